@@ -1,0 +1,38 @@
+-- Deploy topicbase:membership to pg
+-- requires: organization_members
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.current_user_id() RETURNS uuid
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN s.sub ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN s.sub::uuid END
+    FROM (SELECT nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub' AS sub) AS s;
+END;
+COMMENT ON FUNCTION mqtt.current_user_id() IS 'The caller''s user id: the sub claim of the JWT where it is a UUID, else null (RFC 7519 section 4.1.2).';
+GRANT EXECUTE ON FUNCTION mqtt.current_user_id() TO authenticated, service_role;
+
+CREATE FUNCTION mqtt.is_service() RETURNS boolean
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT current_setting('role') = 'service_role';
+END;
+COMMENT ON FUNCTION mqtt.is_service() IS 'Whether the session runs as service_role; holds inside definer functions too, since they do not change the role setting.';
+GRANT EXECUTE ON FUNCTION mqtt.is_service() TO authenticated, service_role;
+
+CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) RETURNS uuid []
+LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(m.organization_id), '{}')
+    FROM mqtt.organization_members AS m
+    WHERE m.user_id = mqtt.current_user_id() AND (NOT admin_only OR m.role = 'admin');
+$$;
+COMMENT ON FUNCTION mqtt.current_organization_ids(boolean) IS
+'Organizations the caller belongs to (or administers). In a policy always as a scalar sub-select, so that it runs once per statement.';
+GRANT EXECUTE ON FUNCTION mqtt.current_organization_ids(boolean) TO authenticated, service_role;
+
+CREATE POLICY members_read ON mqtt.organizations FOR SELECT TO authenticated
+USING (id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY members_read ON mqtt.organization_members FOR SELECT TO authenticated
+USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+COMMIT;

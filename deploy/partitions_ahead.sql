@@ -1,0 +1,8 @@
+-- Deploy topicbase:partitions_ahead to pg
+-- requires: mqtt_messages
+-- requires: mqtt_dead_letters
+-- requires: integration_activity_log
+-- requires: mqtt_publish_receipts
+BEGIN;
+SELECT mqtt.prepare_partitions();
+COMMIT;

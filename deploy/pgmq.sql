@@ -1,0 +1,34 @@
+-- Deploy topicbase:pgmq to pg
+-- requires: schemas
+BEGIN;
+SELECT
+    to_regclass('pgmq.meta') IS NOT NULL AS is_present,
+    EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgmq') AS is_extension
+\gset pgmq_
+\if :pgmq_is_present
+    \echo pgmq is already in this database and is used as it is.
+\elif :pgmq_is_extension
+    CREATE EXTENSION pgmq;
+\else
+    -- TOPICBASE_PGMQ_SQL names the file, else the Python on PATH is asked where the package put it.
+    \set pgmq_sql `echo "${TOPICBASE_PGMQ_SQL:-$(python3 -c 'import importlib.util as u; print(u.find_spec("pgmq").submodule_search_locations[0] + "/sql/pgmq.sql")' 2>/dev/null)}"`
+    SELECT :'pgmq_sql' <> '' AS is_found
+    \gset pgmq_
+    \if :pgmq_is_found
+        \i :pgmq_sql
+    \else
+        DO $$
+        BEGIN
+            RAISE EXCEPTION 'pgmq_missing' USING
+                DETAIL = 'The server has no pgmq extension, and no Python package pgmq was found.',
+                HINT = 'Run: pip install --no-deps pgmq (then deploy again), or set TOPICBASE_PGMQ_SQL to the path of its pgmq.sql.';
+        END;
+        $$;
+    \endif
+\endif
+-- The plain SQL file leaves EXECUTE with PUBLIC; our queues are for mqtt_owner's functions alone.
+REVOKE ALL ON SCHEMA pgmq FROM public;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgmq FROM public;
+REVOKE ALL ON ALL TABLES IN SCHEMA pgmq FROM public;
+GRANT USAGE ON SCHEMA pgmq TO mqtt_owner;
+COMMIT;

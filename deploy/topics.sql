@@ -1,0 +1,65 @@
+-- Deploy topicbase:topics to pg
+-- requires: verify_helpers
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN topic ~ '^[A-Za-z0-9_./:@=,;()\- ]{1,255}$' THEN NULL
+        WHEN topic IS NULL OR topic = '' THEN 'A topic name has at least one character.'
+        WHEN octet_length(topic) > 65535 THEN 'A topic name has at most 65,535 bytes in UTF-8.'
+        WHEN topic ~ '[+#]' THEN 'A topic name to publish to holds no wildcard + or #.'
+        WHEN starts_with(topic, '$') THEN 'Topic names that start with $ belong to the broker.'
+        WHEN topic ~ '[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]' THEN 'A topic name holds no control and no non-character.'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.topic_name_error(text) IS
+'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
+
+CREATE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN filter IS NULL OR filter = '' THEN 'A topic filter has at least one character.'
+        WHEN octet_length(filter) > 65535 THEN 'A topic filter has at most 65,535 bytes in UTF-8.'
+        WHEN filter ~ '[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]' THEN 'A topic filter holds no control and no non-character.'
+        WHEN filter ~ '[^/]\+|\+[^/]' THEN 'The wildcard + stands for one whole level.'
+        WHEN filter ~ '[^/]#|#.' THEN 'The wildcard # stands alone in the last level.'
+        WHEN starts_with(filter, '$share/') AND filter !~ '^\$share/[^/+#]+/.' THEN 'A shared subscription is $share/<name>/<filter>.'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.topic_filter_error(text) IS
+'Why this is no topic filter, in words; null when it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
+
+CREATE FUNCTION mqtt.topic_filter_pattern(filter text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN f.bare ~ '^[+#]' THEN '^(?!\$)' ELSE '^' END
+        || CASE
+            WHEN f.bare = '#' THEN ''
+            ELSE replace(regexp_replace(regexp_replace(f.bare, '/#$', ''), '([.*?\\^${}()|\[\]])', '\\\1', 'g'), '+', '[^/]*')
+                || CASE WHEN f.bare LIKE '%/#' THEN '(/|$)' ELSE '$' END
+        END
+    FROM (SELECT regexp_replace(filter, '^\$share/[^/]+/', '') AS bare) AS f;
+END;
+COMMENT ON FUNCTION mqtt.topic_filter_pattern(text) IS
+'The filter as a regular expression for topic names: a leading wildcard matches no $ topic, a/# matches a, $share/<name>/ is left out (MQTT 5 section 4.7).';
+
+CREATE FUNCTION mqtt.topic_matches(filter text, topic text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT topic ~ mqtt.topic_filter_pattern(filter);
+END;
+COMMENT ON FUNCTION mqtt.topic_matches(text, text) IS 'Whether a topic name matches a topic filter (MQTT 5 section 4.7).';
+
+CREATE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT starts_with(topic, prefix || '/');
+END;
+COMMENT ON FUNCTION mqtt.topic_is_under(text, text) IS
+'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
+GRANT EXECUTE ON FUNCTION mqtt.topic_name_error(text), mqtt.topic_filter_error(text), mqtt.topic_filter_pattern(text),
+mqtt.topic_matches(text, text), mqtt.topic_is_under(text, text) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,5 @@
+-- Revert topicbase:devices from pg
+BEGIN;
+-- Loses the devices.
+DROP TABLE mqtt.devices;
+COMMIT;

@@ -1,0 +1,8 @@
+-- Verify topicbase:topics on pg
+BEGIN;
+SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
+FROM unnest(ARRAY[
+    'mqtt.topic_name_error(text)', 'mqtt.topic_filter_error(text)', 'mqtt.topic_filter_pattern(text)',
+    'mqtt.topic_matches(text, text)', 'mqtt.topic_is_under(text, text)'
+]::regprocedure []) AS f;
+ROLLBACK;

@@ -1,0 +1,4 @@
+-- Verify topicbase:wakeup on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.wake_bridge(text)', true, 'v', '{}');
+ROLLBACK;
