@@ -1,0 +1,48 @@
+# Every task of this repository; `make` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install up down status env psql logs demo test lint snapshot format bench soak chaos clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## Install what is missing: Debian packages, .venv, node_modules
+	@bin/install
+
+up: install ## Start the local stack under .run/ (again and again does no harm)
+	@bin/stack up
+	@bin/stack status
+
+down: ## Stop the local stack; its data stay
+	@bin/stack down
+
+status: ## Show what runs
+	@bin/stack status
+
+env: ## Print where the stack is, and its keys, as KEY=VALUE lines
+	@bin/stack env
+
+psql: ## Open psql on the stack's database
+	@bin/stack psql
+
+logs: ## Follow the logs (without a terminal: print their last lines)
+	@if [ -t 1 ]; then bin/stack logs --follow; else bin/stack logs; fi
+
+demo: install ## Start the stack and watch devices, broker and database at work
+	@bin/demo
+
+test: install ## Run everything that CI runs, on stacks of its own
+	@bin/test
+
+lint: install ## Check style, types, SQL functions and the schema snapshot
+	@bin/lint
+
+format: install ## Format the Python code
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix-only .
+
+snapshot: install ## Write docs/schema.sql anew from the migrations
+	@bin/snapshot
+
+clean: ## Stop the local stack and remove its data
+	@bin/stack down --clean
