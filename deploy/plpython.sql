@@ -1,0 +1,94 @@
+-- Deploy topicbase:plpython to pg
+-- requires: verify_helpers
+-- Optional: where the server has no PL/Python, or the deploying role is no superuser, the change says so and leaves it out.
+BEGIN;
+SELECT
+    current_setting('is_superuser')::boolean AND EXISTS (
+        SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u' AND installed_version IS NULL
+    ) AS installable \gset
+\if :installable
+CREATE EXTENSION plpython3u;
+-- The revert drops the extension only where this line says that it came from here.
+COMMENT ON EXTENSION plpython3u IS 'PL/Python3U untrusted procedural language, installed for topicbase';
+\endif
+
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.plpython_obstacle(module text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname = 'plpython3u') THEN
+        IF EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u') THEN
+            RETURN 'this database has no PL/Python: a superuser runs CREATE EXTENSION plpython3u';
+        END IF;
+        RETURN format(
+            'the server has no PL/Python: install it (Debian: postgresql-plpython3-%s)', current_setting('server_version_num')::integer / 10000
+        );
+    END IF;
+    IF NOT current_setting('is_superuser')::boolean THEN
+        RETURN 'only a superuser creates functions in PL/Python';
+    END IF;
+    IF module IS NOT NULL THEN
+        BEGIN
+            EXECUTE format('DO LANGUAGE plpython3u %L', 'import ' || quote_ident(module));
+        EXCEPTION
+            WHEN external_routine_exception THEN
+                RETURN format('the server''s Python does not import %s (%s): install it (Debian: python3-%1$s)', module, sqlerrm);
+        END;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.plpython_obstacle(text) IS
+'Why the caller cannot create functions in PL/Python that import the module, in words; null when they can.';
+
+CREATE OR REPLACE FUNCTION mqtt.codecs() RETURNS TABLE (codec text, available boolean, reason text)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_codec record;
+BEGIN
+    FOR v_codec IN
+        SELECT *
+        FROM (VALUES
+            ('cbor', 'py_decode_cbor', 'bytea', NULL, $try$SELECT mqtt.py_decode_cbor('\xf6')$try$),
+            ('msgpack', 'py_decode_msgpack', 'bytea', NULL, $try$SELECT mqtt.py_decode_msgpack('\xc0')$try$),
+            ('seal', 'py_seal', 'bytea, text', 'nacl', $try$SELECT mqtt.py_seal(decode(repeat('09', 32), 'hex'), '')$try$)
+        ) AS c (name, function, arguments, module, try)
+    LOOP
+        codec := v_codec.name;
+        reason := NULL;
+        IF to_regprocedure(format('mqtt.%s(%s)', v_codec.function, v_codec.arguments)) IS NULL THEN
+            reason := coalesce(mqtt.plpython_obstacle(v_codec.module) || '; then ', '')
+                || format('as superuser: psql -f deploy/%s.sql', v_codec.function);
+        ELSE
+            BEGIN
+                EXECUTE v_codec.try;
+            EXCEPTION
+                WHEN external_routine_exception THEN
+                    reason := sqlerrm;
+            END;
+        END IF;
+        available := reason IS NULL;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.codecs() IS
+'Which parts in PL/Python work here (cbor, msgpack, seal) and, where one does not, why and what to do; each is tried.';
+RESET ROLE;
+
+DO $$
+DECLARE
+    v_obstacle CONSTANT text := mqtt.plpython_obstacle();
+BEGIN
+    IF v_obstacle IS NOT NULL THEN
+        RAISE NOTICE 'The parts in PL/Python are left out, since %', v_obstacle USING
+            DETAIL = 'CBOR and MessagePack payloads are kept byte for byte and flagged; secrets of brokers must be sealed by the caller.',
+            HINT = 'To add them later, as superuser: cat deploy/plpython.sql deploy/py_*.sql | psql. SELECT * FROM mqtt.codecs() shows the state.';
+    END IF;
+END;
+$$;
+COMMIT;

@@ -1,0 +1,64 @@
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# The end of the IEEE 754 double range. Larger numbers are valid jsonb but few readers take them, and they print very long.
+MAX_NUMBER = 10**309
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError from 1e309 on."""
+    if not -MAX_NUMBER < number < MAX_NUMBER:
+        raise ValueError("a number is beyond the range of a double")
+    return str(number)
+
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
