@@ -1,0 +1,169 @@
+-- Deploy topicbase:api_mqtt_ingest_batch to pg
+-- requires: queue_message
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.message_faults(messages json) RETURNS text []
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT array_agg(mqtt.json_fault(e.value) ORDER BY e.ordinality) FROM json_array_elements(messages) WITH ORDINALITY AS e;
+END;
+COMMENT ON FUNCTION mqtt.message_faults(json) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element.';
+
+CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text []) RETURNS json
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH item AS MATERIALIZED (
+        SELECT
+            e.ordinality,
+            e.value,
+            e.value ->> 'topic' AS topic,
+            e.value -> 'payload' AS payload,
+            e.value ->> 'qos' AS qos,
+            e.value ->> 'retain' AS retain,
+            e.value ->> 'content_type' AS content_type,
+            e.value ->> 'payload_encoding' AS encoding,
+            e.value ->> 'message_id' AS message_id,
+            e.value ->> 'timestamp' AS sent_at
+        FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+    ),
+    typed AS MATERIALIZED (
+        SELECT
+            i.*,
+            CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
+            CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
+        FROM item AS i
+    ),
+    checked AS MATERIALIZED (
+        SELECT
+            t.*,
+            CASE
+                WHEN faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
+                WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
+                WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
+                WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
+                WHEN t.payload IS NULL THEN 'payload_missing'
+                WHEN t.qos IS NOT NULL AND t.qos NOT IN ('0', '1', '2') THEN 'qos_invalid'
+                WHEN t.retain IS NOT NULL AND t.retain NOT IN ('true', 'false') THEN 'retain_invalid'
+                WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
+                WHEN t.encoding IS NOT NULL AND t.encoding NOT IN ('json', 'text', 'base64') THEN 'payload_encoding_invalid'
+                WHEN t.encoding = 'text' AND jsonb_typeof(t.payload) <> 'string' THEN 'payload_encoding_invalid'
+                WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
+                WHEN t.message_id IS NOT NULL AND t.message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
+                WHEN t.sent_at IS NOT NULL AND t.stamped_at IS NULL THEN 'timestamp_invalid'
+                ELSE mqtt.ingest_fault(
+                    t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), session.topic_prefix, session.publish_filters,
+                    session.max_payload_bytes
+                )
+            END AS fault
+        FROM typed AS t
+    ),
+    -- In the order of the ids, so that two batches with the same ids cannot lock each other out.
+    fresh AS (
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        SELECT DISTINCT session.organization_id, session.credential_id, c.message_id::uuid
+        FROM checked AS c
+        WHERE c.fault IS NULL AND c.message_id IS NOT NULL
+        ORDER BY c.message_id::uuid
+        ON CONFLICT DO NOTHING
+        RETURNING message_id
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        SELECT
+            statement_timestamp(),
+            mqtt.queue_document(
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, coalesce(c.qos, '0')::integer, coalesce(c.retain, 'false')::boolean,
+                c.content_type, c.stamped_at
+            ),
+            session.organization_id, session.integration_id, session.credential_id, NULL, c.body
+        FROM checked AS c
+        WHERE c.fault IS NULL AND c.message_id IS NULL
+        ORDER BY c.ordinality
+    ),
+    queued_once AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        SELECT
+            statement_timestamp(),
+            mqtt.queue_document(
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, coalesce(c.qos, '0')::integer, coalesce(c.retain, 'false')::boolean,
+                c.content_type, c.stamped_at
+            ),
+            session.organization_id, session.integration_id, session.credential_id, f.message_id, c.body
+        FROM fresh AS f
+        JOIN LATERAL (
+            SELECT x.* FROM checked AS x WHERE x.fault IS NULL AND x.message_id::uuid = f.message_id ORDER BY x.ordinality LIMIT 1
+        ) AS c ON true
+    )
+    SELECT json_build_object(
+        'accepted', count(*) FILTER (WHERE c.fault IS NULL),
+        'rejected', coalesce(
+            json_agg(
+                json_build_object(
+                    'index', c.ordinality - 1, 'code', c.fault, 'message', coalesce(faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                ) ORDER BY c.ordinality
+            ) FILTER (WHERE c.fault IS NOT NULL), '[]'
+        )
+    )
+    FROM checked AS c;
+$$;
+COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text []) IS
+'Queues what is valid of an array of messages in one statement; returns {"accepted", "rejected": [{"index", "code", "message"}]}. faults: mqtt.message_faults, or null.';
+
+CREATE FUNCTION api.mqtt_ingest_batch(messages json) RETURNS json
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_session mqtt.device_session := mqtt.device_login();
+    v_count integer;
+    v_messages jsonb;
+    v_faults text [];
+    v_answer json;
+BEGIN
+    IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
+        RAISE EXCEPTION 'messages_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'messages is an array of messages.',
+            HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
+    END IF;
+    v_count := json_array_length(messages);
+    IF v_count = 0 THEN
+        RAISE EXCEPTION 'batch_empty' USING
+            ERRCODE = 'PT400', DETAIL = 'The array holds no message.', HINT = 'Send at least one message.';
+    ELSIF v_count > v_session.max_batch_messages THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('The array holds %s messages.', v_count),
+            HINT = format('Send at most %s messages a call.', v_session.max_batch_messages);
+    END IF;
+    BEGIN
+        v_messages := mqtt.checked_jsonb(messages::text);
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            v_faults := mqtt.message_faults(messages);
+            SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
+            INTO v_messages
+            FROM json_array_elements(messages) WITH ORDINALITY AS e;
+    END;
+    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults);
+    IF (v_answer ->> 'accepted')::integer > 0 THEN
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN v_answer;
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_ingest_batch(json) IS
+$md$Send many messages as a device
+
+`messages` is an array of up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`, `retain`, `content_type`,
+`payload_encoding`, `message_id`, `timestamp`). Valid ones are kept, bad ones are named: answers 202
+`{"accepted": n, "rejected": [{"index", "code", "message"}]}`; `index` counts from 0. A repeated `message_id` counts as accepted and is
+stored once.
+
+Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
+`batch_too_large`. Codes of rejected messages: those of `mqtt_ingest` and `message_invalid`, `payload_missing`, `retain_invalid`,
+`message_id_invalid`, `timestamp_invalid`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;
+COMMIT;

@@ -1,0 +1,60 @@
+-- Deploy topicbase:decode_payload to pg
+-- requires: json_fault
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE TYPE mqtt.decoded_payload AS (payload jsonb, body bytea, decode_error text);
+CREATE FUNCTION mqtt.decode_payload(content_type text, body bytea) RETURNS mqtt.decoded_payload
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_type text := lower(btrim(split_part(content_type, ';', 1)));
+    v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
+    v_text text;
+BEGIN
+    BEGIN
+        IF v_type IN ('application/cbor', 'application/cbor-seq') OR v_type LIKE '%+cbor' THEN
+            IF to_regprocedure('mqtt.py_decode_cbor(bytea)') IS NULL THEN
+                v_decoded.decode_error := 'codec_unavailable: this server has no CBOR decoder (see mqtt.codecs())';
+                RETURN v_decoded;
+            END IF;
+            RETURN ROW(mqtt.py_decode_cbor(body), NULL, NULL);
+        ELSIF v_type IN ('application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack') THEN
+            IF to_regprocedure('mqtt.py_decode_msgpack(bytea)') IS NULL THEN
+                v_decoded.decode_error := 'codec_unavailable: this server has no MessagePack decoder (see mqtt.codecs())';
+                RETURN v_decoded;
+            END IF;
+            RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL);
+        ELSIF v_type = 'application/octet-stream' THEN
+            RETURN v_decoded;
+        ELSIF v_type LIKE 'text/%' THEN
+            RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL);
+        ELSIF v_type = 'application/json' OR v_type LIKE '%+json' THEN
+            RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL);
+        ELSIF coalesce(v_type, '') <> '' THEN
+            RETURN v_decoded;
+        END IF;
+        v_text := convert_from(body, 'UTF8');
+    EXCEPTION
+        WHEN OTHERS THEN
+            -- A payload that is not what it says is kept as it came: that is data, not a failure of ours.
+            v_decoded.decode_error := left(SQLERRM, 300);
+            IF SQLSTATE = 'PT400' THEN
+                GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+            ELSIF coalesce(v_type, '') = '' THEN
+                v_decoded.decode_error := NULL;
+            END IF;
+            RETURN v_decoded;
+    END;
+    -- No content type: JSON where it is JSON, else text where it is UTF-8.
+    BEGIN
+        RETURN ROW(mqtt.checked_jsonb(v_text), NULL, NULL);
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            RETURN ROW(to_jsonb(v_text), NULL, NULL);
+    END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.decode_payload(text, bytea) IS
+'Payload bytes as JSON, by media type: JSON, CBOR and MessagePack are decoded, text/* becomes a string, other types stay bytes (payload null, body set); without a type JSON, else UTF-8 text, else bytes. What is not what it says keeps its bytes and says why in decode_error.';
+COMMIT;

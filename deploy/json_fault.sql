@@ -1,0 +1,73 @@
+-- Deploy topicbase:json_fault to pg
+-- requires: schemas
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.has_extreme_number(value jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT
+        FROM jsonb_path_query(value, 'strict $.** ? (@.type() == "number")') AS n (number)
+        WHERE n.number <> '0' AND NOT abs(n.number::numeric) BETWEEN 1e-323 AND 1.7976931348623157e308
+    );
+END;
+COMMENT ON FUNCTION mqtt.has_extreme_number(jsonb) IS
+'Whether a number in it lies outside the range of IEEE 754 double precision, which interoperable JSON keeps to (RFC 8259 section 6).';
+
+CREATE FUNCTION mqtt.checked_jsonb(value text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_value jsonb;
+BEGIN
+    BEGIN
+        v_value := value::jsonb;
+    EXCEPTION
+        WHEN untranslatable_character THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The JSON holds \u0000, which Postgres text cannot hold.',
+                HINT = 'Leave the character out, or send the payload as base64 with payload_encoding.';
+        WHEN statement_too_complex THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The JSON is nested too deeply.',
+                HINT = 'Nest at most a few thousand levels, or send the payload as base64 with payload_encoding.';
+        WHEN data_exception OR program_limit_exceeded THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The payload is no valid JSON.',
+                HINT = 'See RFC 8259; strings are UTF-8 without lone surrogates.';
+    END;
+    -- 1e100000 is eight bytes here and 100,001 when read back.
+    IF value ~ '[eE][+-]?0*[1-9][0-9]{2}|[0-9]{300}' AND mqtt.has_extreme_number(v_value) THEN
+        RAISE EXCEPTION 'payload_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'The JSON holds a number outside the range of a double precision float.',
+            HINT = 'Send such a number as a string.';
+    END IF;
+    RETURN v_value;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.checked_jsonb(text) IS
+'The text as jsonb; raises PT400 payload_invalid with the reason when it is no JSON that can be stored and read back at its size.';
+
+CREATE FUNCTION mqtt.json_fault(value json) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_detail text;
+BEGIN
+    PERFORM mqtt.checked_jsonb(value::text);
+    RETURN NULL;
+EXCEPTION
+    WHEN SQLSTATE 'PT400' THEN
+        GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+        RETURN v_detail;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.json_fault(json) IS 'Why the JSON cannot be stored, in words; null when it can.';
+GRANT EXECUTE ON FUNCTION mqtt.has_extreme_number(jsonb), mqtt.checked_jsonb(text), mqtt.json_fault(json) TO authenticated, service_role;
+COMMIT;

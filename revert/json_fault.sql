@@ -1,0 +1,6 @@
+-- Revert topicbase:json_fault from pg
+BEGIN;
+DROP FUNCTION mqtt.json_fault(json);
+DROP FUNCTION mqtt.checked_jsonb(text);
+DROP FUNCTION mqtt.has_extreme_number(jsonb);
+COMMIT;
