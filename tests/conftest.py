@@ -1,0 +1,86 @@
+"""Fixtures: a stack for each worker of pytest, and what speaks to it."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import psycopg
+import pytest
+
+from tests.support.api import Api
+from tests.support.stack import Stack, start_stack
+from tests.support.tenant import Tenant, make_tenant
+
+DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
+
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A full stack of this worker's own, for the whole session."""
+    running = start_stack()
+    yield running
+    running.down()
+
+
+@pytest.fixture
+def fresh_stack() -> Iterator[Callable[..., Stack]]:
+    """`fresh_stack(without=(…), **environment)`: a stack for this test alone, for tests that break things."""
+    started: list[Stack] = []
+
+    def start(**options: Any) -> Stack:
+        started.append(start_stack(**options))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.down()
+
+
+@pytest.fixture
+def database_only(fresh_stack: Callable[..., Stack]) -> Stack:
+    """PostgreSQL with the migrations applied, and nothing else."""
+    return fresh_stack(without=DATABASE_ONLY)
+
+
+@pytest.fixture
+def db(stack: Stack) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A superuser's connection, in autocommit."""
+    with stack.connect() as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def jwt(stack: Stack) -> Callable[..., str]:
+    """`jwt(role, sub, **claims)`: a token that the stack takes."""
+    return stack.token
+
+
+@pytest.fixture(scope="session")
+def api(stack: Stack) -> Iterator[Api]:
+    """PostgREST, directly."""
+    client = Api(stack.api_url)
+    with client.session:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def gateway(stack: Stack) -> Iterator[Api]:
+    """The same API through the gateway's `/rest/v1`."""
+    client = Api(f"{stack.gateway_url}/rest/v1")
+    with client.session:
+        yield client
+
+
+@pytest.fixture
+def tenant(stack: Stack, api: Api) -> Callable[..., Tenant]:
+    """`tenant(integration_type="mqtt_hosted", **settings)`: a new organization with admin, member and integration."""
+
+    def make(integration_type: str = "mqtt_hosted", **settings: Any) -> Tenant:
+        return make_tenant(stack, api, integration_type, **settings)
+
+    return make

@@ -1,0 +1,1 @@
+"""What the tests share: stacks of their own, callers of the API, and waiting."""

@@ -1,0 +1,21 @@
+"""Waiting for something to become true, the only place where a test sleeps."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "the condition") -> T:
+    """Call `predicate` until it returns something true, and return that; fail with its last answer after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    pause = 0.005
+    while True:
+        answer = predicate()
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"{what} did not come true within {timeout:g} s; the last answer was {answer!r}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
