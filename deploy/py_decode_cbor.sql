@@ -24,8 +24,8 @@ if "run" in SD:
   References (tags 25, 29) are an error, since their content means nothing by itself.
 - A map key that is no text string becomes the text of its JSON; of equal keys the last wins, as in jsonb.
 
-An error besides: bytes that end early or go on after the item, text with U+0000 or that is not UTF-8, numbers from 1e309 on,
-more than 64 levels, more than 1 MiB.
+An error besides: bytes that end early or go on after the item, text with U+0000 or that is not UTF-8, numbers beyond the
+range of a double, more than 64 levels, more than 1 MiB.
 
 The reader is written out here, not taken from a library: the bytes are a stranger's and this runs inside a database backend, where a
 crash in C ends every session of the server (cbor2 5.4.6, as Debian 12 ships it, crashes on 19 bytes: agronholm/cbor2#198).
@@ -48,6 +48,7 @@ from collections.abc import Callable
 import base64
 import json
 import math
+import sys
 
 # PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
 MAX_BYTES = 1 << 20
@@ -55,8 +56,9 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 # No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
 MAX_GROWTH = 16
-# The end of the IEEE 754 double range. Larger numbers are valid jsonb but few readers take them, and they print very long.
-MAX_NUMBER = 10**309
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -83,9 +85,9 @@ def base64url(data: bytes) -> str:
 
 
 def integer(number: int) -> str:
-    """Write an integer as a JSON number; ValueError from 1e309 on."""
-    if not -MAX_NUMBER < number < MAX_NUMBER:
-        raise ValueError("a number is beyond the range of a double")
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
     return str(number)
 
 
@@ -176,14 +178,16 @@ def _tagged(data: bytes, tag: int, at: int, depth: int, blob: Callable[[bytes], 
 
 def _scaled(mantissa: int, exponent: int, tag: int) -> str:
     """Write mantissa times ten (tag 4) or two (tag 5) to the exponent as a JSON number (section 3.4.4)."""
-    if tag == 4:
-        if exponent < -400 or len(str(abs(mantissa))) + exponent > 309:
-            raise ValueError("a number is beyond the range of a double")
-        return f"{mantissa}e{exponent}"
+    if mantissa == 0:
+        return "0"
+    text = f"{mantissa}e{exponent}"
     try:
-        return real(math.ldexp(mantissa, exponent))
+        number = float(text) if tag == 4 else math.ldexp(mantissa, exponent)
     except OverflowError:
-        raise ValueError("a number is beyond the range of a double") from None
+        raise ValueError(BEYOND_RANGE) from None
+    if number == 0 or math.isinf(number):
+        raise ValueError(BEYOND_RANGE)
+    return text if tag == 4 else real(number)
 
 
 def _base64(data: bytes) -> str:

@@ -43,6 +43,7 @@ import struct
 import base64
 import json
 import math
+import sys
 
 # PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
 MAX_BYTES = 1 << 20
@@ -50,8 +51,9 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 # No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
 MAX_GROWTH = 16
-# The end of the IEEE 754 double range. Larger numbers are valid jsonb but few readers take them, and they print very long.
-MAX_NUMBER = 10**309
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -78,9 +80,9 @@ def base64url(data: bytes) -> str:
 
 
 def integer(number: int) -> str:
-    """Write an integer as a JSON number; ValueError from 1e309 on."""
-    if not -MAX_NUMBER < number < MAX_NUMBER:
-        raise ValueError("a number is beyond the range of a double")
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
     return str(number)
 
 

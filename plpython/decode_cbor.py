@@ -11,8 +11,8 @@
   References (tags 25, 29) are an error, since their content means nothing by itself.
 - A map key that is no text string becomes the text of its JSON; of equal keys the last wins, as in jsonb.
 
-An error besides: bytes that end early or go on after the item, text with U+0000 or that is not UTF-8, numbers from 1e309 on,
-more than 64 levels, more than 1 MiB.
+An error besides: bytes that end early or go on after the item, text with U+0000 or that is not UTF-8, numbers beyond the
+range of a double, more than 64 levels, more than 1 MiB.
 
 The reader is written out here, not taken from a library: the bytes are a stranger's and this runs inside a database backend, where a
 crash in C ends every session of the server (cbor2 5.4.6, as Debian 12 ships it, crashes on 19 bytes: agronholm/cbor2#198).
@@ -29,7 +29,7 @@ import re
 import struct
 from collections.abc import Callable
 
-from plpython.json_text import MAX_BYTES, MAX_DEPTH, base64url, integer, key, members, real, utf8
+from plpython.json_text import BEYOND_RANGE, MAX_BYTES, MAX_DEPTH, base64url, integer, key, members, real, utf8
 
 INDEFINITE = -1
 BREAK = 0xFF
@@ -98,14 +98,16 @@ def _tagged(data: bytes, tag: int, at: int, depth: int, blob: Callable[[bytes], 
 
 def _scaled(mantissa: int, exponent: int, tag: int) -> str:
     """Write mantissa times ten (tag 4) or two (tag 5) to the exponent as a JSON number (section 3.4.4)."""
-    if tag == 4:
-        if exponent < -400 or len(str(abs(mantissa))) + exponent > 309:
-            raise ValueError("a number is beyond the range of a double")
-        return f"{mantissa}e{exponent}"
+    if mantissa == 0:
+        return "0"
+    text = f"{mantissa}e{exponent}"
     try:
-        return real(math.ldexp(mantissa, exponent))
+        number = float(text) if tag == 4 else math.ldexp(mantissa, exponent)
     except OverflowError:
-        raise ValueError("a number is beyond the range of a double") from None
+        raise ValueError(BEYOND_RANGE) from None
+    if number == 0 or math.isinf(number):
+        raise ValueError(BEYOND_RANGE)
+    return text if tag == 4 else real(number)
 
 
 def _base64(data: bytes) -> str:
