@@ -80,6 +80,7 @@ AS $$
         FROM checked AS c
         WHERE c.fault IS NULL AND c.message_id IS NULL
         ORDER BY c.ordinality
+        RETURNING 1
     ),
     queued_once AS (
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
@@ -94,8 +95,10 @@ AS $$
         JOIN LATERAL (
             SELECT x.* FROM checked AS x WHERE x.fault IS NULL AND x.message_id::uuid = f.message_id ORDER BY x.ordinality LIMIT 1
         ) AS c ON true
+        RETURNING 1
     )
     SELECT json_build_object(
+        'queued', (SELECT count(*) FROM queued) + (SELECT count(*) FROM queued_once),
         'accepted', count(*) FILTER (WHERE c.fault IS NULL),
         'rejected', coalesce(
             json_agg(
@@ -108,7 +111,7 @@ AS $$
     FROM checked AS c;
 $$;
 COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text []) IS
-'Queues what is valid of an array of messages in one statement; returns {"accepted", "rejected": [{"index", "code", "message"}]}. faults: mqtt.message_faults, or null.';
+'Queues what is valid of an array of messages in one statement; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
 
 CREATE FUNCTION api.mqtt_ingest_batch(messages json) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -147,11 +150,12 @@ BEGIN
             FROM json_array_elements(messages) WITH ORDINALITY AS e;
     END;
     v_answer := mqtt.queue_messages(v_session, v_messages, v_faults);
-    IF (v_answer ->> 'accepted')::integer > 0 THEN
+    IF (v_answer ->> 'queued')::integer > 0 THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, (v_answer ->> 'queued')::integer);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
-    RETURN v_answer;
+    RETURN json_build_object('accepted', v_answer -> 'accepted', 'rejected', v_answer -> 'rejected');
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_ingest_batch(json) IS

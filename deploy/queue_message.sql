@@ -1,5 +1,6 @@
 -- Deploy topicbase:queue_message to pg
 -- requires: queues
+-- requires: ledger
 -- requires: message_ids
 -- requires: wakeup
 -- requires: ingest_keys
@@ -58,6 +59,7 @@ BEGIN
             session.organization_id, session.integration_id, session.credential_id, queue_message.message_id, queue_message.body
         )
         RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
+        PERFORM mqtt.count_accepted(session.organization_id, 1);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);

@@ -1,0 +1,67 @@
+-- Deploy topicbase:ledger to pg
+-- requires: organizations
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE TABLE mqtt.ledger (
+    organization_id uuid NOT NULL,
+    bucket timestamptz NOT NULL,
+    shard smallint NOT NULL,
+    accepted bigint NOT NULL DEFAULT 0,
+    completed bigint NOT NULL DEFAULT 0,
+    dead bigint NOT NULL DEFAULT 0,
+    expired bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, bucket, shard)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+COMMENT ON TABLE mqtt.ledger IS
+'Per organization and minute in which messages were accepted: how many, and what became of them. accepted = completed + dead + expired + still queued, always.';
+COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
+COMMENT ON COLUMN mqtt.ledger.shard IS
+'Rows that are added up: 0 to 63 by the backend that accepted, so that no two of them wait for one row; -1 written by the workers; -2 rolled up.';
+ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
+CREATE POLICY members_read ON mqtt.ledger FOR SELECT TO authenticated
+USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+GRANT SELECT ON mqtt.ledger TO authenticated, service_role;
+
+CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted)
+    VALUES (organization_id, date_trunc('minute', now()), pg_backend_pid() % 64, messages)
+    ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET accepted = l.accepted + excluded.accepted;
+$$;
+COMMENT ON FUNCTION mqtt.count_accepted(uuid, integer) IS
+'Counts messages queued in this transaction; whoever inserts into pgmq.q_mqtt_messages calls it in the same transaction.';
+
+CREATE FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamptz) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, dead)
+    VALUES (organization_id, date_trunc('minute', accepted_at), -1, 1)
+    ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET dead = l.dead + excluded.dead;
+$$;
+COMMENT ON FUNCTION mqtt.count_dead(uuid, timestamptz) IS 'Counts a message accepted at that time that became a dead letter.';
+
+CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '2 hours') RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH old AS (
+        DELETE FROM mqtt.ledger AS l
+        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than)
+        RETURNING l.*
+    ),
+    rolled AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        SELECT o.organization_id, date_trunc('hour', o.bucket), -2, sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+        FROM old AS o
+        GROUP BY o.organization_id, date_trunc('hour', o.bucket)
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
+            accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
+            dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
+    )
+    SELECT count(*) FROM old;
+$$;
+COMMENT ON FUNCTION mqtt.roll_up_ledger(interval) IS 'Adds minutes that are over up to hours; returns the rows that went.';
+COMMIT;

@@ -1,0 +1,278 @@
+-- Deploy topicbase:process_batch to pg
+-- requires: queue_message
+-- requires: ledger
+-- requires: decode_payload
+-- requires: integration_activity_log
+-- requires: mqtt_dead_letters
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH taken AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (tids)
+        RETURNING
+            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
+            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+    ),
+    decoded AS MATERIALIZED (
+        SELECT
+            t.*,
+            d.decoded,
+            CASE
+                WHEN t.topic LIKE i.topic_like AND octet_length(split_part(t.topic, '/', i.device_level)) BETWEEN 1 AND 255
+                    THEN split_part(t.topic, '/', i.device_level)
+            END AS external_id,
+            CASE WHEN t.sent_at < t.enqueued_at + interval '1 day' THEN t.sent_at ELSE t.enqueued_at END AS measured_at
+        FROM taken AS t
+        LEFT JOIN mqtt.device_integrations AS i ON i.id = t.integration_id
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN t.body IS NULL THEN ROW(coalesce(t.message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
+                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.settings ->> 'content_type'), t.body)
+            END AS decoded
+        ) AS d
+    ),
+    -- In the order of the key, so that two workers cannot lock each other out.
+    seen AS (
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        SELECT DISTINCT ON (x.organization_id, x.integration_id, x.external_id)
+            x.organization_id, x.integration_id, x.external_id, CASE WHEN (x.decoded).body IS NULL THEN (x.decoded).payload END, x.measured_at,
+            max(x.enqueued_at) OVER (PARTITION BY x.organization_id, x.integration_id, x.external_id)
+        FROM decoded AS x
+        WHERE x.external_id IS NOT NULL
+        ORDER BY x.organization_id, x.integration_id, x.external_id, (x.decoded).body IS NULL DESC, x.measured_at DESC, x.msg_id DESC
+        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+            last_data = CASE
+                WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
+                ELSE d.last_data
+            END,
+            last_data_at = greatest(d.last_data_at, excluded.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+        RETURNING d.id, d.integration_id, d.external_id
+    ),
+    stored AS (
+        INSERT INTO mqtt.mqtt_messages (
+            organization_id, id, integration_id, device_id, received_at, sent_at, direction, qos, retain, topic, payload, content_type,
+            body, decode_error, properties
+        )
+        SELECT
+            x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
+            x.sent_at, 'incoming', coalesce((x.message ->> 'qos')::smallint, 0), coalesce((x.message ->> 'retain')::boolean, false), x.topic,
+            (x.decoded).payload, x.message ->> 'content_type', (x.decoded).body, (x.decoded).decode_error, x.message -> 'properties'
+        FROM decoded AS x
+        LEFT JOIN seen AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        RETURNING organization_id, integration_id
+    ),
+    used AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
+        FROM (
+            SELECT t.credential_id, count(*) AS uses, max(t.enqueued_at) AS last_at
+            FROM taken AS t
+            WHERE t.credential_id IS NOT NULL
+            GROUP BY t.credential_id
+        ) AS u
+        WHERE c.id = u.credential_id
+    ),
+    counted AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
+        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
+        FROM taken AS t
+        GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status)
+        SELECT s.organization_id, s.integration_id, 'incoming', count(*), 'messages_processed', 'success'
+        FROM stored AS s
+        GROUP BY s.organization_id, s.integration_id
+    )
+    SELECT count(*)::integer FROM stored;
+$$;
+COMMENT ON FUNCTION mqtt.store_messages(tid []) IS
+'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics, activity log. Returns how many; raises when one of them cannot be stored.';
+
+CREATE FUNCTION mqtt.retry_delay(attempts integer) RETURNS interval
+LANGUAGE sql VOLATILE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT least(c.retry_cap, c.retry_base * power(2, least(attempts, 30) - 1)) * (0.75 + random() / 2)
+    FROM mqtt.configuration AS c;
+END;
+COMMENT ON FUNCTION mqtt.retry_delay(integer) IS
+'Wait after so many failed attempts: retry_base, doubled with each, at most retry_cap, spread by plus or minus a quarter.';
+
+CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_row pgmq.q_mqtt_messages;
+    v_message_id uuid;
+    v_limit integer;
+BEGIN
+    UPDATE pgmq.q_mqtt_messages AS q
+    SET attempts = q.attempts + 1,
+        vt = clock_timestamp() + mqtt.retry_delay(q.attempts + 1),
+        errors = coalesce(q.errors, '[]') || jsonb_build_object('at', clock_timestamp(), 'code', code, 'error', left(error, 500))
+    WHERE q.ctid = failed
+    RETURNING q.* INTO v_row;
+    IF NOT found THEN
+        RETURN 'gone';
+    END IF;
+    SELECT coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) INTO v_limit
+    FROM mqtt.configuration AS c
+    LEFT JOIN mqtt.device_integrations AS i ON i.id = v_row.integration_id;
+    v_message_id := coalesce(v_row.message_id, mqtt.message_id(v_row.enqueued_at, v_row.msg_id));
+    IF v_row.attempts >= v_limit THEN
+        DELETE FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_row.msg_id;
+        INSERT INTO mqtt.mqtt_dead_letters (
+            received_at, organization_id, id, integration_id, credential_id, direction, attempts, topic, message, body, error_message, errors
+        ) VALUES (
+            v_row.enqueued_at, v_row.organization_id, v_message_id, v_row.integration_id, v_row.credential_id, 'incoming', v_row.attempts,
+            v_row.message ->> 'topic', v_row.message, v_row.body, left(error, 500), v_row.errors
+        );
+        PERFORM mqtt.count_dead(v_row.organization_id, v_row.enqueued_at);
+    END IF;
+    PERFORM mqtt.log_activity(
+        v_row.organization_id, v_row.integration_id, CASE WHEN v_row.attempts >= v_limit THEN 'message_dead' ELSE 'message_failed' END,
+        'failed', jsonb_build_object('message_id', v_message_id, 'attempts', v_row.attempts, 'code', code), left(error, 500)
+    );
+    RETURN CASE WHEN v_row.attempts >= v_limit THEN 'dead' ELSE 'failed' END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.record_failure(tid, text, text) IS
+'Counts a failed attempt: the message waits for its next one (failed) or becomes a dead letter (dead).';
+
+CREATE FUNCTION mqtt.store_or_split(tids tid []) RETURNS integer []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_half integer := cardinality(tids) / 2;
+    v_left integer [];
+    v_right integer [];
+BEGIN
+    RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
+EXCEPTION
+    -- Not the messages' fault: the whole batch is tried again later.
+    WHEN lock_not_available OR serialization_failure OR deadlock_detected OR insufficient_resources OR operator_intervention
+        OR system_error OR insufficient_privilege OR undefined_function OR undefined_table THEN
+        RAISE;
+    WHEN OTHERS THEN
+        IF v_half = 0 THEN
+            RETURN CASE mqtt.record_failure(tids[1], SQLSTATE, SQLERRM)
+                WHEN 'failed' THEN ARRAY[0, 1, 0]
+                WHEN 'dead' THEN ARRAY[0, 0, 1]
+                ELSE ARRAY[0, 0, 0]
+            END;
+        END IF;
+        -- Halving finds one poison message in a thousand with ten tries, and its neighbours go through.
+        v_left := mqtt.store_or_split(tids[:v_half]);
+        v_right := mqtt.store_or_split(tids[v_half + 1:]);
+        RETURN ARRAY[v_left[1] + v_right[1], v_left[2] + v_right[2], v_left[3] + v_right[3]];
+END;
+$$;
+COMMENT ON FUNCTION mqtt.store_or_split(tid []) IS
+'Stores a batch; when that raises, its halves, down to the single message at fault. Returns how many were stored, failed and became dead letters.';
+
+CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_start CONSTANT uuid := coalesce(
+        nullif(current_setting('topicbase.last_organization', true), ''), '00000000-0000-0000-0000-000000000000'
+    )::uuid;
+    v_last uuid := v_start;
+    v_is_wrapped boolean := false;
+    v_next uuid;
+    v_organizations uuid [] := '{}';
+    v_share integer;
+BEGIN
+    -- One worker at a time takes from an organization: that keeps order and spares deadlocks. The walk goes on where the last ended.
+    FOR v_step IN 1..1000 LOOP
+        EXIT WHEN cardinality(v_organizations) >= least(64, batch_size);
+        SELECT q.organization_id INTO v_next
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id > v_last
+        ORDER BY q.organization_id
+        LIMIT 1;
+        IF v_next IS NULL THEN
+            EXIT WHEN v_is_wrapped;
+            v_is_wrapped := true;
+            v_last := '00000000-0000-0000-0000-000000000000';
+            CONTINUE;
+        END IF;
+        EXIT WHEN v_is_wrapped AND v_next > v_start;
+        v_last := v_next;
+        IF EXISTS (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = v_next AND q.vt <= v_now)
+            AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next::text)) THEN
+            v_organizations := v_organizations || v_next;
+        END IF;
+    END LOOP;
+    PERFORM set_config('topicbase.last_organization', v_last::text, false);
+    IF v_organizations = '{}' THEN
+        RETURN '{}';
+    ELSIF cardinality(v_organizations) = 1 THEN
+        RETURN ARRAY(
+            SELECT q.ctid
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = v_organizations[1] AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT batch_size
+        );
+    END IF;
+    v_share := ceil(batch_size::numeric / cardinality(v_organizations));
+    RETURN ARRAY(
+        WITH due AS MATERIALIZED (
+            SELECT
+                o.id,
+                (
+                    SELECT count(*)
+                    FROM (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt <= v_now LIMIT v_share) AS x
+                ) AS waiting
+            FROM unnest(v_organizations) AS o (id)
+        ),
+        spare AS (
+            SELECT (batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = v_share), 0) AS each FROM due AS d
+        )
+        SELECT t.tid
+        FROM due AS d
+        CROSS JOIN spare AS s
+        CROSS JOIN LATERAL (
+            SELECT q.ctid AS tid
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = d.id AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT d.waiting + CASE WHEN d.waiting = v_share THEN greatest(floor(coalesce(s.each, 0)), 0)::bigint ELSE 0 END
+        ) AS t
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.due_messages(integer) IS
+'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, each locked for this transaction.';
+
+CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_tids tid [] := mqtt.due_messages(batch_size);
+    v_counts integer [] := '{0,0,0}';
+BEGIN
+    IF v_tids <> '{}' THEN
+        v_counts := mqtt.store_or_split(v_tids);
+    END IF;
+    RETURN jsonb_build_object(
+        'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3], 'more', cardinality(v_tids) >= batch_size
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.process_batch(integer) IS
+'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again.';
+COMMIT;

@@ -1,0 +1,9 @@
+-- Verify topicbase:process_batch on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.process_batch(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.due_messages(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.store_or_split(tid[])', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.record_failure(tid, text, text)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.retry_delay(integer)', false, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.store_messages(tid[])', true, 'v', '{}');
+ROLLBACK;
