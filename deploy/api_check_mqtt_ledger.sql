@@ -1,0 +1,45 @@
+-- Deploy topicbase:api_check_mqtt_ledger to pg
+-- requires: ledger
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.check_ledger() RETURNS TABLE (
+    organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- One statement, so one snapshot: counters and rows are seen at the same instant.
+    SELECT x.*, x.accepted - x.completed - x.dead - x.expired - x.queued
+    FROM (
+        SELECT
+            t.organization_id, t.hour, sum(t.accepted)::bigint AS accepted, sum(t.completed)::bigint AS completed, sum(t.dead)::bigint AS dead,
+            sum(t.expired)::bigint AS expired, sum(t.queued)::bigint AS queued
+        FROM (
+            SELECT l.organization_id, date_trunc('hour', l.bucket) AS hour, l.accepted, l.completed, l.dead, l.expired, 0 AS queued
+            FROM mqtt.ledger AS l
+            UNION ALL
+            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
+            FROM pgmq.q_mqtt_messages AS q
+        ) AS t
+        GROUP BY t.organization_id, t.hour
+    ) AS x
+    WHERE x.accepted <> x.completed + x.dead + x.expired + x.queued;
+$$;
+COMMENT ON FUNCTION mqtt.check_ledger() IS
+'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand.';
+
+CREATE FUNCTION api.check_mqtt_ledger() RETURNS TABLE (
+    organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT * FROM mqtt.check_ledger();
+$$;
+COMMENT ON FUNCTION api.check_mqtt_ledger() IS
+$md$Prove that no accepted message was lost
+
+Lists organizations and hours where accepted messages are not all completed, dead, expired or still queued, with the difference; an empty
+list is the proof that the books add up.$md$;
+GRANT EXECUTE ON FUNCTION api.check_mqtt_ledger() TO service_role;
+COMMIT;

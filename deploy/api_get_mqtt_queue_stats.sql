@@ -1,0 +1,106 @@
+-- Deploy topicbase:api_get_mqtt_queue_stats to pg
+-- requires: ledger
+-- requires: message_queue
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION api.get_mqtt_queue_stats(org_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_counts record;
+    v_oldest timestamptz;
+    v_retrying bigint;
+    v_rates jsonb;
+    v_times record;
+    v_errors jsonb;
+BEGIN
+    IF NOT (mqtt.is_service() OR org_id = ANY (mqtt.current_organization_ids()))
+        OR NOT EXISTS (SELECT FROM mqtt.organizations AS o WHERE o.id = org_id) THEN
+        RAISE EXCEPTION 'organization_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No organization %s that you may see.', org_id),
+            HINT = 'GET /organizations shows yours.';
+    END IF;
+    -- Counters, not rows: a million queued messages cost no more than ten.
+    SELECT
+        coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS pending,
+        coalesce(sum(l.completed) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.completed_days, c.completed_days))), 0) AS completed,
+        coalesce(sum(l.dead) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.failed_days, c.failed_days))), 0) AS failed
+    INTO v_counts
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.configuration AS c
+    LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
+    WHERE o.id = org_id;
+    SELECT q.enqueued_at INTO v_oldest
+    FROM pgmq.q_mqtt_messages AS q
+    WHERE q.organization_id = org_id
+    ORDER BY q.vt
+    LIMIT 1;
+    SELECT count(*) INTO v_retrying
+    FROM (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
+    SELECT jsonb_object_agg(w.minutes || 'm', jsonb_build_object('in_per_second', round(w.accepted / (w.minutes * 60.0), 3), 'out_per_second', round(w.out / (w.minutes * 60.0), 3)))
+    INTO v_rates
+    FROM (
+        SELECT
+            m.minutes,
+            (
+                SELECT coalesce(sum(l.accepted), 0)
+                FROM mqtt.ledger AS l
+                WHERE l.organization_id = org_id AND l.bucket >= date_trunc('minute', now()) - make_interval(mins => m.minutes - 1)
+            ) AS accepted,
+            (
+                SELECT coalesce(sum(a.message_count), 0)
+                FROM mqtt.integration_activity_log AS a
+                WHERE a.organization_id = org_id AND a.activity_type = 'messages_processed' AND a.created_at >= now() - make_interval(mins => m.minutes)
+            ) AS out
+        FROM (VALUES (1), (5), (60)) AS m (minutes)
+    ) AS w;
+    SELECT
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds) AS p50,
+        percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds) AS p99
+    INTO v_times
+    FROM (
+        SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.organization_id = org_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
+        ORDER BY m.received_at DESC
+        LIMIT 1000
+    ) AS s;
+    SELECT coalesce(jsonb_agg(jsonb_build_object('error', t.error, 'count', t.n) ORDER BY t.n DESC), '[]') INTO v_errors
+    FROM (
+        SELECT a.error_message AS error, count(*) AS n
+        FROM (
+            SELECT x.error_message
+            FROM mqtt.integration_activity_log AS x
+            WHERE x.organization_id = org_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
+            ORDER BY x.created_at DESC
+            LIMIT 1000
+        ) AS a
+        GROUP BY a.error_message
+        ORDER BY n DESC
+        LIMIT 5
+    ) AS t;
+    RETURN jsonb_build_object(
+        'organization_id', org_id,
+        'pending', v_counts.pending,
+        'processing', 0,
+        'completed', v_counts.completed,
+        'failed', v_counts.failed,
+        'retrying', v_retrying,
+        'dead', v_counts.failed,
+        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - v_oldest), 3),
+        'rates', v_rates,
+        'seconds_in_queue', jsonb_build_object('p50', round(v_times.p50::numeric, 4), 'p99', round(v_times.p99::numeric, 4)),
+        'top_errors', v_errors
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.get_mqtt_queue_stats(uuid) IS
+$md$How the queue does for one organization
+
+Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
+`dead` equals `failed`), `oldest_pending_seconds`, `rates` in and out per second over 1, 5 and 60 minutes, `seconds_in_queue` (p50 and p99
+of the last 1,000 stored), `top_errors` of the last hour. Errors: 404 `organization_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.get_mqtt_queue_stats(uuid) TO authenticated, service_role;
+COMMIT;

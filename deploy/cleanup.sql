@@ -1,0 +1,111 @@
+-- Deploy topicbase:cleanup to pg
+-- requires: process_batch
+-- requires: mqtt_requests
+-- requires: mqtt_publish_receipts
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_organization record;
+    v_rows bigint;
+    v_total bigint := 0;
+BEGIN
+    -- The partitions go by the longest term; here go the rows of organizations with a shorter one, and what the default partition holds.
+    FOR v_organization IN EXECUTE format(
+        'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c', term
+    ) LOOP
+        EXIT WHEN v_total >= most;
+        EXECUTE format(
+            'DELETE FROM %s WHERE (organization_id, %I, id) IN (SELECT organization_id, %2$I, id FROM %1$s '
+            'WHERE organization_id = $1 AND %2$I < $2 ORDER BY %2$I LIMIT $3)', target, time_column
+        ) USING v_organization.id, v_organization.before, most - v_total;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_total := v_total + v_rows;
+    END LOOP;
+    RETURN v_total;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, integer) IS
+'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days); returns how many.';
+
+CREATE FUNCTION mqtt.cleanup() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_longest record;
+    v_completed bigint;
+    v_failed bigint;
+    v_activity bigint;
+    v_receipts bigint;
+    v_keys bigint;
+    v_requests bigint;
+BEGIN
+    SELECT
+        greatest(c.completed_days, max(o.completed_days)) AS completed_days,
+        greatest(c.failed_days, max(o.failed_days)) AS failed_days,
+        greatest(c.activity_days, max(o.activity_days)) AS activity_days,
+        c.receipt_days,
+        c.idempotency_window
+    INTO v_longest
+    FROM mqtt.configuration AS c
+    LEFT JOIN mqtt.organizations AS o ON true
+    GROUP BY c.is_only_row;
+    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
+        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
+    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
+        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
+    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
+        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
+    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
+    DELETE FROM mqtt.ingest_keys AS k WHERE k.received_at < now() - v_longest.idempotency_window;
+    GET DIAGNOSTICS v_keys = ROW_COUNT;
+    DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
+    GET DIAGNOSTICS v_requests = ROW_COUNT;
+    RETURN jsonb_build_object(
+        'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
+        'idempotency_keys', v_keys, 'requests', v_requests
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.cleanup() IS
+'Removes what is past its term: whole partitions, then bounded batches for organizations with a shorter term. Returns the rows that went, by kind.';
+
+CREATE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT mqtt.cleanup();
+$$;
+COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS
+$md$Remove what is past its retention
+
+Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
+also activity log, receipts, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge's upkeep too.
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests"}`.$md$;
+GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
+
+CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_made integer;
+    v_cleaned jsonb;
+    v_rolled bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
+        RETURN jsonb_build_object('skipped', true);
+    END IF;
+    v_made := mqtt.prepare_partitions();
+    v_cleaned := mqtt.cleanup();
+    v_rolled := mqtt.roll_up_ledger();
+    RETURN v_cleaned || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.upkeep() IS
+'All periodic work: partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+COMMIT;

@@ -1,0 +1,6 @@
+-- Verify topicbase:message_queue on pg
+BEGIN;
+SELECT mqtt.verify_table('api.mqtt_message_queue', '{SELECT}', '{SELECT}');
+SELECT mqtt.verify_table('mqtt.mqtt_message_queue', '{SELECT}', '{SELECT}');
+SELECT mqtt.verify_function('mqtt.queued_messages()', true, 's', '{authenticated,service_role}');
+ROLLBACK;
