@@ -1,0 +1,34 @@
+-- Deploy topicbase:bridge_config_notify to pg
+-- requires: wakeup
+-- requires: mqtt_credentials
+-- requires: mqtt_subscriptions
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.notify_config() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Rare, and a transaction's identical notices become one.
+    PERFORM pg_notify('topicbase', 'config');
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
+CREATE TRIGGER notify_config AFTER INSERT OR DELETE ON mqtt.device_integrations
+FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+-- What the bridge itself writes (active, error and why) is no news to it.
+CREATE TRIGGER notify_config_update AFTER UPDATE ON mqtt.device_integrations
+FOR EACH ROW
+WHEN (
+    old.settings IS DISTINCT FROM new.settings OR old.integration_type <> new.integration_type
+    OR (old.status = 'inactive') <> (new.status = 'inactive')
+)
+EXECUTE FUNCTION mqtt.notify_config();
+CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF topic, qos, no_local, retain_handling, is_paused ON mqtt.mqtt_subscriptions
+FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF
+username, topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, mosquitto_hash, expires_at, revoked_at
+ON mqtt.mqtt_credentials
+FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+COMMIT;

@@ -1,0 +1,114 @@
+-- Deploy topicbase:bridge_hello to pg
+-- requires: bridges
+-- requires: wakeup
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT hashtextextended('topicbase ' || subject, 0);
+END;
+COMMENT ON FUNCTION mqtt.bridge_lock(uuid) IS 'Key of the advisory lock on a bridge or an integration.';
+
+CREATE FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF schema_version IS DISTINCT FROM 1 THEN
+        RAISE EXCEPTION 'bridge_incompatible' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('Bridge %s speaks version %s of the functions in schema bridge; this database has version 1.', version, schema_version),
+            HINT = 'Run sqitch deploy, or install the bridge of the release that the database has. The database goes first.';
+    END IF;
+    IF NOT pg_try_advisory_lock(mqtt.bridge_lock(bridge_id)) THEN
+        RAISE EXCEPTION 'bridge_is_running' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Another session speaks for bridge %s.', bridge_id),
+            HINT = 'It ends within seconds; try again.';
+    END IF;
+    INSERT INTO mqtt.bridges AS b (id, name, version, main_pid)
+    VALUES (hello.bridge_id, left(hello.name, 200), hello.version, pg_backend_pid())
+    ON CONFLICT (id) DO UPDATE SET main_pid = excluded.main_pid, seen_at = clock_timestamp();
+    RETURN (
+        SELECT jsonb_build_object(
+            'max_payload_bytes', c.max_payload_bytes,
+            'hosted_broker_url', c.hosted_broker_url,
+            'sealing_public_key', encode(c.sealing_public_key, 'base64'),
+            'heartbeat_seconds', 2,
+            'stale_seconds', 8
+        )
+        FROM mqtt.configuration AS c
+    );
+END;
+$$;
+COMMENT ON FUNCTION bridge.hello(uuid, text, text, integer) IS
+$md$A bridge begins, on the session that will hold its locks; answers what it has to know of this installation
+
+Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.$md$;
+GRANT EXECUTE ON FUNCTION bridge.hello(uuid, text, text, integer) TO mqtt_bridge;
+
+CREATE FUNCTION bridge.heartbeat(bridge_id uuid) RETURNS uuid []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE mqtt.bridges AS b SET seen_at = clock_timestamp() WHERE b.id = heartbeat.bridge_id;
+    IF NOT found THEN
+        RETURN NULL;
+    END IF;
+    -- Whoever holds no lock on its id has ended.
+    DELETE FROM mqtt.bridges AS b
+    WHERE b.id <> heartbeat.bridge_id AND b.seen_at < clock_timestamp() - interval '4 seconds'
+        AND pg_try_advisory_xact_lock(mqtt.bridge_lock(b.id));
+    RETURN ARRAY(SELECT b.id FROM mqtt.bridges AS b WHERE b.seen_at < clock_timestamp() - interval '8 seconds' ORDER BY b.id);
+END;
+$$;
+COMMENT ON FUNCTION bridge.heartbeat(uuid) IS
+'A bridge lives; answers the bridges that are still connected but have been silent for too long (stopped, frozen), or null when it has to say hello again.';
+GRANT EXECUTE ON FUNCTION bridge.heartbeat(uuid) TO mqtt_bridge;
+
+CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
+LANGUAGE sql VOLATILE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid))::integer
+    FROM pg_stat_activity AS a
+    WHERE a.usename = current_user AND a.datname = current_database() AND a.application_name = 'topicbase ' || bridge_id;
+END;
+COMMENT ON FUNCTION bridge.end_bridge(uuid) IS
+'Ends the sessions of a silent bridge, so that its locks are free; runs with the caller''s rights, which reach only sessions of its own role.';
+GRANT EXECUTE ON FUNCTION bridge.end_bridge(uuid) TO mqtt_bridge;
+
+CREATE FUNCTION bridge.sleep(subject text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_try_advisory_lock(1953460322, hashtext(subject)) THEN
+        RETURN 'asleep';
+    END IF;
+    -- Another sleeper's lock makes the writers notify us all.
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 2
+            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+            AND l.classid = 1953460322::oid AND l.objid = (hashtext(subject)::bigint & 4294967295)::oid
+    ) THEN
+        RETURN 'beside';
+    END IF;
+    RETURN 'busy';
+END;
+$$;
+COMMENT ON FUNCTION bridge.sleep(text) IS
+'From now on NOTIFY topicbase tells of work (ingest, outbound, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; '
+'busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
+GRANT EXECUTE ON FUNCTION bridge.sleep(text) TO mqtt_bridge;
+
+CREATE FUNCTION bridge.wake(subject text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT pg_advisory_unlock(1953460322, hashtext(subject));
+END;
+COMMENT ON FUNCTION bridge.wake(text) IS 'Ends this session''s sleep, so that writers no longer notify.';
+GRANT EXECUTE ON FUNCTION bridge.wake(text) TO mqtt_bridge;
+COMMIT;

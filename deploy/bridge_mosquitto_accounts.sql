@@ -1,0 +1,52 @@
+-- Deploy topicbase:bridge_mosquitto_accounts to pg
+-- requires: bridge_hello
+-- requires: mqtt_credentials
+-- requires: topics
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL)
+RETURNS TABLE (stamp text, next_change_at timestamptz, passwords text, acl text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH valid AS MATERIALIZED (
+        SELECT c.username, c.mosquitto_hash, c.expires_at, r.rules
+        FROM mqtt.mqtt_credentials AS c
+        JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(string_agg(format(E'topic %s %s\n', x.access, x.filter), '' ORDER BY x.access, x.filter), '') AS rules
+            FROM (
+                SELECT 'write' AS access, f.filter
+                FROM unnest(coalesce(c.publish_filters, ARRAY[c.topic_prefix || '/#'])) AS f (filter)
+                WHERE c.can_publish
+                UNION ALL
+                SELECT 'read', f.filter
+                FROM unnest(coalesce(c.subscribe_filters, ARRAY[c.topic_prefix || '/#'])) AS f (filter)
+                WHERE c.can_subscribe
+            ) AS x
+            -- A line of the file is one filter below the prefix, or it is not written at all.
+            WHERE mqtt.topic_is_under(x.filter, c.topic_prefix) AND mqtt.topic_filter_error(x.filter) IS NULL
+                AND mqtt.topic_name_error(c.topic_prefix) IS NULL
+        ) AS r
+        WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
+            AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
+    ), stamped AS (
+        SELECT
+            coalesce(md5(string_agg(v.username || ' ' || v.mosquitto_hash || ' ' || v.rules, E'\n' ORDER BY v.username)), '') AS stamp,
+            min(v.expires_at) AS next_change_at
+        FROM valid AS v
+    )
+    SELECT
+        s.stamp,
+        s.next_change_at,
+        CASE WHEN s.stamp IS DISTINCT FROM known_stamp
+            THEN (SELECT coalesce(string_agg(format(E'%s:%s\n', v.username, v.mosquitto_hash), '' ORDER BY v.username), '') FROM valid AS v) END,
+        CASE WHEN s.stamp IS DISTINCT FROM known_stamp
+            THEN (SELECT coalesce(string_agg(format(E'user %s\n%s\n', v.username, v.rules), '' ORDER BY v.username), '') FROM valid AS v) END
+    FROM stamped AS s;
+$$;
+COMMENT ON FUNCTION bridge.mosquitto_accounts(text) IS
+'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. '
+'Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for.';
+GRANT EXECUTE ON FUNCTION bridge.mosquitto_accounts(text) TO mqtt_bridge;
+COMMIT;

@@ -1,0 +1,14 @@
+-- Deploy topicbase:bridge_queue to pg
+-- requires: bridge_hello
+-- requires: process_batch
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT mqtt.process_batch(batch_size);
+$$;
+COMMENT ON FUNCTION bridge.process_queue(integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}.';
+GRANT EXECUTE ON FUNCTION bridge.process_queue(integer) TO mqtt_bridge;
+COMMIT;
