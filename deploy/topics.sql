@@ -6,7 +6,7 @@ CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN topic ~ '^[A-Za-z0-9_./:@=,;()\- ]{1,255}$' THEN NULL
+        WHEN octet_length(topic) <= 65535 AND topic ~ '^[A-Za-z0-9_./:@=,;() -]+$' THEN NULL
         WHEN topic IS NULL OR topic = '' THEN 'A topic name has at least one character.'
         WHEN octet_length(topic) > 65535 THEN 'A topic name has at most 65,535 bytes in UTF-8.'
         WHEN topic ~ '[+#]' THEN 'A topic name to publish to holds no wildcard + or #.'
