@@ -27,7 +27,9 @@ AS $$
 DECLARE
     v_host text := lower(rtrim(host, '.'));
 BEGIN
-    IF v_host ~ ':' THEN
+    IF v_host IS NULL THEN
+        RETURN 'has no host';
+    ELSIF v_host ~ ':' THEN
         IF v_host !~ '^[0-9a-f:.]{2,45}$' THEN
             RETURN 'is no host name or address';
         ELSIF mqtt.is_private_address(v_host::inet) AND NOT private_allowed THEN
@@ -59,7 +61,7 @@ COMMENT ON FUNCTION mqtt.host_fault(text, boolean) IS
 CREATE FUNCTION mqtt.url_parts(url text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT ARRAY[lower(p[1]), p[2], coalesce(p[3], p[4]), p[5], p[6], p[7]]
+    SELECT CASE WHEN p IS NOT NULL THEN ARRAY[lower(p[1]), p[2], coalesce(p[3], p[4]), p[5], p[6], p[7]] END
     FROM regexp_match(url, '^([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*@)?(?:\[([^]/?#@[]+)\]|([^]/:?#@[]+))(?::([0-9]{1,5}))?(/[^?#]*)?([?#].*)?$') AS p;
 END;
 COMMENT ON FUNCTION mqtt.url_parts(text) IS

@@ -1,0 +1,58 @@
+-- Deploy topicbase:integration_secrets to pg
+-- requires: integration_settings
+-- requires: configuration
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_key bytea := (SELECT c.sealing_public_key FROM mqtt.configuration AS c);
+    v_box bytea;
+BEGIN
+    IF jsonb_typeof(value) = 'object' THEN
+        RETURN value;
+    END IF;
+    IF v_key IS NULL THEN
+        RAISE EXCEPTION 'sealing_unavailable' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('settings.%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', name),
+            HINT = 'The operator runs: topicbase keygen';
+    ELSIF to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL THEN
+        RAISE EXCEPTION 'sealing_unavailable' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('settings.%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', name),
+            HINT = format(
+                'Seal it yourself (libsodium crypto_box_seal, public key %s) and send {"sealed": "<base64>"}.',
+                encode(v_key, 'base64')
+            );
+    END IF;
+    BEGIN
+        EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, value #>> '{}';
+    EXCEPTION
+        WHEN external_routine_exception OR insufficient_privilege THEN
+            v_box := NULL;
+    END;
+    IF v_box IS NULL THEN
+        RAISE EXCEPTION 'sealing_unavailable' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('settings.%s could not be sealed with the key of this installation.', name),
+            HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
+    END IF;
+    RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''));
+END;
+$$;
+COMMENT ON FUNCTION mqtt.sealed_setting(text, jsonb) IS
+'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable where it cannot be sealed.';
+
+CREATE FUNCTION mqtt.visible_settings(settings jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (settings - mqtt.secret_setting_names())
+        || CASE WHEN settings ? 'password' THEN '{"has_password": true}'::jsonb ELSE '{}' END
+        || CASE WHEN settings ? 'client_key' THEN '{"has_client_key": true}'::jsonb ELSE '{}' END;
+END;
+COMMENT ON FUNCTION mqtt.visible_settings(jsonb) IS 'The settings as they may be read: has_password and has_client_key stand for the secrets.';
+GRANT EXECUTE ON FUNCTION mqtt.visible_settings(jsonb) TO authenticated, service_role;
+COMMIT;

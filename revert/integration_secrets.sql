@@ -1,0 +1,5 @@
+-- Revert topicbase:integration_secrets from pg
+BEGIN;
+DROP FUNCTION mqtt.visible_settings(jsonb);
+DROP FUNCTION mqtt.sealed_setting(text, jsonb);
+COMMIT;
