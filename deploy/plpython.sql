@@ -52,25 +52,26 @@ DECLARE
 BEGIN
     FOR v_codec IN
         SELECT *
-        FROM (VALUES
-            ('cbor', 'py_decode_cbor', 'bytea', NULL, $try$SELECT mqtt.py_decode_cbor('\xf6')$try$),
-            ('msgpack', 'py_decode_msgpack', 'bytea', NULL, $try$SELECT mqtt.py_decode_msgpack('\xc0')$try$),
-            ('seal', 'py_seal', 'bytea, text', 'nacl', $try$SELECT mqtt.py_seal(decode(repeat('09', 32), 'hex'), '')$try$)
-        ) AS c (name, function, arguments, module, try)
+        FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('seal', 'py_seal', 'nacl'))
+            AS c (name, change, module)
     LOOP
         codec := v_codec.name;
         reason := NULL;
-        IF to_regprocedure(format('mqtt.%s(%s)', v_codec.function, v_codec.arguments)) IS NULL THEN
-            reason := coalesce(mqtt.plpython_obstacle(v_codec.module) || '; then ', '')
-                || format('as superuser: psql -f deploy/%s.sql', v_codec.function);
-        ELSE
-            BEGIN
-                EXECUTE v_codec.try;
-            EXCEPTION
-                WHEN external_routine_exception THEN
-                    reason := sqlerrm;
-            END;
-        END IF;
+        BEGIN
+            CASE v_codec.name
+                WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
+                WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
+                WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
+            END CASE;
+        EXCEPTION
+            WHEN undefined_function THEN
+                reason := concat(
+                    'not created', ', since ' || mqtt.plpython_obstacle(v_codec.module),
+                    format('; run as superuser: psql -f deploy/%s.sql', v_codec.change)
+                );
+            WHEN external_routine_exception THEN
+                reason := sqlerrm;
+        END;
         available := reason IS NULL;
         RETURN NEXT;
     END LOOP;
