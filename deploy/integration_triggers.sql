@@ -12,6 +12,14 @@ AS $$
 DECLARE
     v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id);
 BEGIN
+    -- Credentials and subscriptions were judged by these two when they were made.
+    IF tg_op = 'UPDATE' AND (NEW.organization_id, NEW.integration_type = 'mqtt_hosted')
+        IS DISTINCT FROM (OLD.organization_id, OLD.integration_type = 'mqtt_hosted') THEN
+        RAISE EXCEPTION 'integration_type_fixed' USING
+            ERRCODE = 'PT409',
+            DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
+            HINT = 'Make a new integration and delete this one.';
+    END IF;
     NEW.settings := mqtt.checked_settings(
         NEW.settings, NEW.integration_type, v_prefix, CASE tg_op WHEN 'UPDATE' THEN OLD.settings ELSE '{}' END,
         (SELECT c.allow_private_addresses FROM mqtt.configuration AS c)
