@@ -105,7 +105,7 @@ END;
 COMMENT ON FUNCTION mqtt.retry_delay(integer) IS
 'Wait after so many failed attempts: retry_base, doubled with each, at most retry_cap, spread by plus or minus a quarter.';
 
-CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text) RETURNS text
+CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -115,9 +115,9 @@ DECLARE
     v_limit integer;
 BEGIN
     UPDATE pgmq.q_mqtt_messages AS q
-    SET attempts = q.attempts + 1,
-        vt = clock_timestamp() + mqtt.retry_delay(q.attempts + 1),
-        errors = coalesce(q.errors, '[]') || jsonb_build_object('at', clock_timestamp(), 'code', code, 'error', left(error, 500))
+    SET attempts = q.attempts + (NOT is_counted)::integer,
+        vt = clock_timestamp() + mqtt.retry_delay(q.attempts + (NOT is_counted)::integer),
+        errors = coalesce(CASE WHEN is_counted THEN q.errors - (-1) ELSE q.errors END, '[]') || jsonb_build_object('at', clock_timestamp(), 'code', code, 'error', left(error, 500))
     WHERE q.ctid = failed
     RETURNING q.* INTO v_row;
     IF NOT found THEN
@@ -144,8 +144,8 @@ BEGIN
     RETURN CASE WHEN v_row.attempts >= v_limit THEN 'dead' ELSE 'failed' END;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.record_failure(tid, text, text) IS
-'Counts a failed attempt: the message waits for its next one (failed) or becomes a dead letter (dead).';
+COMMENT ON FUNCTION mqtt.record_failure(tid, text, text, boolean) IS
+'Counts a failed attempt (unless it is counted already: then the error replaces the last one): the message waits for its next one (failed) or becomes a dead letter (dead).';
 
 CREATE FUNCTION mqtt.store_or_split(tids tid []) RETURNS integer []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

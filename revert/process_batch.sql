@@ -3,7 +3,7 @@ BEGIN;
 DROP FUNCTION mqtt.process_batch(integer);
 DROP FUNCTION mqtt.due_messages(integer);
 DROP FUNCTION mqtt.store_or_split(tid []);
-DROP FUNCTION mqtt.record_failure(tid, text, text);
+DROP FUNCTION mqtt.record_failure(tid, text, text, boolean);
 DROP FUNCTION mqtt.retry_delay(integer);
 DROP FUNCTION mqtt.store_messages(tid []);
 COMMIT;
