@@ -1,0 +1,151 @@
+"""The local stack itself: it starts, starts again, survives a bad port, leaks no secret, and the gateway speaks JSON in every fault."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import DATABASE_ONLY
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
+
+PARTS = ("postgres", "mosquitto", "postgrest", "gateway", "bridge")
+MIB = 1024 * 1024
+
+
+def secrets(stack: Stack) -> dict[str, str]:
+    lines = (stack.run_dir / "secrets").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_up_again_changes_nothing(stack: Stack) -> None:
+    before = {name: stack.pid(name) for name in PARTS}
+    keys = secrets(stack)
+    stack.run("up")
+    assert {name: stack.pid(name) for name in PARTS} == before
+    assert secrets(stack) == keys
+
+
+def test_env_names_everything(stack: Stack) -> None:
+    assert set(stack.env) == {
+        "DATABASE_URL",
+        "API_URL",
+        "GATEWAY_URL",
+        "MQTT_URL",
+        "METRICS_URL",
+        "JWT_SECRET",
+        "JWT_AUDIENCE",
+        "DEMO_ORGANIZATION_ID",
+        "DEMO_INTEGRATION_ID",
+        "DEMO_USER_ID",
+    }
+    assert all(stack.env.values())
+    assert len(stack.env["JWT_SECRET"]) >= 32
+
+
+def test_status_names_every_part(stack: Stack) -> None:
+    lines = stack.run("status").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(PARTS)
+    assert all("running" in line and "does not answer" not in line for line in lines)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_no_secret_in_process_arguments(stack: Stack, name: str) -> None:
+    arguments = Path(f"/proc/{stack.pid(name)}/cmdline").read_bytes().decode()
+    assert not [key for key, value in secrets(stack).items() if value in arguments]
+
+
+def test_secrets_are_private_files(stack: Stack) -> None:
+    values = [value.encode() for value in secrets(stack).values()]
+    open_to_others = [
+        path
+        for path in stack.run_dir.rglob("*")
+        if path.is_file()
+        and "postgres" not in path.relative_to(stack.run_dir).parts
+        and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        and any(value in path.read_bytes() for value in values)
+    ]
+    assert open_to_others == []
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_no_secret_in_logs(stack: Stack, name: str) -> None:
+    log = stack.log(name)
+    assert not [key for key, value in secrets(stack).items() if value in log]
+
+
+def test_taken_port_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "TOPICBASE_RUN_DIR": str(tmp_path / "run"), "TOPICBASE_PG_PORT": str(port)}
+        up = subprocess.run(
+            [ROOT / "bin/stack", "up", "--without", ",".join(DATABASE_ONLY)], env=environment, capture_output=True, text=True, check=False
+        )
+        subprocess.run([ROOT / "bin/stack", "down", "--clean"], env=environment, check=True)
+    assert up.returncode == 1
+    assert f"port {port}" in up.stderr
+    assert "TOPICBASE_PG_PORT" in up.stderr
+
+
+def test_down_leaves_nothing_running_and_up_finds_its_data(fresh_stack: Callable[..., Stack]) -> None:
+    stack = fresh_stack(without=DATABASE_ONLY)
+    with stack.connect() as connection:
+        connection.execute("CREATE TABLE public.kept AS SELECT 1 AS value")
+    pid = stack.pid("postgres")
+    stack.run("down")
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists(), what="the end of PostgreSQL")
+    assert stack.run("status", check=False).stdout.count("stopped") == len(PARTS)
+    stack.run("up", "--without", ",".join(DATABASE_ONLY))
+    with stack.connect() as connection:
+        assert connection.execute("SELECT value FROM public.kept").fetchone() == (1,)
+
+
+class TestGateway:
+    """What the gateway answers by itself has the shape of the API's own errors."""
+
+    @staticmethod
+    def fault(response: requests.Response, status: int, slug: str) -> None:
+        assert response.status_code == status
+        assert response.headers["Content-Type"].startswith("application/json")
+        body = json.loads(response.text)
+        assert set(body) == {"code", "message", "details", "hint"}
+        assert body["message"] == slug
+        assert body["code"] == f"PT{status}"
+
+    def test_body_too_large(self, stack: Stack) -> None:
+        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", data=b"x" * (2 * MIB + 1), timeout=10)
+        self.fault(response, 413, "body_too_large")
+
+    def test_unknown_path(self, stack: Stack) -> None:
+        self.fault(requests.get(f"{stack.gateway_url}/functions/v1/other", timeout=10), 404, "route_not_found")
+
+    def test_headers_too_large(self, stack: Stack) -> None:
+        response = requests.get(f"{stack.gateway_url}/rest/v1/", headers={"X-Username": "x" * 40_000}, timeout=10)
+        self.fault(response, 431, "headers_too_large")
+
+    def test_malformed_request(self, stack: Stack) -> None:
+        port = int(stack.gateway_url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"POST /functions/v1/mqtt-ingest HTTP/1.1\r\nHost: a\r\nContent-Length: minus one\r\n\r\n")
+            answer = connection.makefile("rb").read().decode()
+        assert answer.startswith("HTTP/1.1 400 ")
+        assert json.loads(answer.partition("\r\n\r\n")[2])["message"] == "bad_request"
+
+    def test_unreachable_api(self, fresh_stack: Callable[..., Stack]) -> None:
+        stack = fresh_stack(without=("mosquitto", "postgrest", "bridge"))
+        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, timeout=10)
+        self.fault(response, 503, "upstream_unavailable")
+        assert response.headers["Retry-After"] == "1"
+
+    def test_security_headers(self, stack: Stack) -> None:
+        headers = requests.get(f"{stack.gateway_url}/rest/v1/", timeout=10).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Server"] == "nginx"
