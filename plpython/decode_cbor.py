@@ -49,7 +49,7 @@ def _head(data: bytes, at: int) -> tuple[int, int, int, int]:
         end = at + 1 + (1 << (info - 24))
         if end > len(data):
             raise ValueError("the bytes end early")
-        return major, info, int.from_bytes(data[at + 1 : end]), end
+        return major, info, int.from_bytes(data[at + 1 : end], "big"), end
     if info == 31 and major in (2, 3, 4, 5):
         return major, info, INDEFINITE, at + 1
     raise ValueError(f"byte {at} starts no data item")
@@ -81,7 +81,7 @@ def _tagged(data: bytes, tag: int, at: int, depth: int, blob: Callable[[bytes], 
         if major != 2:
             raise ValueError("a bignum is no byte string")
         content, at = _bytes(data, at, length, 2)
-        number = int.from_bytes(content)
+        number = int.from_bytes(content, "big")
         return integer(number if tag == 2 else -1 - number), at
     if tag in (25, 29):
         raise ValueError("references (tags 25 and 29) have no JSON form")

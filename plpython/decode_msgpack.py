@@ -51,7 +51,7 @@ def _take(data: bytes, at: int, size: int) -> tuple[bytes, int]:
 def _extension(data: bytes, at: int, size: int) -> tuple[str, int]:
     """Read an extension's type and data, whose size was read."""
     content, at = _take(data, at, 1 + size)
-    kind, content = int.from_bytes(content[:1], signed=True), content[1:]
+    kind, content = int.from_bytes(content[:1], "big", signed=True), content[1:]
     if kind == -1:
         return _timestamp(content), at
     return f'{{"ext":{kind},"data":{base64url(content)}}}', at
@@ -60,11 +60,11 @@ def _extension(data: bytes, at: int, size: int) -> tuple[str, int]:
 def _timestamp(content: bytes) -> str:
     """Write a timestamp's 32, 64 or 96 bits as RFC 3339 text."""
     if len(content) == 4:
-        nanoseconds, seconds = 0, int.from_bytes(content)
+        nanoseconds, seconds = 0, int.from_bytes(content, "big")
     elif len(content) == 8:
-        nanoseconds, seconds = divmod(int.from_bytes(content), 1 << 34)
+        nanoseconds, seconds = divmod(int.from_bytes(content, "big"), 1 << 34)
     elif len(content) == 12:
-        nanoseconds, seconds = int.from_bytes(content[:4]), int.from_bytes(content[4:], signed=True)
+        nanoseconds, seconds = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:], "big", signed=True)
     else:
         raise ValueError("a timestamp has 4, 8 or 12 bytes")
     if nanoseconds > 999_999_999:
@@ -96,7 +96,7 @@ def _item(data: bytes, at: int, depth: int) -> tuple[str, int]:
     if first in SIZED:
         kind, width = SIZED[first]
         content, at = _take(data, at, width)
-        size = int.from_bytes(content, signed=kind == "int")
+        size = int.from_bytes(content, "big", signed=kind == "int")
     elif first < 0x90:
         kind, size = "map", first & 15
     elif first < 0xA0:
