@@ -1,0 +1,40 @@
+-- api.create_organization and its members: who may, the happy path, each error.
+\ir setup.psql
+SELECT plan(25);
+SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'authenticated', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'add_organization_member', ARRAY['uuid', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'remove_organization_member', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
+
+SELECT act_as('service_role');
+SELECT api.create_organization('Carol Ltd', 'carol', :'nobody') ->> 'id' AS org_carol \gset
+SELECT is((SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = :'org_carol'), 'org_carol', 'the prefix follows the slug');
+SELECT is((SELECT m.role FROM mqtt.organization_members AS m WHERE m.organization_id = :'org_carol'), 'admin', 'its admin is an admin');
+SELECT refuses($$SELECT api.create_organization('Carol', 'carol')$$, 'PT409', 'slug_taken', 'a slug once');
+SELECT refuses($$SELECT api.create_organization('Carol', 'Carol')$$, 'PT400', 'slug_invalid', 'an upper case slug');
+SELECT refuses($$SELECT api.create_organization('Carol', 'a/b')$$, 'PT400', 'slug_invalid', 'a slug with a topic separator');
+SELECT refuses($$SELECT api.create_organization('Carol', NULL)$$, 'PT400', 'slug_invalid', 'no slug');
+SELECT refuses($$SELECT api.create_organization('', 'dave')$$, 'PT400', 'name_invalid', 'an empty name');
+SELECT refuses(format('SELECT api.create_organization(%L, %L)', repeat('x', 201), 'dave'), 'PT400', 'name_invalid', 'a long name');
+
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.add_organization_member(:'org_alice', :'nobody') ->> 'role', 'member', 'an admin adds a member');
+SELECT is(api.add_organization_member(:'org_alice', :'nobody', 'admin') ->> 'role', 'admin', 'and makes it an admin');
+SELECT is(api.add_organization_member(:'org_alice', :'nobody', 'member') ->> 'role', 'member', 'and a member again');
+SELECT is(api.remove_organization_member(:'org_alice', :'nobody') ->> 'user_id', :'nobody', 'and removes it');
+SELECT refuses(format('SELECT api.remove_organization_member(%L, %L)', :'org_alice', :'nobody'), 'PT404', 'member_not_found', 'only once');
+SELECT refuses(format('SELECT api.remove_organization_member(%L, %L)', :'org_alice', :'alice'), 'PT409', 'last_admin', 'the last admin stays');
+SELECT refuses(format('SELECT api.add_organization_member(%L, %L)', :'org_alice', :'alice'), 'PT409', 'last_admin', 'the last admin stays one');
+SELECT refuses(format($$SELECT api.add_organization_member(%L, %L, 'owner')$$, :'org_alice', :'nobody'), 'PT400', 'member_invalid', 'an unknown role');
+SELECT refuses(format('SELECT api.add_organization_member(%L, NULL)', :'org_alice'), 'PT400', 'member_invalid', 'no user');
+SELECT refuses(
+    format('SELECT api.add_organization_member(%L, %L)', :'org_bob', :'alice'), 'PT404', 'organization_not_found', 'another organization is invisible'
+);
+SELECT refuses(
+    format('SELECT api.remove_organization_member(%L, %L)', :'org_bob', :'bob'), 'PT404', 'organization_not_found', 'for removal too'
+);
+SELECT act_as('authenticated', :'anna');
+SELECT refuses(format('SELECT api.add_organization_member(%L, %L)', :'org_alice', :'nobody'), 'PT403', 'admin_required', 'a member may not');
+SELECT refuses(format('SELECT api.remove_organization_member(%L, %L)', :'org_alice', :'alice'), 'PT403', 'admin_required', 'nor remove');
+SELECT * FROM finish();
+ROLLBACK;
