@@ -29,7 +29,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def fresh_stack() -> Iterator[Callable[..., Stack]]:
-    """`fresh_stack(without=(…), **environment)`: a stack for this test alone, for tests that break things."""
+    """`fresh_stack(without=(…), deploy=False, **environment)`: a stack for this test alone, for tests that break things."""
     started: list[Stack] = []
 
     def start(**options: Any) -> Stack:
@@ -43,8 +43,8 @@ def fresh_stack() -> Iterator[Callable[..., Stack]]:
 
 @pytest.fixture
 def database_only(fresh_stack: Callable[..., Stack]) -> Stack:
-    """PostgreSQL with the migrations applied, and nothing else."""
-    return fresh_stack(without=DATABASE_ONLY)
+    """PostgreSQL with the migrations newly applied, and nothing else."""
+    return fresh_stack(without=DATABASE_ONLY, deploy=True)
 
 
 @pytest.fixture

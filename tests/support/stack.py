@@ -101,10 +101,12 @@ class Stack:
         shutil.rmtree(self.run_dir.parent, ignore_errors=True)
 
 
-def start_stack(without: Iterable[str] = (), **environment: str) -> Stack:
+def start_stack(without: Iterable[str] = (), *, deploy: bool = False, **environment: str) -> Stack:
     """Start a stack, leaving out the parts named; the caller ends it with `down()`.
 
-    `environment` adds to what bin/stack reads, such as TOPICBASE_PG_CONF. The directory is short, since a unix socket's path must be.
+    `environment` adds to what bin/stack reads, such as TOPICBASE_PG_CONF. With `deploy`, or with an environment of its own, the stack
+    applies every migration itself; otherwise it may start as a copy of the test run's first deploy.
+    The directory is short, since a unix socket's path must be.
     """
     base = Path(tempfile.mkdtemp(prefix="tb.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/tmp")))  # noqa: S108
     base.chmod(0o711)
@@ -112,6 +114,8 @@ def start_stack(without: Iterable[str] = (), **environment: str) -> Stack:
     arguments = ["up", "--free-ports"]
     if without := tuple(without):
         arguments += ["--without", ",".join(without)]
+    if deploy or environment:
+        environment.setdefault("TOPICBASE_TEMPLATE", "")
     try:
         _stack(run_dir, arguments, environment=environment)
         return Stack(run_dir=run_dir, env=_pairs(_stack(run_dir, ["env"]).stdout))
