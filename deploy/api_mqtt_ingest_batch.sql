@@ -9,7 +9,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.message_faults(json) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element.';
 
-CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text []) RETURNS json
+CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -34,7 +34,7 @@ AS $$
             CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
         FROM item AS i
     ),
-    checked AS MATERIALIZED (
+    judged AS MATERIALIZED (
         SELECT
             t.*,
             CASE
@@ -55,8 +55,17 @@ AS $$
                     t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), session.topic_prefix, session.publish_filters,
                     session.max_payload_bytes
                 )
-            END AS fault
+            END AS rule
         FROM typed AS t
+    ),
+    checked AS MATERIALIZED (
+        SELECT
+            j.*,
+            CASE
+                WHEN j.rule IS NOT NULL THEN j.rule
+                WHEN most IS NOT NULL AND count(*) FILTER (WHERE j.rule IS NULL) OVER (ORDER BY j.ordinality) > most THEN 'quota_exceeded'
+            END AS fault
+        FROM judged AS j
     ),
     -- In the order of the ids, so that two batches with the same ids cannot lock each other out.
     fresh AS (
@@ -110,8 +119,8 @@ AS $$
     )
     FROM checked AS c;
 $$;
-COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text []) IS
-'Queues what is valid of an array of messages in one statement; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
+COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer) IS
+'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
 
 CREATE FUNCTION api.mqtt_ingest_batch(messages json) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -123,6 +132,7 @@ DECLARE
     v_messages jsonb;
     v_faults text [];
     v_answer json;
+    v_most integer;
 BEGIN
     IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
         RAISE EXCEPTION 'messages_invalid' USING
@@ -149,7 +159,15 @@ BEGIN
             INTO v_messages
             FROM json_array_elements(messages) WITH ORDINALITY AS e;
     END;
-    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults);
+    IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
+        v_most := mqtt.take_quota(v_session, v_count);
+        IF v_most = 0 THEN
+            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(v_session));
+        ELSIF v_most < v_count THEN
+            PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
+        END IF;
+    END IF;
+    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
     IF (v_answer ->> 'queued')::integer > 0 THEN
         PERFORM mqtt.count_accepted(v_session.organization_id, (v_answer ->> 'queued')::integer);
         PERFORM mqtt.wake_bridge('ingest');
@@ -167,7 +185,8 @@ $md$Send many messages as a device
 stored once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
-`batch_too_large`. Codes of rejected messages: those of `mqtt_ingest` and `message_invalid`, `payload_missing`, `retain_invalid`,
+`batch_too_large`; 429 `quota_exceeded`, `queue_full`; 503 `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
+`mqtt_ingest` (`quota_exceeded` for those beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
 `message_id_invalid`, `timestamp_invalid`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;
 COMMIT;

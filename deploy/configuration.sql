@@ -15,6 +15,9 @@ CREATE TABLE mqtt.configuration (
     activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
     partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
+    max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
+    min_free_bytes bigint NOT NULL DEFAULT 1073741824 CHECK (min_free_bytes >= 0),
+    intake_stop text,
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
     allow_private_addresses boolean NOT NULL DEFAULT false
@@ -31,6 +34,9 @@ COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are 
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts are kept.';
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (503) until they are fewer.';
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (503) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';

@@ -13,7 +13,7 @@ DECLARE
     v_text text;
 BEGIN
     BEGIN
-        IF v_type IN ('application/cbor', 'application/cbor-seq') OR v_type LIKE '%+cbor' THEN
+        IF v_type = 'application/cbor' OR v_type LIKE '%+cbor' THEN
             IF to_regprocedure('mqtt.py_decode_cbor(bytea)') IS NULL THEN
                 v_decoded.decode_error := 'codec_unavailable: this server has no CBOR decoder (see mqtt.codecs())';
                 RETURN v_decoded;
@@ -38,7 +38,7 @@ BEGIN
     EXCEPTION
         WHEN OTHERS THEN
             -- A payload that is not what it says is kept as it came: that is data, not a failure of ours.
-            v_decoded.decode_error := left(SQLERRM, 300);
+            v_decoded.decode_error := left(regexp_replace(SQLERRM, '^ValueError: ', ''), 300);
             IF SQLSTATE = 'PT400' THEN
                 GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
             ELSIF coalesce(v_type, '') = '' THEN

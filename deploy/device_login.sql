@@ -1,5 +1,5 @@
 -- Deploy topicbase:device_login to pg
--- requires: mqtt_credentials
+-- requires: quotas
 BEGIN;
 SET LOCAL ROLE mqtt_owner;
 CREATE TYPE mqtt.device_session AS (
@@ -9,7 +9,11 @@ CREATE TYPE mqtt.device_session AS (
     topic_prefix text,
     publish_filters text [],
     max_payload_bytes integer,
-    max_batch_messages integer
+    max_batch_messages integer,
+    credential_rate numeric,
+    credential_burst integer,
+    organization_rate numeric,
+    organization_burst integer
 );
 CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -32,10 +36,13 @@ BEGIN
     SELECT
         c.id, c.organization_id, c.integration_id, c.topic_prefix, c.publish_filters, c.can_publish, c.client_id,
         c.secret_salt, c.secret_hash, c.previous_salt, c.previous_hash, c.previous_until, c.expires_at, c.revoked_at,
-        i.status, k.max_payload_bytes, k.max_batch_messages
+        i.status, least(o.max_payload_bytes, k.max_payload_bytes) AS max_payload_bytes, k.max_batch_messages,
+        c.max_per_second, c.max_burst, o.max_per_second AS organization_rate, o.max_burst AS organization_burst,
+        k.intake_stop, o.intake_stop AS organization_stop
     INTO v_row
     FROM mqtt.mqtt_credentials AS c
     JOIN mqtt.device_integrations AS i ON i.id = c.integration_id
+    JOIN mqtt.organizations AS o ON o.id = c.organization_id
     CROSS JOIN mqtt.configuration AS k
     WHERE c.username = v_username;
     -- An unknown username takes the same path, hashing included, as a wrong password.
@@ -63,12 +70,17 @@ BEGIN
             DETAIL = 'The integration of this credential is switched off.',
             HINT = 'An admin of the organization can switch it on again.';
     END IF;
+    IF v_row.intake_stop IS NOT NULL THEN
+        PERFORM mqtt.refuse_for_now('503', 'intake_stopped', v_row.intake_stop, 30);
+    ELSIF v_row.organization_stop IS NOT NULL THEN
+        PERFORM mqtt.refuse_for_now('429', 'queue_full', v_row.organization_stop, 10);
+    END IF;
     RETURN ROW(
         v_row.id, v_row.organization_id, v_row.integration_id, v_row.topic_prefix, v_row.publish_filters,
-        v_row.max_payload_bytes, v_row.max_batch_messages
+        v_row.max_payload_bytes, v_row.max_batch_messages, v_row.max_per_second, v_row.max_burst, v_row.organization_rate, v_row.organization_burst
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.device_login() IS
-'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Raises 401 invalid_credentials (one answer for unknown, wrong, expired, revoked), 403 publish_not_allowed, 403 integration_inactive.';
+'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Raises 401 invalid_credentials (one answer for unknown, wrong, expired, revoked), 403 publish_not_allowed, 403 integration_inactive, 429 queue_full, 503 intake_stopped.';
 COMMIT;

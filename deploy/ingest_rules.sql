@@ -39,6 +39,7 @@ BEGIN ATOMIC
         WHEN 'message_id_invalid' THEN 'message_id is a UUID.'
         WHEN 'timestamp_invalid' THEN 'timestamp is an RFC 3339 date and time.'
         WHEN 'content_type_invalid' THEN 'content_type is a string of at most 255 bytes.'
+        WHEN 'quota_exceeded' THEN 'More messages a second than this device or its organization may send.'
         WHEN 'message_invalid' THEN
             'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id and timestamp, and nothing else.'
     END;

@@ -22,6 +22,8 @@ CREATE TABLE mqtt.mqtt_credentials (
     previous_until timestamptz,
     mosquitto_hash text NOT NULL CHECK (mosquitto_hash LIKE '$7$%'),
     bcrypt_hash text NOT NULL CHECK (bcrypt_hash LIKE '$2a$%'),
+    max_per_second numeric CHECK (max_per_second > 0),
+    max_burst integer CHECK (max_burst > 0),
     expires_at timestamptz,
     revoked_at timestamptz,
     last_connected_at timestamptz,
@@ -42,6 +44,8 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.secret_hash IS 'SHA-256 of salt and pass
 COMMENT ON COLUMN mqtt.mqtt_credentials.previous_until IS 'Until when the password before the last rotation still works.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.mosquitto_hash IS 'Line of Mosquitto''s password file: $7$ PBKDF2-SHA512.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.bcrypt_hash IS 'bcrypt with prefix $2a$, for brokers that read it from the database.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null is without limit.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
@@ -49,6 +53,6 @@ CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
 GRANT SELECT (
     id, organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
-    publish_filters, subscribe_filters, previous_until, expires_at, revoked_at, last_connected_at, connection_count, created_at, rotated_at
+    publish_filters, subscribe_filters, max_per_second, max_burst, previous_until, expires_at, revoked_at, last_connected_at, connection_count, created_at, rotated_at
 ) ON mqtt.mqtt_credentials TO authenticated, service_role;
 COMMIT;

@@ -4,7 +4,7 @@
 -- requires: message_ids
 -- requires: wakeup
 -- requires: ingest_keys
--- requires: device_login
+-- requires: session_quotas
 -- requires: ingest_rules
 BEGIN;
 SET LOCAL ROLE mqtt_owner;
@@ -53,6 +53,9 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
     IF message_id IS NULL OR found THEN
+        IF coalesce(session.credential_rate, session.organization_rate) IS NOT NULL AND mqtt.take_quota(session, 1) = 0 THEN
+            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(session));
+        END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, message_id, body)
         VALUES (
             clock_timestamp(), mqtt.queue_document(topic, payload, qos, retain, content_type, sent_at),

@@ -1,6 +1,6 @@
 -- Revert topicbase:api_mqtt_ingest_batch from pg
 BEGIN;
 DROP FUNCTION api.mqtt_ingest_batch(json);
-DROP FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text []);
+DROP FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer);
 DROP FUNCTION mqtt.message_faults(json);
 COMMIT;

@@ -1,6 +1,6 @@
 -- Verify topicbase:api_mqtt_ingest_batch on pg
 BEGIN;
 SELECT mqtt.verify_function('api.mqtt_ingest_batch(json)', true, 'v', '{anon,authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.queue_messages(mqtt.device_session, jsonb, text[])', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.queue_messages(mqtt.device_session, jsonb, text[], integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.message_faults(json)', false, 'i', '{}');
 ROLLBACK;
