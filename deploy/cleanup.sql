@@ -2,6 +2,7 @@
 -- requires: process_batch
 -- requires: mqtt_requests
 -- requires: mqtt_publish_receipts
+-- requires: intake
 BEGIN;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
@@ -96,16 +97,18 @@ DECLARE
     v_made integer;
     v_cleaned jsonb;
     v_rolled bigint;
+    v_intake jsonb;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
         RETURN jsonb_build_object('skipped', true);
     END IF;
+    v_intake := mqtt.check_intake();
     v_made := mqtt.prepare_partitions();
     v_cleaned := mqtt.cleanup();
     v_rolled := mqtt.roll_up_ledger();
-    RETURN v_cleaned || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled);
+    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic work: partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+'All periodic work: intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 COMMIT;

@@ -16,7 +16,7 @@ CREATE TABLE mqtt.configuration (
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
     partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
     max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
-    min_free_bytes bigint NOT NULL DEFAULT 1073741824 CHECK (min_free_bytes >= 0),
+    min_free_bytes bigint NOT NULL DEFAULT 268435456 CHECK (min_free_bytes >= 0),
     intake_stop text,
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
