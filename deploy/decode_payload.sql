@@ -18,19 +18,19 @@ BEGIN
                 v_decoded.decode_error := 'codec_unavailable: this server has no CBOR decoder (see mqtt.codecs())';
                 RETURN v_decoded;
             END IF;
-            RETURN ROW(mqtt.py_decode_cbor(body), NULL, NULL);
+            RETURN ROW(mqtt.py_decode_cbor(body), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_type IN ('application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack') THEN
             IF to_regprocedure('mqtt.py_decode_msgpack(bytea)') IS NULL THEN
                 v_decoded.decode_error := 'codec_unavailable: this server has no MessagePack decoder (see mqtt.codecs())';
                 RETURN v_decoded;
             END IF;
-            RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL);
+            RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_type = 'application/octet-stream' THEN
             RETURN v_decoded;
         ELSIF v_type LIKE 'text/%' THEN
-            RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL);
+            RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_type = 'application/json' OR v_type LIKE '%+json' THEN
-            RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL);
+            RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         ELSIF coalesce(v_type, '') <> '' THEN
             RETURN v_decoded;
         END IF;
@@ -48,10 +48,10 @@ BEGIN
     END;
     -- No content type: JSON where it is JSON, else text where it is UTF-8.
     BEGIN
-        RETURN ROW(mqtt.checked_jsonb(v_text), NULL, NULL);
+        RETURN ROW(mqtt.checked_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
     EXCEPTION
         WHEN SQLSTATE 'PT400' THEN
-            RETURN ROW(to_jsonb(v_text), NULL, NULL);
+            RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
     END;
 END;
 $$;
