@@ -1,0 +1,1 @@
+"""Benchmarks: Topicbase beside what people would use instead, as ratios of alternating runs on one machine."""

@@ -1,0 +1,176 @@
+"""Ingest over HTTP: single and batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import requests
+
+from bench.harness import Bench, Sample, sample_of, threads, wrk
+from bench.tenants import Tenant, empty_queue, make_tenants, settle
+
+QUEUES = ("bench_send", "bench_floor")
+
+
+def install_peers(bench: Bench) -> None:
+    """The peers' functions, in this stack's own database, and PostgREST aware of them."""
+    with bench.connect() as db:
+        row = db.execute("SELECT to_regproc('api.bench_noop') IS NOT NULL").fetchone()
+        if row and row[0]:
+            return
+        db.execute(Path(__file__).with_name("peers.sql").read_text())
+    deadline = time.monotonic() + 30
+    while not (answer := requests.post(f"{bench.api}/rpc/bench_noop", json={"topic": "a", "payload": 1}, timeout=5)).ok:
+        if time.monotonic() > deadline:
+            raise RuntimeError(answer.text)
+        time.sleep(0.2)
+
+
+def clear(bench: Bench) -> None:
+    with bench.connect() as db:
+        empty_queue(db)
+        for queue in QUEUES:
+            db.execute(f"TRUNCATE pgmq.q_{queue}, pgmq.a_{queue}")
+
+
+def post(bench: Bench, path: str, body: str, headers: dict[str, str], *, clients: int = 16, messages: int = 1) -> Sample:
+    return wrk(f"{bench.api}/rpc/{path}", body.encode(), headers, clients=clients, seconds=bench.options.seconds, messages=messages)
+
+
+def single_ingest(bench: Bench) -> None:
+    """Single ingest beside pgmq.send and a no-op, all through one PostgREST."""
+    install_peers(bench)
+    settle(bench)
+    with bench.connect() as db:
+        tenant = make_tenants(db, 1)[0]
+    clients = 16
+    message = tenant.message()
+    sides = bench.alternate(
+        "single ingest",
+        {
+            "mqtt_ingest": lambda: post(bench, "mqtt_ingest", message, tenant.headers, clients=clients),
+            "pgmq.send": lambda: post(bench, "bench_pgmq_send", f'{{"queue_name":"bench_send","message":{message}}}', {}, clients=clients),
+            "no-op": lambda: post(bench, "bench_noop", message, {}, clients=clients),
+        },
+        before=lambda: clear(bench),
+    )
+    setting = f"100 B JSON, {clients} connections, one message a request"
+    ours = sides["mqtt_ingest"]
+    bench.compare(
+        "single-pgmq", "single ingest", "pgmq.send, same PostgREST, no checks", ours, sides["pgmq.send"], target=1.0, setting=setting
+    )
+    bench.compare("single-noop", "single ingest", "no-op RPC, same PostgREST", ours, sides["no-op"], target=0.5, setting=setting)
+
+
+def floor_batch(bench: Bench, tenant: Tenant, count: int, clients: int) -> Sample:
+    """One INSERT … SELECT jsonb_array_elements of the same rows into a plain pgmq table, over psycopg."""
+    body = tenant.batch(count)
+    end = time.perf_counter() + bench.options.seconds
+
+    def work(_: int) -> list[float]:
+        latencies = []
+        with bench.connect() as db:
+            while (start := time.perf_counter()) < end:
+                db.execute(
+                    "INSERT INTO pgmq.q_bench_floor (vt, message) SELECT clock_timestamp(), value FROM jsonb_array_elements(%s::jsonb)",
+                    (body,),
+                )
+                latencies.append(time.perf_counter() - start)
+        return latencies
+
+    latencies, seconds = threads(clients, work)
+    return sample_of(len(latencies) * count, seconds, latencies)
+
+
+def batch_ingest(bench: Bench) -> None:
+    """Batches of 100 and 1,000 beside the bare INSERT, and against single ingest."""
+    install_peers(bench)
+    settle(bench)
+    with bench.connect() as db:
+        tenant = make_tenants(db, 1)[0]
+    clients = 4
+    for count in (100, 1000):
+        body = f'{{"messages":{tenant.batch(count)}}}'
+        contenders: dict[str, Callable[[], Sample]] = {
+            "mqtt_ingest_batch": partial(post, bench, "mqtt_ingest_batch", body, tenant.headers, clients=clients, messages=count),
+            "INSERT … SELECT": partial(floor_batch, bench, tenant, count, clients),
+        }
+        if count == 100:
+            contenders["mqtt_ingest"] = lambda: post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
+        sides = bench.alternate(f"batch of {count}", contenders, before=lambda: clear(bench))
+        setting = f"100 B JSON, batch {count}, {clients} connections"
+        ours = sides["mqtt_ingest_batch"]
+        bench.compare(
+            f"batch-{count}-floor", f"batch ingest of {count:,}", "INSERT … SELECT jsonb_array_elements over psycopg", ours,
+            sides["INSERT … SELECT"], target=0.8, setting=setting,
+        )  # fmt: skip
+        if count == 100:
+            bench.compare(
+                "batch-single", "batch ingest of 100, in messages", "single ingest, 16 connections", ours, sides["mqtt_ingest"],
+                target=25, setting=setting,
+            )  # fmt: skip
+
+
+STUBS = """
+CREATE OR REPLACE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $stub$ BEGIN RETURN ROW({values})::mqtt.device_session; END; $stub$;
+CREATE OR REPLACE FUNCTION mqtt.ingest_fault({arguments}) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE AS $stub$ SELECT NULL::text $stub$;
+"""
+
+
+def login_cost(bench: Bench) -> None:
+    """What the login and the topic's authorization add to a single ingest: with them, and with both replaced by stubs."""
+    install_peers(bench)
+    settle(bench)
+    with bench.connect() as db:
+        tenant = make_tenants(db, 1)[0]
+        functions = [
+            row[0]
+            for row in db.execute(
+                "SELECT pg_get_functiondef(oid) FROM pg_proc"
+                " WHERE oid IN (to_regproc('mqtt.device_login'), to_regproc('mqtt.ingest_fault'))"
+            ).fetchall()
+        ]
+        arguments = db.execute("SELECT pg_get_function_arguments(to_regproc('mqtt.ingest_fault'))").fetchone()
+        columns = db.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'mqtt.device_session'::regclass"
+            " AND attnum > 0 ORDER BY attnum"
+        ).fetchall()
+        row = db.execute(
+            "SELECT to_jsonb(c) || to_jsonb(k) FROM mqtt.mqtt_credentials AS c CROSS JOIN mqtt.configuration AS k WHERE c.id = %s",
+            (tenant.credential_id,),
+        ).fetchone()
+    if len(functions) != 2 or not arguments or not row:
+        bench.skip("login-cost", "mqtt.device_login or mqtt.ingest_fault is not there")
+        return
+    known = {**row[0], "credential_id": tenant.credential_id}
+    values = ", ".join("NULL" if known.get(name) is None else f"'{known[name]}'::{kind}" for name, kind in columns)
+    stubs = STUBS.format(values=values, arguments=arguments[0])
+
+    def run(with_checks: bool) -> Sample:
+        with bench.connect() as db:
+            if with_checks:
+                for function in functions:
+                    db.execute(function)
+            else:
+                db.execute(stubs)
+        return post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
+
+    try:
+        sides = bench.alternate(
+            "login cost", {"with checks": lambda: run(True), "without": lambda: run(False)}, before=lambda: clear(bench)
+        )
+    finally:
+        with bench.connect() as db:
+            for function in functions:
+                db.execute(function)
+    bench.compare(
+        "login-cost", "time of a single ingest with login and topic authorization", "without them (stubs)", sides["without"],
+        sides["with checks"], target=1.10, at_least=False, setting="100 B JSON, 16 connections",
+        note="time ratio = rate without / rate with",
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""The table on the terminal, bench/README.md and its plots, all from the results."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.table import Table
+
+from bench.harness import RESULTS, ROOT, TIMES, Row
+
+README = ROOT / "bench" / "README.md"
+START, END = "<!-- generated: start -->", "<!-- generated: end -->"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def table(rows: dict[str, Row]) -> Table:
+    """The rows of this run."""
+    shown = Table(title="Topicbase beside its peers")
+    for name in ("what", "against", "ratio", "spread", "goal", "ours", "theirs", "p50 ms", "p99 ms", ""):
+        shown.add_column(name, justify="left" if name in {"what", "against"} else "right")
+    for row in rows.values():
+        sign = "≥" if row.at_least else "≤"
+        shown.add_row(
+            row.what, row.against, number(row.ratio), f"{number(row.low)}-{number(row.high)}", f"{sign} {row.target:g}",
+            number(row.ours["median"]), number(row.theirs["median"]) if row.theirs else "", number(row.ours.get("p50_ms")),
+            number(row.ours.get("p99_ms")), "[green]met[/]" if row.is_met else "[red]short[/]",
+        )  # fmt: skip
+    return shown
+
+
+def both(row: dict[str, Any], key: str) -> str:
+    ours, theirs = number(row["ours"].get(key)), number((row["theirs"] or {}).get(key))
+    return f"{ours} / {theirs}" if theirs else ours
+
+
+def markdown(document: dict[str, Any]) -> str:
+    m = document["machine"]
+    lines = [
+        f"Machine: {m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}; PostgreSQL {m['postgresql']}, "
+        + ", ".join(f"{k} {v}" for k, v in sorted(m["settings"].items())) + ".",
+        "",
+        "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms | setting |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in document["rows"].values():
+        sign, unit = ("≥" if row["at_least"] else "≤"), f" {TIMES if row['theirs'] else row['unit']}"
+        cells = (
+            row["what"],
+            row["against"] or "(absolute)",
+            f"{sign} {number(row['target'])}{unit}",
+            f"**{number(row['ratio'])}{unit}**",
+            f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
+            "yes" if row["met"] else "**no**",
+            f"{both(row, 'median')} {row['unit']}",
+            both(row, "p50_ms"),
+            both(row, "p99_ms"),
+            "; ".join(filter(None, (row["setting"], row["note"]))),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(name: str) -> None:
+    """bench/README.md between its markers, and one SVG a plot."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return
+    document = json.loads(path.read_text())
+    text = README.read_text() if README.exists() else f"# Benchmarks\n\n{START}\n{END}\n"
+    head, rest = text.split(START, 1)
+    tail = rest.split(END, 1)[1]
+    README.write_text(f"{head}{START}\n{markdown(document)}\n{END}{tail}")
