@@ -1,7 +1,9 @@
 """Fixtures: a stack for each worker of pytest, and what speaks to it."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -17,6 +19,16 @@ DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """pytest's `tmp_path`, made reachable for the users that the parts of a stack run as."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory == Path(tempfile.gettempdir()) or directory.stat().st_uid != os.getuid():
+            break
+        directory.chmod(0o755)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
