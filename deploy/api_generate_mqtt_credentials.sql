@@ -93,7 +93,6 @@ BEGIN
             'credential_id', v_credential.id, 'username', v_username, 'topic_prefix', v_prefix, 'user_id', mqtt.current_user_id()
         )
     );
-    PERFORM pg_notify('topicbase', 'config');
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN mqtt.credential_json(v_credential) || jsonb_build_object('password', v_password);
 END;

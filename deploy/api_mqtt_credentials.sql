@@ -70,7 +70,6 @@ BEGIN
             'user_id', mqtt.current_user_id()
         )
     );
-    PERFORM pg_notify('topicbase', 'config');
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN mqtt.credential_json(v_credential) || jsonb_build_object('password', v_password);
 END;
@@ -101,7 +100,6 @@ BEGIN
                 'credential_id', v_credential.id, 'username', v_credential.username, 'user_id', mqtt.current_user_id()
             )
         );
-        PERFORM pg_notify('topicbase', 'config');
     END IF;
     RETURN mqtt.credential_json(v_credential);
 END;

@@ -54,13 +54,11 @@ BEGIN
             coalesce((d.message -> 'qos')::smallint, 0), d.attempts, 'cancelled', d.message ->> 'topic', 'The integration was deleted.'
         FROM dropped AS d;
         PERFORM mqtt.log_activity(OLD.organization_id, OLD.id, 'integration_deleted', details => jsonb_build_object('name', OLD.name));
-        PERFORM pg_notify('topicbase', 'config');
     ELSIF tg_op = 'INSERT' THEN
         PERFORM mqtt.log_activity(
             NEW.organization_id, NEW.id, 'integration_created',
             details => jsonb_build_object('name', NEW.name, 'integration_type', NEW.integration_type, 'user_id', mqtt.current_user_id())
         );
-        PERFORM pg_notify('topicbase', 'config');
     -- active and error are what the bridge sees, and come and go.
     ELSIF (NEW.name, NEW.integration_type, NEW.settings, NEW.status = 'inactive')
         IS DISTINCT FROM (OLD.name, OLD.integration_type, OLD.settings, OLD.status = 'inactive') THEN
@@ -77,13 +75,12 @@ BEGIN
                 )
             )
         );
-        PERFORM pg_notify('topicbase', 'config');
     END IF;
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.integration_changed() IS
-'Trigger: logs the change, by the names of the settings, and tells the bridge; a deleted integration''s queued messages are settled as cancelled.';
+'Trigger: logs the change, by the names of the settings; a deleted integration''s queued messages are settled as cancelled.';
 CREATE TRIGGER z_changed
 AFTER INSERT OR DELETE OR UPDATE OF name, integration_type, settings, status ON mqtt.device_integrations
 FOR EACH ROW EXECUTE FUNCTION mqtt.integration_changed();

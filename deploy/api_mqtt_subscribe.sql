@@ -1,0 +1,124 @@
+-- Deploy topicbase:api_mqtt_subscribe to pg
+-- requires: access
+-- requires: mqtt_subscriptions
+-- requires: outward_addresses
+-- requires: integration_activity_log
+BEGIN;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.log_subscription() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF tg_op = 'DELETE' THEN
+        PERFORM mqtt.log_activity(
+            OLD.organization_id, OLD.integration_id, 'subscription_removed',
+            details => jsonb_build_object('subscription_id', OLD.id, 'topic', left(OLD.topic, 500), 'user_id', mqtt.current_user_id())
+        );
+    ELSE
+        PERFORM mqtt.log_activity(
+            NEW.organization_id, NEW.integration_id, 'subscription_added',
+            details => jsonb_build_object('subscription_id', NEW.id, 'topic', left(NEW.topic, 500), 'qos', NEW.qos, 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.log_subscription() IS 'Trigger: logs that a subscription was added or removed.';
+CREATE TRIGGER z_log AFTER INSERT OR DELETE ON mqtt.mqtt_subscriptions FOR EACH ROW EXECUTE FUNCTION mqtt.log_subscription();
+
+CREATE FUNCTION api.mqtt_subscribe(
+    integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL, organization_id uuid DEFAULT NULL,
+    no_local boolean DEFAULT true, retain_handling integer DEFAULT 0
+) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_subscribe.integration_id, mqtt_subscribe.organization_id, true);
+    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
+    v_fault text;
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    v_fault := CASE
+        WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
+        ELSE mqtt.topic_filter_error(mqtt_subscribe.topic)
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'See section 4.7 of MQTT 5.';
+    END IF;
+    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
+        AND NOT mqtt.topic_is_under(regexp_replace(mqtt_subscribe.topic, '^\$share/[^/]+/', ''), v_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            HINT = 'The other topics belong to other organizations.';
+    END IF;
+    IF (mqtt_subscribe.qos BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the most that the broker may use.';
+    END IF;
+    IF (mqtt_subscribe.retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'retain_handling_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+    END IF;
+    v_fault := mqtt.callback_url_fault(mqtt_subscribe.callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    IF mqtt_subscribe.callback_url IS NOT NULL AND v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'callback_url_invalid' USING
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
+    END IF;
+    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling)
+    VALUES (
+        v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
+        -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
+        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling
+    )
+    ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
+    SET qos = excluded.qos,
+        callback_url = excluded.callback_url,
+        no_local = excluded.no_local,
+        retain_handling = excluded.retain_handling,
+        status = CASE
+            WHEN (s.qos, s.no_local, s.retain_handling) = (excluded.qos, excluded.no_local, excluded.retain_handling) THEN s.status
+            ELSE 'pending'
+        END,
+        updated_at = clock_timestamp()
+    RETURNING s.* INTO v_subscription;
+    RETURN to_jsonb(v_subscription);
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer) IS
+$md$Subscribe to a topic filter at an integration's broker
+
+What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post, and posted to callback_url, if given.
+Subscribing again to the same filter changes its qos, callback_url, no_local and retain_handling. `status` in the answer is `pending` until
+the broker granted it.
+Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`; 403 `admin_required`, `topic_not_allowed`;
+404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer) TO authenticated, service_role;
+
+CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    SELECT s.* INTO v_subscription FROM mqtt.mqtt_subscriptions AS s WHERE s.id = mqtt_unsubscribe.subscription_id;
+    IF NOT found THEN
+        RAISE EXCEPTION 'subscription_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            HINT = 'GET /mqtt_subscriptions shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
+    RETURN to_jsonb(v_subscription);
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_unsubscribe(uuid) IS
+$md$End a subscription
+
+The bridge unsubscribes at the broker. Answers the row that was removed.
+Errors: 403 `admin_required`; 404 `subscription_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_unsubscribe(uuid) TO authenticated, service_role;
+COMMIT;
