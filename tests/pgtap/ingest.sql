@@ -1,0 +1,189 @@
+-- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
+\ir setup.psql
+SELECT plan(55);
+
+SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
+SELECT jsonb_build_object(
+    'authorization', 'Basic ' || translate(encode(convert_to('pump_login:' || :'pump_password', 'UTF8'), 'base64'), E'\n', ''), 'x-client-id', 'pump_login_1'
+) AS basic \gset
+
+-- Logging in.
+SELECT act_as('anon', NULL, :'login');
+SELECT matches(api.mqtt_ingest('org_alice/devices/pump/telemetry', '{"t": 1}') ->> 'message_id', '^[0-9a-f-]{36}$', 'a device posts with its own headers');
+SELECT answered('202', 'accepted');
+SELECT act_as('anon', NULL, :'basic');
+SELECT is(api.mqtt_ingest('org_alice/devices/pump/telemetry', '{"t": 2}') ->> 'status', 'queued', 'a device posts with HTTP Basic');
+SELECT act_as('authenticated', :'bob', :'login');
+SELECT is(api.mqtt_ingest('org_alice/devices/pump/telemetry', '{"t": 3}') ->> 'status', 'queued', 'a JWT beside the device''s login changes nothing');
+SELECT act_as('anon', NULL, :'login'::jsonb || c.change) || refuses(
+    $$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT401', 'invalid_credentials', c.why
+)
+FROM (VALUES
+    ('{"x-password": "wrong"}'::jsonb, 'a wrong password'), ('{"x-username": "nobody"}', 'an unknown username'),
+    ('{"x-client-id": "other"}', 'another client id'), ('{"x-username": null}', 'no username'), ('{"x-password": null}', 'no password'),
+    ('{"x-client-id": null}', 'no client id'), ('{"authorization": "Basic bm9ib2R5OngK"}', 'a wrong Basic login, though the headers are right'),
+    ('{"x-username": "pump_login'' OR ''1''=''1"}', 'SQL for a username')
+) AS c (change, why);
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET expires_at = now() - interval '1 second' WHERE id = :'pump_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT401', 'invalid_credentials', 'an expired credential');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET expires_at = NULL, revoked_at = now() WHERE id = :'pump_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT401', 'invalid_credentials', 'a revoked credential');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET revoked_at = NULL, can_publish = false WHERE id = :'pump_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT403', 'publish_not_allowed', 'a credential that only subscribes');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET can_publish = true, publish_filters = '{org_alice/+/pump/#}' WHERE id = :'pump_login';
+UPDATE mqtt.device_integrations SET status = 'inactive' WHERE id = :'hosted';
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT403', 'integration_inactive', 'an integration that is switched off');
+SELECT act_as('none');
+UPDATE mqtt.device_integrations SET status = 'error' WHERE id = :'hosted';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(api.mqtt_ingest('org_alice/devices/pump/telemetry', '1') ->> 'status', 'queued', 'a broker that is down does not stop ingest');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/valve/telemetry', '1')$$, 'PT403', 'topic_not_allowed', 'outside the credential''s filters');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET publish_filters = NULL, previous_salt = secret_salt, previous_hash = secret_hash, previous_until = now() + interval '1 minute',
+    secret_hash = sha256('new') WHERE id = :'pump_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(api.mqtt_ingest('org_alice/devices/pump/telemetry', '1') ->> 'status', 'queued', 'the password before a rotation works for its grace');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET previous_until = now() WHERE id = :'pump_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT401', 'invalid_credentials', 'and not after it');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET secret_hash = previous_hash WHERE id = :'pump_login';
+DELETE FROM pgmq.q_mqtt_messages;
+
+-- What a message must be.
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses(format('SELECT api.mqtt_ingest(%L, %L, %s)', c.topic, c.payload, c.qos), c.code, c.slug, c.why)
+FROM (VALUES
+    ('org_bob/devices/pump/telemetry', '1', '0', 'PT403', 'topic_not_allowed', 'another organization''s topic'),
+    ('org_alice2/x', '1', '0', 'PT403', 'topic_not_allowed', 'a prefix of letters, not of levels'),
+    ('org_alice', '1', '0', 'PT403', 'topic_not_allowed', 'the prefix itself'),
+    ('org_alice/+/x', '1', '0', 'PT400', 'topic_invalid', 'a wildcard'),
+    ('$SYS/broker', '1', '0', 'PT400', 'topic_invalid', 'a topic of the broker''s'),
+    ('', '1', '0', 'PT400', 'topic_invalid', 'no topic'),
+    ('org_alice/x', '1', '3', 'PT400', 'qos_invalid', 'QoS 3'),
+    ('org_alice/x', '1', '-1', 'PT400', 'qos_invalid', 'QoS -1'),
+    ('org_alice/x', '1', 'NULL', 'PT400', 'qos_invalid', 'QoS null'),
+    ('org_alice/x', '1e100000', '0', 'PT400', 'payload_invalid', 'a number that jsonb would inflate'),
+    ('org_alice/x', '[{"a": -1.5E+0400}]', '0', 'PT400', 'payload_invalid', 'the same deep inside'),
+    ('org_alice/x', '1e-100000', '0', 'PT400', 'payload_invalid', 'a number too small to be one'),
+    ('org_alice/x', '"a\u0000"', '0', 'PT400', 'payload_invalid', 'a NUL'),
+    ('org_alice/x', '"\ud800"', '0', 'PT400', 'payload_invalid', 'half a surrogate pair'),
+    ('org_alice/x', '"' || repeat('x', 262145) || '"', '0', 'PT413', 'payload_too_large', 'a payload over the limit')
+) AS c (topic, payload, qos, code, slug, why);
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '"AQI"', payload_encoding => 'base64')$$, 'PT400', 'payload_not_base64', 'base64 without padding');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '1', payload_encoding => 'base64')$$, 'PT400', 'payload_not_base64', 'base64 that is no string');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '1', payload_encoding => 'gzip')$$, 'PT400', 'payload_encoding_invalid', 'an unknown encoding');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '1', payload_encoding => 'text')$$, 'PT400', 'payload_encoding_invalid', 'text that is no string');
+SELECT refuses(format('SELECT api.mqtt_ingest(%L, %L, content_type => %L)', 'org_alice/x', '1', repeat('x', 256)), 'PT400', 'content_type_invalid', 'a long content type');
+SELECT is(api.mqtt_ingest('org_alice/x', '"1e100000 is only text"') ->> 'status', 'queued', 'what looks like a huge number may stand in a string');
+SELECT act_as('none');
+SELECT results_eq($$SELECT count(*) FROM pgmq.q_mqtt_messages$$, ARRAY[1::bigint], 'nothing of what was refused is queued');
+DELETE FROM pgmq.q_mqtt_messages;
+
+-- What is queued.
+SELECT act_as('anon', NULL, :'login');
+SELECT api.mqtt_ingest(
+    'org_alice/devices/pump/telemetry', '{"b": 1, "b": 2}', 2, true, 'application/json', NULL, 'aaaaaaaa-0000-4000-8000-000000000001', '2026-01-02T03:04:05Z'
+) ->> 'message_id' AS message_id \gset
+SELECT is(:'message_id'::text, 'aaaaaaaa-0000-4000-8000-000000000001', 'the client''s own message id is answered');
+SELECT is(
+    api.mqtt_ingest('org_alice/devices/pump/telemetry', '{"b": 3}', message_id => 'aaaaaaaa-0000-4000-8000-000000000001') ->> 'message_id',
+    :'message_id'::text, 'and so is its repeat'
+);
+SELECT answered('202', 'a repeat is accepted');
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT message, organization_id, integration_id, credential_id, message_id FROM pgmq.q_mqtt_messages$$,
+    format(
+        'VALUES (%L::jsonb, %L::uuid, %L::uuid, %L::uuid, %L::uuid)',
+        '{"qos": 2, "topic": "org_alice/devices/pump/telemetry", "retain": true, "payload": {"b": 2}, "timestamp": "2026-01-02T03:04:05+00:00", "content_type": "application/json"}',
+        :'org_alice', :'hosted', :'pump_login', :'message_id'
+    ),
+    'one row, with all that was sent; of a key given twice the last counts'
+);
+DELETE FROM pgmq.q_mqtt_messages;
+
+-- Batches.
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest_batch('{}')$$, 'PT400', 'messages_invalid', 'no array');
+SELECT refuses($$SELECT api.mqtt_ingest_batch(NULL)$$, 'PT400', 'messages_invalid', 'null');
+SELECT refuses($$SELECT api.mqtt_ingest_batch('[]')$$, 'PT400', 'batch_empty', 'an empty batch');
+SELECT refuses(
+    $$SELECT api.mqtt_ingest_batch((SELECT json_agg('{"topic": "org_alice/x", "payload": 1}'::json) FROM generate_series(1, 10001)))$$,
+    'PT413', 'batch_too_large', 'more than a call may hold'
+);
+SELECT is(
+    (
+        SELECT jsonb_agg(r - 'message')
+        FROM jsonb_array_elements(api.mqtt_ingest_batch($$[
+            {"topic": "org_alice/x", "payload": 0}, 1, {"topic": "org_alice/x", "payload": 1, "qoss": 1}, {"topic": 5, "payload": 1},
+            {"topic": "org_alice/x"}, {"topic": "org_alice/x", "payload": 1, "qos": 3}, {"topic": "org_alice/x", "payload": 1, "qos": "one"},
+            {"topic": "org_alice/x", "payload": 1, "retain": 1}, {"topic": "org_alice/x", "payload": "x", "payload_encoding": "base64"},
+            {"topic": "org_alice/x", "payload": 1, "message_id": "x"}, {"topic": "org_alice/x", "payload": 1, "timestamp": "2026-13-01T00:00:00Z"},
+            {"topic": "org_ali/x", "payload": 1}, {"topic": "org_alice/#", "payload": 1}, {"topic": "org_alice/x", "payload": "\u0000"},
+            {"topic": "org_alice/x", "payload": 1e999}, {"topic": "org_alice/x", "payload": null}
+        ]$$)::jsonb -> 'rejected') AS r
+    ),
+    '[{"index": 1, "code": "message_invalid"}, {"index": 2, "code": "message_invalid"}, {"index": 3, "code": "topic_invalid"},
+      {"index": 4, "code": "payload_missing"}, {"index": 5, "code": "qos_invalid"}, {"index": 6, "code": "qos_invalid"},
+      {"index": 7, "code": "retain_invalid"}, {"index": 8, "code": "payload_not_base64"}, {"index": 9, "code": "message_id_invalid"},
+      {"index": 10, "code": "timestamp_invalid"}, {"index": 11, "code": "topic_not_allowed"}, {"index": 12, "code": "topic_invalid"},
+      {"index": 13, "code": "payload_invalid"}, {"index": 14, "code": "payload_invalid"}]',
+    'each bad message is named by index and code'
+);
+SELECT is(
+    api.mqtt_ingest_batch($$[
+        {"topic": "org_alice/x", "payload": 1, "message_id": "bbbbbbbb-0000-4000-8000-000000000001"},
+        {"topic": "org_alice/x", "payload": 2, "message_id": "bbbbbbbb-0000-4000-8000-000000000001"},
+        {"topic": "org_alice/x", "payload": 3, "message_id": "aaaaaaaa-0000-4000-8000-000000000001"}
+    ]$$)::jsonb, '{"accepted": 3, "rejected": []}', 'repeats in a batch and of before count as accepted'
+);
+SELECT act_as('none');
+SELECT results_eq($$SELECT count(*) FROM pgmq.q_mqtt_messages$$, ARRAY[3::bigint], 'what was valid is queued, repeats once');
+SELECT is((SELECT sum(accepted) FROM mqtt.ledger WHERE organization_id = :'org_alice')::integer >= 3, true, 'the ledger counts them');
+
+-- Bytes.
+SELECT act_as('anon', NULL, :'login'::jsonb || '{"x-topic": "org_alice/devices/pump/raw", "x-qos": "1", "x-content-type": "application/cbor"}');
+SELECT is(api.mqtt_ingest_binary('\xa16161f4') ->> 'status', 'queued', 'bytes are taken');
+SELECT act_as('anon', NULL, :'login'::jsonb || '{"x-topic": "org_alice/x", "x-qos": "7"}');
+SELECT refuses($$SELECT api.mqtt_ingest_binary('\x00')$$, 'PT400', 'qos_invalid', 'a header that is no QoS');
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest_binary('\x00')$$, 'PT400', 'topic_invalid', 'no topic header');
+
+-- Quotas.
+SELECT act_as('none');
+UPDATE mqtt.organizations SET max_per_second = 1, max_burst = 3 WHERE id = :'org_alice';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(
+    (
+        SELECT jsonb_agg(r ->> 'code')
+        FROM jsonb_array_elements(
+            api.mqtt_ingest_batch((SELECT json_agg('{"topic": "org_alice/x", "payload": 1}'::json) FROM generate_series(1, 4)))::jsonb -> 'rejected'
+        ) AS r
+    ), '["quota_exceeded"]', 'a batch is taken as far as the quota goes'
+);
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"quota_exceeded"%', 'and then no more');
+SELECT act_as('none');
+UPDATE mqtt.quota_buckets SET filled_at = filled_at - interval '1 second';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'until the bucket has filled again');
+SELECT act_as('none');
+UPDATE mqtt.organizations SET intake_stop = 'too many' WHERE id = :'org_alice';
+SELECT act_as('anon', NULL, :'login');
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_full"%', 'a full queue refuses its organization');
+SELECT act_as('none');
+UPDATE mqtt.configuration SET intake_stop = 'disk';
+SELECT act_as('anon', NULL, :'login');
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"intake_stopped"%', 'a full disk refuses everyone');
+SELECT throws_like($$SELECT mqtt.device_login()$$, 'permission denied%', 'the inner functions are closed to devices');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,32 @@
+-- MQTT topic names and filters: validity, matching, prefixes (MQTT 5 section 4.7).
+\ir setup.psql
+SELECT plan(47);
+
+SELECT is(mqtt.topic_name_error(t), NULL, 'a topic name: ' || left(t, 30))
+FROM unnest(ARRAY['a', '/', 'a/', '//', 'a b', 'org_alice/devices/1/telemetry', 'größe/日本', repeat('x', 65535)]) AS t;
+SELECT isnt(mqtt.topic_name_error(t), NULL, 'no topic name: ' || to_json(left(t, 30)))
+FROM unnest(ARRAY['', 'a/+', '#', 'a#', '$SYS/x', E'a\u0001', E'a\u007f', E'a\u009f', E'a\ufffe', E'a\ufdd0', repeat('x', 65536), repeat('ü', 32768)]) AS t;
+SELECT isnt(mqtt.topic_name_error(NULL), NULL, 'null is no topic name');
+
+SELECT is(mqtt.topic_filter_error(f), NULL, 'a topic filter: ' || f)
+FROM unnest(ARRAY['#', '+', 'a/#', '+/+/#', '/+', 'a//b', '$SYS/#', '$share/g/a/+']) AS f;
+SELECT isnt(mqtt.topic_filter_error(f), NULL, 'no topic filter: ' || f)
+FROM unnest(ARRAY['', 'a+', '+a', 'a/#/b', 'a#', '##', '$share/g', '$share//a', '$share/g+/a']) AS f;
+
+SELECT results_eq(
+    $$SELECT f, t FROM (VALUES
+        ('#', 'a/b'), ('#', '$SYS/a'), ('+/a', '$SYS/a'), ('$SYS/#', '$SYS/a'), ('a/#', 'a'), ('a/#', 'a/b/c'), ('a/#', 'ab'),
+        ('+', 'a'), ('+', '/a'), ('/+', '/a'), ('+/+', '/a'), ('a/+', 'a/'), ('a/+', 'a'), ('a.b', 'a.b'), ('a.b', 'axb'), ('a/+/c', 'a/b/c'),
+        ('$share/g/a/+', 'a/b'), ('a_b/#', 'axb/c'), ('a%/#', 'abc/d'), ('[a]', 'a')
+    ) AS m (f, t) WHERE mqtt.topic_matches(f, t)$$,
+    $$VALUES ('#', 'a/b'), ('$SYS/#', '$SYS/a'), ('a/#', 'a'), ('a/#', 'a/b/c'), ('+', 'a'), ('/+', '/a'), ('+/+', '/a'), ('a/+', 'a/'),
+        ('a.b', 'a.b'), ('a/+/c', 'a/b/c'), ('$share/g/a/+', 'a/b')$$,
+    'filters match what the specification says, and nothing else'
+);
+SELECT ok(mqtt.topic_is_under('org_a/x', 'org_a'), 'below a prefix');
+SELECT ok(NOT mqtt.topic_is_under(t, 'org_a'), 'not below org_a: ' || t)
+FROM unnest(ARRAY['org_ab/x', 'orgXa/x', 'org_a', 'ORG_A/x', '/org_a/x']) AS t;
+SELECT is(mqtt.message_id_time(gen_random_uuid()), NULL, 'a client''s own id tells no time');
+SELECT is(mqtt.message_id_number(mqtt.message_id('2026-03-01 12:00:00.001+00', 4611686018427387903)), 4611686018427387903, 'the largest msg_id round-trips');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,120 @@
+-- Retention, partitions, the ledger, intake, statistics, replay.
+\ir setup.psql
+SELECT plan(45);
+
+-- Partitions.
+SELECT is(
+    (SELECT count(*) FROM pg_inherits AS i WHERE i.inhparent = 'mqtt.mqtt_messages'::regclass),
+    (SELECT partitions_ahead + 2 FROM mqtt.configuration)::bigint, 'today, the days ahead, and the default partition are there'
+);
+SELECT is_empty(
+    $$SELECT k.relname FROM pg_inherits AS i JOIN pg_class AS k ON k.oid = i.inhrelid WHERE k.relnamespace = 'mqtt'::regnamespace AND k.relkind = 'r' AND NOT k.relrowsecurity$$,
+    'row-level security is on in each partition'
+);
+SELECT is_empty(
+    $$SELECT k.relname, r.rolname FROM pg_inherits AS i JOIN pg_class AS k ON k.oid = i.inhrelid CROSS JOIN pg_roles AS r
+    WHERE k.relnamespace = 'mqtt'::regnamespace AND k.relkind = 'r' AND r.rolname IN ('anon', 'authenticated', 'service_role', 'mqtt_bridge')
+        AND has_table_privilege(r.oid, k.oid, 'select, insert, update, delete')$$,
+    'no role reaches a partition past its table'
+);
+INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() + make_interval(days => 40), :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 'org_alice/far', '1' FROM generate_series(1, 3);
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 3::bigint, 'a day without a partition goes to the default one');
+SELECT ok(mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date + 40), 'its partition can be made later');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 0::bigint, 'which takes the rows over');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'org_alice/far'), 3::bigint, 'and loses none');
+SELECT ok(NOT mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date + 40), 'making it again does nothing');
+
+-- Retention.
+SELECT mqtt.create_partition(t, (now() AT TIME ZONE 'UTC')::date - d)
+FROM unnest(ARRAY['mqtt.mqtt_messages', 'mqtt.mqtt_dead_letters', 'mqtt.integration_activity_log']::regclass []) AS t
+CROSS JOIN unnest(ARRAY[6, 8, 31]) AS d \g /dev/null
+INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() - make_interval(days => d), o.id, gen_random_uuid(), :'hosted', 'incoming', 'old/' || d, '1'
+FROM unnest(ARRAY[0, 3, 6, 8, 31]) AS d CROSS JOIN mqtt.organizations AS o;
+INSERT INTO mqtt.mqtt_dead_letters (failed_at, received_at, organization_id, id, integration_id, direction, attempts, error_message, topic)
+SELECT now() - make_interval(days => d), now(), :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 3, 'boom', 'org_alice/dead/' || d
+FROM unnest(ARRAY[0, 8, 31]) AS d;
+SELECT act_as('service_role');
+SELECT is(
+    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "receipts": 0, "requests": 0, "completed": 4, "idempotency_keys": 0}',
+    'completed messages go after 7 days, failed ones after 30'
+);
+SELECT act_as('none');
+SELECT results_eq($$SELECT DISTINCT topic FROM mqtt.mqtt_messages WHERE topic LIKE 'old/%' ORDER BY 1$$, $$VALUES ('old/0'), ('old/3'), ('old/6')$$, 'the others stay');
+SELECT act_as('service_role');
+SELECT is((api.set_organization_limits(:'org_bob', completed_days => 2)).completed_days, 2, 'an organization may keep less');
+SELECT is(api.cleanup_mqtt_queue() ->> 'completed', '2', 'its own rows go earlier');
+SELECT act_as('none');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = :'org_alice' AND topic LIKE 'old/%'), 3::bigint, 'the other''s do not');
+SELECT act_as('service_role');
+SELECT refuses(format('SELECT api.set_organization_limits(%L, max_per_second => -1)', :'org_bob'), 'PT400', 'limit_invalid', 'a limit below 1');
+SELECT refuses(format('SELECT api.set_organization_limits(%L)', :'unknown'), 'PT404', 'organization_not_found', 'an unknown organization');
+SELECT act_as('none');
+INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id, received_at)
+VALUES (:'org_alice', :'pump_login', gen_random_uuid(), now() - interval '25 hours'), (:'org_alice', :'pump_login', gen_random_uuid(), now());
+SELECT is(mqtt.cleanup() ->> 'idempotency_keys', '1', 'message ids are forgotten after their window');
+
+-- The ledger.
+DELETE FROM mqtt.ledger;
+SELECT mqtt.count_accepted(:'org_alice', 5);
+SELECT is((SELECT difference FROM mqtt.check_ledger()), 5::bigint, 'messages that are nowhere are found');
+SELECT results_eq('SELECT organization_id, difference FROM api.check_mqtt_ledger()', format('VALUES (%L::uuid, 5::bigint)', :'org_alice'), 'the API tells the same');
+INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
+SELECT now(), jsonb_build_object('topic', 'org_alice/x', 'payload', n), :'org_alice', :'hosted' FROM generate_series(1, 5) AS n;
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'queued ones are somewhere');
+DELETE FROM pgmq.q_mqtt_messages WHERE message -> 'payload' = '3';
+SELECT is((SELECT difference FROM mqtt.check_ledger()), 1::bigint, 'one deleted by hand is missed');
+SELECT mqtt.count_accepted(:'org_alice', -1);
+SELECT mqtt.process_batch(3);
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'stored and queued ones add up');
+UPDATE mqtt.ledger SET bucket = bucket - interval '5 hours';
+UPDATE pgmq.q_mqtt_messages SET enqueued_at = enqueued_at - interval '5 hours';
+SELECT ok(mqtt.roll_up_ledger() > 0, 'minutes are rolled up to hours');
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'which changes no sum');
+SELECT ok(bool_and(shard = -2 AND bucket = date_trunc('hour', bucket)), 'only whole hours are left') FROM mqtt.ledger;
+
+-- Statistics.
+SELECT act_as('authenticated', :'anna');
+SELECT is(api.get_mqtt_queue_stats(:'org_alice') - '{rates,seconds_in_queue,top_errors,oldest_pending_seconds}'::text [],
+    format('{"organization_id": "%s", "pending": 1, "processing": 0, "completed": 3, "failed": 0, "dead": 0, "retrying": 0}', :'org_alice')::jsonb, 'counts by status');
+SELECT ok((api.get_mqtt_queue_stats(:'org_alice') ->> 'oldest_pending_seconds')::numeric > 17999, 'the oldest waits five hours');
+SELECT is(api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'out_per_second', '0.050', 'three a minute are 0.05 a second');
+SELECT refuses(format('SELECT api.get_mqtt_queue_stats(%L)', :'org_bob'), 'PT404', 'organization_not_found', 'another organization');
+SELECT refuses(format('SELECT api.get_mqtt_queue_stats(%L)', :'unknown'), 'PT404', 'organization_not_found', 'an unknown one: the same answer');
+
+-- Intake.
+SELECT act_as('none');
+SELECT is(mqtt.check_intake() ->> 'intake_stop', NULL, 'intake is open');
+UPDATE mqtt.configuration SET max_queued = 1, min_free_bytes = 0;
+SELECT mqtt.count_accepted(:'org_alice', 3);
+SELECT matches(mqtt.check_intake() ->> 'intake_stop', '^4 messages wait', 'a full queue closes it');
+UPDATE mqtt.configuration SET max_queued = 4;
+SELECT matches(mqtt.check_intake() ->> 'intake_stop', '^4 messages wait', 'and it stays closed until a tenth is free');
+UPDATE mqtt.configuration SET max_queued = 5;
+UPDATE mqtt.organizations SET max_queued = 3 WHERE id = :'org_alice';
+SELECT is(mqtt.check_intake() - 'free_disk_bytes', '{"queued": 4, "intake_stop": null, "organizations_stopped": 1}', 'an organization has its own limit');
+SELECT results_eq('SELECT id FROM mqtt.organizations WHERE intake_stop IS NOT NULL', ARRAY[:'org_alice'::uuid], 'that stops it alone');
+SELECT isnt(mqtt.upkeep() ->> 'partitions_made', NULL, 'upkeep does all of it');
+
+-- Replay.
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', 'org_alice/dead/+', dry_run => true) ->> 'matched', '2', 'a dry run tells');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => '{}') ->> 'matched', '0', 'no ids, no messages');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', error => 'bang') ->> 'matched', '0', 'by error');
+SELECT is(
+    api.replay_mqtt_dead_letters(:'org_alice', topic => 'org_alice/dead/8', patch => '{"payload": {"mended": true}}', max_per_second => 1) ->> 'replayed', '1',
+    'a dead letter goes back to the queue, mended'
+);
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', topic => 'org_alice/dead/8') ->> 'replayed', '0', 'once');
+SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L, topic => ''a#'')', :'org_alice'), 'PT400', 'replay_invalid', 'no topic filter');
+SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L)', :'org_bob'), 'PT404', 'organization_not_found', 'another organization''s dead letters');
+SELECT act_as('authenticated', :'anna');
+SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L)', :'org_alice'), 'PT403', 'admin_required', 'a member is no admin');
+SELECT refuses(format('SELECT api.replay_mqtt_messages(%L, ''#'', now())', :'hosted'), 'PT403', 'admin_required', 'nor for the history');
+SELECT act_as('none');
+SELECT is(
+    (SELECT message -> 'payload' FROM pgmq.q_mqtt_messages WHERE message -> 'properties' ? 'replay_of'), '{"mended": true}', 'it carries the id it had'
+);
+SELECT * FROM finish();
+ROLLBACK;
