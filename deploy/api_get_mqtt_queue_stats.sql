@@ -15,13 +15,7 @@ DECLARE
     v_times record;
     v_errors jsonb;
 BEGIN
-    IF NOT (mqtt.is_service() OR org_id = ANY (mqtt.current_organization_ids()))
-        OR NOT EXISTS (SELECT FROM mqtt.organizations AS o WHERE o.id = org_id) THEN
-        RAISE EXCEPTION 'organization_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No organization %s that you may see.', org_id),
-            HINT = 'GET /organizations shows yours.';
-    END IF;
+    PERFORM mqtt.require_organization(org_id);
     -- Counters, not rows: a million queued messages cost no more than ten.
     SELECT
         coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS pending,

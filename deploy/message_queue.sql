@@ -1,5 +1,6 @@
 -- Deploy topicbase:message_queue to pg
 -- requires: process_batch
+-- requires: access
 BEGIN;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE (
@@ -15,7 +16,7 @@ AS $$
         CASE WHEN q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
         q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
     FROM pgmq.q_mqtt_messages AS q
-    WHERE mqtt.is_service() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
+    WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
 $$;
 COMMENT ON FUNCTION mqtt.queued_messages() IS
 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
