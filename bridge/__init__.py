@@ -1,0 +1,7 @@
+"""The bridge of Topicbase: it holds the sockets between PostgreSQL and MQTT brokers, and moves bytes.
+
+What to do is decided by the functions in the database's schema `bridge`.
+"""
+
+__version__ = "0.1.0"
+SCHEMA_VERSION = 1

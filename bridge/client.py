@@ -1,0 +1,325 @@
+"""Paho's MQTT client, driven by our own loop: on a connection made beforehand, with acknowledgements that wait for the database.
+
+What paho does on its own accord is left out: it makes no connection, starts no thread, keeps no messages and resends none. Its parsing
+and packing of packets, its keep-alive and its connection states are what is used. Overridden, because version 2.2 does otherwise:
+
+- PUBREC with a failure code ends the exchange (MQTT 5 section 4.3.3); paho answers it with PUBREL.
+- An incoming QoS 2 message is handed on at PUBLISH and answered with PUBREC only when it is stored; paho answers at once, and a process
+  that dies before storing it has lost it.
+- PUBREL for an unknown packet id is answered with PUBCOMP; paho, acknowledging by hand, leaves it unanswered for ever.
+"""
+
+import base64
+import json
+import struct
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from paho.mqtt import client as mqtt
+from paho.mqtt._packet import decode_puback, decode_publish, decode_pubrec
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion, _ConnectionState
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from bridge.sockets import Connection
+from bridge.target import Target
+
+RECEIVE_MAXIMUM = 1000
+PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 0x30, 0x40, 0x50, 0x60, 0x70
+_DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
+
+
+class Listener(Protocol):
+    """Who is told what the broker says; called on the network thread."""
+
+    def connected(self, code: int, reason: str, session_present: bool, limits: "Limits") -> None: ...
+    def disconnected(self, reason: str) -> None: ...
+    def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None: ...
+    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None: ...  # noqa: PLR0917
+    def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
+
+
+class Limits:
+    """What the broker said about itself in CONNACK (MQTT 5 section 3.2.2.3)."""
+
+    def __init__(self, properties: Properties | None = None) -> None:
+        def value(name: str, default: int) -> int:
+            found = getattr(properties, name, None)
+            return default if found is None else int(found)
+
+        self.receive_maximum = value("ReceiveMaximum", 65535)
+        self.maximum_packet_size = value("MaximumPacketSize", 268435460)
+        self.maximum_qos = value("MaximumQoS", 2)
+        self.retain_available = bool(value("RetainAvailable", 1))
+        self.reason: str | None = getattr(properties, "ReasonString", None)
+
+
+class Client(mqtt.Client):
+    def __init__(self, target: Target, listener: Listener, received: set[int]) -> None:
+        version = MQTTProtocolVersion.MQTTv5 if target.mqtt_version == 5 else MQTTProtocolVersion.MQTTv311
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=target.client_id,
+            clean_session=None if target.mqtt_version == 5 else target.clean_start,
+            protocol=version,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        self.target = target
+        self.listener = listener
+        self.connection: Connection | None = None
+        self._received = received  # QoS 2 packet ids that are stored and not released; outlives the connection
+        self.on_socket_register_write = _nothing
+        self.on_socket_unregister_write = _nothing
+        self.on_connect = self._on_connected
+        self.on_disconnect = self._on_disconnected
+        self.on_subscribe = self._on_subscribed
+        if target.username is not None:
+            self.username_pw_set(target.username, target.password)
+
+    # ------------------------------------------------------------------------------------------------------------- connecting
+
+    def begin(self, connection: Connection, *, clean_start: bool) -> None:
+        """Send CONNECT on an open connection."""
+        self.connection = connection
+        properties = None
+        if self._protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
+            properties.SessionExpiryInterval = self.target.session_expiry
+            self.connect_async(self.target.host, self.target.port, self.target.keepalive, clean_start=clean_start, properties=properties)
+        else:
+            self.connect_async(self.target.host, self.target.port, self.target.keepalive)
+        connection.buffer.setblocking(False)
+        self.reconnect()
+        self.flush()
+
+    def _create_socket(self) -> Any:
+        if self.connection is None:
+            raise ConnectionError("not connected")
+        return self.connection.outer
+
+    def end(self, *, politely: bool) -> None:
+        """Close the connection, after DISCONNECT where politely; tells the listener nothing."""
+        connection = self.connection
+        self.on_disconnect = None
+        if connection is None:
+            return
+        try:
+            if politely and self._state == _ConnectionState.MQTT_CS_CONNECTED and self.flush():
+                connection.buffer.buffered = False
+                self.disconnect()
+                self.loop_write()
+        except OSError:
+            pass
+        finally:
+            self.connection = None
+            connection.buffer.close()
+
+    def _on_connected(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
+        if not flags.session_present:
+            self._received.clear()
+        limits = Limits(properties)
+        self.listener.connected(reason.value, limits.reason or str(reason), bool(flags.session_present), limits)
+
+    def _on_disconnected(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
+        text = getattr(properties, "ReasonString", None) or str(reason)
+        self.listener.disconnected(f"the broker ended the connection: {text}" if flags.is_disconnect_packet_from_server else text)
+
+    def _on_subscribed(self, _client: Any, _data: Any, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
+        text = getattr(properties, "ReasonString", None)
+        self.listener.subscribed(packet_id, [(code.value, text or str(code)) for code in codes])
+
+    # ---------------------------------------------------------------------------------------------------------------- network
+
+    def flush(self) -> bool:
+        """Write what waits to be written; false when some is left for when the socket takes more. Raises OSError when it is broken."""
+        connection = self.connection
+        if connection is None:
+            return True
+        if self._out_packet:
+            self.loop_write()
+        if self.connection is None or connection.buffer.fileno() < 0:
+            return True
+        done = connection.buffer.flush()
+        self._last_msg_out = time.monotonic()
+        return done and not self._out_packet
+
+    def read(self, at_most: int = 2000) -> None:
+        """Take in what has arrived, at most so many packets."""
+        connection = self.connection
+        if connection is None:
+            return
+        ahead = connection.buffer.has_read_ahead
+        for _ in range(at_most):
+            code = self._packet_read()
+            if code == MQTTErrorCode.MQTT_ERR_AGAIN:
+                return
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._loop_rc_handle(code)
+                return
+            if self._sock is None or not ahead():
+                return
+
+    def _packet_queue(self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None) -> MQTTErrorCode:
+        if command & 0xF0 in _DIRECT and not self._out_packet and self._sock is not None:
+            try:
+                if self._sock.send(packet) == len(packet):
+                    return MQTTErrorCode.MQTT_ERR_SUCCESS
+            except BlockingIOError:
+                pass
+        return super()._packet_queue(command, packet, mid, qos, info)
+
+    # --------------------------------------------------------------------------------------------------------------- outgoing
+
+    def next_packet_id(self) -> int:
+        return self._mid_generate()
+
+    def send_publish(
+        self, packet_id: int, topic: bytes, payload: bytes, qos: int, *, retain: bool, dup: bool, properties: Properties | None
+    ) -> None:
+        self._send_publish(packet_id, topic, payload, qos, retain, dup, None, properties)
+
+    def send_pubrel(self, packet_id: int) -> None:
+        self._send_pubrel(packet_id)
+
+    def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if len(packet) == 2:
+            self.listener.answered(packet[0] << 8 | packet[1], 0, None, received=False)
+        else:
+            found = decode_puback(PUBACK, packet, self._protocol)
+            reason = getattr(found.properties, "ReasonString", None) or str(found.reason)
+            self.listener.answered(found.mid, found.reason.value, reason, received=False)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        found = decode_pubrec(PUBREC, self._in_packet["packet"], self._protocol)
+        reason = getattr(found.properties, "ReasonString", None) or str(found.reason)
+        self.listener.answered(found.mid, found.reason.value, reason, received=True)
+        if found.reason.value < 0x80:
+            return self._send_pubrel(found.mid)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    # --------------------------------------------------------------------------------------------------------------- incoming
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        command = self._in_packet["command"]
+        packet = self._in_packet["packet"]
+        qos = command >> 1 & 3
+        end = 2 + (packet[0] << 8 | packet[1])
+        # The usual message needs no more than its lengths looked at; any other goes through paho.
+        properties_at = end + 2 if qos else end
+        if self._protocol != MQTTProtocolVersion.MQTTv5:
+            head = properties_at
+        elif len(packet) > properties_at and packet[properties_at] == 0:
+            head = properties_at + 1
+        else:
+            head = 0
+        if head and qos < 3 and len(packet) >= head and end > 2:
+            packet_id = packet[end] << 8 | packet[end + 1] if qos else 0
+            topic, payload, properties = bytes(packet[2:end]), bytes(packet[head:]), None
+        else:
+            found = decode_publish(command, packet, self._protocol)
+            if qos == 3 or not found.topic:
+                return MQTTErrorCode.MQTT_ERR_PROTOCOL
+            packet_id, topic, payload, properties = found.mid, found.topic, bytes(found.payload), found.properties
+        if qos and not packet_id:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if qos == 2 and packet_id in self._received:
+            return self._send_pubrec(packet_id)
+        self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def acknowledge(self, packet_id: int, qos: int) -> None:
+        """The message is stored: PUBACK, or PUBREC."""
+        if qos == 1:
+            self._packet_queue(PUBACK, struct.pack("!BBH", PUBACK, 2, packet_id), packet_id, 1)
+        elif qos == 2:
+            self._received.add(packet_id)
+            self._send_pubrec(packet_id)
+
+    def _handle_pubrel(self) -> MQTTErrorCode:
+        packet_id: int = struct.unpack("!H", self._in_packet["packet"][:2])[0]
+        self._received.discard(packet_id)
+        return self._send_pubcomp(packet_id)
+
+    # ------------------------------------------------------------------------------------------------------------ subscribing
+
+    def send_subscribe(self, filters: list[tuple[str, int, bool, int]]) -> int:
+        """Subscribe to (topic filter, qos, no_local, retain_handling) each; returns the packet id."""
+        if self._protocol == MQTTProtocolVersion.MQTTv5:
+            options = [
+                # A shared subscription must not ask for no_local (MQTT 5 section 3.8.3.1).
+                (topic, SubscribeOptions(qos=qos, noLocal=no_local and not topic.startswith("$share/"), retainHandling=retain_handling))
+                for topic, qos, no_local, retain_handling in filters
+            ]
+            code, packet_id = self.subscribe(options)
+        else:
+            code, packet_id = self.subscribe([(topic, qos) for topic, qos, _, _ in filters])
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
+            raise ConnectionError(mqtt.error_string(code))
+        return packet_id
+
+    def send_unsubscribe(self, topics: list[str]) -> None:
+        self.unsubscribe(topics)
+
+    def tick(self) -> None:
+        """Keep-alive; to be called about once a second."""
+        self.loop_misc()
+
+
+def _nothing(*_: Any) -> None:
+    """Paho calls loop_write by itself unless someone listens here."""
+
+
+def properties_of_publish(values: dict[str, Any] | None, expires_in: int | None) -> Properties | None:
+    """PUBLISH properties (MQTT 5 section 3.3.2.3) from a queued message's keys; null when there are none.
+
+    Raises ValueError for one that cannot be sent.
+    """
+    if not values and expires_in is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if expires_in is not None:
+        properties.MessageExpiryInterval = max(0, min(expires_in, 0xFFFFFFFF))
+    if values:
+        for key, set_property in _PROPERTIES.items():
+            if values.get(key) is not None:
+                try:
+                    set_property(properties, values[key])
+                except Exception as error:  # noqa: BLE001  # paho raises several kinds
+                    raise ValueError(f"{key} cannot be sent: {error}") from None
+    return properties
+
+
+def _set_content_type(properties: Properties, value: Any) -> None:
+    properties.ContentType = str(value)
+
+
+def _set_response_topic(properties: Properties, value: Any) -> None:
+    properties.ResponseTopic = str(value)
+
+
+def _set_correlation_data(properties: Properties, value: Any) -> None:
+    properties.CorrelationData = base64.b64decode(value, validate=True)
+
+
+def _set_user_properties(properties: Properties, value: Any) -> None:
+    pairs = value.items() if isinstance(value, dict) else value
+    properties.UserProperty = [(str(name), text if isinstance(text, str) else _json(text)) for name, text in pairs]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+_PROPERTIES: dict[str, Callable[[Properties, Any], None]] = {
+    "content_type": _set_content_type,
+    "response_topic": _set_response_topic,
+    "correlation_data": _set_correlation_data,
+    "user_properties": _set_user_properties,
+}

@@ -1,0 +1,314 @@
+"""The database side: connections, and the calls of schema `bridge`, each by its name."""
+
+import base64
+import json
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from bridge import SCHEMA_VERSION, __version__, log, metrics
+from bridge.network import Filter, Incoming, Outgoing
+
+CHANNEL = "topicbase"
+# The kernel's two hours are too long to find out that a server is gone.
+_KEEPALIVES = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    id: UUID
+    organization_id: UUID
+    stamp: str
+    is_changed: bool
+    integration_type: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    id: UUID
+    request_type: str
+    integration_id: UUID
+    integration_type: str
+    settings: dict[str, Any]
+    topic_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message to publish, or not to, when it has a fault."""
+
+    batch_id: int
+    integration_number: int
+    message: Outgoing
+    attempts: int
+    fault: str | None
+
+
+class Database:
+    """One connection, in autocommit, for one thread."""
+
+    def __init__(self, bridge_id: UUID, *, statement_timeout: int = 60) -> None:
+        self.bridge_id = bridge_id
+        self.connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
+            autocommit=True,
+            application_name=f"topicbase {bridge_id}",
+            options=f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            prepare_threshold=2,
+            **_KEEPALIVES,  # type: ignore[arg-type]
+        )
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _rows(self, query: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, parameters, binary=True).fetchall()
+
+    def _value(self, query: LiteralString, *parameters: Any) -> Any:
+        row = self.connection.execute(query, parameters, binary=True).fetchone()
+        return None if row is None else row[0]
+
+    def _do(self, query: LiteralString, *parameters: Any) -> None:
+        self.connection.execute(query, parameters)
+
+    # ---------------------------------------------------------------------------------------------------------- the bridge itself
+
+    def hello(self, name: str) -> dict[str, Any]:
+        answer = self._value("SELECT bridge.hello(%s, %s, %s, %s)", self.bridge_id, name, __version__, SCHEMA_VERSION)
+        return dict(answer)
+
+    def listen(self) -> None:
+        self.connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+
+    def heartbeat(self) -> list[UUID] | None:
+        answer = self._value("SELECT bridge.heartbeat(%s)", self.bridge_id)
+        return None if answer is None else list(answer)
+
+    def end_bridge(self, bridge_id: UUID) -> int:
+        return int(self._value("SELECT bridge.end_bridge(%s)", bridge_id))
+
+    def sleep(self, subject: str) -> str:
+        return str(self._value("SELECT bridge.sleep(%s)", subject))
+
+    def wake(self, subject: str) -> None:
+        self._do("SELECT bridge.wake(%s)", subject)
+
+    # ------------------------------------------------------------------------------------------------------------- configuration
+
+    def take_integrations(self) -> int:
+        return int(self._value("SELECT bridge.take_integrations(%s)", self.bridge_id))
+
+    def release_integrations(self, ids: Sequence[UUID]) -> None:
+        self._do("SELECT bridge.release_integrations(%s, %s)", self.bridge_id, list(ids))
+
+    def surplus_integrations(self) -> list[UUID]:
+        return list(self._value("SELECT bridge.surplus_integrations(%s)", self.bridge_id))
+
+    def integrations(self, known: dict[UUID, str]) -> list[Integration]:
+        stamps = Jsonb({str(key): stamp for key, stamp in known.items()})
+        rows = self._rows(
+            "SELECT id, organization_id, stamp, is_changed, integration_type, settings FROM bridge.integrations(%s, %s)",
+            self.bridge_id,
+            stamps,
+        )
+        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}) for row in rows]
+
+    def subscriptions(self, known_stamp: str | None) -> tuple[str, dict[UUID, dict[str, Filter]]] | None:
+        """Stamp, and the filters by integration and topic; None when nothing has changed."""
+        rows = self._rows(
+            "SELECT stamp, integration_id, id, topic, qos, no_local, retain_handling FROM bridge.subscriptions(%s, %s)",
+            self.bridge_id,
+            known_stamp,
+        )
+        if not rows:
+            return None
+        found: dict[UUID, dict[str, Filter]] = {}
+        for _, integration_id, *terms in rows:
+            if integration_id is not None:
+                entry = Filter(*terms)
+                found.setdefault(integration_id, {})[entry.topic] = entry
+        return str(rows[0][0]), found
+
+    def subscription_results(self, results: Sequence[tuple[UUID, int, str]]) -> None:
+        ids, codes, reasons = zip(*results, strict=True)
+        self._do("SELECT bridge.subscription_results(%s, %s, %s::smallint[], %s)", self.bridge_id, list(ids), list(codes), list(reasons))
+
+    def integration_states(self, states: Sequence[tuple[UUID, str, str | None]]) -> None:
+        ids, names, details = zip(*states, strict=True)
+        self._do("SELECT bridge.integration_states(%s, %s, %s, %s::text[])", self.bridge_id, list(ids), list(names), list(details))
+
+    def mosquitto_accounts(self, known_stamp: str | None) -> tuple[str, Any, str | None, str | None]:
+        row = self._rows("SELECT stamp, next_change_at, passwords, acl FROM bridge.mosquitto_accounts(%s)", known_stamp)[0]
+        return row[0], row[1], row[2], row[3]
+
+    # ------------------------------------------------------------------------------------------------------------------ requests
+
+    def claim_requests(self) -> list[Request]:
+        rows = self._rows(
+            "SELECT id, request_type, integration_id, integration_type, settings, topic_prefix FROM bridge.claim_requests(%s)",
+            self.bridge_id,
+        )
+        return [Request(*row) for row in rows]
+
+    def answer_request(self, request_id: UUID, result: dict[str, Any]) -> None:
+        self._do("SELECT bridge.answer_request(%s, %s)", request_id, Jsonb(result))
+
+    # ------------------------------------------------------------------------------------------------------------------ messages
+
+    def claim_outbound(self, ids: Sequence[UUID], limits: Sequence[int], in_flight: Sequence[int]) -> list[Claim]:
+        rows = self._rows(
+            "SELECT batch_id, integration_number, msg_id, qos, retain, topic, payload, properties, expires_in, attempts, fault "
+            "FROM bridge.claim_outbound(%s, %s, %s::integer[], %s::text::bigint[])",
+            self.bridge_id,
+            list(ids),
+            list(limits),
+            "{" + ",".join(map(str, in_flight)) + "}",
+        )
+        return [Claim(row[0], row[1], Outgoing(*row[2:9]), row[9], row[10]) for row in rows]
+
+    def settle_outbound(self, outcomes: Sequence[tuple[int, str, int | None, str | None]], batches: Sequence[int]) -> dict[str, int]:
+        """Outcomes are (msg_id, state, reason code, reason)."""
+        ids = "{" + ",".join([str(outcome[0]) for outcome in outcomes]) + "}"
+        states = "{" + ",".join([outcome[1] for outcome in outcomes]) + "}"
+        codes = "{" + ",".join(["NULL" if outcome[2] is None else str(outcome[2]) for outcome in outcomes]) + "}"
+        reasons = [outcome[3] for outcome in outcomes] if any(outcome[3] is not None for outcome in outcomes) else []
+        return dict(
+            self._value(
+                "SELECT bridge.settle_outbound(%s, %s::text::bigint[], %s::text::text[], %s::text::smallint[], %s::text[], %s::bigint[])",
+                self.bridge_id,
+                ids,
+                states,
+                codes,
+                reasons,
+                list(batches),
+            )
+        )
+
+    def expire_outbound(self) -> int:
+        return int(self._value("SELECT bridge.expire_outbound()"))
+
+    def ingest(self, messages: Sequence[Incoming]) -> dict[str, int]:
+        """Queue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return."""
+        numbers: dict[UUID, int] = {}
+        which, topics, payloads, qos, retains = [], [], [], [], []
+        content_types: list[str | None] = []
+        properties: list[str | None] = []
+        faults: list[str | None] = []
+        is_plain = True
+        for message in messages:
+            which.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
+            fault = None
+            try:
+                topic = message.topic.decode()
+            except UnicodeDecodeError:
+                topic, fault = message.topic.decode(errors="replace"), "The topic is not valid UTF-8."
+            if "\0" in topic:
+                topic, fault = topic.replace("\0", "\ufffd"), "The topic holds NUL."
+            topics.append(topic)
+            payloads.append(message.payload)
+            qos.append(message.qos)
+            retains.append(message.retain)
+            faults.append(fault)
+            content_type, rest = (None, None) if message.properties is None else facts_of_properties(message.properties)
+            content_types.append(content_type)
+            properties.append(rest)
+            is_plain = is_plain and fault is None and content_type is None and rest is None
+        counts = self._value(
+            "SELECT bridge.ingest(%b, %b, %b::integer[], %b::text[], %b::bytea[], %b::smallint[], %b::boolean[], %b::text[], "
+            "%b::text[]::jsonb[], %b::text[])",
+            self.bridge_id,
+            list(numbers),
+            which,
+            topics,
+            payloads,
+            qos,
+            retains,
+            *((None, None, None) if is_plain else (content_types, properties, faults)),
+        )
+        return dict(counts)
+
+    def process_queue(self, batch_size: int) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.process_queue(%s)", batch_size))
+
+    def run_upkeep(self) -> dict[str, Any] | None:
+        answer = self._value("SELECT bridge.run_upkeep()")
+        return None if answer is None else dict(answer)
+
+
+def facts_of_properties(properties: Any) -> tuple[str | None, str | None]:
+    """Content type, and what else came with a PUBLISH, as JSON."""
+    content_type = getattr(properties, "ContentType", None)
+    facts: dict[str, Any] = {}
+    if (value := getattr(properties, "ResponseTopic", None)) is not None:
+        facts["response_topic"] = value
+    if (value := getattr(properties, "CorrelationData", None)) is not None:
+        facts["correlation_data"] = base64.b64encode(value).decode()
+    if (value := getattr(properties, "UserProperty", None)) is not None:
+        facts["user_properties"] = [list(pair) for pair in value]
+    if (value := getattr(properties, "MessageExpiryInterval", None)) is not None:
+        facts["message_expiry"] = value
+    if getattr(properties, "PayloadFormatIndicator", 0) == 1:
+        facts["payload_format"] = "utf-8"
+    # NUL is a character to MQTT and none to PostgreSQL.
+    rest = json.dumps(facts, ensure_ascii=False).replace("\\u0000", "\\ufffd") if facts else None
+    return content_type.replace("\0", "\ufffd") if content_type else None, rest
+
+
+class Part(threading.Thread):
+    """A thread with a database connection of its own, made again whenever it is lost, until the stop event."""
+
+    def __init__(self, name: str, bridge_id: UUID, stop: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self.bridge_id = bridge_id
+        self.stop_event = stop
+        self.is_connected = False
+
+    def serve(self, database: Database) -> None:
+        """Work until the stop event; raises psycopg.OperationalError when the connection is lost."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        failures = 0
+        while not self.stop_event.is_set():
+            began = time.monotonic()
+            database = None
+            try:
+                database = Database(self.bridge_id)
+                self.is_connected = True
+                self.serve(database)
+            except psycopg.Error as error:
+                metrics.DATABASE_FAILURES.labels(self.name).inc()
+                failures = 0 if time.monotonic() - began > 10 else failures + 1
+                log.warning("database_lost", part=self.name, sqlstate=error.sqlstate, reason=_first_line(error))
+                self.stop_event.wait(backoff(failures))
+            except Exception:  # noqa: BLE001  # a part that dies silently would leave the bridge looking alive
+                log.error("part_failed", exc_info=True, part=self.name)
+                failures += 1
+                self.stop_event.wait(backoff(failures))
+            finally:
+                self.is_connected = False
+                if database is not None:
+                    database.close()
+
+
+def backoff(failures: int) -> float:
+    return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

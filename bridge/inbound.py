@@ -1,0 +1,110 @@
+"""From the brokers to the queue: stores what arrived in batches, and acknowledges it after the commit."""
+
+import threading
+import time
+from collections import deque
+from functools import partial
+from uuid import UUID
+
+import psycopg
+
+from bridge import log, metrics
+from bridge.database import Database, Part
+from bridge.network import Incoming, Link, Network
+
+BATCH = 1000
+BATCH_BYTES = 8 << 20
+LINGER_SECONDS = 0.003
+PAUSE_AT = 20000
+PAUSE_AT_BYTES = 64 << 20
+OVERHEAD = 500  # bytes that a waiting message costs beside its payload
+
+
+class Inbound(Part):
+    def __init__(self, bridge_id: UUID, stop: threading.Event) -> None:
+        super().__init__("inbound", bridge_id, stop)
+        self.network: Network | None = None
+        self._event = threading.Event()
+        self._waiting: deque[Incoming] = deque()
+        self._came = 0  # bytes; each counter has one writer
+        self._went = 0
+        self._batch: list[Incoming] = []
+
+    # ------------------------------------------------------------------------------------------------ from the network thread
+
+    def arrived(self, message: Incoming) -> None:
+        self._came += len(message.payload) + OVERHEAD
+        self._waiting.append(message)
+        if not self._event.is_set():
+            self._event.set()
+
+    def may_read(self) -> bool:
+        """Whether there is room for more; else the sockets are left unread, and the brokers wait."""
+        return len(self._waiting) < PAUSE_AT and self._came - self._went < PAUSE_AT_BYTES
+
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._batch
+
+    # --------------------------------------------------------------------------------------------------------------- this thread
+
+    def serve(self, database: Database) -> None:
+        while not self.stop_event.is_set():
+            if not self._batch:
+                if not self._waiting:
+                    self._event.wait(0.5)
+                    self._event.clear()
+                    if not self._waiting:
+                        continue
+                if len(self._waiting) < BATCH:
+                    time.sleep(LINGER_SECONDS)
+                self._take()
+            self._store(database)
+
+    def _take(self) -> None:
+        size = 0
+        while self._waiting and len(self._batch) < BATCH and size < BATCH_BYTES:
+            message = self._waiting.popleft()
+            size += len(message.payload)
+            self._batch.append(message)
+
+    def _store(self, database: Database) -> None:
+        """Store the batch; it is kept when that fails, and stored by the next connection."""
+        batch = self._batch
+        began = time.monotonic()
+        try:
+            counts = database.ingest(batch)
+        except psycopg.Error as error:
+            if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
+                raise
+            counts = self._store_each(database, batch)
+        metrics.BATCH_SECONDS.labels("ingest").observe(time.monotonic() - began)
+        metrics.BATCH.labels("ingest").observe(len(batch))
+        for result, count in counts.items():
+            metrics.RECEIVED.labels(result).inc(count)
+        self._batch = []
+        self._went += sum([len(message.payload) for message in batch]) + OVERHEAD * len(batch)
+        metrics.INBOUND_WAITING.set(len(self._waiting))
+        self._acknowledge(batch)
+
+    def _store_each(self, database: Database, batch: list[Incoming]) -> dict[str, int]:
+        """A batch that the database refuses: each message alone, so that only the one at fault is lost, and that is said."""
+        total = {"queued": 0, "dead": 0, "passed_over": 0, "refused": 0}
+        for message in batch:
+            try:
+                for result, count in database.ingest([message]).items():
+                    total[result] += count
+            except psycopg.Error as error:
+                if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
+                    raise
+                total["refused"] += 1
+                log.error("message_refused", integration=message.link.integration_id, bytes=len(message.payload), sqlstate=error.sqlstate)
+        return total
+
+    def _acknowledge(self, batch: list[Incoming]) -> None:
+        packets: dict[tuple[Link, int], list[tuple[int, int]]] = {}
+        for message in batch:
+            if message.qos:
+                packets.setdefault((message.link, message.generation), []).append((message.packet_id, message.qos))
+        if self.network is not None:
+            for (link, generation), acks in packets.items():
+                self.network.call(partial(link.acknowledge, generation, acks))

@@ -1,0 +1,67 @@
+"""What the bridge counts, for Prometheus, and the small HTTP server that shows it and whether the bridge is well."""
+
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+PUBLISHED = Counter("topicbase_published_messages", "Messages handed to brokers, by what became of them.", ["state"])
+RECEIVED = Counter("topicbase_received_messages", "Messages that brokers delivered, by what became of them.", ["result"])
+PROCESSED = Counter("topicbase_processed_messages", "Queued messages worked off, by what became of them.", ["result"])
+IN_FLIGHT = Gauge("topicbase_outbound_in_flight_messages", "Messages claimed and not settled.")
+INBOUND_WAITING = Gauge("topicbase_inbound_waiting_messages", "Messages received and not stored yet.")
+LINKS = Gauge("topicbase_integrations", "Integrations held, by state of their connection.", ["state"])
+CONNECT_FAILURES = Counter("topicbase_broker_connect_failures", "Attempts to connect to a broker that failed.")
+DATABASE_FAILURES = Counter("topicbase_database_failures", "Lost or failed database connections.", ["part"])
+BATCH = Histogram(
+    "topicbase_batch_messages", "Messages in a batch.", ["part"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+)
+BATCH_SECONDS = Histogram(
+    "topicbase_batch_seconds",
+    "Time that the database took for a batch.",
+    ["part"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+
+
+class Server:
+    """GET /metrics, /healthz (the process works) and /readyz (it does its work)."""
+
+    def __init__(self, host: str, port: int, is_live: Callable[[], str | None], is_ready: Callable[[], str | None]) -> None:
+        checks = {"/healthz": is_live, "/readyz": is_ready}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+                elif path in checks:
+                    fault = checks[path]()
+                    self._answer(503 if fault else 200, "text/plain; charset=utf-8", f"{fault or 'ok'}\n".encode())
+                else:
+                    self._answer(404, "text/plain; charset=utf-8", b"/metrics, /healthz and /readyz are here\n")
+
+            def _answer(self, status: int, content_type: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Scrapes are not news."""
+
+        ThreadingHTTPServer.address_family = _family(host)
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

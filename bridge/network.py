@@ -1,0 +1,639 @@
+"""All broker connections, on one thread: a selector over their sockets, and for each integration a Link that keeps it connected."""
+
+import contextlib
+import random
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from paho.mqtt.properties import Properties
+
+from bridge import log, metrics
+from bridge.client import Client, Limits, properties_of_publish
+from bridge.sockets import Connection, DialError, dial
+from bridge.target import Target
+
+DIAL_SECONDS = 10.0
+CONNACK_SECONDS = 10.0
+ACK_SECONDS = 20.0
+BACKOFF_BASE = 0.25
+BACKOFF_CAP = 30.0
+STABLE_SECONDS = 10.0
+STRIKES = 2  # a connection lost so often with the same single message under way
+WRITE_AHEAD = 1 << 18
+MAX_FILTERS = 50  # a SUBSCRIBE packet
+
+
+class Outgoing(NamedTuple):
+    """A message to publish."""
+
+    msg_id: int
+    qos: int
+    retain: bool
+    topic: str
+    payload: bytes
+    properties: dict[str, Any] | None
+    expires_in: int | None
+
+
+class Incoming(NamedTuple):
+    """A message that a broker delivered."""
+
+    link: "Link"
+    generation: int
+    packet_id: int
+    qos: int
+    retain: bool
+    topic: bytes
+    payload: bytes
+    properties: Properties | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A subscription to hold."""
+
+    id: UUID
+    topic: str
+    qos: int
+    no_local: bool
+    retain_handling: int
+
+    def terms(self) -> tuple[str, int, bool, int]:
+        return self.topic, self.qos, self.no_local, self.retain_handling
+
+
+class Sink(Protocol):
+    """Who is told what happens on the network; called on its thread, and must only take note."""
+
+    def settled(self, link: "Link", msg_id: int, state: str, code: int | None, reason: str | None) -> None:
+        """state: sent, acknowledged, failed, or released (not sent after all)."""
+
+    def arrived(self, message: Incoming) -> None: ...
+    def may_read(self) -> bool: ...
+    def state_changed(self, link: "Link", state: str, detail: str | None) -> None: ...
+    def subscribed(self, results: list[tuple[UUID, int, str]]) -> None: ...
+    def ready(self, link: "Link") -> None: ...
+
+
+class Link:
+    """The connection of one integration. Used on the network thread, but for `takes_more` and `integration_id`."""
+
+    def __init__(self, network: "Network", integration_id: UUID, target: Target) -> None:
+        self.network = network
+        self.integration_id = integration_id
+        self.target = target
+        self.generation = 0
+        self.is_up = False
+        self.client: Client | None = None
+        self.limits = Limits()
+        self.pending: deque[Outgoing] = deque()
+        self.unacked: dict[int, _Unacked] = {}
+        self.written: list[int] = []
+        self.filters: dict[str, Filter] = {}
+        self._held: dict[str, Filter] = {}
+        self._subscribing: dict[int, list[Filter]] = {}
+        self._received: set[int] = set()
+        self._dialing = False
+        self._closed = False
+        self._registered = 0
+        self._failures = 0
+        self._retry_at = 0.0
+        self._connack_by: float | None = None
+        self._up_since = 0.0
+        self._acked_since_up = False
+        self._lost_without_ack = 0
+        self._strikes: dict[int, int] = {}
+        self._packet_id = random.randrange(1, 65536)  # noqa: S311  # not where the last process left off
+        self._careful = False
+
+    @property
+    def takes_more(self) -> bool:
+        return self.is_up and not self._careful
+
+    # ------------------------------------------------------------------------------------------------------------- connecting
+
+    def tick(self, now: float) -> None:
+        """Whatever is due: a connection attempt, a keep-alive, a deadline."""
+        if self._closed or self._dialing:
+            return
+        if self.client is None or self.client.connection is None:
+            if now >= self._retry_at and self.network.may_connect:
+                self._dialing = True
+                self.network.dial(self)
+            return
+        if self._connack_by is not None and now > self._connack_by:
+            self.drop("the broker does not answer CONNECT")
+        elif self.unacked and now - next(iter(self.unacked.values())).sent_at > ACK_SECONDS:
+            self.drop(f"the broker has not acknowledged a message for {ACK_SECONDS:.0f} s")
+        elif self.is_up:
+            self.client.tick()
+
+    def dialed(self, connection: Connection | None, error: DialError | None) -> None:
+        self._dialing = False
+        if self._closed:
+            if connection is not None:
+                connection.buffer.close()
+            return
+        if connection is None:
+            self._failed(str(error))
+            return
+        self.generation += 1
+        client = Client(self.target, self, self._received)
+        self.client = client
+        self._connack_by = time.monotonic() + CONNACK_SECONDS
+        clean_start = self.target.clean_start or not self.network.keeps_sessions
+        try:
+            client.begin(connection, clean_start=clean_start)
+        except OSError as fault:
+            self.drop(f"the connection failed: {fault}")
+            return
+        self.network.register(self, connection)
+        self.flush()
+
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        delay = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(self._failures - 1, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+        self._retry_at = time.monotonic() + delay
+        log.warning("broker_unreachable", integration=self.integration_id, reason=reason, attempt=self._failures, retry_in=f"{delay:.1f}")
+        metrics.CONNECT_FAILURES.inc()
+        self.network.sink.state_changed(self, "error", reason)
+
+    def drop(self, reason: str) -> None:
+        """Close the connection as lost."""
+        client = self.client
+        if client is None or client.connection is None:
+            return
+        self.network.unregister(self)
+        client.end(politely=False)
+        self.disconnected(reason)
+
+    def connected(self, code: int, reason: str, session_present: bool, limits: Limits) -> None:
+        self._connack_by = None
+        if code >= 0x80 or (code and self.target.mqtt_version == 4):
+            self.network.unregister(self)
+            if self.client is not None:
+                self.client.end(politely=False)
+            self._failed(f"the broker refused the connection: {reason}")
+            return
+        self.limits = limits
+        self.is_up = True
+        self._failures = 0
+        self._up_since = time.monotonic()
+        self._acked_since_up = False
+        if not session_present:
+            self._held.clear()
+        log.info("broker_connected", integration=self.integration_id, session_present=session_present)
+        self.network.sink.state_changed(self, "active", None)
+        self._subscribe()
+        self._resend(session_present=session_present)
+        self.network.sink.ready(self)
+
+    def disconnected(self, reason: str) -> None:
+        was_up, self.is_up = self.is_up, False
+        self._connack_by = None
+        self._subscribing.clear()
+        self.network.unregister(self)
+        if self.client is not None and self.client.connection is not None:
+            self.client.end(politely=False)
+        # QoS 0 is at most once: what was under way counts as sent, what was not waits in the queue.
+        self._settle_written()
+        if not self._careful:
+            self._release_pending()
+        if not was_up:
+            self._failed(reason)
+            return
+        log.warning("broker_lost", integration=self.integration_id, reason=reason)
+        if self.unacked and not self._acked_since_up:
+            self._suspect(reason)
+        else:
+            self._lost_without_ack = 0
+        self._failures = 0 if time.monotonic() - self._up_since > STABLE_SECONDS else self._failures + 1
+        delay = min(BACKOFF_CAP, 0.05 * 2 ** min(self._failures, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
+        self._retry_at = time.monotonic() + delay
+        self.network.sink.state_changed(self, "lost", reason)
+
+    def close(self) -> None:
+        """For good: what is not acknowledged goes back to the queue."""
+        if self._closed:
+            return
+        self._closed = True
+        self.is_up = False
+        if self.client is not None and self.client.connection is not None:
+            self.network.unregister(self)
+            self.flush()
+            self.client.end(politely=True)
+        self._settle_written()
+        self._release_pending()
+        for message in self.unacked.values():
+            self._settle(message.message.msg_id, "released", None, None)
+        self.unacked.clear()
+
+    # --------------------------------------------------------------------------------------------------------------- outgoing
+
+    def publish(self, messages: Iterable[Outgoing]) -> None:
+        if not self.is_up:
+            for message in messages:
+                self._settle(message.msg_id, "released", None, None)
+            return
+        self.pending.extend(messages)
+        self.pump()
+        self.flush()
+
+    def window(self) -> int:
+        return 1 if self._careful else min(self.limits.receive_maximum, self.target.max_in_flight)
+
+    def pump(self) -> None:
+        """Hand messages to the socket as far as the windows allow."""
+        client = self.client
+        if client is None or client.connection is None or not self.is_up:
+            return
+        buffer = client.connection.buffer
+        window = self.window()
+        pending, unacked, limits = self.pending, self.unacked, self.limits
+        version = self.target.mqtt_version
+        while pending and len(unacked) < window and buffer.pending_bytes() < WRITE_AHEAD:
+            message = pending.popleft()
+            topic = message.topic.encode()
+            fault = self._unfit(message, topic, limits)
+            properties = None
+            if fault is None and version == 5 and (message.properties or message.expires_in is not None):
+                try:
+                    properties = properties_of_publish(message.properties, message.expires_in)
+                except ValueError as error:
+                    fault = str(error)
+            if fault is not None:
+                self._settle(message.msg_id, "failed", None, fault)
+                continue
+            packet_id = self._next_packet_id() if message.qos else 0
+            client.send_publish(packet_id, topic, message.payload, message.qos, retain=message.retain, dup=False, properties=properties)
+            if message.qos:
+                unacked[packet_id] = _Unacked(message, properties, time.monotonic())
+            else:
+                self.written.append(message.msg_id)
+
+    def _unfit(self, message: Outgoing, topic: bytes, limits: Limits) -> str | None:
+        if len(topic) + len(message.payload) + 16 > limits.maximum_packet_size:
+            return f"the broker takes packets of at most {limits.maximum_packet_size} bytes"
+        if message.qos > limits.maximum_qos:
+            return f"the broker takes QoS {limits.maximum_qos} at most"
+        if message.retain and not limits.retain_available:
+            return "the broker keeps no retained messages"
+        return None
+
+    def _next_packet_id(self) -> int:
+        packet_id = self._packet_id
+        while True:
+            packet_id = packet_id % 65535 + 1
+            if packet_id not in self.unacked:
+                self._packet_id = packet_id
+                return packet_id
+
+    def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:
+        found = self.unacked.get(packet_id)
+        if found is None:
+            return
+        if code >= 0x80:
+            del self.unacked[packet_id]
+            self._settle(found.message.msg_id, "failed", code, reason)
+        elif received:
+            found.is_received = True
+            found.sent_at = time.monotonic()
+        else:
+            del self.unacked[packet_id]
+            self._settle(found.message.msg_id, "acknowledged", code, reason if code else None)
+        self._acked_since_up = True
+        if self._careful and not self.unacked and not self.pending:
+            self._careful = False
+            self._strikes.clear()
+            self.network.sink.ready(self)
+
+    def _resend(self, *, session_present: bool) -> None:
+        """What was under way when the connection was lost, in its order (MQTT 5 section 4.4)."""
+        client = self.client
+        if client is None or not self.unacked:
+            self.pump()
+            return
+        if self._careful:
+            # Each alone now: whichever ends the connection is found.
+            messages = [found.message for found in self.unacked.values() if not found.is_received]
+            received = {packet_id: found for packet_id, found in self.unacked.items() if found.is_received and session_present}
+            messages += [found.message for found in self.unacked.values() if found.is_received and not session_present]
+            self.unacked = received
+            self.pending.extendleft(reversed(messages))
+        now = time.monotonic()
+        for packet_id, found in self.unacked.items():
+            found.sent_at = now
+            if found.is_received and session_present:
+                client.send_pubrel(packet_id)
+                continue
+            found.is_received = False
+            message = found.message
+            client.send_publish(
+                packet_id,
+                message.topic.encode(),
+                message.payload,
+                message.qos,
+                retain=message.retain,
+                dup=session_present,
+                properties=found.properties,
+            )
+        self.pump()
+
+    def _suspect(self, reason: str) -> None:
+        """The connection was lost with messages under way and none acknowledged: is one of them the reason?"""
+        self._lost_without_ack += 1
+        if self._careful and len(self.unacked) == 1:
+            packet_id, found = next(iter(self.unacked.items()))
+            msg_id = found.message.msg_id
+            self._strikes[msg_id] = self._strikes.get(msg_id, 0) + 1
+            if self._strikes[msg_id] >= STRIKES:
+                del self.unacked[packet_id]
+                self._settle(msg_id, "failed", None, f"the broker closes the connection on this message ({reason})")
+                self._careful = bool(self.pending)
+        elif self._lost_without_ack >= STRIKES:
+            log.warning("broker_lost_repeatedly", integration=self.integration_id, under_way=len(self.unacked))
+            self._careful = True
+
+    def _settle(self, msg_id: int, state: str, code: int | None, reason: str | None) -> None:
+        self.network.sink.settled(self, msg_id, state, code, reason)
+
+    def _settle_written(self) -> None:
+        for msg_id in self.written:
+            self._settle(msg_id, "sent", None, None)
+        self.written.clear()
+
+    def _release_pending(self) -> None:
+        for message in self.pending:
+            self._settle(message.msg_id, "released", None, None)
+        self.pending.clear()
+
+    # --------------------------------------------------------------------------------------------------------------- incoming
+
+    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:  # noqa: PLR0917
+        self.network.sink.arrived(Incoming(self, self.generation, packet_id, qos, retain, topic, payload, properties))
+
+    def acknowledge(self, generation: int, packets: list[tuple[int, int]]) -> None:
+        """The messages (packet id, qos) are stored. Those of an earlier connection the broker delivers again."""
+        client = self.client
+        if generation != self.generation or client is None or client.connection is None:
+            return
+        for packet_id, qos in packets:
+            client.acknowledge(packet_id, qos)
+        self.flush()
+
+    def set_filters(self, filters: dict[str, Filter]) -> None:
+        self.filters = filters
+        if self.is_up:
+            self._subscribe()
+            self.flush()
+
+    def _subscribe(self) -> None:
+        client = self.client
+        if client is None:
+            return
+        gone = [topic for topic in self._held if topic not in self.filters]
+        if gone:
+            client.send_unsubscribe(gone)
+            for topic in gone:
+                del self._held[topic]
+        known = {topic: found.terms() for topic, found in self._held.items()}
+        wanted = iter([found for found in self.filters.values() if known.get(found.topic) != found.terms()])
+        while part := list(islice(wanted, MAX_FILTERS)):
+            packet_id = client.send_subscribe([found.terms() for found in part])
+            self._subscribing[packet_id] = part
+            self._held.update({found.topic: found for found in part})
+        same = [found for found in self.filters.values() if found.topic in known and self._held[found.topic].id != found.id]
+        self._held.update({found.topic: found for found in same})
+
+    def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:
+        part = self._subscribing.pop(packet_id, [])
+        results = []
+        for found, (code, reason) in zip(part, codes, strict=False):
+            results.append((found.id, code, reason))
+            if code >= 0x80:
+                self._held.pop(found.topic, None)
+        if results:
+            self.network.sink.subscribed(results)
+
+    # ---------------------------------------------------------------------------------------------------------------- network
+
+    def flush(self) -> None:
+        """Write what waits; wait for the socket where it takes no more."""
+        client = self.client
+        if client is None or client.connection is None:
+            return
+        while True:
+            try:
+                done = client.flush()
+            except OSError as error:
+                self.drop(f"the connection failed: {error.strerror or error}")
+                return
+            if self.client is not client or client.connection is None:
+                return
+            if done and self.written:
+                self._settle_written()
+            if not done or not self.pending or len(self.unacked) >= self.window():
+                break
+            self.pump()
+        self.network.want(self, write=not done)
+
+    def on_ready(self, events: int) -> None:
+        client = self.client
+        if client is None or client.connection is None:
+            return
+        try:
+            if events & selectors.EVENT_READ:
+                client.read()
+        except Exception as error:  # noqa: BLE001  # whatever a broker sends must cost its own connection at most
+            log.error("packet_refused", exc_info=True, integration=self.integration_id)
+            self.drop(f"the broker sent something unreadable: {type(error).__name__}")
+            return
+        if self.is_up and self.pending:
+            self.pump()
+        self.flush()
+
+
+class _Unacked:
+    """A QoS 1 or 2 message under way."""
+
+    __slots__ = ("is_received", "message", "properties", "sent_at")
+
+    def __init__(self, message: Outgoing, properties: Properties | None, sent_at: float) -> None:
+        self.message = message
+        self.properties = properties
+        self.sent_at = sent_at
+        self.is_received = False
+
+
+class Network(threading.Thread):
+    """Runs the links. Other threads give it work by call(); it tells its sink."""
+
+    def __init__(self, sink: Sink, *, keeps_sessions: bool = True) -> None:
+        super().__init__(name="network", daemon=True)
+        self.sink = sink
+        self.keeps_sessions = keeps_sessions
+        self.may_connect = True
+        self._selector = selectors.DefaultSelector()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._awake, self._wake = socket.socketpair()
+        self._awake.setblocking(False)
+        self._wake.setblocking(False)
+        self._is_woken = False
+        self._selector.register(self._awake, selectors.EVENT_READ, None)
+        self._links: dict[UUID, Link] = {}
+        self._wanted: dict[Link, int] = {}
+        self._dialers = ThreadPoolExecutor(16, thread_name_prefix="dial")
+        self._ending = threading.Event()
+        self._reading = True
+
+    # ----------------------------------------------------------------------------------------------------- from other threads
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have function called on the network thread, soon and in order."""
+        self._calls.append(function)
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                self._wake.send(b"\0")
+            except BlockingIOError:
+                pass
+            except OSError:
+                return
+
+    def add(self, integration_id: UUID, target: Target) -> Link:
+        link = Link(self, integration_id, target)
+
+        def start() -> None:
+            self._links[integration_id] = link
+            link.tick(time.monotonic())
+
+        self.call(start)
+        return link
+
+    def remove(self, links: list[Link], timeout: float = 5.0) -> None:
+        """Close links and wait until they are."""
+        done = threading.Event()
+
+        def end() -> None:
+            for link in links:
+                link.close()
+                if self._links.get(link.integration_id) is link:
+                    del self._links[link.integration_id]
+            done.set()
+
+        self.call(end)
+        done.wait(timeout)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        self._ending.set()
+        self.call(lambda: None)
+        self.join(timeout)
+        self._dialers.shutdown(wait=False, cancel_futures=True)
+
+    # ------------------------------------------------------------------------------------------------------------ from links
+
+    def dial(self, link: Link) -> None:
+        def work() -> None:
+            connection, error = None, None
+            try:
+                connection = dial(link.target, DIAL_SECONDS)
+            except DialError as fault:
+                error = fault
+            except Exception as fault:  # noqa: BLE001  # reported as the reason; a dialer must not die silently
+                error = DialError("tcp", f"the connection failed: {fault}")
+            self.call(lambda: link.dialed(connection, error))
+
+        with contextlib.suppress(RuntimeError):  # ending
+            self._dialers.submit(work)
+
+    def register(self, link: Link, connection: Connection) -> None:
+        events = selectors.EVENT_READ if self._reading else 0
+        self._wanted[link] = selectors.EVENT_READ
+        if events:
+            self._selector.register(connection.buffer.fileno(), events, link)
+            link._registered = events
+
+    def unregister(self, link: Link) -> None:
+        self._wanted.pop(link, None)
+        if link._registered and link.client is not None and link.client.connection is not None:
+            try:
+                self._selector.unregister(link.client.connection.buffer.fileno())
+            except (KeyError, ValueError):
+                self._forget(link)
+        elif link._registered:
+            self._forget(link)
+        link._registered = 0
+
+    def _forget(self, link: Link) -> None:
+        for key in list(self._selector.get_map().values()):
+            if key.data is link:
+                self._selector.unregister(key.fd)
+
+    def want(self, link: Link, *, write: bool) -> None:
+        if link in self._wanted:
+            self._wanted[link] = selectors.EVENT_READ | (selectors.EVENT_WRITE if write else 0)
+            self._apply(link)
+
+    def _apply(self, link: Link) -> None:
+        client = link.client
+        if client is None or client.connection is None:
+            return
+        events = self._wanted.get(link, 0) & ~(0 if self._reading else selectors.EVENT_READ)
+        if events == link._registered:
+            return
+        descriptor = client.connection.buffer.fileno()
+        if not events:
+            self._selector.unregister(descriptor)
+        elif link._registered:
+            self._selector.modify(descriptor, events, link)
+        else:
+            self._selector.register(descriptor, events, link)
+        link._registered = events
+
+    # ---------------------------------------------------------------------------------------------------------------- running
+
+    def run(self) -> None:
+        next_tick = 0.0
+        while not self._ending.is_set():
+            try:
+                next_tick = self._turn(next_tick)
+            except Exception:  # noqa: BLE001  # one link's fault must not end all others
+                log.error("network_fault", exc_info=True)
+                time.sleep(0.1)
+        for link in list(self._links.values()):
+            link.close()
+
+    def _turn(self, next_tick: float) -> float:
+        now = time.monotonic()
+        for key, events in self._selector.select(max(0.0, min(next_tick - now, 1.0))):
+            if key.data is None:
+                self._is_woken = False
+                with contextlib.suppress(BlockingIOError):
+                    self._awake.recv(4096)
+            else:
+                key.data.on_ready(events)
+        self._is_woken = False
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+        may_read = self.sink.may_read()
+        if may_read != self._reading:
+            self._reading = may_read
+            log.info("reading_resumed" if may_read else "reading_paused")
+            for link in list(self._wanted):
+                self._apply(link)
+        now = time.monotonic()
+        if now >= next_tick:
+            for link in list(self._links.values()):
+                link.tick(now)
+            soonest = min((link._retry_at for link in self._links.values() if not link.is_up and not link._dialing), default=now + 0.5)
+            return max(now + 0.02, min(now + 0.5, soonest))
+        return next_tick

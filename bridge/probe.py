@@ -1,0 +1,164 @@
+"""Is a broker reachable? A verdict in stages and words, within a deadline, on a connection of its own."""
+
+import dataclasses
+import queue
+import secrets
+import selectors
+import time
+from typing import Any
+from uuid import UUID
+
+from paho.mqtt.properties import Properties
+
+from bridge.client import Client, Limits
+from bridge.database import Request
+from bridge.settings import Settings
+from bridge.sockets import DialError, Report, dial
+from bridge.target import TargetError, of_integration
+
+TIMEOUT_SECONDS = 8.0
+ROUND_TRIP_SECONDS = 3.0
+
+
+class _EndedError(Exception):
+    """The verdict is in."""
+
+
+class Probe:
+    """Runs on its caller's thread."""
+
+    def __init__(self, request: Request, settings: Settings) -> None:
+        self.request = request
+        self.settings = settings
+        self.result: dict[str, Any] = {"ok": False, "reachable": False, "authenticated": False}
+        self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+
+    def run(self) -> dict[str, Any]:
+        """The verdict: {"ok", "reason", "reachable", "authenticated", "stage", times and facts of the stages that were reached}."""
+        began = time.monotonic()
+        try:
+            self._run(began + TIMEOUT_SECONDS)
+        except _EndedError:
+            pass
+        except TargetError as error:
+            self._say("settings", str(error))
+        except DialError as error:
+            self._note(getattr(error, "report", Report()))
+            self._say(error.stage, str(error))
+        except OSError as error:
+            self._say("connack", f"the connection failed: {error.strerror or error}")
+        self.result["elapsed_ms"] = round((time.monotonic() - began) * 1000, 1)
+        return self.result
+
+    def _say(self, stage: str, reason: str) -> None:
+        self.result["stage"] = stage
+        self.result["reason"] = reason[:1].upper() + reason[1:]
+
+    def _note(self, report: Report) -> None:
+        for key, value in dataclasses.asdict(report).items():
+            if value and key != "addresses":
+                self.result[key] = value
+        self.result["reachable"] = report.tcp_ms is not None
+
+    # What the client tells, in its order.
+    def connected(self, code: int, reason: str, session_present: bool, limits: Limits) -> None:
+        self._events.put(("connected", (code, reason, limits)))
+
+    def disconnected(self, reason: str) -> None:
+        self._events.put(("disconnected", reason))
+
+    def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:
+        self._events.put(("subscribed", codes[0]))
+
+    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:  # noqa: PLR0917
+        self._events.put(("arrived", payload))
+
+    def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:
+        self._events.put(("answered", (code, reason)))
+
+    def _run(self, deadline: float) -> None:
+        target = of_integration(self.request.integration_id, self.request.integration_type, self.request.settings, self.settings)
+        # Its own name, or the broker would close the integration's connection; and it leaves no session behind.
+        # Where the broker ties the name to the login (AWS IoT), it says so, and that is part of the verdict.
+        target = dataclasses.replace(
+            target, client_id=f"topicbaset{secrets.token_hex(6)}", clean_start=True, session_expiry=0, keepalive=10
+        )
+        connection = dial(target, deadline - time.monotonic())
+        self._note(connection.report)
+        client = Client(target, self, set())
+        client.begin(connection, clean_start=True)
+        try:
+            code, reason, limits = self._expect(client, "connected", deadline, "connack", "the broker does not answer CONNECT")
+            if code >= 0x80 or (code and target.mqtt_version == 4):
+                self.result["reason_code"] = code
+                self._say("connack", f"the broker refused the connection: {reason}")
+                return
+            self.result["authenticated"] = True
+            self.result["ok"] = True
+            self._say("connack", "the broker is reachable and accepts the login")
+            if target.mqtt_version == 5:
+                self.result["receive_maximum"] = limits.receive_maximum
+                self.result["maximum_qos"] = limits.maximum_qos
+            self._round_trip(client, min(deadline, time.monotonic() + ROUND_TRIP_SECONDS))
+        finally:
+            client.end(politely=True)
+
+    def _round_trip(self, client: Client, deadline: float) -> None:
+        """Publish to a topic that is nobody's, and see it come back; that this is not allowed is no failure."""
+        token = secrets.token_hex(8)
+        topic = f"{self.request.topic_prefix}/topicbase/test/{token}"
+        client.send_subscribe([(topic, 1, False, 0)])
+        client.flush()
+        try:
+            code, reason = self._expect(client, "subscribed", deadline, "subscribe", "the broker does not answer SUBSCRIBE")
+            self.result["may_subscribe"] = code < 0x80
+            if code >= 0x80:
+                self._say("subscribe", f"the login works; subscribing to {topic.rsplit('/', 1)[0]} is refused: {reason}")
+            began = time.monotonic()
+            client.send_publish(client.next_packet_id(), topic.encode(), token.encode(), 1, retain=False, dup=False, properties=None)
+            client.flush()
+            code, reason = self._expect(client, "answered", deadline, "publish", "the broker does not acknowledge a publish")
+            self.result["may_publish"] = code < 0x80
+            self.result["publish_ms"] = round((time.monotonic() - began) * 1000, 3)
+            if code >= 0x80:
+                self._say("publish", f"the login works; publishing to {topic.rsplit('/', 1)[0]} is refused: {reason}")
+            if not self.result["may_subscribe"] or not self.result["may_publish"]:
+                return
+            self._expect(client, "arrived", deadline, "round_trip", "a message published to itself does not come back")
+            self.result["round_trip_ms"] = round((time.monotonic() - began) * 1000, 3)
+            self._say("round_trip", "the broker is reachable, accepts the login, and a message made the round trip")
+        except _EndedError:
+            self.result["reason"] = f"The login works, but {self.result['reason'][:1].lower()}{self.result['reason'][1:]}"
+
+    def _expect(self, client: Client, wanted: str, deadline: float, stage: str, silence: str) -> Any:
+        """What the event brought; arrivals may overtake the answer to a publish."""
+        held: list[tuple[str, Any]] = []
+        with selectors.DefaultSelector() as selector:
+            connection = client.connection
+            if connection is not None:
+                selector.register(connection.buffer.fileno(), selectors.EVENT_READ)
+            while True:
+                while not self._events.empty():
+                    event, value = self._events.get()
+                    if event == wanted:
+                        for item in held:
+                            self._events.put(item)
+                        return value
+                    if event == "disconnected":
+                        self._say(stage, value)
+                        raise _EndedError
+                    held.append((event, value))
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._say(stage, silence)
+                    raise _EndedError
+                if connection is None or client.connection is None or connection.buffer.fileno() < 0:
+                    self._say(stage, "the broker closed the connection")
+                    raise _EndedError
+                if selector.select(left):
+                    client.read()
+                    client.flush()
+
+
+def answer(request: Request, settings: Settings) -> tuple[UUID, dict[str, Any]]:
+    return request.id, Probe(request, settings).run()

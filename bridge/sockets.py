@@ -1,0 +1,287 @@
+"""TCP, TLS and WebSocket connections to brokers, with the guard on where they may lead."""
+
+import ipaddress
+import os
+import socket
+import ssl
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt.client import WebsocketConnectionError, _WebsocketWrapper
+
+from bridge.target import Target
+
+# IPv6 ranges within which an IPv4 address may hide: compatible, NAT64, Teredo, 6to4.
+_WRAPPERS = [ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/32", "2001::/32", "2002::/16", "fec0::/10")]
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+READ_BYTES = 1 << 18
+MAX_BUFFERED = 1 << 20
+
+
+class DialError(OSError):
+    """No connection; stage is dns, address, tcp, tls or websocket, the message says why in words."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+@dataclass(slots=True)
+class Report:
+    """What a dial found on its way; times in milliseconds."""
+
+    addresses: list[str] = field(default_factory=list)
+    address: str | None = None
+    dns_ms: float | None = None
+    tcp_ms: float | None = None
+    tls_ms: float | None = None
+    websocket_ms: float | None = None
+    tls: dict[str, Any] | None = None
+
+
+def is_private(address: str) -> bool:
+    """Whether an address is loopback, link-local, private, multicast or reserved, or may wrap such a one."""
+    ip = ipaddress.ip_address(address.split("%", 1)[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return True
+    return (
+        not ip.is_global
+        or ip.is_multicast
+        or ip.is_reserved
+        or (ip.version == 4 and ip in _SHARED)
+        or any(ip.version == net.version and ip in net for net in _WRAPPERS)
+    )
+
+
+class BufferedSocket:
+    """A socket that reads and writes in large pieces, for a client that asks byte by byte.
+
+    Until `buffered` is set, writes go out at once. After that send() takes all it is given, up to a limit, and flush() writes it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.buffered = False
+        self._read = b""
+        self._position = 0
+        self._write = bytearray()
+
+    def recv(self, size: int) -> bytes:
+        """At most size bytes; raises BlockingIOError when there are none now, returns b"" at the end."""
+        available = len(self._read) - self._position
+        if not available:
+            self._read = self.sock.recv(READ_BYTES)
+            self._position = 0
+            available = len(self._read)
+        start = self._position
+        self._position += min(size, available)
+        return self._read[start : self._position]
+
+    def has_read_ahead(self) -> bool:
+        return self._position < len(self._read) or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0)
+
+    def send(self, data: bytes | bytearray) -> int:
+        if not self.buffered:
+            return self.sock.send(data)
+        if len(self._write) > MAX_BUFFERED:
+            raise BlockingIOError
+        self._write += data
+        return len(data)
+
+    def flush(self) -> bool:
+        """Write what is buffered; false when some is left that the socket does not take now."""
+        while self._write:
+            try:
+                sent = self.sock.send(self._write)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return False
+            del self._write[:sent]
+        return True
+
+    def pending_bytes(self) -> int:
+        return len(self._write)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:  # the socket's own signature
+        self.sock.setblocking(flag)
+
+    def settimeout(self, timeout: float | None) -> None:
+        self.sock.settimeout(timeout)
+
+
+@dataclass(slots=True)
+class Connection:
+    """An open way to a broker: `outer` is what the MQTT client reads and writes, `buffer` the buffer below it."""
+
+    outer: Any
+    buffer: BufferedSocket
+    report: Report
+
+
+def tls_context(target: Target) -> ssl.SSLContext:
+    """TLS as the integration wants it: verified against the system's or its own CAs unless switched off, 1.2 at least.
+
+    Raises DialError when a certificate or key cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not target.verify_certificate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif target.ca_certificate:
+        try:
+            context.load_verify_locations(cadata=target.ca_certificate)
+        except (ssl.SSLError, ValueError) as error:
+            raise DialError("tls", f"settings.ca_certificate cannot be used: {error}") from None
+    else:
+        context.load_default_certs()
+    if target.alpn:
+        context.set_alpn_protocols(list(target.alpn))
+    if target.client_certificate and target.client_key:
+        # OpenSSL's Python binding takes these from files only: memory-backed where there is such a place, gone before use.
+        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        with tempfile.TemporaryDirectory(dir=place, prefix="topicbase") as directory:
+            path = Path(directory, "client.pem")
+            path.touch(mode=0o600)
+            path.write_text(f"{target.client_certificate}\n{target.client_key}\n")
+            try:
+                # Asking for a password is no way out here: an encrypted key is an error.
+                context.load_cert_chain(path, password=lambda: "")
+            except (ssl.SSLError, OSError, ValueError) as error:
+                raise DialError("tls", f"settings.client_certificate and client_key cannot be used: {error}") from None
+    return context
+
+
+def _ms(since: float) -> float:
+    return round((time.monotonic() - since) * 1000, 3)
+
+
+def _resolve(target: Target, report: Report) -> list[tuple[Any, ...]]:
+    began = time.monotonic()
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else "is no host name"
+        raise DialError("dns", f"{target.host} cannot be resolved: {reason}") from None
+    report.dns_ms = _ms(began)
+    report.addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+    if not target.trusted and any(is_private(address) for address in report.addresses):
+        # Which address it was stays untold: the answer must not map the network behind the bridge.
+        raise DialError("address", f"{target.host} leads to a loopback, link-local or private address, which is not allowed here")
+    return list(found)
+
+
+def _connect(found: list[tuple[Any, ...]], deadline: float, report: Report) -> socket.socket:
+    fault = "it has no address"
+    for family, kind, protocol, _, address in found:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        began = time.monotonic()
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(left)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except TimeoutError:
+            fault = "no answer in time"
+            sock.close()
+        except OSError as error:
+            fault = (error.strerror or str(error)).lower()
+            sock.close()
+        else:
+            report.address = str(address[0])
+            report.tcp_ms = _ms(began)
+            return sock
+    raise DialError("tcp", f"the connection failed: {fault}")
+
+
+def _certificate_facts(sock: ssl.SSLSocket) -> dict[str, Any]:
+    certificate = sock.getpeercert() or {}
+
+    def name(field_name: str) -> str | None:
+        pairs: list[str] = []
+        for group in certificate.get(field_name, ()):
+            pairs.extend("=".join(map(str, item)) for item in group)
+        return ", ".join(pairs) or None
+
+    facts = {
+        "version": sock.version(),
+        "cipher": (sock.cipher() or (None,))[0],
+        "alpn": sock.selected_alpn_protocol(),
+        "subject": name("subject"),
+        "issuer": name("issuer"),
+        "not_before": certificate.get("notBefore"),
+        "not_after": certificate.get("notAfter"),
+        "names": [str(pair[1]) for pair in certificate.get("subjectAltName", ())] or None,
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _tls_fault(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate was not accepted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time to the TLS handshake"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"the TLS handshake failed: {error.reason.replace('_', ' ').lower()}"
+    return f"the TLS handshake failed: {(getattr(error, 'strerror', None) or str(error)).lower()}"
+
+
+def dial(target: Target, timeout: float = 10) -> Connection:
+    """Connect to a broker, all stages within timeout seconds.
+
+    Raises DialError, whose `report` attribute holds what was found until then.
+    """
+    report = Report()
+    deadline = time.monotonic() + timeout
+    try:
+        return _dial(target, deadline, report)
+    except DialError as error:
+        error.report = report  # type: ignore[attr-defined]
+        raise
+
+
+def _dial(target: Target, deadline: float, report: Report) -> Connection:
+    context = tls_context(target) if target.tls else None
+    sock = _connect(_resolve(target, report), deadline, report)
+    try:
+        if context is not None:
+            began = time.monotonic()
+            sock.settimeout(max(deadline - began, 0.001))
+            try:
+                sock = context.wrap_socket(sock, server_hostname=target.server_name or target.host)
+            except (OSError, ValueError) as error:
+                raise DialError("tls", _tls_fault(error)) from None
+            report.tls_ms = _ms(began)
+            report.tls = _certificate_facts(sock) if isinstance(sock, ssl.SSLSocket) else None
+        buffer = BufferedSocket(sock)
+        outer: Any = buffer
+        if target.websockets:
+            began = time.monotonic()
+            sock.settimeout(max(deadline - began, 0.001))
+            try:
+                outer = _WebsocketWrapper(
+                    socket=buffer,  # type: ignore[arg-type]
+                    host=target.host,
+                    port=target.port,
+                    is_ssl=target.tls,
+                    path=target.path,
+                    extra_headers=None,
+                )
+            except (WebsocketConnectionError, OSError, ValueError, IndexError, KeyError) as error:
+                raise DialError("websocket", f"the WebSocket handshake failed: {str(error).lower() or 'no answer'}") from None
+            report.websocket_ms = _ms(began)
+        buffer.buffered = True
+        return Connection(outer, buffer, report)
+    except BaseException:
+        sock.close()
+        raise
