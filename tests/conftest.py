@@ -21,14 +21,14 @@ hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, dera
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Path:
-    """pytest's `tmp_path`, made reachable for the users that the parts of a stack run as."""
-    for directory in (tmp_path, *tmp_path.parents):
+@pytest.fixture(scope="session", autouse=True)
+def _reachable_temporary_directories(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let the users that the parts of a stack run as reach what a test opens to them below its `tmp_path`."""
+    base = tmp_path_factory.getbasetemp()
+    for directory in (base, *base.parents):
         if directory == Path(tempfile.gettempdir()) or directory.stat().st_uid != os.getuid():
             break
-        directory.chmod(0o755)
-    return tmp_path
+        directory.chmod(0o711)
 
 
 @pytest.fixture(scope="session")
