@@ -1,7 +1,7 @@
 # Every task of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install up down status env psql logs demo test lint snapshot format bench soak chaos clean
+.PHONY: help install up down status env psql logs demo test lint snapshot format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: install ## Run everything that CI runs, on stacks of its own
 
 lint: install ## Check style, types, SQL functions and the schema snapshot
 	@bin/lint
+
+bench: install ## Measure against the alternatives, side by side, and write bench/README.md (long)
+	@bench/run
 
 format: install ## Format the Python code
 	@.venv/bin/ruff format .
