@@ -26,10 +26,14 @@ BEGIN
     ELSIF payload IS NOT NULL THEN
         v_payload := mqtt.checked_jsonb(payload::text);
     END IF;
+    -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
+    IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+        v_fault := 'timestamp_invalid';
+    END IF;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
-    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, qos, coalesce(retain, false), content_type, message_id, "timestamp");
+    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, coalesce(qos, 0), coalesce(retain, false), content_type, message_id, "timestamp");
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) IS
@@ -44,6 +48,6 @@ Log in with `Authorization: Basic base64(username:password)`, or `X-Username` an
 - `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.$md$;
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) TO anon, authenticated, service_role;
 COMMIT;
