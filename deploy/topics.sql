@@ -2,6 +2,16 @@
 -- requires: verify_helpers
 BEGIN;
 SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.has_forbidden_character(value text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT value ~ ('[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff'
+        || '\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff\U0006fffe\U0006ffff\U0007fffe\U0007ffff\U0008fffe\U0008ffff'
+        || '\U0009fffe\U0009ffff\U000afffe\U000affff\U000bfffe\U000bffff\U000cfffe\U000cffff\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff\U0010fffe\U0010ffff]');
+END;
+COMMENT ON FUNCTION mqtt.has_forbidden_character(text) IS
+'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
+
 CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -11,7 +21,7 @@ BEGIN ATOMIC
         WHEN octet_length(topic) > 65535 THEN 'A topic name has at most 65,535 bytes in UTF-8.'
         WHEN topic ~ '[+#]' THEN 'A topic name to publish to holds no wildcard + or #.'
         WHEN starts_with(topic, '$') THEN 'Topic names that start with $ belong to the broker.'
-        WHEN topic ~ '[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]' THEN 'A topic name holds no control and no non-character.'
+        WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.topic_name_error(text) IS
@@ -23,7 +33,7 @@ BEGIN ATOMIC
     SELECT CASE
         WHEN filter IS NULL OR filter = '' THEN 'A topic filter has at least one character.'
         WHEN octet_length(filter) > 65535 THEN 'A topic filter has at most 65,535 bytes in UTF-8.'
-        WHEN filter ~ '[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]' THEN 'A topic filter holds no control and no non-character.'
+        WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter holds no control and no non-character.'
         WHEN filter ~ '[^/]\+|\+[^/]' THEN 'The wildcard + stands for one whole level.'
         WHEN filter ~ '[^/]#|#.' THEN 'The wildcard # stands alone in the last level.'
         WHEN starts_with(filter, '$share/') AND filter !~ '^\$share/[^/+#]+/.' THEN 'A shared subscription is $share/<name>/<filter>.'
@@ -60,6 +70,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_is_under(text, text) IS
 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
-GRANT EXECUTE ON FUNCTION mqtt.topic_name_error(text), mqtt.topic_filter_error(text), mqtt.topic_filter_pattern(text),
+GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.topic_name_error(text), mqtt.topic_filter_error(text), mqtt.topic_filter_pattern(text),
 mqtt.topic_matches(text, text), mqtt.topic_is_under(text, text) TO authenticated, service_role;
 COMMIT;

@@ -5,4 +5,5 @@ DROP FUNCTION mqtt.topic_matches(text, text);
 DROP FUNCTION mqtt.topic_filter_pattern(text);
 DROP FUNCTION mqtt.topic_filter_error(text);
 DROP FUNCTION mqtt.topic_name_error(text);
+DROP FUNCTION mqtt.has_forbidden_character(text);
 COMMIT;
