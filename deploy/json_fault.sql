@@ -8,7 +8,7 @@ BEGIN ATOMIC
     SELECT EXISTS (
         SELECT
         FROM jsonb_path_query(value, 'strict $.** ? (@.type() == "number")') AS n (number)
-        WHERE n.number <> '0' AND NOT abs(n.number::numeric) BETWEEN 1e-323 AND 1.7976931348623157e308
+        WHERE n.number <> '0' AND NOT abs(n.number::numeric) BETWEEN 4.94e-324 AND 1.7976931348623157e308
     );
 END;
 COMMENT ON FUNCTION mqtt.has_extreme_number(jsonb) IS
