@@ -28,7 +28,7 @@ CREATE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE slug
-        WHEN 'topic_invalid' THEN mqtt.topic_name_error(topic)
+        WHEN 'topic_invalid' THEN coalesce(mqtt.topic_name_error(topic), 'A topic is a string.')
         WHEN 'topic_not_allowed' THEN 'This credential may not publish to that topic.'
         WHEN 'qos_invalid' THEN 'QoS is 0, 1 or 2.'
         WHEN 'payload_too_large' THEN 'The payload is larger than this installation accepts.'
