@@ -144,20 +144,23 @@ class Demo:
         return prefix, Login(row["username"], row["password"], row["client_id"])
 
     def make_devices(self) -> None:
-        def setup(name: str, read: Callable[[], Reading], interval: float) -> Setup:
+        def setup(name: str, read: Callable[[], Reading], metric: str, interval: float) -> Setup:
             prefix, login = self._login(name)
-            return Setup(name, self.run_id, self.hosted["id"], prefix, login, read, interval, self.stop_devices)
+            return Setup(name, self.run_id, self.hosted["id"], prefix, login, read, metric, interval, self.stop_devices)
 
         address = self.stack.mqtt_address
         version_3, version_5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
         login = Login("kernel", self.broker.passwords["kernel"], f"kernel-{self.run_id}")
-        plant = Setup("kernel", self.run_id, self.external["id"], f"{PLANT}/kernel", login, Machine().kernel, 0.1, self.stop_devices)
+        plant = Setup(
+            "kernel", self.run_id, self.external["id"], f"{PLANT}/kernel", login, Machine().kernel, "context_switches_per_second", 0.1,
+            self.stop_devices,
+        )  # fmt: skip
         self.devices = [
-            HttpDevice(setup("cpu", Machine().cpu, 0.2), self.stack.api_url),
-            GatewayDevice(setup("memory", Machine().memory, 0.25), self.stack.gateway_url),
-            BatchDevice(setup("disk", Machine().disk, 0.05), self.stack.api_url),
-            PahoDevice(setup("network", Machine().network, 0.1), address=address, qos=1, version=version_5),
-            MosquittoDevice(setup("system", Machine().system, 0.2), address=address, directory=self._directory),
+            HttpDevice(setup("cpu", Machine().cpu, "busy_percent", 0.2), self.stack.api_url),
+            GatewayDevice(setup("memory", Machine().memory, "used_percent", 0.25), self.stack.gateway_url),
+            BatchDevice(setup("disk", Machine().disk, "write_bytes_per_second", 0.05), self.stack.api_url),
+            PahoDevice(setup("network", Machine().network, "received_bytes_per_second", 0.1), address=address, qos=1, version=version_5),
+            MosquittoDevice(setup("system", Machine().system, "threads", 0.2), address=address, directory=self._directory),
             PahoDevice(plant, address=(self.broker.host, self.broker.port), qos=2, version=version_3),
         ]
         for device in self.devices:
@@ -168,10 +171,7 @@ class Demo:
 
     def watch(self) -> tuple[Watcher, Commander]:
         """Let everything run for the time given; returns when all that was sent is stored, or no more comes."""
-        prefixes = {device.device_id: device.prefix for device in self.devices}
-        watcher = Watcher(
-            self.admin, self.run_id, self.organization["id"], since=self.started_at, prefixes=prefixes, stop=self.stop_watching
-        )
+        watcher = Watcher(self.admin, self.run_id, self.organization["id"], self.devices, since=self.started_at, stop=self.stop_watching)
         listeners = [device for device in self.devices if device.takes_commands]
         commander = Commander(self.admin, self.run_id, listeners, 0.4, self.stop_commands)
         halfway = time.monotonic() + self.seconds / 2
@@ -195,11 +195,12 @@ class Demo:
                         self.ended_early.wait(0.25)
                         live.update(show.table(max(0.0, deadline - time.monotonic())))
             else:
-                next_line = 0.0
+                pause = min(3.0, self.seconds / 5)
+                next_line = time.monotonic() + pause
                 while go_on():
                     if time.monotonic() >= next_line:
                         self.say(show.plain())
-                        next_line = time.monotonic() + min(3.0, self.seconds / 5)
+                        next_line += pause
                     self.ended_early.wait(0.1)
         self._wind_down(watcher, commander)
         return watcher, commander

@@ -22,7 +22,7 @@ class Broker:
         self.host = "127.0.0.1"
         self.port = 0
         self.passwords = {name: secrets.token_urlsafe(18) for name in ACCOUNTS}
-        self._dir = stack.place / "demo"
+        self._dir = stack.place / "demo-broker"
         self._log = stack.run_dir / "log" / "demo-broker.log"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -54,6 +54,7 @@ class Setup:
     prefix: str  # of its topics
     login: Login
     read: Callable[[], Reading]
+    metric: str  # the reading's number that is shown
     interval: float  # seconds between readings
     stop: threading.Event
 
@@ -69,6 +70,7 @@ class Device(threading.Thread):
         self.device_id = setup.device_id
         self.integration_id = setup.integration_id
         self.prefix = setup.prefix
+        self.metric = setup.metric
         self.login = setup.login
         self.interval = setup.interval
         self.counts = Counts()
@@ -216,6 +218,8 @@ class BatchDevice(HttpDevice):
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
+        for _, message in waiting:
+            message["payload"]["at"] = now()  # when it was sent; its timestamp is when it was measured
         body = json.dumps({"messages": [message for _, message in waiting]})
         answer = self.post(self.path, body)
         self._posts += 1

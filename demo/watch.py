@@ -3,25 +3,26 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from demo.devices import Device
 from demo.stack import App, DemoError
 
 OVERLAP_SECONDS = 2.0
-NOT_READINGS = {"run", "seq", "at", "command"}
 
 
 @dataclass
 class Seen:
     """Of one device."""
 
+    prefix: str
+    metric: str
     stored: int = 0
-    reading: dict[str, float] = field(default_factory=dict)
-    values: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # of the first number in its readings
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # seconds from the device's clock to the row
+    values: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # of the metric
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # seconds from sending, by the device's clock, to the row
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -33,9 +34,9 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 class Watcher(threading.Thread):
     """Asks for new rows and for the queue's counters, until `stop` is set."""
 
-    def __init__(self, app: App, run: str, organization_id: str, *, since: str, prefixes: dict[str, str], stop: threading.Event) -> None:
+    def __init__(self, app: App, run: str, organization_id: str, devices: Sequence[Device], *, since: str, stop: threading.Event) -> None:
         super().__init__(name="watcher", daemon=True)
-        self.devices = {name: Seen() for name in prefixes}
+        self.devices = {device.device_id: Seen(device.prefix, device.metric) for device in devices}
         self.round_trips: deque[float] = deque(maxlen=400)  # seconds from a command's call to its answer's row
         self.answered: set[int] = set()
         self.issued: dict[int, str] = {}
@@ -48,7 +49,6 @@ class Watcher(threading.Thread):
         self._run = run
         self._organization_id = organization_id
         self._since = since
-        self._prefixes = prefixes
         self._stop_event = stop
         self._ids: set[str] = set()
         self._history: deque[tuple[float, int]] = deque(maxlen=4)
@@ -94,19 +94,17 @@ class Watcher(threading.Thread):
             self.rates.append(self.rate)
 
     def _take(self, row: dict[str, Any]) -> None:
-        name = next((name for name, prefix in self._prefixes.items() if row["topic"].startswith(prefix + "/")), None)
-        if name is None:
+        seen = next((seen for seen in self.devices.values() if row["topic"].startswith(seen.prefix + "/")), None)
+        if seen is None:
             return
-        seen, payload = self.devices[name], row["payload"]
+        payload = row["payload"]
         stored_at = datetime.fromisoformat(row["created_at"])
         seen.stored += 1
         seen.latencies.append((stored_at - datetime.fromisoformat(payload["at"])).total_seconds())
+        if seen.metric in payload:
+            seen.values.append(payload[seen.metric])
         if "command" in payload:
             self.answered.add(payload["command"])
             if payload["command"] in self.issued:
                 issued_at = datetime.fromisoformat(self.issued[payload["command"]])
                 self.round_trips.append((stored_at - issued_at).total_seconds())
-            return
-        seen.reading = {key: value for key, value in payload.items() if key not in NOT_READINGS}
-        if seen.reading:
-            seen.values.append(next(iter(seen.reading.values())))

@@ -1,0 +1,139 @@
+"""`bin/demo` on a stack: it adds up and says so, and it says so when it does not."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
+
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TERM": "dumb"}
+
+
+def start(stack: Stack, *options: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, **ENVIRONMENT, "TOPICBASE_RUN_DIR": str(stack.run_dir)}
+    return subprocess.Popen(
+        [ROOT / "bin" / "demo", *options],
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(demo: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = demo.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        demo.kill()
+        raise
+    return demo.returncode, out, err
+
+
+def brokers_of(stack: Stack) -> list[str]:
+    """Processes of the demo's own broker."""
+    listed = subprocess.run(["pgrep", "-f", f"{stack.run_dir}.*demo-broker"], capture_output=True, text=True, check=False)
+    return listed.stdout.split()
+
+
+def test_it_adds_up_again_and_again(stack: Stack) -> None:
+    for _ in range(2):
+        status, out, err = finish(start(stack, "--seconds", "3"))
+        assert status == 0, out + err
+        assert "Everything adds up." in out
+        assert "\x1b" not in out, "colours only on a terminal"
+        total = re.search(r"\| all +\| +\| +(\d+) \| +(\d+) \| +(\d+) \|", out)
+        assert total is not None, out
+        sent, stored, rejected = map(int, total.groups())
+        assert sent == stored + rejected
+        assert rejected >= 15
+    assert stack.run("status").returncode == 0, "the stack goes on running"
+    assert brokers_of(stack) == []
+    assert not list(stack.run_dir.rglob("demo-broker"))
+
+
+def test_its_rows_are_there_afterwards(stack: Stack) -> None:
+    _, out, err = finish(start(stack, "--seconds", "2"))
+    with stack.connect() as connection:
+        found = connection.execute(
+            "SELECT array_agg(d.external_id ORDER BY d.external_id)"
+            " FROM mqtt.devices AS d JOIN mqtt.organizations AS o ON o.id = d.organization_id WHERE o.slug = 'showcase' AND d.last_data ? 'at'"
+        ).fetchone()
+        live = connection.execute(
+            "SELECT count(*) FROM mqtt.mqtt_credentials AS c JOIN mqtt.organizations AS o ON o.id = c.organization_id"
+            " WHERE o.slug = 'showcase' AND c.revoked_at IS NULL"
+        ).fetchone()
+    assert found == (["cpu", "disk", "kernel", "memory", "network", "system"],), out + err
+    assert live == (0,), "the logins of a run end with it"
+
+
+def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
+    demo = start(stack, "--seconds", "6")
+    deleted: list[str] = []
+
+    def delete_one() -> bool:
+        with stack.connect() as connection:
+            row = connection.execute(
+                "DELETE FROM mqtt.mqtt_messages AS m USING (SELECT x.id, x.received_at FROM mqtt.mqtt_messages AS x"
+                " WHERE x.topic = 'org_showcase/devices/cpu/telemetry' AND x.received_at > now() - interval '2 seconds' LIMIT 1) AS one"
+                " WHERE m.id = one.id AND m.received_at = one.received_at RETURNING m.payload ->> 'seq'"
+            ).fetchone()
+        deleted.extend(row or [])
+        return bool(row)
+
+    wait_until(delete_one, timeout=30, what="a message of the demo")
+    status, out, _ = finish(demo)
+    assert status == 1, out
+    assert f"cpu: 1 accepted and not stored: number {deleted[0]}" in out
+    assert "It does NOT add up" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_early_still_reconciles(stack: Stack, number: signal.Signals) -> None:
+    demo = start(stack, "--seconds", "600")
+    lines: list[str] = []
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        lines.append(line)
+        if line.startswith("devices"):
+            break
+    time.sleep(2)
+    demo.send_signal(number)
+    status, out, err = finish(demo)
+    assert status == 0, "".join(lines) + out + err
+    assert "Everything adds up." in out
+
+
+def test_without_a_bridge_it_says_what_is_missing(stack: Stack) -> None:
+    stack.stop("bridge")
+    try:
+        run = subprocess.run(
+            [ROOT / ".venv/bin/python", "-m", "demo", "--seconds", "2"],
+            env={**os.environ, **ENVIRONMENT, "TOPICBASE_RUN_DIR": str(stack.run_dir)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    finally:
+        stack.start("bridge")
+    assert run.returncode == 1
+    assert "the bridge did not answer" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert brokers_of(stack) == []
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "soon", "nan"])
+def test_seconds_are_checked(seconds: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "demo", "--seconds", seconds], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert run.returncode == 2
+    assert "--seconds" in run.stderr
