@@ -1,0 +1,416 @@
+"""What a device may not send: each fault has its status and slug, nothing comes of it, and its neighbours in a batch are kept."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from tests.api.support import Queue, Witness, accepted, answered, refused
+from tests.support.api import Api, Device
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant, make_tenant
+
+
+@pytest.fixture(scope="module")
+def here(stack: Stack, api: Api) -> Tenant:
+    """One tenant for all tests that leave nothing behind."""
+    return make_tenant(stack, api)
+
+
+@pytest.fixture(scope="module")
+def here_device(here: Tenant) -> Device:
+    return here.device()
+
+
+# Bodies as bytes, since most of them are no JSON that a client library would send. TOPIC stands for a topic that is allowed.
+OUTSIDE_OUR_FUNCTIONS: dict[str, tuple[bytes, int, str]] = {
+    "cut off": (b'{"topic": "TOPIC", "payload": ', 400, "PGRST102"),
+    "garbage": (b"\x00\x01\x02", 400, "PGRST102"),
+    "trailing text": (b'{"topic": "TOPIC", "payload": 1} x', 400, "PGRST102"),
+    "byte order mark": (b'\xef\xbb\xbf{"topic": "TOPIC", "payload": 1}', 400, "PGRST102"),
+    "Latin-1": (b'{"topic": "TOPIC/\xe9", "payload": 1}', 400, "PGRST102"),
+    "overlong UTF-8": (b'{"topic": "TOPIC/\xc0\xaf", "payload": 1}', 400, "PGRST102"),
+    "surrogate in UTF-8": (b'{"topic": "TOPIC/\xed\xa0\x80", "payload": 1}', 400, "PGRST102"),
+    "lone surrogate": (b'{"topic": "TOPIC", "payload": "\\ud800"}', 400, "PGRST102"),
+    "lone surrogate in the topic": (b'{"topic": "TOPIC/\\udc00", "payload": 1}', 400, "PGRST102"),
+    "NaN": (b'{"topic": "TOPIC", "payload": NaN}', 400, "PGRST102"),
+    "Infinity": (b'{"topic": "TOPIC", "payload": -Infinity}', 400, "PGRST102"),
+    "hexadecimal": (b'{"topic": "TOPIC", "payload": 0x10}', 400, "PGRST102"),
+    "single quotes": (b"{'topic': 'TOPIC', 'payload': 1}", 400, "PGRST102"),
+    "NUL in the payload": (b'{"topic": "TOPIC", "payload": "a\\u0000b"}', 400, "22P05"),
+    "NUL in a key of the payload": (b'{"topic": "TOPIC", "payload": {"\\u0000": 1}}', 400, "22P05"),
+    "NUL in the topic": (b'{"topic": "TOPIC/\\u0000", "payload": 1}', 400, "22P05"),
+    "nested 100,000 deep": (b'{"topic": "TOPIC", "payload": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 413, "54001"),
+    "no body": (b"", 404, "PGRST202"),
+    "null": (b"null", 404, "PGRST202"),
+    "a string": (b'"TOPIC"', 404, "PGRST202"),
+    "an empty object": (b"{}", 404, "PGRST202"),
+    "an empty array": (b"[]", 404, "PGRST202"),
+    "no payload": (b'{"topic": "TOPIC"}', 404, "PGRST202"),
+    "no topic": (b'{"payload": 1}', 404, "PGRST202"),
+    "an argument that is none": (b'{"topic": "TOPIC", "payload": 1, "Qos": 1}', 404, "PGRST202"),
+    "qos is a word": (b'{"topic": "TOPIC", "payload": 1, "qos": "one"}', 400, "22P02"),
+    "qos is an array": (b'{"topic": "TOPIC", "payload": 1, "qos": [1]}', 400, "22P02"),
+    "qos is a fraction": (b'{"topic": "TOPIC", "payload": 1, "qos": 1.5}', 400, "22P02"),
+    "qos is huge": (b'{"topic": "TOPIC", "payload": 1, "qos": 99999999999}', 400, "22003"),
+    "retain is a word": (b'{"topic": "TOPIC", "payload": 1, "retain": "maybe"}', 400, "22P02"),
+    "retain is an object": (b'{"topic": "TOPIC", "payload": 1, "retain": {}}', 400, "22P02"),
+    "message_id is a word": (b'{"topic": "TOPIC", "payload": 1, "message_id": "first"}', 400, "22P02"),
+    "timestamp is a word": (b'{"topic": "TOPIC", "payload": 1, "timestamp": "just now"}', 400, "22007"),
+    "timestamp is no day": (b'{"topic": "TOPIC", "payload": 1, "timestamp": "2026-02-30T00:00:00Z"}', 400, "22008"),
+}
+
+
+def body_of(device: Device, template: bytes) -> bytes:
+    return template.replace(b"TOPIC", device.topic().encode())
+
+
+@pytest.mark.parametrize("case", OUTSIDE_OUR_FUNCTIONS)
+def test_what_is_refused_before_it_reaches_us(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    device = here_device
+    template, status, code = OUTSIDE_OUR_FUNCTIONS[case]
+    seen = witness(here)
+    answered(device.api.call("mqtt_ingest", data=body_of(device, template), headers=device.headers), status, code)
+    assert seen.changed() == {}
+
+
+BAD_TOPICS: dict[str, tuple[str | int | None, int, str]] = {
+    "null": (None, 400, "topic_invalid"),
+    "empty": ("", 400, "topic_invalid"),
+    "single-level wildcard": ("PREFIX/+", 400, "topic_invalid"),
+    "wildcard within a level": ("PREFIX/a+b", 400, "topic_invalid"),
+    "multi-level wildcard": ("PREFIX/#", 400, "topic_invalid"),
+    "everything": ("#", 400, "topic_invalid"),
+    "the broker's own": ("$SYS/broker/uptime", 400, "topic_invalid"),
+    "shared subscription": ("$share/g/PREFIX/x", 400, "topic_invalid"),
+    "control character": ("PREFIX/\u0007", 400, "topic_invalid"),
+    "line feed": ("PREFIX/a\nb", 400, "topic_invalid"),
+    "C1 control": ("PREFIX/\u0085", 400, "topic_invalid"),
+    "non-character": ("PREFIX/\uffff", 400, "topic_invalid"),
+    "non-character of an upper plane": ("PREFIX/\U0001ffff", 400, "topic_invalid"),
+    "65,536 bytes": ("PREFIX/" + "x" * 65_536, 400, "topic_invalid"),
+    "65,536 bytes in fewer characters": ("PREFIX/" + "é" * 32_768, 400, "topic_invalid"),
+    "another organization's": ("org_somebody/devices/d/telemetry", 403, "topic_not_allowed"),
+    "the prefix itself": ("PREFIX", 403, "topic_not_allowed"),
+    "the prefix as mere text": ("PREFIXb/devices/d/telemetry", 403, "topic_not_allowed"),
+    "the prefix in upper case": ("UPPER/devices/d/telemetry", 403, "topic_not_allowed"),
+    "the prefix further down": ("a/PREFIX/devices", 403, "topic_not_allowed"),
+    "a slash before": ("/PREFIX/devices", 403, "topic_not_allowed"),
+    "_ is not any character": ("JOKER/devices/d/telemetry", 403, "topic_not_allowed"),
+    "% is not any text": ("%/devices/d/telemetry", 403, "topic_not_allowed"),
+    "a number": (5, 403, "topic_not_allowed"),
+    "up and over": ("../PREFIX/x", 403, "topic_not_allowed"),
+}
+
+
+def topic_of(device: Device, template: str | int | None) -> Any:
+    if not isinstance(template, str):
+        return template
+    prefix = device.topic_prefix
+    return template.replace("PREFIX", prefix).replace("UPPER", prefix.upper()).replace("JOKER", prefix.replace("_", "x", 1))
+
+
+@pytest.mark.parametrize("case", BAD_TOPICS)
+def test_topics_that_may_not_be_published_to(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    device = here_device
+    template, status, slug = BAD_TOPICS[case]
+    topic = topic_of(device, template)
+    seen = witness(here)
+    message = {"topic": topic, "payload": 1}
+    refused(device.api.call("mqtt_ingest", message, headers=device.headers), status, slug)
+    answer = device.send_batch([message])
+    assert answer.status_code == 202
+    rejected = "topic_invalid" if topic == 5 else slug
+    assert [(r["index"], r["code"]) for r in answer.json()["rejected"]] == [(0, rejected)]
+    assert answer.json()["accepted"] == 0
+    if isinstance(topic, str) and len(topic) < 1000 and not set(topic) & {"\n", "\u0007"} and topic == topic.strip():
+        binary = {**device.headers, "Content-Type": "application/octet-stream", "X-Topic": topic.encode().decode("latin-1")}
+        refused(device.api.call("mqtt_ingest_binary", data=b"1", headers=binary), status, slug)
+    assert seen.changed() == {}
+
+
+def test_prefix_confusion_between_two_organizations(tenant: Callable[..., Tenant], stack: Any, queue: Queue, api: Api) -> None:
+    """`org_a` against `org_ab`, and `_` that LIKE would take for any character."""
+    service = queue.service
+    slugs = {name: f"{name}{time.time_ns() % 10**9}" for name in ("a", "a-b")}
+    slugs["longer"] = slugs["a"] + "b"
+    slugs["joker"] = slugs["a-b"].replace("-", "x")
+    devices = {}
+    for name, slug in slugs.items():
+        row = api.ok("create_organization", {"name": name, "slug": slug, "admin_user_id": home_id(name)}, token=service)
+        token = stack.token("authenticated", home_id(name))
+        integration = api.ok(
+            "upsert_integration",
+            {"organization_id": row["id"], "name": "main", "integration_type": "mqtt_hosted", "settings": {}},
+            token=token,
+        )
+        credential = api.ok("generate_mqtt_credentials", {"integration_id": integration["id"]}, token=token)
+        devices[name] = Device(api, credential["username"], credential["password"], credential["client_id"], credential["topic_prefix"])
+    for name, device in devices.items():
+        for other, neighbour in devices.items():
+            response = device.send(1, neighbour.topic())
+            if name == other:
+                accepted(response)
+            else:
+                refused(response, 403, "topic_not_allowed")
+    assert queue.work()["processed"] == len(devices)
+
+
+def home_id(name: str) -> str:
+    return f"00000000-0000-4000-8000-{name.encode().hex():0>12}"
+
+
+ARGUMENTS: dict[str, tuple[dict[str, Any], int, str]] = {
+    "QoS 3": ({"qos": 3}, 400, "qos_invalid"),
+    "QoS -1": ({"qos": -1}, 400, "qos_invalid"),
+    "1e100000": ({"payload": "RAW 1e100000"}, 400, "payload_invalid"),
+    "-1e309": ({"payload": 'RAW {"a": [-1e309]}'}, 400, "payload_invalid"),
+    "1e-400": ({"payload": "RAW 1e-400"}, 400, "payload_invalid"),
+    "1e131072": ({"payload": "RAW 1e131072"}, 400, "payload_invalid"),
+    "309 digits": ({"payload": "RAW " + "9" * 309 + ".5"}, 400, "payload_invalid"),
+    "400,000 digits": ({"payload": "RAW " + "9" * 400_000}, 400, "payload_invalid"),
+    "unknown encoding": ({"payload_encoding": "hex"}, 400, "payload_encoding_invalid"),
+    "text that is none": ({"payload_encoding": "text", "payload": 5}, 400, "payload_encoding_invalid"),
+    "base64 that is none": ({"payload_encoding": "base64", "payload": "====" }, 400, "payload_not_base64"),
+    "base64 without padding": ({"payload_encoding": "base64", "payload": "YQ"}, 400, "payload_not_base64"),
+    "base64url": ({"payload_encoding": "base64", "payload": "-_-_"}, 400, "payload_not_base64"),
+    "base64 of a number": ({"payload_encoding": "base64", "payload": 5}, 400, "payload_not_base64"),
+    "base64 of null": ({"payload_encoding": "base64", "payload": None}, 400, "payload_not_base64"),
+    "long content type": ({"content_type": "x" * 256}, 400, "content_type_invalid"),
+    "infinite timestamp": ({"timestamp": "infinity"}, 400, "timestamp_invalid"),
+    "timestamp without a beginning": ({"timestamp": "-infinity"}, 400, "timestamp_invalid"),
+    "timestamp before Christ": ({"timestamp": "0044-03-15T00:00:00Z BC"}, 400, "timestamp_invalid"),
+    "timestamp in the year 12026": ({"timestamp": "12026-01-01T00:00:00Z"}, 400, "timestamp_invalid"),
+    "256 KiB and more": ({"payload": "x" * 262_144}, 413, "payload_too_large"),
+    "1 MiB": ({"payload": "x" * 2**20}, 413, "payload_too_large"),
+    "256 KiB of bytes and one": ({"payload": "AAAA" * 87_381 + "AAA=", "payload_encoding": "base64"}, 413, "payload_too_large"),
+}  # fmt: skip
+
+
+def message_of(device: Device, arguments: dict[str, Any]) -> bytes:
+    """The message as JSON; a payload that starts with RAW stands in it as it is."""
+    message = {"topic": device.topic(), "payload": 1, **arguments}
+    text = json.dumps(message)
+    if isinstance(message["payload"], str) and message["payload"].startswith("RAW "):
+        text = text.replace(json.dumps(message["payload"]), message["payload"][4:])
+    return text.encode()
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_faults_of_one_message(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    device = here_device
+    arguments, status, slug = ARGUMENTS[case]
+    seen = witness(here)
+    refused(device.api.call("mqtt_ingest", data=message_of(device, arguments), headers=device.headers), status, slug)
+    assert seen.changed() == {}
+
+
+ONLY_IN_BATCHES: dict[str, tuple[Any, str]] = {
+    "a number": (5, "message_invalid"),
+    "null": (None, "message_invalid"),
+    "a string": ("x", "message_invalid"),
+    "an array": ([], "message_invalid"),
+    "an empty object": ({}, "topic_invalid"),
+    "no topic": ({"payload": 1}, "topic_invalid"),
+    "topic is an object": ({"topic": {}, "payload": 1}, "topic_invalid"),
+    "no payload": ({"topic": "TOPIC"}, "payload_missing"),
+    "an argument that is none": ({"topic": "TOPIC", "payload": 1, "Qos": 1}, "message_invalid"),
+    "qos is a word": ({"topic": "TOPIC", "payload": 1, "qos": "one"}, "qos_invalid"),
+    "qos is a fraction": ({"topic": "TOPIC", "payload": 1, "qos": 1.5}, "qos_invalid"),
+    "qos is huge": ({"topic": "TOPIC", "payload": 1, "qos": 10**30}, "qos_invalid"),
+    "retain is a number": ({"topic": "TOPIC", "payload": 1, "retain": 1}, "retain_invalid"),
+    "message_id is a word": ({"topic": "TOPIC", "payload": 1, "message_id": "first"}, "message_id_invalid"),
+    "timestamp is a number": ({"topic": "TOPIC", "payload": 1, "timestamp": 5}, "timestamp_invalid"),
+    "timestamp is no day": ({"topic": "TOPIC", "payload": 1, "timestamp": "2026-02-30T00:00:00Z"}, "timestamp_invalid"),
+    "timestamp has a wild offset": ({"topic": "TOPIC", "payload": 1, "timestamp": "2026-02-03T00:00:00+99:00"}, "timestamp_invalid"),
+}
+
+
+def test_every_bad_message_of_a_batch_is_named_and_its_neighbours_are_kept(
+    home: Tenant, queue: Queue, witness: Callable[[Tenant], Witness]
+) -> None:
+    device = home.device()
+    good = json.dumps({"topic": device.topic(), "payload": "good"}).encode()
+    messages, expected = [good], {}
+    for arguments, _, slug in ARGUMENTS.values():
+        expected[len(messages)] = slug
+        messages += [message_of(device, arguments), good]
+    for template, slug in ONLY_IN_BATCHES.values():
+        expected[len(messages)] = slug
+        messages += [body_of(device, json.dumps(template).encode()), good]
+    for template, _, slug in BAD_TOPICS.values():
+        topic = topic_of(device, template)
+        expected[len(messages)] = "topic_invalid" if topic == 5 else slug
+        messages += [json.dumps({"topic": topic, "payload": 1}).encode(), good]
+    seen = witness(home)
+    answer = device.api.call("mqtt_ingest_batch", data=b'{"messages": [' + b",".join(messages) + b"]}", headers=device.headers)
+    assert answer.status_code == 202, answer.text[:500]
+    assert {r["index"]: r["code"] for r in answer.json()["rejected"]} == expected
+    assert all(r["message"] for r in answer.json()["rejected"])
+    kept = len(messages) - len(expected)
+    assert answer.json()["accepted"] == kept
+    assert seen.changed() == {"in the queue": kept, "accepted": kept}
+    assert queue.work() == {"processed": kept, "failed": 0, "dead": 0}
+    assert {row["payload"] for row in device.api.rows("mqtt_messages", token=home.member)} == {"good"}
+
+
+BATCHES: dict[str, tuple[bytes, int, str]] = {
+    "of nothing": (b'{"messages": []}', 400, "batch_empty"),
+    "of 100,000": (b'{"messages": [' + b",".join([b'{"topic": "TOPIC", "payload": 1}'] * 100_000) + b"]}", 413, "batch_too_large"),
+    "null": (b'{"messages": null}', 400, "messages_invalid"),
+    "an object": (b'{"messages": {"topic": "TOPIC", "payload": 1}}', 400, "messages_invalid"),
+    "a string": (b'{"messages": "x"}', 400, "messages_invalid"),
+}
+
+
+@pytest.mark.parametrize("case", BATCHES)
+def test_batches_that_are_none(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    device = here_device
+    template, status, slug = BATCHES[case]
+    seen = witness(here)
+    started = time.monotonic()
+    refused(device.api.call("mqtt_ingest_batch", data=body_of(device, template), headers=device.headers), status, slug)
+    assert time.monotonic() - started < 10
+    assert seen.changed() == {}
+
+
+BINARY: dict[str, tuple[dict[str, str], int, str]] = {
+    "no topic": ({"X-Topic": ""}, 400, "topic_invalid"),
+    "QoS 3": ({"X-QoS": "3"}, 400, "qos_invalid"),
+    "QoS is a word": ({"X-QoS": "one"}, 400, "qos_invalid"),
+    "retain is a word": ({"X-Retain": "maybe"}, 400, "retain_invalid"),
+    "message id is a word": ({"X-Message-ID": "first"}, 400, "message_id_invalid"),
+    "timestamp is a word": ({"X-Timestamp": "just now"}, 400, "timestamp_invalid"),
+    "infinite timestamp": ({"X-Timestamp": "infinity"}, 400, "timestamp_invalid"),
+    "long content type": ({"X-Content-Type": "x" * 256}, 400, "content_type_invalid"),
+}
+
+
+@pytest.mark.parametrize("case", BINARY)
+def test_faults_of_a_binary_message(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    device = here_device
+    headers, status, slug = BINARY[case]
+    seen = witness(here)
+    sent = {**device.headers, "Content-Type": "application/octet-stream", "X-Topic": device.topic(), **headers}
+    refused(device.api.call("mqtt_ingest_binary", data=b"1", headers=sent), status, slug)
+    assert seen.changed() == {}
+
+
+def test_binary_sizes(home: Tenant, queue: Queue, witness: Callable[[Tenant], Witness]) -> None:
+    device = home.device()
+    headers = {**device.headers, "Content-Type": "application/octet-stream", "X-Topic": device.topic()}
+    accepted(device.api.call("mqtt_ingest_binary", data=b"", headers=headers))
+    accepted(device.api.call("mqtt_ingest_binary", data=b"x" * 262_144, headers=headers))
+    seen = witness(home)
+    refused(device.api.call("mqtt_ingest_binary", data=b"x" * 262_145, headers=headers), 413, "payload_too_large")
+    refused(device.api.call("mqtt_ingest_binary", data=b"x" * 2**20, headers=headers), 413, "payload_too_large")
+    assert seen.changed() == {}
+    assert queue.work()["processed"] == 2
+
+
+NOT_JSON = {
+    "text/plain": (404, "PGRST202"),
+    "text/csv": (400, "PGRST102"),
+    "application/xml": (400, "PGRST102"),
+    "application/x-www-form-urlencoded": (404, "PGRST202"),
+    "application/octet-stream": (404, "PGRST202"),
+    "multipart/form-data; boundary=x": (400, "PGRST102"),
+}
+
+
+@pytest.mark.parametrize("content_type", NOT_JSON)
+def test_content_types_other_than_json(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], content_type: str) -> None:
+    seen = witness(here)
+    body = body_of(here_device, b'{"topic": "TOPIC", "payload": 1}')
+    response = here_device.api.call("mqtt_ingest", data=body, headers={**here_device.headers, "Content-Type": content_type})
+    answered(response, *NOT_JSON[content_type])
+    assert seen.changed() == {}
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 404), ("HEAD", 404), ("PUT", 405), ("PATCH", 405), ("DELETE", 405)])
+def test_methods_other_than_post(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], method: str, status: int) -> None:
+    device = here_device
+    seen = witness(here)
+    body = body_of(device, b'{"topic": "TOPIC", "payload": 1}')
+    assert device.api.call("mqtt_ingest", data=body, headers=device.headers, method=method).status_code == status
+    url = f"{device.api.url}/rpc/mqtt_ingest"
+    query = device.api.session.get(url, params={"topic": device.topic(), "payload": "1"}, headers=device.headers)
+    assert query.status_code in {404, 405}  # a GET runs in a read-only transaction
+    assert seen.changed() == {}
+
+
+def test_duplicate_keys_count_by_the_last(home: Tenant, queue: Queue, witness: Callable[[Tenant], Witness]) -> None:
+    """As RFC 8259 section 4 lets us choose, and as every JSON parser of ours does; so the topic that is checked is the one that is used."""
+    device = home.device()
+    seen = witness(home)
+    body = body_of(device, b'{"topic": "TOPIC", "payload": 1, "topic": "org_somebody/x"}')
+    refused(device.api.call("mqtt_ingest", data=body, headers=device.headers), 403, "topic_not_allowed")
+    assert seen.changed() == {}
+    body = body_of(device, b'{"topic": "org_somebody/x", "payload": 1, "topic": "TOPIC", "payload": {"a": 1, "a": 2}}')
+    accepted(device.api.call("mqtt_ingest", data=body, headers=device.headers))
+    batch = body_of(device, b'{"messages": [{"topic": "TOPIC", "topic": "org_somebody/x", "payload": 1}]}')
+    answer = device.api.call("mqtt_ingest_batch", data=batch, headers=device.headers)
+    assert [r["code"] for r in answer.json()["rejected"]] == ["topic_not_allowed"]
+    assert queue.work()["processed"] == 1
+    (row,) = device.api.rows("mqtt_messages", token=home.member)
+    assert (row["topic"], row["payload"]) == (device.topic(), {"a": 2})
+
+
+def test_a_body_of_100_mib(here: Tenant, here_device: Device, gateway: Api, witness: Callable[[Tenant], Witness]) -> None:
+    device = here_device
+    seen = witness(here)
+    body = body_of(device, b'{"topic": "TOPIC", "payload": "' + b"x" * (100 * 2**20) + b'"}')
+    for door in (gateway, device.api):
+        started = time.monotonic()
+        response = door.call("mqtt_ingest", data=body, headers=device.headers)
+        assert response.status_code == 413, response.text[:500]
+        assert time.monotonic() - started < 30
+    assert seen.changed() == {}
+
+
+def test_a_mebibyte_of_headers(home: Tenant, gateway: Api, witness: Callable[[Tenant], Witness]) -> None:
+    device = home.device()
+    seen = witness(home)
+    message = {"topic": device.topic(), "payload": 1}
+    for door in (gateway, device.api):
+        try:
+            response = door.call("mqtt_ingest", message, headers={**device.headers, "X-Username": "x" * 2**20})
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            pass  # hung up on while still sending
+        else:
+            assert response.status_code in {400, 431}, response.text[:500]
+        accepted(door.call("mqtt_ingest", message, headers=device.headers))
+    refused(gateway.call("mqtt_ingest", message, headers={**device.headers, "X-Username": "x" * 40_000}), 431, "headers_too_large")
+    assert seen.changed() == {"in the queue": 2, "accepted": 2}
+
+
+def test_sql_in_every_text_is_text(home: Tenant, queue: Queue) -> None:
+    """Row 48: injection through topic, payload keys, content type and headers."""
+    device = home.device()
+    hostile = [
+        "'; DROP TABLE mqtt.mqtt_messages; --",
+        '"',
+        "\\",
+        "%s %1$s {0}",
+        "$$;--",
+        "/* */",
+        "E'\\x27'",
+        "1); SELECT pg_sleep(9)",
+        "\u2028' OR 1=1",
+    ]
+    messages = [{"topic": f"{device.topic_prefix}/devices/{text}/t", "payload": {text: text}, "content_type": text} for text in hostile]
+    assert device.send_batch(messages).json() == {"accepted": len(messages), "rejected": []}
+    for text in hostile:
+        if text.isascii():
+            login = {"X-Username": text, "X-Password": text, "X-Client-ID": text}
+            refused(device.api.call("mqtt_ingest", messages[0], headers=login), 401, "invalid_credentials")
+    assert queue.work()["processed"] == len(messages)
+    rows = device.api.rows("mqtt_messages", token=home.member, order="received_at,id")
+    assert [(row["topic"], row["payload"], row["content_type"]) for row in rows] == [
+        (message["topic"], message["payload"], message["content_type"]) for message in messages
+    ]
+    external = {row["external_id"] for row in device.api.rows("devices", token=home.member)}
+    assert external == {text for text in hostile if "/" not in text}
