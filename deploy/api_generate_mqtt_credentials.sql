@@ -21,7 +21,8 @@ COMMENT ON FUNCTION mqtt.broker_url(mqtt.device_integrations) IS 'URL of the int
 CREATE FUNCTION api.generate_mqtt_credentials(
     integration_id uuid, device_id text DEFAULT NULL, client_id text DEFAULT NULL, topic_prefix text DEFAULT NULL,
     expires_at timestamptz DEFAULT NULL, can_publish boolean DEFAULT true, can_subscribe boolean DEFAULT true,
-    publish_filters text [] DEFAULT NULL, subscribe_filters text [] DEFAULT NULL, organization_id uuid DEFAULT NULL
+    publish_filters text [] DEFAULT NULL, subscribe_filters text [] DEFAULT NULL, organization_id uuid DEFAULT NULL,
+    max_per_second numeric DEFAULT NULL, max_burst integer DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -75,16 +76,23 @@ BEGIN
         RAISE EXCEPTION 'expires_at_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'expires_at lies in the past.', HINT = 'Leave it out for a credential that does not expire.';
     END IF;
+    IF least(generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst) <= 0
+        OR generate_mqtt_credentials.max_per_second IN ('NaN', 'Infinity') THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst are more than 0.', HINT = 'Leave them out for no limit of its own.';
+    END IF;
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
         organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
-        publish_filters, subscribe_filters, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, expires_at
+        publish_filters, subscribe_filters, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, expires_at,
+        max_per_second, max_burst
     ) VALUES (
         v_integration.organization_id, v_integration.id, v_device.id, v_username,
         coalesce(generate_mqtt_credentials.client_id, v_username), v_prefix, mqtt.broker_url(v_integration),
         coalesce(generate_mqtt_credentials.can_publish, true), coalesce(generate_mqtt_credentials.can_subscribe, true),
         generate_mqtt_credentials.publish_filters, generate_mqtt_credentials.subscribe_filters,
-        v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash, nullif(generate_mqtt_credentials.expires_at, 'infinity')
+        v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash, nullif(generate_mqtt_credentials.expires_at, 'infinity'),
+        generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst
     )
     RETURNING * INTO v_credential;
     PERFORM mqtt.log_activity(
@@ -97,15 +105,16 @@ BEGIN
     RETURN mqtt.credential_json(v_credential) || jsonb_build_object('password', v_password);
 END;
 $$;
-COMMENT ON FUNCTION api.generate_mqtt_credentials(uuid, text, text, text, timestamptz, boolean, boolean, text [], text [], uuid) IS
+COMMENT ON FUNCTION api.generate_mqtt_credentials(uuid, text, text, text, timestamptz, boolean, boolean, text [], text [], uuid, numeric, integer) IS
 $md$Generate a device's login
 
 The answer is the only place that ever shows `password` (32 URL-safe characters); with it come username, client_id, broker_url,
 topic_prefix and the rest of the row. The device may use the topics below topic_prefix: the organization's, unless another is asked for
 or the credential is bound to a device (device_id: its id or its external id), which then gets that device's. publish_filters and
-subscribe_filters narrow it further; can_publish and can_subscribe switch a direction off.
-Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`; 403 `admin_required`, `topic_not_allowed`;
+subscribe_filters narrow it further; can_publish and can_subscribe switch a direction off; max_per_second and
+max_burst limit what it may send over HTTP.
+Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`; 403 `admin_required`, `topic_not_allowed`;
 404 `integration_not_found`, `device_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.generate_mqtt_credentials(uuid, text, text, text, timestamptz, boolean, boolean, text [], text [], uuid)
+GRANT EXECUTE ON FUNCTION api.generate_mqtt_credentials(uuid, text, text, text, timestamptz, boolean, boolean, text [], text [], uuid, numeric, integer)
 TO authenticated, service_role;
 COMMIT;

@@ -23,12 +23,16 @@ AS $$
 DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_publish.integration_id, mqtt_publish.organization_id);
     v_limits mqtt.configuration;
+    v_organization mqtt.organizations;
+    v_max_bytes integer;
     v_prefix text;
     v_messages jsonb;
     v_fault record;
     v_receipts jsonb;
 BEGIN
     SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
+    SELECT o.* INTO STRICT v_organization FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id;
+    v_max_bytes := least(v_organization.max_payload_bytes, v_limits.max_payload_bytes);
     IF v_integration.status = 'inactive' THEN
         RAISE EXCEPTION 'integration_inactive' USING
             ERRCODE = 'PT403', DETAIL = 'The integration is switched off.', HINT = 'An admin switches it on with upsert_integration, status active.';
@@ -52,7 +56,7 @@ BEGIN
     v_messages := messages::jsonb;
     -- At the shared broker, an organization's topics are its own; service_role stands above organizations.
     IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator() THEN
-        SELECT o.topic_prefix INTO STRICT v_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id;
+        v_prefix := v_organization.topic_prefix;
     END IF;
     WITH judged AS MATERIALIZED (
         SELECT
@@ -66,7 +70,7 @@ BEGIN
     )
     SELECT j.* INTO v_fault
     FROM judged AS j
-    WHERE j.fault IS NOT NULL OR j.is_foreign OR j.bytes > v_limits.max_payload_bytes
+    WHERE j.fault IS NOT NULL OR j.is_foreign OR j.bytes > v_max_bytes
     ORDER BY j.place
     LIMIT 1;
     IF v_fault.fault IS NOT NULL THEN
@@ -80,7 +84,7 @@ BEGIN
     ELSIF v_fault.place IS NOT NULL THEN
         RAISE EXCEPTION 'payload_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('messages[%s]: a payload of %s bytes is larger than %s.', v_fault.place, v_fault.bytes, v_limits.max_payload_bytes),
+            DETAIL = format('messages[%s]: a payload of %s bytes is larger than %s.', v_fault.place, v_fault.bytes, v_max_bytes),
             HINT = 'None of the messages was queued.';
     END IF;
     WITH queued AS (

@@ -105,6 +105,8 @@ BEGIN ATOMIC
         'can_subscribe', credential.can_subscribe,
         'publish_filters', to_jsonb(credential.publish_filters),
         'subscribe_filters', to_jsonb(credential.subscribe_filters),
+        'max_per_second', credential.max_per_second,
+        'max_burst', credential.max_burst,
         'status', CASE WHEN credential.revoked_at IS NOT NULL THEN 'revoked' WHEN credential.expires_at <= now() THEN 'expired' ELSE 'active' END,
         'expires_at', credential.expires_at,
         'revoked_at', credential.revoked_at,
