@@ -23,23 +23,35 @@ USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
 GRANT SELECT ON mqtt.ledger TO authenticated, service_role;
 
 CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
-    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted)
-    VALUES (organization_id, date_trunc('minute', now()), pg_backend_pid() % 64, messages)
-    ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET accepted = l.accepted + excluded.accepted;
+BEGIN
+    -- PL/pgSQL, since it keeps the plan from call to call.
+    UPDATE mqtt.ledger AS l
+    SET accepted = l.accepted + messages
+    WHERE l.organization_id = count_accepted.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    IF NOT found THEN
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted)
+        VALUES (count_accepted.organization_id, date_trunc('minute', now()), pg_backend_pid() % 64, messages)
+        ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET accepted = l.accepted + excluded.accepted;
+    END IF;
+END;
 $$;
 COMMENT ON FUNCTION mqtt.count_accepted(uuid, integer) IS
 'Counts messages queued in this transaction; whoever inserts into pgmq.q_mqtt_messages calls it in the same transaction.';
 
 CREATE FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamptz) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
+BEGIN
     INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, dead)
-    VALUES (organization_id, date_trunc('minute', accepted_at), -1, 1)
-    ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET dead = l.dead + excluded.dead;
+    VALUES (count_dead.organization_id, date_trunc('minute', accepted_at), -1, 1)
+    ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET dead = l.dead + excluded.dead;
+END;
 $$;
 COMMENT ON FUNCTION mqtt.count_dead(uuid, timestamptz) IS 'Counts a message accepted at that time that became a dead letter.';
 
@@ -53,7 +65,7 @@ AS $$
         RETURNING l.*
     ),
     rolled AS (
-        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
         SELECT o.organization_id, date_trunc('hour', o.bucket), -2, sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
         GROUP BY o.organization_id, date_trunc('hour', o.bucket)

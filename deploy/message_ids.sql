@@ -6,7 +6,7 @@ CREATE FUNCTION mqtt.message_id(enqueued_at timestamptz, msg_id bigint, outbound
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT (
-        lpad(to_hex(floor(date_part('epoch', enqueued_at) * 1000)::bigint), 12, '0')
+        lpad(to_hex(floor(date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000)::bigint), 12, '0')
         || CASE WHEN outbound THEN '8001' ELSE '8000' END
         || to_hex((-9223372036854775808)::bigint | msg_id)
     )::uuid;

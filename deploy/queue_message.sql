@@ -33,6 +33,7 @@ CREATE FUNCTION mqtt.queue_message(
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_message_id uuid := message_id;

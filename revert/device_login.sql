@@ -1,5 +1,6 @@
 -- Revert topicbase:device_login from pg
 BEGIN;
 DROP FUNCTION mqtt.device_login();
+DROP FUNCTION mqtt.refuse_login(text, text);
 DROP TYPE mqtt.device_session;
 COMMIT;
