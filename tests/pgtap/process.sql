@@ -2,6 +2,7 @@
 \ir setup.psql
 SELECT plan(48);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
+DELETE FROM mqtt.ledger;
 
 -- A message as mqtt_ingest queues it; returns its msg_id.
 CREATE FUNCTION tap.queue(
