@@ -10,7 +10,7 @@ AS $$
 DECLARE
     v_counts record;
     v_oldest timestamptz;
-    v_retrying bigint;
+    v_waiting record;
     v_rates jsonb;
     v_times record;
     v_errors jsonb;
@@ -31,8 +31,11 @@ BEGIN
     WHERE q.organization_id = org_id
     ORDER BY q.vt
     LIMIT 1;
-    SELECT count(*) INTO v_retrying
-    FROM (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
+    SELECT
+        count(*) FILTER (WHERE x.attempts > 0) AS retrying,
+        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing
+    INTO v_waiting
+    FROM (SELECT q.attempts, q.read_ct FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
     SELECT jsonb_object_agg(w.minutes || 'm', jsonb_build_object('in_per_second', round(w.accepted / (w.minutes * 60.0), 3), 'out_per_second', round(w.out / (w.minutes * 60.0), 3)))
     INTO v_rates
     FROM (
@@ -77,11 +80,11 @@ BEGIN
     ) AS t;
     RETURN jsonb_build_object(
         'organization_id', org_id,
-        'pending', v_counts.pending,
-        'processing', 0,
+        'pending', v_counts.pending - v_waiting.processing,
+        'processing', v_waiting.processing,
         'completed', v_counts.completed,
         'failed', v_counts.failed,
-        'retrying', v_retrying,
+        'retrying', v_waiting.retrying,
         'dead', v_counts.failed,
         'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - v_oldest), 3),
         'rates', v_rates,

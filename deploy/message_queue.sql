@@ -13,7 +13,7 @@ AS $$
     SELECT
         coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)), q.organization_id, q.integration_id, q.message ->> 'topic',
         coalesce(q.message -> 'payload', 'null'), q.body, coalesce((q.message ->> 'qos')::smallint, 0::smallint),
-        CASE WHEN q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
+        CASE WHEN q.read_ct > 0 AND q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
         q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
     FROM pgmq.q_mqtt_messages AS q
     WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
