@@ -5,7 +5,6 @@ from typing import Any
 
 import psycopg
 import requests
-from psycopg.types.json import Jsonb
 
 from tests.support.api import Api, Device
 from tests.support.tenant import Tenant
@@ -64,22 +63,6 @@ class Queue:
     def make_due(self, organization_id: str) -> None:
         """Let the retries of an organization be due now."""
         self.db.execute("UPDATE pgmq.q_mqtt_messages SET vt = clock_timestamp() WHERE organization_id = %s", (organization_id,))
-
-    def poison(self, tenant: Tenant, topic: str = "x", **message: Any) -> int:
-        """Queue a message that no worker can store, as a bug of ours might; returns its msg_id."""
-        with self.db.transaction():
-            row = self.db.execute(
-                "INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
-                " VALUES (clock_timestamp(), %s, %s, %s) RETURNING msg_id",
-                (
-                    Jsonb({"topic": topic, "payload": 1, "qos": 99999, **message}),
-                    tenant.organization_id,
-                    tenant.integration_id,
-                ),
-            ).fetchone()
-            self.db.execute("SELECT mqtt.count_accepted(%s, 1)", (tenant.organization_id,))
-        assert row is not None
-        return int(row[0])
 
 
 def stored(device: Device, tenant: Tenant, message_id: str) -> dict[str, Any]:
