@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def test_its_rows_are_there_afterwards(stack: Stack) -> None:
     with stack.connect() as connection:
         found = connection.execute(
             "SELECT array_agg(d.external_id ORDER BY d.external_id)"
-            " FROM mqtt.devices AS d JOIN mqtt.organizations AS o ON o.id = d.organization_id WHERE o.slug = 'showcase' AND d.last_data ? 'at'"
+            " FROM mqtt.devices AS d JOIN mqtt.organizations AS o ON o.id = d.organization_id"
+            " WHERE o.slug = 'showcase' AND d.last_data ? 'at'"
         ).fetchone()
         live = connection.execute(
             "SELECT count(*) FROM mqtt.mqtt_credentials AS c JOIN mqtt.organizations AS o ON o.id = c.organization_id"
@@ -74,6 +76,7 @@ def test_its_rows_are_there_afterwards(stack: Stack) -> None:
 
 
 def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
+    began = datetime.now(UTC)
     demo = start(stack, "--seconds", "6")
     deleted: list[str] = []
 
@@ -81,8 +84,9 @@ def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
         with stack.connect() as connection:
             row = connection.execute(
                 "DELETE FROM mqtt.mqtt_messages AS m USING (SELECT x.id, x.received_at FROM mqtt.mqtt_messages AS x"
-                " WHERE x.topic = 'org_showcase/devices/cpu/telemetry' AND x.received_at > now() - interval '2 seconds' LIMIT 1) AS one"
-                " WHERE m.id = one.id AND m.received_at = one.received_at RETURNING m.payload ->> 'seq'"
+                " WHERE x.topic = 'org_showcase/devices/cpu/telemetry' AND x.received_at > %s LIMIT 1) AS one"
+                " WHERE m.id = one.id AND m.received_at = one.received_at RETURNING m.payload ->> 'seq'",
+                (began,),
             ).fetchone()
         deleted.extend(row or [])
         return bool(row)
