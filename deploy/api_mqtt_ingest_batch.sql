@@ -10,35 +10,20 @@ END;
 COMMENT ON FUNCTION mqtt.message_faults(json) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element.';
 
 CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_nestloop = off
 AS $$
-    WITH item AS MATERIALIZED (
+DECLARE
+    v_answer json;
+BEGIN
+    WITH judged AS MATERIALIZED (
         SELECT
-            e.ordinality,
-            e.value,
-            e.value ->> 'topic' AS topic,
-            e.value -> 'payload' AS payload,
-            e.value ->> 'qos' AS qos,
-            e.value ->> 'retain' AS retain,
-            e.value ->> 'content_type' AS content_type,
-            e.value ->> 'payload_encoding' AS encoding,
-            e.value ->> 'message_id' AS message_id,
-            e.value ->> 'timestamp' AS sent_at
-        FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
-    ),
-    typed AS MATERIALIZED (
-        SELECT
-            i.*,
-            CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
-            CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
-        FROM item AS i
-    ),
-    judged AS MATERIALIZED (
-        SELECT
-            t.*,
+            t.ordinality, t.topic, t.payload, t.body, coalesce(t.qos, '0') AS qos, coalesce(t.retain, 'false') AS retain, t.content_type, t.stamped_at,
+            t.message_id,
             CASE
-                WHEN faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
+                WHEN queue_messages.faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
                 WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
                 WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
                 WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
@@ -56,14 +41,38 @@ AS $$
                     session.max_payload_bytes
                 )
             END AS rule
-        FROM typed AS t
+        FROM (
+            SELECT
+                i.*,
+                CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
+                CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
+            FROM (
+                SELECT
+                    e.ordinality,
+                    e.value,
+                    e.value ->> 'topic' AS topic,
+                    e.value -> 'payload' AS payload,
+                    e.value ->> 'qos' AS qos,
+                    e.value ->> 'retain' AS retain,
+                    e.value ->> 'content_type' AS content_type,
+                    e.value ->> 'payload_encoding' AS encoding,
+                    e.value ->> 'message_id' AS message_id,
+                    e.value ->> 'timestamp' AS sent_at
+                FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+                OFFSET 0
+            ) AS i
+            OFFSET 0
+        ) AS t
     ),
-    checked AS MATERIALIZED (
+    checked AS (
         SELECT
             j.*,
             CASE
                 WHEN j.rule IS NOT NULL THEN j.rule
-                WHEN most IS NOT NULL AND count(*) FILTER (WHERE j.rule IS NULL) OVER (ORDER BY j.ordinality) > most THEN 'quota_exceeded'
+                -- From the first that the quota leaves no room for.
+                WHEN most IS NOT NULL AND j.ordinality >= (
+                    SELECT x.ordinality FROM judged AS x WHERE x.rule IS NULL ORDER BY x.ordinality OFFSET coalesce(most, 0) LIMIT 1
+                ) THEN 'quota_exceeded'
             END AS fault
         FROM judged AS j
     ),
@@ -82,42 +91,41 @@ AS $$
         SELECT
             statement_timestamp(),
             mqtt.queue_document(
-                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, coalesce(c.qos, '0')::integer, coalesce(c.retain, 'false')::boolean,
-                c.content_type, c.stamped_at
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
             ),
-            session.organization_id, session.integration_id, session.credential_id, NULL, c.body
-        FROM checked AS c
-        WHERE c.fault IS NULL AND c.message_id IS NULL
+            session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body
+        FROM (
+            SELECT x.*, NULL::uuid AS first_id
+            FROM checked AS x
+            WHERE x.fault IS NULL AND x.message_id IS NULL
+            UNION ALL
+            SELECT x.*, f.message_id
+            FROM fresh AS f
+            JOIN (
+                SELECT DISTINCT ON (y.message_id::uuid) y.*
+                FROM checked AS y
+                WHERE y.fault IS NULL AND y.message_id IS NOT NULL
+                ORDER BY y.message_id::uuid, y.ordinality
+            ) AS x ON x.message_id::uuid = f.message_id
+        ) AS c
         ORDER BY c.ordinality
-        RETURNING 1
-    ),
-    queued_once AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
-        SELECT
-            statement_timestamp(),
-            mqtt.queue_document(
-                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, coalesce(c.qos, '0')::integer, coalesce(c.retain, 'false')::boolean,
-                c.content_type, c.stamped_at
-            ),
-            session.organization_id, session.integration_id, session.credential_id, f.message_id, c.body
-        FROM fresh AS f
-        JOIN LATERAL (
-            SELECT x.* FROM checked AS x WHERE x.fault IS NULL AND x.message_id::uuid = f.message_id ORDER BY x.ordinality LIMIT 1
-        ) AS c ON true
         RETURNING 1
     )
     SELECT json_build_object(
-        'queued', (SELECT count(*) FROM queued) + (SELECT count(*) FROM queued_once),
+        'queued', (SELECT count(*) FROM queued),
         'accepted', count(*) FILTER (WHERE c.fault IS NULL),
         'rejected', coalesce(
             json_agg(
                 json_build_object(
-                    'index', c.ordinality - 1, 'code', c.fault, 'message', coalesce(faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                    'index', c.ordinality - 1, 'code', c.fault,
+                    'message', coalesce(queue_messages.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
                 ) ORDER BY c.ordinality
             ) FILTER (WHERE c.fault IS NOT NULL), '[]'
         )
-    )
+    ) INTO v_answer
     FROM checked AS c;
+    RETURN v_answer;
+END;
 $$;
 COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer) IS
 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
@@ -140,7 +148,13 @@ BEGIN
             DETAIL = 'messages is an array of messages.',
             HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
     END IF;
-    v_count := json_array_length(messages);
+    BEGIN
+        v_messages := mqtt.checked_jsonb(messages::text);
+        v_count := jsonb_array_length(v_messages);
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            v_count := json_array_length(messages);
+    END;
     IF v_count = 0 THEN
         RAISE EXCEPTION 'batch_empty' USING
             ERRCODE = 'PT400', DETAIL = 'The array holds no message.', HINT = 'Send at least one message.';
@@ -150,15 +164,13 @@ BEGIN
             DETAIL = format('The array holds %s messages.', v_count),
             HINT = format('Send at most %s messages a call.', v_session.max_batch_messages);
     END IF;
-    BEGIN
-        v_messages := mqtt.checked_jsonb(messages::text);
-    EXCEPTION
-        WHEN SQLSTATE 'PT400' THEN
-            v_faults := mqtt.message_faults(messages);
-            SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
-            INTO v_messages
-            FROM json_array_elements(messages) WITH ORDINALITY AS e;
-    END;
+    IF v_messages IS NULL THEN
+        -- Some element cannot be stored: find which, and keep the others.
+        v_faults := mqtt.message_faults(messages);
+        SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
+        INTO v_messages
+        FROM json_array_elements(messages) WITH ORDINALITY AS e;
+    END IF;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
         v_most := mqtt.take_quota(v_session, v_count);
         IF v_most = 0 THEN
