@@ -8,6 +8,7 @@ CREATE FUNCTION api.mqtt_ingest(
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_session mqtt.device_session := mqtt.device_login();
