@@ -109,9 +109,10 @@ BEGIN
     IF (query_telemetry."limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
         RAISE EXCEPTION 'limit_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Ask for earlier ones with until.';
-    ELSIF query_telemetry.bucket <= '0' OR extract(month FROM query_telemetry.bucket) <> 0 OR extract(year FROM query_telemetry.bucket) <> 0 THEN
+    ELSIF query_telemetry.bucket <= '0' OR query_telemetry.bucket > '366 days'
+        OR extract(month FROM query_telemetry.bucket) <> 0 OR extract(year FROM query_telemetry.bucket) <> 0 THEN
         RAISE EXCEPTION 'bucket_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'bucket is a time of days or less, such as "5 minutes" or 300 (seconds).', HINT = 'Months have no fixed length.';
+            ERRCODE = 'PT400', DETAIL = 'bucket is a time of 366 days or less, such as "5 minutes" or 300 (seconds).', HINT = 'Give days, not months: those have no fixed length.';
     END IF;
     IF v_integration_id IS NOT NULL THEN
         PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
@@ -134,7 +135,9 @@ BEGIN
         RETURN;
     END IF;
     IF query_telemetry.since IS NULL THEN
-        v_since := least(v_until, now()) - query_telemetry.bucket * query_telemetry."limit";
+        v_since := to_timestamp(greatest(
+            extract(epoch FROM least(v_until, now())) - extract(epoch FROM query_telemetry.bucket) * query_telemetry."limit", 0
+        )::double precision);
     END IF;
     RETURN QUERY
     SELECT d.external_id, b.metrics, b.starts_at

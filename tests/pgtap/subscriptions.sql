@@ -1,0 +1,71 @@
+-- api.mqtt_subscribe, mqtt_unsubscribe, mqtt_test_connection, get_mqtt_request: grants, happy paths, each documented error, isolation.
+\ir setup.psql
+SELECT plan(55);
+SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'mqtt_unsubscribe', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'mqtt_test_connection', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'get_mqtt_request', ARRAY['uuid', 'numeric'], 'anon', ARRAY[]::text[]);
+
+SELECT act_as('authenticated', :'alice');
+SELECT api.mqtt_subscribe(:'external', 'plant/+/up/#', 1, 'https://hooks.example.com/in') AS made \gset
+SELECT :'made'::jsonb ->> 'id' AS id \gset
+SELECT is(
+    :'made'::jsonb - '{id,created_at,updated_at,organization_id,integration_id}'::text [],
+    '{"qos": 1, "topic": "plant/+/up/#", "status": "pending", "no_local": true, "is_paused": false, "granted_qos": null, "callback_url": "https://hooks.example.com/in", "status_detail": null, "retain_handling": 0}',
+    'a subscription'
+);
+SELECT act_as('none');
+UPDATE mqtt.mqtt_subscriptions SET status = 'active', granted_qos = 1 WHERE id = :'id';
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 1) ->> 'id', :'id', 'the same filter is the same subscription');
+SELECT is(s.callback_url || s.status, NULL, 'its callback is gone') FROM api.mqtt_subscriptions AS s WHERE s.id = :'id';
+SELECT is(s.status, 'active', 'which is nothing to the broker') FROM api.mqtt_subscriptions AS s WHERE s.id = :'id';
+SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2) ->> 'status', 'pending', 'another QoS is to be granted anew');
+SELECT is(api.mqtt_subscribe(:'external', '$share/g/#') ->> 'no_local', 'false', 'a shared subscription has no No Local');
+SELECT is(api.mqtt_subscribe(:'hosted', 'org_alice/devices/+/status', organization_id => :'org_alice', no_local => false, retain_handling => 2) ->> 'retain_handling', '2', 'at the hosted broker');
+SELECT is(api.mqtt_subscribe(:'hosted', '$share/g/org_alice/#') ->> 'topic', '$share/g/org_alice/#', 'shared, too');
+SELECT refuses(format('SELECT api.mqtt_subscribe(%L, %s)', :'external', a.argument), 'PT400', a.slug, left(a.argument, 60))
+FROM (VALUES
+    ('NULL', 'topic_invalid'), (quote_literal(''), 'topic_invalid'), ('''a#''', 'topic_invalid'), ('''#/a''', 'topic_invalid'), ('''a+/b''', 'topic_invalid'),
+    ('''$share/g''', 'topic_invalid'), ('''$share//x''', 'topic_invalid'), ('E''a\u0007''', 'topic_invalid'), ('repeat(''x'', 2049)', 'topic_invalid'),
+    ('''a'', 3', 'qos_invalid'), ('''a'', -1', 'qos_invalid'), ('''a'', NULL', 'qos_invalid'), ('''a'', retain_handling => 3', 'retain_handling_invalid'),
+    ('''a'', 0, ''http://127.0.0.1/''', 'callback_url_invalid'), ('''a'', 0, ''ftp://example.com/''', 'callback_url_invalid'),
+    ('''a'', 0, ''https://u:p@example.com/''', 'callback_url_invalid'), ('''a'', 0, ''''', 'callback_url_invalid')
+) AS a (argument, slug);
+SELECT refuses(format('SELECT api.mqtt_subscribe(%L, %L)', :'hosted', t), 'PT403', 'topic_not_allowed', t)
+FROM unnest('{#,org_bob/#,+/devices/#,org_alicex/#,$SYS/#,$share/g/#,$share/g/org_bob/x,org_alice}'::text []) AS t;
+SELECT refuses(format($$SELECT api.mqtt_subscribe(%L, 'a')$$, :'bob_external'), 'PT404', 'integration_not_found', 'another organization''s integration');
+SELECT refuses(format($$SELECT api.mqtt_subscribe(%L, 'a', organization_id => %L)$$, :'external', :'org_bob'), 'PT404', 'integration_not_found', 'the wrong organization');
+SELECT act_as('service_role');
+SELECT lives_ok(format($$SELECT api.mqtt_subscribe(%L, 'test/#')$$, :'hosted'), 'service_role may subscribe to anything');
+SELECT act_as('authenticated', :'anna');
+SELECT refuses(format($$SELECT api.mqtt_subscribe(%L, 'a')$$, :'external'), 'PT403', 'admin_required', 'a member');
+SELECT refuses(format('SELECT api.mqtt_unsubscribe(%L)', :'id'), 'PT403', 'admin_required', 'a member cannot unsubscribe');
+SELECT act_as('authenticated', :'bob');
+SELECT refuses(format('SELECT api.mqtt_unsubscribe(%L)', :'id'), 'PT404', 'subscription_not_found', 'another organization''s subscription');
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.mqtt_unsubscribe(:'id') ->> 'topic', 'plant/+/up/#', 'unsubscribed');
+SELECT refuses(format('SELECT api.mqtt_unsubscribe(%L)', :'id'), 'PT404', 'subscription_not_found', 'only once');
+
+-- Connection tests
+SELECT act_as('none');
+UPDATE mqtt.device_integrations SET updated_at = now() - interval '1 hour';
+SELECT act_as('authenticated', :'alice');
+SELECT api.mqtt_test_connection(:'external', :'org_alice') ->> 'request_id' AS request \gset
+SELECT answered('202', 'a test is accepted');
+SELECT is(api.get_mqtt_request(:'request') ->> 'status', 'queued', 'and waits for the bridge');
+SELECT is(api.mqtt_test_connection(:'external') ->> 'request_id', :'request', 'one open test serves all');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_requests SET status = 'done', result = '{"ok": true, "reason": "connected"}', finished_at = now() WHERE id = :'request';
+SELECT act_as('authenticated', :'anna');
+SELECT is(api.get_mqtt_request(:'request', 20) -> 'result', '{"ok": true, "reason": "connected"}', 'a member reads the verdict');
+SELECT refuses(format('SELECT api.get_mqtt_request(%L, 21)', :'request'), 'PT400', 'wait_invalid', 'too long a wait');
+SELECT refuses(format('SELECT api.mqtt_test_connection(%L)', :'external'), 'PT403', 'admin_required', 'a member cannot test');
+SELECT act_as('authenticated', :'bob');
+SELECT refuses(format('SELECT api.get_mqtt_request(%L)', :'request'), 'PT404', 'request_not_found', 'another organization''s request');
+SELECT refuses(format('SELECT api.mqtt_test_connection(%L)', :'external'), 'PT404', 'integration_not_found', 'another organization''s integration');
+SELECT refuses(format('SELECT api.mqtt_test_connection(%L, %L)', :'bob_external', :'org_alice'), 'PT404', 'integration_not_found', 'the wrong organization');
+SELECT act_as('service_role');
+SELECT lives_ok(format('SELECT api.mqtt_test_connection(%L, %L)', :'external', :'org_alice'), 'service_role tests, as the replaced system''s curl command does');
+SELECT * FROM finish();
+ROLLBACK;
