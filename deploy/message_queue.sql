@@ -63,4 +63,17 @@ COMMENT ON COLUMN api.mqtt_message_queue.failed_at IS 'When it was given up';
 COMMENT ON COLUMN api.mqtt_message_queue.next_retry_at IS 'When the next attempt is due';
 COMMENT ON COLUMN api.mqtt_message_queue.error_message IS 'Error of the last attempt';
 GRANT SELECT ON api.mqtt_message_queue TO authenticated, service_role;
+
+CREATE FUNCTION mqtt.refuse_write() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'read_only' USING
+        ERRCODE = 'PT405', DETAIL = format('%I.%I cannot be written to.', tg_table_schema, tg_table_name), HINT = 'Messages come in by mqtt_ingest.';
+END;
+$$;
+COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses the write.';
+-- A view that cannot be written to is an error of the server to PostgREST (500); with a trigger it is one of privileges (403).
+CREATE TRIGGER read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON api.mqtt_message_queue FOR EACH ROW EXECUTE FUNCTION mqtt.refuse_write();
 COMMIT;
