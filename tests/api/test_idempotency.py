@@ -1,4 +1,4 @@
-"""Row 24: a message_id of the client's own is stored once, however often and however hard it is sent."""
+"""A message_id of the client's own is stored once, however often and however hard it is sent."""
 
 import uuid
 from collections.abc import Callable

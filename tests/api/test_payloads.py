@@ -8,7 +8,7 @@ from typing import Any
 
 import cbor2
 import hypothesis.strategies as st
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 

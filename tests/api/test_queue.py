@@ -24,7 +24,8 @@ def poison(db: Connection) -> Iterator[Callable[[], None]]:
     db.execute(
         """
         CREATE FUNCTION public.stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stumbled over %', new.topic; END $$;
-        CREATE TRIGGER stumble BEFORE INSERT ON mqtt.mqtt_messages FOR EACH ROW WHEN (new.topic LIKE '%/poison') EXECUTE FUNCTION public.stumble();
+        CREATE TRIGGER stumble BEFORE INSERT ON mqtt.mqtt_messages
+        FOR EACH ROW WHEN (new.topic LIKE '%/poison') EXECUTE FUNCTION public.stumble();
         """
     )
 
@@ -209,8 +210,9 @@ def move(db: Connection, home: Tenant, days: int) -> None:
 
 
 def test_retention_takes_what_is_over_and_never_what_waits(
-    home: Tenant, queue: Queue, api: Api, db: Connection, poison: Callable[[], None], witness: Callable[[Tenant], Witness]
+    home: Tenant, queue: Queue, db: Connection, poison: Callable[[], None], witness: Callable[[Tenant], Witness]
 ) -> None:
+    api = home.api
     device = home.device()
     bad_topic = f"{device.topic_prefix}/poison"
     device.send_batch([{"topic": device.topic(), "payload": n} for n in range(5)] + [{"topic": bad_topic, "payload": 1}])

@@ -173,7 +173,7 @@ def test_filters_match_what_the_specification_says(rules: Callable[..., Any], pa
 
 @given(names, names)
 def test_a_prefix_is_whole_levels(rules: Callable[..., Any], prefix: str, topic: str) -> None:
-    """Row 46: LIKE characters, case, composed and decomposed letters, empty levels."""
+    """LIKE characters, case, composed and decomposed letters, empty levels."""
     for candidate in (topic, f"{prefix}/{topic}", f"{prefix}{topic}", prefix, f"{prefix}/"):
         levels, own = candidate.split("/"), prefix.split("/")
         under = len(levels) > len(own) and levels[: len(own)] == own
