@@ -64,6 +64,8 @@ def run() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.request_stop())
         bridge.run()
+        if bridge.fault:
+            raise typer.Exit(70)
     except OSError as error:
         typer.echo(f"topicbase: {error}", err=True)
         raise typer.Exit(1) from None

@@ -38,7 +38,7 @@ class Listener(Protocol):
     def connected(self, code: int, reason: str, session_present: bool, limits: "Limits") -> None: ...
     def disconnected(self, reason: str) -> None: ...
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None: ...
-    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None: ...  # noqa: PLR0917
+    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None: ...
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
 
 
@@ -127,7 +127,11 @@ class Client(mqtt.Client):
 
     def _on_disconnected(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
         text = getattr(properties, "ReasonString", None) or str(reason)
-        self.listener.disconnected(f"the broker ended the connection: {text}" if flags.is_disconnect_packet_from_server else text)
+        if flags.is_disconnect_packet_from_server:
+            text = f"the broker ended the connection: {text}"
+        elif text == "Unspecified error":
+            text = "the connection was lost"
+        self.listener.disconnected(text)
 
     def _on_subscribed(self, _client: Any, _data: Any, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
         text = getattr(properties, "ReasonString", None)

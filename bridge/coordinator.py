@@ -32,6 +32,7 @@ SYNC_SECONDS = 10.0
 DEBOUNCE_SECONDS = 0.03
 DRAIN_SECONDS = 5.0
 PROBES = 8
+STUCK_SECONDS = 15.0
 
 
 class Coordinator:
@@ -69,6 +70,7 @@ class Coordinator:
         self._probing = 0
         self.is_ready = False
         self._server: metrics.Server | None = None
+        self.fault: str | None = None
 
     # ---------------------------------------------------------------------------------------- the network's sink (its thread)
 
@@ -138,7 +140,10 @@ class Coordinator:
 
     def live_fault(self) -> str | None:
         dead = [part.name for part in (self.network, self.worker, self.upkeep, self.inbound, self.outbound) if not part.is_alive()]
-        return f"ended: {', '.join(dead)}" if dead else None
+        if dead:
+            return f"ended: {', '.join(dead)}"
+        stuck = time.monotonic() - self.network.turned_at
+        return f"the network thread has been stuck for {stuck:.0f} s" if stuck > STUCK_SECONDS else None
 
     def ready_fault(self) -> str | None:
         if fault := self.live_fault():
@@ -196,6 +201,12 @@ class Coordinator:
         while not self.stop_event.is_set():
             now = time.monotonic()
             if now >= next_beat:
+                self.fault = self.live_fault()
+                if self.fault:
+                    # A new process is the way out; whoever runs this one starts it.
+                    log.error("bridge_broken", reason=self.fault)
+                    self.stop_event.set()
+                    break
                 self._beat(database)
                 next_beat = now + HEARTBEAT_SECONDS
                 self._requests_due = True

@@ -136,6 +136,7 @@ class Link:
             self.drop(f"the broker has not acknowledged a message for {ACK_SECONDS:.0f} s")
         elif self.is_up:
             self.client.tick()
+            self.flush()
 
     def dialed(self, connection: Connection | None, error: DialError | None) -> None:
         self._dialing = False
@@ -378,7 +379,7 @@ class Link:
 
     # --------------------------------------------------------------------------------------------------------------- incoming
 
-    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:  # noqa: PLR0917
+    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:
         self.network.sink.arrived(Incoming(self, self.generation, packet_id, qos, retain, topic, payload, properties))
 
     def acknowledge(self, generation: int, packets: list[tuple[int, int]]) -> None:
@@ -441,9 +442,11 @@ class Link:
                 return
             if done and self.written:
                 self._settle_written()
-            if not done or not self.pending or len(self.unacked) >= self.window():
+            waiting = len(self.pending)
+            if done:
+                self.pump()
+            if len(self.pending) == waiting:
                 break
-            self.pump()
         self.network.want(self, write=not done)
 
     def on_ready(self, events: int) -> None:
@@ -494,6 +497,7 @@ class Network(threading.Thread):
         self._dialers = ThreadPoolExecutor(16, thread_name_prefix="dial")
         self._ending = threading.Event()
         self._reading = True
+        self.turned_at = time.monotonic()
 
     # ----------------------------------------------------------------------------------------------------- from other threads
 
@@ -613,7 +617,7 @@ class Network(threading.Thread):
             link.close()
 
     def _turn(self, next_tick: float) -> float:
-        now = time.monotonic()
+        self.turned_at = now = time.monotonic()
         for key, events in self._selector.select(max(0.0, min(next_tick - now, 1.0))):
             if key.data is None:
                 self._is_woken = False

@@ -70,7 +70,7 @@ class Probe:
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:
         self._events.put(("subscribed", codes[0]))
 
-    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:  # noqa: PLR0917
+    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:
         self._events.put(("arrived", payload))
 
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:

@@ -18,23 +18,27 @@ AS $$
         FROM unnest(claim_outbound.integration_ids, claim_outbound.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
         JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_outbound.bridge_id
     ), waiting AS MATERIALIZED (
-        SELECT a.integration_number, a.n, w.*, row_number() OVER (PARTITION BY a.integration_number ORDER BY w.vt, w.msg_id) AS place
+        SELECT
+            a.integration_number,
+            row_number() OVER in_order AS place,
+            min(CASE WHEN w.attempts > 1 THEN w.msg_id END) OVER (PARTITION BY a.integration_number) IS NOT NULL AS has_suspect,
+            w.*
         FROM asked AS a
         CROSS JOIN LATERAL (
             SELECT q.*
             FROM pgmq.q_mqtt_outbound AS q
-            WHERE q.integration_id = a.integration_id AND q.vt <= clock_timestamp() AND q.msg_id <> ALL (claim_outbound.in_flight)
+            WHERE q.integration_id = a.integration_id AND q.vt <= clock_timestamp()
+                AND q.msg_id NOT IN (SELECT f.msg_id FROM unnest(claim_outbound.in_flight) AS f (msg_id))
             ORDER BY q.integration_id, q.vt, q.msg_id
             LIMIT a.n
         ) AS w
         WHERE w.expires_at IS NULL OR w.expires_at > clock_timestamp()
+        WINDOW in_order AS (PARTITION BY a.integration_number ORDER BY w.vt, w.msg_id)
     ), picked AS MATERIALIZED (
-        -- Whoever was in a bridge's hands when it died twice goes alone, so that only a message that kills bridges uses up its attempts.
+        -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
         SELECT w.*
         FROM waiting AS w
-        WHERE w.place <= coalesce(
-            (SELECT greatest(min(x.place) - 1, 1) FROM waiting AS x WHERE x.integration_number = w.integration_number AND x.attempts > 1), w.n
-        )
+        WHERE NOT w.has_suspect OR w.place = 1
     ), journal AS (
         INSERT INTO mqtt.outbound_batches (organization_id, integration_id, bridge_id, msg_ids)
         SELECT p.organization_id, p.integration_id, claim_outbound.bridge_id, array_agg(p.msg_id ORDER BY p.place)
