@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import http_rows, report, worker_rows
+from bench import http_rows, report, storage_rows, worker_rows
 from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -18,8 +18,15 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "batch": http_rows.batch_ingest,
     "worker": worker_rows.queue_worker,
     "workers": worker_rows.four_workers,
+    "storage": storage_rows.storage,
+    "wal": storage_rows.wal,
+    "rls": storage_rows.row_security,
+    "stats": storage_rows.stats,
 }
-SCALE: dict[str, Callable[[Bench], None]] = {}
+SCALE: dict[str, Callable[[Bench], None]] = {
+    "history": storage_rows.history,
+    "growth-history": storage_rows.growth_history,
+}
 
 
 def main() -> int:

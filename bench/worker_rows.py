@@ -71,7 +71,10 @@ def fill_floor(db: Connection, tenant: Tenant, count: int) -> None:
     empty_history(db)
     empty_queue(db)
     fill_queue(db, tenant, count)
-    db.execute("INSERT INTO pgmq.q_bench_floor (vt, message) SELECT vt, message FROM pgmq.q_mqtt_messages ORDER BY msg_id")
+    db.execute(
+        "INSERT INTO pgmq.q_bench_floor (enqueued_at, vt, message)"
+        " SELECT enqueued_at, vt, message FROM pgmq.q_mqtt_messages ORDER BY msg_id"
+    )
     empty_queue(db)
     db.execute("VACUUM (ANALYZE) pgmq.q_bench_floor")
 
