@@ -20,12 +20,17 @@ COMMENT ON FUNCTION mqtt.is_service() IS 'Whether the session runs as service_ro
 GRANT EXECUTE ON FUNCTION mqtt.is_service() TO authenticated, service_role;
 
 CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) RETURNS uuid []
-LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(array_agg(m.organization_id), '{}')
-    FROM mqtt.organization_members AS m
-    WHERE m.user_id = mqtt.current_user_id() AND (NOT admin_only OR m.role = 'admin');
+BEGIN
+    -- PL/pgSQL, since it keeps the plan: every statement under row-level security begins here.
+    RETURN ARRAY(
+        SELECT m.organization_id
+        FROM mqtt.organization_members AS m
+        WHERE m.user_id = mqtt.current_user_id() AND (NOT admin_only OR m.role = 'admin')
+    );
+END;
 $$;
 COMMENT ON FUNCTION mqtt.current_organization_ids(boolean) IS
 'Organizations the caller belongs to (or administers). In a policy always as a scalar sub-select, so that it runs once per statement.';
