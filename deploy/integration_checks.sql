@@ -4,7 +4,7 @@
 BEGIN;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.refuse_setting(name text, fault text, hint text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -17,16 +17,16 @@ $$;
 COMMENT ON FUNCTION mqtt.refuse_setting(text, text, text) IS 'Raises PT400 setting_invalid, naming the setting and what is wrong, never its value.';
 
 CREATE FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_url text := settings ->> 'broker_url';
     v_parts text [];
     v_protocol text := settings ->> 'protocol';
-    v_port integer := settings -> 'port';
+    v_port integer := (settings ->> 'port')::integer;
     v_path text := settings ->> 'path';
-    v_tls boolean := settings -> 'use_tls';
+    v_tls boolean := (settings ->> 'use_tls')::boolean;
     v_fault text;
 BEGIN
     IF v_url IS NULL THEN
@@ -96,7 +96,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_checked jsonb := '{}';
+    v_checked jsonb := '{}'::jsonb;
     v_setting record;
     v_fault text;
     v_secret text;

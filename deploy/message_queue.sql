@@ -53,7 +53,11 @@ $md$Incoming messages by status
 
 `pending` and `processing` messages wait in the queue, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.$md$;
 COMMENT ON COLUMN api.mqtt_message_queue.id IS 'Message id that the sender was told';
+COMMENT ON COLUMN api.mqtt_message_queue.organization_id IS 'Organization that it belongs to';
+COMMENT ON COLUMN api.mqtt_message_queue.integration_id IS 'Integration that it belongs to';
+COMMENT ON COLUMN api.mqtt_message_queue.topic IS 'Topic name';
 COMMENT ON COLUMN api.mqtt_message_queue.payload IS 'The payload as JSON; JSON null while it waits as bytes';
+COMMENT ON COLUMN api.mqtt_message_queue.qos IS 'QoS: 0, 1 or 2';
 COMMENT ON COLUMN api.mqtt_message_queue.status IS 'pending, processing, completed or failed';
 COMMENT ON COLUMN api.mqtt_message_queue.attempts IS 'Attempts that failed so far';
 COMMENT ON COLUMN api.mqtt_message_queue.max_attempts IS 'Attempts after which it becomes a dead letter';

@@ -1,0 +1,175 @@
+-- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
+\ir setup.psql
+SELECT plan(24);
+
+CREATE TEMPORARY VIEW routine AS
+SELECT
+    p.oid, p.oid::regprocedure::text AS name, p.proname, n.nspname AS schema, p.prosecdef AS is_definer, p.proconfig AS config, p.prosrc AS source,
+    p.prosqlbody IS NOT NULL AS is_atomic, l.lanname AS language, p.proowner::regrole::text AS owner, p.proacl AS acl, p.proargnames AS arguments,
+    obj_description(p.oid, 'pg_proc') AS comment
+FROM pg_catalog.pg_proc AS p
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+WHERE n.nspname IN ('api', 'mqtt', 'bridge');
+
+CREATE TEMPORARY VIEW relation AS
+SELECT
+    c.oid, c.oid::regclass::text AS name, n.nspname AS schema, c.relkind AS kind, c.relowner::regrole::text AS owner, c.relrowsecurity AS has_rls, c.reloptions AS options,
+    c.relispartition AS is_partition
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname IN ('api', 'mqtt', 'bridge') OR (n.nspname = 'pgmq' AND c.relname ~ '^[qa]_mqtt_');
+
+-- Who runs with the owner's rights, and why that is right.
+CREATE TEMPORARY TABLE definer (name text PRIMARY KEY, reason text NOT NULL);
+INSERT INTO definer VALUES
+('mqtt.current_organization_ids', 'policy helper: reads the members table that its own policy protects'),
+('mqtt.require_organization', 'policy helper: the same question for one organization'),
+('mqtt.require_integration', 'policy helper: the same question for one integration'),
+('mqtt.queued_messages', 'the queue tables are closed to members; shows their own organizations'' messages'),
+('api.mqtt_ingest', 'device login'),
+('api.mqtt_ingest_batch', 'device login'),
+('api.mqtt_ingest_binary', 'device login'),
+('api.create_organization', 'provisioning'),
+('api.add_organization_member', 'provisioning: members have no write access to the members table'),
+('api.remove_organization_member', 'provisioning'),
+('api.set_organization_limits', 'provisioning'),
+('api.generate_mqtt_credentials', 'writes verifiers and hashes, which no web role may read or write'),
+('api.get_mqtt_credentials', 'reads the credentials table for admins'),
+('api.rotate_mqtt_credentials', 'writes verifiers and hashes'),
+('api.revoke_mqtt_credentials', 'writes the credentials table'),
+('api.mqtt_hybrid_credentials', 'calls the four above'),
+('api.mqtt_publish', 'writes the outbound queue'),
+('api.get_mqtt_publish_receipts', 'reads the outbound queue'),
+('api.cancel_mqtt_publish', 'writes the outbound queue'),
+('api.mqtt_test_connection', 'writes the requests table'),
+('api.get_mqtt_queue_stats', 'reads the queues'),
+('api.process_mqtt_queue', 'writes the queue and the history'),
+('api.process_mqtt_queue_message', 'writes the queue and the history'),
+('api.cleanup_mqtt_queue', 'drops partitions'),
+('api.check_mqtt_ledger', 'reads the queues'),
+('api.replay_mqtt_dead_letters', 'writes the queue'),
+('api.replay_mqtt_messages', 'writes the queue');
+
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r CROSS JOIN LATERAL aclexplode(coalesce(r.acl, acldefault('f', 'mqtt_owner'::regrole))) AS a WHERE a.grantee = 0$$,
+    'PUBLIC executes nothing of ours'
+);
+SELECT is_empty(
+    $$SELECT c.oid::regclass FROM pg_catalog.pg_class AS c JOIN relation AS r ON r.oid = c.oid CROSS JOIN LATERAL aclexplode(c.relacl) AS a WHERE a.grantee = 0$$,
+    'PUBLIC reads nothing of ours'
+);
+SELECT is_empty(
+    $$SELECT p.oid::regprocedure FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'pgmq'::regnamespace
+        AND (has_function_privilege('anon', p.oid, 'execute') OR has_function_privilege('authenticated', p.oid, 'execute')
+            OR has_function_privilege('service_role', p.oid, 'execute') OR has_function_privilege('mqtt_bridge', p.oid, 'execute'))
+        AND has_schema_privilege('public', 'pgmq', 'usage')$$,
+    'pgmq''s functions are out of reach'
+);
+SELECT is_empty(
+    $$SELECT r.name, x FROM relation AS r CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS x
+        WHERE r.schema = 'pgmq' AND has_table_privilege(x, r.oid, 'select, insert, update, delete')$$,
+    'and the queues'' tables too'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r
+        WHERE r.is_definer AND r.schema <> 'bridge' AND EXISTS (SELECT FROM aclexplode(r.acl) AS a WHERE a.grantee <> 'mqtt_owner'::regrole)
+            AND NOT EXISTS (SELECT FROM definer AS d WHERE d.name = r.schema || '.' || r.proname)$$,
+    'whoever calls with the owner''s rights is on the list above'
+);
+SELECT is_empty(
+    $$SELECT d.name FROM definer AS d WHERE NOT EXISTS (SELECT FROM routine AS r WHERE r.is_definer AND r.schema || '.' || r.proname = d.name)$$,
+    'and nothing else is on it'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r
+        WHERE (r.is_definer OR NOT r.is_atomic) AND (r.config @> ARRAY['search_path=pg_catalog, pg_temp']) IS NOT TRUE$$,
+    'search_path is pinned, or names are bound at creation'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r WHERE r.owner <> 'mqtt_owner' UNION ALL SELECT r.name FROM relation AS r WHERE r.owner <> 'mqtt_owner'
+        UNION ALL SELECT t.oid::regtype::text FROM pg_catalog.pg_type AS t WHERE t.typnamespace IN ('api'::regnamespace, 'mqtt'::regnamespace, 'bridge'::regnamespace)
+            AND t.typowner <> 'mqtt_owner'::regrole$$,
+    'mqtt_owner owns all'
+);
+SELECT is_empty(
+    $$SELECT 1 FROM pg_catalog.pg_roles AS r WHERE r.rolname IN ('mqtt_owner', 'anon', 'authenticated', 'authenticator', 'mqtt_bridge') AND (r.rolsuper OR r.rolbypassrls)
+        UNION ALL SELECT 1 FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'mqtt_owner' AND r.rolcanlogin$$,
+    'who owns it, and who calls it, is no superuser'
+);
+SELECT is_empty($$SELECT r.name FROM relation AS r WHERE r.kind IN ('r', 'p') AND NOT r.has_rls$$, 'row-level security is on everywhere');
+SELECT is_empty(
+    $$SELECT r.name, v.verb FROM relation AS r
+        CROSS JOIN (VALUES ('select', 'r'), ('insert', 'a'), ('update', 'w'), ('delete', 'd')) AS v (verb, letter)
+        WHERE r.kind IN ('r', 'p') AND r.schema = 'mqtt'
+            AND (has_table_privilege('authenticated', r.oid, v.verb) OR (v.verb <> 'delete' AND has_any_column_privilege('authenticated', r.oid, v.verb)))
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = r.oid AND p.polcmd IN (v.letter::"char", '*') AND p.polroles <> '{0}')$$,
+    'what members are granted, a policy bounds'
+);
+SELECT is_empty(
+    $$SELECT r.name, p.polname FROM pg_catalog.pg_policy AS p JOIN relation AS r ON r.oid = p.polrelid
+        WHERE p.polcmd IN ('a', 'w', '*') AND p.polwithcheck IS NULL$$,
+    'policies on writes say what may be written'
+);
+SELECT is_empty(
+    $$SELECT r.name, p.polname FROM pg_catalog.pg_policy AS p JOIN relation AS r ON r.oid = p.polrelid
+        CROSS JOIN LATERAL (SELECT concat(pg_get_expr(p.polqual, p.polrelid), ' ', pg_get_expr(p.polwithcheck, p.polrelid)) AS text) AS e
+        WHERE regexp_replace(e.text, 'SELECT mqtt\.\w+\((true)?\)', '', 'g') ~ 'mqtt\.\w+\('$$,
+    'policies call functions once per statement, in a scalar sub-select'
+);
+SELECT is_empty(
+    $$SELECT c.conrelid::regclass, c.conname FROM pg_catalog.pg_constraint AS c
+        JOIN relation AS r ON r.oid = c.conrelid
+        WHERE c.contype = 'f' AND NOT r.is_partition AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_index AS i
+            WHERE i.indrelid = c.conrelid AND i.indpred IS NULL AND c.conkey <@ (i.indkey::int2 [])[0:cardinality(c.conkey) - 1]
+        )$$,
+    'each foreign key has an index'
+);
+SELECT is_empty($$SELECT r.name FROM relation AS r WHERE r.schema = 'api' AND (r.kind <> 'v' OR (r.options @> '{security_invoker=true}') IS NOT TRUE)$$, 'api has views only, and they run as the caller');
+SELECT is_empty(
+    $$SELECT a.attrelid::regclass, a.attname FROM pg_catalog.pg_attribute AS a JOIN relation AS r ON r.oid = a.attrelid
+        WHERE r.schema = 'api' AND a.attnum > 0 AND a.attname ~ 'password|secret|hash|salt|_key' AND a.attname !~ '^has_'$$,
+    'no view of api has a column for a secret'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r WHERE r.schema = 'api' AND (r.comment IS NULL OR r.comment !~ '^[^\n]{1,100}\n\n' OR split_part(r.comment, E'\n', 1) ~ '\.$')
+        UNION ALL SELECT r.name FROM relation AS r WHERE r.schema = 'api' AND obj_description(r.oid, 'pg_class') IS NULL
+        UNION ALL SELECT r.name FROM routine AS r WHERE r.comment IS NULL
+        UNION ALL SELECT r.name FROM relation AS r WHERE r.schema = 'mqtt' AND r.kind IN ('r', 'p', 'v') AND NOT r.is_partition AND obj_description(r.oid, 'pg_class') IS NULL$$,
+    'every function, table and view is commented; what api has, by a summary and its details'
+);
+SELECT is_empty(
+    $$SELECT a.attrelid::regclass, a.attname FROM pg_catalog.pg_attribute AS a JOIN relation AS r ON r.oid = a.attrelid
+        WHERE r.schema = 'api' AND a.attnum > 0 AND NOT a.attisdropped AND col_description(a.attrelid, a.attnum) IS NULL$$,
+    'so is every column of api'
+);
+SELECT is_empty(
+    $$SELECT r.proname FROM routine AS r WHERE r.schema = 'api' GROUP BY r.proname HAVING count(*) > 1$$, 'no function of api has two forms, which PostgREST could not tell apart'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^api\.mqtt_ingest'
+        UNION ALL SELECT r.name FROM relation AS r WHERE has_table_privilege('anon', r.oid, 'select, insert, update, delete') OR has_any_column_privilege('anon', r.oid, 'select')$$,
+    'without a login there is only ingest, which has its own'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('mqtt_bridge', r.oid, 'execute') AND r.schema <> 'bridge'
+        UNION ALL SELECT r.name FROM relation AS r WHERE has_table_privilege('mqtt_bridge', r.oid, 'select, insert, update, delete') OR has_any_column_privilege('mqtt_bridge', r.oid, 'select')$$,
+    'the bridge calls bridge.* and reads no table'
+);
+SELECT is_empty(
+    $$SELECT r.name, x FROM routine AS r CROSS JOIN unnest('{anon,authenticated,service_role,authenticator}'::text []) AS x
+        WHERE r.schema = 'bridge' AND has_function_privilege(x, r.oid, 'execute')$$,
+    'nobody else calls bridge.*'
+);
+SELECT is_empty(
+    $$SELECT r.name, m[1] FROM routine AS r CROSS JOIN LATERAL regexp_matches(r.source, 'ERRCODE\s*=\s*''([^'']+)''', 'g') AS m WHERE m[1] !~ '^(PT[45][0-9]{2}|PGRST)$'$$,
+    'the errors that we raise carry an HTTP status'
+);
+-- These turn any failure of a message into that message's own fate: a dead letter, or a payload kept as it came.
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r WHERE r.source ~* 'when\s+others' AND r.proname NOT IN ('store_or_split', 'finish_attempt', 'decode_payload')$$,
+    'nothing else swallows what it does not know'
+);
+SELECT * FROM finish();
+ROLLBACK;
