@@ -1,0 +1,89 @@
+"""The README tells the truth: its commands run as they stand, and its tables leave nothing out."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import ROOT, Stack
+
+README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def tour(stack: Stack) -> str:
+    """What the commands of the README print, run in one shell."""
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+    environment = {**os.environ, "TOPICBASE_RUN_DIR": str(stack.run_dir)}
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail"], input=script, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        r'"status" : "queued"',
+        r'"accepted" : 1, "rejected" : \[\{"index" : 1, "code" : "topic_not_allowed"',
+        r'"deviceId":"sensor01","metrics":\{"temperature": ',
+        r'"temperature": \{"avg": 23',
+        r'"external_id": "sensor01"',
+        r'^\{"led": "on"\}$',
+        r'"state":"acknowledged"',
+        r'"ok": true',
+        r'"has_password": true',
+        r'"pending": ',
+        r"^\[\]topicbase_processed|^\[\]$",
+        r'"message":"invalid_credentials"',
+    ],
+)
+def test_its_commands_print_what_it_says(tour: str, expected: str) -> None:
+    assert re.search(expected, tour, re.MULTILINE), tour
+
+
+def test_its_commands_show_the_messages_of_every_way(tour: str, stack: Stack) -> None:
+    del tour
+    with stack.connect() as connection:
+        found = connection.execute(
+            "SELECT array_agg(DISTINCT m.payload -> 'temperature') FROM mqtt.mqtt_messages AS m"
+            " WHERE m.topic = 'org_demo/devices/sensor01/telemetry' AND m.direction = 'incoming'"
+        ).fetchone()
+    assert found is not None
+    assert sorted(found[0]) == [23.5, 23.59375, 23.6, 23.7, 23.9]
+
+
+def test_it_names_every_variable() -> None:
+    sources = [*ROOT.glob("bridge/*.py"), *ROOT.glob("bin/*"), *ROOT.glob("demo/*.py"), *ROOT.glob("deploy/*.sql")]
+    used = {name for path in sources if path.is_file() for name in re.findall(r"\bTOPICBASE_[A-Z_]*[A-Z]\b", path.read_text())}
+    internal = {
+        "TOPICBASE_TEMPLATE",  # set by the test runner for its own stacks
+        "TOPICBASE_TEST_DIR",
+        "TOPICBASE_WITH_STACK",
+    }
+    built = {name for name in used if any(other != name and other.startswith(name) for other in used)}  # prefixes of names put together
+    missing = {name for name in used - internal - built if name not in README}
+    assert missing == set()
+
+
+def test_operations_describe_every_configuration_column(stack: Stack) -> None:
+    with stack.connect() as connection:
+        rows = connection.execute(
+            "SELECT a.attname FROM pg_attribute AS a"
+            " WHERE a.attrelid = 'mqtt.configuration'::regclass AND a.attnum > 0 AND NOT a.attisdropped"
+        ).fetchall()
+    columns = {name for (name,) in rows} - {"is_only_row"}
+    assert {name for name in columns if f"| `{name}` |" not in OPERATIONS} == set()
+    assert {name for name in columns if f"`{name}`" not in README} == set()
+
+
+@pytest.mark.parametrize("page", sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    targets = re.findall(r"\]\(([^)#\s]+)(#[^)]*)?\)", path.read_text())
+    broken = [target for target, _ in targets if "://" not in target and not Path(path.parent / target).exists()]
+    assert broken == []
