@@ -2,6 +2,7 @@
 -- requires: membership
 -- requires: device_integrations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.is_operator() RETURNS boolean
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE

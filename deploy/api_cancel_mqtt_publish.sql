@@ -3,6 +3,7 @@
 -- requires: bridge_settle_outbound
 -- requires: outbound_batches
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.cancel_mqtt_publish(receipt_ids uuid [])
 RETURNS TABLE (

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_check_mqtt_ledger to pg
 -- requires: ledger
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.check_ledger() RETURNS TABLE (
     organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint

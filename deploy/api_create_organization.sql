@@ -2,6 +2,7 @@
 -- requires: access
 -- requires: integration_activity_log
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.create_organization(name text, slug text, admin_user_id uuid DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

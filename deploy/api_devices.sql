@@ -2,6 +2,7 @@
 -- requires: access
 -- requires: devices
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
 LANGUAGE plpgsql STABLE SECURITY INVOKER

@@ -4,6 +4,7 @@
 -- requires: topic_patterns
 -- requires: integration_activity_log
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.broker_url(integration mqtt.device_integrations) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_get_capabilities to pg
 -- requires: access
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.get_capabilities(integration_id uuid DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER

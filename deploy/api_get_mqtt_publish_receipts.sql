@@ -2,6 +2,7 @@
 -- requires: api_mqtt_publish
 -- requires: mqtt_publish_receipts
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.check_wait(wait numeric) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER

@@ -2,6 +2,7 @@
 -- requires: ledger
 -- requires: message_queue
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.get_mqtt_queue_stats(org_id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

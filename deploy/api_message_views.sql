@@ -4,6 +4,7 @@
 -- requires: integration_activity_log
 -- requires: mqtt_publish_receipts
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE VIEW api.mqtt_messages WITH (security_invoker = true) AS
 SELECT

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_mqtt_credentials to pg
 -- requires: api_generate_mqtt_credentials
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.get_mqtt_credentials(
     integration_id uuid DEFAULT NULL, credential_id uuid DEFAULT NULL, organization_id uuid DEFAULT NULL

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_mqtt_hybrid_credentials to pg
 -- requires: api_mqtt_credentials
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.mqtt_hybrid_credentials(
     action text, integration_id uuid, organization_id uuid DEFAULT NULL, credential_id uuid DEFAULT NULL, device_id text DEFAULT NULL,

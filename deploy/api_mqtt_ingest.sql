@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_mqtt_ingest to pg
 -- requires: queue_message
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.mqtt_ingest(
     topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL,

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_mqtt_ingest_batch to pg
 -- requires: queue_message
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.message_faults(messages json) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_mqtt_ingest_binary to pg
 -- requires: queue_message
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.mqtt_ingest_binary(bytea) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

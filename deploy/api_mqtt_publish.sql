@@ -4,6 +4,7 @@
 -- requires: message_ids
 -- requires: wakeup
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.first_json_fault(elements json) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER

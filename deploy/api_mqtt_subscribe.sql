@@ -4,6 +4,7 @@
 -- requires: outward_addresses
 -- requires: integration_activity_log
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.log_subscription() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -3,6 +3,7 @@
 -- requires: mqtt_requests
 -- requires: api_get_mqtt_publish_receipts
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_organization_members to pg
 -- requires: api_create_organization
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text DEFAULT 'member') RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_process_mqtt_queue to pg
 -- requires: message_queue
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -27,6 +28,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_msg_id bigint;
     v_tid tid;
     v_organization_id uuid;
     v_counts integer [];
@@ -34,15 +36,18 @@ DECLARE
     v_time CONSTANT timestamptz := mqtt.message_id_time(p_message_id);
     v_from timestamptz;
 BEGIN
-    SELECT q.ctid, q.organization_id INTO v_tid, v_organization_id
+    SELECT q.msg_id, q.organization_id INTO v_msg_id, v_organization_id
     FROM pgmq.q_mqtt_messages AS q
     WHERE q.msg_id = mqtt.message_id_number(p_message_id) AND mqtt.message_id(q.enqueued_at, q.msg_id) = p_message_id
     UNION ALL
-    SELECT q.ctid, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = p_message_id
+    SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = p_message_id
     LIMIT 1;
     IF found THEN
-        -- Waits for the worker that may be at this organization just now; it may take the message itself.
+        -- Waits for the worker that may be at this organization just now; it may take the message itself, or move its row.
         PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_organization_id::text));
+        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id;
+    END IF;
+    IF v_tid IS NOT NULL THEN
         v_counts := mqtt.store_or_split(ARRAY[v_tid]);
         v_status := CASE WHEN v_counts[1] = 1 THEN 'completed' WHEN v_counts[2] = 1 THEN 'pending' WHEN v_counts[3] = 1 THEN 'failed' END;
     END IF;

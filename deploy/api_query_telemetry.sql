@@ -2,6 +2,7 @@
 -- requires: api_devices
 -- requires: mqtt_messages
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TYPE mqtt.telemetry_reading AS (
     organization_id uuid,

@@ -2,6 +2,7 @@
 -- requires: access
 -- requires: careful_attempts
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 ALTER TABLE mqtt.mqtt_dead_letters
 ADD COLUMN replayed_at timestamptz,

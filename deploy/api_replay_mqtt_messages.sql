@@ -2,6 +2,7 @@
 -- requires: access
 -- requires: queues
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION api.replay_mqtt_messages(
     integration_id uuid, topic text, since timestamptz, until timestamptz DEFAULT NULL, to_integration_id uuid DEFAULT NULL,

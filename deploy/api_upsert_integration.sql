@@ -3,6 +3,7 @@
 -- requires: access
 -- requires: mqtt_subscriptions
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.integration_json(integration mqtt.device_integrations) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER

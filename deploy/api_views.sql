@@ -4,6 +4,7 @@
 -- requires: mqtt_subscriptions
 -- requires: organizations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE VIEW api.organizations WITH (security_invoker = true) AS
 SELECT

@@ -2,6 +2,7 @@
 -- requires: bridge_integrations
 -- requires: message_ids
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid [], limits integer [], in_flight bigint [] DEFAULT '{}')
 RETURNS TABLE (

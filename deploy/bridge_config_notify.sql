@@ -3,6 +3,7 @@
 -- requires: mqtt_credentials
 -- requires: mqtt_subscriptions
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.notify_config() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -2,6 +2,7 @@
 -- requires: bridges
 -- requires: wakeup
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -4,6 +4,7 @@
 -- requires: mqtt_dead_letters
 -- requires: ledger
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.ingest(
     bridge_id uuid, integration_ids uuid [], integration_numbers integer [], topics text [], payloads bytea [], qos smallint [], retains boolean [],

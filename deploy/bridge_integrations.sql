@@ -3,6 +3,7 @@
 -- requires: outbound_batches
 -- requires: mqtt_subscriptions
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

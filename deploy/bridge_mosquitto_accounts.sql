@@ -1,8 +1,8 @@
 -- Deploy topicbase:bridge_mosquitto_accounts to pg
 -- requires: bridge_hello
--- requires: mqtt_credentials
--- requires: topics
+-- requires: broker_rules
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL)
 RETURNS TABLE (stamp text, next_change_at timestamptz, passwords text, acl text)
@@ -15,18 +15,7 @@ AS $$
         JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
         CROSS JOIN LATERAL (
             SELECT coalesce(string_agg(format(E'topic %s %s\n', x.access, x.filter), '' ORDER BY x.access, x.filter), '') AS rules
-            FROM (
-                SELECT 'write' AS access, f.filter
-                FROM unnest(coalesce(c.publish_filters, ARRAY[c.topic_prefix || '/#'])) AS f (filter)
-                WHERE c.can_publish
-                UNION ALL
-                SELECT 'read', f.filter
-                FROM unnest(coalesce(c.subscribe_filters, ARRAY[c.topic_prefix || '/#'])) AS f (filter)
-                WHERE c.can_subscribe
-            ) AS x
-            -- A line of the file is one filter below the prefix, or it is not written at all.
-            WHERE mqtt.topic_is_under(x.filter, c.topic_prefix) AND mqtt.topic_filter_error(x.filter) IS NULL
-                AND mqtt.topic_name_error(c.topic_prefix) IS NULL
+            FROM (SELECT CASE a.action WHEN 'publish' THEN 'write' ELSE 'read' END AS access, a.filter FROM mqtt.access_rules(c) AS a) AS x
         ) AS r
         WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
             AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())

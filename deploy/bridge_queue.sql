@@ -2,6 +2,7 @@
 -- requires: bridge_hello
 -- requires: process_batch
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER

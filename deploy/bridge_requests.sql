@@ -2,6 +2,7 @@
 -- requires: bridge_hello
 -- requires: mqtt_requests
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer DEFAULT 10)
 RETURNS TABLE (id uuid, request_type text, integration_id uuid, organization_id uuid, integration_type text, settings jsonb, topic_prefix text)

@@ -4,6 +4,7 @@
 -- requires: mqtt_dead_letters
 -- requires: integration_activity_log
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint [], states text [], reason_codes smallint [], reasons text []) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER

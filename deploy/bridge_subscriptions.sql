@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridge_subscriptions to pg
 -- requires: bridge_integrations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text DEFAULT NULL)
 RETURNS TABLE (stamp text, integration_id uuid, id uuid, topic text, qos smallint, no_local boolean, retain_handling smallint)

@@ -2,6 +2,7 @@
 -- requires: bridge_hello
 -- requires: cleanup
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.run_upkeep() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER

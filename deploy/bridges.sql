@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridges to pg
 -- requires: device_integrations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.bridges (
     id uuid PRIMARY KEY,

@@ -1,6 +1,8 @@
 -- Deploy topicbase:careful_attempts to pg
 -- requires: process_batch
+-- requires: bridge_hello
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamptz) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -8,21 +10,28 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_row record;
+    v_busy uuid [] := '{}';
 BEGIN
     LOOP
         SELECT
-            q.ctid, q.msg_id, q.attempts,
+            q.ctid, q.msg_id, q.organization_id, q.attempts,
             coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
         INTO v_row
         FROM pgmq.q_mqtt_messages AS q
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN mqtt.device_integrations AS i ON i.id = q.integration_id
-        WHERE q.vt <= clock_timestamp() AND q.enqueued_at <= accepted_before
+        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
+            AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
         ORDER BY q.msg_id
         LIMIT 1
         FOR UPDATE OF q SKIP LOCKED;
         IF NOT found THEN
             RETURN NULL;
+        END IF;
+        -- While another worker is at this organization, an attempt would end by waiting for it.
+        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_row.organization_id::text)) THEN
+            v_busy := v_busy || v_row.organization_id;
+            CONTINUE;
         END IF;
         IF v_row.attempts < v_row.max_attempts THEN
             UPDATE pgmq.q_mqtt_messages AS q
@@ -39,7 +48,20 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz) IS
-'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, null when there is none. For the time after a worker died or hung: one message in its last batch may be why.';
+'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+
+CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE pgmq.q_mqtt_messages AS q
+    SET attempts = q.attempts - 1, errors = nullif(q.errors - (-1), '[]'), vt = clock_timestamp() + interval '1 second'
+    WHERE q.msg_id = attempted AND q.attempts > 0;
+    RETURN 'busy';
+END;
+$$;
+COMMENT ON FUNCTION mqtt.undo_attempt(bigint) IS 'Takes back the attempt that mqtt.begin_attempt counted: somebody else''s lock, say, was in the way, and the message is not to blame.';
 
 CREATE FUNCTION mqtt.finish_attempt(attempted bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -49,22 +71,29 @@ DECLARE
     v_tid tid;
     v_organization_id uuid;
 BEGIN
-    SELECT q.ctid, q.organization_id INTO v_tid, v_organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
+    SELECT q.organization_id INTO v_organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
     IF NOT found THEN
         RETURN 'gone';
+    ELSIF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_organization_id::text)) THEN
+        RETURN mqtt.undo_attempt(attempted);
     END IF;
-    PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_organization_id::text));
-    PERFORM mqtt.store_messages(ARRAY[v_tid]);
+    -- Looked up under the lock: whoever held it before may have moved the row.
+    SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
+    IF NOT found OR mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
+        RETURN 'gone';
+    END IF;
     RETURN 'processed';
 EXCEPTION
-    WHEN lock_not_available OR serialization_failure OR deadlock_detected OR insufficient_resources OR operator_intervention OR system_error THEN
-        RAISE;
+    -- Not the message's fault; what the whole batch would be tried again for.
+    WHEN lock_not_available OR serialization_failure OR deadlock_detected OR disk_full OR system_error OR insufficient_privilege
+        OR undefined_function OR undefined_table THEN
+        RETURN mqtt.undo_attempt(attempted);
     WHEN OTHERS THEN
         RETURN mqtt.record_failure(v_tid, SQLSTATE, SQLERRM, true);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.finish_attempt(bigint) IS
-'Processes the message that mqtt.begin_attempt returned: processed, failed (waits for its next attempt), dead or gone.';
+'Processes the message that mqtt.begin_attempt returned: processed, failed (waits for its next attempt), dead, gone, or busy (a lock or a fault of the server was in the way: the attempt does not count).';
 
 CREATE FUNCTION bridge.begin_attempt(accepted_before timestamptz) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -83,4 +112,40 @@ AS $$
 $$;
 COMMENT ON FUNCTION bridge.finish_attempt(bigint) IS 'mqtt.finish_attempt for the bridge, in a transaction after that of begin_attempt.';
 GRANT EXECUTE ON FUNCTION bridge.finish_attempt(bigint) TO mqtt_bridge;
+
+CREATE TABLE mqtt.workers (
+    bridge_id uuid PRIMARY KEY,
+    began_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE mqtt.workers IS 'Bridges whose queue worker has begun and not ended: a row whose bridge is gone means that it ended in the middle of its work.';
+ALTER TABLE mqtt.workers ENABLE ROW LEVEL SECURITY;
+CREATE POLICY service_reads ON mqtt.workers FOR SELECT TO service_role USING (true);
+GRANT SELECT ON mqtt.workers TO service_role;
+
+CREATE FUNCTION bridge.begin_work(bridge_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_orphaned boolean;
+BEGIN
+    DELETE FROM mqtt.workers AS w
+    WHERE w.bridge_id <> begin_work.bridge_id AND pg_try_advisory_xact_lock(mqtt.bridge_lock(w.bridge_id));
+    v_is_orphaned := found;
+    INSERT INTO mqtt.workers (bridge_id) VALUES (begin_work.bridge_id) ON CONFLICT DO NOTHING;
+    RETURN v_is_orphaned;
+END;
+$$;
+COMMENT ON FUNCTION bridge.begin_work(uuid) IS
+'A bridge''s queue worker begins. Answers whether another ended without bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
+GRANT EXECUTE ON FUNCTION bridge.begin_work(uuid) TO mqtt_bridge;
+
+CREATE FUNCTION bridge.end_work(bridge_id uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM mqtt.workers AS w WHERE w.bridge_id = end_work.bridge_id;
+$$;
+COMMENT ON FUNCTION bridge.end_work(uuid) IS 'A bridge''s queue worker ends in order.';
+GRANT EXECUTE ON FUNCTION bridge.end_work(uuid) TO mqtt_bridge;
 COMMIT;

@@ -4,6 +4,7 @@
 -- requires: mqtt_publish_receipts
 -- requires: intake
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:configuration to pg
 -- requires: verify_helpers
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.configuration (
     is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),

@@ -2,6 +2,7 @@
 -- requires: schemas
 -- requires: verify_helpers
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 -- pgcrypto is used where it is installed (Supabase keeps it in "extensions"), else it goes to public.
 SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pgcrypto') AS is_missing
 \gset pgcrypto_

@@ -1,6 +1,7 @@
 -- Deploy topicbase:decode_payload to pg
 -- requires: json_fault
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TYPE mqtt.decoded_payload AS (payload jsonb, body bytea, decode_error text);
 CREATE FUNCTION mqtt.decode_payload(content_type text, body bytea) RETURNS mqtt.decoded_payload

@@ -2,6 +2,7 @@
 -- requires: membership
 -- requires: topics
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.device_integrations (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -1,6 +1,7 @@
 -- Deploy topicbase:device_login to pg
 -- requires: quotas
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TYPE mqtt.device_session AS (
     credential_id uuid,

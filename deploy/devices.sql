@@ -1,6 +1,7 @@
 -- Deploy topicbase:devices to pg
 -- requires: device_integrations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.devices (
     organization_id uuid NOT NULL,

@@ -1,6 +1,7 @@
 -- Deploy topicbase:ingest_keys to pg
 -- requires: mqtt_credentials
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.ingest_keys (
     organization_id uuid NOT NULL,

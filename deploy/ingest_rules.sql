@@ -2,6 +2,7 @@
 -- requires: topics
 -- requires: json_fault
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.topic_matches_any(filters text [], topic text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

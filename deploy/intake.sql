@@ -2,6 +2,7 @@
 -- requires: session_quotas
 -- requires: ledger
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

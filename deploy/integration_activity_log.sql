@@ -1,6 +1,7 @@
 -- Deploy topicbase:integration_activity_log to pg
 -- requires: mqtt_messages
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.integration_activity_log (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),

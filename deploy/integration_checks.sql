@@ -2,6 +2,7 @@
 -- requires: integration_secrets
 -- requires: organizations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.refuse_setting(name text, fault text, hint text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER

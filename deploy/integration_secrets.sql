@@ -2,6 +2,7 @@
 -- requires: integration_settings
 -- requires: configuration
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

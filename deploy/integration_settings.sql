@@ -3,6 +3,7 @@
 -- requires: topic_patterns
 -- requires: ingest_rules
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.setting_names(integration_type text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -4,6 +4,7 @@
 -- requires: mqtt_publish_receipts
 -- requires: message_ids
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.check_integration() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:json_fault to pg
 -- requires: schemas
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.has_extreme_number(value jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -1,6 +1,7 @@
 -- Deploy topicbase:ledger to pg
 -- requires: organizations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.ledger (
     organization_id uuid NOT NULL,

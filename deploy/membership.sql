@@ -1,6 +1,7 @@
 -- Deploy topicbase:membership to pg
 -- requires: organization_members
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.current_user_id() RETURNS uuid
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE

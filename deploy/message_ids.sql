@@ -1,6 +1,7 @@
 -- Deploy topicbase:message_ids to pg
 -- requires: queues
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.message_id(enqueued_at timestamptz, msg_id bigint, outbound boolean DEFAULT false) RETURNS uuid
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -2,6 +2,7 @@
 -- requires: process_batch
 -- requires: access
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE (
     id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint,

@@ -1,6 +1,7 @@
 -- Deploy topicbase:mqtt_credentials to pg
 -- requires: devices
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.mqtt_credentials (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -1,6 +1,7 @@
 -- Deploy topicbase:mqtt_dead_letters to pg
 -- requires: mqtt_messages
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.mqtt_dead_letters (
     failed_at timestamptz NOT NULL DEFAULT now(),

@@ -2,6 +2,7 @@
 -- requires: devices
 -- requires: partitions
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TYPE mqtt.message_direction AS ENUM ('incoming', 'outgoing');
 GRANT USAGE ON TYPE mqtt.message_direction TO authenticated, service_role;

@@ -1,6 +1,7 @@
 -- Deploy topicbase:mqtt_publish_receipts to pg
 -- requires: mqtt_messages
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.mqtt_publish_receipts (
     queued_at timestamptz NOT NULL,

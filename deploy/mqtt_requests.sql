@@ -2,6 +2,7 @@
 -- requires: device_integrations
 -- requires: wakeup
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.mqtt_requests (
     organization_id uuid NOT NULL,

@@ -1,6 +1,7 @@
 -- Deploy topicbase:organization_members to pg
 -- requires: organizations
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.organization_members (
     organization_id uuid NOT NULL REFERENCES mqtt.organizations (id) ON DELETE CASCADE,

@@ -1,6 +1,7 @@
 -- Deploy topicbase:organizations to pg
 -- requires: configuration
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.organizations (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

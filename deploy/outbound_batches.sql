@@ -2,6 +2,7 @@
 -- requires: bridges
 -- requires: queues
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TABLE mqtt.outbound_batches (
     organization_id uuid NOT NULL,

@@ -1,6 +1,7 @@
 -- Deploy topicbase:outward_addresses to pg
 -- requires: configuration
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.is_private_address(address inet) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -1,6 +1,7 @@
 -- Deploy topicbase:partitions to pg
 -- requires: configuration
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.create_partition(parent regclass, day date) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -4,5 +4,6 @@
 -- requires: integration_activity_log
 -- requires: mqtt_publish_receipts
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT mqtt.prepare_partitions();
 COMMIT;

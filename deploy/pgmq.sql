@@ -1,6 +1,7 @@
 -- Deploy topicbase:pgmq to pg
 -- requires: schemas
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT
     to_regclass('pgmq.meta') IS NOT NULL AS is_present,
     EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgmq') AS is_extension

@@ -2,6 +2,7 @@
 -- requires: verify_helpers
 -- Optional: where the server has no PL/Python, or the deploying role is no superuser, the change says so and leaves it out.
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT
     current_setting('is_superuser')::boolean AND EXISTS (
         SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u' AND installed_version IS NULL

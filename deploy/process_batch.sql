@@ -5,6 +5,7 @@
 -- requires: integration_activity_log
 -- requires: mqtt_dead_letters
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
 LANGUAGE sql VOLATILE SECURITY DEFINER

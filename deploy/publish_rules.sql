@@ -4,6 +4,7 @@
 -- requires: ingest_rules
 -- requires: integration_settings
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -2,6 +2,7 @@
 -- requires: plpython
 -- Rendered by bin/embed-plpython from plpython/seal.py: change it there.
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT mqtt.plpython_obstacle('nacl') IS NULL AS possible \gset
 \if :possible
 CREATE OR REPLACE FUNCTION mqtt.py_seal(public_key bytea, secret text) RETURNS bytea

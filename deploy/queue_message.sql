@@ -7,6 +7,7 @@
 -- requires: session_quotas
 -- requires: ingest_rules
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.queue_document(
     topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamptz

@@ -2,6 +2,7 @@
 -- requires: pgmq
 -- requires: mqtt_credentials
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 -- pgmq's readers see message as ever; the typed columns beside it spare every reader the parsing.
 DO $$
 DECLARE

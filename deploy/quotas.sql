@@ -1,6 +1,7 @@
 -- Deploy topicbase:quotas to pg
 -- requires: mqtt_credentials
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER

@@ -1,5 +1,6 @@
 -- Deploy topicbase:roles to pg
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 -- Roles are cluster-wide: created where missing, never dropped, so that several databases may share them.
 DO $$
 DECLARE

@@ -1,6 +1,7 @@
 -- Deploy topicbase:schemas to pg
 -- requires: roles
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE SCHEMA api AUTHORIZATION mqtt_owner;
 CREATE SCHEMA mqtt AUTHORIZATION mqtt_owner;
 CREATE SCHEMA bridge AUTHORIZATION mqtt_owner;

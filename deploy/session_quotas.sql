@@ -1,6 +1,7 @@
 -- Deploy topicbase:session_quotas to pg
 -- requires: device_login
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:topic_patterns to pg
 -- requires: topics
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.default_topic_pattern() RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -1,6 +1,7 @@
 -- Deploy topicbase:topics to pg
 -- requires: verify_helpers
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.has_forbidden_character(value text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -1,6 +1,7 @@
 -- Deploy topicbase:verify_helpers to pg
 -- requires: schemas
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text []) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER

@@ -1,6 +1,7 @@
 -- Deploy topicbase:wakeup to pg
 -- requires: schemas
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.wake_bridge(subject text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
