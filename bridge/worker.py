@@ -1,28 +1,63 @@
-"""Works the queue off: from ingested messages to the history, by the database's own function."""
+"""Works the queue off: from ingested messages to the history, by the database's own function.
+
+A message may end the session that processes it (a crash of the server process) or hang it until its time limit. Then nothing of the
+batch is stored, and nothing tells which message it was. So the next ones are tried one by one, each attempt counted in a transaction of
+its own before it is made, until those that may have been in the batch are through.
+"""
 
 import threading
 import time
+from datetime import datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
-from bridge import metrics
+import psycopg
+
+from bridge import log, metrics
 from bridge.database import Database, Part
 
 BATCH = 1000
 POLL_SECONDS = 1.0
 LINGER_SECONDS = 0.01
+RETRY_SECONDS = 0.1
+BATCH_TIMEOUT = 60.0
+CAREFUL_TIMEOUT = 10.0
+CAREFUL_LOCK_TIMEOUT = 3.0
+# An attempt that was interrupted may be followed by the next after 30 s, and a batch takes the message after 60 s.
+AGAIN_SECONDS = 35.0
+MEMORY_SECONDS = 600.0
+_HUNG = ("57014", "53200")  # query_canceled, out_of_memory
 
 
 class Worker(Part):
     def __init__(self, bridge_id: UUID, stop: threading.Event) -> None:
         super().__init__("worker", bridge_id, stop)
         self.event = threading.Event()
+        self._careful_at: float | None = None
+        self._accepted_before: datetime | None = None
+        self._suspicions: list[float] = []
+        self._interrupted: dict[int, float] = {}  # message: when its attempt began
 
     def serve(self, database: Database) -> None:
+        if _value(database, "SELECT bridge.begin_work(%s)", self.bridge_id):
+            self._suspect("a bridge ended in the middle of its work")
+        _limit(database, BATCH_TIMEOUT)
+        try:
+            self._serve(database)
+        finally:
+            if self.stop_event.is_set() and not database.connection.closed:
+                _value(database, "SELECT bridge.end_work(%s)", self.bridge_id)
+
+    def _serve(self, database: Database) -> None:
         is_asleep = False
         worked_at = 0.0
         while not self.stop_event.is_set():
             self.event.clear()
+            if self._careful_at is not None and time.monotonic() >= self._careful_at:
+                self._try_each(database)
             counts = self._process(database)
+            if counts is None:
+                continue
             now = time.monotonic()
             if counts["processed"] or counts["failed"] or counts["dead"]:
                 worked_at = now
@@ -41,9 +76,22 @@ class Worker(Part):
                 if not is_asleep:
                     self.event.wait(0.002)
 
-    def _process(self, database: Database) -> dict[str, int]:
+    def _process(self, database: Database) -> dict[str, int] | None:
+        """A batch; None when it could not be done and is to be tried again."""
         began = time.monotonic()
-        counts = database.process_queue(BATCH)
+        try:
+            counts = database.process_queue(BATCH)
+        except psycopg.Error as error:
+            if database.connection.closed:
+                self._suspect("the session ended in a batch")
+                raise
+            if error.sqlstate in _HUNG:
+                self._suspect("a batch ran into its limits")
+            elif error.sqlstate is None or not error.sqlstate.startswith(("40", "55")):
+                raise
+            log.warning("batch_failed", sqlstate=error.sqlstate, reason=str(error).strip().split("\n")[0])
+            self.stop_event.wait(RETRY_SECONDS)
+            return None
         if counts["processed"]:
             metrics.BATCH_SECONDS.labels("process").observe(time.monotonic() - began)
             metrics.BATCH.labels("process").observe(counts["processed"])
@@ -51,3 +99,59 @@ class Worker(Part):
             if counts[result]:
                 metrics.PROCESSED.labels(result).inc(counts[result])
         return counts
+
+    # --------------------------------------------------------------------------------------------------------------- one by one
+
+    def _suspect(self, reason: str) -> None:
+        now = time.monotonic()
+        self._suspicions = [when for when in self._suspicions if when > now - MEMORY_SECONDS] + [now]
+        self._careful_at = now
+        self._accepted_before = None
+        log.warning("worker_careful", reason=reason, messages=self._most())
+
+    def _most(self) -> int:
+        """A batch; where that did not find it, for batches are fair and attempts go by age, four times as many with each crash more."""
+        return int(BATCH * 4 ** min(len(self._suspicions) - 1, 10))
+
+    def _try_each(self, database: Database) -> None:
+        if self._accepted_before is None:
+            self._accepted_before = _value(database, "SELECT clock_timestamp()")
+        outcomes: dict[str, int] = {}
+        _limit(database, CAREFUL_TIMEOUT, CAREFUL_LOCK_TIMEOUT)
+        for _ in range(self._most()):
+            if self.stop_event.is_set():
+                break
+            began = time.monotonic()
+            attempted = _value(database, "SELECT bridge.begin_attempt(%s)", self._accepted_before)
+            if attempted is None:
+                break
+            self._interrupted[attempted] = began
+            try:
+                outcome = _value(database, "SELECT bridge.finish_attempt(%s)", attempted)
+            except psycopg.Error as error:
+                if database.connection.closed or error.sqlstate not in _HUNG:
+                    log.warning("attempt_interrupted", msg_id=attempted, sqlstate=error.sqlstate)
+                    raise
+                outcome = "interrupted"
+            else:
+                del self._interrupted[attempted]
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            if outcome in ("processed", "failed", "dead"):
+                metrics.PROCESSED.labels(outcome).inc()
+        _limit(database, BATCH_TIMEOUT)
+        # What is not found a second time has become a dead letter or was taken by another worker.
+        now = time.monotonic()
+        self._interrupted = {msg_id: when for msg_id, when in self._interrupted.items() if when > now - AGAIN_SECONDS}
+        self._careful_at = max(self._interrupted.values()) + AGAIN_SECONDS if self._interrupted else None
+        log.info("attempts_made", **outcomes, waiting=len(self._interrupted))
+
+
+def _value(database: Database, query: LiteralString, *parameters: Any) -> Any:
+    row = database.connection.execute(query, parameters).fetchone()
+    return None if row is None else row[0]
+
+
+def _limit(database: Database, statement: float, lock: float = 10.0) -> None:
+    """Time limits in seconds for what follows on this session."""
+    for name, seconds in (("statement_timeout", statement), ("lock_timeout", lock)):
+        _value(database, "SELECT set_config(%s, %s, false)", name, f"{round(seconds * 1000)}ms")
