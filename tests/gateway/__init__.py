@@ -1,0 +1,1 @@
+"""The gateway: the replaced system's URLs, headers and commands."""

@@ -1,0 +1,247 @@
+"""What the gateway itself does: paths, logins, limits, headers, and the API being away."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.support.api import Api, Device
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
+
+INGEST = "/functions/v1/mqtt-ingest"
+
+
+@pytest.fixture(scope="module")
+def home(stack: Stack, api: Api) -> Tenant:
+    return make_tenant(stack, api)
+
+
+@pytest.fixture(scope="module")
+def device(home: Tenant) -> Device:
+    return home.device()
+
+
+@pytest.fixture(scope="module")
+def bearer(device: Device) -> dict[str, str]:
+    return {"Authorization": f"Bearer {device.password}", "X-Client-ID": device.client_id, "X-Username": device.username}
+
+
+@pytest.fixture
+def post(stack: Stack) -> Iterator[Callable[..., requests.Response]]:
+    with requests.Session() as session:
+        yield lambda path, **arguments: session.post(f"{stack.gateway_url}{path}", timeout=70, **arguments)
+
+
+def is_refused(response: requests.Response, status: int, slug: str) -> None:
+    assert response.status_code == status, response.text[:500]
+    body = response.json()
+    assert (body["code"], body["message"]) == (f"PT{status}", slug)
+    assert body["details"]
+    assert body["hint"]
+
+
+def test_every_ingest_path(post: Callable[..., requests.Response], home: Tenant, device: Device, bearer: dict[str, str]) -> None:
+    topic = device.topic("paths")
+    single = post(INGEST, json={"topic": topic, "payload": "single"}, headers=bearer)
+    batch = post(f"{INGEST}/batch", json={"messages": [{"topic": topic, "payload": "batch"}]}, headers=bearer)
+    headers = {**bearer, "Content-Type": "application/octet-stream", "X-Topic": topic, "X-Content-Type": "text/plain"}
+    binary = post(f"{INGEST}/binary", data=b"binary", headers=headers)
+    assert [response.status_code for response in (single, batch, binary)] == [202, 202, 202]
+
+    def stored() -> bool:
+        rows = home.api.rows("mqtt_messages", token=home.member, topic=f"eq.{topic}")
+        return {row["payload"] for row in rows} == {"single", "batch", "binary"}
+
+    wait_until(stored, what="all three stored")
+
+
+def test_every_login(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
+    message = {"topic": device.topic(), "payload": 1}
+    headers = {"X-Client-ID": device.client_id}
+    assert post(INGEST, json=message, headers={**bearer, "authorization": f"bearer {device.password}"}).status_code == 202
+    assert post(INGEST, json=message, headers=device.headers).status_code == 202
+    assert post(INGEST, json=message, headers=headers, auth=(device.username, device.password)).status_code == 202
+
+
+BAD_LOGINS: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
+    "none": lambda _: {},
+    "wrong password": lambda h: {**h, "Authorization": "Bearer " + "x" * 32},
+    "empty password": lambda h: {**h, "Authorization": "Bearer "},
+    "no scheme": lambda h: {**h, "Authorization": h["Authorization"].split()[1]},
+    "other scheme": lambda h: {**h, "Authorization": h["Authorization"].replace("Bearer", "Token")},
+    "cut off": lambda h: {**h, "Authorization": h["Authorization"][:-1]},
+    "with a space behind": lambda h: {**h, "Authorization": h["Authorization"] + " x"},
+    "no client id": lambda h: {k: v for k, v in h.items() if k != "X-Client-ID"},
+    "other client id": lambda h: {**h, "X-Client-ID": "other"},
+    "no username": lambda h: {k: v for k, v in h.items() if k != "X-Username"},
+    "other username": lambda h: {**h, "X-Username": "other"},
+    "username in other letters": lambda h: {**h, "X-Username": h["X-Username"].upper()},
+    "a right X-Password beside a wrong Bearer": lambda h: {
+        **h,
+        "X-Password": h["Authorization"].split()[1],
+        "Authorization": "Bearer wrong",
+    },
+}
+
+
+@pytest.mark.parametrize("case", BAD_LOGINS)
+def test_bad_logins_are_answered_alike(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str], case: str) -> None:
+    headers = BAD_LOGINS[case](bearer)
+    response = post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=headers)
+    is_refused(response, 401, "invalid_credentials")
+    reference = post(INGEST, json={"topic": device.topic(), "payload": 1}, headers={"X-Username": "nobody"})
+    assert response.text == reference.text
+
+
+def test_expired_revoked_and_rotated_credentials(
+    post: Callable[..., requests.Response], home: Tenant, bearer: dict[str, str], stack: Stack
+) -> None:
+    """One answer for all of them, the same as for a wrong password; and it comes with the next call."""
+    wrong = post(INGEST, json={"topic": "x", "payload": 1}, headers={**bearer, "Authorization": "Bearer wrong"}).text
+
+    def answer(device: Device) -> requests.Response:
+        login = {"Authorization": f"Bearer {device.password}", "X-Client-ID": device.client_id, "X-Username": device.username}
+        return post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=login)
+
+    expires, revoked, rotated = home.device(expires_at="2999-01-01T00:00:00Z"), home.device(), home.device()
+    ids = {row["username"]: row["id"] for row in home.api.rows("mqtt_credentials", token=home.admin)}
+    assert [answer(device).status_code for device in (expires, revoked, rotated)] == [202, 202, 202]
+    with stack.connect() as db:
+        db.execute("UPDATE mqtt.mqtt_credentials SET expires_at = now() - interval '1 second' WHERE username = %s", (expires.username,))
+    home.api.ok("revoke_mqtt_credentials", {"credential_id": ids[revoked.username]}, token=home.admin)
+    home.api.ok("rotate_mqtt_credentials", {"credential_id": ids[rotated.username]}, token=home.admin)
+    for device in (expires, revoked, rotated):
+        response = answer(device)
+        is_refused(response, 401, "invalid_credentials")
+        assert response.text == wrong
+
+
+def test_an_inactive_integration_and_a_login_that_may_only_listen(
+    post: Callable[..., requests.Response], home: Tenant, stack: Stack, api: Api
+) -> None:
+    listener = home.device(can_publish=False)
+    is_refused(post(INGEST, json={"topic": listener.topic(), "payload": 1}, headers=listener.headers), 403, "publish_not_allowed")
+    other = make_tenant(stack, api)
+    device = other.device()
+    integration = {"organization_id": other.organization_id, "integration_id": other.integration_id, "integration_type": "mqtt_hosted"}
+    api.ok("upsert_integration", {**integration, "name": "main", "status": "inactive"}, token=other.admin)
+    is_refused(post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=device.headers), 403, "integration_inactive")
+    api.ok("upsert_integration", {**integration, "name": "main", "status": "active"}, token=other.admin)
+    assert post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=device.headers).status_code == 202
+
+
+def test_a_user_s_token_goes_through_and_is_no_device(post: Callable[..., requests.Response], home: Tenant, device: Device) -> None:
+    headers = {"Authorization": f"Bearer {home.admin}"}
+    response = post("/rest/v1/rpc/list_devices", json={}, headers=headers)
+    assert response.status_code == 200
+    assert "devices" in response.json()
+    is_refused(post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=headers), 401, "invalid_credentials")
+    forged = {"Authorization": "Bearer " + home.admin[:-3], "Content-Type": "application/json"}
+    for path in ("publish", "subscribe", "test", "credentials"):
+        response = post(f"/functions/v1/mqtt-hybrid/{path}", data=b"{}", headers=forged)
+        assert response.status_code == 401, response.text
+
+
+def test_members_use_the_hybrid_paths_as_the_api_lets_them(post: Callable[..., requests.Response], home: Tenant) -> None:
+    body = {"integration_id": home.integration_id, "messages": [{"topic": f"org_{home.slug}/devices/d/commands", "payload": 1}]}
+    headers = {"Authorization": f"Bearer {home.member}"}
+    assert post("/functions/v1/mqtt-hybrid/publish", json=body, headers=headers).status_code == 202
+    is_refused(post("/functions/v1/mqtt-hybrid/test", json={"integration_id": home.integration_id}, headers=headers), 403, "admin_required")
+    body["messages"] = [{"topic": "test/topic", "payload": 1}]
+    is_refused(post("/functions/v1/mqtt-hybrid/publish", json=body, headers=headers), 403, "topic_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/functions/v1/",
+        "/functions/v1/mqtt-ingest/",
+        "/functions/v1/mqtt-ingest/x",
+        "/functions/v1/mqtt-hybrid",
+        "/rpc/mqtt_ingest",
+        "/rest/v2/x",
+    ],
+)
+def test_paths_that_are_none(post: Callable[..., requests.Response], path: str) -> None:
+    is_refused(post(path, json={}), 404, "route_not_found")
+
+
+def test_bodies_beyond_the_limit(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
+    message = {"topic": device.topic(), "payload": "x" * 2**20}
+    response = post(INGEST, json=message, headers=bearer)
+    is_refused(response, 413, "payload_too_large")
+    batch = [{"topic": device.topic(), "payload": "x" * 200_000}] * 11
+    is_refused(post(f"{INGEST}/batch", json={"messages": batch}, headers=bearer), 413, "body_too_large")
+    assert post(f"{INGEST}/batch", json={"messages": batch[:9]}, headers=bearer).json()["accepted"] == 9
+
+
+def test_headers_that_every_answer_has(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
+    good = post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=bearer)
+    for response in (good, post("/nowhere"), post(INGEST, json={})):
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert "no-store" in response.headers["Cache-Control"]
+        assert "nginx/" not in response.headers.get("Server", "")
+
+
+def test_header_injection_and_repeated_headers(stack: Stack, device: Device, bearer: dict[str, str], home: Tenant) -> None:
+    """Of a header that comes twice the last counts, for the whole login; and a line break in one is no way to a further header."""
+    body = json.dumps({"topic": device.topic(), "payload": "smuggled"})
+
+    def raw(*lines: str) -> int:
+        where = urlsplit(stack.gateway_url)
+        head = [
+            f"POST {INGEST} HTTP/1.1",
+            "Host: gateway",
+            "Connection: close",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+        with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+            connection.sendall("\r\n".join([*head, *lines, "", body]).encode("latin-1"))
+            answer = b""
+            while chunk := connection.recv(65536):
+                answer += chunk
+        return int(answer.split()[1])
+
+    login = [f"{name}: {value}" for name, value in bearer.items()]
+    assert raw(*login) == 202
+    assert raw(*login, "X-Username: other") == 401
+    assert raw("X-Username: other", *login) == 202
+    assert raw(*login, "X-Client-ID: other") == 401
+    assert raw("X-Client-ID: other", *login) == 202
+    assert raw(*login, "Authorization: Bearer other") in {400, 401}
+    assert raw("Authorization: Bearer other", *login) in {400, 401}
+    assert raw(*[line.replace("X-Username", "X_Username") for line in login]) in {400, 401}
+    assert raw(login[0], login[1], f"X-Username: nobody\r\n {login[2].split(': ')[1]}") in {400, 401}
+    assert raw(*login, f"Content-Length: {len(body) - 5}") == 400
+    assert raw(*login, "Transfer-Encoding: chunked") in {400, 501}
+    rows = home.api.rows("mqtt_message_queue", token=home.member, topic=f"eq.{device.topic()}", payload='eq."smuggled"')
+    assert len(rows) == 3
+
+
+def test_the_api_being_away(fresh_stack: Callable[..., Stack]) -> None:
+    own = fresh_stack(without=("bridge", "mosquitto"))
+    tenant = make_tenant(own, Api(own.api_url))
+    device = tenant.device()
+    url, message = f"{own.gateway_url}{INGEST}", {"topic": device.topic(), "payload": 1}
+    assert requests.post(url, json=message, headers=device.headers).status_code == 202
+    own.stop("postgrest")
+    response = requests.post(url, json=message, headers=device.headers)
+    is_refused(response, 503, "upstream_unavailable")
+    assert response.headers["Retry-After"] == "1"
+    assert requests.get(f"{own.gateway_url}/healthz").status_code == 200
+    own.start("postgrest")
+
+    def answers() -> Any:
+        return requests.post(url, json=message, headers=device.headers).status_code == 202
+
+    wait_until(answers, what="the gateway finding the API again")
