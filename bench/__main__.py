@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import http_rows, report, storage_rows, worker_rows
+from bench import http_rows, jobs_rows, report, storage_rows, worker_rows
 from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -18,6 +18,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "batch": http_rows.batch_ingest,
     "worker": worker_rows.queue_worker,
     "workers": worker_rows.four_workers,
+    "jobs": jobs_rows.job_queues,
     "storage": storage_rows.storage,
     "wal": storage_rows.wal,
     "rls": storage_rows.row_security,
@@ -72,6 +73,7 @@ def main() -> int:
     failed = []
     try:
         bench.up()
+        http_rows.install_peers(bench)
         with progress_bar(bench) as progress:
             task = progress.add_task("[bold]bench", total=len(names))
             for key in names:

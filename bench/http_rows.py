@@ -42,7 +42,6 @@ def post(bench: Bench, path: str, body: str, headers: dict[str, str], *, clients
 
 def single_ingest(bench: Bench) -> None:
     """Single ingest beside pgmq.send and a no-op, all through one PostgREST."""
-    install_peers(bench)
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
@@ -87,7 +86,6 @@ def floor_batch(bench: Bench, tenant: Tenant, count: int, clients: int) -> Sampl
 
 def batch_ingest(bench: Bench) -> None:
     """Batches of 100 and 1,000 beside the bare INSERT, and against single ingest."""
-    install_peers(bench)
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
@@ -125,7 +123,6 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE AS $stub$ SELECT NULL::tex
 
 def login_cost(bench: Bench) -> None:
     """What the login and the topic's authorization add to a single ingest: with them, and with both replaced by stubs."""
-    install_peers(bench)
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]

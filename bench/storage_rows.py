@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.harness import Bench, Connection, Point, Sample, Side, sample_of
-from bench.http_rows import clear, install_peers, post
+from bench.http_rows import clear, post
 from bench.tenants import Tenant, claims, empty_history, empty_queue, fill_queue, make_tenants, settle
 from bench.worker_rows import FLOOR, drain, run_worker
 
@@ -56,7 +56,6 @@ def wal_of(db: Connection, work: Callable[[], object]) -> int:
 
 def wal(bench: Bench) -> None:
     """WAL bytes of a message from its ingest to its place in the history, beside one insert, one delete, one insert."""
-    install_peers(bench)
     clear(bench)
     count = 2000 if bench.options.quick else 10_000
     with bench.connect() as db:
@@ -134,8 +133,8 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
             )
             INSERT INTO mqtt.mqtt_messages
                 (received_at, created_at, organization_id, id, integration_id, device_id, direction, topic, payload)
-            SELECT s.at, s.at + interval '5 ms', d.organizations[s.n %% d.n + 1], mqtt.message_id(s.at, s.n), d.integrations[s.n %% d.n + 1],
-                d.ids[s.n %% d.n + 1], 'incoming', 'org_bench/devices/device/telemetry',
+            SELECT s.at, s.at + interval '5 ms', d.organizations[s.n %% d.n + 1], mqtt.message_id(s.at, s.n),
+                d.integrations[s.n %% d.n + 1], d.ids[s.n %% d.n + 1], 'incoming', 'org_bench/devices/device/telemetry',
                 jsonb_build_object('temperature', 21.5, 'humidity', 48.2, 'n', s.n, 'status', 'ok', 'pad', '0123456789abcdef0123456789ab')
             FROM d, (
                 SELECT n, now() - %(days)s * interval '1 day' + (n::float / %(count)s) * %(days)s * interval '1 day' AS at
@@ -247,7 +246,6 @@ def ingest_and_read(bench: Bench, tenants: list[Tenant], view: str, rounds: int)
 
 def history(bench: Bench) -> None:
     """Ingest and "last 100 of a device" with millions of stored rows, and on a small history."""
-    install_peers(bench)
     clear(bench)
     total, few = bench.options.scale, 10_000
     with bench.connect() as db:
@@ -277,7 +275,6 @@ def history(bench: Bench) -> None:
 
 def growth_history(bench: Bench) -> None:
     """Plot: ingest, and reading back, against the rows stored."""
-    install_peers(bench)
     clear(bench)
     with bench.connect() as db:
         tenants = make_tenants(db, 10)

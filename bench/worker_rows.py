@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.harness import Bench, Connection, Sample, Side, sample_of, threads
-from bench.http_rows import clear, install_peers
+from bench.http_rows import clear
 from bench.tenants import Tenant, empty_history, empty_queue, fill_queue, make_tenants, settle
 
 CALL = "SELECT (r ->> 'processed')::integer, (r ->> 'more')::boolean FROM bridge.process_queue(%s) AS r"
@@ -110,7 +110,6 @@ def run_pgmq(bench: Bench, tenant: Tenant, count: int, batch: int) -> Sample:
 
 def queue_worker(bench: Bench) -> None:
     """One worker at batch 1,000 beside the floor and beside pgmq.read + pgmq.archive."""
-    install_peers(bench)
     clear(bench)
     settle(bench)
     count, batch = (20_000 if bench.options.quick else 50_000), 1000
@@ -140,7 +139,6 @@ def queue_worker(bench: Bench) -> None:
 
 def four_workers(bench: Bench) -> None:
     """Four workers on four organizations against one."""
-    install_peers(bench)
     clear(bench)
     settle(bench)
     count, batch = (20_000 if bench.options.quick else 80_000), 1000

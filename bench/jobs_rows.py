@@ -1,0 +1,54 @@
+"""The queue worker beside job queues that people run on PostgreSQL."""
+
+from __future__ import annotations
+
+from bench import peers
+from bench.harness import Bench, Sample, payload
+from bench.http_rows import clear
+from bench.tenants import make_tenants, settle
+from bench.worker_rows import run_worker
+
+
+def job_queues(bench: Bench) -> None:
+    """Messages stored per second beside jobs per second of procrastinate and graphile-worker, whose jobs do nothing."""
+    python, node = peers.python_peers(), peers.node_peers("node", peers.NODE)
+    clear(bench)
+    settle(bench)
+    with bench.connect() as db:
+        tenant = make_tenants(db, 1)[0]
+    count = 20_000 if bench.options.quick else 50_000
+    few, many = (500, 5000) if bench.options.quick else (2000, 20_000)
+    concurrency = 10
+    slow_url, fast_url = peers.database(bench, "bench_procrastinate"), peers.database(bench, "bench_graphile")
+
+    def procrastinate() -> Sample:
+        answer = peers.last_json(
+            peers.run([python, peers.SCRIPTS / "procrastinate_worker.py", slow_url, str(few), str(concurrency), payload()])
+        )
+        return check(answer, few)
+
+    def graphile() -> Sample:
+        script = peers.SCRIPTS / "graphile_worker.mjs"
+        answer = peers.last_json(peers.run(["node", script, fast_url, str(many), payload()], env=peers.node_environment(node), timeout=300))
+        return check(answer, many)
+
+    run_worker(bench, [tenant], 1000, 1000)
+    sides = bench.alternate(
+        "job queues",
+        {"worker": lambda: run_worker(bench, [tenant], count, 1000), "procrastinate": procrastinate, "graphile-worker": graphile},
+    )
+    setting = f"100 B JSON; ours {count:,} messages, batch 1,000, one connection"
+    bench.compare(
+        "worker-procrastinate", "queue worker", "procrastinate 3.10.0, no-op jobs", sides["worker"], sides["procrastinate"], target=50,
+        setting=f"{setting}; theirs {few:,} jobs, one worker, concurrency {concurrency}",
+    )  # fmt: skip
+    bench.compare(
+        "worker-graphile", "queue worker", "graphile-worker 0.18.0, no-op jobs", sides["worker"], sides["graphile-worker"], target=5,
+        setting=f"{setting}; theirs {many:,} jobs, concurrency 24, local queue of 500, batched completion (its page on performance)",
+    )  # fmt: skip
+
+
+def check(answer: dict[str, float], expected: int) -> Sample:
+    if answer["count"] != expected:
+        raise RuntimeError(f"{answer['count']} of {expected} jobs ran")
+    return Sample(expected / answer["seconds"], count=expected)

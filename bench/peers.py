@@ -1,0 +1,67 @@
+"""Peers from PyPI and npm, at pinned versions, in environments of their own below .run/bench/peers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.harness import RUN, Bench
+
+PYTHON = ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9")
+NODE = {"graphile-worker": "0.18.0"}
+NODE_RED = {"node-red": "5.0.7"}
+SCRIPTS = Path(__file__).with_name("peers")
+
+
+def run(command: list[str | Path], **options: Any) -> str:
+    done: subprocess.CompletedProcess[str] = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name}: {(done.stderr or done.stdout)[-1000:]}")
+    return done.stdout
+
+
+def python_peers() -> Path:
+    """The Python of an environment with PYTHON in it."""
+    place = RUN / "peers" / "python"
+    stamp = place / "stamp"
+    wanted = "\n".join(PYTHON)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        run([sys.executable, "-m", "venv", place])
+        run([place / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *PYTHON])
+        stamp.write_text(wanted)
+    return place / "bin" / "python"
+
+
+def node_peers(name: str, packages: dict[str, str]) -> Path:
+    """A directory whose node_modules holds the packages."""
+    place = RUN / "peers" / name
+    stamp = place / "stamp"
+    wanted = json.dumps(packages)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
+        run(["npm", "install", "--no-fund", "--no-audit", "--loglevel=error"], cwd=place)
+        stamp.write_text(wanted)
+    return place
+
+
+def database(bench: Bench, name: str) -> str:
+    """URL of an empty database of the peer's own in the same cluster."""
+    with bench.connect() as db:
+        db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        db.execute(f"CREATE DATABASE {name}")
+    return bench.env["DATABASE_URL"].rsplit("/", 1)[0] + f"/{name}"
+
+
+def last_json(text: str) -> dict[str, Any]:
+    lines = [line for line in text.splitlines() if line.startswith("{")]
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
+
+
+def node_environment(place: Path) -> dict[str, str]:
+    return {**os.environ, "PEERS": str(place), "NODE_ENV": "production"}
