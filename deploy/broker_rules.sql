@@ -34,16 +34,24 @@ END;
 COMMENT ON FUNCTION mqtt.access_rules(mqtt.mqtt_credentials) IS
 'What a credential may do: action (publish, subscribe) and topic filter, each written out in full. Whether it is valid now is not asked.';
 
+CREATE FUNCTION mqtt.rule_allows(filter text, action text, topic text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE action
+        WHEN 'publish' THEN mqtt.topic_name_error(topic) IS NULL AND mqtt.topic_matches(filter, topic)
+        WHEN 'subscribe' THEN mqtt.topic_filter_error(topic) IS NULL AND mqtt.filter_contains(filter, topic)
+        ELSE false
+    END;
+END;
+COMMENT ON FUNCTION mqtt.rule_allows(text, text, text) IS
+'Whether a rule with that filter lets one publish to the topic, or subscribe to it as a filter.';
+
 CREATE FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT r.filter
     FROM mqtt.access_rules(access_rule.credential) AS r
-    WHERE r.action = access_rule.action
-        AND CASE access_rule.action
-            WHEN 'publish' THEN mqtt.topic_name_error(access_rule.topic) IS NULL AND mqtt.topic_matches(r.filter, access_rule.topic)
-            WHEN 'subscribe' THEN mqtt.topic_filter_error(access_rule.topic) IS NULL AND mqtt.filter_contains(r.filter, access_rule.topic)
-        END
+    WHERE r.action = access_rule.action AND mqtt.rule_allows(r.filter, r.action, access_rule.topic)
     ORDER BY r.filter
     LIMIT 1;
 END;
