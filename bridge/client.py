@@ -28,7 +28,7 @@ from bridge.sockets import Connection
 from bridge.target import Target
 
 RECEIVE_MAXIMUM = 1000
-PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 0x30, 0x40, 0x50, 0x60, 0x70
+PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
 
 
@@ -148,9 +148,11 @@ class Client(mqtt.Client):
             self.loop_write()
         if self.connection is None or connection.buffer.fileno() < 0:
             return True
-        done = connection.buffer.flush()
-        self._last_msg_out = time.monotonic()
-        return done and not self._out_packet
+        if connection.buffer.pending_bytes():
+            done = connection.buffer.flush()
+            self._last_msg_out = time.monotonic()
+            return done and not self._out_packet
+        return not self._out_packet
 
     def read(self, at_most: int = 2000) -> None:
         """Take in what has arrived, at most so many packets."""
@@ -270,6 +272,14 @@ class Client(mqtt.Client):
 
     def send_unsubscribe(self, topics: list[str]) -> None:
         self.unsubscribe(topics)
+
+    def stay_alive(self) -> None:
+        """Tell the broker that we are there, while its answers are not read."""
+        now = time.monotonic()
+        if self._state == _ConnectionState.MQTT_CS_CONNECTED and now - self._last_msg_out >= self._keepalive / 2:
+            self._send_simple_command(PINGREQ)
+        self._last_bytes_received = now
+        self._ping_t = 0.0
 
     def tick(self) -> None:
         """Keep-alive; to be called about once a second."""

@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from bridge import __version__, log, metrics, mosquitto, probe
-from bridge.database import Database, Part, backoff
+from bridge.database import TELL_SECONDS, Database, Part, backoff, first_line
 from bridge.inbound import Inbound
 from bridge.network import Filter, Incoming, Link, Network
 from bridge.outbound import Outbound
@@ -116,6 +116,7 @@ class Coordinator:
         for part in (self.network, self.worker, self.upkeep, self.inbound, self.outbound):
             part.start()
         failures = 0
+        told_at = -TELL_SECONDS
         while not self.stop_event.is_set():
             began = time.monotonic()
             database = None
@@ -127,7 +128,9 @@ class Coordinator:
                 self.network.may_connect = False
                 metrics.DATABASE_FAILURES.labels("coordinator").inc()
                 failures = 0 if time.monotonic() - began > 10 else failures + 1
-                log.warning("database_lost", part="coordinator", sqlstate=error.sqlstate, reason=str(error).strip().split("\n")[0])
+                if time.monotonic() - told_at >= TELL_SECONDS:
+                    told_at = time.monotonic()
+                    log.warning("database_lost", part="coordinator", sqlstate=error.sqlstate, reason=first_line(error))
                 self.stop_event.wait(backoff(failures))
             finally:
                 if self.stop_event.is_set():

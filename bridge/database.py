@@ -18,6 +18,7 @@ from bridge import SCHEMA_VERSION, __version__, log, metrics
 from bridge.network import Filter, Incoming, Outgoing
 
 CHANNEL = "topicbase"
+TELL_SECONDS = 30.0  # between two log lines about the same trouble
 # The kernel's two hours are too long to find out that a server is gone.
 _KEEPALIVES = {
     "connect_timeout": 10,
@@ -284,6 +285,7 @@ class Part(threading.Thread):
 
     def run(self) -> None:
         failures = 0
+        told_at = -TELL_SECONDS
         while not self.stop_event.is_set():
             began = time.monotonic()
             database = None
@@ -294,7 +296,9 @@ class Part(threading.Thread):
             except psycopg.Error as error:
                 metrics.DATABASE_FAILURES.labels(self.name).inc()
                 failures = 0 if time.monotonic() - began > 10 else failures + 1
-                log.warning("database_lost", part=self.name, sqlstate=error.sqlstate, reason=_first_line(error))
+                if time.monotonic() - told_at >= TELL_SECONDS:
+                    told_at = time.monotonic()
+                    log.warning("database_lost", part=self.name, sqlstate=error.sqlstate, reason=first_line(error))
                 self.stop_event.wait(backoff(failures))
             except Exception:  # noqa: BLE001  # a part that dies silently would leave the bridge looking alive
                 log.error("part_failed", exc_info=True, part=self.name)
@@ -310,5 +314,5 @@ def backoff(failures: int) -> float:
     return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

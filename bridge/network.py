@@ -126,11 +126,15 @@ class Link:
         if self._closed or self._dialing:
             return
         if self.client is None or self.client.connection is None:
-            if now >= self._retry_at and self.network.may_connect:
+            if now >= self._retry_at and self.network.may_connect and self.network.is_reading:
                 self._dialing = True
                 self.network.dial(self)
             return
-        if self._connack_by is not None and now > self._connack_by:
+        if not self.network.is_reading:
+            # What the broker has answered lies unread: neither its silence nor a missing acknowledgement means anything.
+            self.client.stay_alive()
+            self.flush()
+        elif self._connack_by is not None and now > self._connack_by:
             self.drop("the broker does not answer CONNECT")
         elif self.unacked and now - next(iter(self.unacked.values())).sent_at > ACK_SECONDS:
             self.drop(f"the broker has not acknowledged a message for {ACK_SECONDS:.0f} s")
@@ -178,6 +182,8 @@ class Link:
         self.disconnected(reason)
 
     def connected(self, code: int, reason: str, session_present: bool, limits: Limits) -> None:
+        if self._connack_by is None:
+            raise ConnectionError("a second CONNACK")
         self._connack_by = None
         if code >= 0x80 or (code and self.target.mqtt_version == 4):
             self.network.unregister(self)
@@ -496,7 +502,7 @@ class Network(threading.Thread):
         self._wanted: dict[Link, int] = {}
         self._dialers = ThreadPoolExecutor(16, thread_name_prefix="dial")
         self._ending = threading.Event()
-        self._reading = True
+        self.is_reading = True
         self.turned_at = time.monotonic()
 
     # ----------------------------------------------------------------------------------------------------- from other threads
@@ -560,7 +566,7 @@ class Network(threading.Thread):
             self._dialers.submit(work)
 
     def register(self, link: Link, connection: Connection) -> None:
-        events = selectors.EVENT_READ if self._reading else 0
+        events = selectors.EVENT_READ if self.is_reading else 0
         self._wanted[link] = selectors.EVENT_READ
         if events:
             self._selector.register(connection.buffer.fileno(), events, link)
@@ -591,7 +597,7 @@ class Network(threading.Thread):
         client = link.client
         if client is None or client.connection is None:
             return
-        events = self._wanted.get(link, 0) & ~(0 if self._reading else selectors.EVENT_READ)
+        events = self._wanted.get(link, 0) & ~(0 if self.is_reading else selectors.EVENT_READ)
         if events == link._registered:
             return
         descriptor = client.connection.buffer.fileno()
@@ -629,8 +635,8 @@ class Network(threading.Thread):
         for _ in range(len(self._calls)):
             self._calls.popleft()()
         may_read = self.sink.may_read()
-        if may_read != self._reading:
-            self._reading = may_read
+        if may_read != self.is_reading:
+            self.is_reading = may_read
             log.info("reading_resumed" if may_read else "reading_paused")
             for link in list(self._wanted):
                 self._apply(link)

@@ -27,8 +27,7 @@ def prefix(tenant: Tenant) -> str:
 
 def foreign(tenant: Tenant, port: int, **settings: Any) -> str:
     """An integration with a broker of the test's own, connected."""
-    integration_id = tenant.integration(broker_url="127.0.0.1", port=port, protocol="mqtt", **settings)
-    return integration_id
+    return tenant.integration(broker_url="127.0.0.1", port=port, protocol="mqtt", **settings)
 
 
 def queue(db: Connection, tenant: Tenant, integration_id: str, *messages: dict[str, Any]) -> list[int]:
@@ -110,7 +109,7 @@ def test_properties_of_mqtt_5(tenant: Tenants, peer: Peers) -> None:
 def test_payloads_go_out_as_they_are_meant(tenant: Tenants, peer: Peers) -> None:
     owner, device = tenant(), peer()
     device.subscribe(f"{prefix(owner)}/#")
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"payload": {"a": [1, None]}},
         {"payload": "on"},
         {"payload": "on", "payload_encoding": "json"},

@@ -1,0 +1,249 @@
+"""From a broker into the history: what arrives, when it is acknowledged, and what becomes of the odd."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.bridge.support import Peer, publish, receipts, stored
+from tests.bridge.test_outbound import foreign, prefix
+from tests.bridge.witness import Witness
+from tests.support.api import Api
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Tenants = Callable[..., Tenant]
+Peers = Callable[..., Peer]
+
+
+def subscription(db: Connection, integration_id: str, topic: str) -> tuple[Any, ...] | None:
+    return db.execute(
+        "SELECT status, granted_qos, status_detail FROM mqtt.mqtt_subscriptions WHERE integration_id = %s AND topic = %s",
+        (integration_id, topic),
+    ).fetchone()
+
+
+def subscribed(db: Connection, owner: Tenant, integration_id: str, topic: str, qos: int = 1) -> str:
+    """The id of a subscription that the broker has answered."""
+    row = owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": topic, "qos": qos}, token=owner.admin)
+    wait_until(lambda: (subscription(db, integration_id, topic) or ("pending",))[0] != "pending", what="an answer to SUBSCRIBE")
+    return str((row[0] if isinstance(row, list) else row)["id"])
+
+
+def history(stack: Stack, owner: Tenant, count: int, timeout: float = 15) -> list[dict[str, Any]]:
+    def enough() -> list[dict[str, Any]]:
+        rows = stored(stack, owner.organization_id)
+        return rows if len(rows) >= count else []
+
+    return wait_until(enough, timeout, f"{count} stored messages")
+
+
+def hosted(db: Connection, tenant: Tenants) -> Tenant:
+    """A tenant whose hosted integration listens."""
+    owner = tenant()
+    wait_until(lambda: (subscription(db, owner.integration_id, f"{prefix(owner)}/#") or ("pending",))[0] == "active")
+    return owner
+
+
+def test_what_devices_publish_is_stored(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = hosted(db, tenant), peer()
+    for qos in (0, 1, 2):
+        assert device.publish(f"{prefix(owner)}/devices/d{qos}/telemetry", json.dumps({"qos": qos}), qos) in (0, 16)
+    found = {row["topic"]: (row["payload"], row["qos"], row["retain"]) for row in history(stack, owner, 3)}
+    assert found == {f"{prefix(owner)}/devices/d{qos}/telemetry": ({"qos": qos}, qos and 1, False) for qos in (0, 1, 2)}
+    devices = db.execute(
+        "SELECT external_id, last_data FROM mqtt.devices WHERE organization_id = %s ORDER BY 1", (owner.organization_id,)
+    ).fetchall()
+    assert devices == [(f"d{qos}", {"qos": qos}) for qos in (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "content_type", "payload", "body"),
+    [
+        (b"21.5", None, 21.5, None),
+        (b"just text", None, "just text", None),
+        (b"\xff\xfe\x00", None, None, b"\xff\xfe\x00"),
+        (b"", None, "", None),
+        (b'{"a": ', "application/json", None, b'{"a": '),
+        (b"\x00\x01", "application/octet-stream", None, b"\x00\x01"),
+        (b'"nul: \\u0000"', None, None, None),
+    ],
+)
+def test_payloads_that_are_not_json(
+    stack: Stack, db: Connection, tenant: Tenants, peer: Peers, sent: bytes, content_type: str | None, payload: Any, body: bytes | None
+) -> None:
+    owner, device = hosted(db, tenant), peer()
+    properties: dict[str, Any] = {"ContentType": content_type} if content_type else {}
+    device.publish(f"{prefix(owner)}/raw", sent, **properties)
+    (row,) = history(stack, owner, 1)
+    if body is not None or payload is not None:
+        assert (row["payload"], row["body"]) == (payload, body)
+    else:
+        assert row["body"] == sent or row["payload"] is not None
+    assert row["content_type"] == content_type
+
+
+def test_properties_are_kept(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = hosted(db, tenant), peer()
+    device.publish(f"{prefix(owner)}/x", b"1", ResponseTopic="answers", CorrelationData=b"\x00\xff", UserProperty=[("a", "1"), ("a", "2")])
+    (row,) = history(stack, owner, 1)
+    assert row["properties"] == {"response_topic": "answers", "correlation_data": "AP8=", "user_properties": [["a", "1"], ["a", "2"]]}
+
+
+def test_what_the_bridge_itself_publishes_does_not_come_back(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = hosted(db, tenant), peer()
+    receipts(owner, publish(owner, [{"topic": f"{prefix(owner)}/devices/d/command", "payload": 1, "qos": 1}]))
+    device.publish(f"{prefix(owner)}/devices/d/telemetry", b"2")
+    assert [row["topic"] for row in history(stack, owner, 1)] == [f"{prefix(owner)}/devices/d/telemetry"]
+
+
+def test_other_tenants_messages_are_theirs(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    first, second, device = hosted(db, tenant), hosted(db, tenant), peer()
+    device.publish(f"{prefix(first)}/x", b"1")
+    device.publish(f"{prefix(second)}/x", b"2")
+    assert [row["payload"] for row in history(stack, first, 1)] == [1]
+    assert [row["payload"] for row in history(stack, second, 1)] == [2]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_acknowledged_only_after_commit(stack: Stack, db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port, mqtt_version=version)
+    subscribed(db, owner, integration_id, "plant/#", 2)
+    with stack.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE pgmq.q_mqtt_messages IN ACCESS EXCLUSIVE MODE")
+        witness.deliver(b"plant/a", b"1", 1, 11)
+        witness.deliver(b"plant/b", b"2", 2, 12)
+        time.sleep(1)
+        assert witness.acknowledged == []
+    wait_until(lambda: len(witness.acknowledged) == 3)
+    assert sorted(witness.acknowledged) == [("PUBACK", 11), ("PUBCOMP", 12), ("PUBREC", 12)]
+    assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 2}
+
+
+def test_a_qos_2_message_sent_twice_is_stored_once(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "#", 2)
+    # The broker has not had the PUBREC, it thinks, and sends again; then it releases.
+    packet = b"\x34\x08\x00\x01a\x00\x07\x00\x31\x32"
+    witness.send(packet)
+    wait_until(lambda: ("PUBREC", 7) in witness.acknowledged)
+    before = len(witness.acknowledged)
+    witness.deliver(b"b", b"3", 1, 8)
+    history(stack, owner, 2)
+    witness.deliver(b"a", b"12", 2, 7)
+    wait_until(lambda: len(witness.acknowledged) > before)
+    time.sleep(0.3)
+    assert sorted(row["topic"] for row in stored(stack, owner.organization_id)) in (["a", "b"], ["a", "a", "b"])
+
+
+def test_odd_topics_become_dead_letters_and_are_acknowledged(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "#")
+    witness.deliver(b"bad \xff utf-8", b"1", 1, 1)
+    witness.deliver(b"nul \x00", b"2", 1, 2)
+    witness.deliver(b"bell \x07", b"3", 1, 3)
+    witness.deliver(b"large", b"x" * 300000, 1, 4)
+    witness.deliver(b"$SYS/uptime", b"5", 1, 5)
+    witness.deliver(b"good", b"6", 1, 6)
+    wait_until(lambda: len(witness.acknowledged) == 6)
+    assert {row["topic"] for row in history(stack, owner, 2)} == {"$SYS/uptime", "good"}
+    dead = db.execute(
+        "SELECT body, error_message FROM mqtt.mqtt_dead_letters WHERE integration_id = %s AND direction = 'incoming' "
+        "ORDER BY octet_length(body), body",
+        (integration_id,),
+    ).fetchall()
+    assert [row[0] for row in dead] == [b"1", b"2", b"3", b"x" * 300000]
+    assert "UTF-8" in dead[0][1]
+    assert "NUL" in dead[1][1]
+    assert "300000 bytes" in dead[3][1]
+    assert len(witness.connects) == 1
+
+
+def test_subscriptions_change_while_running(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = tenant(), peer()
+    integration_id = owner.integration_id
+    wait_until(lambda: (subscription(db, integration_id, f"{prefix(owner)}/#") or ("",))[0] == "active")
+    db.execute("UPDATE mqtt.mqtt_subscriptions SET is_paused = true WHERE integration_id = %s", (integration_id,))
+    time.sleep(0.5)
+    device.publish(f"{prefix(owner)}/unheard", b"1")
+    db.execute("UPDATE mqtt.mqtt_subscriptions SET is_paused = false WHERE integration_id = %s", (integration_id,))
+    time.sleep(0.5)
+    device.publish(f"{prefix(owner)}/heard", b"2")
+    assert [row["topic"] for row in history(stack, owner, 1)] == [f"{prefix(owner)}/heard"]
+
+
+def test_a_refused_subscription_says_so(db: Connection, tenant: Tenants, witness: Witness) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    witness.suback = 0x87
+    subscribed(db, owner, integration_id, "secret/#")
+    assert subscription(db, integration_id, "secret/#") == ("error", None, "Not authorized")
+    witness.suback = 0
+    subscribed(db, owner, integration_id, "plain/#", 1)
+    assert subscription(db, integration_id, "plain/#") == (
+        "active", 0, "The broker grants QoS 0 where QoS 1 was asked for.",
+    )  # fmt: skip
+
+
+def test_a_lost_session_is_subscribed_again(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "plant/#")
+    assert len(witness.subscribed) == 1
+    witness.cut()
+    wait_until(lambda: len(witness.subscribed) == 2)
+    witness.session_present = True
+    witness.cut()
+    wait_until(lambda: len(witness.connects) == 3)
+    witness.deliver(b"plant/a", b"1")
+    history(stack, owner, 1)
+    assert len(witness.subscribed) == 2
+
+
+def test_messages_wait_at_the_broker_while_the_bridge_is_away(
+    fresh_stack: Callable[..., Stack],
+) -> None:
+    stack = fresh_stack()
+    owner = make_tenant(stack, Api(stack.api_url))
+    with stack.connect() as db:
+        wait_until(lambda: (subscription(db, owner.integration_id, f"{prefix(owner)}/#") or ("",))[0] == "active")
+        stack.stop("bridge")
+        device = Peer(stack.mqtt_host, stack.mqtt_port, "topicbase_bridge", stack.broker_password)
+        for number in range(50):
+            device.publish(f"{prefix(owner)}/devices/d/telemetry", str(number))
+        device.close()
+        assert stored(stack, owner.organization_id) == []
+        stack.start("bridge")
+        assert [row["payload"] for row in history(stack, owner, 50)] == list(range(50))
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\xff\xff\xff\xff\xff\xff",
+        b"\x30\x02\xff\xff",
+        b"\x36\x05\x00\x01aXX",
+        b"\x40\x01\x00",
+        b"\x20\x02\x00\x00",
+        b"\x90\x00",
+        b"\xf0\x00",
+        b"\x30\x00",
+    ],
+)
+def test_malformed_packets_cost_the_connection_only(stack: Stack, db: Connection, tenant: Tenants, witness: Witness, junk: bytes) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "plant/#")
+    witness.send(junk)
+    wait_until(lambda: len(witness.connects) >= 2, what="a new connection")
+    wait_until(lambda: len(witness.subscribed) >= len(witness.connects))
+    witness.deliver(b"plant/a", b"1")
+    assert history(stack, owner, 1)[0]["topic"] == "plant/a"

@@ -1,0 +1,259 @@
+"""What the bridge, its broker and its database do to each other when one of them ends, stops or comes back."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from tests.bridge.support import Peer, publish, receipts, status
+from tests.bridge.test_inbound import history, subscription
+from tests.bridge.test_outbound import foreign, prefix
+from tests.bridge.witness import Witness
+from tests.support.api import Api
+from tests.support.stack import ROOT, Stack, start_stack
+from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Stack]:
+    """A stack for this file, since other tests should not notice its restarts."""
+    running = start_stack()
+    yield running
+    running.down()
+
+
+@pytest.fixture
+def owner(own: Stack) -> Tenant:
+    made = make_tenant(own, Api(own.api_url))
+    with own.connect() as db:
+        wait_until(lambda: (subscription(db, made.integration_id, f"{prefix(made)}/#") or ("",))[0] == "active")
+    return made
+
+
+@pytest.fixture
+def device(own: Stack, owner: Tenant) -> Iterator[Peer]:
+    """A subscriber with a session of its own, so that it misses nothing while the broker restarts in good order."""
+    peer = Peer(
+        own.mqtt_host, own.mqtt_port, "topicbase_bridge", own.broker_password, client_id=f"peer{uuid.uuid4().hex[:10]}", session_expiry=300
+    )
+    peer.subscribe(f"{prefix(owner)}/devices/#", 2)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def second_bridge(own: Stack) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start one more bridge beside the stack's, with its settings."""
+    started: list[subprocess.Popen[bytes]] = []
+    pairs = Path(f"/proc/{own.pid('bridge')}/environ").read_text(encoding="utf-8").split("\0")
+    environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    for name in [name for name in environment if name.startswith("TOPICBASE_MOSQUITTO_")]:
+        del environment[name]
+
+    def start() -> subprocess.Popen[bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            environment["TOPICBASE_METRICS_ADDRESS"] = f"127.0.0.1:{free.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge", "run"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        started.append(process)
+        ready = f"http://{environment['TOPICBASE_METRICS_ADDRESS']}/readyz"
+
+        def is_ready() -> bool:
+            try:
+                return requests.get(ready, timeout=2).ok
+            except requests.ConnectionError:
+                return False
+
+        wait_until(is_ready, 20, "the second bridge")
+        return process
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(15)
+
+
+def commands(owner: Tenant, start: int, count: int, qos: int = 1) -> list[dict[str, Any]]:
+    return [{"topic": f"{prefix(owner)}/devices/d/command", "payload": number, "qos": qos} for number in range(start, start + count)]
+
+
+def numbers(device: Peer, until: int, timeout: float = 30) -> list[int]:
+    """What has arrived, once all numbers below `until` have."""
+    seen: list[int] = []
+    deadline = time.monotonic() + timeout
+    while len(set(seen)) < until:
+        seen.append(int(device.messages.get(timeout=max(0.01, deadline - time.monotonic())).payload))
+    return seen
+
+
+def in_first_order(seen: list[int]) -> list[int]:
+    return list(dict.fromkeys(seen))
+
+
+def test_sigterm_finishes_what_is_under_way(own: Stack, owner: Tenant, device: Peer) -> None:
+    ids = publish(owner, commands(owner, 0, 500))
+    began = time.monotonic()
+    own.stop("bridge")
+    assert time.monotonic() - began < 10
+    with own.connect() as db:
+        left = db.execute("SELECT count(*), coalesce(max(attempts), 0) FROM pgmq.q_mqtt_outbound").fetchone()
+        journal = db.execute("SELECT count(*) FROM mqtt.outbound_batches").fetchone()
+        leases = db.execute("SELECT count(*) FROM mqtt.bridge_leases").fetchone()
+    assert left is not None
+    assert left[1] == 0
+    assert (journal, leases) == ((0,), (0,))
+    own.start("bridge")
+    assert {(row["state"], row["attempts"]) for row in receipts(owner, ids)} == {("acknowledged", 1)}
+    assert numbers(device, 500) == list(range(500))
+    assert "bridge_stopped" in own.log("bridge")
+
+
+def test_a_killed_bridge_loses_nothing(own: Stack, owner: Tenant, device: Peer) -> None:
+    ids: list[str] = []
+    for number in range(4):
+        ids += publish(owner, commands(owner, number * 300, 300))
+        own.kill("bridge")
+        own.start("bridge")
+    found = receipts(owner, ids, 60)
+    assert Counter(row["state"] for row in found) == {"acknowledged": 1200}
+    assert in_first_order(numbers(device, 1200)) == list(range(1200))
+
+
+def test_a_restarted_broker_gets_all(own: Stack, owner: Tenant, device: Peer) -> None:
+    ids = publish(owner, commands(owner, 0, 200))
+    own.restart("mosquitto")
+    ids += publish(owner, commands(owner, 200, 200))
+    assert Counter(row["state"] for row in receipts(owner, ids, 60)) == {"acknowledged": 400}
+    assert in_first_order(numbers(device, 400)) == list(range(400))
+    wait_until(lambda: status(own, owner.integration_id)[0] == "active")
+    assert device.publish(f"{prefix(owner)}/devices/d/telemetry", "1") == 0
+    assert len(history(own, owner, 1, 30)) == 1
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_restarted_database(own: Stack, owner: Tenant, device: Peer, how: str) -> None:
+    """Messages keep coming from the broker, and are stored when the database is there again."""
+    for number in range(100):
+        device.client.publish(f"{prefix(owner)}/devices/d/telemetry", str(number), 1)
+        if number == 50:
+            if how == "kill":
+                own.kill("postgres")
+            else:
+                own.stop("postgres")
+    # A killed server's process may be there for a moment yet, and its lock file with it.
+    wait_until(lambda: own.run("start", "postgres", check=False).returncode == 0, 20, "PostgreSQL")
+    rows = history(own, owner, 100, 40)
+    assert {row["payload"] for row in rows} == set(range(100))
+    wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, 30, "the bridge is ready")
+    ids = publish(owner, commands(owner, 0, 3))
+    assert {row["state"] for row in receipts(owner, ids, 30)} == {"acknowledged"}
+
+
+def test_sessions_of_the_bridge_that_are_ended_come_back(own: Stack, owner: Tenant, device: Peer) -> None:
+    with own.connect() as db:
+        before = own.pid("bridge")
+        for _ in range(3):
+            db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mqtt_bridge'")
+            time.sleep(0.3)
+    ids = publish(owner, commands(owner, 0, 50))
+    assert {row["state"] for row in receipts(owner, ids, 30)} == {"acknowledged"}
+    assert in_first_order(numbers(device, 50)) == list(range(50))
+    device.publish(f"{prefix(owner)}/devices/d/telemetry", "1")
+    assert len(history(own, owner, 1, 20)) == 1
+    assert own.pid("bridge") == before
+
+
+def leases(own: Stack) -> dict[str, int]:
+    with own.connect() as db:
+        return dict(db.execute("SELECT bridge_id::text, count(*) FROM mqtt.bridge_leases GROUP BY 1").fetchall())
+
+
+def test_two_bridges_share_and_take_over(own: Stack, owner: Tenant, second_bridge: Callable[[], subprocess.Popen[bytes]]) -> None:
+    for _ in range(5):
+        owner.integration("mqtt_hosted")
+    wait_until(lambda: len(leases(own)) == 1)
+    other = second_bridge()
+    wait_until(lambda: len(held := leases(own)) == 2 and min(held.values()) >= 2, 20, "both hold some")
+    with own.connect() as db:
+        wanted = db.execute("SELECT count(*) FROM mqtt.device_integrations WHERE status <> 'inactive'").fetchone()
+    assert wanted is not None
+    wait_until(lambda: sum(leases(own).values()) == wanted[0])
+    ids = publish(owner, commands(owner, 0, 50))
+    assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
+    other.kill()
+    began = time.monotonic()
+    wait_until(lambda: len(held := leases(own)) == 1 and sum(held.values()) == wanted[0], 15, "the survivor holds all")
+    assert time.monotonic() - began < 10
+    ids = publish(owner, commands(owner, 0, 50))
+    assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
+
+
+def test_a_stopped_bridge_is_replaced_and_stays_out(
+    own: Stack, owner: Tenant, device: Peer, second_bridge: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    second_bridge()
+    own.signal("bridge", signal.SIGSTOP)
+    try:
+        ids = publish(owner, commands(owner, 0, 100))
+        assert {row["state"] for row in receipts(owner, ids, 30)} == {"acknowledged"}
+    finally:
+        own.signal("bridge", signal.SIGCONT)
+    ids = publish(owner, commands(owner, 100, 100))
+    assert {row["state"] for row in receipts(owner, ids, 30)} == {"acknowledged"}
+    assert in_first_order(numbers(device, 200)) == list(range(200))
+    time.sleep(3)
+    publish(owner, commands(owner, 200, 1))
+    numbers(device, 1)
+
+
+def test_a_silent_broker_does_not_hold_up_others(own: Stack, owner: Tenant) -> None:
+    with Witness() as silent:
+        silent.answer_connect = False
+        foreign(owner, silent.port)
+        wait_until(lambda: silent.connects)
+        began = time.monotonic()
+        ids = publish(owner, commands(owner, 0, 1))
+        assert [row["state"] for row in receipts(owner, ids)] == ["acknowledged"]
+        assert time.monotonic() - began < 5
+
+
+def test_a_burst_while_the_database_is_away_does_not_grow_memory(own: Stack, owner: Tenant, device: Peer) -> None:
+    def resident() -> int:
+        pages = Path(f"/proc/{own.pid('bridge')}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+    own.stop("postgres")
+    try:
+        for number in range(30000):
+            device.client.publish(f"{prefix(owner)}/flood", json.dumps({"number": number, "fill": "x" * 1000}), 0)
+        wait_until(lambda: "reading_paused" in own.log("bridge"), 20, "the sockets are left unread")
+        assert resident() < 150
+    finally:
+        own.start("postgres")
+    assert device.publish(f"{prefix(owner)}/last", "1") == 0
+
+    def last() -> bool:
+        with own.connect() as db:
+            row = db.execute("SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = %s", (f"{prefix(owner)}/last",)).fetchone()
+        return row == (1,)
+
+    wait_until(last, 90, "the last one is stored")
+    assert "reading_resumed" in own.log("bridge")
+    assert resident() < 150
