@@ -14,7 +14,8 @@ SELECT
         FROM mqtt.device_integrations AS i
         WHERE i.id = m.integration_id
     ) AS message_type,
-    m.payload, translate(encode(m.body, 'base64'), E'\n', '') AS body, m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at, m.created_at
+    m.payload, translate(encode(m.body, 'base64'), E'\n', '') AS body,
+    m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at, m.created_at
 FROM mqtt.mqtt_messages AS m;
 COMMENT ON VIEW api.mqtt_messages IS
 $md$Message history

@@ -23,9 +23,10 @@ BEGIN ATOMIC
             WHEN f.filter IS NULL OR octet_length(f.filter) > 2048 THEN 'A filter is a string of 1 to 2,048 bytes.'
             ELSE coalesce(mqtt.topic_filter_error(f.filter), format('The filter %s does not lie below the prefix %s/.', left(f.filter, 200), prefix))
         END
-        FROM unnest(filters) AS f (filter)
+        FROM unnest(filters) WITH ORDINALITY AS f (filter, ordinality)
         WHERE f.filter IS NULL OR octet_length(f.filter) > 2048 OR mqtt.topic_filter_error(f.filter) IS NOT NULL
             OR NOT mqtt.topic_is_under(f.filter, prefix)
+        ORDER BY f.ordinality
         LIMIT 1
     ) END;
 END;

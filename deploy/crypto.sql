@@ -13,7 +13,7 @@ SELECT
     n.nspname AS schema,
     NOT pg_catalog.has_schema_privilege('mqtt_owner', n.oid, 'usage') AS is_closed
 FROM pg_catalog.pg_extension AS e
-JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
 WHERE e.extname = 'pgcrypto'
 \gset pgcrypto_
 \if :pgcrypto_is_closed

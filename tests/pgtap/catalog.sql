@@ -8,8 +8,8 @@ SELECT
     p.prosqlbody IS NOT NULL AS is_atomic, l.lanname AS language, p.proowner::regrole::text AS owner, p.proacl AS acl, p.proargnames AS arguments,
     obj_description(p.oid, 'pg_proc') AS comment
 FROM pg_catalog.pg_proc AS p
-JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+INNER JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
 WHERE n.nspname IN ('api', 'mqtt', 'bridge');
 
 CREATE TEMPORARY VIEW relation AS
@@ -17,7 +17,7 @@ SELECT
     c.oid, c.oid::regclass::text AS name, n.nspname AS schema, c.relkind AS kind, c.relowner::regrole::text AS owner, c.relrowsecurity AS has_rls, c.reloptions AS options,
     c.relispartition AS is_partition
 FROM pg_catalog.pg_class AS c
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname IN ('api', 'mqtt', 'bridge') OR (n.nspname = 'pgmq' AND c.relname ~ '^[qa]_mqtt_');
 
 -- Who runs with the owner's rights, and why that is right.
@@ -126,7 +126,8 @@ SELECT is_empty(
         )$$,
     'each foreign key has an index'
 );
-SELECT is_empty($$SELECT r.name FROM relation AS r WHERE r.schema = 'api' AND (r.kind <> 'v' OR (r.options @> '{security_invoker=true}') IS NOT TRUE)$$, 'api has views only, and they run as the caller');
+SELECT is_empty($$SELECT r.name FROM relation AS r WHERE r.schema = 'api' 
+        AND (r.kind <> 'v' OR (r.options @> '{security_invoker=true}') IS NOT TRUE)$$, 'api has views only, and they run as the caller');
 SELECT is_empty(
     $$SELECT a.attrelid::regclass, a.attname FROM pg_catalog.pg_attribute AS a JOIN relation AS r ON r.oid = a.attrelid
         WHERE r.schema = 'api' AND a.attnum > 0 AND a.attname ~ 'password|secret|hash|salt|_key' AND a.attname !~ '^has_'$$,

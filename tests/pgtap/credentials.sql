@@ -130,7 +130,11 @@ SELECT ok(
 SELECT is(
     (
         SELECT count(*)
-        FROM (SELECT a::text AS line FROM mqtt.integration_activity_log AS a UNION ALL SELECT c::text FROM mqtt.mqtt_credentials AS c) AS x
+        FROM (
+            SELECT a::text AS line FROM mqtt.integration_activity_log AS a
+            UNION ALL
+            SELECT c::text FROM mqtt.mqtt_credentials AS c
+        ) AS x
         WHERE x.line LIKE ANY (ARRAY['%' || :'password' || '%', '%' || :'second' || '%', '%' || :'third' || '%', '%' || :'fourth' || '%'])
     ), 0::bigint, 'no password is stored anywhere'
 );

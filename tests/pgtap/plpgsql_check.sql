@@ -7,8 +7,8 @@ SELECT plan(2);
     CREATE TEMPORARY TABLE finding AS
     SELECT p.oid::regprocedure::text AS function, c.level, c.sqlstate, c.message, c.lineno
     FROM pg_catalog.pg_proc AS p
-    JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
-    LEFT JOIN LATERAL (SELECT t.tgrelid FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = p.oid LIMIT 1) AS t ON true
+    INNER JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
+    LEFT JOIN LATERAL (SELECT min(t.tgrelid) AS tgrelid FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = p.oid) AS t ON true
     CROSS JOIN LATERAL tap.plpgsql_check_function_tb(
         p.oid, coalesce(t.tgrelid, 0), other_warnings => true, performance_warnings => false, extra_warnings => true, security_warnings => true
     ) AS c

@@ -11,7 +11,8 @@ SELECT api.mqtt_subscribe(:'external', 'plant/+/up/#', 1, 'https://hooks.example
 SELECT :'made'::jsonb ->> 'id' AS id \gset
 SELECT is(
     :'made'::jsonb - '{id,created_at,updated_at,organization_id,integration_id}'::text [],
-    '{"qos": 1, "topic": "plant/+/up/#", "status": "pending", "no_local": true, "is_paused": false, "granted_qos": null, "callback_url": "https://hooks.example.com/in", "status_detail": null, "retain_handling": 0}',
+    '{"qos": 1, "topic": "plant/+/up/#", "status": "pending", "no_local": true, "is_paused": false, "granted_qos": null,
+    "callback_url": "https://hooks.example.com/in", "status_detail": null, "retain_handling": 0}',
     'a subscription'
 );
 SELECT act_as('none');

@@ -53,13 +53,17 @@ SELECT is((SELECT count(*) FROM api.query_telemetry(bucket => '3600', "limit" =>
 SELECT refuses(format('SELECT * FROM api.query_telemetry(%s)', a.argument), a.code, a.slug, a.argument)
 FROM (VALUES
     ('"limit" => 0', 'PT400', 'limit_invalid'), ('"limit" => 10001', 'PT400', 'limit_invalid'), ('"limit" => NULL', 'PT400', 'limit_invalid'),
-    ('bucket => ''0''', 'PT400', 'bucket_invalid'), ('bucket => ''-1 hour''', 'PT400', 'bucket_invalid'), ('bucket => ''1 month''', 'PT400', 'bucket_invalid'), ('bucket => ''1 year''', 'PT400', 'bucket_invalid'), ('bucket => ''1000000000 days''', 'PT400', 'bucket_invalid'),
+    ('bucket => ''0''', 'PT400', 'bucket_invalid'), ('bucket => ''-1 hour''', 'PT400', 'bucket_invalid'),
+    ('bucket => ''1 month''', 'PT400', 'bucket_invalid'), ('bucket => ''1 year''', 'PT400', 'bucket_invalid'), ('bucket => ''1000000000 days''', 'PT400', 'bucket_invalid'),
     ('''22222222-0000-4000-8000-000000000010''', 'PT404', 'integration_not_found'),
     ('organization_id => ''22222222-0000-4000-8000-000000000001''', 'PT404', 'organization_not_found'),
     ('device_id => ''22222222-0000-4000-8000-000000000030''', 'PT404', 'device_not_found'), ('device_id => ''nothing''', 'PT404', 'device_not_found')
 ) AS a (argument, code, slug);
 SELECT lives_ok(format('SELECT * FROM api.query_telemetry(%s)', a), a)
-FROM unnest(ARRAY['since => ''-infinity''', 'until => ''infinity''', 'since => ''infinity''', 'bucket => ''366 days'', "limit" => 10000', 'until => ''-infinity'', bucket => ''1 day''', 'since => ''-infinity'', bucket => ''1 microsecond''']) AS a;
+FROM unnest(ARRAY[
+    'since => ''-infinity''', 'until => ''infinity''', 'since => ''infinity''',
+    'bucket => ''366 days'', "limit" => 10000', 'until => ''-infinity'', bucket => ''1 day''', 'since => ''-infinity'', bucket => ''1 microsecond'''
+]) AS a;
 SELECT act_as('authenticated', :'nobody');
 SELECT is((SELECT count(*) FROM api.query_telemetry()), 0::bigint, 'a stranger sees nothing');
 SELECT act_as('service_role');

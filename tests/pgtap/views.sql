@@ -45,7 +45,10 @@ SELECT is((SELECT count(*) FROM view_name AS v WHERE has_table_privilege('authen
 
 SELECT act_as('authenticated', :'anna');
 SELECT is((SELECT o.role FROM api.organizations AS o), 'member', 'what one is in an organization');
-SELECT is((SELECT i.settings FROM api.device_integrations AS i WHERE i.id = :'external') - '{port,protocol,use_tls}'::text [], '{"broker_url": "broker.example.com", "has_password": true}', 'settings without the secret');
+SELECT is(
+    (SELECT i.settings FROM api.device_integrations AS i WHERE i.id = :'external') - '{port,protocol,use_tls}'::text [],
+    '{"broker_url": "broker.example.com", "has_password": true}', 'settings without the secret'
+);
 SELECT is((SELECT m.message_type FROM api.mqtt_messages AS m WHERE m.device_id = :'pump'), 'telemetry', 'the message type');
 SELECT is((SELECT m.message_type || coalesce(m.device_id::text, '') FROM api.mqtt_messages AS m WHERE m.device_id IS NULL), NULL, 'none where the topic does not fit the pattern');
 SELECT is((SELECT decode(m.body, 'base64') FROM api.mqtt_messages AS m WHERE m.direction = 'outgoing'), decode(repeat('00ff', 50), 'hex'), 'bytes in base64');
