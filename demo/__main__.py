@@ -28,6 +28,7 @@ from demo import reckoning
 from demo.broker import Broker
 from demo.commands import Commander
 from demo.devices import BatchDevice, Device, GatewayDevice, HttpDevice, Login, MosquittoDevice, PahoDevice, Setup
+from demo.outage import Outage
 from demo.readings import Machine, Reading
 from demo.show import Show
 from demo.stack import App, DemoError, Stack, find_stack
@@ -40,8 +41,9 @@ PLANT = "plant"  # what topics at the external broker begin with
 
 
 class Demo:
-    def __init__(self, stack: Stack, seconds: float, console: Console, *, is_live: bool) -> None:
+    def __init__(self, stack: Stack, seconds: float, console: Console, *, is_live: bool, kills_bridge: bool) -> None:
         self.stack = stack
+        self.kills_bridge = kills_bridge
         self.seconds = seconds
         self.console = console
         self.is_live = is_live
@@ -181,7 +183,10 @@ class Demo:
             device.start()
         commander.start()
         watcher.start()
-        show = Show(self.devices, watcher, commander, self.console)
+        outage = Outage(self.stack, self.seconds / 3, self.stop_commands) if self.kills_bridge else None
+        if outage is not None:
+            outage.start()
+        show = Show(self.devices, watcher, commander, outage, self.console)
         deadline = time.monotonic() + self.seconds
 
         def go_on() -> bool:
@@ -202,7 +207,7 @@ class Demo:
                         self.say(show.plain())
                         next_line += pause
                     self.ended_early.wait(0.1)
-        self._wind_down(watcher, commander)
+        self._wind_down(watcher, commander, outage)
         return watcher, commander
 
     @contextmanager
@@ -221,9 +226,13 @@ class Demo:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _wind_down(self, watcher: Watcher, commander: Commander) -> None:
+    def _wind_down(self, watcher: Watcher, commander: Commander, outage: Outage | None) -> None:
         self.say("stopping; waiting for the last answers and rows ...")
         self.stop_commands.set()
+        if outage is not None:
+            outage.join(90)
+            if outage.error:
+                commander.commands.errors.append(outage.error)
         commander.join(35)
         commander.receipts(10)
         until(10, lambda: sum(len(device.commands) for device in self.devices) >= len(commander.commands.sent))
@@ -252,7 +261,9 @@ class Demo:
             sender = reckoning.Sender(
                 device.device_id, device.prefix, device.counts.sent, frozenset(accepted), frozenset(rejected), tuple(device.counts.errors)
             )
-            lines.append(reckoning.line(sender, [row for row in incoming if row["topic"].startswith(device.prefix + "/")]))
+            own = [row for row in incoming if row["topic"].startswith(device.prefix + "/")]
+            # A client's message ids keep HTTP from storing twice whatever happens; MQTT promises at least once.
+            lines.append(reckoning.line(sender, own, again_allowed=self.kills_bridge and not isinstance(device, HttpDevice)))
         sent = commander.commands.sent
         books = reckoning.CommandBooks(
             sent=frozenset(sent),
@@ -262,11 +273,11 @@ class Demo:
             answered=Counter(row["command"] for row in incoming if row["topic"].endswith("/acks")),
             errors=tuple(commander.commands.errors),
         )
-        wrong = reckoning.command_faults(books)
-        counted = sum(found.stored for found in lines) + sum(books.outgoing.values())
+        wrong = reckoning.command_faults(books, again_allowed=self.kills_bridge)
+        counted = len([row for row in incoming if row["seq"] is not None]) + sum(books.outgoing.values())
         story = (
-            f"{len(sent)} commands = {books.receipts['acknowledged']} receipts acknowledged = {sum(books.heard.values())} heard"
-            f" = {sum(books.answered.values())} answered; {len(commander.commands.refused)} bad calls refused"
+            f"{len(sent)} commands = {books.receipts['acknowledged']} receipts acknowledged = {len(books.heard)} heard"
+            f" = {len(books.answered)} answered; {len(commander.commands.refused)} bad calls refused"
         )
         checks = [*self._checks(len(rows), counted), (story, wrong)]
         self._print(lines, checks)
@@ -312,6 +323,8 @@ class Demo:
             verdict = "[green]adds up[/green]" if not found.faults else "[red]WRONG[/red]"
             table.add_row(found.name, device.way, str(found.sent), str(found.stored), str(found.rejected), verdict)
         self.console.print(table)
+        if again := sum(found.again for found in lines):
+            self.say(f"stored more than once, as MQTT allows when a bridge is killed: {again}")
         reasons = Counter(reason for device in self.devices for reason in device.counts.numbers()[1].values())
         if reasons:
             self.say("rejected on purpose: " + ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())))
@@ -386,6 +399,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=seconds, default=default, help="how long the devices send, 2 to 86400 (default: TOPICBASE_DEMO_SECONDS or 30)"
     )
+    parser.add_argument("--kill-bridge", action="store_true", help="end the bridge with SIGKILL in the middle, and start it again")
     parser.add_argument("--plain", action="store_true", help="plain lines instead of the live table, as without a terminal")
     return parser.parse_args(arguments)
 
@@ -397,7 +411,7 @@ def main() -> int:
     if not console.is_terminal:
         console = Console(width=160)
     try:
-        demo = Demo(find_stack(), options.seconds, console, is_live=is_live)
+        demo = Demo(find_stack(), options.seconds, console, is_live=is_live, kills_bridge=options.kill_bridge)
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from demo.commands import Commander
 from demo.devices import Device
+from demo.outage import Outage
 from demo.watch import Watcher, percentile
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*%#"
@@ -50,10 +51,11 @@ def quantity(name: str, value: float) -> str:
 
 
 class Show:
-    def __init__(self, devices: Sequence[Device], watcher: Watcher, commander: Commander, console: Console) -> None:
+    def __init__(self, devices: Sequence[Device], watcher: Watcher, commander: Commander, outage: Outage | None, console: Console) -> None:
         self._devices = devices
         self._watcher = watcher
         self._commander = commander
+        self._outage = outage
         self._console = console
 
     def table(self, seconds_left: float) -> Group:
@@ -97,6 +99,8 @@ class Show:
             f"{watcher.pending} in the queue (most {watcher.most_pending})",
             f"commands: {len(commands.sent)} sent, {len(watcher.answered)} answered" + (f", p50 {trip} ms there and back" if trip else ""),
         ]
+        if self._outage is not None and self._outage.state:
+            parts.insert(0, self._outage.state)
         if watcher.error:
             parts.append(watcher.error.splitlines()[0])
         return " | ".join(parts)

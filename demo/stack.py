@@ -47,6 +47,14 @@ class Stack:
         note = self.run_dir / "place"
         return Path(note.read_text().strip()) if note.exists() else self.run_dir
 
+    def control(self, *arguments: str) -> None:
+        """`bin/stack ARGUMENTS…`"""
+        run = subprocess.run(
+            [str(ROOT / "bin" / "stack"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if run.returncode != 0:
+            raise DemoError(run.stderr.strip() or f"bin/stack {' '.join(arguments)} failed")
+
     def token(self, role: str, sub: str | None = None) -> str:
         claims: dict[str, Any] = {"role": role, "aud": self.env["JWT_AUDIENCE"], "exp": int(time.time()) + 300}
         if sub is not None:

@@ -114,6 +114,14 @@ def test_ending_it_early_still_reconciles(stack: Stack, number: signal.Signals) 
     assert "Everything adds up." in out
 
 
+def test_nothing_is_lost_when_the_bridge_is_killed(stack: Stack) -> None:
+    pid = stack.pid("bridge")
+    status, out, err = finish(start(stack, "--seconds", "8", "--kill-bridge"))
+    assert status == 0, out + err
+    assert "bridge killed" in out
+    assert stack.pid("bridge") != pid
+
+
 def test_without_a_bridge_it_says_what_is_missing(stack: Stack) -> None:
     stack.stop("bridge")
     try:

@@ -37,6 +37,14 @@ def test_names_what_does_not(device: Sender, stored: tuple[int, ...], fault: str
     assert any(fault in text for text in line(device, rows(*stored)).faults)
 
 
+def test_at_least_once_may_store_again_but_not_lose() -> None:
+    found = line(sender(2, {1, 2}, set()), rows(1, 2, 2), again_allowed=True)
+    assert (found.stored, found.again, found.faults) == (2, 1, ())
+    assert line(sender(2, {1, 2}, set()), rows(2, 2), again_allowed=True).faults == ("1 accepted and not stored: number 1",)
+    assert command_faults(books(heard=Counter([1, 2, 2])), again_allowed=True) == ()
+    assert command_faults(books(heard=Counter([2, 2])), again_allowed=True) != ()
+
+
 def test_a_row_without_a_number() -> None:
     assert line(sender(1, {1}, set()), [{"seq": 1}, {"seq": None}]).faults == ("a row without a number of ours",)
 
