@@ -4,6 +4,7 @@
 -- requires: decode_payload
 -- requires: integration_activity_log
 -- requires: mqtt_dead_letters
+-- requires: due_messages
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -179,84 +180,6 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.store_or_split(tid []) IS
 'Stores a batch; when that raises, its halves, down to the single message at fault. Returns how many were stored, failed and became dead letters.';
-
-CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid []
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_now CONSTANT timestamptz := clock_timestamp();
-    v_start CONSTANT uuid := coalesce(
-        nullif(current_setting('topicbase.last_organization', true), ''), '00000000-0000-0000-0000-000000000000'
-    )::uuid;
-    v_last uuid := v_start;
-    v_is_wrapped boolean := false;
-    v_next uuid;
-    v_organizations uuid [] := '{}';
-    v_share integer;
-BEGIN
-    -- One worker at a time takes from an organization: that keeps order and spares deadlocks. The walk goes on where the last ended.
-    FOR v_step IN 1..1000 LOOP
-        EXIT WHEN cardinality(v_organizations) >= least(64, batch_size);
-        SELECT q.organization_id INTO v_next
-        FROM pgmq.q_mqtt_messages AS q
-        WHERE q.organization_id > v_last
-        ORDER BY q.organization_id
-        LIMIT 1;
-        IF v_next IS NULL THEN
-            EXIT WHEN v_is_wrapped;
-            v_is_wrapped := true;
-            v_last := '00000000-0000-0000-0000-000000000000';
-            CONTINUE;
-        END IF;
-        EXIT WHEN v_is_wrapped AND v_next > v_start;
-        v_last := v_next;
-        IF EXISTS (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = v_next AND q.vt <= v_now)
-            AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next::text)) THEN
-            v_organizations := v_organizations || v_next;
-        END IF;
-    END LOOP;
-    PERFORM set_config('topicbase.last_organization', v_last::text, false);
-    IF v_organizations = '{}' THEN
-        RETURN '{}';
-    ELSIF cardinality(v_organizations) = 1 THEN
-        RETURN ARRAY(
-            SELECT q.ctid
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.organization_id = v_organizations[1] AND q.vt <= v_now
-            ORDER BY q.vt
-            LIMIT batch_size
-        );
-    END IF;
-    v_share := ceil(batch_size::numeric / cardinality(v_organizations));
-    RETURN ARRAY(
-        WITH due AS MATERIALIZED (
-            SELECT
-                o.id,
-                (
-                    SELECT count(*)
-                    FROM (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt <= v_now LIMIT v_share) AS x
-                ) AS waiting
-            FROM unnest(v_organizations) AS o (id)
-        ),
-        spare AS (
-            SELECT (batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = v_share), 0) AS each FROM due AS d
-        )
-        SELECT t.tid
-        FROM due AS d
-        CROSS JOIN spare AS s
-        CROSS JOIN LATERAL (
-            SELECT q.ctid AS tid
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.organization_id = d.id AND q.vt <= v_now
-            ORDER BY q.vt
-            LIMIT d.waiting + CASE WHEN d.waiting = v_share THEN greatest(floor(coalesce(s.each, 0)), 0)::bigint ELSE 0 END
-        ) AS t
-    );
-END;
-$$;
-COMMENT ON FUNCTION mqtt.due_messages(integer) IS
-'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, each locked for this transaction.';
 
 CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

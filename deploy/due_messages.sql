@@ -1,0 +1,132 @@
+-- Deploy topicbase:due_messages to pg
+-- requires: queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- What this session remembers, as a hint: where each organization's waiting messages begin, so that a batch need not
+    -- read past the rows deleted before it, which stay in the index while some old transaction may still see them.
+    v_memory jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}')::jsonb;
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
+    -- Who inserts and commits within this time is never overlooked; who takes longer is found by the next sweep.
+    v_margin CONSTANT interval := '2 seconds';
+    v_is_sweep boolean := coalesce(v_now > (v_memory ->> 'swept_at')::timestamptz + interval '5 seconds', true);
+    v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
+    v_candidates jsonb := '{}';
+    v_organizations uuid [] := '{}';
+    v_marks timestamptz [] := '{}';
+    v_last uuid := v_start;
+    v_next record;
+    v_share integer;
+    v_tids tid [];
+    v_new jsonb;
+BEGIN
+    <<look>>
+    LOOP
+        IF v_is_sweep THEN
+            -- Every organization with rows, one index probe each, going on after the last one served.
+            v_last := v_start;
+            FOR v_step IN 1..1000 LOOP
+                SELECT q.organization_id AS id, q.vt AS mark INTO v_next
+                FROM pgmq.q_mqtt_messages AS q
+                WHERE q.organization_id > v_last
+                ORDER BY q.organization_id, q.vt
+                LIMIT 1;
+                IF v_next.id IS NULL THEN
+                    EXIT WHEN v_last = '00000000-0000-0000-0000-000000000000' OR v_candidates ? '~';
+                    v_candidates := v_candidates || '{"~": null}';
+                    v_last := '00000000-0000-0000-0000-000000000000';
+                    CONTINUE;
+                END IF;
+                EXIT WHEN v_candidates ? v_next.id::text;
+                v_last := v_next.id;
+                v_candidates := v_candidates || jsonb_build_object(v_next.id::text, v_next.mark - interval '1 microsecond');
+            END LOOP;
+            v_candidates := v_candidates - '~';
+            v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
+        ELSE
+            -- Those remembered, and those of the newest rows.
+            SELECT coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}'), coalesce(max(x.seen), v_seen)
+            INTO v_candidates, v_seen
+            FROM (
+                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen
+                FROM (
+                    SELECT q.organization_id, q.vt, q.msg_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id > v_seen ORDER BY q.msg_id LIMIT 1000
+                ) AS r
+                GROUP BY r.organization_id
+            ) AS x;
+        END IF;
+        FOR v_next IN
+            SELECT c.key::uuid AS id, c.value::timestamptz AS mark
+            FROM jsonb_each_text(v_candidates) AS c
+            ORDER BY c.key::uuid <= v_start, c.key::uuid
+        LOOP
+            EXIT look WHEN cardinality(v_organizations) >= least(64, batch_size);
+            -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
+            IF EXISTS (
+                SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
+            ) AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
+                v_organizations := v_organizations || v_next.id;
+                v_marks := v_marks || v_next.mark;
+            END IF;
+        END LOOP;
+        -- Nothing where something was expected: look everywhere, though not more than once a second.
+        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < (v_memory ->> 'swept_at')::timestamptz + interval '1 second';
+        v_is_sweep := true;
+    END LOOP;
+    v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
+    WITH due AS MATERIALIZED (
+        SELECT
+            o.id,
+            o.mark,
+            CASE
+                WHEN cardinality(v_organizations) = 1 THEN batch_size
+                ELSE (
+                    SELECT count(*)
+                    FROM (
+                        SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt > o.mark AND q.vt <= v_now LIMIT v_share
+                    ) AS x
+                )
+            END AS waiting
+        FROM unnest(v_organizations, v_marks) AS o (id, mark)
+    ),
+    -- What some organizations do not need of their share goes to those that do.
+    spare AS (
+        SELECT greatest(0, floor((batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = v_share), 0)))::bigint AS each FROM due AS d
+    ),
+    taken AS MATERIALIZED (
+        SELECT t.*
+        FROM due AS d
+        CROSS JOIN spare AS s
+        CROSS JOIN LATERAL (
+            SELECT q.organization_id, q.ctid AS tid, q.vt
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = d.id AND q.vt > d.mark AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT d.waiting + CASE WHEN d.waiting = v_share THEN coalesce(s.each, 0) ELSE 0 END
+        ) AS t
+    )
+    SELECT coalesce(array_agg(t.tid), '{}'), (SELECT jsonb_object_agg(m.organization_id, m.mark) FROM (
+        SELECT x.organization_id, max(x.vt) - v_margin AS mark FROM taken AS x GROUP BY x.organization_id
+    ) AS m)
+    INTO v_tids, v_new
+    FROM taken AS t;
+    v_candidates := v_candidates || coalesce(v_new, '{}');
+    PERFORM set_config(
+        'topicbase.queue_memory',
+        jsonb_build_object(
+            'swept_at', v_memory -> 'swept_at', 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
+            'marks', CASE WHEN (SELECT count(*) FROM jsonb_object_keys(v_candidates)) <= 1000 THEN v_candidates ELSE '{}' END
+        )::text, false
+    );
+    RETURN v_tids;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.due_messages(integer) IS
+'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+COMMIT;
