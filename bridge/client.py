@@ -57,6 +57,18 @@ class Limits:
         self.reason: str | None = getattr(properties, "ReasonString", None)
 
 
+class Packed:
+    """Properties in their wire form."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, properties: Properties) -> None:
+        self.data = bytes(properties.pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        return self.data
+
+
 class Client(mqtt.Client):
     def __init__(self, target: Target, listener: Listener, received: set[int]) -> None:
         version = MQTTProtocolVersion.MQTTv5 if target.mqtt_version == 5 else MQTTProtocolVersion.MQTTv311
@@ -185,9 +197,9 @@ class Client(mqtt.Client):
         return self._mid_generate()
 
     def send_publish(
-        self, packet_id: int, topic: bytes, payload: bytes, qos: int, *, retain: bool, dup: bool, properties: Properties | None
+        self, packet_id: int, topic: bytes, payload: bytes, qos: int, *, retain: bool, dup: bool, properties: Packed | None
     ) -> None:
-        self._send_publish(packet_id, topic, payload, qos, retain, dup, None, properties)
+        self._send_publish(packet_id, topic, payload, qos, retain, dup, None, properties)  # type: ignore[arg-type]  # all it asks is pack()
 
     def send_pubrel(self, packet_id: int) -> None:
         self._send_pubrel(packet_id)
@@ -290,8 +302,8 @@ def _nothing(*_: Any) -> None:
     """Paho calls loop_write by itself unless someone listens here."""
 
 
-def properties_of_publish(values: dict[str, Any] | None, expires_in: int | None) -> Properties | None:
-    """PUBLISH properties (MQTT 5 section 3.3.2.3) from a queued message's keys; null when there are none.
+def properties_of_publish(values: dict[str, Any] | None, expires_in: int | None) -> Packed | None:
+    """PUBLISH properties (MQTT 5 section 3.3.2.3) from a queued message's keys; None when there are none.
 
     Raises ValueError for one that cannot be sent.
     """
@@ -307,7 +319,10 @@ def properties_of_publish(values: dict[str, Any] | None, expires_in: int | None)
                     set_property(properties, values[key])
                 except Exception as error:  # noqa: BLE001  # paho raises several kinds
                     raise ValueError(f"{key} cannot be sent: {error}") from None
-    return properties
+    try:
+        return Packed(properties)
+    except Exception as error:  # noqa: BLE001  # struct.error, UnicodeEncodeError, …
+        raise ValueError(f"its properties cannot be sent: {error}") from None
 
 
 def _set_content_type(properties: Properties, value: Any) -> None:

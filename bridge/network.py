@@ -17,7 +17,7 @@ from uuid import UUID
 from paho.mqtt.properties import Properties
 
 from bridge import log, metrics
-from bridge.client import Client, Limits, properties_of_publish
+from bridge.client import Client, Limits, Packed, properties_of_publish
 from bridge.sockets import Connection, DialError, dial
 from bridge.target import Target
 
@@ -476,7 +476,7 @@ class _Unacked:
 
     __slots__ = ("is_received", "message", "properties", "sent_at")
 
-    def __init__(self, message: Outgoing, properties: Properties | None, sent_at: float) -> None:
+    def __init__(self, message: Outgoing, properties: Packed | None, sent_at: float) -> None:
         self.message = message
         self.properties = properties
         self.sent_at = sent_at

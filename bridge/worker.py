@@ -17,6 +17,7 @@ from bridge import log, metrics
 from bridge.database import Database, Part
 
 BATCH = 1000
+TRIAL = 30  # full batches after which a new worker has shown that the queue does not kill it
 POLL_SECONDS = 1.0
 LINGER_SECONDS = 0.01
 RETRY_SECONDS = 0.1
@@ -34,13 +35,14 @@ class Worker(Part):
         super().__init__("worker", bridge_id, stop)
         self.event = threading.Event()
         self._careful_at: float | None = None
+        self._suspected_from = 0.0
         self._accepted_before: datetime | None = None
         self._suspicions: list[float] = []
         self._interrupted: dict[int, float] = {}  # message: when its attempt began
 
     def serve(self, database: Database) -> None:
         if _value(database, "SELECT bridge.begin_work(%s)", self.bridge_id):
-            self._suspect("a bridge ended in the middle of its work")
+            self._suspect("a bridge ended before it had worked the queue off once", time.monotonic())
         _limit(database, BATCH_TIMEOUT)
         try:
             self._serve(database)
@@ -51,6 +53,7 @@ class Worker(Part):
     def _serve(self, database: Database) -> None:
         is_asleep = False
         worked_at = 0.0
+        trial = TRIAL
         while not self.stop_event.is_set():
             self.event.clear()
             if self._careful_at is not None and time.monotonic() >= self._careful_at:
@@ -64,6 +67,10 @@ class Worker(Part):
                 if is_asleep:
                     database.wake("ingest")
                     is_asleep = False
+            if trial:
+                trial = trial - 1 if counts["more"] else 0
+                if not trial:
+                    _value(database, "SELECT bridge.end_work(%s)", self.bridge_id)
             if counts["more"]:
                 continue
             if is_asleep:
@@ -83,10 +90,10 @@ class Worker(Part):
             counts = database.process_queue(BATCH)
         except psycopg.Error as error:
             if database.connection.closed:
-                self._suspect("the session ended in a batch")
+                self._suspect("the session ended in a batch", began)
                 raise
             if error.sqlstate in _HUNG:
-                self._suspect("a batch ran into its limits")
+                self._suspect("a batch ran into its limits", began)
             elif error.sqlstate is None or not error.sqlstate.startswith(("40", "55")):
                 raise
             log.warning("batch_failed", sqlstate=error.sqlstate, reason=str(error).strip().split("\n")[0])
@@ -102,10 +109,11 @@ class Worker(Part):
 
     # --------------------------------------------------------------------------------------------------------------- one by one
 
-    def _suspect(self, reason: str) -> None:
+    def _suspect(self, reason: str, began: float) -> None:
         now = time.monotonic()
         self._suspicions = [when for when in self._suspicions if when > now - MEMORY_SECONDS] + [now]
         self._careful_at = now
+        self._suspected_from = began
         self._accepted_before = None
         log.warning("worker_careful", reason=reason, messages=self._most())
 
@@ -115,7 +123,8 @@ class Worker(Part):
 
     def _try_each(self, database: Database) -> None:
         if self._accepted_before is None:
-            self._accepted_before = _value(database, "SELECT clock_timestamp()")
+            past = time.monotonic() - self._suspected_from
+            self._accepted_before = _value(database, "SELECT clock_timestamp() - make_interval(secs => %s)", past)
         outcomes: dict[str, int] = {}
         _limit(database, CAREFUL_TIMEOUT, CAREFUL_LOCK_TIMEOUT)
         for _ in range(self._most()):

@@ -57,6 +57,8 @@ class Peer:
         self.client.connect(host, port, keepalive=30, **options)
         self.client.loop_start()
         self.code = self.connected.get(timeout=WAIT)
+        if self.code:
+            self.close()  # paho would try again for ever
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         with self._news:

@@ -62,6 +62,8 @@ class Witness:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # ends the accept that waits
         self._server.close()
         self.cut()
 

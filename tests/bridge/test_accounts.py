@@ -1,0 +1,113 @@
+"""Mosquitto takes the credentials that work over HTTP, with their limits, and drops them when they end."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from tests.bridge.support import Peer, stored
+from tests.bridge.test_inbound import history, hosted
+from tests.bridge.test_outbound import prefix
+from tests.support.api import Device, one
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Tenants = Callable[..., Tenant]
+Peers = Callable[..., Peer]
+REFUSED = 0x87
+
+
+def login(peer: Peers, device: Device, **options: Any) -> Peer:
+    """Log in as the device, as soon as the broker knows it."""
+
+    def attempt() -> Peer | None:
+        found = peer(username=device.username, password=device.password, client_id=device.client_id, **options)
+        return found if found.code == 0 else None
+
+    found = wait_until(attempt, 10, "the broker takes the new credential")
+    assert found is not None
+    return found
+
+
+def test_a_device_publishes_and_hears_below_its_prefix_only(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, other = hosted(db, tenant), hosted(db, tenant)
+    device = login(peer, owner.device())
+    everything = peer()
+    everything.subscribe("#")
+    assert device.publish(f"{prefix(owner)}/devices/d/telemetry", "1") == 0
+    for topic in (f"{prefix(other)}/devices/d/telemetry", f"{prefix(owner)}x/devices/d/telemetry", "elsewhere", "$SYS/broker/x"):
+        assert device.publish(topic, "2") == REFUSED, topic
+    assert everything.next().topic == f"{prefix(owner)}/devices/d/telemetry"
+    assert everything.messages.empty()
+    assert [row["payload"] for row in history(stack, owner, 1)] == [1]
+    assert stored(stack, other.organization_id) == []
+
+    device.subscribe("#")
+    device.subscribe(f"{prefix(other)}/#")
+    everything.publish(f"{prefix(other)}/secret", "3")
+    everything.publish(f"{prefix(owner)}/command", "4")
+    assert device.next().payload == b"4"
+    time.sleep(0.3)
+    assert device.messages.empty()
+
+
+def test_rights_of_a_credential(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner = hosted(db, tenant)
+    talker, listener = owner.device(), owner.device()
+    db.execute("UPDATE mqtt.mqtt_credentials SET can_subscribe = false WHERE username = %s", (talker.username,))
+    db.execute("UPDATE mqtt.mqtt_credentials SET can_publish = false WHERE username = %s", (listener.username,))
+    speaking, hearing = login(peer, talker), login(peer, listener)
+    topic = f"{prefix(owner)}/devices/d/telemetry"
+    # The change may be on its way to the broker yet.
+    wait_until(lambda: hearing.publish(topic, "no") == REFUSED)
+    hearing.subscribe(topic)
+    speaking.subscribe(topic)
+    assert speaking.publish(topic, "yes") == 0
+    assert hearing.next().payload == b"yes"
+    time.sleep(0.2)
+    assert speaking.messages.empty()
+
+
+def test_nobody_else_gets_in(peer: Peers) -> None:
+    assert peer(username=None).code == REFUSED
+    assert peer(username="nobody", password="nothing").code == REFUSED
+    assert peer(password="wrong").code == REFUSED
+
+
+def test_a_revoked_credential_is_cut_off(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner = hosted(db, tenant)
+    credential, staying = owner.device(), owner.device()
+    device, other = login(peer, credential), login(peer, staying)
+    row = one(
+        [r for r in owner.api.ok("get_mqtt_credentials", {"integration_id": owner.integration_id}, token=owner.admin)
+         if r["username"] == credential.username]
+    )  # fmt: skip
+    owner.api.ok("revoke_mqtt_credentials", {"credential_id": row["id"]}, token=owner.admin)
+    assert device.disconnected.wait(5)
+    time.sleep(0.5)
+    assert peer(username=credential.username, password=credential.password).code == REFUSED
+    assert not other.disconnected.is_set()
+    assert other.publish(f"{prefix(owner)}/x", "1") in (0, 16)
+
+
+def test_an_expired_credential_is_cut_off(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner = hosted(db, tenant)
+    credential = owner.device()
+    device = login(peer, credential)
+    db.execute("UPDATE mqtt.mqtt_credentials SET expires_at = now() + interval '2 seconds' WHERE username = %s", (credential.username,))
+    time.sleep(1)
+    assert not device.disconnected.is_set()
+    assert device.disconnected.wait(5)
+
+
+def test_a_switched_off_integration_lets_nobody_in(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner = hosted(db, tenant)
+    credential = owner.device()
+    device = login(peer, credential)
+    db.execute("UPDATE mqtt.device_integrations SET status = 'inactive' WHERE id = %s", (owner.integration_id,))
+    assert device.disconnected.wait(5)
+    db.execute("UPDATE mqtt.device_integrations SET status = 'active' WHERE id = %s", (owner.integration_id,))
+    login(peer, credential)

@@ -1,0 +1,298 @@
+"""The bridge's parts that need neither broker nor database."""
+
+import base64
+import ipaddress
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import nacl.public
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from bridge import log, mosquitto, sealing, settings
+from bridge.client import Client, properties_of_publish
+from bridge.database import facts_of_properties
+from bridge.sockets import BufferedSocket, is_private
+from bridge.target import TargetError, default_client_id, of_integration
+
+ID = UUID("0190c5f2-0000-7000-8000-00000000abcd")
+
+
+class TestSettings:
+    def test_nothing_is_needed(self) -> None:
+        found = settings.read({})
+        assert found.hosted_broker_url is None
+        assert found.metrics_port is None
+
+    @pytest.mark.parametrize(
+        ("name", "value", "fault"),
+        [
+            ("TOPICBASE_HOSTED_BROKER_URL", "broker:1883", "is not one of mqtt, mqtts, ws, wss"),
+            ("TOPICBASE_HOSTED_BROKER_URL", "http://broker", "is not one of mqtt, mqtts, ws, wss"),
+            ("TOPICBASE_HOSTED_BROKER_URL", "mqtt://u:p@broker", "holds a user name"),
+            ("TOPICBASE_HOSTED_BROKER_URL", "mqtt://broker:99999", "ort"),
+            ("TOPICBASE_HOSTED_BROKER_PASSWORD_FILE", "/nowhere/file", "cannot be read"),
+            ("TOPICBASE_METRICS_ADDRESS", "9090", "is not host:port"),
+            ("TOPICBASE_METRICS_ADDRESS", "localhost:0", "is not host:port"),
+            ("TOPICBASE_ALLOW_PRIVATE_ADDRESSES", "maybe", "is neither 1 nor 0"),
+            ("TOPICBASE_LOG_LEVEL", "LOUD", "is none of"),
+            ("TOPICBASE_MOSQUITTO_ACL_FILE", "acl", "all three, or none"),
+        ],
+    )
+    def test_a_fault_is_named(self, name: str, value: str, fault: str) -> None:
+        with pytest.raises(settings.SettingsError, match=fault) as raised:
+            settings.read({name: value})
+        assert "TOPICBASE_" in str(raised.value)
+
+    def test_secrets_are_not_shown(self, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_text("s3cret\n")
+        found = settings.read({"TOPICBASE_HOSTED_BROKER_PASSWORD_FILE": str(file)})
+        assert found.hosted_password == "s3cret"
+        assert "s3cret" not in repr(found)
+
+
+class TestSealing:
+    def test_a_key_file_opens_what_was_sealed(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        public = base64.b64decode(sealing.make_key_file(path))
+        assert path.stat().st_mode & 0o777 == 0o600
+        box = nacl.public.SealedBox(nacl.public.PublicKey(public)).encrypt("pässword".encode())
+        value = {"sealed": base64.b64encode(box).decode()}
+        assert sealing.unseal(sealing.read_key_file(path), value) == "pässword"
+        with pytest.raises(ValueError, match="no private key"):
+            sealing.unseal(None, value)
+        with pytest.raises(ValueError, match="cannot be opened"):
+            sealing.unseal(nacl.public.PrivateKey.generate(), value)
+
+    def test_an_existing_file_is_not_overwritten(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text("precious")
+        with pytest.raises(FileExistsError):
+            sealing.make_key_file(tmp_path / "key")
+
+    @pytest.mark.parametrize("text", ["", "x", f"{sealing.HEAD}\nAAAA\n", f"{sealing.HEAD}\n!\n", "\xff"])
+    def test_a_file_that_is_no_key(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "key"
+        path.write_text(text, encoding="latin-1")
+        path.chmod(0o600)
+        with pytest.raises(sealing.KeyFileError):
+            sealing.read_key_file(path)
+
+    def test_a_file_that_others_can_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        sealing.make_key_file(path)
+        path.chmod(0o644)
+        with pytest.raises(sealing.KeyFileError, match="600"):
+            sealing.read_key_file(path)
+
+
+def target(**options: Any) -> Any:
+    return of_integration(ID, options.pop("kind", "mqtt_external"), options, settings.Settings())
+
+
+class TestTarget:
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"broker_url": "b.example"}, ("b.example", 1883, False, False)),
+            ({"broker_url": "b.example", "use_tls": True}, ("b.example", 8883, True, False)),
+            ({"broker_url": "b.example", "protocol": "wss"}, ("b.example", 443, True, True)),
+            ({"broker_url": "mqtts://b.example"}, ("b.example", 8883, True, False)),
+            ({"broker_url": "ws://b.example:8080/path"}, ("b.example", 8080, False, True)),
+            ({"broker_url": "b.example", "port": 1234}, ("b.example", 1234, False, False)),
+            ({"broker_url": "::1"}, ("::1", 1883, False, False)),
+        ],
+    )
+    def test_addresses(self, options: dict[str, Any], expected: tuple[Any, ...]) -> None:
+        found = target(**options)
+        assert (found.host, found.port, found.tls, found.websockets) == expected
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"broker_url": "ftp://x"}, {"broker_url": "x", "port": "y"}, {"broker_url": "x", "protocol": "z"}]
+    )
+    def test_no_address(self, options: dict[str, Any]) -> None:
+        with pytest.raises(TargetError):
+            target(**options)
+
+    def test_a_sealed_password_without_key(self) -> None:
+        with pytest.raises(TargetError, match=r"settings\.password: it is sealed"):
+            target(broker_url="x", password={"sealed": "AAAA"})
+
+    def test_no_hosted_broker(self) -> None:
+        with pytest.raises(TargetError, match="TOPICBASE_HOSTED_BROKER_URL"):
+            target(kind="mqtt_hosted")
+
+    def test_client_id(self) -> None:
+        assert len(default_client_id(ID)) == 23
+        assert default_client_id(ID).isalnum()
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1", True), ("10.1.2.3", True), ("172.16.0.1", True), ("192.168.1.1", True), ("169.254.169.254", True),
+        ("100.64.0.1", True), ("0.0.0.0", True), ("224.0.0.1", True), ("255.255.255.255", True), ("198.18.0.1", True),  # noqa: S104
+        ("::1", True), ("::", True), ("fe80::1%eth0", True), ("fc00::1", True), ("::ffff:8.8.8.8", True), ("::ffff:127.0.0.1", True),
+        ("64:ff9b::7f00:1", True), ("2002:7f00:1::", True), ("2001::1", True), ("ff02::1", True), ("fec0::1", True),
+        ("8.8.8.8", False), ("1.1.1.1", False), ("2606:4700:4700::1111", False), ("172.32.0.1", False),
+    ],
+)  # fmt: skip
+def test_private_addresses(address: str, expected: bool) -> None:
+    assert is_private(address) is expected
+
+
+@given(st.ip_addresses(network=ipaddress.ip_network("10.0.0.0/8")))
+def test_no_private_address_passes(address: ipaddress.IPv4Address) -> None:
+    assert is_private(str(address))
+
+
+class TestMosquittoFiles:
+    def files(self, directory: Path, password: str = "secret") -> mosquitto.Files:  # noqa: S107
+        return mosquitto.Files(
+            settings.Settings(
+                hosted_username="bridge",
+                hosted_password=password,
+                mosquitto_password_file=directory / "passwords",
+                mosquitto_acl_file=directory / "acl",
+                mosquitto_pid_file=directory / "pid",
+            )
+        )
+
+    def test_written_once(self, tmp_path: Path) -> None:
+        files = self.files(tmp_path)
+        assert files.write("device:$7$1$x$y\n", "user device\ntopic write a/#\n")
+        first = (tmp_path / "passwords").read_text()
+        assert first.startswith("bridge:$7$101$")
+        assert first.endswith("device:$7$1$x$y\n")
+        assert (tmp_path / "acl").read_text().startswith("user bridge\ntopic readwrite #\n")
+        assert (tmp_path / "passwords").stat().st_mode & 0o777 == 0o600
+        assert not files.write("device:$7$1$x$y\n", "user device\ntopic write a/#\n")
+        assert (tmp_path / "passwords").read_text() == first
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["acl", "passwords"]
+
+    def test_a_new_password_of_the_bridge(self, tmp_path: Path) -> None:
+        assert self.files(tmp_path).write("", "")
+        assert self.files(tmp_path, "other").write("", "")
+
+    def test_mosquitto_passwd_makes_the_same(self, tmp_path: Path) -> None:
+        """Mosquitto's own program wrote this line; the password fits it, and another does not."""
+        path = tmp_path / "made"
+        path.write_text("bridge:secret\n")
+        path.chmod(0o600)
+        subprocess.run(
+            ["mosquitto_passwd", "-U", str(path)], check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        )
+        made = path.read_text()
+        assert mosquitto.password_line("bridge", "secret", made) == made
+        assert mosquitto.password_line("bridge", "Secret", made) != made
+
+    def test_a_stale_pid_file_harms_nobody(self, tmp_path: Path) -> None:
+        with subprocess.Popen(["sleep", "60"]) as bystander:
+            (tmp_path / "pid").write_text(f"{bystander.pid}\n")
+            self.files(tmp_path).write("", "")
+            assert bystander.poll() is None
+            bystander.terminate()
+
+
+class TestBufferedSocket:
+    def test_reads_in_pieces_what_came_as_one(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            buffer = BufferedSocket(near)
+            far.sendall(b"abcdef")
+            assert buffer.recv(1) == b"a"
+            assert buffer.has_read_ahead()
+            assert buffer.recv(3) == b"bcd"
+            assert buffer.recv(10) == b"ef"
+            assert not buffer.has_read_ahead()
+            near.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                buffer.recv(1)
+            far.close()
+            assert buffer.recv(1) == b""
+
+    def test_writes_at_flush(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            buffer = BufferedSocket(near)
+            buffer.send(b"1")
+            buffer.buffered = True
+            buffer.send(b"2")
+            buffer.send(b"3")
+            assert far.recv(10) == b"1"
+            assert buffer.flush()
+            assert far.recv(10) == b"23"
+
+    def test_a_peer_that_reads_nothing(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            buffer = BufferedSocket(near)
+            buffer.buffered = True
+            refused = False
+            for _ in range(100):
+                try:
+                    buffer.send(b"x" * 65536)
+                except BlockingIOError:
+                    refused = True
+                buffer.flush()
+            assert refused
+            assert buffer.pending_bytes() < 2 << 20
+
+
+class TestPaho:
+    def test_what_the_client_overrides_is_there(self) -> None:
+        """These names are paho's own affair; a version without them needs another look."""
+        overridden = [name for name in vars(Client) if name.startswith("_") and not name.startswith("__") and name in dir(paho.Client)]
+        assert set(overridden) == {
+            "_create_socket",
+            "_handle_publish",
+            "_handle_pubackcomp",
+            "_handle_pubrec",
+            "_handle_pubrel",
+            "_packet_queue",
+        }
+        for name in (
+            "_packet_read",
+            "_loop_rc_handle",
+            "_send_publish",
+            "_send_pubrel",
+            "_send_pubrec",
+            "_send_pubcomp",
+            "_mid_generate",
+            "_send_simple_command",
+        ):
+            assert callable(getattr(paho.Client, name)), name
+
+    def test_properties_there_and_back(self) -> None:
+        values = {"content_type": "a/b", "response_topic": "r", "correlation_data": "AAE=", "user_properties": {"a": "b"}}
+        packed = properties_of_publish(values, 7)
+        assert packed is not None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.unpack(packed.pack())  # type: ignore[no-untyped-call]
+        content_type, rest = facts_of_properties(properties)
+        assert content_type == "a/b"
+        assert rest == '{"response_topic": "r", "correlation_data": "AAE=", "user_properties": [["a", "b"]], "message_expiry": 7}'
+
+    @pytest.mark.parametrize("values", [{"correlation_data": "?"}, {"content_type": "x" * 70000}, {"user_properties": "x"}])
+    def test_properties_that_cannot_be_sent(self, values: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="cannot be sent"):
+            properties_of_publish(values, None)
+
+    def test_none(self) -> None:
+        assert properties_of_publish(None, None) is None
+
+
+def test_log_lines_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up()
+    log.info("event", plain="a.b:1", odd='two words "and" \nmore', nothing=None)
+    line = capsys.readouterr().err
+    assert line.endswith(' INFO event plain=a.b:1 odd="two words \\"and\\" \\nmore"\n')
