@@ -1,6 +1,6 @@
 -- Device logins: generate, get, rotate, revoke; grants, each documented error, isolation, no secret kept.
 \ir setup.psql
-SELECT plan(81);
+SELECT plan(82);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace AND p.proname LIKE '%mqtt%credentials';
 
@@ -81,7 +81,8 @@ SELECT refuses(format('SELECT api.get_mqtt_credentials(%L)', :'bob_hosted'), 'PT
 SELECT refuses(format('SELECT api.get_mqtt_credentials(organization_id => %L)', :'org_bob'), 'PT404', 'organization_not_found', 'get by another organization');
 
 SELECT api.rotate_mqtt_credentials(:'id', '1 hour') ->> 'password' AS second \gset
-SELECT api.rotate_mqtt_credentials(:'id') ->> 'password' AS third \gset
+SELECT r.answer ->> 'password' AS third, coalesce(r.answer ->> 'previous_until', '') AS until FROM api.rotate_mqtt_credentials(:'id') AS r (answer) \gset
+SELECT is(:'until'::text, '', 'without grace the old password has no until');
 SELECT act_as('anon');
 SELECT is(
     ARRAY[pg_temp.logs_in(:'username', :'password'), pg_temp.logs_in(:'username', :'second'), pg_temp.logs_in(:'username', :'third')], '{f,f,t}',

@@ -1,6 +1,6 @@
 -- api.upsert_integration and api.delete_integration: grants, settings, each documented error, isolation.
 \ir setup.psql
-SELECT plan(79);
+SELECT plan(80);
 SELECT function_privs_are('api', 'upsert_integration', ARRAY['uuid', 'text', 'text', 'jsonb', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'delete_integration', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 
@@ -103,6 +103,9 @@ FROM (VALUES
     ('mqtt_hosted', 'broker_url', '{"broker_url": "b.example.com"}'),
     ('mqtt_hosted', 'password', '{"password": "x"}')
 ) AS s (kind, name, settings);
+SELECT refuses(
+    format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_urll": 1}')$$, :'org_alice'), 'PT400', 'setting_invalid', 'a name that is none', 'settings.broker_urll is no setting.'
+);
 SELECT refuses(format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '[]')$$, :'org_alice'), 'PT400', 'setting_invalid', 'settings are an object');
 
 SELECT refuses(format($$SELECT api.upsert_integration(%L, '', 'mqtt_hosted')$$, :'org_alice'), 'PT400', 'name_invalid', 'an empty name');

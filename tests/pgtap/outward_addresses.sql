@@ -1,11 +1,11 @@
 -- Hosts and URLs that a tenant may name: no way to this machine, its network or a cloud's metadata.
 \ir setup.psql
-SELECT plan(69);
+SELECT plan(70);
 SELECT is(mqtt.host_fault(h, false), NULL, h || ' may be named')
 FROM unnest('{broker.example.com,BROKER.Example.COM.,xn--bcher-kva.example,a_b.example.com,8.8.8.8,192.169.0.1,172.32.0.1,2606:4700::1111,localhost.example.com,127.0.0.1.example.com}'::text []) AS h;
 SELECT isnt(mqtt.host_fault(h, false), NULL, h || ' may not')
 FROM unnest('{localhost,LOCALHOST,localhost.,a.localhost,ip6-localhost,printer.local,metadata.google.internal,router.home.arpa,
-127.0.0.1,127.1.2.3,0.0.0.0,10.0.0.1,172.16.0.1,172.31.255.255,192.168.1.1,169.254.169.254,100.64.0.1,224.0.0.1,255.255.255.255,
+127.0.0.1,127.1.2.3,0.0.0.0,10.0.0.1,10.255.255.255,172.16.0.1,172.31.255.255,192.168.1.1,169.254.169.254,100.64.0.1,224.0.0.1,255.255.255.255,
 ::,::1,::ffff:127.0.0.1,::ffff:7f00:1,::127.0.0.1,64:ff9b::7f00:1,2002:7f00:1::,fe80::1,fd00:ec2::254,fc00::1,ff02::1}'::text []) AS h;
 SELECT isnt(mqtt.host_fault(h, true), NULL, quote_literal(left(h, 20)) || ' is no host')
 FROM unnest(ARRAY['', ' ', '127.1', '0x7f.0.0.1', '0177.0.0.1', '2130706433', '0x7f000001', '1.2.3.4.5', '256.1.1.1', '1.2.3.', 'a..b',

@@ -15,7 +15,7 @@ FROM (VALUES
     (:'pump', 'outgoing', 'telemetry', '{"temperature": 98}', NULL, '2 minutes', NULL),
     (:'pump', 'incoming', 'telemetry', 'null', '\x00', '3 minutes', NULL),
     (NULL, 'incoming', 'telemetry', '{"temperature": 97}', NULL, '4 minutes', NULL),
-    (:'pump', 'incoming', 'telemetry', '{"temperature": 30, "on": true, "text": "x"}', NULL, '70 minutes', '100 minutes'),
+    (:'pump', 'incoming', 'telemetry', '{"temperature": 30, "on": true, "text": "x"}', NULL, '50 minutes', '100 minutes'),
     ('11111111-0000-4000-8000-000000000031', 'incoming', 'telemetry', '{"pressure": 1.5}', NULL, '5 minutes', NULL)
 ) AS v (device_id, direction, message_type, payload, body, age, sent_age);
 INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, payload)
