@@ -1,0 +1,47 @@
+-- Deploy topicbase:broker_emqx_views to pg
+-- requires: broker_schema
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE VIEW broker.emqx_user WITH (security_barrier = true) AS
+SELECT c.username, c.client_id, c.bcrypt_hash AS password_hash, ''::text AS salt, false AS is_superuser
+FROM mqtt.mqtt_credentials AS c
+JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+WHERE mqtt.is_valid_at_hosted_broker(c, i);
+COMMENT ON VIEW broker.emqx_user IS 'For EMQX''s PostgreSQL authenticator, with password_hash_algorithm bcrypt: the devices that may log in now.';
+COMMENT ON COLUMN broker.emqx_user.username IS 'Username';
+COMMENT ON COLUMN broker.emqx_user.client_id IS 'The only MQTT client id that it may have';
+COMMENT ON COLUMN broker.emqx_user.password_hash IS 'bcrypt, $2a$';
+COMMENT ON COLUMN broker.emqx_user.salt IS 'Empty: bcrypt''s hash has its own';
+COMMENT ON COLUMN broker.emqx_user.is_superuser IS 'Never';
+GRANT SELECT ON broker.emqx_user TO emqx_reader;
+
+CREATE VIEW broker.emqx_acl WITH (security_barrier = true) AS
+SELECT c.username, c.client_id, r.permission, r.action, r.topic, '0,1,2'::text AS qos, 'all'::text AS retain, r.position
+FROM mqtt.mqtt_credentials AS c
+JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+CROSS JOIN LATERAL (
+    -- A session that is still there after its credential has ended is told no first of all.
+    SELECT 0 AS position, 'deny' AS permission, 'all' AS action, '#' AS topic
+    WHERE NOT mqtt.is_valid_at_hosted_broker(c, i)
+    UNION ALL
+    -- EMQX matches the filter of a subscription level by level, like a topic: it would take a/# for what a/+ allows.
+    SELECT 1, 'allow', a.action, CASE WHEN a.action = 'subscribe' AND mqtt.lets_hash_slip(a.filter) THEN 'eq ' ELSE '' END || a.filter
+    FROM mqtt.access_rules(c) AS a
+    WHERE NOT mqtt.has_placeholder(a.filter) AND NOT starts_with(a.filter, 'eq ')
+    UNION ALL
+    SELECT 2, 'deny', 'all', '#'
+) AS r
+WHERE i.integration_type = 'mqtt_hosted';
+COMMENT ON VIEW broker.emqx_acl IS
+'For EMQX''s PostgreSQL authorizer: what each device may do. EMQX takes the first row that fits, so ORDER BY position: denials of ended credentials, then what is allowed, then a denial of all else.';
+COMMENT ON COLUMN broker.emqx_acl.username IS 'Username';
+COMMENT ON COLUMN broker.emqx_acl.client_id IS 'The only MQTT client id that it may have';
+COMMENT ON COLUMN broker.emqx_acl.permission IS 'allow or deny';
+COMMENT ON COLUMN broker.emqx_acl.action IS 'publish, subscribe or all';
+COMMENT ON COLUMN broker.emqx_acl.topic IS 'Topic filter, written out; "eq <filter>" is that very filter and nothing within it';
+COMMENT ON COLUMN broker.emqx_acl.qos IS 'All';
+COMMENT ON COLUMN broker.emqx_acl.retain IS 'Retained or not';
+COMMENT ON COLUMN broker.emqx_acl.position IS 'The order in which EMQX must see them';
+GRANT SELECT ON broker.emqx_acl TO emqx_reader;
+COMMIT;
