@@ -49,7 +49,17 @@ INSERT INTO definer VALUES
 ('api.cleanup_mqtt_queue', 'drops partitions'),
 ('api.check_mqtt_ledger', 'reads the queues'),
 ('api.replay_mqtt_dead_letters', 'writes the queue'),
-('api.replay_mqtt_messages', 'writes the queue');
+('api.replay_mqtt_messages', 'writes the queue'),
+('api.explain_mqtt_access', 'reads the credentials table for admins'),
+('api.generate_broker_key', 'writes the keys'' hashes'),
+('api.get_broker_keys', 'the keys table is closed to all'),
+('api.revoke_broker_key', 'the keys table is closed to all'),
+('api.rabbitmq_auth_user', 'a broker''s login, by a key of its own; checks a device''s verifier'),
+('api.rabbitmq_auth_vhost', 'a broker''s login'),
+('api.rabbitmq_auth_resource', 'a broker''s login'),
+('api.rabbitmq_auth_topic', 'a broker''s login'),
+('api.emqx_authenticate', 'a broker''s login; checks a device''s verifier'),
+('api.emqx_authorize', 'a broker''s login');
 
 SELECT is_empty(
     $$SELECT r.name FROM routine AS r CROSS JOIN LATERAL aclexplode(coalesce(r.acl, acldefault('f', 'mqtt_owner'::regrole))) AS a WHERE a.grantee = 0$$,
@@ -149,9 +159,9 @@ SELECT is_empty(
     $$SELECT r.proname FROM routine AS r WHERE r.schema = 'api' GROUP BY r.proname HAVING count(*) > 1$$, 'no function of api has two forms, which PostgREST could not tell apart'
 );
 SELECT is_empty(
-    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^api\.mqtt_ingest'
+    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^api\.(mqtt_ingest|rabbitmq_auth_|emqx_auth)'
         UNION ALL SELECT r.name FROM relation AS r WHERE has_table_privilege('anon', r.oid, 'select, insert, update, delete') OR has_any_column_privilege('anon', r.oid, 'select')$$,
-    'without a login there is only ingest, which has its own'
+    'without a JWT there are only devices and brokers, who have logins of their own'
 );
 SELECT is_empty(
     $$SELECT r.name FROM routine AS r WHERE has_function_privilege('mqtt_bridge', r.oid, 'execute') AND r.schema <> 'bridge'
