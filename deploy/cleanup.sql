@@ -16,9 +16,17 @@ DECLARE
     v_total bigint := 0;
 BEGIN
     -- The partitions go by the longest term; here go the rows of organizations with a shorter one, and what the default partition holds.
-    FOR v_organization IN EXECUTE format(
-        'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c', term
-    ) LOOP
+    FOR v_organization IN
+        SELECT
+            o.id,
+            now() - make_interval(days => CASE term
+                WHEN 'completed_days' THEN coalesce(o.completed_days, c.completed_days)
+                WHEN 'failed_days' THEN coalesce(o.failed_days, c.failed_days)
+                WHEN 'activity_days' THEN coalesce(o.activity_days, c.activity_days)
+            END) AS before
+        FROM mqtt.organizations AS o
+        CROSS JOIN mqtt.configuration AS c
+    LOOP
         EXIT WHEN v_total >= most;
         EXECUTE format(
             'DELETE FROM %s WHERE (organization_id, %I, id) IN (SELECT organization_id, %2$I, id FROM %1$s '

@@ -54,6 +54,7 @@ CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
 GRANT SELECT (
     id, organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
-    publish_filters, subscribe_filters, max_per_second, max_burst, previous_until, expires_at, revoked_at, last_connected_at, connection_count, created_at, rotated_at
+    publish_filters, subscribe_filters, max_per_second, max_burst, previous_until, expires_at, revoked_at, last_connected_at,
+    connection_count, created_at, rotated_at
 ) ON mqtt.mqtt_credentials TO authenticated, service_role;
 COMMIT;

@@ -12,7 +12,9 @@ SELECT
     CREATE EXTENSION pgmq;
 \else
     -- TOPICBASE_PGMQ_SQL names the file, else the Python on PATH is asked where the package put it.
-    \set pgmq_sql `echo "${TOPICBASE_PGMQ_SQL:-$(python3 -c 'import importlib.util as u; print(u.find_spec("pgmq").submodule_search_locations[0] + "/sql/pgmq.sql")' 2>/dev/null)}"`
+    \set find_pgmq 'import importlib.resources as r; print(r.files("pgmq") / "sql/pgmq.sql")'
+    \setenv FIND_PGMQ :find_pgmq
+    \set pgmq_sql `echo "${TOPICBASE_PGMQ_SQL:-$(python3 -c "$FIND_PGMQ" 2>/dev/null)}"`
     SELECT :'pgmq_sql' <> '' AS is_found
     \gset pgmq_
     \if :pgmq_is_found

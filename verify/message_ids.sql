@@ -1,7 +1,9 @@
 -- Verify topicbase:message_ids on pg
 BEGIN;
 SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
-FROM unnest(ARRAY['mqtt.message_id(timestamptz, bigint, boolean)', 'mqtt.message_id_number(uuid, boolean)', 'mqtt.message_id_time(uuid)']::regprocedure []) AS f;
+FROM unnest(ARRAY[
+    'mqtt.message_id(timestamptz, bigint, boolean)', 'mqtt.message_id_number(uuid, boolean)', 'mqtt.message_id_time(uuid)'
+]::regprocedure []) AS f;
 DO $$
 BEGIN
     IF mqtt.message_id_number(mqtt.message_id('2026-01-01 00:00:00.123+00', 42)) <> 42
