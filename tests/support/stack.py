@@ -136,7 +136,7 @@ def _stack(
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     if check and result.returncode != 0:
         raise RuntimeError(f"`{' '.join(command)}` ended with {result.returncode}:\n{result.stdout}{result.stderr}")

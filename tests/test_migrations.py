@@ -1,0 +1,72 @@
+"""The migrations as a whole: back to nothing and forth again, and what a DBA needs to know of the plan."""
+
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import DATABASE_ONLY
+from tests.support.stack import ROOT, Stack
+
+CHANGES = re.findall(r"^([a-z_]+) ", (ROOT / "sqitch.plan").read_text(), re.MULTILINE)
+
+# Everything outside the registry of sqitch and the extensions that PostgreSQL ships, by schema, kind and name.
+LEFT_OVERS = """
+    SELECT format('%s %s', d.type, d.identity) AS object
+    FROM (
+        SELECT 'pg_class'::regclass AS classid, oid AS objid, relnamespace AS namespace FROM pg_class WHERE relkind NOT IN ('t', 'i')
+        UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc
+        UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type WHERE typtype IN ('d', 'e')
+        UNION ALL SELECT 'pg_namespace'::regclass, oid, oid FROM pg_namespace
+    ) AS o
+    INNER JOIN pg_namespace AS n ON o.namespace = n.oid
+    CROSS JOIN pg_identify_object(o.classid, o.objid, 0) AS d
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'sqitch', 'public') AND n.nspname !~ '^pg_'
+        AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'e')
+    ORDER BY 1
+"""
+
+
+def dump(stack: Stack) -> str:
+    """The schema, without what pg_dump says of itself."""
+    text = stack.run("exec", "pg_dump", "--schema-only", "--exclude-schema=sqitch").stdout
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith((r"\restrict", r"\unrestrict", "--")))
+
+
+def left_overs(stack: Stack) -> list[str]:
+    with stack.connect() as connection:
+        return [row[0] for row in connection.execute(LEFT_OVERS)]
+
+
+@pytest.mark.timeout(900)
+def test_deploy_revert_deploy(fresh_stack: Callable[..., Stack]) -> None:
+    stack = fresh_stack(without=DATABASE_ONLY, deploy=True)
+    first = dump(stack)
+    assert "CREATE TABLE mqtt.mqtt_messages" in first
+    # the demo's tenant holds no roles and no schema, only rows
+    stack.run("sqitch", "revert", "-y")
+    assert left_overs(stack) == []
+    stack.run("sqitch", "deploy", "--verify")
+    assert dump(stack) == first
+
+
+@pytest.mark.parametrize("kind", ["deploy", "revert", "verify"])
+def test_every_change_has_its_three_scripts_and_no_more(kind: str) -> None:
+    scripts = {path.stem for path in (ROOT / kind).glob("*.sql")}
+    assert scripts == {change.partition("@")[0] for change in CHANGES}
+
+
+def test_a_change_is_one_intent() -> None:
+    sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "deploy").glob("*.sql")}
+    assert {name: lines for name, lines in sizes.items() if lines > 250 and not name.startswith("py_")} == {}  # those are rendered
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no git checkout")
+def test_released_scripts_are_frozen() -> None:
+    plan = (ROOT / "sqitch.plan").read_text()
+    for tag in re.findall(r"^@(v[^ ]+)", plan, re.MULTILINE):
+        released = re.findall(r"^([a-z_]+) ", plan.partition(f"@{tag} ")[0], re.MULTILINE)
+        paths = [f"{kind}/{change}.sql" for change in released for kind in ("deploy", "revert", "verify")]
+        changed = subprocess.run(["git", "diff", "--name-only", tag, "--", *paths], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert changed.stdout == ""
