@@ -92,7 +92,7 @@ class Inbound(Part):
         for message in batch:
             try:
                 for result, count in database.ingest([message]).items():
-                    total[result] += count
+                    total[result] = total.get(result, 0) + count
             except psycopg.Error as error:
                 if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
                     raise

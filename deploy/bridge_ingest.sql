@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridge_ingest to pg
 -- requires: bridge_integrations
 -- requires: queue_message
+-- requires: ingest_keys
 -- requires: mqtt_dead_letters
 -- requires: ledger
 BEGIN;
@@ -31,6 +32,12 @@ BEGIN
             || CASE WHEN m.retain THEN '{"retain": true}'::jsonb ELSE '{}' END
             || CASE WHEN m.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', m.content_type) END
             || CASE WHEN m.properties IS NULL THEN '{}' ELSE jsonb_build_object('properties', m.properties) END AS message,
+            CASE WHEN m.properties ? 'user_properties' THEN (
+                SELECT (p.value ->> 1)::uuid
+                FROM jsonb_array_elements(m.properties -> 'user_properties') AS p
+                WHERE p.value ->> 0 = 'message_id' AND p.value ->> 1 ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+                LIMIT 1
+            ) END AS message_id,
             CASE
                 WHEN m.fault IS NOT NULL THEN m.fault
                 WHEN octet_length(m.payload) > c.max_payload_bytes
@@ -44,12 +51,34 @@ BEGIN
         ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, place)
         JOIN held AS h ON h.number = m.number
         CROSS JOIN mqtt.configuration AS c
-    ), queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
-        SELECT clock_timestamp(), a.message, a.organization_id, a.integration_id, a.payload
+    ),
+    -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
+    fresh AS (
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        SELECT DISTINCT a.organization_id, a.integration_id, a.message_id
         FROM arrived AS a
-        WHERE a.fault IS NULL
-        ORDER BY a.place
+        WHERE a.fault IS NULL AND a.message_id IS NOT NULL
+        ORDER BY a.organization_id, a.integration_id, a.message_id
+        ON CONFLICT DO NOTHING
+        RETURNING credential_id AS integration_id, message_id
+    ), kept AS MATERIALIZED (
+        SELECT a.*
+        FROM arrived AS a
+        WHERE a.message_id IS NULL OR a.fault IS NOT NULL
+        UNION ALL
+        (
+            SELECT DISTINCT ON (a.integration_id, a.message_id) a.*
+            FROM arrived AS a
+            JOIN fresh AS f ON f.integration_id = a.integration_id AND f.message_id = a.message_id
+            WHERE a.fault IS NULL
+            ORDER BY a.integration_id, a.message_id, a.place
+        )
+    ), queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
+        SELECT clock_timestamp(), k.message, k.organization_id, k.integration_id, k.message_id, k.payload
+        FROM kept AS k
+        WHERE k.fault IS NULL
+        ORDER BY k.place
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
@@ -68,21 +97,25 @@ BEGIN
         WHERE a.fault IS NOT NULL
         GROUP BY a.organization_id, a.integration_id, a.fault
     ), counted AS (
-        SELECT a.organization_id, count(*) AS accepted, count(a.fault) AS dead
-        FROM arrived AS a
-        GROUP BY a.organization_id
+        SELECT k.organization_id, count(*) AS accepted, count(k.fault) AS dead
+        FROM kept AS k
+        GROUP BY k.organization_id
+    ), repeated AS (
+        SELECT (SELECT count(*) FROM arrived) - (SELECT count(*) FROM kept) AS n
     )
     SELECT
         jsonb_build_object(
             'queued', coalesce(sum(c.accepted - c.dead), 0),
             'dead', coalesce(sum(c.dead), 0),
-            'passed_over', cardinality(ingest.topics) - coalesce(sum(c.accepted), 0)
-        ),
-        array_agg(c.organization_id ORDER BY c.organization_id),
-        array_agg(c.accepted ORDER BY c.organization_id),
-        array_agg(c.dead ORDER BY c.organization_id)
+            'passed_over', cardinality(ingest.topics) - coalesce(sum(c.accepted), 0) - r.n
+        ) || CASE WHEN r.n = 0 THEN '{}' ELSE jsonb_build_object('repeated', r.n) END,
+        array_agg(c.organization_id ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
+        array_agg(c.accepted ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
+        array_agg(c.dead ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL)
     INTO v_counts, v_organizations, v_accepted, v_dead
-    FROM counted AS c;
+    FROM repeated AS r
+    LEFT JOIN counted AS c ON true
+    GROUP BY r.n;
     PERFORM mqtt.count_accepted(c.organization_id, c.accepted)
     FROM unnest(v_organizations, v_accepted) AS c (organization_id, accepted);
     PERFORM mqtt.count_dead(c.organization_id, now())
@@ -96,7 +129,8 @@ END;
 $$;
 COMMENT ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text []) IS
 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault '
-'that the bridge names) becomes a dead letter at once. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}; '
+'that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within '
+'configuration.idempotency_window. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; '
 'passed over are messages for integrations that the bridge does not hold.';
 GRANT EXECUTE ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text []) TO mqtt_bridge;
 COMMIT;

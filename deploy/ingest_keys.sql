@@ -12,6 +12,6 @@ CREATE TABLE mqtt.ingest_keys (
 );
 CREATE INDEX ingest_keys_received_at_idx ON mqtt.ingest_keys USING brin (received_at);
 COMMENT ON TABLE mqtt.ingest_keys IS
-'Message ids that clients chose themselves, per credential, for configuration.idempotency_window: a repeat is answered like the first and not queued again.';
+'Message ids that clients chose themselves, per credential (over HTTP) or integration (over MQTT), for configuration.idempotency_window: a repeat is answered like the first and not queued again.';
 ALTER TABLE mqtt.ingest_keys ENABLE ROW LEVEL SECURITY;
 COMMIT;
