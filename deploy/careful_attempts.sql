@@ -117,7 +117,7 @@ CREATE TABLE mqtt.workers (
     bridge_id uuid PRIMARY KEY,
     began_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE mqtt.workers IS 'Bridges whose queue worker has begun and not ended: a row whose bridge is gone means that it ended in the middle of its work.';
+COMMENT ON TABLE mqtt.workers IS 'Bridges whose queue worker has begun and not worked the queue off yet: one that is gone may have died of a message.';
 ALTER TABLE mqtt.workers ENABLE ROW LEVEL SECURITY;
 CREATE POLICY service_reads ON mqtt.workers FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.workers TO service_role;
@@ -137,7 +137,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.begin_work(uuid) IS
-'A bridge''s queue worker begins. Answers whether another ended without bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
+'A bridge''s queue worker begins. Answers whether another ended before its bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
 GRANT EXECUTE ON FUNCTION bridge.begin_work(uuid) TO mqtt_bridge;
 
 CREATE FUNCTION bridge.end_work(bridge_id uuid) RETURNS void
@@ -146,6 +146,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     DELETE FROM mqtt.workers AS w WHERE w.bridge_id = end_work.bridge_id;
 $$;
-COMMENT ON FUNCTION bridge.end_work(uuid) IS 'A bridge''s queue worker ends in order.';
+COMMENT ON FUNCTION bridge.end_work(uuid) IS 'A bridge''s queue worker has worked the queue off, or ends in order.';
 GRANT EXECUTE ON FUNCTION bridge.end_work(uuid) TO mqtt_bridge;
 COMMIT;
