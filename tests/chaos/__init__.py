@@ -1,0 +1,1 @@
+"""Faults, one by one, against real processes, with an oracle outside the product."""
