@@ -1,5 +1,6 @@
 -- Deploy topicbase:api_emqx_auth to pg
 -- requires: broker_keys
+-- requires: wrong_passwords
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -16,7 +17,10 @@ BEGIN
     -- Always 200 with a body: EMQX takes 204 for allow, and goes on to whatever comes next at any error.
     IF v_broker.id IS NULL THEN
         RETURN '{"result": "deny", "is_superuser": false, "reason": "broker_unknown"}'::json;
-    ELSIF (v_fits AND v_credential.client_id = emqx_authenticate.clientid) IS NOT TRUE THEN
+    ELSIF NOT v_fits THEN
+        PERFORM mqtt.count_wrong_password(emqx_authenticate.username);
+    END IF;
+    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid) IS NOT TRUE THEN
         RETURN '{"result": "deny", "is_superuser": false}'::json;
     ELSIF v_credential.expires_at IS NULL THEN
         RETURN '{"result": "allow", "is_superuser": false}'::json;

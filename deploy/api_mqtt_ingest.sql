@@ -17,6 +17,9 @@ DECLARE
     v_body bytea;
     v_fault text;
 BEGIN
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
     IF octet_length(payload::text) > v_session.max_payload_bytes * 2::bigint THEN
         v_fault := 'payload_too_large';
     ELSIF payload_encoding = 'base64' THEN
@@ -50,6 +53,6 @@ Log in with `Authorization: Basic base64(username:password)`, or `X-Username` an
 - `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.$md$;
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) TO anon, authenticated, service_role;
 COMMIT;

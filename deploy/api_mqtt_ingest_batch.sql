@@ -143,6 +143,9 @@ DECLARE
     v_answer json;
     v_most integer;
 BEGIN
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
     IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
         RAISE EXCEPTION 'messages_invalid' USING
             ERRCODE = 'PT400',
@@ -198,7 +201,7 @@ $md$Send many messages as a device
 stored once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
-`batch_too_large`; 429 `quota_exceeded`, `queue_full`; 503 `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
+`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`; 503 `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
 `mqtt_ingest` (`quota_exceeded` for those beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
 `message_id_invalid`, `timestamp_invalid`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;

@@ -17,6 +17,9 @@ DECLARE
     v_timestamp text := v_headers ->> 'x-timestamp';
     v_fault text;
 BEGIN
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
     v_fault := CASE
         WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
         WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'

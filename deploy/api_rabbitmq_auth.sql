@@ -1,5 +1,6 @@
 -- Deploy topicbase:api_rabbitmq_auth to pg
 -- requires: broker_keys
+-- requires: wrong_passwords
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -55,6 +56,9 @@ DECLARE
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_user.username);
     v_fits boolean := mqtt.password_fits(v_credential, rabbitmq_auth_user.password);
 BEGIN
+    IF NOT v_fits THEN
+        PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
+    END IF;
     -- Only MQTT tells a client id: a device's login is none for AMQP, STOMP or the management pages.
     RETURN mqtt.plain_verdict(
         v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost

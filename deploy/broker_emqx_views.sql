@@ -6,7 +6,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE VIEW broker.emqx_user WITH (security_barrier = true) AS
 SELECT c.username, c.client_id, c.bcrypt_hash AS password_hash, ''::text AS salt, false AS is_superuser
 FROM mqtt.mqtt_credentials AS c
-JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 WHERE mqtt.is_valid_at_hosted_broker(c, i);
 COMMENT ON VIEW broker.emqx_user IS 'For EMQX''s PostgreSQL authenticator, with password_hash_algorithm bcrypt: the devices that may log in now.';
 COMMENT ON COLUMN broker.emqx_user.username IS 'Username';
@@ -17,21 +17,25 @@ COMMENT ON COLUMN broker.emqx_user.is_superuser IS 'Never';
 GRANT SELECT ON broker.emqx_user TO emqx_reader;
 
 CREATE VIEW broker.emqx_acl WITH (security_barrier = true) AS
-SELECT c.username, c.client_id, r.permission, r.action, r.topic, '0,1,2'::text AS qos, 'all'::text AS retain, r.position
+-- A session that is still there after its credential has ended is told no first of all.
+SELECT c.username, c.client_id, 'deny' AS permission, 'all' AS action, '#' AS topic, '0,1,2' AS qos, 'all' AS retain, 0 AS position
 FROM mqtt.mqtt_credentials AS c
-JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
-CROSS JOIN LATERAL (
-    -- A session that is still there after its credential has ended is told no first of all.
-    SELECT 0 AS position, 'deny' AS permission, 'all' AS action, '#' AS topic
-    WHERE NOT mqtt.is_valid_at_hosted_broker(c, i)
-    UNION ALL
-    -- EMQX matches the filter of a subscription level by level, like a topic: it would take a/# for what a/+ allows.
-    SELECT 1, 'allow', a.action, CASE WHEN a.action = 'subscribe' AND mqtt.lets_hash_slip(a.filter) THEN 'eq ' ELSE '' END || a.filter
-    FROM mqtt.access_rules(c) AS a
-    WHERE NOT mqtt.has_placeholder(a.filter) AND NOT starts_with(a.filter, 'eq ')
-    UNION ALL
-    SELECT 2, 'deny', 'all', '#'
-) AS r
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+WHERE i.integration_type = 'mqtt_hosted' AND NOT mqtt.is_valid_at_hosted_broker(c, i)
+UNION ALL
+-- EMQX matches the filter of a subscription level by level, like a topic: it would take a/# for what a/+ allows.
+SELECT
+    c.username, c.client_id, 'allow', a.action,
+    CASE WHEN a.action = 'subscribe' AND mqtt.lets_hash_slip(a.filter) THEN 'eq ' ELSE '' END || a.filter,
+    '0,1,2', 'all', 1
+FROM mqtt.mqtt_credentials AS c
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+CROSS JOIN LATERAL mqtt.access_rules(c) AS a
+WHERE mqtt.is_valid_at_hosted_broker(c, i) AND NOT mqtt.has_placeholder(a.filter) AND NOT starts_with(a.filter, 'eq ')
+UNION ALL
+SELECT c.username, c.client_id, 'deny', 'all', '#', '0,1,2', 'all', 2
+FROM mqtt.mqtt_credentials AS c
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 WHERE i.integration_type = 'mqtt_hosted';
 COMMENT ON VIEW broker.emqx_acl IS
 'For EMQX''s PostgreSQL authorizer: what each device may do. EMQX takes the first row that fits, so ORDER BY position: denials of ended credentials, then what is allowed, then a denial of all else.';

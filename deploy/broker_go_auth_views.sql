@@ -6,7 +6,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE VIEW broker.go_auth_user WITH (security_barrier = true) AS
 SELECT c.username, 'PBKDF2$sha512' || substr(c.mosquitto_hash, 3) AS password_hash, 0 AS is_superuser
 FROM mqtt.mqtt_credentials AS c
-JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 WHERE mqtt.is_valid_at_hosted_broker(c, i);
 COMMENT ON VIEW broker.go_auth_user IS 'For pg_userquery and pg_superquery of mosquitto-go-auth: the devices that may log in now.';
 COMMENT ON COLUMN broker.go_auth_user.username IS 'Username';
@@ -24,7 +24,7 @@ SELECT
         ELSE 5
     END AS access
 FROM mqtt.mqtt_credentials AS c
-JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 CROSS JOIN LATERAL mqtt.access_rules(c) AS a
 WHERE mqtt.is_valid_at_hosted_broker(c, i) AND NOT mqtt.has_placeholder(a.filter);
 COMMENT ON VIEW broker.go_auth_acl IS 'For pg_aclquery of mosquitto-go-auth: what each device may do.';

@@ -78,7 +78,7 @@ COMMENT ON FUNCTION mqtt.verify_broker_view(regclass, text []) IS
 CREATE VIEW broker.ended_credentials WITH (security_barrier = true) AS
 SELECT c.username, c.client_id, e.ended_at, e.reason
 FROM mqtt.mqtt_credentials AS c
-JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 CROSS JOIN LATERAL (
     VALUES (c.revoked_at, 'revoked'), (c.expires_at, 'expired'), (greatest(c.rotated_at, c.previous_until), 'rotated')
 ) AS e (ended_at, reason)

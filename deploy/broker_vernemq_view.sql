@@ -5,7 +5,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 -- VerneMQ's server-side method calls crypt(), by that name alone.
 SELECT n.nspname AS schema, NOT pg_catalog.has_schema_privilege('vernemq_reader', n.oid, 'usage') AS is_closed
 FROM pg_catalog.pg_extension AS e
-JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
 WHERE e.extname = 'pgcrypto'
 \gset pgcrypto_
 \if :pgcrypto_is_closed
@@ -26,7 +26,7 @@ SELECT
     ''::text AS mountpoint, c.client_id, c.username, c.bcrypt_hash AS password,
     coalesce(r.publish_acl, '[]'::json) AS publish_acl, coalesce(r.subscribe_acl, '[]'::json) AS subscribe_acl
 FROM mqtt.mqtt_credentials AS c
-JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 CROSS JOIN LATERAL (
     SELECT
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter) FILTER (WHERE a.action = 'publish') AS publish_acl,

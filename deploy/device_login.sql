@@ -16,7 +16,8 @@ CREATE TYPE mqtt.device_session AS (
     organization_rate numeric,
     organization_burst integer,
     fault text,
-    fault_detail text
+    fault_detail text,
+    username text
 );
 
 CREATE FUNCTION mqtt.refuse_login(slug text, detail text) RETURNS void
@@ -25,11 +26,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     CASE slug
-        WHEN 'invalid_credentials' THEN
-            RAISE EXCEPTION 'invalid_credentials' USING
-                ERRCODE = 'PT401',
-                DETAIL = 'Username, password and client id do not name a credential that is valid now.',
-                HINT = 'Send Authorization: Basic base64(username:password), or X-Username and X-Password, and X-Client-ID as they were issued.';
         WHEN 'publish_not_allowed' THEN
             RAISE EXCEPTION 'publish_not_allowed' USING
                 ERRCODE = 'PT403',
@@ -56,6 +52,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_session mqtt.device_session;
+    v_refused mqtt.device_session;
 BEGIN
     -- One statement, for speed: this runs for every message. An unknown username is hashed like a wrong password.
     SELECT
@@ -81,7 +78,8 @@ BEGIN
             WHEN k.intake_stop IS NOT NULL THEN 'intake_stopped'
             WHEN o.intake_stop IS NOT NULL THEN 'queue_full'
         END,
-        coalesce(k.intake_stop, o.intake_stop)
+        coalesce(k.intake_stop, o.intake_stop),
+        l.username
     INTO v_session
     FROM (
         SELECT
@@ -107,12 +105,17 @@ BEGIN
     LEFT JOIN mqtt.mqtt_credentials AS c ON c.username = l.username
     LEFT JOIN mqtt.device_integrations AS i ON i.id = c.integration_id
     LEFT JOIN mqtt.organizations AS o ON o.id = c.organization_id;
-    IF v_session.fault IS NOT NULL THEN
+    IF v_session.fault = 'invalid_credentials' THEN
+        -- The caller answers it with mqtt.answer_wrong_login: raised, it could not be counted.
+        v_refused.fault := v_session.fault;
+        v_refused.username := v_session.username;
+        RETURN v_refused;
+    ELSIF v_session.fault IS NOT NULL THEN
         PERFORM mqtt.refuse_login(v_session.fault, v_session.fault_detail);
     END IF;
     RETURN v_session;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.device_login() IS
-'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Raises 401 invalid_credentials (one answer for unknown, wrong, expired, revoked), 403 publish_not_allowed, 403 integration_inactive, 429 queue_full, 503 intake_stopped.';
+'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full, 503 intake_stopped.';
 COMMIT;

@@ -6,6 +6,7 @@
 -- requires: ingest_keys
 -- requires: session_quotas
 -- requires: ingest_rules
+-- requires: wrong_passwords
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

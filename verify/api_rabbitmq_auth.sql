@@ -6,5 +6,7 @@ SELECT mqtt.verify_function('mqtt.topic_of_routing_key(text, boolean)', false, '
 SELECT mqtt.verify_function('api.rabbitmq_auth_user(text, text, text, text, text, text)', true, 'v', '{anon,authenticated,service_role}');
 SELECT mqtt.verify_function('api.rabbitmq_auth_vhost(text, text, text, text, text)', true, 's', '{anon,authenticated,service_role}');
 SELECT mqtt.verify_function('api.rabbitmq_auth_resource(text, text, text, text, text, text, text)', true, 's', '{anon,authenticated,service_role}');
-SELECT mqtt.verify_function('api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text)', true, 's', '{anon,authenticated,service_role}');
+SELECT mqtt.verify_function(
+    'api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text)', true, 's', '{anon,authenticated,service_role}'
+);
 ROLLBACK;
