@@ -84,6 +84,7 @@ TABLES = {
     "credentials": "mqtt.mqtt_credentials",
     "subscriptions": "mqtt.mqtt_subscriptions",
     "requests": "mqtt.mqtt_requests",
+    "broker keys": "mqtt.broker_keys",
     "members": "mqtt.organization_members",
     "activities": "mqtt.integration_activity_log",
 }
