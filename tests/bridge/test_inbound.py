@@ -11,9 +11,8 @@ import pytest
 from tests.bridge.support import Peer, publish, receipts, stored
 from tests.bridge.test_outbound import foreign, prefix
 from tests.bridge.witness import Witness
-from tests.support.api import Api
 from tests.support.stack import Stack
-from tests.support.tenant import Tenant, make_tenant
+from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -206,23 +205,6 @@ def test_a_lost_session_is_subscribed_again(stack: Stack, db: Connection, tenant
     witness.deliver(b"plant/a", b"1")
     history(stack, owner, 1)
     assert len(witness.subscribed) == 2
-
-
-def test_messages_wait_at_the_broker_while_the_bridge_is_away(
-    fresh_stack: Callable[..., Stack],
-) -> None:
-    stack = fresh_stack()
-    owner = make_tenant(stack, Api(stack.api_url))
-    with stack.connect() as db:
-        wait_until(lambda: (subscription(db, owner.integration_id, f"{prefix(owner)}/#") or ("",))[0] == "active")
-        stack.stop("bridge")
-        device = Peer(stack.mqtt_host, stack.mqtt_port, "topicbase_bridge", stack.broker_password)
-        for number in range(50):
-            device.publish(f"{prefix(owner)}/devices/d/telemetry", str(number))
-        device.close()
-        assert stored(stack, owner.organization_id) == []
-        stack.start("bridge")
-        assert [row["payload"] for row in history(stack, owner, 50)] == list(range(50))
 
 
 @pytest.mark.parametrize(

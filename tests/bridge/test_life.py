@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import requests
 
-from tests.bridge.support import Peer, publish, receipts, status
+from tests.bridge.support import Peer, publish, receipts, status, stored
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign, prefix
 from tests.bridge.witness import Witness
@@ -123,6 +123,15 @@ def test_sigterm_finishes_what_is_under_way(own: Stack, owner: Tenant, device: P
     assert {(row["state"], row["attempts"]) for row in receipts(owner, ids)} == {("acknowledged", 1)}
     assert numbers(device, 500) == list(range(500))
     assert "bridge_stopped" in own.log("bridge")
+
+
+def test_messages_wait_at_the_broker_while_the_bridge_is_away(own: Stack, owner: Tenant, device: Peer) -> None:
+    own.stop("bridge")
+    for number in range(50):
+        device.publish(f"{prefix(owner)}/devices/d/telemetry", str(number))
+    assert stored(own, owner.organization_id) == []
+    own.start("bridge")
+    assert [row["payload"] for row in history(own, owner, 50)] == list(range(50))
 
 
 def test_a_killed_bridge_loses_nothing(own: Stack, owner: Tenant, device: Peer) -> None:

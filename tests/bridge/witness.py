@@ -1,4 +1,4 @@
-"""A broker for one client at a time that does as it is told: acknowledges, refuses, keeps silent, cuts, sends junk.
+"""A broker that does as it is told: acknowledges, refuses, keeps silent, cuts, sends junk.
 
 It notes each message before it acknowledges it, so that what it has seen can be compared with what was said to be delivered.
 """
@@ -21,6 +21,22 @@ class Publish:
     dup: bool
     packet_id: int
     connection: int
+
+
+@dataclass
+class Session:
+    """One connection."""
+
+    client: socket.socket
+    number: int
+    version: int = 5
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def send(self, data: bytes) -> None:
+        with self._lock:
+            self.client.sendall(data)
 
 
 Answer = int | str | None  # a reason code; "ignore", "close"; None is success
@@ -49,8 +65,7 @@ class Witness:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._stop = threading.Event()
-        self._client: socket.socket | None = None
-        self._lock = threading.Lock()
+        self._latest: Session | None = None
         self._in_flight = 0
         self._threads: list[threading.Thread] = []
 
@@ -69,15 +84,14 @@ class Witness:
 
     def cut(self) -> None:
         """End the connection, without a word."""
-        client = self._client
-        if client is not None:
+        if self._latest is not None:
             with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+                self._latest.client.shutdown(socket.SHUT_RDWR)
 
     def send(self, data: bytes) -> None:
-        with self._lock:
-            if self._client is not None:
-                self._client.sendall(data)
+        """On the latest connection."""
+        if self._latest is not None:
+            self._latest.send(data)
 
     def deliver(
         self, topic: bytes, payload: bytes, qos: int = 1, packet_id: int = 1, properties: bytes = b"", *, dup: bool = False
@@ -96,49 +110,47 @@ class Witness:
                 return
             number += 1
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._client = client
+            session = Session(client, number)
+            self._latest = session
             self._in_flight = 0
-            thread = threading.Thread(target=self._serve, args=(client, number), daemon=True)
+            thread = threading.Thread(target=self._serve, args=(session,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def _serve(self, client: socket.socket, number: int) -> None:
+    def _serve(self, session: Session) -> None:
         try:
-            with client, client.makefile("rb") as stream:
+            with session.client, session.client.makefile("rb") as stream:
                 while (head := stream.read(1)) and not self._stop.is_set():
-                    self._packet(client, number, head[0], stream.read(_read_length(stream)))
+                    self._packet(session, head[0], stream.read(_read_length(stream)))
         except (OSError, ValueError, IndexError):
             pass
 
-    def _packet(self, client: socket.socket, number: int, head: int, body: bytes) -> None:
+    def _packet(self, session: Session, head: int, body: bytes) -> None:
         kind = head & 0xF0
         if kind == 0x10:
-            self._connect(body)
+            self._connect(session, body)
         elif kind == 0x30:
-            self._publish(client, number, head, body)
+            self._publish(session, head, body)
         elif kind == 0x60:
             packet_id = int.from_bytes(body[:2], "big")
             self.released.append(packet_id)
             self._in_flight -= 1
-            self.send(b"\x70\x02" + body[:2])
+            session.send(b"\x70\x02" + body[:2])
         elif kind in (0x40, 0x50, 0x70):
             name = {0x40: "PUBACK", 0x50: "PUBREC", 0x70: "PUBCOMP"}[kind]
             self.acknowledged.append((name, int.from_bytes(body[:2], "big")))
             if kind == 0x50:
-                self.send(b"\x62\x02" + body[:2])
+                session.send(b"\x62\x02" + body[:2])
         elif kind == 0x80:
-            self._subscribe(body)
+            self._subscribe(session, body)
         elif kind == 0xA0:
-            self.send(b"\xb0\x04" + body[:2] + b"\x00\x00" if self._version == 5 else b"\xb0\x02" + body[:2])
+            session.send(b"\xb0\x04" + body[:2] + b"\x00\x00" if session.version == 5 else b"\xb0\x02" + body[:2])
         elif kind == 0xC0 and self.answer_pings:
-            self.send(b"\xd0\x00")
+            session.send(b"\xd0\x00")
 
-    @property
-    def _version(self) -> int:
-        return int(self.connects[-1]["version"])
-
-    def _connect(self, body: bytes) -> None:
+    def _connect(self, session: Session, body: bytes) -> None:
         version, flags, keepalive = body[6], body[7], int.from_bytes(body[8:10], "big")
+        session.version = version
         position = 10
         properties = b""
         if version == 5:
@@ -167,11 +179,11 @@ class Witness:
         answer = bytes([1 if self.session_present and not self.connack else 0, self.connack])
         if version == 5:
             answer += _length(len(self.connack_properties)) + self.connack_properties
-        self.send(b"\x20" + _length(len(answer)) + answer)
+        session.send(b"\x20" + _length(len(answer)) + answer)
         if self.connack:
-            self.cut()
+            session.client.shutdown(socket.SHUT_RDWR)
 
-    def _publish(self, client: socket.socket, number: int, head: int, body: bytes) -> None:
+    def _publish(self, session: Session, head: int, body: bytes) -> None:
         qos = head >> 1 & 3
         size = int.from_bytes(body[:2], "big")
         topic = body[2 : 2 + size].decode()
@@ -180,37 +192,37 @@ class Witness:
         if qos:
             packet_id = int.from_bytes(body[position : position + 2], "big")
             position += 2
-        if self._version == 5:
+        if session.version == 5:
             size, used = _decode_length(body[position:])
             position += used + size
-        message = Publish(topic, body[position:], qos, bool(head & 1), bool(head & 8), packet_id, number)
+        message = Publish(topic, body[position:], qos, bool(head & 1), bool(head & 8), packet_id, session.number)
         self.seen.append(message)
         if qos:
             self._in_flight += 1
             self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
         answer = self.on_publish(message)
         if answer == "close":
-            client.shutdown(socket.SHUT_RDWR)
+            session.client.shutdown(socket.SHUT_RDWR)
             return
         if answer == "ignore" or not qos:
             return
         if self.max_ack_delay:
-            threading.Timer(self.max_ack_delay, self._acknowledge, (qos, packet_id, answer)).start()
+            threading.Timer(self.max_ack_delay, self._acknowledge, (session, qos, packet_id, answer)).start()
         else:
-            self._acknowledge(qos, packet_id, answer)
+            self._acknowledge(session, qos, packet_id, answer)
 
-    def _acknowledge(self, qos: int, packet_id: int, answer: Answer) -> None:
+    def _acknowledge(self, session: Session, qos: int, packet_id: int, answer: Answer) -> None:
         identifier = packet_id.to_bytes(2, "big")
         if qos == 1 or isinstance(answer, int):
             self._in_flight -= 1
         kind = 0x40 if qos == 1 else 0x50
-        body = identifier + (bytes([answer]) if isinstance(answer, int) and self._version == 5 else b"")
+        body = identifier + (bytes([answer]) if isinstance(answer, int) and session.version == 5 else b"")
         with contextlib.suppress(OSError):
-            self.send(bytes([kind, len(body)]) + body)
+            session.send(bytes([kind, len(body)]) + body)
 
-    def _subscribe(self, body: bytes) -> None:
+    def _subscribe(self, session: Session, body: bytes) -> None:
         identifier, position = body[:2], 2
-        if self._version == 5:
+        if session.version == 5:
             size, used = _decode_length(body[2:])
             position += used + size
         codes = b""
@@ -221,8 +233,8 @@ class Witness:
             position += 3 + size
             self.subscribed.append((topic, options))
             codes += bytes([options & 3 if self.suback is None else self.suback])
-        answer = identifier + (b"\x00" if self._version == 5 else b"") + codes
-        self.send(b"\x90" + _length(len(answer)) + answer)
+        answer = identifier + (b"\x00" if session.version == 5 else b"") + codes
+        session.send(b"\x90" + _length(len(answer)) + answer)
 
 
 def _length(value: int) -> bytes:
