@@ -31,13 +31,15 @@ logs: ## Follow the logs (without a terminal: print their last lines)
 demo: install ## Start the stack and watch devices, broker and database at work
 	@bin/demo
 
-test: install ## Run everything that CI runs, on stacks of its own
+test: ## Run everything that CI runs, on stacks of its own
+	@bin/install rabbitmq
 	@bin/test
 
 lint: install ## Check style, types, SQL functions and the schema snapshot
 	@bin/lint
 
-bench: install ## Measure against the alternatives, side by side, and write bench/README.md (long)
+bench: ## Measure against the alternatives, side by side, and write bench/README.md (long)
+	@bin/install bench
 	@bench/run
 
 format: install ## Format the Python code
