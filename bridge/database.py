@@ -311,7 +311,7 @@ class Part(threading.Thread):
 
 
 def backoff(failures: int) -> float:
-    return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+    return min(2.0, 0.1 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
 
 
 def first_line(error: BaseException) -> str:

@@ -22,6 +22,7 @@ POLL_SECONDS = 1.0
 LINGER_SECONDS = 0.01
 RETRY_SECONDS = 0.1
 BATCH_TIMEOUT = 60.0
+BATCH_LOCK_TIMEOUT = 10.0
 CAREFUL_TIMEOUT = 10.0
 CAREFUL_LOCK_TIMEOUT = 3.0
 # An attempt that was interrupted may be followed by the next after 30 s, and a batch takes the message after 60 s.
@@ -43,7 +44,7 @@ class Worker(Part):
     def serve(self, database: Database) -> None:
         if _value(database, "SELECT bridge.begin_work(%s)", self.bridge_id):
             self._suspect("a bridge ended before it had worked the queue off once", time.monotonic())
-        _limit(database, BATCH_TIMEOUT)
+        _limit(database, BATCH_TIMEOUT, BATCH_LOCK_TIMEOUT)
         try:
             self._serve(database)
         finally:
@@ -147,7 +148,7 @@ class Worker(Part):
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
             if outcome in ("processed", "failed", "dead"):
                 metrics.PROCESSED.labels(outcome).inc()
-        _limit(database, BATCH_TIMEOUT)
+        _limit(database, BATCH_TIMEOUT, BATCH_LOCK_TIMEOUT)
         # What is not found a second time has become a dead letter or was taken by another worker.
         now = time.monotonic()
         self._interrupted = {msg_id: when for msg_id, when in self._interrupted.items() if when > now - AGAIN_SECONDS}
@@ -160,7 +161,7 @@ def _value(database: Database, query: LiteralString, *parameters: Any) -> Any:
     return None if row is None else row[0]
 
 
-def _limit(database: Database, statement: float, lock: float = 10.0) -> None:
+def _limit(database: Database, statement: float, lock: float) -> None:
     """Time limits in seconds for what follows on this session."""
     for name, seconds in (("statement_timeout", statement), ("lock_timeout", lock)):
         _value(database, "SELECT set_config(%s, %s, false)", name, f"{round(seconds * 1000)}ms")
