@@ -28,7 +28,27 @@ BEGIN
 END;
 $$;
 GRANT anon, authenticated, service_role TO authenticator;
--- A web request or a bridge call that waits for ever is worse than one that fails with a clear error.
+-- Settings of the roles that log in hold whatever they become afterwards.
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOREACH v_role IN ARRAY ARRAY['authenticator', 'mqtt_bridge'] LOOP
+        -- Parameters carry devices' passwords, in a request's headers: whatever the server logs, it logs without them. Needs a superuser, or a
+        -- grant by one; without, the server's own configuration has to say so.
+        IF pg_catalog.has_parameter_privilege(current_user, 'log_parameter_max_length', 'set') THEN
+            EXECUTE format('ALTER ROLE %I SET log_parameter_max_length = 0', v_role);
+        END IF;
+        EXECUTE format('ALTER ROLE %I SET log_parameter_max_length_on_error = 0', v_role);
+        -- Compiling costs more than it saves on short queries over many partitions.
+        EXECUTE format('ALTER ROLE %I SET jit = off', v_role);
+    END LOOP;
+END;
+$$;
+-- A web request or a bridge call that waits for ever is worse than one that fails with a clear error. PostgREST reads
+-- what is set for the role of a request (db-config); where it does not, its own login's bounds hold.
+ALTER ROLE authenticator SET statement_timeout = '60s';
+ALTER ROLE authenticator SET lock_timeout = '5s';
 ALTER ROLE anon SET statement_timeout = '10s';
 ALTER ROLE anon SET lock_timeout = '3s';
 ALTER ROLE authenticated SET statement_timeout = '20s';

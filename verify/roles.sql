@@ -18,6 +18,16 @@ BEGIN
     IF (SELECT rolinherit FROM pg_catalog.pg_roles WHERE rolname = 'authenticator') THEN
         RAISE EXCEPTION 'authenticator must be NOINHERIT';
     END IF;
+    FOREACH v_role IN ARRAY ARRAY['authenticator', 'mqtt_bridge'] LOOP
+        IF NOT (SELECT rolconfig @> ARRAY['log_parameter_max_length_on_error=0', 'jit=off'] FROM pg_catalog.pg_roles WHERE rolname = v_role) THEN
+            RAISE EXCEPTION 'role % must not log the parameters of what fails', v_role;
+        END IF;
+    END LOOP;
+    FOREACH v_role IN ARRAY ARRAY['authenticator', 'anon', 'authenticated', 'service_role'] LOOP
+        IF (SELECT rolconfig::text !~ 'statement_timeout=.*lock_timeout=' FROM pg_catalog.pg_roles WHERE rolname = v_role) IS NOT FALSE THEN
+            RAISE EXCEPTION 'role % must not wait for ever', v_role;
+        END IF;
+    END LOOP;
 END;
 $$;
 ROLLBACK;
