@@ -80,6 +80,13 @@ class BufferedSocket:
         self._position += min(size, available)
         return self._read[start : self._position]
 
+    def peek(self) -> tuple[bytes, int]:
+        """What was read ahead, and from where on it is not taken yet."""
+        return self._read, self._position
+
+    def skip_to(self, position: int) -> None:
+        self._position = position
+
     def has_read_ahead(self) -> bool:
         return self._position < len(self._read) or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0)
 
