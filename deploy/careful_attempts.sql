@@ -25,9 +25,7 @@ BEGIN
         ORDER BY q.msg_id
         LIMIT 1
         FOR UPDATE OF q SKIP LOCKED;
-        IF NOT found THEN
-            RETURN NULL;
-        END IF;
+        EXIT WHEN NOT found;
         -- While another worker is at this organization, an attempt would end by waiting for it.
         IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_row.organization_id::text)) THEN
             v_busy := v_busy || v_row.organization_id;
@@ -45,6 +43,7 @@ BEGIN
         END IF;
         PERFORM mqtt.record_failure(v_row.ctid, 'interrupted', 'Each attempt ended with its database session or at its time limit.', true);
     END LOOP;
+    RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz) IS
