@@ -42,6 +42,7 @@ class Offer:
 @dataclass(slots=True)
 class _Session:
     filters: dict[str, int] = field(default_factory=dict)
+    wanted: set[str] = field(default_factory=set)  # filters that it ever had: what is acknowledged for these, it will be given
     waiting: deque[Offer] = field(default_factory=deque)
     under_way: dict[int, tuple[Offer, bool]] = field(default_factory=dict)  # packet id: message, whether PUBREC has come
     received: set[int] = field(default_factory=set)  # packet ids of QoS 2 messages that are not released
@@ -78,7 +79,7 @@ class Broker:
         offer = Offer(topic, payload, qos, properties)
 
         def work() -> None:
-            sessions = [s for s in self._sessions.values() if any(_matches(f, topic) for f in s.filters)]
+            sessions = [s for s in self._sessions.values() if any(_matches(f, topic) for f in s.wanted)]
             assert sessions, f"nobody subscribes to {topic}"
             self.offers.append(offer)
             for session in sessions:
@@ -272,9 +273,7 @@ class _Connection:
             old.connection.abort()
         is_present = old is not None and not is_clean and bool(old.filters or old.under_way or old.received)
         if old is None or is_clean:
-            sessions[name] = _Session()
-            if old is not None:
-                sessions[name].waiting.extend([offer for offer, _ in old.under_way.values()] + list(old.waiting))
+            sessions[name] = _Session() if old is None else _forgotten(old)
         self.session = sessions[name]
         self.session.connection = self
         self.broker.connects += 1
@@ -298,7 +297,9 @@ class _Connection:
         while position < len(body):
             size = int.from_bytes(body[position : position + 2], "big")
             qos = body[position + 2 + size] & 3
-            session.filters[body[position + 2 : position + 2 + size].decode()] = qos
+            topic = body[position + 2 : position + 2 + size].decode()
+            session.filters[topic] = qos
+            session.wanted.add(topic)
             codes += bytes([qos])
             position += 3 + size
         self.broker.subscribes += 1
@@ -337,7 +338,7 @@ def user_property(name: str, value: str) -> bytes:
 
 
 def _forgotten(session: _Session) -> _Session:
-    fresh = _Session()
+    fresh = _Session(wanted=session.wanted)
     fresh.waiting.extend([offer for offer, _ in session.under_way.values()] + list(session.waiting))
     return fresh
 

@@ -326,6 +326,7 @@ class Load:
         self._threads: list[threading.Thread] = []
         self._mosquitto: mqtt.Client | None = None
         self._under_way: dict[int, int] = {}
+        self._early: set[int] = set()  # acknowledged before publish() had said under which number
 
     # ------------------------------------------------------------------------------------------------------------ start and stop
 
@@ -472,7 +473,9 @@ class Load:
         numbers = [next(self._publish_numbers) for _ in range(10)]
         self._publish_numbers_now(session, numbers)
 
-    def _publish_numbers_now(self, session: requests.Session, numbers: list[int], timeout: float = HTTP_TIMEOUT, topic: str | None = None) -> bool:
+    def _publish_numbers_now(
+        self, session: requests.Session, numbers: list[int], timeout: float = HTTP_TIMEOUT, topic: str | None = None
+    ) -> bool:
         messages = [{"topic": topic or f"out/t{number % 5}", "payload": {"n": number}, "qos": 1 + number % 2} for number in numbers]
         body = {"integration_id": self.world.external, "messages": messages}
         response = self._post(session, "mqtt_publish", body, timeout, Authorization=f"Bearer {self.world.tenant.member}")
@@ -512,10 +515,13 @@ class Load:
             return
         number = next(self._numbers)
         self._note("broker", [number])
+        info = client.publish(self.world.device.topic(f"m{number % 20}"), json.dumps({"n": number}), 1 + number % 2)
         with self._lock:
-            topic = self.world.device.topic(f"m{number % 20}")
-            info = client.publish(topic, json.dumps({"n": number}), 1 + number % 2)
-            self._under_way[info.mid] = number
+            if info.mid in self._early:
+                self._early.discard(info.mid)
+                self.channels["broker"].accepted.add(number)
+            else:
+                self._under_way[info.mid] = number
 
     def _connect_mosquitto(self) -> mqtt.Client:
         stack = self.world.stack
@@ -525,7 +531,11 @@ class Load:
         def acknowledged(_client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
             with self._lock:
                 number = self._under_way.pop(mid, None)
-                if number is not None and reason.value < 0x80:
+                if reason.value >= 0x80:
+                    return
+                if number is None:
+                    self._early.add(mid)
+                else:
                     self.channels["broker"].accepted.add(number)
 
         client.on_publish = acknowledged

@@ -1,0 +1,433 @@
+"""Faults, each a function that does harm to a world under load and mends it before it returns."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.chaos.world import World
+from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
+
+Harm = Callable[[World, random.Random], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`cycles` of it are a long run; `bridges` is how many it takes."""
+
+    name: str
+    harm: Harm
+    cycles: int = 100
+    bridges: int = 1
+    constants: tuple[tuple[str, Any], ...] = ()
+    producers: tuple[str, ...] = ("single", "batch", "publish", "inbound", "broker")
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(**options: Any) -> Callable[[Harm], Harm]:
+    def register(harm: Harm) -> Harm:
+        name = harm.__name__
+        FAULTS[name] = Fault(name, harm, **options)
+        return harm
+
+    return register
+
+
+WITHOUT_MOSQUITTO = ("single", "batch", "publish", "inbound")
+
+
+# --------------------------------------------------------------------------------------------------------------------- processes
+
+
+@fault(cycles=300)
+def kill_bridge(world: World, rng: random.Random) -> None:
+    """kill -9, in the middle of batches; started again at once, as by a supervisor."""
+    time.sleep(rng.uniform(0, 0.4))
+    world.bridge.kill()
+    world.bridge.start()
+
+
+@fault()
+def terminate_bridge(world: World, rng: random.Random) -> None:
+    """SIGTERM: it has to end in order within 10 s."""
+    time.sleep(rng.uniform(0, 0.4))
+    took = world.bridge.terminate()
+    assert took < 10, f"{took:.1f} s after SIGTERM"
+    world.bridge.start()
+
+
+@fault()
+def stop_postgres(world: World, rng: random.Random) -> None:
+    """An immediate stop: no checkpoint, crash recovery at the next start."""
+    time.sleep(rng.uniform(0, 0.2))
+    pid = world.stack.pid("postgres")
+    os.kill(pid, signal.SIGQUIT)
+    wait_until(lambda: not _is_alive(pid), 30, "PostgreSQL's end")
+    time.sleep(rng.uniform(0, 0.5))
+    world.stack.start("postgres")
+
+
+@fault()
+def kill_backend(world: World, rng: random.Random) -> None:
+    """kill -9 of a server process: all others end too, and the server recovers by itself."""
+    time.sleep(rng.uniform(0, 0.2))
+    os.kill(rng.choice(_backends(world, "mqtt_bridge", "authenticator")), signal.SIGKILL)
+
+
+@fault()
+def terminate_backend(world: World, rng: random.Random) -> None:
+    """pg_terminate_backend for one session of the bridge or of PostgREST."""
+    time.sleep(rng.uniform(0, 0.2))
+    pid = rng.choice(_backends(world, "mqtt_bridge", "authenticator"))
+    world.query("SELECT pg_terminate_backend(%s)", pid)
+
+
+@fault()
+def kill_postgrest(world: World, rng: random.Random) -> None:
+    """kill -9 of PostgREST, started again."""
+    time.sleep(rng.uniform(0, 0.2))
+    world.stack.kill("postgrest")
+    world.stack.start("postgrest")
+
+
+@fault()
+def kill_broker(world: World, rng: random.Random) -> None:
+    """The broker is gone for a moment and comes back with its sessions."""
+    world.witness.kill()
+    time.sleep(rng.uniform(0.05, 0.8))
+    world.witness.start()
+
+
+@fault()
+def forget_sessions(world: World, rng: random.Random) -> None:
+    """The broker comes back without its sessions: the bridge has to subscribe anew."""
+    before = world.witness.subscribes
+    world.witness.kill(forget=True)
+    time.sleep(rng.uniform(0.05, 0.5))
+    world.witness.start()
+    wait_until(lambda: world.witness.subscribes > before, 40, "a new subscription")
+
+
+@fault(producers=WITHOUT_MOSQUITTO)
+def kill_mosquitto(world: World, rng: random.Random) -> None:
+    """kill -9 of Mosquitto, which forgets what it acknowledged since it last saved: what devices gave to it is not counted."""
+    time.sleep(rng.uniform(0, 0.2))
+    world.stack.kill("mosquitto")
+    world.stack.start("mosquitto")
+
+
+# ------------------------------------------------------------------------------------------------------------------------ frozen
+
+
+@fault()
+def freeze_mosquitto(world: World, rng: random.Random) -> None:
+    """SIGSTOP: connected, and silent."""
+    with _frozen(world.stack.pid("mosquitto")):
+        time.sleep(rng.uniform(0.5, 2))
+
+
+@fault()
+def freeze_bridge(world: World, rng: random.Random) -> None:
+    """SIGSTOP and SIGCONT of the only bridge."""
+    with _frozen(world.bridge.pid):
+        time.sleep(rng.uniform(0.3, 2))
+
+
+@fault()
+def freeze_backend(world: World, rng: random.Random) -> None:
+    """SIGSTOP of a server process of the bridge: half open, without any error."""
+    with _frozen(rng.choice(_backends(world, "mqtt_bridge"))):
+        time.sleep(rng.uniform(0.3, 2))
+
+
+@fault(bridges=2)
+def freeze_one_of_two(world: World, rng: random.Random) -> None:
+    """SIGSTOP of a bridge for longer than another waits: its integrations are taken over, and it wakes up to find that out."""
+    frozen = rng.choice(world.bridges)
+    before = sum(bridge.log.count("silent_bridge_ended") for bridge in world.bridges)
+    with _frozen(frozen.pid):
+        wait_until(
+            lambda: sum(bridge.log.count("silent_bridge_ended") for bridge in world.bridges) > before, 30, "the other bridge taking over"
+        )
+        time.sleep(rng.uniform(0, 1))
+
+
+# ----------------------------------------------------------------------------------------------------------------------- network
+
+
+@fault()
+def cut_broker_link(world: World, rng: random.Random) -> None:
+    """The connections to the broker end, by RST or FIN, three times."""
+    for _ in range(3):
+        world.broker_proxy.cut(reset=rng.random() < 0.5)
+        time.sleep(rng.uniform(0, 0.3))
+
+
+@fault()
+def stall_broker_link(world: World, rng: random.Random) -> None:
+    """Nothing goes through, and nothing ends; then it flows on, or breaks off."""
+    world.broker_proxy.stall()
+    time.sleep(rng.uniform(0.3, 2))
+    if rng.random() < 0.5:
+        world.broker_proxy.cut()
+    world.broker_proxy.heal()
+
+
+@fault()
+def slow_broker_link(world: World, rng: random.Random) -> None:
+    """Packets arrive in pieces, late; sometimes the link breaks off in the middle of one."""
+    world.broker_proxy.slow(0.005, rng.choice((7, 100, 1000)))
+    time.sleep(rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        world.broker_proxy.cut()
+    world.broker_proxy.heal()
+
+
+@fault()
+def cut_database_link(world: World, rng: random.Random) -> None:
+    """All connections of the bridge to PostgreSQL end, three times."""
+    for _ in range(3):
+        world.database_proxy.cut(reset=rng.random() < 0.5)
+        time.sleep(rng.uniform(0, 0.3))
+
+
+@fault()
+def stall_database_link(world: World, rng: random.Random) -> None:
+    """Nothing goes through between bridge and PostgreSQL; then it flows on, or breaks off."""
+    world.database_proxy.stall()
+    time.sleep(rng.uniform(0.3, 2))
+    if rng.random() < 0.5:
+        world.database_proxy.cut()
+    world.database_proxy.heal()
+
+
+@fault()
+def slow_database_link(world: World, rng: random.Random) -> None:
+    world.database_proxy.slow(0.005, rng.choice((100, 1000)))
+    time.sleep(rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        world.database_proxy.cut()
+    world.database_proxy.heal()
+
+
+@fault()
+def lose_acknowledgements(world: World, rng: random.Random) -> None:
+    """The broker has the messages, and its PUBACKs never come, on a connection that lives."""
+    world.witness.swallow = rng.randrange(1, 20)
+    wait_until(lambda: world.witness.swallow == 0, 20, "acknowledgements to swallow")
+
+
+@fault()
+def delay_acknowledgements(world: World, rng: random.Random) -> None:
+    """PUBACKs come late."""
+    world.witness.ack_delay = rng.uniform(0.1, 1)
+    time.sleep(rng.uniform(0.5, 1.5))
+    world.witness.ack_delay = 0.0
+
+
+@fault()
+def junk_from_broker(world: World, rng: random.Random) -> None:
+    """Bytes that are no MQTT."""
+    for _ in range(3):
+        world.witness.junk(rng.randbytes(rng.randrange(1, 200)))
+        time.sleep(rng.uniform(0, 0.3))
+    world.witness.cut()
+
+
+# ------------------------------------------------------------------------------------------------------------------------ clocks
+
+
+@fault()
+def jump_client_clocks(world: World, rng: random.Random) -> None:
+    """Devices whose clocks say anything from 1970 to 2200."""
+    world.load.jump = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(rng.randrange(0, 7_258_118_400)))
+    world.load.wait_accepted(100)
+    world.load.jump = lambda: None
+
+
+# ---------------------------------------------------------------------------------------------------------------- several bridges
+
+
+@fault(bridges=2)
+def kill_one_of_two(world: World, rng: random.Random) -> None:
+    """kill -9 of one bridge of two; the other takes its integrations over."""
+    time.sleep(rng.uniform(0, 0.4))
+    killed = rng.choice(world.bridges)
+    killed.kill()
+    time.sleep(rng.uniform(0, 0.5))
+    killed.start()
+
+
+@fault(bridges=5)
+def kill_two_of_five(world: World, rng: random.Random) -> None:
+    """kill -9 of two bridges of five."""
+    time.sleep(rng.uniform(0, 0.4))
+    for killed in rng.sample(world.bridges, 2):
+        killed.kill()
+        killed.start()
+
+
+# ------------------------------------------------------------------------------------------------------------------- in the database
+
+
+@fault(constants=(("bridge.worker.BATCH_LOCK_TIMEOUT", 0.3),))
+def hold_locks(world: World, rng: random.Random) -> None:
+    """Another session locks the devices' rows for longer than the worker waits."""
+    with world.stack.connect(autocommit=False) as connection:
+        connection.execute("SELECT FROM mqtt.devices WHERE organization_id = %s FOR UPDATE", (world.tenant.organization_id,))
+        time.sleep(rng.uniform(0.5, 1.5))
+        connection.rollback()
+
+
+@fault()
+def provoke_deadlocks(world: World, rng: random.Random) -> None:
+    """Another session takes the devices' rows the other way round."""
+    for _ in range(3):
+        try:
+            with world.stack.connect(autocommit=False) as connection:
+                connection.execute("SET LOCAL deadlock_timeout = '10s'")  # so that the worker's session is the one to give way
+                for place in rng.sample(range(20), 10):
+                    connection.execute(
+                        "UPDATE mqtt.devices SET last_seen_at = last_seen_at WHERE organization_id = %s AND external_id = %s",
+                        (world.tenant.organization_id, f"d{place}"),
+                    )
+                    time.sleep(rng.uniform(0, 0.05))
+                connection.rollback()
+        except psycopg.errors.DeadlockDetected:
+            pass
+
+
+@fault()
+def process_by_hand(world: World, rng: random.Random) -> None:
+    """Others work the same queue: process_mqtt_queue and cleanup_mqtt_queue, many at once."""
+    service = world.stack.token("service_role")
+
+    def work(rpc: str, body: dict[str, Any]) -> None:
+        for _ in range(5):
+            world.api.call(rpc, body, token=service)
+
+    threads = [
+        threading.Thread(target=work, args=("process_mqtt_queue", {"batch_size": rng.choice((1, 10, 500))})),
+        threading.Thread(target=work, args=("process_mqtt_queue", {})),
+        threading.Thread(target=work, args=("cleanup_mqtt_queue", {})),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@fault()
+def migrate(world: World, rng: random.Random) -> None:
+    """A release is deployed under load, and taken back."""
+    release = make_release(world.directory / "release", rng.randrange(1 << 30))
+    for command in ("deploy", "revert"):
+        options = ["-y", "@HEAD^"] if command == "revert" else ["--verify"]
+        result = world.stack.run("sqitch", "--chdir", str(release), command, *options, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        time.sleep(rng.uniform(0, 0.3))
+
+
+def make_release(directory: Path, number: int) -> Path:
+    """This project with one change more, as a next release may have it: a column, an index and a function replaced."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    for name in ("deploy", "revert", "verify"):
+        shutil.copytree(ROOT / name, directory / name)
+    shutil.copy(ROOT / "sqitch.conf", directory)
+    name = f"release_{number}"
+    plan = (ROOT / "sqitch.plan").read_text().rstrip("\n")
+    line = f"{name} [process_batch] 2030-01-01T00:00:00Z Topicbase <topicbase@users.noreply.github.com> # a next release"
+    (directory / "sqitch.plan").write_text(f"{plan}\n{line}\n")
+    (directory / "deploy" / f"{name}.sql").write_text(
+        "BEGIN;\n"
+        "SET LOCAL lock_timeout = '10s';\n"
+        "SET LOCAL ROLE mqtt_owner;\n"
+        f"ALTER TABLE mqtt.mqtt_messages ADD COLUMN extra_{number} text;\n"
+        f"ALTER TABLE mqtt.devices ADD COLUMN extra_{number} integer NOT NULL DEFAULT 0;\n"
+        f"ALTER TABLE pgmq.q_mqtt_messages ADD COLUMN extra_{number} text;\n"
+        f"CREATE FUNCTION api.extra_{number}() RETURNS integer LANGUAGE sql STABLE BEGIN ATOMIC SELECT {number}; END;\n"
+        f"GRANT EXECUTE ON FUNCTION api.extra_{number}() TO anon;\n"
+        "NOTIFY pgrst, 'reload schema';\n"
+        "COMMIT;\n"
+    )
+    (directory / "revert" / f"{name}.sql").write_text(
+        "BEGIN;\n"
+        "SET LOCAL lock_timeout = '10s';\n"
+        f"DROP FUNCTION api.extra_{number}();\n"
+        f"ALTER TABLE pgmq.q_mqtt_messages DROP COLUMN extra_{number};\n"
+        f"ALTER TABLE mqtt.devices DROP COLUMN extra_{number};\n"
+        f"ALTER TABLE mqtt.mqtt_messages DROP COLUMN extra_{number};\n"
+        "NOTIFY pgrst, 'reload schema';\n"
+        "COMMIT;\n"
+    )
+    (directory / "verify" / f"{name}.sql").write_text(f"BEGIN;\nSELECT extra_{number} FROM mqtt.mqtt_messages WHERE false;\nROLLBACK;\n")
+    return directory
+
+
+# ------------------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _backends(world: World, *users: str) -> list[int]:
+    rows: list[tuple[Any, ...]] = []
+
+    def look() -> list[tuple[Any, ...]]:
+        rows[:] = world.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY (%s) ORDER BY pid", list(users))
+        return rows
+
+    wait_until(look, 30, f"a session of {users}")
+    return [pid for (pid,) in rows]
+
+
+@contextmanager
+def _frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def faketime(directory: Path) -> Iterator[tuple[Path, Path]]:
+    """A directory of PostgreSQL programs whose clock a file governs: yields both; write `+3600` to the file to jump."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        raise FileNotFoundError("libfaketime")
+    programs, clock = directory / "bin", directory / "clock"
+    clock.write_text("+0")
+    clock.chmod(0o644)
+    programs.mkdir()
+    real = Path(subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False).stdout.strip() or ".")
+    if not (real / "postgres").exists():
+        real = Path("/usr/lib/postgresql/15/bin")
+    for program in real.iterdir():
+        (programs / program.name).symlink_to(program)
+    (programs / "postgres").unlink()
+    (programs / "postgres").write_text(
+        "#!/bin/sh\n"
+        f"export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
+        f'exec {real}/postgres "$@"\n'
+    )
+    (programs / "postgres").chmod(0o755)
+    yield programs, clock
