@@ -1,0 +1,196 @@
+"""Real RabbitMQ with its MQTT plugin lets devices in, and bounds them, by what the database says."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.brokers.mqtt import connected
+from tests.brokers.rabbitmq import PROGRAMS, RabbitMQ, install
+from tests.support.api import Api
+from tests.support.stack import ROOT, Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+PATHS = ("user", "vhost", "resource", "topic")
+
+
+@pytest.fixture(scope="module")
+def key(api: Api, service: str) -> dict[str, Any]:
+    answer: dict[str, Any] = api.ok("generate_broker_key", {"name": "RabbitMQ"}, token=service)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(stack: Stack, key: dict[str, Any]) -> Iterator[RabbitMQ]:
+    """As docs/brokers/rabbitmq.md configures it."""
+    install()
+    host = stack.api_url.removeprefix("http://")
+    settings = {"auth_backends.1": "http", "auth_http.http_method": "post"}
+    settings |= {f"auth_http.{path}_path": f"http://{key['username']}:{key['key']}@{host}/rpc/rabbitmq_auth_{path}" for path in PATHS}
+    with RabbitMQ(settings) as running:
+        yield running
+        assert key["key"] not in running.log(), "at its usual log levels RabbitMQ writes no key"
+        pids = running.pids
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "something of RabbitMQ stayed behind"
+
+
+def test_a_device_logs_in_with_its_credential_and_keeps_to_its_topics(rabbitmq: RabbitMQ, home: Tenant) -> None:
+    device = home.device()
+    prefix = device.topic_prefix
+    with connected(rabbitmq.port, device) as session:
+        assert session.is_in
+        assert session.subscribe(f"{prefix}/devices/+/commands")
+        assert session.publish(f"{prefix}/devices/a/commands", b"on")
+        wait_until(lambda: session.received == [(f"{prefix}/devices/a/commands", b"on")], what="the message")
+        assert not session.publish(f"{prefix}x/devices/a/telemetry")
+        assert session.is_cut
+    with connected(rabbitmq.port, device) as session:
+        assert not session.subscribe("#")
+
+
+def test_others_do_not_log_in(rabbitmq: RabbitMQ, home: Tenant, stack: Stack, api: Api) -> None:
+    device = home.device()
+    foreign = api.ok(
+        "generate_mqtt_credentials",
+        {"integration_id": home.integration("mqtt_external", broker_url="broker.example.com"), "topic_prefix": "org_someone_else"},
+        token=home.admin,
+    )
+    for changes in (
+        {"password": device.password + "x"},
+        {"password": ""},
+        {"client_id": "another"},
+        {"username": "nobody"},
+        {"username": "' OR ''='"},
+        {"username": f"other:{device.username}"},  # RabbitMQ reads vhost:username
+        {"username": None, "password": None},
+        {"username": foreign["username"], "password": foreign["password"], "client_id": foreign["client_id"]},
+    ):
+        with connected(rabbitmq.port, device, **changes) as session:
+            assert not session.is_in, changes
+    with connected(rabbitmq.port, device) as session:
+        assert session.is_in
+    with connected(rabbitmq.port, device, username=f"/:{device.username}") as session:
+        assert session.is_in
+
+
+def test_ended_credentials_do_not_log_in(rabbitmq: RabbitMQ, home: Tenant, api: Api, stack: Stack) -> None:
+    revoked, expired, idle = home.device(), home.device(), home.device()
+    api.ok("revoke_mqtt_credentials", {"credential_id": credential_id(api, home, revoked.username)}, token=home.admin)
+    with stack.connect() as db:
+        db.execute("UPDATE mqtt.mqtt_credentials SET expires_at = now() - interval '1 second' WHERE username = %s", (expired.username,))
+    for device in (revoked, expired):
+        with connected(rabbitmq.port, device) as session:
+            assert not session.is_in
+    new = api.ok("rotate_mqtt_credentials", {"credential_id": credential_id(api, home, idle.username)}, token=home.admin)
+    with connected(rabbitmq.port, idle) as session:
+        assert not session.is_in
+    with connected(rabbitmq.port, idle, password=new["password"]) as session:
+        assert session.is_in
+
+
+def test_a_live_session_of_a_revoked_credential_is_bounded_at_once_and_cut_within_seconds(
+    rabbitmq: RabbitMQ, home: Tenant, api: Api, stack: Stack
+) -> None:
+    bounded, cut, other = home.device(), home.device(), home.device()
+    topic = f"{cut.topic_prefix}/devices/a/telemetry"
+    with connected(rabbitmq.port, bounded) as first, connected(rabbitmq.port, cut) as second, connected(rabbitmq.port, other) as third:
+        for session in (first, second, third):
+            assert session.publish(topic)
+        for device in (bounded, cut):
+            api.ok("revoke_mqtt_credentials", {"credential_id": credential_id(api, home, device.username)}, token=home.admin)
+        # RabbitMQ asks about each topic once a session: a new one is refused ...
+        assert not first.publish(f"{topic}2")
+        # ... and one that it has asked about goes on. This is its limit, and why the operator has it cut sessions.
+        assert second.publish(topic)
+        began = time.monotonic()
+        cut_ended_sessions(rabbitmq, stack)
+        wait_until(lambda: second.is_cut, what="the cut")
+        assert time.monotonic() - began < 20
+        assert third.publish(topic)
+
+
+def test_a_revoked_key_closes_the_broker(rabbitmq: RabbitMQ, home: Tenant, api: Api, stack: Stack) -> None:
+    """No valid key, no answer: RabbitMQ lets nobody in then."""
+    device = home.device()
+    with stack.connect() as db:
+        db.execute("UPDATE mqtt.broker_keys SET key_hash = sha256(key_hash)")
+        with connected(rabbitmq.port, device) as session:
+            assert not session.is_in
+        stack.stop("postgrest")
+        with connected(rabbitmq.port, device) as session:
+            assert not session.is_in
+        stack.start("postgrest")
+
+
+@pytest.fixture
+def reopened(key: dict[str, Any], stack: Stack) -> None:
+    with stack.connect() as db:
+        db.execute(
+            "UPDATE mqtt.broker_keys SET key_hash = sha256(key_salt || convert_to(%s, 'UTF8')) WHERE id = %s", (key["key"], key["id"])
+        )
+
+
+@pytest.mark.usefixtures("reopened")
+def test_what_it_does_is_what_explain_says(rabbitmq: RabbitMQ, home: Tenant, explain: Callable[..., dict[str, Any]]) -> None:
+    """Rows 46 and 47: prefixes, wildcards, $share, $SYS. A dot is a slash to RabbitMQ, so there is none in these."""
+    whole = home.device()
+    prefix = whole.topic_prefix
+    narrow = home.device(publish_filters=[f"{prefix}/+/up"], subscribe_filters=[f"{prefix}/a/+", f"{prefix}/b/#"])
+    publishing = home.device(can_subscribe=False)
+    subscribing = home.device(can_publish=False)
+    tails = ["a/up", "a", "", "a/b/up", "b/c/d"]
+    near = [f"{prefix}x/a", prefix.upper() + "/a", f"/{prefix}/a", prefix[:-1] + "/a", prefix.replace("_", "x") + "/a", "a", "/", "$SYS/x"]
+    topics = [f"{prefix}/{tail}" for tail in tails] + near
+    filters = [f"{prefix}/{tail}" for tail in ("#", "+/up", "a/+", "a/#", "a/x", "b/#", "b/+/#", "+/+")]
+    filters += ["#", "+/x", "+/#", f"{prefix}x/#", "$SYS/#", f"$share/g/{prefix}x/#", "$share/g/#"]
+    for device in (whole, narrow, publishing, subscribing):
+        wanted = [("publish", topic) for topic in topics] + [("subscribe", text) for text in filters]
+        said = [(explain(device.username, action, topic)["allowed"], action, topic) for action, topic in wanted]
+        with connected(rabbitmq.port, device) as session:
+            for allowed, action, topic in said:
+                if allowed:
+                    assert getattr(session, action)(topic), (action, topic)
+        for allowed, action, topic in said:
+            if not allowed:  # which cuts the session
+                with connected(rabbitmq.port, device) as session:
+                    assert not getattr(session, action)(topic), (action, topic)
+
+
+@pytest.mark.usefixtures("reopened")
+def test_a_session_that_is_kept_gets_what_it_missed(rabbitmq: RabbitMQ, home: Tenant) -> None:
+    """Persistent sessions have queues of their own, which other devices cannot touch."""
+    device, sender = home.device(), home.device()
+    topic = f"{device.topic_prefix}/devices/a/commands"
+    with connected(rabbitmq.port, device, clean=False) as session:
+        assert session.subscribe(topic)
+    with connected(rabbitmq.port, sender) as session:
+        assert session.publish(topic, b"missed")
+    with connected(rabbitmq.port, device, clean=False) as session:
+        wait_until(lambda: session.received == [(topic, b"missed")], what="the message that it missed")
+
+
+def cut_ended_sessions(rabbitmq: RabbitMQ, stack: Stack) -> None:
+    """The script of docs/brokers/rabbitmq.md, as it stands there."""
+    script = (ROOT / "docs" / "brokers" / "rabbitmq.md").read_text().split("```sh\n")[1].split("```")[0]
+    where = psycopg.conninfo.conninfo_to_dict(stack.database_url)
+    environment = {
+        **rabbitmq.environment,
+        "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+        "PGHOST": str(where["host"]),
+        "PGPORT": str(where["port"]),
+        "PGUSER": str(where["user"]),
+        "PGPASSWORD": str(where["password"]),
+        "PGDATABASE": str(where["dbname"]),
+        "PGOPTIONS": "-c role=rabbitmq_reader -c search_path=",
+    }
+    subprocess.run(["sh", "-eu", "-c", script], env=environment, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+
+
+def credential_id(api: Api, home: Tenant, username: str) -> str:
+    return str(next(row["id"] for row in api.ok("get_mqtt_credentials", token=home.admin) if row["username"] == username))
