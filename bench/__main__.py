@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import http_rows, jobs_rows, report, storage_rows, worker_rows
+from bench import http_rows, jobs_rows, mqtt_rows, report, storage_rows, worker_rows
 from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -21,6 +21,11 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "jobs": jobs_rows.job_queues,
     "storage": storage_rows.storage,
     "wal": storage_rows.wal,
+    "outbound": mqtt_rows.outbound,
+    "inbound": mqtt_rows.inbound,
+    "node-red": mqtt_rows.node_red_rows,
+    "latency": mqtt_rows.latency,
+    "listening": mqtt_rows.listening,
     "rls": storage_rows.row_security,
     "stats": storage_rows.stats,
 }

@@ -138,7 +138,11 @@ class Bench:
     # ------------------------------------------------------------------------------------------------------------ stack
 
     def stack(self, *arguments: str) -> str:
-        environment = {**os.environ, "TOPICBASE_RUN_DIR": str(self.run_dir)}
+        environment = {
+            **os.environ,
+            "TOPICBASE_RUN_DIR": str(self.run_dir),
+            "TOPICBASE_PG_CONF": str(Path(__file__).with_name("postgresql.conf")),
+        }
         done = subprocess.run([ROOT / "bin" / "stack", *arguments], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"bin/stack {' '.join(arguments)}: {done.stderr.strip()}")

@@ -13,7 +13,6 @@ from bench.harness import RUN, Bench
 
 PYTHON = ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9")
 NODE = {"graphile-worker": "0.18.0"}
-NODE_RED = {"node-red": "5.0.7"}
 SCRIPTS = Path(__file__).with_name("peers")
 
 

@@ -1,0 +1,154 @@
+"""Node-RED as people use it beside a database: MQTT nodes, and function nodes with node-postgres."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import peers
+from bench.harness import RUN, Bench, Sample, payload, sample_of
+
+if TYPE_CHECKING:
+    from bench.mqtt_rows import Broker
+
+PACKAGES = {"node-red": "4.1.15", "pg": "8.23.1"}
+WAIT = 120
+
+SETTINGS = """
+const {{ Pool }} = require("pg");
+module.exports = {{
+  uiPort: {port}, uiHost: "127.0.0.1", userDir: {folder}, flowFile: "flows.json", credentialSecret: false, disableEditor: true,
+  logging: {{ console: {{ level: "warn" }} }},
+  functionGlobalContext: {{ pool: new Pool({{ connectionString: {url}, max: 10 }}) }},
+}};
+"""
+READ = """
+const pool = global.get("pool");
+const found = await pool.query(
+  `DELETE FROM bench_outbox WHERE id IN (SELECT id FROM bench_outbox ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)
+   RETURNING topic, payload`);
+return [found.rows.map((row) => ({ topic: row.topic, payload: row.payload }))];
+"""
+WRITE = """
+await global.get("pool").query("INSERT INTO bench_naive (payload) VALUES ($1)", [msg.payload]);
+return null;
+"""
+
+
+def install() -> Path:
+    return peers.node_peers("node-red", PACKAGES)
+
+
+def flow(name: str, broker: Broker) -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = [
+        {"id": "tab", "type": "tab", "label": name},
+        {
+            "id": "broker", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(broker.port), "protocolVersion": "5",
+            "clientid": "", "keepalive": "60", "cleansession": True, "autoConnect": True,
+            "credentials": {"user": broker.username, "password": broker.password},
+        },
+    ]  # fmt: skip
+    function = {"type": "function", "z": "tab", "outputs": 1, "timeout": 0, "noerr": 0, "initialize": "", "finalize": "", "libs": []}
+    if name == "out":
+        inject = {"props": [], "repeat": "0.05", "crontab": "", "once": True, "onceDelay": "0.1", "topic": ""}
+        return [
+            *nodes,
+            {"id": "tick", "type": "inject", "z": "tab", **inject, "wires": [["read"]]},
+            {"id": "read", **function, "func": READ, "wires": [["mqtt"]]},
+            {"id": "mqtt", "type": "mqtt out", "z": "tab", "topic": "", "qos": "1", "retain": "", "broker": "broker", "wires": []},
+        ]
+    return [
+        *nodes,
+        {
+            "id": "mqtt", "type": "mqtt in", "z": "tab", "topic": "bench/#", "qos": "1", "datatype": "utf8", "broker": "broker",
+            "nl": False, "rap": True, "rh": 0, "inputs": 0, "wires": [["write"]],
+        },
+        {"id": "write", **function, "func": WRITE, "wires": [[]]},
+    ]  # fmt: skip
+
+
+def measure(
+    bench: Bench, broker: Broker, place: Path, name: str, count: int, publish: Callable[[], list[subprocess.Popen[bytes]]]
+) -> Sample:
+    """Starts Node-RED with the flow; the time runs from the first message to the last, not from the start of Node-RED."""
+    folder = RUN / f"node-red-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "flows.json").write_text(json.dumps([{k: v for k, v in node.items() if k != "credentials"} for node in flow(name, broker)]))
+    (folder / "flows_cred.json").write_text(
+        json.dumps({node["id"]: node["credentials"] for node in flow(name, broker) if "credentials" in node})
+    )
+    (folder / "settings.js").write_text(
+        SETTINGS.format(port=broker.port + 1000, folder=json.dumps(str(folder)), url=json.dumps(bench.env["DATABASE_URL"]))
+    )
+    with bench.connect() as db:
+        db.execute("DROP TABLE IF EXISTS public.bench_outbox, public.bench_naive")
+        db.execute("CREATE TABLE public.bench_naive (id bigserial PRIMARY KEY, at timestamptz DEFAULT now(), payload jsonb)")
+        db.execute("CREATE TABLE public.bench_outbox (id bigserial PRIMARY KEY, topic text, payload jsonb)")
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            ["node", place / "node_modules" / "node-red" / "red.js", "--settings", folder / "settings.js"],
+            cwd=place, env={**peers.node_environment(place), "NODE_PATH": str(place / "node_modules")}, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        return receive(bench, broker, name, count, publish)
+    except RuntimeError as failure:
+        raise RuntimeError(f"{failure}; {(folder / 'log').read_text()[-800:]}") from failure
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def receive(bench: Bench, broker: Broker, name: str, count: int, publish: Callable[[], list[subprocess.Popen[bytes]]]) -> Sample:
+    seen = 0
+
+    def on_message(*_: object) -> None:
+        nonlocal seen
+        seen += 1
+
+    def reached() -> int:
+        return seen if name == "out" else one(db.execute("SELECT count(*) FROM public.bench_naive").fetchone())
+
+    with bench.connect() as db, broker.connected("bench-red") as client:
+        if name == "out":
+            client.on_message = on_message
+            client.subscribe("bench/#", 0)
+            insert = (
+                "INSERT INTO public.bench_outbox (topic, payload) SELECT 'bench/devices/device-' || n % 100 || '/commands', %s::jsonb"
+                " FROM generate_series(1, %s) AS n"
+            ).replace("n % 100", "n %% 100")
+            db.execute(insert, (payload(), 1))
+            wait(reached, 1)  # it is up and connected
+            seen = 0
+            start = time.perf_counter()
+            db.execute(insert, (payload(), count))
+        else:
+            deadline = time.monotonic() + 60
+            while not reached():
+                client.publish("bench/devices/device-1/telemetry", payload(), 1)
+                time.sleep(0.2)
+                if time.monotonic() > deadline:
+                    raise RuntimeError("Node-RED stores nothing")
+            time.sleep(1)
+            db.execute("TRUNCATE public.bench_naive")
+            start = time.perf_counter()
+            publish()
+        wait(reached, count)
+        return sample_of(count, time.perf_counter() - start)
+
+
+def one(found: tuple[Any, ...] | None) -> int:
+    return int(found[0]) if found else 0
+
+
+def wait(reached: Callable[[], int], count: int) -> None:
+    deadline = time.monotonic() + WAIT
+    while reached() < count:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Node-RED: {reached()} of {count}")
+        time.sleep(0.01)
