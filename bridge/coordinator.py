@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from bridge import __version__, log, metrics, mosquitto, probe
-from bridge.database import TELL_SECONDS, Database, Part, backoff, first_line
+from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
 from bridge.inbound import Inbound
 from bridge.network import Filter, Incoming, Link, Network
 from bridge.outbound import Outbound
@@ -50,6 +50,7 @@ class Coordinator:
         self.inbound = Inbound(self.bridge_id, self._last_stop)
         self.outbound = Outbound(self.bridge_id, self._last_stop)
         self.network = Network(self)
+        self.watchdog = Watchdog(self._last_stop)
         self.inbound.network = self.network
         self.outbound.network = self.network
         self.files = mosquitto.Files(settings)
@@ -113,7 +114,7 @@ class Coordinator:
             log.warning("no_private_key", reason=self.settings.private_key_fault)
         if self.settings.metrics_port is not None:
             self._server = metrics.Server(self.settings.metrics_host, self.settings.metrics_port, self.live_fault, self.ready_fault)
-        for part in (self.network, self.worker, self.upkeep, self.inbound, self.outbound):
+        for part in (self.watchdog, self.network, self.worker, self.upkeep, self.inbound, self.outbound):
             part.start()
         failures = 0
         told_at = -TELL_SECONDS
@@ -121,7 +122,7 @@ class Coordinator:
             began = time.monotonic()
             database = None
             try:
-                database = Database(self.bridge_id)
+                database = Database(self.bridge_id, statement_timeout=10)
                 self._serve(database)
             except psycopg.Error as error:
                 self.is_ready = False
@@ -167,7 +168,7 @@ class Coordinator:
         self.outbound.event.set()
         while time.monotonic() < deadline and not (self.outbound.is_idle() and self.inbound.is_idle()):
             time.sleep(0.02)
-        self.network.remove(list(self._links.values()))
+        self.network.remove(list(self._links.values()), patience=0)
         last = time.monotonic() + 2
         while time.monotonic() < last and not (self.outbound.is_idle() and self.inbound.is_idle()):
             self.outbound.event.set()

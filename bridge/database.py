@@ -1,13 +1,17 @@
 """The database side: connections, and the calls of schema `bridge`, each by its name."""
 
 import base64
+import contextlib
 import json
+import os
 import random
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -18,6 +22,7 @@ from bridge import SCHEMA_VERSION, __version__, log, metrics
 from bridge.network import Filter, Incoming, Outgoing
 
 CHANNEL = "topicbase"
+PATIENCE_SECONDS = 5.0  # beyond the server's own statement_timeout
 TELL_SECONDS = 30.0  # between two log lines about the same trouble
 # The kernel's two hours are too long to find out that a server is gone.
 _KEEPALIVES = {
@@ -64,8 +69,12 @@ class Claim:
 class Database:
     """One connection, in autocommit, for one thread."""
 
+    _open: ClassVar[weakref.WeakSet["Database"]] = weakref.WeakSet()
+
     def __init__(self, bridge_id: UUID, *, statement_timeout: int = 60) -> None:
         self.bridge_id = bridge_id
+        self.patience = statement_timeout + PATIENCE_SECONDS
+        self.busy_since: float | None = None
         self.connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
             autocommit=True,
             application_name=f"topicbase {bridge_id}",
@@ -73,19 +82,34 @@ class Database:
             prepare_threshold=2,
             **_KEEPALIVES,  # type: ignore[arg-type]
         )
+        self._open.add(self)
 
     def close(self) -> None:
+        self._open.discard(self)
         self.connection.close()
 
+    @classmethod
+    def all_open(cls) -> list["Database"]:
+        return list(cls._open)
+
+    def cut(self) -> None:
+        """End the connection below libpq, from another thread: whoever waits on it is told that it is lost."""
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as double:
+            double.shutdown(socket.SHUT_RDWR)
+
     def _rows(self, query: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query, parameters, binary=True).fetchall()
+        self.busy_since = time.monotonic()
+        try:
+            return self.connection.execute(query, parameters, binary=True).fetchall()
+        finally:
+            self.busy_since = None
 
     def _value(self, query: LiteralString, *parameters: Any) -> Any:
-        row = self.connection.execute(query, parameters, binary=True).fetchone()
-        return None if row is None else row[0]
+        rows = self._rows(query, *parameters)
+        return rows[0][0] if rows else None
 
     def _do(self, query: LiteralString, *parameters: Any) -> None:
-        self.connection.execute(query, parameters)
+        self._rows(query, *parameters)
 
     # ---------------------------------------------------------------------------------------------------------- the bridge itself
 
@@ -268,6 +292,23 @@ def facts_of_properties(properties: Any) -> tuple[str | None, str | None]:
     # NUL is a character to MQTT and none to PostgreSQL.
     rest = json.dumps(facts, ensure_ascii=False).replace("\\u0000", "\\ufffd") if facts else None
     return content_type.replace("\0", "\ufffd") if content_type else None, rest
+
+
+class Watchdog(threading.Thread):
+    """Cuts connections whose server has not answered long after it should have given up by itself: a frozen one says nothing."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._stop_event = stop
+
+    def run(self) -> None:
+        while not self._stop_event.wait(1.0):
+            for database in Database.all_open():
+                since = database.busy_since
+                if since is not None and time.monotonic() - since > database.patience:
+                    database.busy_since = None
+                    log.warning("database_silent", seconds=f"{database.patience:.0f}")
+                    database.cut()
 
 
 class Part(threading.Thread):

@@ -58,14 +58,18 @@ class Inbound(Part):
                 if len(self._waiting) < BATCH:
                     time.sleep(LINGER_SECONDS)
                 self._take()
-            self._store(database)
+            if self._batch:
+                self._store(database)
 
     def _take(self) -> None:
         size = 0
         while self._waiting and len(self._batch) < BATCH and size < BATCH_BYTES:
             message = self._waiting.popleft()
             size += len(message.payload)
-            self._batch.append(message)
+            if message.qos and message.link.will_be_redelivered:
+                self._went += len(message.payload) + OVERHEAD
+            else:
+                self._batch.append(message)
 
     def _store(self, database: Database) -> None:
         """Store the batch; it is kept when that fails, and stored by the next connection."""

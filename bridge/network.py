@@ -114,10 +114,16 @@ class Link:
         self._strikes: dict[int, int] = {}
         self._packet_id = random.randrange(1, 65536)  # noqa: S311  # not where the last process left off
         self._careful = False
+        self._draining = False
 
     @property
     def takes_more(self) -> bool:
-        return self.is_up and not self._careful
+        return self.is_up and not self._careful and not self._draining
+
+    @property
+    def will_be_redelivered(self) -> bool:
+        """Whether the broker keeps what is not acknowledged: this link is closed, its session is not."""
+        return self._closed and not self.target.clean_start and self.target.session_expiry > 0
 
     # ------------------------------------------------------------------------------------------------------------- connecting
 
@@ -228,6 +234,11 @@ class Link:
         self._retry_at = time.monotonic() + delay
         self.network.sink.state_changed(self, "lost", reason)
 
+    def drain(self) -> None:
+        """Send no more; what is under way may still be acknowledged."""
+        self._draining = True
+        self._release_pending()
+
     def close(self) -> None:
         """For good: what is not acknowledged goes back to the queue."""
         if self._closed:
@@ -247,7 +258,7 @@ class Link:
     # --------------------------------------------------------------------------------------------------------------- outgoing
 
     def publish(self, messages: Iterable[Outgoing]) -> None:
-        if not self.is_up:
+        if not self.is_up or self._draining:
             for message in messages:
                 self._settle(message.msg_id, "released", None, None)
             return
@@ -529,8 +540,13 @@ class Network(threading.Thread):
         self.call(start)
         return link
 
-    def remove(self, links: list[Link], timeout: float = 5.0) -> None:
-        """Close links and wait until they are."""
+    def remove(self, links: list[Link], patience: float = 2.0, timeout: float = 5.0) -> None:
+        """Close links, once what they have under way is acknowledged or patience is over, and wait until they are."""
+        for link in links:
+            self.call(link.drain)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and any(link.is_up and link.unacked for link in links):
+            time.sleep(0.005)
         done = threading.Event()
 
         def end() -> None:

@@ -20,7 +20,7 @@ BEGIN
     WHERE i.status <> 'inactive';
     SELECT count(*) INTO v_held FROM mqtt.bridge_leases AS l WHERE l.bridge_id = take_integrations.bridge_id;
     FOR v_integration IN
-        SELECT i.organization_id, i.id
+        SELECT i.organization_id, i.id, l.bridge_id IS NOT DISTINCT FROM take_integrations.bridge_id AS is_mine
         FROM mqtt.device_integrations AS i
         LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id
         WHERE i.status <> 'inactive'
@@ -34,9 +34,9 @@ BEGIN
                         AND (k.classid::bigint << 32 | k.objid::bigint) = mqtt.bridge_lock(i.id)
                 )
             )
-        ORDER BY (l.bridge_id = take_integrations.bridge_id) DESC NULLS LAST, i.id
+        ORDER BY is_mine DESC, i.id
     LOOP
-        EXIT WHEN v_held + v_taken > v_share;
+        EXIT WHEN NOT v_integration.is_mine AND v_held + v_taken > v_share;
         CONTINUE WHEN NOT pg_try_advisory_lock(mqtt.bridge_lock(v_integration.id));
         -- What another holder had begun counts as an attempt; what this process holds, it still holds.
         WITH abandoned AS (

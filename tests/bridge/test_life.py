@@ -189,6 +189,25 @@ def test_sessions_of_the_bridge_that_are_ended_come_back(own: Stack, owner: Tena
     assert own.pid("bridge") == before
 
 
+def test_a_frozen_server_process_does_not_stop_the_rest(own: Stack, owner: Tenant) -> None:
+    """The main session's, which hears the notices: publishing goes on without it, and it is replaced when it answers again."""
+    with own.connect() as db:
+        row = db.execute("SELECT main_pid FROM mqtt.bridges").fetchone()
+    assert row is not None
+    os.kill(row[0], signal.SIGSTOP)
+    try:
+        ids = publish(owner, commands(owner, 0, 20))
+        assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
+        wait_until(lambda: "database_silent" in own.log("bridge"), 25, "the silence is noticed")
+        ids = publish(owner, commands(owner, 0, 20))
+        assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
+    finally:
+        os.kill(row[0], signal.SIGCONT)
+    wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, 30, "the bridge is ready")
+    ids = publish(owner, commands(owner, 0, 20))
+    assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
+
+
 def leases(own: Stack) -> dict[str, int]:
     with own.connect() as db:
         return dict(db.execute("SELECT bridge_id::text, count(*) FROM mqtt.bridge_leases GROUP BY 1").fetchall())

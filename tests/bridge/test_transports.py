@@ -1,0 +1,192 @@
+"""TLS and WebSockets to a real Mosquitto, with a certificate authority of the test's own."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bridge.support import publish, receipts, status
+from tests.bridge.test_connection_test import verdict
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+Tenants = Callable[..., Tenant]
+
+
+def openssl(*arguments: str, cwd: Path) -> None:
+    subprocess.run(["openssl", *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+@dataclass
+class Authority:
+    """Certificates in a directory, made by OpenSSL's own program."""
+
+    directory: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-subj", f"/CN={self.name}", "-keyout", f"{self.name}.key", "-out", f"{self.name}.pem", cwd=self.directory,
+        )  # fmt: skip
+
+    @property
+    def pem(self) -> str:
+        return (self.directory / f"{self.name}.pem").read_text()
+
+    def issue(self, name: str, alternative: str, *validity: str) -> tuple[Path, Path]:
+        """Certificate and key; validity is what `openssl x509` takes, such as -days 2."""
+        openssl(
+            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+            "-keyout", f"{name}.key", "-out", f"{name}.csr", cwd=self.directory,
+        )  # fmt: skip
+        (self.directory / f"{name}.ext").write_text(f"subjectAltName={alternative}\nbasicConstraints=CA:FALSE\n")
+        openssl(
+            "x509", "-req", "-in", f"{name}.csr", "-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-CAcreateserial",
+            "-extfile", f"{name}.ext", "-out", f"{name}.pem", *(validity or ("-days", "2")), cwd=self.directory,
+        )  # fmt: skip
+        return self.directory / f"{name}.pem", self.directory / f"{name}.key"
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@dataclass
+class Broker:
+    authority: Authority
+    ports: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Mosquitto with a listener for each way in, and each way to get it wrong."""
+    directory = tmp_path_factory.mktemp("tls")
+    authority = Authority(directory, "ca")
+    names = ["mqtts", "wss", "ws", "expired", "elsewhere", "mutual"]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    right = authority.issue("localhost", "DNS:localhost,IP:127.0.0.1")
+    expired = authority.issue("expired", "DNS:localhost,IP:127.0.0.1", "-days", "-1")
+    elsewhere = authority.issue("elsewhere", "DNS:broker.example.com")
+    authority.issue("plant", "DNS:plant")
+    lines = ["per_listener_settings true"]
+    if os.geteuid() == 0:
+        lines.append("user root")
+    for name in names:
+        lines += [f"listener {ports[name]} 127.0.0.1", "allow_anonymous true"]
+        if name in ("ws", "wss"):
+            lines.append("protocol websockets")
+        if name != "ws":
+            certificate, key = {"expired": expired, "elsewhere": elsewhere}.get(name, right)
+            lines += [f"certfile {certificate}", f"keyfile {key}", f"cafile {directory / 'ca.pem'}"]
+        if name == "mutual":
+            lines += ["require_certificate true", "use_identity_as_username true"]
+    (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    with (
+        (directory / "log").open("wb") as log,
+        subprocess.Popen(
+            ["mosquitto", "-c", str(directory / "mosquitto.conf")], env={**os.environ, "PATH": path}, stdout=log, stderr=log
+        ) as process,
+    ):
+
+        def is_up() -> bool:
+            assert process.poll() is None, (directory / "log").read_text()
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", ports["mutual"])) == 0
+
+        wait_until(is_up)
+        yield Broker(authority, ports)
+        process.terminate()
+
+
+def works(owner: Tenant, integration_id: str) -> None:
+    (row,) = receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id))
+    assert row["state"] == "acknowledged"
+
+
+def fails(stack: Stack, integration_id: str) -> str:
+    wait_until(lambda: status(stack, integration_id)[0] == "error")
+    return status(stack, integration_id)[1] or ""
+
+
+@pytest.mark.parametrize("protocol", ["mqtts", "wss", "ws"])
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_each_transport_works(tenant: Tenants, broker: Broker, protocol: str, version: str) -> None:
+    owner = tenant()
+    settings: dict[str, Any] = {} if protocol == "ws" else {"ca_certificate": broker.authority.pem}
+    integration_id = owner.integration(
+        broker_url="127.0.0.1", port=broker.ports[protocol], protocol=protocol, mqtt_version=version, **settings
+    )
+    works(owner, integration_id)
+    found = verdict(owner, integration_id)
+    assert found["ok"]
+    assert found["stage"] == "round_trip", found
+    if protocol != "ws":
+        assert found["tls"]["version"] in ("TLSv1.2", "TLSv1.3")
+        assert "CN=ca" in found["tls"]["issuer"].replace("commonName", "CN")
+
+
+def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp_path: Path) -> None:
+    owner = tenant()
+    other = Authority(tmp_path, "other")
+    for settings in ({}, {"ca_certificate": other.pem}):
+        integration_id = owner.integration(broker_url="127.0.0.1", port=broker.ports["mqtts"], protocol="mqtts", **settings)
+        assert "certificate was not accepted" in fails(stack, integration_id)
+    found = verdict(owner, integration_id)
+    assert (found["ok"], found["reachable"], found["stage"]) == (False, True, "tls")
+
+
+def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+    owner = tenant()
+    integration_id = owner.integration(
+        broker_url="127.0.0.1", port=broker.ports["expired"], protocol="mqtts", ca_certificate=broker.authority.pem
+    )
+    assert fails(stack, integration_id) == "the certificate was not accepted: certificate has expired"
+
+
+def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+    owner = tenant()
+    options: dict[str, Any] = {
+        "broker_url": "127.0.0.1", "port": broker.ports["elsewhere"], "protocol": "mqtts", "ca_certificate": broker.authority.pem,
+    }  # fmt: skip
+    assert "certificate was not accepted" in fails(stack, owner.integration(**options))
+    works(owner, owner.integration(**options, server_name="broker.example.com"))
+    works(owner, owner.integration(**{**options, "verify_certificate": False}))
+
+
+def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+    owner = tenant()
+    options: dict[str, Any] = {
+        "broker_url": "127.0.0.1", "port": broker.ports["mutual"], "protocol": "mqtts", "ca_certificate": broker.authority.pem,
+    }  # fmt: skip
+    fails(stack, owner.integration(**options))
+    directory = broker.authority.directory
+    certificate, key = (directory / "plant.pem").read_text(), (directory / "plant.key").read_text()
+    integration_id = owner.integration(**options, client_certificate=certificate, client_key=key)
+    with stack.connect() as db:
+        row = db.execute("SELECT settings -> 'client_key' FROM mqtt.device_integrations WHERE id = %s", (integration_id,)).fetchone()
+    assert row is not None
+    assert row[0].keys() == {"sealed"}
+    works(owner, integration_id)
+    assert "PRIVATE KEY" not in stack.log("bridge")
+
+
+def test_a_sealed_password(stack: Stack, tenant: Tenants) -> None:
+    owner = tenant()
+    right = owner.integration(broker_url=stack.mqtt_host, port=stack.mqtt_port, username="topicbase_bridge", password=stack.broker_password)
+    wrong = owner.integration(broker_url=stack.mqtt_host, port=stack.mqtt_port, username="topicbase_bridge", password="a-wrong-one")
+    works(owner, right)
+    assert "refused the connection" in fails(stack, wrong)
+    for secret in (stack.broker_password, "a-wrong-one"):
+        assert secret not in stack.log("bridge")
