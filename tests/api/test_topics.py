@@ -1,6 +1,7 @@
 """Topic rules of the database against a matcher written apart from it, straight from MQTT 5 sections 1.5.4, 4.7 and 4.8."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import hypothesis.strategies as st
@@ -152,6 +153,31 @@ def test_the_reference_knows_the_examples_of_the_specification() -> None:
     assert not any(
         is_filter(text) for text in ["sport/tennis#", "sport/tennis/#/ranking", "sport+", "$share/", "$share/+/a", "$share/g", "$share/g/"]
     )
+
+
+def combinations(levels: list[str], most: int) -> list[str]:
+    return ["/".join(chosen) for count in range(1, most + 1) for chosen in product(levels, repeat=count)]
+
+
+def test_every_short_filter_is_valid_or_not_as_specified(rules: Callable[..., Any]) -> None:
+    texts = combinations(["", "a", "+", "#", "a+", "#a", "$share", "$a"], 4)
+    answers = rules("array_agg(mqtt.topic_filter_error(t) IS NULL ORDER BY o) FROM unnest(%s::text[]) WITH ORDINALITY AS x (t, o)", texts)
+    assert [text for text, answer in zip(texts, answers, strict=True) if answer is not is_filter(text)] == []
+
+
+def test_every_short_filter_matches_every_short_name_as_specified(rules: Callable[..., Any]) -> None:
+    texts = [text for text in combinations(["", "a", "b.", "+", "#", "$a"], 3) if is_filter(text)] + [
+        "$share/g/a/+",
+        "$share/g/#",
+        "$share/g//",
+    ]
+    topics = combinations(["", "a", "b.", "bx", "$a"], 3)
+    pairs = rules(
+        "array_agg(ARRAY[f, t]) FROM unnest(%s::text[]) AS f (f) CROSS JOIN unnest(%s::text[]) AS t (t) WHERE mqtt.topic_matches(f, t)",
+        texts,
+        topics,
+    )
+    assert {tuple(pair) for pair in pairs} == {(text, topic) for text in texts for topic in topics if matches(text, topic)}
 
 
 @given(st.one_of(names, filters, characters, odd))
