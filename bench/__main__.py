@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import http_rows, jobs_rows, mqtt_rows, report, storage_rows, worker_rows
+from bench import growth_rows, http_rows, jobs_rows, mqtt_rows, report, storage_rows, worker_rows
 from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -31,6 +31,12 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 }
 SCALE: dict[str, Callable[[Bench], None]] = {
     "history": storage_rows.history,
+    "growth-queue": growth_rows.queue_depth,
+    "growth-organizations": growth_rows.organizations,
+    "growth-devices": growth_rows.devices,
+    "growth-batch": growth_rows.batch_sizes,
+    "growth-payload": growth_rows.payload_sizes,
+    "growth-subscriptions": growth_rows.subscriptions,
     "growth-history": storage_rows.growth_history,
 }
 
@@ -52,7 +58,7 @@ def main() -> int:
     console = Console()
     if chosen.list:
         for key, part in {**PARTS, **SCALE}.items():
-            console.print(f"{key:12} {(part.__doc__ or '').splitlines()[0]}{' (--scale)' if key in SCALE else ''}")
+            console.print(f"{key:22} {(part.__doc__ or '').splitlines()[0]}{' (--scale)' if key in SCALE else ''}")
         return 0
     if chosen.report:
         report.write(chosen.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bench import svg
 from bench.harness import RESULTS, ROOT, TIMES, Row
 
 README = ROOT / "bench" / "README.md"
@@ -65,7 +66,20 @@ def markdown(document: dict[str, Any]) -> str:
             "; ".join(filter(None, (row["setting"], row["note"]))),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    if document["plots"]:
+        lines.extend(("", "### Growth", ""))
+    for key, plot in sorted(document["plots"].items()):
+        lines.append(f"![{plot['title']}](plots/{key}.svg)")
+        lines.extend(["", plot["note"], ""] if plot["note"] else [])
     return "\n".join(lines)
+
+
+def draw(document: dict[str, Any]) -> None:
+    folder = ROOT / "bench" / "plots"
+    folder.mkdir(exist_ok=True)
+    for key, plot in document["plots"].items():
+        lines = {name: [(point["x"], point["y"]) for point in points] for name, points in plot["lines"].items()}
+        (folder / f"{key}.svg").write_text(svg.chart(plot["title"], plot["x"], plot["y"], lines))
 
 
 def write(name: str) -> None:
@@ -74,6 +88,7 @@ def write(name: str) -> None:
     if not path.exists():
         return
     document = json.loads(path.read_text())
+    draw(document)
     text = README.read_text() if README.exists() else f"# Benchmarks\n\n{START}\n{END}\n"
     head, rest = text.split(START, 1)
     tail = rest.split(END, 1)[1]
