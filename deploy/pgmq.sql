@@ -10,6 +10,8 @@ SELECT
     \echo pgmq is already in this database and is used as it is.
 \elif :pgmq_is_extension
     CREATE EXTENSION pgmq;
+    -- The revert drops only what came from here.
+    COMMENT ON EXTENSION pgmq IS 'Message queues, installed for topicbase';
 \else
     -- TOPICBASE_PGMQ_SQL names the file, else the Python on PATH is asked where the package put it.
     \set find_pgmq 'import importlib.resources as r; print(r.files("pgmq") / "sql/pgmq.sql")'
@@ -19,6 +21,7 @@ SELECT
     \gset pgmq_
     \if :pgmq_is_found
         \i :pgmq_sql
+        COMMENT ON SCHEMA pgmq IS 'Message queues, installed for topicbase';
     \else
         DO $$
         BEGIN
@@ -33,5 +36,6 @@ SELECT
 REVOKE ALL ON SCHEMA pgmq FROM public;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgmq FROM public;
 REVOKE ALL ON ALL TABLES IN SCHEMA pgmq FROM public;
-GRANT USAGE ON SCHEMA pgmq TO mqtt_owner;
+-- CREATE, since a deploying role that is no superuser hands the queues to mqtt_owner.
+GRANT USAGE, CREATE ON SCHEMA pgmq TO mqtt_owner;
 COMMIT;
