@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -39,11 +39,13 @@ class Sample:
     p50: float | None = None
     p99: float | None = None
     count: int = 0
+    messages: int = 0
+    cpu: float | None = None  # microseconds of the servers' CPU a message
 
 
 def sample_of(count: int, seconds: float, latencies: Sequence[float] = ()) -> Sample:
     """A sample from a count, the seconds it took, and the seconds of each operation."""
-    return Sample(count / seconds, *percentiles(latencies), count=count)
+    return Sample(count / seconds, *percentiles(latencies), count=count, messages=count)
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float | None, float | None]:
@@ -73,6 +75,7 @@ class Side:
             "p50_ms": statistics.median(p50) if p50 else None,
             "p99_ms": statistics.median(p99) if p99 else None,
             "count": sum(s.count for s in self.samples),
+            "cpu_us": statistics.median(s.cpu for s in self.samples if s.cpu) if any(s.cpu for s in self.samples) else None,
         }
 
 
@@ -168,9 +171,13 @@ class Bench:
     # ---------------------------------------------------------------------------------------------------------- measuring
 
     def alternate(
-        self, title: str, contenders: Mapping[str, Callable[[], Sample]], *, before: Callable[[], None] | None = None, warm: bool = True
-    ) -> dict[str, Side]:
-        """A B A B …, after one run of each that does not count; every other round the other way round, so that drift cancels out."""
+        self, title: str, contenders: Mapping[str, Callable[[], Sample]], *, before: Callable[[], None] | None = None, warm: bool = True,
+        cpu: bool = False,
+    ) -> dict[str, Side]:  # fmt: skip
+        """A B A B …, after one run of each that does not count; every other round the other way round, so that drift cancels out.
+
+        cpu: also the CPU time that PostgreSQL and PostgREST take a message, which neighbours on the machine disturb least.
+        """
         sides = {name: Side(name) for name in contenders}
         rounds = self.options.rounds
         task = self.progress.add_task(title, total=len(contenders) * (rounds + warm)) if self.progress else None
@@ -179,7 +186,10 @@ class Bench:
             for name in names:
                 if before:
                     before()
+                used = self.server_cpu() if cpu else 0.0
                 sample = contenders[name]()
+                if cpu and sample.messages:
+                    sample = replace(sample, cpu=(self.server_cpu() - used) / sample.messages * 1e6)
                 if number >= 0:
                     sides[name].samples.append(sample)
                 if self.progress and task is not None:
@@ -187,6 +197,22 @@ class Bench:
         if self.progress and task is not None:
             self.progress.remove_task(task)
         return sides
+
+    def server_cpu(self) -> float:
+        """Seconds of CPU that PostgreSQL, with all its backends past and present, and PostgREST have used."""
+        pids = {name: int((self.run_dir / f"{name}.pid").read_text()) for name in ("postgres", "postgrest")}
+        ticks = 0
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = entry.read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            pid, parent = int(entry.parent.name), int(fields[1])
+            if pid in pids.values() or parent == pids["postgres"]:
+                ticks += int(fields[11]) + int(fields[12])
+            if pid == pids["postgres"]:
+                ticks += int(fields[13]) + int(fields[14])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def compare(
         self,
@@ -237,10 +263,11 @@ class Bench:
         mark = "[green]met[/]" if row.is_met else "[red]short[/]"
         sign = "≥" if row.at_least else "≤"
         theirs = f" against {row.theirs['median']:,.6g}" if row.theirs else ""
+        server = f"; server CPU {row.ours['cpu_us']:.0f} / {row.theirs['cpu_us']:.0f} µs" if row.theirs and row.ours.get("cpu_us") else ""
         shown = f"{row.ratio:.3g}{' ' + TIMES if row.theirs else ' ' + row.unit}"
         self.console.print(
             f"{mark} {row.what} / {row.against or 'absolute'}: [bold]{shown}[/] ({row.low:.3g} to {row.high:.3g}; {sign} {row.target:g});"
-            f" {row.ours['median']:,.6g}{theirs} {row.unit}; {row.setting}"
+            f" {row.ours['median']:,.6g}{theirs} {row.unit}; {row.setting}{server}"
         )
         self.save()
         return row
@@ -343,7 +370,11 @@ def wrk(url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seco
     if answer["status"] or answer["transport"] or not answer["requests"]:
         raise RuntimeError(f"wrk {url}: {answer}")
     return Sample(
-        answer["requests"] * messages / (answer["microseconds"] / 1e6), answer["p50"] / 1000, answer["p99"] / 1000, answer["requests"]
+        answer["requests"] * messages / (answer["microseconds"] / 1e6),
+        answer["p50"] / 1000,
+        answer["p99"] / 1000,
+        answer["requests"],
+        answer["requests"] * messages,
     )
 
 

@@ -55,6 +55,7 @@ def single_ingest(bench: Bench) -> None:
             "no-op": lambda: post(bench, "bench_noop", message, {}, clients=clients),
         },
         before=lambda: clear(bench),
+        cpu=True,
     )
     setting = f"100 B JSON, {clients} connections, one message a request"
     ours = sides["mqtt_ingest"]
@@ -94,16 +95,21 @@ def batch_ingest(bench: Bench) -> None:
         body = f'{{"messages":{tenant.batch(count)}}}'
         contenders: dict[str, Callable[[], Sample]] = {
             "mqtt_ingest_batch": partial(post, bench, "mqtt_ingest_batch", body, tenant.headers, clients=clients, messages=count),
+            "columns": partial(post, bench, "mqtt_ingest_batch?columns=messages", body, tenant.headers, clients=clients, messages=count),
             "INSERT … SELECT": partial(floor_batch, bench, tenant, count, clients),
         }
         if count == 100:
             contenders["mqtt_ingest"] = lambda: post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
-        sides = bench.alternate(f"batch of {count}", contenders, before=lambda: clear(bench))
+        sides = bench.alternate(f"batch of {count}", contenders, before=lambda: clear(bench), cpu=True)
         setting = f"100 B JSON, batch {count}, {clients} connections"
         ours = sides["mqtt_ingest_batch"]
         bench.compare(
             f"batch-{count}-floor", f"batch ingest of {count:,}", "INSERT … SELECT jsonb_array_elements over psycopg", ours,
             sides["INSERT … SELECT"], target=0.8, setting=setting,
+        )  # fmt: skip
+        bench.compare(
+            f"batch-{count}-columns", f"batch ingest of {count:,} with ?columns=messages",
+            "INSERT … SELECT jsonb_array_elements over psycopg", sides["columns"], sides["INSERT … SELECT"], target=0.8, setting=setting,
         )  # fmt: skip
         if count == 100:
             bench.compare(
@@ -160,7 +166,7 @@ def login_cost(bench: Bench) -> None:
 
     try:
         sides = bench.alternate(
-            "login cost", {"with checks": lambda: run(True), "without": lambda: run(False)}, before=lambda: clear(bench)
+            "login cost", {"with checks": lambda: run(True), "without": lambda: run(False)}, before=lambda: clear(bench), cpu=True
         )
     finally:
         with bench.connect() as db:

@@ -11,6 +11,13 @@ from bench import svg
 from bench.harness import RESULTS, ROOT, TIMES, Row
 
 README = ROOT / "bench" / "README.md"
+ORDER = (
+    "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
+    "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
+    "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive", "inbound-node-
+    red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99", "listening",
+    "history-ingest", "history-read", "stats", "rls", "storage", "wal", "memory",
+)  # fmt: skip
 START, END = "<!-- generated: start -->", "<!-- generated: end -->"
 
 
@@ -48,10 +55,12 @@ def markdown(document: dict[str, Any]) -> str:
         f"Machine: {m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}; PostgreSQL {m['postgresql']}, "
         + ", ".join(f"{k} {v}" for k, v in sorted(m["settings"].items())) + ".",
         "",
-        "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms | setting |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms "
+        "| server CPU, µs a message | setting |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for row in document["rows"].values():
+    place = {key: number for number, key in enumerate(ORDER)}
+    for row in sorted(document["rows"].values(), key=lambda row: place.get(row["key"], len(place))):
         sign, unit = ("≥" if row["at_least"] else "≤"), f" {TIMES if row['theirs'] else row['unit']}"
         cells = (
             row["what"],
@@ -63,6 +72,7 @@ def markdown(document: dict[str, Any]) -> str:
             f"{both(row, 'median')} {row['unit']}",
             both(row, "p50_ms"),
             both(row, "p99_ms"),
+            both(row, "cpu_us"),
             "; ".join(filter(None, (row["setting"], row["note"]))),
         )
         lines.append(f"| {' | '.join(cells)} |")
