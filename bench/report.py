@@ -14,9 +14,9 @@ README = ROOT / "bench" / "README.md"
 ORDER = (
     "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
     "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
-    "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive", "inbound-node-
-    red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99", "listening",
-    "history-ingest", "history-read", "stats", "rls", "storage", "wal", "memory",
+    "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive",
+    "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
+    "listening", "history-ingest", "history-read", "stats", "rls", "storage", "wal", "memory",
 )  # fmt: skip
 START, END = "<!-- generated: start -->", "<!-- generated: end -->"
 
