@@ -54,9 +54,9 @@ def markdown(document: dict[str, Any]) -> str:
     lines = [
         f"Machine: {m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}; PostgreSQL {m['postgresql']}, "
         + ", ".join(f"{k} {v}" for k, v in sorted(m["settings"].items())) + ".",
+        "CPU: of PostgreSQL and PostgREST together.",
         "",
-        "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms "
-        "| server CPU, µs a message | setting |",
+        "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms | CPU µs/msg | setting |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     place = {key: number for number, key in enumerate(ORDER)}
