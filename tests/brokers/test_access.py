@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 
 from tests.api.test_topics import is_filter, is_name, matches
 from tests.support.api import Api, Device
-from tests.support.stack import Stack
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 
 LEVELS = ["a", "b", ""]
@@ -224,3 +225,34 @@ def test_emqx_over_http(api: Api, service: str, home: Tenant, explain: Callable[
         body = {"username": device.username, "clientid": device.client_id, "action": action, "topic": topic, "qos": "1", "retain": "false"}
         said = answer("emqx_authorize", body)
         assert said == {"result": "allow" if explain(device.username, action, topic)["allowed"] else "deny"}, body
+
+
+def documented(page: str, pattern: str) -> list[str]:
+    """SQL of a page of docs/brokers, with libpq's parameters for the broker's."""
+    found = re.findall(pattern, (ROOT / "docs" / "brokers" / page).read_text())
+    return [re.sub(r"\$\{(\w+)\}|\$(\d)", lambda match: f"%({match[1] or match[2]})s", query) for query in found]
+
+
+def test_the_documented_queries_answer(stack: Stack, devices: list[Device]) -> None:
+    """As the broker's own role, with nothing but what the role was given at deploy."""
+    device = devices[0]
+    prefix = device.topic_prefix
+    values: dict[str, Any] = {"username": device.username, "clientid": device.client_id, "1": device.username, "2": 4}
+    pages = {
+        "emqx.md": ("emqx_reader", r'query = "(SELECT [^"]+)"'),
+        "mosquitto-go-auth.md": ("go_auth_reader", r"auth_opt_pg_\w+query (SELECT .+)"),
+    }
+    rows: list[list[tuple[Any, ...]]] = []
+    for page, (role, pattern) in pages.items():
+        with stack.connect(autocommit=False) as db:
+            db.execute(f"SET LOCAL ROLE {role}")
+            rows += [db.execute(query, values).fetchall() for query in documented(page, pattern)]
+    hashes = {row[0][0] for row in (rows[0], rows[2])}
+    assert [value[:4] for value in sorted(hashes)] == ["$2a$", "PBKD"]
+    assert rows[0][0][1:] == ("", False)
+    assert rows[1] == [
+        ("allow", "publish", f"{prefix}/+/#", "0,1,2", "all"),
+        ("allow", "subscribe", f"{prefix}/#", "0,1,2", "all"),
+        ("deny", "all", "#", "0,1,2", "all"),
+    ]
+    assert rows[3:] == [[(0,)], [(f"{prefix}/#",)]]
