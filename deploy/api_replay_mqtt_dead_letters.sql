@@ -46,7 +46,7 @@ BEGIN
     END IF;
     WITH chosen AS MATERIALIZED (
         SELECT
-            d.failed_at, d.id, d.direction, d.credential_id,
+            d.failed_at, d.id, d.direction, d.credential_id, d.replay_count,
             coalesce(replay_mqtt_dead_letters.to_integration_id, d.integration_id) AS integration_id,
             coalesce(d.message, '{}') || coalesce(patch, '{}')
             || jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id)) AS message,
@@ -70,32 +70,38 @@ BEGIN
         SET replayed_at = clock_timestamp(), replay_count = d.replay_count + 1
         FROM chosen AS c
         WHERE NOT dry_run AND d.organization_id = replay_mqtt_dead_letters.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
+            -- Another call may have replayed it meanwhile.
+            AND d.replay_count = c.replay_count
+        RETURNING d.failed_at, d.id
+    ),
+    replayed AS MATERIALIZED (
+        SELECT c.* FROM chosen AS c JOIN marked AS m ON m.failed_at = c.failed_at AND m.id = c.id
     ),
     queued AS (
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, body)
-        SELECT c.due_at, c.message, replay_mqtt_dead_letters.organization_id, c.integration_id, c.credential_id, c.body
-        FROM chosen AS c
-        WHERE NOT dry_run AND c.direction = 'incoming'
-        ORDER BY c.place
+        SELECT r.due_at, r.message, replay_mqtt_dead_letters.organization_id, r.integration_id, r.credential_id, r.body
+        FROM replayed AS r
+        WHERE r.direction = 'incoming'
+        ORDER BY r.place
     ),
     published AS (
         INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT c.due_at, c.message, replay_mqtt_dead_letters.organization_id, c.integration_id, c.body
-        FROM chosen AS c
-        WHERE NOT dry_run AND c.direction = 'outgoing'
-        ORDER BY c.place
+        SELECT r.due_at, r.message, replay_mqtt_dead_letters.organization_id, r.integration_id, r.body
+        FROM replayed AS r
+        WHERE r.direction = 'outgoing'
+        ORDER BY r.place
     )
     SELECT
         jsonb_build_object(
             'matched', count(*),
-            'replayed', CASE WHEN dry_run THEN 0 ELSE count(*) END,
+            'replayed', (SELECT count(*) FROM replayed),
             'messages', coalesce(
                 jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.message ->> 'topic', 'direction', c.direction, 'due_at', c.due_at) ORDER BY c.place)
                 FILTER (WHERE c.place <= 100), '[]'
             )
         ),
-        count(*) FILTER (WHERE c.direction = 'incoming'),
-        count(*) FILTER (WHERE c.direction = 'outgoing')
+        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'incoming'),
+        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing')
     INTO v_answer, v_incoming, v_outgoing
     FROM chosen AS c;
     IF NOT dry_run AND v_incoming + v_outgoing > 0 THEN
