@@ -23,6 +23,7 @@ BEGIN
             DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
+    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
     -- What a bridge has in hand is left to it.
     v_cancelled := ARRAY(
         SELECT q.msg_id

@@ -14,6 +14,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
     SELECT set_config('synchronous_commit', 'off', true);
+    -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
+    SELECT pg_advisory_xact_lock_shared(1953460325, 0);
     WITH asked AS (
         SELECT a.integration_id, a.n, a.integration_number
         FROM unnest(claim_outbound.integration_ids, claim_outbound.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)

@@ -112,6 +112,10 @@ AS $$
 DECLARE
     v_expired bigint [];
 BEGIN
+    IF NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.expires_at <= clock_timestamp()) THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
     v_expired := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_mqtt_outbound AS q
