@@ -24,14 +24,19 @@ Harm = Callable[[World, random.Random], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """`cycles` of it are a long run; `bridges` is how many it takes."""
+    """`row` is its row in the list of faults in docs/delivery.md; `cycles` of it are a long run; `bridges` is how many it takes."""
 
     name: str
     harm: Harm
+    row: int = 0
     cycles: int = 100
     bridges: int = 1
     constants: tuple[tuple[str, Any], ...] = ()
     producers: tuple[str, ...] = ("single", "batch", "publish", "inbound", "broker")
+
+    @property
+    def test_name(self) -> str:
+        return f"row_{self.row:02}_{self.name}" if self.row else self.name
 
 
 FAULTS: dict[str, Fault] = {}
@@ -52,7 +57,7 @@ WITHOUT_MOSQUITTO = ("single", "batch", "publish", "inbound")
 # --------------------------------------------------------------------------------------------------------------------- processes
 
 
-@fault(cycles=300)
+@fault(row=1, cycles=300)
 def kill_bridge(world: World, rng: random.Random) -> None:
     """kill -9, in the middle of batches; started again at once, as by a supervisor."""
     time.sleep(rng.uniform(0, 0.4))
@@ -60,7 +65,7 @@ def kill_bridge(world: World, rng: random.Random) -> None:
     world.bridge.start()
 
 
-@fault()
+@fault(row=3)
 def terminate_bridge(world: World, rng: random.Random) -> None:
     """SIGTERM: it has to end in order within 10 s."""
     time.sleep(rng.uniform(0, 0.4))
@@ -69,7 +74,7 @@ def terminate_bridge(world: World, rng: random.Random) -> None:
     world.bridge.start()
 
 
-@fault()
+@fault(row=6)
 def stop_postgres(world: World, rng: random.Random) -> None:
     """An immediate stop: no checkpoint, crash recovery at the next start."""
     time.sleep(rng.uniform(0, 0.2))
@@ -80,7 +85,7 @@ def stop_postgres(world: World, rng: random.Random) -> None:
     world.stack.start("postgres")
 
 
-@fault()
+@fault(row=7)
 def kill_backend(world: World, rng: random.Random) -> None:
     """kill -9 of a server process: all others end too, and the server recovers by itself."""
     time.sleep(rng.uniform(0, 0.2))
@@ -103,7 +108,7 @@ def kill_postgrest(world: World, rng: random.Random) -> None:
     world.stack.start("postgrest")
 
 
-@fault()
+@fault(row=4)
 def kill_broker(world: World, rng: random.Random) -> None:
     """The broker is gone for a moment and comes back with its sessions."""
     world.witness.kill()
@@ -111,7 +116,7 @@ def kill_broker(world: World, rng: random.Random) -> None:
     world.witness.start()
 
 
-@fault()
+@fault(row=27)
 def forget_sessions(world: World, rng: random.Random) -> None:
     """The broker comes back without its sessions: the bridge has to subscribe anew."""
     before = world.witness.subscribes
@@ -132,7 +137,7 @@ def kill_mosquitto(world: World, rng: random.Random) -> None:
 # ------------------------------------------------------------------------------------------------------------------------ frozen
 
 
-@fault()
+@fault(row=10)
 def freeze_mosquitto(world: World, rng: random.Random) -> None:
     """SIGSTOP: connected, and silent."""
     with _frozen(world.stack.pid("mosquitto")):
@@ -146,14 +151,14 @@ def freeze_bridge(world: World, rng: random.Random) -> None:
         time.sleep(rng.uniform(0.3, 2))
 
 
-@fault()
+@fault(row=11)
 def freeze_backend(world: World, rng: random.Random) -> None:
     """SIGSTOP of a server process of the bridge: half open, without any error."""
     with _frozen(rng.choice(_backends(world, "mqtt_bridge"))):
         time.sleep(rng.uniform(0.3, 2))
 
 
-@fault(bridges=2)
+@fault(row=23, bridges=2)
 def freeze_one_of_two(world: World, rng: random.Random) -> None:
     """SIGSTOP of a bridge for longer than another waits: its integrations are taken over, and it wakes up to find that out."""
     frozen = rng.choice(world.bridges)
@@ -176,7 +181,7 @@ def cut_broker_link(world: World, rng: random.Random) -> None:
         time.sleep(rng.uniform(0, 0.3))
 
 
-@fault()
+@fault(row=8)
 def stall_broker_link(world: World, rng: random.Random) -> None:
     """Nothing goes through, and nothing ends; then it flows on, or breaks off."""
     world.broker_proxy.stall()
@@ -204,7 +209,7 @@ def cut_database_link(world: World, rng: random.Random) -> None:
         time.sleep(rng.uniform(0, 0.3))
 
 
-@fault()
+@fault(row=9)
 def stall_database_link(world: World, rng: random.Random) -> None:
     """Nothing goes through between bridge and PostgreSQL; then it flows on, or breaks off."""
     world.database_proxy.stall()
@@ -223,14 +228,14 @@ def slow_database_link(world: World, rng: random.Random) -> None:
     world.database_proxy.heal()
 
 
-@fault()
+@fault(row=13)
 def lose_acknowledgements(world: World, rng: random.Random) -> None:
     """The broker has the messages, and its PUBACKs never come, on a connection that lives."""
     world.witness.swallow = rng.randrange(1, 20)
     wait_until(lambda: world.witness.swallow == 0, 20, "acknowledgements to swallow")
 
 
-@fault()
+@fault(row=12)
 def delay_acknowledgements(world: World, rng: random.Random) -> None:
     """PUBACKs come late."""
     world.witness.ack_delay = rng.uniform(0.1, 1)
@@ -238,7 +243,7 @@ def delay_acknowledgements(world: World, rng: random.Random) -> None:
     world.witness.ack_delay = 0.0
 
 
-@fault()
+@fault(row=40)
 def junk_from_broker(world: World, rng: random.Random) -> None:
     """Bytes that are no MQTT."""
     for _ in range(3):
@@ -261,7 +266,7 @@ def jump_client_clocks(world: World, rng: random.Random) -> None:
 # ---------------------------------------------------------------------------------------------------------------- several bridges
 
 
-@fault(bridges=2)
+@fault(row=22, bridges=2)
 def kill_one_of_two(world: World, rng: random.Random) -> None:
     """kill -9 of one bridge of two; the other takes its integrations over."""
     time.sleep(rng.uniform(0, 0.4))
@@ -310,7 +315,7 @@ def provoke_deadlocks(world: World, rng: random.Random) -> None:
             pass
 
 
-@fault()
+@fault(row=39)
 def process_by_hand(world: World, rng: random.Random) -> None:
     """Others work the same queue: process_mqtt_queue and cleanup_mqtt_queue, many at once."""
     service = world.stack.token("service_role")
@@ -330,14 +335,18 @@ def process_by_hand(world: World, rng: random.Random) -> None:
         thread.join()
 
 
-@fault()
+@fault(row=58)
 def migrate(world: World, rng: random.Random) -> None:
     """A release is deployed under load, and taken back."""
-    release = make_release(world.directory / "release", rng.randrange(1 << 30))
+    number = rng.randrange(1 << 30)
+    release = make_release(world.directory / "release", number)
     for command in ("deploy", "revert"):
         options = ["-y", "@HEAD^"] if command == "revert" else ["--verify"]
         result = world.stack.run("sqitch", "--chdir", str(release), command, *options, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+        if command == "deploy":
+            # A reload notice may be dropped while PostgREST reloads: ready is what answers.
+            wait_until(lambda: world.api.call(f"extra_{number}").status_code == 200, 20, "the new function's route")
         time.sleep(rng.uniform(0, 0.3))
 
 

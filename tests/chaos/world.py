@@ -135,6 +135,11 @@ class World:
         self.load.close()
         for bridge in self.bridges:
             bridge.kill()
+        with contextlib.suppress(psycopg.OperationalError):
+            # The next world's bridges have nothing to do with this one's brokers, which are gone.
+            self.query(
+                "UPDATE mqtt.device_integrations SET status = 'inactive' WHERE organization_id = %s", self.tenant.organization_id, within=5
+            )
         for proxy in (self.database_proxy, self.broker_proxy, self.hosted_proxy):
             proxy.close()
         self.witness.close()
