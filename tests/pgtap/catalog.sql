@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(24);
+SELECT plan(29);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -181,6 +181,38 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT r.name FROM routine AS r WHERE r.source ~* 'when\s+others' AND r.proname NOT IN ('store_or_split', 'finish_attempt', 'decode_payload')$$,
     'nothing else swallows what it does not know'
+);
+-- What Supabase's database linter looks for beside the above.
+SELECT is_empty(
+    $$SELECT r.name FROM relation AS r JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid WHERE NOT r.has_rls$$,
+    'no policy lies idle on a table without row-level security'
+);
+SELECT is_empty(
+    $$SELECT r.name, p.polcmd, array_agg(p.polname) FROM relation AS r JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid
+        WHERE p.polpermissive GROUP BY r.name, p.polcmd, p.polroles HAVING count(*) > 1$$,
+    'no two permissive policies are asked for the same'
+);
+SELECT is_empty(
+    $$SELECT a.indexrelid::regclass, b.indexrelid::regclass
+        FROM pg_catalog.pg_index AS a JOIN relation AS r ON r.oid = a.indrelid
+        JOIN pg_catalog.pg_index AS b ON b.indrelid = a.indrelid AND b.indexrelid > a.indexrelid
+        JOIN pg_catalog.pg_class AS x ON x.oid = a.indexrelid JOIN pg_catalog.pg_class AS y ON y.oid = b.indexrelid AND y.relam = x.relam
+        WHERE a.indkey = b.indkey AND a.indclass = b.indclass AND a.indoption = b.indoption
+            AND (a.indexprs, a.indpred) IS NOT DISTINCT FROM (b.indexprs, b.indpred)$$,
+    'no index is there twice'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM relation AS r WHERE r.kind IN ('r', 'p') AND NOT r.is_partition AND r.schema <> 'pgmq'
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = r.oid AND i.indisprimary)$$,
+    'each table has a primary key'
+);
+SELECT is_empty(
+    $$SELECT r.name, x FROM relation AS r CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS x
+        WHERE r.kind = 'm' OR (r.schema <> 'api' AND r.kind IN ('r', 'p', 'v')
+            AND has_table_privilege(x, r.oid, 'truncate, references, trigger'))
+        UNION ALL SELECT n.nspname, x FROM pg_catalog.pg_namespace AS n CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge}'::text []) AS x
+        WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'pgmq', 'public') AND has_schema_privilege(x, n.oid, 'create')$$,
+    'nobody can empty a table, hang a trigger on it or create objects; there are no materialized views, which row-level security does not reach'
 );
 SELECT * FROM finish();
 ROLLBACK;
