@@ -59,7 +59,8 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
 def test_rendering_twice_changes_nothing(tree: Path) -> None:
     for script in tree.rglob("*.sql"):
         script.write_text("stale")
-    assert len(embed(tree).stdout.splitlines()) == 9
+    modules = sum("# /// plpython" in p.read_text() for p in (tree / "plpython").glob("*.py"))
+    assert len(embed(tree).stdout.splitlines()) == 3 * modules > 0
     assert embed(tree).stdout == ""
     for script in tree.rglob("*.sql"):
         assert script.read_text() == (ROOT / script.relative_to(tree)).read_text()
