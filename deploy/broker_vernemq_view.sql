@@ -11,7 +11,7 @@ WHERE e.extname = 'pgcrypto'
 \if :pgcrypto_is_closed
     GRANT USAGE ON SCHEMA :"pgcrypto_schema" TO vernemq_reader;
 \endif
-SELECT pg_catalog.set_config('topicbase.pgcrypto_schema', :'pgcrypto_schema', true);
+SELECT pg_catalog.set_config('topicbase.pgcrypto_schema', :'pgcrypto_schema', true) AS schema \gset pgcrypto_
 DO $$
 BEGIN
     EXECUTE format(

@@ -1,6 +1,8 @@
 """Real RabbitMQ with its MQTT plugin lets devices in, and bounds them, by what the database says."""
 
 import os
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,15 @@ from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
-PATHS = ("user", "vhost", "resource", "topic")
+# Starting RabbitMQ takes a while, installing it a while more.
+pytestmark = pytest.mark.timeout(900)
+
+PAGE = ROOT / "docs" / "brokers" / "rabbitmq.md"
+
+
+def block(holding: str) -> str:
+    """The block of code of the page that holds a text."""
+    return str(next(text for text in re.findall(r"```\w*\n(.*?)```", PAGE.read_text(), re.DOTALL) if holding in text))
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +40,9 @@ def key(api: Api, service: str) -> dict[str, Any]:
 def rabbitmq(stack: Stack, key: dict[str, Any]) -> Iterator[RabbitMQ]:
     """As docs/brokers/rabbitmq.md configures it."""
     install()
-    host = stack.api_url.removeprefix("http://")
-    settings = {"auth_backends.1": "http", "auth_http.http_method": "post"}
-    settings |= {f"auth_http.{path}_path": f"http://{key['username']}:{key['key']}@{host}/rpc/rabbitmq_auth_{path}" for path in PATHS}
+    text = block("auth_http.user_path").replace("<username>:<key>", f"{key['username']}:{key['key']}")
+    text = text.replace("127.0.0.1:3000", stack.api_url.removeprefix("http://"))
+    settings = dict(line.split(" = ", 1) for line in text.splitlines() if line)
     with RabbitMQ(settings) as running:
         yield running
         assert key["key"] not in running.log(), "at its usual log levels RabbitMQ writes no key"
@@ -115,6 +125,22 @@ def test_a_live_session_of_a_revoked_credential_is_bounded_at_once_and_cut_withi
         assert third.publish(topic)
 
 
+def test_the_bridge_s_own_account_may_use_every_topic(rabbitmq: RabbitMQ, home: Tenant) -> None:
+    for line in block("add_user").replace("<password>", "secret of the bridge").splitlines():
+        rabbitmq.control(*shlex.split(line)[1:])
+    device = home.device()
+    topic = f"{device.topic_prefix}/devices/a/telemetry"
+    bridge = {"username": "topicbase_bridge", "client_id": "topicbase0123456789abcd"}
+    with connected(rabbitmq.port, device, **bridge, password="wrong") as session:
+        assert not session.is_in
+    with connected(rabbitmq.port, device, **bridge, password="secret of the bridge", clean=False) as session:
+        assert session.subscribe(f"{device.topic_prefix}/#")
+        with connected(rabbitmq.port, device) as sender:
+            assert sender.publish(topic, b"22")
+        wait_until(lambda: session.received == [(topic, b"22")], what="the device's message")
+        assert session.publish(f"{device.topic_prefix}/devices/a/commands")
+
+
 def test_a_revoked_key_closes_the_broker(rabbitmq: RabbitMQ, home: Tenant, api: Api, stack: Stack) -> None:
     """No valid key, no answer: RabbitMQ lets nobody in then."""
     device = home.device()
@@ -177,7 +203,7 @@ def test_a_session_that_is_kept_gets_what_it_missed(rabbitmq: RabbitMQ, home: Te
 
 def cut_ended_sessions(rabbitmq: RabbitMQ, stack: Stack) -> None:
     """The script of docs/brokers/rabbitmq.md, as it stands there."""
-    script = (ROOT / "docs" / "brokers" / "rabbitmq.md").read_text().split("```sh\n")[1].split("```")[0]
+    script = block("lists:member")
     where = psycopg.conninfo.conninfo_to_dict(stack.database_url)
     environment = {
         **rabbitmq.environment,
