@@ -16,8 +16,8 @@ def job_queues(bench: Bench) -> None:
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
-    count = 20_000 if bench.options.quick else 50_000
-    few, many = (500, 5000) if bench.options.quick else (2000, 20_000)
+    count = 20_000 if bench.options.quick else 40_000
+    few, many = (500, 5000) if bench.options.quick else (1000, 15_000)
     concurrency = 10
     slow_url, fast_url = peers.database(bench, "bench_procrastinate"), peers.database(bench, "bench_graphile")
 

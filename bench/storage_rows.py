@@ -57,7 +57,7 @@ def wal_of(db: Connection, work: Callable[[], object]) -> int:
 def wal(bench: Bench) -> None:
     """WAL bytes of a message from its ingest to its place in the history, beside one insert, one delete, one insert."""
     clear(bench)
-    count = 2000 if bench.options.quick else 10_000
+    count = 1000 if bench.options.quick else 3000
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
         run_worker(bench, [tenant], 1000, 1000)
@@ -101,7 +101,7 @@ def wal(bench: Bench) -> None:
             second = wal_of(db, move)
             return Sample((first + second) / count, count=count)
 
-        sides = bench.alternate("WAL", {"ingest + worker": ours, "floor": floor})
+        sides = bench.alternate("WAL", {"ingest + worker": ours, "floor": floor}, warm=False)
     bench.compare(
         "wal", "WAL per ingested and processed message", "one INSERT, then DELETE … RETURNING feeding an INSERT", sides["ingest + worker"],
         sides["floor"], target=1.3, at_least=False, unit="B/msg",

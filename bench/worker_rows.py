@@ -112,7 +112,7 @@ def queue_worker(bench: Bench) -> None:
     """One worker at batch 1,000 beside the floor and beside pgmq.read + pgmq.archive."""
     clear(bench)
     settle(bench)
-    count, batch = (20_000 if bench.options.quick else 50_000), 1000
+    count, batch = (20_000 if bench.options.quick else 40_000), 1000
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
     run_worker(bench, [tenant], 1000, batch)  # registers the devices
@@ -141,7 +141,7 @@ def four_workers(bench: Bench) -> None:
     """Four workers on four organizations against one."""
     clear(bench)
     settle(bench)
-    count, batch = (20_000 if bench.options.quick else 80_000), 1000
+    count, batch = (20_000 if bench.options.quick else 60_000), 1000
     with bench.connect() as db:
         tenants = make_tenants(db, 4)
     sides: dict[str, Side] = bench.alternate(
