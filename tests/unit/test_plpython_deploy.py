@@ -71,7 +71,9 @@ def test_a_server_without_pl_python_then_with(fresh_stack: Start, bare_postgres:
             (extensions / file.name).symlink_to(file)
         assert "CREATE EXTENSION plpython3u" in str(codecs(connection)["cbor"])
         stack.run("sqitch", "verify")
-        run_script(stack, "deploy/plpython.sql", *(f"deploy/py_{name}.sql" for name in ("decode_cbor", "decode_msgpack", "free_disk", "seal")))
+        run_script(
+            stack, "deploy/plpython.sql", *(f"deploy/py_{name}.sql" for name in ("decode_cbor", "decode_msgpack", "free_disk", "seal"))
+        )
         assert codecs(connection) == dict.fromkeys(CODECS)
         stack.run("sqitch", "verify")
 
