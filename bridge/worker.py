@@ -127,6 +127,8 @@ class Worker(Part):
             past = time.monotonic() - self._suspected_from
             self._accepted_before = _value(database, "SELECT clock_timestamp() - make_interval(secs => %s)", past)
         outcomes: dict[str, int] = {}
+        started = time.monotonic()
+        is_through = False
         _limit(database, CAREFUL_TIMEOUT, CAREFUL_LOCK_TIMEOUT)
         for _ in range(self._most()):
             if self.stop_event.is_set():
@@ -134,6 +136,7 @@ class Worker(Part):
             began = time.monotonic()
             attempted = _value(database, "SELECT bridge.begin_attempt(%s)", self._accepted_before)
             if attempted is None:
+                is_through = True
                 break
             self._interrupted[attempted] = began
             try:
@@ -149,9 +152,9 @@ class Worker(Part):
             if outcome in ("processed", "failed", "dead"):
                 metrics.PROCESSED.labels(outcome).inc()
         _limit(database, BATCH_TIMEOUT, BATCH_LOCK_TIMEOUT)
-        # What is not found a second time has become a dead letter or was taken by another worker.
-        now = time.monotonic()
-        self._interrupted = {msg_id: when for msg_id, when in self._interrupted.items() if when > now - AGAIN_SECONDS}
+        if is_through:
+            # What could be begun again and was not there has become a dead letter, or was taken by another worker.
+            self._interrupted = {msg_id: when for msg_id, when in self._interrupted.items() if when + AGAIN_SECONDS > started}
         self._careful_at = max(self._interrupted.values()) + AGAIN_SECONDS if self._interrupted else None
         log.info("attempts_made", **outcomes, waiting=len(self._interrupted))
 

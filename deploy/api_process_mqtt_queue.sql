@@ -45,7 +45,7 @@ BEGIN
     IF found THEN
         -- Waits for the worker that may be at this organization just now; it may take the message itself, or move its row.
         PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_organization_id::text));
-        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id;
+        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id FOR UPDATE;
     END IF;
     IF v_tid IS NOT NULL THEN
         v_counts := mqtt.store_or_split(ARRAY[v_tid]);

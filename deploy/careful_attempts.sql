@@ -76,8 +76,8 @@ BEGIN
     ELSIF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_organization_id::text)) THEN
         RETURN mqtt.undo_attempt(attempted);
     END IF;
-    -- Looked up under the lock: whoever held it before may have moved the row.
-    SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
+    -- Looked up and held under the lock: whoever held it before may have moved the row.
+    SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted FOR UPDATE;
     IF NOT found OR mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
         RETURN 'gone';
     END IF;
