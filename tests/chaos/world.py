@@ -458,6 +458,13 @@ class Load:
             if not self._running.is_set() or self._ended.is_set():
                 break
 
+    def poison(self, kind: str) -> None:
+        """A message that does harm to whoever stores it; see test_poison.py."""
+        number = next(self._numbers)
+        response = self.world.device.send({"n": number, "poison": kind}, self.world.device.topic("poison"))
+        assert response.status_code == 202, response.text
+        self._note("single", [number], [number])
+
     def probe(self, deadline: float) -> int:
         """A message with an id of its own, sent until it is accepted."""
         number = next(self._numbers)
