@@ -6,7 +6,9 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint [], states text [], reason_codes smallint [], reasons text []) RETURNS jsonb
+CREATE FUNCTION mqtt.settle_outbound(
+    msg_ids bigint [], states text [], reason_codes smallint [], reasons text [], bridge_id uuid DEFAULT NULL
+) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -18,7 +20,10 @@ AS $$
     ), gone AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_outbound AS q
         USING outcome AS o
-        WHERE q.msg_id = o.msg_id
+        WHERE q.msg_id = o.msg_id AND (
+            settle_outbound.bridge_id IS NULL
+            OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
+        )
         RETURNING
             q.organization_id, q.integration_id, q.enqueued_at, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
@@ -63,9 +68,9 @@ AS $$
     SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}')
     FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
 $$;
-COMMENT ON FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text []) IS
+COMMENT ON FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text [], uuid) IS
 'Ends messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, in one statement with all that follows: receipt, history (when it went out), '
-'dead letter (when it failed), activity log. Returns how many of each; a message that is not queued any more is passed over.';
+'dead letter (when it failed), activity log. Returns how many of each; a message that is not queued any more is passed over, and with bridge_id one that this bridge does not hold.';
 
 CREATE FUNCTION bridge.settle_outbound(
     bridge_id uuid, msg_ids bigint [], states text [], reason_codes smallint [], reasons text [], batches bigint [] DEFAULT '{}'
@@ -77,21 +82,7 @@ DECLARE
     v_counts jsonb := '{}';
 BEGIN
     IF cardinality(msg_ids) > 0 THEN
-        -- The usual case needs no look at each message: all that the bridge settles is under its lease.
-        IF EXISTS (
-            SELECT FROM pgmq.q_mqtt_outbound AS q
-            LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = q.integration_id AND l.bridge_id = settle_outbound.bridge_id
-            WHERE q.msg_id = ANY (settle_outbound.msg_ids) AND l.bridge_id IS NULL
-        ) THEN
-            SELECT mqtt.settle_outbound(array_agg(o.msg_id), array_agg(o.state), array_agg(o.reason_code), array_agg(o.reason)) INTO v_counts
-            FROM unnest(
-                settle_outbound.msg_ids, settle_outbound.states, settle_outbound.reason_codes, settle_outbound.reasons
-            ) AS o (msg_id, state, reason_code, reason)
-            JOIN pgmq.q_mqtt_outbound AS q ON q.msg_id = o.msg_id
-            JOIN mqtt.bridge_leases AS l ON l.integration_id = q.integration_id AND l.bridge_id = settle_outbound.bridge_id;
-        ELSE
-            v_counts := mqtt.settle_outbound(msg_ids, states, reason_codes, reasons);
-        END IF;
+        v_counts := mqtt.settle_outbound(msg_ids, states, reason_codes, reasons, bridge_id);
     END IF;
     IF cardinality(batches) > 0 THEN
         DELETE FROM mqtt.outbound_batches AS b

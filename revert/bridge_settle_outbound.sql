@@ -2,5 +2,5 @@
 BEGIN;
 DROP FUNCTION bridge.expire_outbound(integer);
 DROP FUNCTION bridge.settle_outbound(uuid, bigint [], text [], smallint [], text [], bigint []);
-DROP FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text []);
+DROP FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text [], uuid);
 COMMIT;
