@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 
-from bridge import __version__, log, metrics, mosquitto, probe
+from bridge import __version__, log, metrics, mosquitto, probe, sealing
 from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
 from bridge.inbound import Inbound
 from bridge.network import Filter, Incoming, Link, Network
@@ -237,6 +237,12 @@ class Coordinator:
                     raise
                 self.stop_event.wait(0.1)
             else:
+                key = self.settings.private_key
+                wanted = "".join((answer["sealing_public_key"] or "").split())
+                if key is not None and wanted and wanted != sealing.public_key(key):
+                    log.warning(
+                        "sealing_key_differs", reason="the database's public key belongs to another private key; new secrets stay sealed"
+                    )
                 log.info("database_connected", server=database.connection.info.server_version, max_payload=answer["max_payload_bytes"])
                 return
 
