@@ -3,12 +3,33 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE FUNCTION mqtt.message_faults(messages json) RETURNS text []
+CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF json_typeof(document) = 'object' THEN
+        RETURN CASE WHEN (SELECT array_agg(k.key) FROM json_object_keys(document) AS k (key)) = '{messages}' THEN document -> 'messages' END;
+    END IF;
+    RETURN document;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.bare_messages(json) IS 'The messages of a batch that stand in {"messages": …}, or are the document; null when the object holds anything else.';
+
+CREATE FUNCTION mqtt.message_faults(messages json, nul_mark text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER
 BEGIN ATOMIC
-    SELECT array_agg(mqtt.json_fault(e.value) ORDER BY e.ordinality) FROM json_array_elements(messages) WITH ORDINALITY AS e;
+    SELECT
+        array_agg(
+            CASE
+                WHEN strpos(e.value::text, nul_mark) > 0 THEN 'The JSON holds \u0000, which Postgres text cannot hold.'
+                ELSE mqtt.json_fault(e.value)
+            END ORDER BY e.ordinality
+        )
+    FROM json_array_elements(messages) WITH ORDINALITY AS e;
 END;
-COMMENT ON FUNCTION mqtt.message_faults(json) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element.';
+COMMENT ON FUNCTION mqtt.message_faults(json, text) IS
+'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
 
 CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -131,14 +152,18 @@ $$;
 COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer) IS
 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
 
-CREATE FUNCTION api.mqtt_ingest_batch(messages json) RETURNS json
+-- Its argument has no name, so that PostgREST hands the body over as it came: taken apart by PostgREST, one \u0000 would lose the whole batch.
+CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_session mqtt.device_session := mqtt.device_login();
-    v_count integer;
+    v_nul_mark text;
+    v_bare json;
     v_messages jsonb;
+    v_is_array boolean;
+    v_count integer;
     v_faults text [];
     v_answer json;
     v_most integer;
@@ -146,20 +171,28 @@ BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
-    IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
+    BEGIN
+        v_messages := mqtt.checked_jsonb($1::text);
+        IF jsonb_typeof(v_messages) = 'object' AND v_messages - 'messages' = '{}' THEN
+            v_messages := v_messages -> 'messages';
+        END IF;
+        v_is_array := jsonb_typeof(v_messages) = 'array';
+        v_count := CASE WHEN v_is_array THEN jsonb_array_length(v_messages) END;
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            v_messages := NULL;
+            -- Some element cannot be stored: find which, and keep the others. A mark that none of them has takes the place of \u0000.
+            v_nul_mark := 'nul' || md5(random()::text || clock_timestamp()::text);
+            v_bare := mqtt.bare_messages(regexp_replace($1::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1' || v_nul_mark, 'g')::json);
+            v_is_array := json_typeof(v_bare) = 'array';
+            v_count := CASE WHEN v_is_array THEN json_array_length(v_bare) END;
+    END;
+    IF v_is_array IS NOT TRUE THEN
         RAISE EXCEPTION 'messages_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'messages is an array of messages.',
             HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
-    END IF;
-    BEGIN
-        v_messages := mqtt.checked_jsonb(messages::text);
-        v_count := jsonb_array_length(v_messages);
-    EXCEPTION
-        WHEN SQLSTATE 'PT400' THEN
-            v_count := json_array_length(messages);
-    END;
-    IF v_count = 0 THEN
+    ELSIF v_count = 0 THEN
         RAISE EXCEPTION 'batch_empty' USING
             ERRCODE = 'PT400', DETAIL = 'The array holds no message.', HINT = 'Send at least one message.';
     ELSIF v_count > v_session.max_batch_messages THEN
@@ -169,11 +202,10 @@ BEGIN
             HINT = format('Send at most %s messages a call.', v_session.max_batch_messages);
     END IF;
     IF v_messages IS NULL THEN
-        -- Some element cannot be stored: find which, and keep the others.
-        v_faults := mqtt.message_faults(messages);
+        v_faults := mqtt.message_faults(v_bare, v_nul_mark);
         SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
         INTO v_messages
-        FROM json_array_elements(messages) WITH ORDINALITY AS e;
+        FROM json_array_elements(v_bare) WITH ORDINALITY AS e;
     END IF;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
         v_most := mqtt.take_quota(v_session, v_count);
@@ -195,7 +227,7 @@ $$;
 COMMENT ON FUNCTION api.mqtt_ingest_batch(json) IS
 $md$Send many messages as a device
 
-`messages` is an array of up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`, `retain`, `content_type`,
+The body is `{"messages": [...]}`, or that array alone: up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`, `retain`, `content_type`,
 `payload_encoding`, `message_id`, `timestamp`). Valid ones are kept, bad ones are named: answers 202
 `{"accepted": n, "rejected": [{"index", "code", "message"}]}`; `index` counts from 0. A repeated `message_id` counts as accepted and is
 stored once.

@@ -67,6 +67,8 @@ EXCEPTION
     WHEN SQLSTATE 'PT400' THEN
         GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
         RETURN v_detail;
+    WHEN statement_too_complex THEN
+        RETURN 'The JSON is nested too deeply.';
 END;
 $$;
 COMMENT ON FUNCTION mqtt.json_fault(json) IS 'Why the JSON cannot be stored, in words; null when it can.';

@@ -2,5 +2,6 @@
 BEGIN;
 DROP FUNCTION api.mqtt_ingest_batch(json);
 DROP FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer);
-DROP FUNCTION mqtt.message_faults(json);
+DROP FUNCTION mqtt.message_faults(json, text);
+DROP FUNCTION mqtt.bare_messages(json);
 COMMIT;

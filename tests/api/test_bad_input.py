@@ -257,12 +257,51 @@ def test_every_bad_message_of_a_batch_is_named_and_its_neighbours_are_kept(
     assert {row["payload"] for row in device.api.rows("mqtt_messages", token=home.member)} == {"good"}
 
 
+# What one message of a batch may hold that is JSON and yet cannot be stored.
+UNSTORABLE: dict[str, bytes] = {
+    "NUL": b'"a\\u0000b"',
+    "NUL in a key": b'{"\\u0000": 1}',
+    "NUL behind backslashes": b'"\\\\\\u0000"',
+    "two NULs": b'"\\u0000\\u0000"',
+    "1e100000": b"1e100000",
+    "1e200000": b"[1e200000]",
+    "a huge number deep down": b"[" * 4500 + b"1e999" + b"]" * 4500,
+}
+STORABLE: dict[str, bytes] = {
+    "an escaped backslash before u0000": b'"\\\\u0000"',
+    "u0000": b'"u0000"',
+    "deep nesting": b"[" * 900 + b"]" * 900,
+    "what is not JSON, as text": b'"NaN"',
+}
+
+
+@pytest.mark.parametrize("wrap", [b'{"messages": [%s]}', b"[%s]"])
+def test_what_cannot_be_stored_spoils_no_neighbour(home: Tenant, queue: Queue, wrap: bytes) -> None:
+    device = home.device()
+    payloads = [payload for pair in zip(UNSTORABLE.values(), [*STORABLE.values()] * 2, strict=False) for payload in pair]
+    messages = b",".join(b'{"topic": "TOPIC", "payload": %s}' % payload for payload in payloads)
+    answer = device.api.call("mqtt_ingest_batch", data=body_of(device, wrap % messages), headers=device.headers)
+    assert answer.status_code == 202, answer.text
+    assert [(r["index"], r["code"]) for r in answer.json()["rejected"]] == [(2 * n, "payload_invalid") for n in range(len(UNSTORABLE))]
+    assert [r["message"] for r in answer.json()["rejected"][:4]] == ["The JSON holds \\u0000, which Postgres text cannot hold."] * 4
+    assert queue.work()["processed"] == len(UNSTORABLE)
+    rows = device.api.rows("mqtt_messages", token=home.member, order="received_at,id")
+    assert [row["payload"] for row in rows] == [json.loads(payload) for payload in payloads[1::2]]
+
+
 BATCHES: dict[str, tuple[bytes, int, str]] = {
     "of nothing": (b'{"messages": []}', 400, "batch_empty"),
     "of 100,000": (b'{"messages": [' + b",".join([b'{"topic": "TOPIC", "payload": 1}'] * 100_000) + b"]}", 413, "batch_too_large"),
     "null": (b'{"messages": null}', 400, "messages_invalid"),
     "an object": (b'{"messages": {"topic": "TOPIC", "payload": 1}}', 400, "messages_invalid"),
     "a string": (b'{"messages": "x"}', 400, "messages_invalid"),
+    "of other arguments too": (b'{"messages": [{"topic": "TOPIC", "payload": 1}], "qos": 1}', 400, "messages_invalid"),
+    "of other arguments too, one with NUL": (b'{"messages": [{"topic": "TOPIC", "payload": 1}], "x": "\\u0000"}', 400, "messages_invalid"),
+    "under another name": (b'{"Messages": [{"topic": "TOPIC", "payload": 1}]}', 400, "messages_invalid"),
+    "without a name or messages": (b"{}", 400, "messages_invalid"),
+    "empty and without a name": (b"[]", 400, "batch_empty"),
+    "a number": (b"5", 400, "batch_empty"),
+    "a NUL": (b'"\\u0000"', 400, "batch_empty"),
 }
 
 

@@ -169,7 +169,7 @@ def catalogue(stack: Stack, api: Api) -> Iterator[Catalogue]:
     }
     with stack.connect() as db:
         yield Catalogue(
-            {name: dict(zip(names, kinds, strict=False)) for name, names, kinds in rows},
+            {name: dict(zip(names or ["messages"], kinds, strict=False)) for name, names, kinds in rows},
             world,
             tokens,
             repair=lambda: db.execute(
