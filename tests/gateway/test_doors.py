@@ -196,7 +196,7 @@ def test_headers_that_every_answer_has(post: Callable[..., requests.Response], d
 
 
 def test_header_injection_and_repeated_headers(stack: Stack, home: Tenant) -> None:
-    """Of a header that comes twice the last counts, for the whole login; and a line break in one is no way to a further header."""
+    """Of a header that comes twice never the second alone counts; and a line break in one is no way to a further header."""
     device = home.device()
     topic = device.topic("smuggler")
     body = json.dumps({"topic": topic, "payload": "smuggled"})
@@ -219,10 +219,10 @@ def test_header_injection_and_repeated_headers(stack: Stack, home: Tenant) -> No
 
     login = [f"{name}: {value}" for name, value in bearer_of(device).items()]
     assert raw(*login) == 202
-    assert raw(*login, "X-Username: other") == 401
-    assert raw("X-Username: other", *login) == 202
-    assert raw(*login, "X-Client-ID: other") == 401
-    assert raw("X-Client-ID: other", *login) == 202
+    assert raw(*login, "X-Username: other") in {202, 401}
+    assert raw("X-Username: other", *login) == 401
+    assert raw(*login, "X-Client-ID: other") in {202, 401}
+    assert raw("X-Client-ID: other", *login) == 401
     assert raw(*login, "Authorization: Bearer other") in {400, 401}
     assert raw("Authorization: Bearer other", *login) in {400, 401}
     assert raw(*[line.replace("X-Username", "X_Username") for line in login]) in {400, 401}
@@ -230,7 +230,70 @@ def test_header_injection_and_repeated_headers(stack: Stack, home: Tenant) -> No
     assert raw(*login, f"Content-Length: {len(body) - 5}") == 400
     assert raw(*login, "Transfer-Encoding: chunked") in {400, 501}
     rows = home.api.rows("mqtt_message_queue", token=home.member, topic=f"eq.{topic}")
-    assert len(rows) == 3
+    assert len(rows) in {1, 3}
+
+
+BYTES = [
+    b"GET /rest/v1/%00",
+    b"GET /rest/v1/devices%00",
+    b"GET /rest/v1/\xff",
+    b"GET /rest/v1/devices?external_id=eq.%ff",
+    b"GET /rest/v1/devices?%c3%28=eq.1",
+    b"GET /rest/v1/devices?external_id=eq.%ed%a0%80",
+    b"GET /rest/v1/devices?external_id=eq.%f4%90%80%80",
+    b"GET /rest/v1/devices?external_id=eq.%c0%af",
+    b"GET /rest/v1/devices?external_id=eq.%e2%82",
+    b"GET /rest/v1/devices?external_id=eq.\xe2\x82\xac",
+    b"GET /rest/v1/devices\r\nAccept: \xff",
+    b"GET /rest/v1/devices\r\nRange: \xff",
+    b"GET /rest/v1/devices\r\nPrefer: \xff",
+    b"GET /rest/v1/devices\r\nX-Username: \xe9",
+    b"GET /rest/v1/devices\r\nX-Topic: \xc3\x28",
+    b"GET /rest/v1/devices\r\nX-Topic: \xed\xa0\x80",
+    b"POST /rest/v1/rpc/list_devices\r\nContent-Type: \xff",
+    b"POST /functions/v1/mqtt-ingest/binary\r\nX-Topic: a\xff",
+    b"POST /functions/v1/mqtt-ingest\r\nAuthorization: Bearer \xff",
+    b"GARBAGE",
+]
+
+
+@pytest.mark.parametrize("request_line", BYTES)
+def test_bytes_that_are_no_text(stack: Stack, request_line: bytes) -> None:
+    """PostgREST would answer most of these with 500."""
+    where = urlsplit(stack.gateway_url)
+    line, _, headers = request_line.partition(b"\r\n")
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.sendall(line + b" HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nContent-Length: 2\r\n" + headers + b"\r\n\r\n{}")
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    assert int(answer.split()[1]) == 400, answer
+    body = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (body["code"], body["message"]) == ("PT400", "bad_request")
+
+
+def test_headers_that_mean_nothing_stay_at_the_gateway(
+    post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]
+) -> None:
+    headers = {**bearer, "Cookie": "\xff", "X-Foo": "\xff", "User-Agent": "\xff", "Referer": "\xff"}
+    assert post(INGEST, json={"topic": device.topic(), "payload": 1}, headers=headers).status_code == 202
+
+
+def test_text_of_every_script_goes_through(stack: Stack, home: Tenant, device: Device, bearer: dict[str, str]) -> None:
+    name = "pømpe 温度 🌡️ %_\\\"'"
+    assert home.api.ok("sync_device", {"integration_id": home.integration_id, "external_id": name}, token=home.member)
+    rows = Api(f"{stack.gateway_url}/rest/v1").rows("devices", token=home.member, external_id=f"eq.{name}")
+    assert [row["external_id"] for row in rows] == [name]
+    headers = {**bearer, "Content-Type": "application/octet-stream", "X-Topic": f"{device.topic_prefix}/温度/🌡️".encode().decode("latin-1")}
+    assert requests.post(f"{stack.gateway_url}{INGEST}/binary", data=b"1", headers=headers).status_code == 202
+
+
+def test_an_app_in_a_browser_may_ask_first(stack: Stack) -> None:
+    headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    response = requests.options(f"{stack.gateway_url}/rest/v1/rpc/list_devices", headers=headers)
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] in {"*", "https://app.example"}
+    assert "authorization" in response.headers["Access-Control-Allow-Headers"].lower()
 
 
 def test_the_api_being_away(post: Callable[..., requests.Response], stack: Stack, device: Device, bearer: dict[str, str]) -> None:
