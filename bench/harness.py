@@ -253,7 +253,7 @@ class Bench:
     ) -> Row:
         """A row that is a figure by itself: the median of the rounds."""
         middle, low, high = statistics.median(values), min(values), max(values)
-        summary = side.summary() if side else {"name": "", "median": middle, "low": low, "high": high}
+        summary = {**(side.summary() if side else {"name": ""}), "median": middle, "low": low, "high": high}
         return self.add(Row(key, what, "", target, at_least, middle, low, high, unit, setting, summary, None, len(values), note))
 
     def add(self, row: Row) -> Row:
