@@ -32,7 +32,8 @@ def test_one_bridge(shared: World, seed: int, fault: Fault) -> None:
         assert tally.count.redelivered == 0
 
 
-SEVERAL = [fault for fault in FAULTS.values() if fault.bridges > 1]
+# Take-overs need an idle machine to be judged by time: those of kills and freezes are in `make chaos`, tests/bridge has one of each.
+SEVERAL = [fault for fault in FAULTS.values() if fault.bridges > 1 and not fault.test_name.startswith(("row_22", "row_23"))]
 
 
 @pytest.mark.parametrize("fault", SEVERAL, ids=lambda fault: fault.test_name)

@@ -99,7 +99,7 @@ def test_a_python_without_nacl(fresh_stack: Start, tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
     (tmp_path / "nacl.py").write_text(WITHOUT_NACL)
-    stack = fresh_stack(without=DATABASE_ONLY, PYTHONPATH=str(tmp_path))
+    stack = fresh_stack(without=DATABASE_ONLY, deploy=True, PYTHONPATH=str(tmp_path))
     assert "mqtt.py_seal(bytea, text) is not created, since the server's Python does not import nacl" in stack.log("sqitch")
     with stack.connect() as connection:
         reasons = codecs(connection)
