@@ -1,0 +1,9236 @@
+
+CREATE SCHEMA api;
+
+ALTER SCHEMA api OWNER TO mqtt_owner;
+
+COMMENT ON SCHEMA api IS 'Topicbase
+
+MQTT integration that lives in Postgres. Devices send with `POST /rpc/mqtt_ingest`, apps call the other functions with a JWT.';
+
+CREATE SCHEMA bridge;
+
+ALTER SCHEMA bridge OWNER TO mqtt_owner;
+
+COMMENT ON SCHEMA bridge IS 'What the bridge process calls, and nothing else may.';
+
+CREATE SCHEMA mqtt;
+
+ALTER SCHEMA mqtt OWNER TO mqtt_owner;
+
+COMMENT ON SCHEMA mqtt IS 'Tables and logic of Topicbase; not exposed over HTTP.';
+
+CREATE DOMAIN api."*/*" AS text;
+
+ALTER DOMAIN api."*/*" OWNER TO mqtt_owner;
+
+COMMENT ON DOMAIN api."*/*" IS 'A response body that is no JSON.';
+
+CREATE TYPE mqtt.decoded_payload AS (
+	payload jsonb,
+	body bytea,
+	decode_error text
+);
+
+ALTER TYPE mqtt.decoded_payload OWNER TO mqtt_owner;
+
+CREATE TYPE mqtt.device_session AS (
+	credential_id uuid,
+	organization_id uuid,
+	integration_id uuid,
+	topic_prefix text,
+	publish_filters text[],
+	max_payload_bytes integer,
+	max_batch_messages integer,
+	credential_rate numeric,
+	credential_burst integer,
+	organization_rate numeric,
+	organization_burst integer,
+	fault text,
+	fault_detail text,
+	username text
+);
+
+ALTER TYPE mqtt.device_session OWNER TO mqtt_owner;
+
+CREATE TYPE mqtt.message_direction AS ENUM (
+    'incoming',
+    'outgoing'
+);
+
+ALTER TYPE mqtt.message_direction OWNER TO mqtt_owner;
+
+CREATE TYPE mqtt.telemetry_data AS (
+	"deviceId" text,
+	metrics jsonb,
+	"timestamp" timestamp with time zone
+);
+
+ALTER TYPE mqtt.telemetry_data OWNER TO mqtt_owner;
+
+CREATE TYPE mqtt.telemetry_reading AS (
+	organization_id uuid,
+	device_id uuid,
+	received_at timestamp with time zone,
+	measured_at timestamp with time zone,
+	metrics jsonb
+);
+
+ALTER TYPE mqtt.telemetry_reading OWNER TO mqtt_owner;
+
+CREATE FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text DEFAULT 'member'::text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_member mqtt.organization_members;
+BEGIN
+    PERFORM mqtt.require_organization(add_organization_member.organization_id, true);
+    IF add_organization_member.user_id IS NULL OR add_organization_member.role IS NULL OR add_organization_member.role NOT IN ('member', 'admin') THEN
+        RAISE EXCEPTION 'member_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'user_id is the sub of the user''s JWT, role is member or admin.',
+            HINT = 'A member reads and publishes; an admin also manages integrations, credentials, subscriptions and members.';
+    END IF;
+    -- Whoever changes members waits here for whoever else does, so that an organization keeps an admin.
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = add_organization_member.organization_id FOR NO KEY UPDATE;
+    INSERT INTO mqtt.organization_members AS m (organization_id, user_id, role)
+    VALUES (add_organization_member.organization_id, add_organization_member.user_id, add_organization_member.role)
+    ON CONFLICT ON CONSTRAINT organization_members_pkey DO UPDATE SET role = excluded.role
+    RETURNING m.* INTO v_member;
+    IF NOT EXISTS (
+        SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = add_organization_member.organization_id AND m.role = 'admin'
+    ) AND NOT mqtt.is_operator() THEN
+        RAISE EXCEPTION 'last_admin' USING
+            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+    END IF;
+    PERFORM mqtt.log_activity(
+        v_member.organization_id, NULL, 'member_added', details => jsonb_build_object('user_id', v_member.user_id, 'role', v_member.role)
+    );
+    RETURN to_jsonb(v_member);
+END;
+$$;
+
+ALTER FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) IS 'Add a user to an organization, or change their role
+
+For admins of the organization and service_role. user_id is the `sub` of that user''s JWT; role is `member` (reads and publishes) or
+`admin` (also manages integrations, credentials, subscriptions and members).
+Errors: 400 `member_invalid`; 403 `admin_required`; 404 `organization_not_found`; 409 `last_admin`.';
+
+CREATE FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_cancelled bigint [];
+BEGIN
+    IF cardinality(receipt_ids) > v_limit THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            HINT = 'Cancel them in several calls.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
+    -- What a bridge has in hand is left to it.
+    v_cancelled := ARRAY(
+        SELECT q.msg_id
+        FROM mqtt.publish_receipts(receipt_ids) AS r
+        JOIN pgmq.q_mqtt_outbound AS q ON q.msg_id = mqtt.message_id_number(r.receipt_id, true)
+        WHERE r.state = 'queued'
+            AND NOT EXISTS (
+                SELECT FROM mqtt.outbound_batches AS b
+                WHERE b.organization_id = q.organization_id AND b.integration_id = q.integration_id AND q.msg_id = ANY (b.msg_ids)
+            )
+        ORDER BY q.msg_id
+        FOR UPDATE OF q SKIP LOCKED
+    );
+    IF cardinality(v_cancelled) > 0 THEN
+        PERFORM mqtt.settle_outbound(
+            v_cancelled, array_fill('cancelled'::text, ARRAY[cardinality(v_cancelled)]), '{}',
+            array_fill('It was cancelled before the broker was given it.'::text, ARRAY[cardinality(v_cancelled)])
+        );
+    END IF;
+    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+END;
+$$;
+
+ALTER FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) IS 'Take back messages that are still queued
+
+Answers the receipts as get_mqtt_publish_receipts does: what could be taken back is `cancelled`; what is still `queued` is with the bridge
+at this moment and goes out.
+Errors: 413 `batch_too_large`.';
+
+CREATE FUNCTION api.check_mqtt_ledger() RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT * FROM mqtt.check_ledger();
+$$;
+
+ALTER FUNCTION api.check_mqtt_ledger() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.check_mqtt_ledger() IS 'Prove that no accepted message was lost
+
+Lists organizations and hours where accepted messages are not all completed, dead, expired or still queued, with the difference; an empty
+list is the proof that the books add up.';
+
+CREATE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT mqtt.cleanup();
+$$;
+
+ALTER FUNCTION api.cleanup_mqtt_queue() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS 'Remove what is past its retention
+
+Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
+also activity log, receipts, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge''s upkeep too.
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests"}`.';
+
+CREATE FUNCTION api.create_organization(name text, slug text, admin_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_organization mqtt.organizations;
+BEGIN
+    IF create_organization.name IS NULL OR length(create_organization.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'name_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people; the slug is what topics start with.';
+    END IF;
+    IF create_organization.slug IS NULL OR create_organization.slug !~ '^[a-z0-9][a-z0-9_-]{0,47}$' THEN
+        RAISE EXCEPTION 'slug_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'slug is 1 to 48 lower case letters, digits, _ and -, and starts with a letter or digit.',
+            HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
+    END IF;
+    INSERT INTO mqtt.organizations (name, slug)
+    VALUES (create_organization.name, create_organization.slug)
+    ON CONFLICT DO NOTHING
+    RETURNING * INTO v_organization;
+    IF NOT found THEN
+        RAISE EXCEPTION 'slug_taken' USING
+            ERRCODE = 'PT409', DETAIL = format('There is an organization with the slug %s.', slug), HINT = 'Choose another slug.';
+    END IF;
+    IF admin_user_id IS NOT NULL THEN
+        INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (v_organization.id, admin_user_id, 'admin');
+    END IF;
+    PERFORM mqtt.log_activity(v_organization.id, NULL, 'organization_created', details => jsonb_build_object('admin_user_id', admin_user_id));
+    RETURN to_jsonb(v_organization);
+END;
+$_$;
+
+ALTER FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) IS 'Create an organization
+
+Its devices'' topics start with `org_<slug>`. admin_user_id (the `sub` of that user''s JWT) becomes its first admin; without one, add it
+with `add_organization_member`.
+Answers the row: id, name, slug, topic_prefix, …
+Errors: 400 `name_invalid`, `slug_invalid`; 409 `slug_taken`.';
+
+CREATE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations;
+BEGIN
+    v_integration := mqtt.require_integration(delete_integration.integration_id, NULL, true);
+    DELETE FROM mqtt.device_integrations AS i WHERE i.id = delete_integration.integration_id;
+    RETURN mqtt.integration_json(v_integration);
+END;
+$$;
+
+ALTER FUNCTION api.delete_integration(integration_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.delete_integration(integration_id uuid) IS 'Delete an integration
+
+Its credentials, devices and subscriptions go with it; messages that wait to be published are cancelled; the history stays until its term.
+Answers the row that was deleted.
+Errors: 403 `admin_required`; 404 `integration_not_found`.';
+
+CREATE FUNCTION api.emqx_authenticate(username text, password text, clientid text) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.broker_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, emqx_authenticate.username);
+    v_fits boolean := mqtt.password_fits(v_credential, emqx_authenticate.password);
+BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    -- Always 200 with a body: EMQX takes 204 for allow, and goes on to whatever comes next at any error.
+    IF v_broker.id IS NULL THEN
+        RETURN '{"result": "deny", "is_superuser": false, "reason": "broker_unknown"}'::json;
+    ELSIF NOT v_fits THEN
+        PERFORM mqtt.count_wrong_password(emqx_authenticate.username);
+    END IF;
+    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid) IS NOT TRUE THEN
+        RETURN '{"result": "deny", "is_superuser": false}'::json;
+    ELSIF v_credential.expires_at IS NULL THEN
+        RETURN '{"result": "allow", "is_superuser": false}'::json;
+    END IF;
+    RETURN json_build_object(
+        'result', 'allow', 'is_superuser', false, 'expire_at', floor(extract(EPOCH FROM v_credential.expires_at))::bigint
+    );
+END;
+$$;
+
+ALTER FUNCTION api.emqx_authenticate(username text, password text, clientid text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) IS 'EMQX asks: may this device log in
+
+For EMQX''s HTTP authenticator, with the key of `generate_broker_key` in its `authorization` header. Always answers 200
+`{"result": "allow" or "deny", "is_superuser": false}`, and `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer end the
+session then. `reason` is `broker_unknown` where the key is wrong.';
+
+CREATE FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text DEFAULT NULL::text, qos text DEFAULT NULL::text, retain text DEFAULT NULL::text) RETURNS json
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.broker_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, emqx_authorize.username);
+BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    IF v_broker.id IS NULL THEN
+        RETURN '{"result": "deny", "reason": "broker_unknown"}'::json;
+    ELSIF v_credential.client_id = coalesce(emqx_authorize.clientid, v_credential.client_id)
+        AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL THEN
+        RETURN '{"result": "allow"}'::json;
+    END IF;
+    RETURN '{"result": "deny"}'::json;
+END;
+$$;
+
+ALTER FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) IS 'EMQX asks: may this device publish or subscribe to this topic
+
+For EMQX''s HTTP authorizer, with the key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; a filter
+subscribed to must lie within one of the credential''s. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`; `reason` is `broker_unknown`
+where the key is wrong.';
+
+CREATE FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_credential mqtt.mqtt_credentials;
+    v_status text;
+    v_rule text;
+    v_reason text;
+    v_words text;
+    v_topic CONSTANT text := left(topic, 200);
+BEGIN
+    SELECT c.* INTO v_credential
+    FROM mqtt.mqtt_credentials AS c
+    WHERE c.id = explain_mqtt_access.credential_id AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()));
+    IF NOT found THEN
+        RAISE EXCEPTION 'credential_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            HINT = 'get_mqtt_credentials shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    IF (action IN ('publish', 'subscribe')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'action_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'action is publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device asks for.';
+    END IF;
+    SELECT i.status INTO v_status FROM mqtt.device_integrations AS i WHERE i.id = v_credential.integration_id;
+    v_rule := mqtt.access_rule(v_credential, action, topic);
+    v_words := CASE action WHEN 'publish' THEN mqtt.topic_name_error(topic) ELSE mqtt.topic_filter_error(topic) END;
+    v_reason := CASE
+        WHEN v_credential.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN v_credential.expires_at <= now() THEN 'expired'
+        WHEN v_status = 'inactive' THEN 'integration_inactive'
+        WHEN NOT CASE action WHEN 'publish' THEN v_credential.can_publish ELSE v_credential.can_subscribe END THEN action || '_not_allowed'
+        WHEN v_words IS NOT NULL THEN 'topic_invalid'
+        WHEN v_rule IS NULL THEN 'topic_not_allowed'
+        ELSE 'allowed'
+    END;
+    v_words := CASE v_reason
+        WHEN 'revoked' THEN format('No: the credential was revoked at %s.', v_credential.revoked_at)
+        WHEN 'expired' THEN format('No: the credential expired at %s.', v_credential.expires_at)
+        WHEN 'integration_inactive' THEN 'No: the integration of the credential is switched off.'
+        WHEN 'publish_not_allowed' THEN 'No: the credential may only subscribe.'
+        WHEN 'subscribe_not_allowed' THEN 'No: the credential may only publish.'
+        WHEN 'topic_invalid' THEN 'No: ' || v_words
+        WHEN 'topic_not_allowed' THEN CASE action
+            WHEN 'publish' THEN format('No: %s matches none of the filters that the credential may publish to.', v_topic)
+            ELSE format('No: %s may match topics that none of the filters covers that the credential may subscribe to.', v_topic)
+        END
+        ELSE CASE action
+            WHEN 'publish' THEN format('Yes: %s matches %s.', v_topic, v_rule)
+            ELSE format('Yes: all that %s matches lies within %s.', v_topic, v_rule)
+        END
+    END;
+    RETURN jsonb_build_object(
+        'allowed', v_reason = 'allowed',
+        'reason', v_reason,
+        'rule', CASE WHEN v_reason = 'allowed' THEN v_rule END,
+        'explanation', v_words,
+        'rules', (
+            SELECT coalesce(jsonb_agg(r.filter ORDER BY r.filter), '[]')
+            FROM mqtt.access_rules(v_credential) AS r
+            WHERE r.action = explain_mqtt_access.action
+        )
+    );
+END;
+$$;
+
+ALTER FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) IS 'Explain whether a device may use a topic
+
+action is `publish` (topic: a topic name) or `subscribe` (topic: the filter asked for, which must lie within one that is allowed). Answers
+`allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`, `topic_invalid`,
+`topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and the `explanation` in words. What is said here is what
+HTTP ingest and the brokers do.
+Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.';
+
+CREATE FUNCTION api.generate_broker_key(name text, integration_id uuid DEFAULT NULL::uuid, vhost text DEFAULT '/'::text, exchange text DEFAULT 'amq.topic'::text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations;
+    v_username text := 'broker_' || encode(mqtt.random_bytes(8), 'hex');
+    v_key text := mqtt.random_password();
+    v_salt bytea := mqtt.random_bytes(16);
+    v_hash bytea := mqtt.password_verifier(v_salt, v_key);
+    v_row mqtt.broker_keys;
+BEGIN
+    IF generate_broker_key.integration_id IS NOT NULL THEN
+        v_integration := mqtt.require_integration(generate_broker_key.integration_id, admin_only => true);
+    ELSIF NOT mqtt.is_operator() THEN
+        RAISE EXCEPTION 'integration_required' USING
+            ERRCODE = 'PT403',
+            DETAIL = 'A key for the hosted broker, which serves every organization, is the operator''s to make.',
+            HINT = 'Name the integration whose devices log in at a broker of your own.';
+    END IF;
+    IF (length(name) BETWEEN 1 AND 200 AND length(vhost) BETWEEN 1 AND 255 AND length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
+        RAISE EXCEPTION 'name_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'name has 1 to 200 characters, vhost and exchange 1 to 255.', HINT = 'Give the broker a name to know its key by.';
+    END IF;
+    INSERT INTO mqtt.broker_keys AS k (organization_id, integration_id, name, username, key_salt, key_hash, vhost, exchange)
+    VALUES (
+        v_integration.organization_id, v_integration.id, generate_broker_key.name, v_username, v_salt, v_hash,
+        generate_broker_key.vhost, generate_broker_key.exchange
+    )
+    RETURNING k.* INTO v_row;
+    IF v_integration.id IS NOT NULL THEN
+        PERFORM mqtt.log_activity(
+            v_integration.organization_id, v_integration.id, 'broker_key_generated',
+            details => jsonb_build_object('key_id', v_row.id, 'name', v_row.name, 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN to_jsonb(v_row) - '{key_salt,key_hash}'::text [] || jsonb_build_object(
+        'key', v_key,
+        'authorization', 'Basic ' || translate(encode(convert_to(v_username || ':' || v_key, 'UTF8'), 'base64'), E'\n', '')
+    );
+END;
+$$;
+
+ALTER FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) IS 'Generate a key with which a broker asks about devices
+
+For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the whole header, username and key
+as HTTP Basic. Without integration_id (service_role alone) the broker is the hosted one and may ask about the credentials of all
+`mqtt_hosted` integrations; with it, about those of that integration alone. vhost and exchange are RabbitMQ''s.
+Errors: 400 `name_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.';
+
+CREATE FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, can_publish boolean DEFAULT true, can_subscribe boolean DEFAULT true, publish_filters text[] DEFAULT NULL::text[], subscribe_filters text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(
+        generate_mqtt_credentials.integration_id, generate_mqtt_credentials.organization_id, true
+    );
+    v_organization mqtt.organizations := mqtt.require_organization(v_integration.organization_id);
+    v_device mqtt.devices;
+    v_prefix text := generate_mqtt_credentials.topic_prefix;
+    v_fault text;
+    v_username text := left(v_organization.slug, 24) || '_' || encode(mqtt.random_bytes(8), 'hex');
+    v_password text := mqtt.random_password();
+    v_salt bytea := mqtt.random_bytes(16);
+    v_verifier bytea := mqtt.password_verifier(v_salt, v_password);
+    v_mosquitto_hash text := mqtt.mosquitto_password_hash(v_password);
+    v_bcrypt_hash text := mqtt.bcrypt_password_hash(v_password);
+    v_credential mqtt.mqtt_credentials;
+BEGIN
+    IF generate_mqtt_credentials.device_id IS NOT NULL THEN
+        v_device := mqtt.resolve_device(v_integration.organization_id, v_integration.id, generate_mqtt_credentials.device_id);
+        -- What is bound to a device gets that device's topics, where its topics have a prefix of their own.
+        v_prefix := coalesce(v_prefix, mqtt.device_prefix(
+            coalesce(v_integration.settings ->> 'topic_pattern', mqtt.default_topic_pattern()), v_organization.topic_prefix, v_device.external_id
+        ));
+    END IF;
+    v_prefix := coalesce(v_prefix, v_organization.topic_prefix);
+    v_fault := mqtt.topic_prefix_error(v_prefix);
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_prefix_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Leave it out for the organization''s own.';
+    END IF;
+    IF v_integration.integration_type = 'mqtt_hosted' AND v_prefix <> v_organization.topic_prefix
+        AND NOT mqtt.topic_is_under(v_prefix, v_organization.topic_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('At the hosted broker a prefix is %s or lies below it.', v_organization.topic_prefix),
+            HINT = 'Other prefixes belong to other organizations.';
+    END IF;
+    v_fault := coalesce(
+        mqtt.filters_error(generate_mqtt_credentials.publish_filters, v_prefix), mqtt.filters_error(generate_mqtt_credentials.subscribe_filters, v_prefix)
+    );
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'filter_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Filters are written in full, prefix included.';
+    END IF;
+    IF generate_mqtt_credentials.client_id !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
+        RAISE EXCEPTION 'client_id_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'client_id is 1 to 64 of A-Z, a-z, 0-9, _ . and -.', HINT = 'Leave it out to have one made.';
+    END IF;
+    IF generate_mqtt_credentials.expires_at <= now() THEN
+        RAISE EXCEPTION 'expires_at_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'expires_at lies in the past.', HINT = 'Leave it out for a credential that does not expire.';
+    END IF;
+    IF least(generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst) <= 0
+        OR generate_mqtt_credentials.max_per_second IN ('NaN', 'Infinity') THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst are more than 0.', HINT = 'Leave them out for no limit of its own.';
+    END IF;
+    -- Only hashes reach this statement: were it to fail, no log could show the password.
+    INSERT INTO mqtt.mqtt_credentials (
+        organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
+        publish_filters, subscribe_filters, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, expires_at,
+        max_per_second, max_burst
+    ) VALUES (
+        v_integration.organization_id, v_integration.id, v_device.id, v_username,
+        coalesce(generate_mqtt_credentials.client_id, v_username), v_prefix, mqtt.broker_url(v_integration),
+        coalesce(generate_mqtt_credentials.can_publish, true), coalesce(generate_mqtt_credentials.can_subscribe, true),
+        generate_mqtt_credentials.publish_filters, generate_mqtt_credentials.subscribe_filters,
+        v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash, nullif(generate_mqtt_credentials.expires_at, 'infinity'),
+        generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst
+    )
+    RETURNING * INTO v_credential;
+    PERFORM mqtt.log_activity(
+        v_credential.organization_id, v_credential.integration_id, 'credential_generated',
+        details => jsonb_build_object(
+            'credential_id', v_credential.id, 'username', v_username, 'topic_prefix', v_prefix, 'user_id', mqtt.current_user_id()
+        )
+    );
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN mqtt.credential_json(v_credential) || jsonb_build_object('password', v_password);
+END;
+$_$;
+
+ALTER FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) IS 'Generate a device''s login
+
+The answer is the only place that ever shows `password` (32 URL-safe characters); with it come username, client_id, broker_url,
+topic_prefix and the rest of the row. The device may use the topics below topic_prefix: the organization''s, unless another is asked for
+or the credential is bound to a device (device_id: its id or its external id), which then gets that device''s. publish_filters and
+subscribe_filters narrow it further; can_publish and can_subscribe switch a direction off; max_per_second and
+max_burst limit what it may send over HTTP.
+Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`; 403 `admin_required`, `topic_not_allowed`;
+404 `integration_not_found`, `device_not_found`.';
+
+CREATE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT to_jsonb(k) - '{key_salt,key_hash}'::text []
+    FROM mqtt.broker_keys AS k
+    WHERE mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))
+    ORDER BY k.created_at DESC, k.id;
+$$;
+
+ALTER FUNCTION api.get_broker_keys() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_broker_keys() IS 'List the keys of brokers
+
+Newest first; those of the organizations that the caller administers, for service_role all. Never the key itself.';
+
+CREATE FUNCTION api.get_capabilities(integration_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF get_capabilities.integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(get_capabilities.integration_id);
+    END IF;
+    RETURN jsonb_build_object(
+        'supportsRealTimeStatus', true,
+        'supportsTelemetry', true,
+        'supportsFirmwareManagement', false,
+        'supportsRemoteCommands', true,
+        'supportsBidirectionalSync', false
+    );
+END;
+$$;
+
+ALTER FUNCTION api.get_capabilities(integration_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_capabilities(integration_id uuid) IS 'What an integration can do
+
+Real-time status (last_seen_at, by subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
+management and bidirectional sync are not. The same for every integration.
+Errors: 404 `integration_not_found`.';
+
+CREATE FUNCTION api.get_device(device_id text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.integration_id, get_device.organization_id));
+END;
+$$;
+
+ALTER FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) IS 'Read one device
+
+device_id is its id, or its external id (as in its topics). Answers id, external_id, name, metadata, last_data (its newest payload),
+last_data_at, last_seen_at and what it belongs to.
+Errors: 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).';
+
+CREATE FUNCTION api.get_mqtt_credentials(integration_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS SETOF jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF get_mqtt_credentials.integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(get_mqtt_credentials.integration_id, get_mqtt_credentials.organization_id, true);
+    ELSIF get_mqtt_credentials.organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(get_mqtt_credentials.organization_id, true);
+    END IF;
+    RETURN QUERY
+    SELECT mqtt.credential_json(c)
+    FROM mqtt.mqtt_credentials AS c
+    WHERE c.integration_id = coalesce(get_mqtt_credentials.integration_id, c.integration_id)
+        AND c.organization_id = coalesce(get_mqtt_credentials.organization_id, c.organization_id)
+        AND c.id = coalesce(get_mqtt_credentials.credential_id, c.id)
+        AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids(true)))
+    ORDER BY c.created_at DESC, c.id;
+END;
+$$;
+
+ALTER FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) IS 'List device logins
+
+Newest first, revoked and expired ones too (see `status`); all that the caller administers, or those of one integration or organization, or
+the one of credential_id. Never a password.
+Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.';
+
+CREATE FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric DEFAULT 0) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_until timestamptz := mqtt.check_wait(wait);
+    v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_step double precision := 0.01;
+BEGIN
+    IF cardinality(receipt_ids) > v_limit THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            HINT = 'Ask in several calls.';
+    END IF;
+    -- Each turn is a new statement and so sees what was committed meanwhile.
+    WHILE clock_timestamp() < v_until AND EXISTS (SELECT FROM mqtt.publish_receipts(receipt_ids) AS r WHERE r.state = 'queued') LOOP
+        PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
+        v_step := least(v_step * 1.5, 0.2);
+    END LOOP;
+    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+END;
+$$;
+
+ALTER FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) IS 'What became of messages published
+
+One row for each receipt id, in their order. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
+broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
+or older than its term). With wait, the answer comes when none is queued any more, at the latest after so many seconds (0 to 20).
+Errors: 400 `wait_invalid`; 413 `batch_too_large`.';
+
+CREATE FUNCTION api.get_mqtt_queue_stats(org_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_counts record;
+    v_oldest timestamptz;
+    v_waiting record;
+    v_rates jsonb;
+    v_times record;
+    v_errors jsonb;
+BEGIN
+    PERFORM mqtt.require_organization(org_id);
+    -- Counters, not rows: a million queued messages cost no more than ten.
+    SELECT
+        coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS pending,
+        coalesce(sum(l.completed) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.completed_days, c.completed_days))), 0) AS completed,
+        coalesce(sum(l.dead) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.failed_days, c.failed_days))), 0) AS failed
+    INTO v_counts
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.configuration AS c
+    LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
+    WHERE o.id = org_id;
+    SELECT q.enqueued_at INTO v_oldest
+    FROM pgmq.q_mqtt_messages AS q
+    WHERE q.organization_id = org_id
+    ORDER BY q.vt
+    LIMIT 1;
+    SELECT
+        count(*) FILTER (WHERE x.attempts > 0) AS retrying,
+        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing
+    INTO v_waiting
+    FROM (SELECT q.attempts, q.read_ct FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
+    SELECT jsonb_object_agg(w.minutes || 'm', jsonb_build_object('in_per_second', round(w.accepted / (w.minutes * 60.0), 3), 'out_per_second', round(w.out / (w.minutes * 60.0), 3)))
+    INTO v_rates
+    FROM (
+        SELECT
+            m.minutes,
+            (
+                SELECT coalesce(sum(l.accepted), 0)
+                FROM mqtt.ledger AS l
+                WHERE l.organization_id = org_id AND l.bucket >= date_trunc('minute', now()) - make_interval(mins => m.minutes - 1)
+            ) AS accepted,
+            (
+                SELECT coalesce(sum(a.message_count), 0)
+                FROM mqtt.integration_activity_log AS a
+                WHERE a.organization_id = org_id AND a.activity_type = 'messages_processed' AND a.created_at >= now() - make_interval(mins => m.minutes)
+            ) AS out
+        FROM (VALUES (1), (5), (60)) AS m (minutes)
+    ) AS w;
+    SELECT
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds) AS p50,
+        percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds) AS p99
+    INTO v_times
+    FROM (
+        SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.organization_id = org_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
+        ORDER BY m.received_at DESC
+        LIMIT 1000
+    ) AS s;
+    SELECT coalesce(jsonb_agg(jsonb_build_object('error', t.error, 'count', t.n) ORDER BY t.n DESC), '[]') INTO v_errors
+    FROM (
+        SELECT a.error_message AS error, count(*) AS n
+        FROM (
+            SELECT x.error_message
+            FROM mqtt.integration_activity_log AS x
+            WHERE x.organization_id = org_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
+            ORDER BY x.created_at DESC
+            LIMIT 1000
+        ) AS a
+        GROUP BY a.error_message
+        ORDER BY n DESC
+        LIMIT 5
+    ) AS t;
+    RETURN jsonb_build_object(
+        'organization_id', org_id,
+        'pending', v_counts.pending - v_waiting.processing,
+        'processing', v_waiting.processing,
+        'completed', v_counts.completed,
+        'failed', v_counts.failed,
+        'retrying', v_waiting.retrying,
+        'dead', v_counts.failed,
+        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - v_oldest), 3),
+        'rates', v_rates,
+        'seconds_in_queue', jsonb_build_object('p50', round(v_times.p50::numeric, 4), 'p99', round(v_times.p99::numeric, 4)),
+        'top_errors', v_errors
+    );
+END;
+$$;
+
+ALTER FUNCTION api.get_mqtt_queue_stats(org_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) IS 'How the queue does for one organization
+
+Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
+`dead` equals `failed`), `oldest_pending_seconds`, `rates` in and out per second over 1, 5 and 60 minutes, `seconds_in_queue` (p50 and p99
+of the last 1,000 stored), `top_errors` of the last hour. Errors: 404 `organization_not_found`.';
+
+CREATE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_until timestamptz := mqtt.check_wait(wait);
+    v_step double precision := 0.01;
+    v_request mqtt.mqtt_requests;
+BEGIN
+    LOOP
+        SELECT r.* INTO v_request FROM mqtt.mqtt_requests AS r WHERE r.id = get_mqtt_request.request_id;
+        IF NOT found THEN
+            RAISE EXCEPTION 'request_not_found' USING
+                ERRCODE = 'PT404',
+                DETAIL = format('No request %s that you may see.', coalesce(request_id::text, 'null')),
+                HINT = 'Requests are kept for a day.';
+        END IF;
+        EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until;
+        PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
+        v_step := least(v_step * 1.5, 0.2);
+    END LOOP;
+    RETURN jsonb_build_object(
+        'request_id', v_request.id,
+        'organization_id', v_request.organization_id,
+        'integration_id', v_request.integration_id,
+        'request_type', v_request.request_type,
+        'status', v_request.status,
+        'result', v_request.result,
+        'created_at', v_request.created_at,
+        'finished_at', v_request.finished_at
+    );
+END;
+$$;
+
+ALTER FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) IS 'Answer to a connection test
+
+`status` is `queued`, `running` or `done`; `result` then has `ok`, `reason` and what was reached: address, TLS, login, round trip in
+milliseconds. With wait, the answer comes when it is done, at the latest after so many seconds (0 to 20).
+Errors: 400 `wait_invalid`; 404 `request_not_found`.';
+
+CREATE FUNCTION api.list_devices("limit" integer DEFAULT 100, cursor text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_place text [];
+    v_after text;
+    v_devices mqtt.devices [];
+    v_last mqtt.devices;
+BEGIN
+    IF (list_devices."limit" BETWEEN 1 AND 1000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Follow next_cursor for more.';
+    END IF;
+    IF list_devices.integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(list_devices.integration_id, list_devices.organization_id);
+    ELSIF list_devices.organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(list_devices.organization_id);
+    END IF;
+    IF list_devices.cursor IS NOT NULL THEN
+        -- A cursor is the last device's place in the index: organization, integration, external id in hexadecimal.
+        BEGIN
+            v_place := regexp_match(list_devices.cursor, '^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.((?:[0-9a-f]{2})+)$');
+            v_after := convert_from(decode(v_place[3], 'hex'), 'UTF8');
+        EXCEPTION
+            WHEN data_exception THEN
+                v_place := NULL;
+        END;
+        IF v_place IS NULL THEN
+            RAISE EXCEPTION 'cursor_invalid' USING
+                ERRCODE = 'PT400', DETAIL = 'cursor is what next_cursor of an earlier answer said.', HINT = 'Leave it out to begin at the start.';
+        END IF;
+    END IF;
+    v_devices := ARRAY(
+        SELECT d
+        FROM mqtt.devices AS d
+        WHERE (list_devices.integration_id IS NULL OR d.integration_id = list_devices.integration_id)
+            AND (list_devices.organization_id IS NULL OR d.organization_id = list_devices.organization_id)
+            AND (v_place IS NULL OR (d.organization_id, d.integration_id, d.external_id) > (v_place[1]::uuid, v_place[2]::uuid, v_after))
+        ORDER BY d.organization_id, d.integration_id, d.external_id
+        LIMIT list_devices."limit" + 1
+    );
+    v_last := v_devices[list_devices."limit"];
+    RETURN jsonb_build_object(
+        'devices', coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY d.ordinality) FROM unnest(v_devices[:list_devices."limit"]) WITH ORDINALITY AS d), '[]'),
+        'next_cursor', CASE
+            WHEN cardinality(v_devices) > list_devices."limit" THEN concat_ws(
+                '.', v_last.organization_id, v_last.integration_id, encode(convert_to(v_last.external_id, 'UTF8'), 'hex')
+            )
+        END
+    );
+END;
+$_$;
+
+ALTER FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) IS 'List devices, page by page
+
+Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id; next_cursor, given as
+cursor, brings the next page, and is null on the last. Devices registered or deleted between two pages shift nothing.
+Errors: 400 `limit_invalid`, `cursor_invalid`; 404 `integration_not_found`, `organization_not_found`.';
+
+CREATE FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(
+        mqtt_hybrid_credentials.integration_id, mqtt_hybrid_credentials.organization_id, true
+    );
+BEGIN
+    CASE action
+        WHEN 'generate' THEN
+            RETURN api.generate_mqtt_credentials(
+                v_integration.id, mqtt_hybrid_credentials.device_id, mqtt_hybrid_credentials.client_id, mqtt_hybrid_credentials.topic_prefix,
+                mqtt_hybrid_credentials.expires_at
+            );
+        WHEN 'get' THEN
+            RETURN jsonb_build_object('credentials', coalesce(
+                (SELECT jsonb_agg(c) FROM api.get_mqtt_credentials(v_integration.id, mqtt_hybrid_credentials.credential_id) AS c), '[]'
+            ));
+        WHEN 'revoke' THEN
+            IF NOT EXISTS (
+                SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = mqtt_hybrid_credentials.credential_id AND c.integration_id = v_integration.id
+            ) THEN
+                RAISE EXCEPTION 'credential_not_found' USING
+                    ERRCODE = 'PT404',
+                    DETAIL = format('The integration has no credential %s.', coalesce(credential_id::text, 'null')),
+                    HINT = 'action get shows its credentials; credential_id names one.';
+            END IF;
+            RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);
+        ELSE
+            RAISE EXCEPTION 'action_invalid' USING
+                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'Or call generate_mqtt_credentials and its like themselves.';
+    END CASE;
+END;
+$$;
+
+ALTER FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) IS 'Generate, get or revoke device logins
+
+For clients of `/functions/v1/mqtt-hybrid/credentials`: action `generate` answers as generate_mqtt_credentials, `get`
+`{"credentials": [...]}` as get_mqtt_credentials, `revoke` (with credential_id) as revoke_mqtt_credentials.
+Errors: 400 `action_invalid` and those of the calls named; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`.';
+
+CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL::text, payload_encoding text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, "timestamp" timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_session mqtt.device_session := mqtt.device_login();
+    v_payload jsonb := 'null';
+    v_body bytea;
+    v_fault text;
+BEGIN
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
+    IF octet_length(payload::text) > v_session.max_payload_bytes * 2::bigint THEN
+        v_fault := 'payload_too_large';
+    ELSIF payload_encoding = 'base64' THEN
+        v_payload := NULL;
+        v_body := CASE WHEN json_typeof(payload) = 'string' THEN mqtt.try_base64(payload #>> '{}') END;
+        v_fault := CASE WHEN v_body IS NULL THEN 'payload_not_base64' END;
+    ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
+        v_fault := 'payload_encoding_invalid';
+    ELSIF payload IS NOT NULL THEN
+        v_payload := mqtt.checked_jsonb(payload::text);
+    END IF;
+    -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
+    IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+        v_fault := 'timestamp_invalid';
+    END IF;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
+    END IF;
+    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, coalesce(qos, 0), coalesce(retain, false), content_type, message_id, "timestamp");
+END;
+$$;
+
+ALTER FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) IS 'Send one message as a device
+
+Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`, and `X-Client-ID`, as issued by
+`generate_mqtt_credentials`. Answers 202 `{"message_id", "status": "queued"}` once the message is durable.
+
+- `topic`: MQTT topic name below the credential''s prefix
+- `payload`: any JSON; with `payload_encoding` `base64` a string holding the bytes, to be decoded by `content_type`
+- `qos` 0, 1 or 2; `retain`; `timestamp`: when the device measured it (RFC 3339)
+- `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
+
+Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.';
+
+CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_session mqtt.device_session := mqtt.device_login();
+    v_nul_mark text;
+    v_bare json;
+    v_messages jsonb;
+    v_is_array boolean;
+    v_count integer;
+    v_faults text [];
+    v_answer json;
+    v_most integer;
+BEGIN
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
+    BEGIN
+        v_messages := mqtt.checked_jsonb($1::text);
+        IF jsonb_typeof(v_messages) = 'object' AND v_messages - 'messages' = '{}' THEN
+            v_messages := v_messages -> 'messages';
+        END IF;
+        v_is_array := jsonb_typeof(v_messages) = 'array';
+        v_count := CASE WHEN v_is_array THEN jsonb_array_length(v_messages) END;
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            v_messages := NULL;
+            -- Some element cannot be stored: find which, and keep the others. A mark that none of them has takes the place of \u0000.
+            v_nul_mark := 'nul' || md5(random()::text || clock_timestamp()::text);
+            v_bare := mqtt.bare_messages(regexp_replace($1::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1' || v_nul_mark, 'g')::json);
+            v_is_array := json_typeof(v_bare) = 'array';
+            v_count := CASE WHEN v_is_array THEN json_array_length(v_bare) END;
+    END;
+    IF v_is_array IS NOT TRUE THEN
+        RAISE EXCEPTION 'messages_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'messages is an array of messages.',
+            HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
+    ELSIF v_count = 0 THEN
+        RAISE EXCEPTION 'batch_empty' USING
+            ERRCODE = 'PT400', DETAIL = 'The array holds no message.', HINT = 'Send at least one message.';
+    ELSIF v_count > v_session.max_batch_messages THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('The array holds %s messages.', v_count),
+            HINT = format('Send at most %s messages a call.', v_session.max_batch_messages);
+    END IF;
+    IF v_messages IS NULL THEN
+        v_faults := mqtt.message_faults(v_bare, v_nul_mark);
+        SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
+        INTO v_messages
+        FROM json_array_elements(v_bare) WITH ORDINALITY AS e;
+    END IF;
+    IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
+        v_most := mqtt.take_quota(v_session, v_count);
+        IF v_most = 0 THEN
+            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(v_session));
+        ELSIF v_most < v_count THEN
+            PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
+        END IF;
+    END IF;
+    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+    IF (v_answer ->> 'queued')::integer > 0 THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, (v_answer ->> 'queued')::integer);
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN json_build_object('accepted', v_answer -> 'accepted', 'rejected', v_answer -> 'rejected');
+END;
+$_$;
+
+ALTER FUNCTION api.mqtt_ingest_batch(json) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_ingest_batch(json) IS 'Send many messages as a device
+
+The body is `{"messages": [...]}`, or that array alone: up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`, `retain`, `content_type`,
+`payload_encoding`, `message_id`, `timestamp`). Valid ones are kept, bad ones are named: answers 202
+`{"accepted": n, "rejected": [{"index", "code", "message"}]}`; `index` counts from 0. A repeated `message_id` counts as accepted and is
+stored once.
+
+Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
+`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`; 503 `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
+`mqtt_ingest` (`quota_exceeded` for those beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
+`message_id_invalid`, `timestamp_invalid`.';
+
+CREATE FUNCTION api.mqtt_ingest_binary(bytea) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_session mqtt.device_session := mqtt.device_login();
+    v_headers json := nullif(current_setting('request.headers', true), '');
+    v_topic text := v_headers ->> 'x-topic';
+    v_qos text := coalesce(v_headers ->> 'x-qos', '0');
+    v_retain text := lower(coalesce(v_headers ->> 'x-retain', 'false'));
+    v_message_id text := v_headers ->> 'x-message-id';
+    v_timestamp text := v_headers ->> 'x-timestamp';
+    v_fault text;
+BEGIN
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
+    v_fault := CASE
+        WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
+        WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'
+        WHEN v_message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
+        WHEN v_timestamp IS NOT NULL AND mqtt.try_timestamptz(v_timestamp) IS NULL THEN 'timestamp_invalid'
+    END;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_message(v_fault, v_topic, v_session.topic_prefix, v_session.max_payload_bytes);
+    END IF;
+    RETURN mqtt.queue_message(
+        v_session, v_topic, NULL, coalesce($1, ''), v_qos::integer, v_retain IN ('true', '1'),
+        coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_timestamptz(v_timestamp)
+    );
+END;
+$_$;
+
+ALTER FUNCTION api.mqtt_ingest_binary(bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_ingest_binary(bytea) IS 'Send one message as a device, its payload as raw bytes
+
+The body is the payload, with `Content-Type: application/octet-stream`. Headers: `X-Topic` (required), `X-QoS`, `X-Retain`,
+`X-Content-Type` (media type of the payload: `application/cbor`, `application/msgpack`, `text/plain`, `application/json`, …),
+`X-Message-ID`, `X-Timestamp`; the login headers, the answer and the errors are those of `mqtt_ingest`, and 400 `retain_invalid`,
+`message_id_invalid`, `timestamp_invalid`.';
+
+CREATE FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_publish.integration_id, mqtt_publish.organization_id);
+    v_limits mqtt.configuration;
+    v_organization mqtt.organizations;
+    v_max_bytes integer;
+    v_prefix text;
+    v_messages jsonb;
+    v_fault record;
+    v_receipts jsonb;
+BEGIN
+    SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
+    SELECT o.* INTO STRICT v_organization FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id;
+    v_max_bytes := least(v_organization.max_payload_bytes, v_limits.max_payload_bytes);
+    IF v_integration.status = 'inactive' THEN
+        RAISE EXCEPTION 'integration_inactive' USING
+            ERRCODE = 'PT403', DETAIL = 'The integration is switched off.', HINT = 'An admin switches it on with upsert_integration, status active.';
+    ELSIF messages IS NULL OR json_typeof(messages) <> 'array' THEN
+        RAISE EXCEPTION 'messages_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'One message goes as an array of one.';
+    ELSIF json_array_length(messages) = 0 THEN
+        RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages holds no message.', HINT = 'Send at least one.';
+    ELSIF json_array_length(messages) > v_limits.max_batch_messages THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('%s messages are more than the %s of one call.', json_array_length(messages), v_limits.max_batch_messages),
+            HINT = 'Send them in several calls.';
+    END IF;
+    IF mqtt.json_fault(messages) IS NOT NULL THEN
+        RAISE EXCEPTION 'message_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)),
+            HINT = 'None of the messages was queued.';
+    END IF;
+    v_messages := messages::jsonb;
+    -- At the shared broker, an organization's topics are its own; service_role stands above organizations.
+    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator() THEN
+        v_prefix := v_organization.topic_prefix;
+    END IF;
+    WITH judged AS MATERIALIZED (
+        SELECT
+            e.ordinality - 1 AS place,
+            mqtt.publish_fault(e.value) AS fault,
+            NOT starts_with(e.value ->> 'topic', v_prefix || '/') AS is_foreign,
+            coalesce(
+                octet_length(mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding')), octet_length((e.value -> 'payload')::text)
+            ) AS bytes
+        FROM jsonb_array_elements(v_messages) WITH ORDINALITY AS e (value, ordinality)
+    )
+    SELECT j.* INTO v_fault
+    FROM judged AS j
+    WHERE j.fault IS NOT NULL OR j.is_foreign OR j.bytes > v_max_bytes
+    ORDER BY j.place
+    LIMIT 1;
+    IF v_fault.fault IS NOT NULL THEN
+        RAISE EXCEPTION 'message_invalid' USING
+            ERRCODE = 'PT400', DETAIL = format('messages[%s]: %s', v_fault.place, v_fault.fault), HINT = 'None of the messages was queued.';
+    ELSIF v_fault.is_foreign THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('messages[%s]: topics at the hosted broker start with %s/.', v_fault.place, v_prefix),
+            HINT = 'None of the messages was queued.';
+    ELSIF v_fault.place IS NOT NULL THEN
+        RAISE EXCEPTION 'payload_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('messages[%s]: a payload of %s bytes is larger than %s.', v_fault.place, v_fault.bytes, v_max_bytes),
+            HINT = 'None of the messages was queued.';
+    END IF;
+    WITH queued AS (
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, expires_at, body)
+        SELECT
+            d.due_at,
+            mqtt.outbound_document(d.value),
+            v_integration.organization_id,
+            v_integration.id,
+            d.due_at + make_interval(secs => (d.value ->> 'message_expiry')::numeric::double precision),
+            d.body
+        FROM (
+            SELECT
+                e.ordinality,
+                e.value,
+                greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) AS due_at,
+                mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding') AS body
+            FROM jsonb_array_elements(v_messages) WITH ORDINALITY AS e (value, ordinality)
+        ) AS d
+        ORDER BY d.ordinality
+        RETURNING enqueued_at, msg_id
+    )
+    SELECT jsonb_agg(jsonb_build_object('index', r.place, 'receipt_id', r.receipt_id) ORDER BY r.place) INTO v_receipts
+    FROM (
+        -- Ids were given in the order of the messages.
+        SELECT row_number() OVER (ORDER BY q.msg_id) - 1 AS place, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS receipt_id
+        FROM queued AS q
+    ) AS r;
+    PERFORM mqtt.wake_bridge('outbound');
+    PERFORM set_config('response.status', '202', true);
+    RETURN jsonb_build_object('status', 'queued', 'receipts', v_receipts);
+END;
+$$;
+
+ALTER FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) IS 'Publish messages to an integration''s broker
+
+messages is an array; all of them are queued, or none. Each has
+- `topic`: MQTT topic name; at the hosted broker below the organization''s prefix
+- `payload`: any JSON; a string goes out as its text, anything else as JSON text. `payload_encoding` says otherwise: `json` (a string
+  with its quotes), `text`, or `base64` (bytes)
+- `qos` 0, 1 or 2, `retain`
+- `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
+- `message_expiry`: seconds after which it is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
+
+Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once they are durable; get_mqtt_publish_receipts tells what
+became of each.
+Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (details name the index); 403 `topic_not_allowed`,
+`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`.';
+
+CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_subscribe.integration_id, mqtt_subscribe.organization_id, true);
+    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
+    v_fault text;
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    v_fault := CASE
+        WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
+        ELSE mqtt.topic_filter_error(mqtt_subscribe.topic)
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'See section 4.7 of MQTT 5.';
+    END IF;
+    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
+        AND NOT mqtt.topic_is_under(regexp_replace(mqtt_subscribe.topic, '^\$share/[^/]+/', ''), v_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            HINT = 'The other topics belong to other organizations.';
+    END IF;
+    IF (mqtt_subscribe.qos BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the most that the broker may use.';
+    END IF;
+    IF (mqtt_subscribe.retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'retain_handling_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+    END IF;
+    v_fault := mqtt.callback_url_fault(mqtt_subscribe.callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    IF mqtt_subscribe.callback_url IS NOT NULL AND v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'callback_url_invalid' USING
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
+    END IF;
+    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling)
+    VALUES (
+        v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
+        -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
+        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling
+    )
+    ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
+    SET qos = excluded.qos,
+        callback_url = excluded.callback_url,
+        no_local = excluded.no_local,
+        retain_handling = excluded.retain_handling,
+        status = CASE
+            WHEN (s.qos, s.no_local, s.retain_handling) = (excluded.qos, excluded.no_local, excluded.retain_handling) THEN s.status
+            ELSE 'pending'
+        END,
+        updated_at = clock_timestamp()
+    RETURNING s.* INTO v_subscription;
+    RETURN to_jsonb(v_subscription);
+END;
+$_$;
+
+ALTER FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) IS 'Subscribe to a topic filter at an integration''s broker
+
+What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post, and posted to callback_url, if given.
+Subscribing again to the same filter changes its qos, callback_url, no_local and retain_handling. `status` in the answer is `pending` until
+the broker granted it.
+Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`; 403 `admin_required`, `topic_not_allowed`;
+404 `integration_not_found`.';
+
+CREATE FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(
+        mqtt_test_connection.integration_id, mqtt_test_connection.organization_id, true
+    );
+    v_request_id uuid;
+BEGIN
+    -- One open test of a broker serves all who ask.
+    SELECT r.id INTO v_request_id
+    FROM mqtt.mqtt_requests AS r
+    WHERE r.organization_id = v_integration.organization_id AND r.integration_id = v_integration.id
+        AND r.request_type = 'test_connection' AND r.status = 'queued' AND r.created_at >= v_integration.updated_at
+    LIMIT 1;
+    IF NOT found THEN
+        INSERT INTO mqtt.mqtt_requests AS r (organization_id, integration_id, request_type)
+        VALUES (v_integration.organization_id, v_integration.id, 'test_connection')
+        RETURNING r.id INTO v_request_id;
+        PERFORM mqtt.wake_bridge('request');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN jsonb_build_object('request_id', v_request_id, 'status', 'queued');
+END;
+$$;
+
+ALTER FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) IS 'Test the connection to an integration''s broker
+
+Answers 202 `{"request_id", "status": "queued"}`; the verdict comes with get_mqtt_request.
+Errors: 403 `admin_required`; 404 `integration_not_found`.';
+
+CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    SELECT s.* INTO v_subscription FROM mqtt.mqtt_subscriptions AS s WHERE s.id = mqtt_unsubscribe.subscription_id;
+    IF NOT found THEN
+        RAISE EXCEPTION 'subscription_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            HINT = 'GET /mqtt_subscriptions shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
+    RETURN to_jsonb(v_subscription);
+END;
+$$;
+
+ALTER FUNCTION api.mqtt_unsubscribe(subscription_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) IS 'End a subscription
+
+The bridge unsubscribes at the broker. Answers the row that was removed.
+Errors: 403 `admin_required`; 404 `subscription_not_found`.';
+
+CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'batch_size_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'batch_size is out of range.', HINT = 'Take 1 to 100,000; 1,000 is a good size.';
+    END IF;
+    RETURN mqtt.process_batch(batch_size);
+END;
+$$;
+
+ALTER FUNCTION api.process_mqtt_queue(batch_size integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.process_mqtt_queue(batch_size integer) IS 'Process queued messages
+
+Moves up to `batch_size` due messages into the history with all their effects; safe to call from anywhere at any time, also beside the
+bridge. Answers `{"processed", "failed", "dead", "more"}`: stored, waiting for another attempt, given up, and whether a full batch was
+taken. Errors: 400 `batch_size_invalid`.';
+
+CREATE FUNCTION api.process_mqtt_queue_message(p_message_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_msg_id bigint;
+    v_tid tid;
+    v_organization_id uuid;
+    v_counts integer [];
+    v_status text;
+    v_time CONSTANT timestamptz := mqtt.message_id_time(p_message_id);
+    v_from timestamptz;
+BEGIN
+    SELECT q.msg_id, q.organization_id INTO v_msg_id, v_organization_id
+    FROM pgmq.q_mqtt_messages AS q
+    WHERE q.msg_id = mqtt.message_id_number(p_message_id) AND mqtt.message_id(q.enqueued_at, q.msg_id) = p_message_id
+    UNION ALL
+    SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = p_message_id
+    LIMIT 1;
+    IF found THEN
+        -- Waits for the worker that may be at this organization just now; it may take the message itself, or move its row.
+        PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_organization_id::text));
+        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id FOR UPDATE;
+    END IF;
+    IF v_tid IS NOT NULL THEN
+        v_counts := mqtt.store_or_split(ARRAY[v_tid]);
+        v_status := CASE WHEN v_counts[1] = 1 THEN 'completed' WHEN v_counts[2] = 1 THEN 'pending' WHEN v_counts[3] = 1 THEN 'failed' END;
+    END IF;
+    IF v_status IS NULL THEN
+        v_from := coalesce(v_time, now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c));
+        SELECT x.status INTO v_status
+        FROM mqtt.organizations AS o
+        CROSS JOIN LATERAL (
+            SELECT 'completed' AS status
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.organization_id = o.id AND m.id = p_message_id AND m.received_at >= v_from
+                AND m.received_at <= coalesce(v_time + interval '1 millisecond', now())
+            UNION ALL
+            SELECT 'failed'
+            FROM mqtt.mqtt_dead_letters AS d
+            WHERE d.organization_id = o.id AND d.id = p_message_id AND d.failed_at >= v_from
+        ) AS x
+        LIMIT 1;
+    END IF;
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'message_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No message %s is queued, stored or dead.', p_message_id),
+            HINT = 'Take the message_id of an mqtt_ingest answer; messages leave when their retention ends.';
+    END IF;
+    RETURN jsonb_build_object('message_id', p_message_id, 'status', v_status);
+END;
+$$;
+
+ALTER FUNCTION api.process_mqtt_queue_message(p_message_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.process_mqtt_queue_message(p_message_id uuid) IS 'Process one queued message
+
+Answers `{"message_id", "status"}`: `completed` (stored, now or before), `pending` (the attempt failed, another follows) or `failed` (a dead
+letter). Errors: 404 `message_not_found`.';
+
+CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT '{telemetry,data,sensor}'::text[], organization_id uuid DEFAULT NULL::uuid) RETURNS SETOF mqtt.telemetry_data
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_device mqtt.devices;
+    v_integration_id uuid := query_telemetry.integration_id;
+    v_until timestamptz := coalesce(query_telemetry.until, 'infinity');
+    v_since timestamptz := coalesce(query_telemetry.since, '-infinity');
+BEGIN
+    IF (query_telemetry."limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Ask for earlier ones with until.';
+    ELSIF query_telemetry.bucket <= '0' OR query_telemetry.bucket > '366 days'
+        OR extract(month FROM query_telemetry.bucket) <> 0 OR extract(year FROM query_telemetry.bucket) <> 0 THEN
+        RAISE EXCEPTION 'bucket_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'bucket is a time of 366 days or less, such as "5 minutes" or 300 (seconds).', HINT = 'Give days, not months: those have no fixed length.';
+    END IF;
+    IF v_integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
+    ELSIF query_telemetry.organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(query_telemetry.organization_id);
+    END IF;
+    IF query_telemetry.device_id IS NOT NULL THEN
+        v_device := mqtt.find_device(query_telemetry.device_id, v_integration_id, query_telemetry.organization_id);
+        v_integration_id := v_device.integration_id;
+    END IF;
+    IF query_telemetry.bucket IS NULL THEN
+        RETURN QUERY
+        SELECT d.external_id, t.metrics, t.measured_at
+        FROM mqtt.telemetry(
+            v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
+            query_telemetry.message_types, query_telemetry."limit"
+        ) AS t
+        LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
+        ORDER BY t.received_at DESC;
+        RETURN;
+    END IF;
+    IF query_telemetry.since IS NULL THEN
+        v_since := to_timestamp(greatest(
+            extract(epoch FROM least(v_until, now())) - extract(epoch FROM query_telemetry.bucket) * query_telemetry."limit", 0
+        )::double precision);
+    END IF;
+    RETURN QUERY
+    SELECT d.external_id, b.metrics, b.starts_at
+    FROM (
+        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
+        FROM (
+            SELECT
+                t.organization_id, t.device_id, e.key, date_bin(query_telemetry.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
+                jsonb_build_object(
+                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
+                ) AS summary
+            FROM mqtt.telemetry(
+                v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
+                query_telemetry.message_types, NULL
+            ) AS t
+            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
+            WHERE jsonb_typeof(e.value) = 'number'
+            GROUP BY 1, 2, 3, 4
+        ) AS s
+        GROUP BY 1, 2, 3
+        ORDER BY s.starts_at DESC, s.device_id
+        LIMIT query_telemetry."limit"
+    ) AS b
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
+    ORDER BY b.starts_at DESC, d.external_id;
+EXCEPTION
+    WHEN query_canceled THEN
+        RAISE EXCEPTION 'range_too_large' USING
+            ERRCODE = 'PT413', DETAIL = 'There are more messages in that range than one request may go through.', HINT = 'Narrow since and until, or name a device.';
+END;
+$$;
+
+ALTER FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) IS 'Query telemetry
+
+Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the level of the topic that
+topic_pattern names) is one of message_types. deviceId is the device''s external id, metrics its payload (a payload that is no object
+comes as `{"value": …}`), timestamp the device''s own, or else when it was received. Narrow it by integration_id, device_id (id or external
+id), since (from) and until (before), which compare when it was received, metrics (names), and limit (1 to 10000).
+With bucket (`"5 minutes"`, or seconds) each row sums up a device''s numeric metrics over that time:
+`{"temperature": {"avg", "min", "max", "count"}}`, timestamp being its start; without since it goes back limit buckets.
+Errors: 400 `limit_invalid`, `bucket_invalid`; 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409
+`device_ambiguous`; 413 `range_too_large`.';
+
+CREATE FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_resource.username);
+BEGIN
+    RETURN mqtt.plain_verdict(
+        v_credential.id IS NOT NULL AND rabbitmq_auth_resource.vhost = v_broker.vhost AND CASE resource
+            WHEN 'exchange' THEN name = v_broker.exchange AND CASE permission
+                WHEN 'write' THEN v_credential.can_publish
+                WHEN 'read' THEN v_credential.can_subscribe
+            END
+            -- The queues of its own session, and no other's; a will waits in one too.
+            WHEN 'queue' THEN permission IN ('configure', 'write', 'read') AND name IN (
+                'mqtt-subscription-' || v_credential.client_id || 'qos0', 'mqtt-subscription-' || v_credential.client_id || 'qos1',
+                'mqtt-will-' || v_credential.client_id
+            )
+        END
+    );
+END;
+$$;
+
+ALTER FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) IS 'RabbitMQ asks: may this device use this exchange or queue
+
+`auth_http.resource_path`. Answers `allow` for the exchange of the MQTT plugin (which topics: see `rabbitmq_auth_topic`) and for the queues of the
+device''s own session, else `deny`, as text.
+Errors: 401 `broker_unknown`.';
+
+CREATE FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text DEFAULT NULL::text, "variable_map.client_id" text DEFAULT NULL::text, "variable_map.username" text DEFAULT NULL::text, "variable_map.vhost" text DEFAULT NULL::text) RETURNS api."*/*"
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_topic.username);
+    v_action CONSTANT text := CASE permission WHEN 'write' THEN 'publish' WHEN 'read' THEN 'subscribe' END;
+    v_topic CONSTANT text := mqtt.topic_of_routing_key(routing_key, permission = 'read');
+BEGIN
+    -- To RabbitMQ a dot in a topic is a slash, so the rules are read as it would read them.
+    RETURN mqtt.plain_verdict(
+        v_credential.id IS NOT NULL AND rabbitmq_auth_topic.vhost = v_broker.vhost AND resource = 'topic' AND name = v_broker.exchange
+        AND EXISTS (
+            SELECT FROM mqtt.access_rules(v_credential) AS r
+            WHERE r.action = v_action AND mqtt.rule_allows(replace(r.filter, '.', '/'), v_action, v_topic)
+        )
+    );
+END;
+$$;
+
+ALTER FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) IS 'RabbitMQ asks: may this device publish or subscribe to this topic
+
+`auth_http.topic_path`. Answers `allow` or `deny` as text. permission `write` is a publish, `read` a subscription: its filter must lie within one of
+the credential''s. routing_key is the topic with dots for slashes; `variable_map.*` is taken and not used.
+Errors: 401 `broker_unknown`.';
+
+CREATE FUNCTION api.rabbitmq_auth_user(username text, password text DEFAULT NULL::text, client_id text DEFAULT NULL::text, vhost text DEFAULT NULL::text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text) RETURNS api."*/*"
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_user.username);
+    v_fits boolean := mqtt.password_fits(v_credential, rabbitmq_auth_user.password);
+BEGIN
+    IF NOT v_fits THEN
+        PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
+    END IF;
+    -- Only MQTT tells a client id: a device's login is none for AMQP, STOMP or the management pages.
+    RETURN mqtt.plain_verdict(
+        v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost
+    );
+END;
+$$;
+
+ALTER FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) IS 'RabbitMQ asks: may this device log in
+
+`auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must be
+the credential''s own.
+Errors: 401 `broker_unknown`.';
+
+CREATE FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_vhost.username);
+BEGIN
+    RETURN mqtt.plain_verdict(v_credential.id IS NOT NULL AND rabbitmq_auth_vhost.vhost = v_broker.vhost);
+END;
+$$;
+
+ALTER FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) IS 'RabbitMQ asks: may this device use this virtual host
+
+`auth_http.vhost_path`. Answers `allow` for the virtual host of the broker''s key, else `deny`, as text.
+Errors: 401 `broker_unknown`.';
+
+CREATE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_member mqtt.organization_members;
+BEGIN
+    PERFORM mqtt.require_organization(remove_organization_member.organization_id, true);
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = remove_organization_member.organization_id FOR NO KEY UPDATE;
+    DELETE FROM mqtt.organization_members AS m
+    WHERE m.organization_id = remove_organization_member.organization_id AND m.user_id = remove_organization_member.user_id
+    RETURNING m.* INTO v_member;
+    IF NOT found THEN
+        RAISE EXCEPTION 'member_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('The organization has no member %s.', coalesce(user_id::text, 'null')),
+            HINT = 'GET /organization_members shows its members.';
+    END IF;
+    IF v_member.role = 'admin' AND NOT mqtt.is_operator() AND NOT EXISTS (
+        SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = remove_organization_member.organization_id AND m.role = 'admin'
+    ) THEN
+        RAISE EXCEPTION 'last_admin' USING
+            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+    END IF;
+    PERFORM mqtt.log_activity(v_member.organization_id, NULL, 'member_removed', details => jsonb_build_object('user_id', v_member.user_id));
+    RETURN to_jsonb(v_member);
+END;
+$$;
+
+ALTER FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) IS 'Remove a user from an organization
+
+For admins of the organization and service_role; in force from that user''s next request. Answers the row that was removed.
+Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.';
+
+CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, ids uuid[] DEFAULT NULL::uuid[], to_integration_id uuid DEFAULT NULL::uuid, patch jsonb DEFAULT NULL::jsonb, max_per_second numeric DEFAULT NULL::numeric, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_answer jsonb;
+    v_incoming integer;
+    v_outgoing integer;
+    v_fault text;
+BEGIN
+    PERFORM mqtt.require_organization(organization_id, true);
+    IF to_integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(to_integration_id, organization_id, true);
+    END IF;
+    v_fault := CASE
+        WHEN topic IS NOT NULL AND mqtt.topic_filter_error(topic) IS NOT NULL THEN mqtt.topic_filter_error(topic)
+        WHEN patch IS NOT NULL AND (jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}')
+            THEN 'patch is an object that may hold topic, payload, qos, retain and content_type.'
+        WHEN patch ? 'topic' AND (jsonb_typeof(patch -> 'topic') <> 'string' OR mqtt.topic_name_error(patch ->> 'topic') IS NOT NULL)
+            THEN 'patch.topic is no topic name.'
+        WHEN patch ? 'qos' AND patch ->> 'qos' NOT IN ('0', '1', '2') THEN 'patch.qos is 0, 1 or 2.'
+        WHEN patch ? 'retain' AND patch ->> 'retain' NOT IN ('true', 'false') THEN 'patch.retain is true or false.'
+        WHEN patch ? 'content_type' AND jsonb_typeof(patch -> 'content_type') <> 'string' THEN 'patch.content_type is a string.'
+        WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload holds a number that cannot be stored.'
+        WHEN max_per_second <= 0 THEN 'max_per_second is more than 0.'
+        WHEN "limit" IS NULL OR "limit" NOT BETWEEN 1 AND 100000 THEN 'limit is 1 to 100,000.'
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'replay_invalid' USING
+            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try with dry_run: true first; it answers what would be replayed.';
+    END IF;
+    WITH chosen AS MATERIALIZED (
+        SELECT
+            d.failed_at, d.id, d.direction, d.credential_id, d.replay_count,
+            coalesce(replay_mqtt_dead_letters.to_integration_id, d.integration_id) AS integration_id,
+            coalesce(d.message, '{}') || coalesce(patch, '{}')
+            || jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id)) AS message,
+            CASE WHEN patch ? 'payload' THEN NULL ELSE d.body END AS body,
+            -- The first now, each other its share of a second later.
+            clock_timestamp() + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
+            row_number() OVER (ORDER BY d.received_at, d.id) AS place
+        FROM mqtt.mqtt_dead_letters AS d
+        WHERE d.organization_id = replay_mqtt_dead_letters.organization_id
+            AND (replay_mqtt_dead_letters.topic IS NULL OR mqtt.topic_matches(replay_mqtt_dead_letters.topic, d.topic))
+            AND (replay_mqtt_dead_letters.error IS NULL OR position(replay_mqtt_dead_letters.error IN d.error_message) > 0)
+            AND (since IS NULL OR d.failed_at >= since)
+            AND (until IS NULL OR d.failed_at < until)
+            -- Once is enough, unless they are asked for by name.
+            AND CASE WHEN ids IS NULL THEN d.replayed_at IS NULL ELSE d.id = ANY (ids) END
+        ORDER BY d.received_at, d.id
+        LIMIT "limit"
+    ),
+    marked AS (
+        UPDATE mqtt.mqtt_dead_letters AS d
+        SET replayed_at = clock_timestamp(), replay_count = d.replay_count + 1
+        FROM chosen AS c
+        WHERE NOT dry_run AND d.organization_id = replay_mqtt_dead_letters.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
+            -- Another call may have replayed it meanwhile.
+            AND d.replay_count = c.replay_count
+        RETURNING d.failed_at, d.id
+    ),
+    replayed AS MATERIALIZED (
+        SELECT c.* FROM chosen AS c JOIN marked AS m ON m.failed_at = c.failed_at AND m.id = c.id
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, body)
+        SELECT r.due_at, r.message, replay_mqtt_dead_letters.organization_id, r.integration_id, r.credential_id, r.body
+        FROM replayed AS r
+        WHERE r.direction = 'incoming'
+        ORDER BY r.place
+    ),
+    published AS (
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
+        SELECT r.due_at, r.message, replay_mqtt_dead_letters.organization_id, r.integration_id, r.body
+        FROM replayed AS r
+        WHERE r.direction = 'outgoing'
+        ORDER BY r.place
+    )
+    SELECT
+        jsonb_build_object(
+            'matched', count(*),
+            'replayed', (SELECT count(*) FROM replayed),
+            'messages', coalesce(
+                jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.message ->> 'topic', 'direction', c.direction, 'due_at', c.due_at) ORDER BY c.place)
+                FILTER (WHERE c.place <= 100), '[]'
+            )
+        ),
+        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'incoming'),
+        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing')
+    INTO v_answer, v_incoming, v_outgoing
+    FROM chosen AS c;
+    IF NOT dry_run AND v_incoming + v_outgoing > 0 THEN
+        PERFORM mqtt.log_activity(
+            organization_id, to_integration_id, 'dead_letters_replayed', 'success',
+            jsonb_build_object('count', v_incoming + v_outgoing, 'topic', topic, 'error', error, 'by', mqtt.current_user_id(), 'is_patched', patch IS NOT NULL)
+        );
+    END IF;
+    IF NOT dry_run AND v_incoming > 0 THEN
+        PERFORM mqtt.count_accepted(organization_id, v_incoming);
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    IF NOT dry_run AND v_outgoing > 0 THEN
+        PERFORM mqtt.wake_bridge('outbound');
+    END IF;
+    RETURN v_answer;
+END;
+$$;
+
+ALTER FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) IS 'Put dead letters back into the queue
+
+Chooses by `topic` (a topic filter), `error` (part of its text), `since` and `until` (when they failed) and `ids`; without `ids` only those not
+replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`, `retain` or `content_type`,
+`max_per_second` spreads them, `dry_run` only tells. Each keeps its row, marked with `replayed_at`, and the new message carries `replay_of` in
+its properties. Answers `{"matched", "replayed", "messages": [first 100]}`.
+
+Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`.';
+
+CREATE FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_integration_id uuid DEFAULT NULL::uuid, to_topic text DEFAULT NULL::text, max_per_second numeric DEFAULT 100, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_source mqtt.device_integrations := mqtt.require_integration(integration_id, NULL, true);
+    v_target mqtt.device_integrations := mqtt.require_integration(coalesce(to_integration_id, integration_id), v_source.organization_id, true);
+    v_fault text;
+    v_answer jsonb;
+BEGIN
+    v_fault := CASE
+        WHEN mqtt.topic_filter_error(topic) IS NOT NULL THEN mqtt.topic_filter_error(topic)
+        WHEN to_topic IS NOT NULL AND mqtt.topic_name_error(replace(to_topic, '{topic}', 'x')) IS NOT NULL THEN 'to_topic is no topic name.'
+        WHEN since IS NULL THEN 'since is missing.'
+        WHEN max_per_second IS NULL OR max_per_second <= 0 THEN 'max_per_second is more than 0.'
+        WHEN "limit" IS NULL OR "limit" NOT BETWEEN 1 AND 100000 THEN 'limit is 1 to 100,000.'
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'replay_invalid' USING
+            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try with dry_run: true first; it answers what would be replayed.';
+    END IF;
+    WITH chosen AS MATERIALIZED (
+        SELECT
+            m.id, replace(coalesce(to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.body, m.qos, m.content_type,
+            clock_timestamp()
+            + make_interval(secs => ((row_number() OVER (ORDER BY m.received_at, m.id) - 1) / max_per_second)::double precision) AS due_at,
+            row_number() OVER (ORDER BY m.received_at, m.id) AS place
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.integration_id = v_source.id
+            AND m.direction = 'incoming'
+            AND m.received_at >= since
+            AND m.received_at < coalesce(until, now())
+            AND mqtt.topic_matches(replay_mqtt_messages.topic, m.topic)
+        ORDER BY m.received_at, m.id
+        LIMIT "limit"
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
+        SELECT
+            c.due_at,
+            jsonb_build_object('topic', c.topic, 'qos', c.qos, 'user_properties', jsonb_build_object('replay_of', c.id))
+            || CASE WHEN c.body IS NULL THEN jsonb_build_object('payload', c.payload) ELSE '{}' END
+            || CASE WHEN c.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', c.content_type) END,
+            v_target.organization_id, v_target.id, c.body
+        FROM chosen AS c
+        WHERE NOT dry_run
+        ORDER BY c.place
+    )
+    SELECT jsonb_build_object(
+        'matched', count(*),
+        'replayed', CASE WHEN dry_run THEN 0 ELSE count(*) END,
+        'until', max(c.due_at),
+        'messages', coalesce(
+            jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.topic, 'due_at', c.due_at) ORDER BY c.place) FILTER (WHERE c.place <= 100), '[]'
+        )
+    ) INTO v_answer
+    FROM chosen AS c;
+    IF (v_answer ->> 'replayed')::integer > 0 THEN
+        PERFORM mqtt.log_activity(
+            v_target.organization_id, v_target.id, 'messages_replayed', 'success',
+            jsonb_build_object('count', v_answer -> 'replayed', 'topic', topic, 'to_topic', to_topic, 'by', mqtt.current_user_id())
+        );
+        PERFORM mqtt.wake_bridge('outbound');
+    END IF;
+    RETURN v_answer;
+END;
+$$;
+
+ALTER FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) IS 'Publish stored messages once more
+
+Takes incoming messages of an integration whose topic matches `topic` (a topic filter), received from `since` until `until`, oldest first, and
+publishes them to the broker of `to_integration_id` (or the same integration) at `max_per_second`; `to_topic` may hold `{topic}` for the original
+one. Each carries the user property `replay_of`. `dry_run` only tells. Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
+
+Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`.';
+
+CREATE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_row mqtt.broker_keys;
+BEGIN
+    DELETE FROM mqtt.broker_keys AS k
+    WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
+    RETURNING k.* INTO v_row;
+    IF NOT found THEN
+        RAISE EXCEPTION 'broker_key_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
+            HINT = 'get_broker_keys shows yours.';
+    END IF;
+    IF v_row.integration_id IS NOT NULL THEN
+        PERFORM mqtt.log_activity(
+            v_row.organization_id, v_row.integration_id, 'broker_key_revoked',
+            details => jsonb_build_object('key_id', v_row.id, 'name', v_row.name, 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    RETURN to_jsonb(v_row) - '{key_salt,key_hash}'::text [];
+END;
+$$;
+
+ALTER FUNCTION api.revoke_broker_key(key_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.revoke_broker_key(key_id uuid) IS 'Revoke the key of a broker
+
+From its next question on, all of which are answered no. Answers what the key was.
+Errors: 404 `broker_key_not_found`.';
+
+CREATE FUNCTION api.revoke_mqtt_credentials(credential_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_credential mqtt.mqtt_credentials := mqtt.require_credential(revoke_mqtt_credentials.credential_id);
+BEGIN
+    IF v_credential.revoked_at IS NULL THEN
+        UPDATE mqtt.mqtt_credentials AS c
+        SET revoked_at = clock_timestamp(), previous_salt = NULL, previous_hash = NULL, previous_until = NULL
+        WHERE c.id = v_credential.id
+        RETURNING c.* INTO v_credential;
+        PERFORM mqtt.log_activity(
+            v_credential.organization_id, v_credential.integration_id, 'credential_revoked',
+            details => jsonb_build_object(
+                'credential_id', v_credential.id, 'username', v_credential.username, 'user_id', mqtt.current_user_id()
+            )
+        );
+    END IF;
+    RETURN mqtt.credential_json(v_credential);
+END;
+$$;
+
+ALTER FUNCTION api.revoke_mqtt_credentials(credential_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) IS 'Revoke a device''s login
+
+For good, from the next request on; revoking it again changes nothing. Answers the row.
+Errors: 403 `admin_required`; 404 `credential_not_found`.';
+
+CREATE FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval DEFAULT '00:00:00'::interval) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_credential mqtt.mqtt_credentials := mqtt.require_credential(rotate_mqtt_credentials.credential_id);
+    v_password text := mqtt.random_password();
+    v_salt bytea := mqtt.random_bytes(16);
+    v_verifier bytea := mqtt.password_verifier(v_salt, v_password);
+    v_mosquitto_hash text := mqtt.mosquitto_password_hash(v_password);
+    v_bcrypt_hash text := mqtt.bcrypt_password_hash(v_password);
+BEGIN
+    IF v_credential.revoked_at IS NOT NULL THEN
+        RAISE EXCEPTION 'credential_revoked' USING
+            ERRCODE = 'PT409', DETAIL = 'A revoked credential stays revoked.', HINT = 'generate_mqtt_credentials makes a new one.';
+    END IF;
+    IF (rotate_mqtt_credentials.grace BETWEEN '0' AND '30 days') IS NOT TRUE THEN
+        RAISE EXCEPTION 'grace_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'grace is a time from 0 to 30 days, such as "1 hour" or 3600 (seconds).', HINT = 'Leave it out to end the old password at once.';
+    END IF;
+    UPDATE mqtt.mqtt_credentials AS c
+    SET secret_salt = v_salt,
+        secret_hash = v_verifier,
+        mosquitto_hash = v_mosquitto_hash,
+        bcrypt_hash = v_bcrypt_hash,
+        rotated_at = clock_timestamp(),
+        previous_salt = CASE WHEN rotate_mqtt_credentials.grace > '0' THEN c.secret_salt END,
+        previous_hash = CASE WHEN rotate_mqtt_credentials.grace > '0' THEN c.secret_hash END,
+        previous_until = CASE WHEN rotate_mqtt_credentials.grace > '0' THEN now() + rotate_mqtt_credentials.grace END
+    WHERE c.id = v_credential.id
+    RETURNING c.* INTO v_credential;
+    PERFORM mqtt.log_activity(
+        v_credential.organization_id, v_credential.integration_id, 'credential_rotated',
+        details => jsonb_build_object(
+            'credential_id', v_credential.id, 'username', v_credential.username, 'previous_until', v_credential.previous_until,
+            'user_id', mqtt.current_user_id()
+        )
+    );
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN mqtt.credential_json(v_credential) || jsonb_build_object('password', v_password);
+END;
+$$;
+
+ALTER FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) IS 'Give a device''s login a new password
+
+The answer is the only place that shows it. The old password ends at once, or works over HTTP for grace longer (up to 30 days); brokers
+know only the new one.
+Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.';
+
+CREATE TABLE mqtt.organizations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    slug text NOT NULL,
+    topic_prefix text GENERATED ALWAYS AS (('org_'::text || slug)) STORED NOT NULL,
+    completed_days integer,
+    failed_days integer,
+    activity_days integer,
+    max_per_second numeric,
+    max_burst integer,
+    max_queued bigint,
+    max_payload_bytes integer,
+    intake_stop text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT organizations_activity_days_check CHECK ((activity_days > 0)),
+    CONSTRAINT organizations_completed_days_check CHECK ((completed_days > 0)),
+    CONSTRAINT organizations_failed_days_check CHECK ((failed_days > 0)),
+    CONSTRAINT organizations_max_burst_check CHECK ((max_burst > 0)),
+    CONSTRAINT organizations_max_payload_bytes_check CHECK ((max_payload_bytes > 0)),
+    CONSTRAINT organizations_max_per_second_check CHECK ((max_per_second > (0)::numeric)),
+    CONSTRAINT organizations_max_queued_check CHECK ((max_queued > 0)),
+    CONSTRAINT organizations_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT organizations_slug_check CHECK ((slug ~ '^[a-z0-9][a-z0-9_-]{0,47}$'::text))
+);
+
+ALTER TABLE mqtt.organizations OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.organizations IS 'Tenants. Everything else belongs to exactly one of them.';
+
+COMMENT ON COLUMN mqtt.organizations.slug IS 'Short name, lower case letters, digits, _ and -, at most 48; first level of its topics after org_.';
+
+COMMENT ON COLUMN mqtt.organizations.topic_prefix IS 'First topic level of all that its hosted devices may use: org_<slug>.';
+
+COMMENT ON COLUMN mqtt.organizations.completed_days IS 'Days that its history is kept; null takes the installation''s.';
+
+COMMENT ON COLUMN mqtt.organizations.failed_days IS 'Days that its dead letters are kept; null takes the installation''s.';
+
+COMMENT ON COLUMN mqtt.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s.';
+
+COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP together; null is without limit.';
+
+COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send at once after a pause; null takes two seconds'' worth.';
+
+COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429); null is without limit.';
+
+COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
+
+COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused just now; written by mqtt.check_intake, null while its intake is open.';
+
+CREATE FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, max_queued bigint DEFAULT NULL::bigint, max_payload_bytes integer DEFAULT NULL::integer, completed_days integer DEFAULT NULL::integer, failed_days integer DEFAULT NULL::integer, activity_days integer DEFAULT NULL::integer) RETURNS mqtt.organizations
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_organization mqtt.organizations;
+BEGIN
+    IF least(max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days) <= 0 OR max_per_second = 'NaN' THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'Each limit is more than 0, or null for none.', HINT = 'All limits are set together; what is left out is lifted.';
+    END IF;
+    UPDATE mqtt.organizations AS o
+    SET max_per_second = set_organization_limits.max_per_second,
+        max_burst = set_organization_limits.max_burst,
+        max_queued = set_organization_limits.max_queued,
+        max_payload_bytes = set_organization_limits.max_payload_bytes,
+        completed_days = set_organization_limits.completed_days,
+        failed_days = set_organization_limits.failed_days,
+        activity_days = set_organization_limits.activity_days
+    WHERE o.id = set_organization_limits.organization_id
+    RETURNING o.* INTO v_organization;
+    IF NOT found THEN
+        RAISE EXCEPTION 'organization_not_found' USING
+            ERRCODE = 'PT404', DETAIL = format('No organization %s.', organization_id), HINT = 'GET /organizations shows them.';
+    END IF;
+    RETURN v_organization;
+END;
+$$;
+
+ALTER FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer) IS 'Set the quotas and retention of an organization
+
+All are set together; what is left out (or null) falls back to the installation''s: `max_per_second` and `max_burst` of its devices over HTTP,
+`max_queued` messages waiting, `max_payload_bytes`, and the days that history (`completed_days`), dead letters (`failed_days`) and activity
+log (`activity_days`) are kept. Answers the organization. Errors: 404 `organization_not_found`; 400 `limit_invalid`.';
+
+CREATE FUNCTION api.sync_device(integration_id uuid, external_id text, name text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(sync_device.integration_id, sync_device.organization_id);
+    v_device mqtt.devices;
+BEGIN
+    IF (octet_length(sync_device.external_id) BETWEEN 1 AND 255) IS NOT TRUE OR sync_device.external_id ~ '[/+#\u0001-\u001f\u007f-\u009f]' THEN
+        RAISE EXCEPTION 'external_id_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'external_id is one topic level: 1 to 255 bytes without /, +, # and control characters.',
+            HINT = 'It is what stands for {device_id} in the device''s topics.';
+    ELSIF length(sync_device.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+    ELSIF jsonb_typeof(sync_device.metadata) <> 'object' OR octet_length(sync_device.metadata::text) > 65536 THEN
+        RAISE EXCEPTION 'metadata_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Large things belong elsewhere; keep their address here.';
+    ELSIF mqtt.has_extreme_number(sync_device.metadata) THEN
+        RAISE EXCEPTION 'metadata_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'metadata holds a number outside the range of a double precision float.', HINT = 'Send it as a string.';
+    END IF;
+    INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, name, metadata)
+    VALUES (
+        v_integration.organization_id, v_integration.id, sync_device.external_id, sync_device.name, coalesce(sync_device.metadata, '{}')
+    )
+    ON CONFLICT ON CONSTRAINT devices_organization_id_integration_id_external_id_key DO UPDATE
+    SET name = coalesce(sync_device.name, d.name), metadata = coalesce(sync_device.metadata, d.metadata)
+    RETURNING d.* INTO v_device;
+    RETURN to_jsonb(v_device);
+END;
+$$;
+
+ALTER FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) IS 'Register a device, or change its name and metadata
+
+external_id is what stands for the device in its topics. What is not given stays as it is; metadata replaces the old one as a whole.
+Devices need not be registered: the first message does it.
+Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.';
+
+CREATE FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb DEFAULT NULL::jsonb, integration_id uuid DEFAULT NULL::uuid, status text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_organization mqtt.organizations;
+    v_integration mqtt.device_integrations;
+BEGIN
+    v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
+    IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+    END IF;
+    IF upsert_integration.integration_type IS NULL OR upsert_integration.integration_type NOT IN ('mqtt', 'mqtt_hosted', 'mqtt_external') THEN
+        RAISE EXCEPTION 'integration_type_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'integration_type is mqtt_hosted, mqtt_external or mqtt.',
+            HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the one that settings.broker_url names.';
+    END IF;
+    IF upsert_integration.status NOT IN ('active', 'inactive') THEN
+        RAISE EXCEPTION 'status_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration refuses messages and holds no connection.';
+    END IF;
+    IF upsert_integration.integration_id IS NULL THEN
+        INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
+        VALUES (
+            upsert_integration.organization_id, upsert_integration.name, upsert_integration.integration_type,
+            coalesce(upsert_integration.settings, '{}'), coalesce(upsert_integration.status, 'active')
+        )
+        RETURNING * INTO v_integration;
+        -- What the hosted devices publish over MQTT comes in through this subscription.
+        IF v_integration.integration_type = 'mqtt_hosted' THEN
+            INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, qos)
+            VALUES (v_integration.organization_id, v_integration.id, v_organization.topic_prefix || '/#', 1);
+        END IF;
+    ELSE
+        PERFORM mqtt.require_integration(upsert_integration.integration_id, upsert_integration.organization_id, true);
+        UPDATE mqtt.device_integrations AS i
+        SET name = upsert_integration.name,
+            integration_type = upsert_integration.integration_type,
+            settings = coalesce(upsert_integration.settings, i.settings),
+            status = CASE upsert_integration.status WHEN 'active' THEN CASE i.status WHEN 'inactive' THEN 'active' ELSE i.status END
+                WHEN 'inactive' THEN 'inactive' ELSE i.status END,
+            status_detail = CASE WHEN upsert_integration.status IS NULL THEN i.status_detail END,
+            status_changed_at = CASE WHEN upsert_integration.status IS NULL THEN i.status_changed_at ELSE clock_timestamp() END
+        WHERE i.id = upsert_integration.integration_id
+        RETURNING i.* INTO v_integration;
+    END IF;
+    RETURN mqtt.integration_json(v_integration);
+END;
+$$;
+
+ALTER FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) IS 'Create or change an integration
+
+Without integration_id a new one is made; with it, that one is changed: settings replace the old ones as a whole, save that a secret
+(password, client_key) that is not mentioned stays as it is and one that is null goes; without settings they all stay. status is `active`
+(default) or `inactive`. Types: `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
+`settings.broker_url` names). docs/api.md lists the settings.
+Answers the row without secrets: `settings.has_password` tells that one is stored.
+Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
+`sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
+409 `integration_type_fixed` (hosted stays hosted).';
+
+CREATE FUNCTION bridge.answer_request(request_id uuid, result jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH answered AS (
+        UPDATE mqtt.mqtt_requests AS r
+        SET status = 'done', result = answer_request.result, finished_at = clock_timestamp()
+        WHERE r.id = answer_request.request_id AND r.status <> 'done'
+        RETURNING r.organization_id, r.integration_id, r.request_type
+    )
+    SELECT mqtt.log_activity(
+        a.organization_id, a.integration_id, a.request_type,
+        CASE WHEN (answer_request.result ->> 'ok')::boolean THEN 'success' ELSE 'failed' END,
+        NULL, CASE WHEN NOT (answer_request.result ->> 'ok')::boolean THEN answer_request.result ->> 'reason' END
+    )
+    FROM answered AS a;
+$$;
+
+ALTER FUNCTION bridge.answer_request(request_id uuid, result jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) IS 'The answer to a question: {"ok": bool, "reason": text, …}; only the first answer counts.';
+
+CREATE FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT mqtt.begin_attempt(accepted_before);
+$$;
+
+ALTER FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) IS 'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit.';
+
+CREATE FUNCTION bridge.begin_work(bridge_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_is_orphaned boolean;
+BEGIN
+    DELETE FROM mqtt.workers AS w
+    WHERE w.bridge_id <> begin_work.bridge_id AND pg_try_advisory_xact_lock(mqtt.bridge_lock(w.bridge_id));
+    v_is_orphaned := found;
+    INSERT INTO mqtt.workers (bridge_id) VALUES (begin_work.bridge_id) ON CONFLICT DO NOTHING;
+    RETURN v_is_orphaned;
+END;
+$$;
+
+ALTER FUNCTION bridge.begin_work(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'A bridge''s queue worker begins. Answers whether another ended before its bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
+
+CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, fault text)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
+    SELECT set_config('synchronous_commit', 'off', true);
+    -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
+    SELECT pg_advisory_xact_lock_shared(1953460325, 0);
+    WITH asked AS (
+        SELECT
+            a.integration_id,
+            a.integration_number::integer AS integration_number,
+            -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
+            CASE
+                WHEN NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.attempts > 1) THEN a.n
+                WHEN EXISTS (
+                    SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.msg_id = ANY (claim_outbound.in_flight)
+                ) THEN 0
+                ELSE 1
+            END AS n
+        FROM unnest(claim_outbound.integration_ids, claim_outbound.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
+        JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_outbound.bridge_id
+    ), picked AS MATERIALIZED (
+        SELECT a.integration_number, w.*
+        FROM asked AS a
+        CROSS JOIN LATERAL (
+            SELECT q.organization_id, q.integration_id, q.vt, q.msg_id, q.attempts, q.expires_at, q.message, q.body
+            FROM pgmq.q_mqtt_outbound AS q
+            WHERE q.integration_id = a.integration_id AND q.vt <= clock_timestamp()
+                AND q.msg_id NOT IN (SELECT f.msg_id FROM unnest(claim_outbound.in_flight) AS f (msg_id))
+                AND (q.expires_at IS NULL OR q.expires_at > clock_timestamp())
+            ORDER BY q.integration_id, q.vt, q.msg_id
+            LIMIT a.n
+        ) AS w
+    ), journal AS (
+        INSERT INTO mqtt.outbound_batches (organization_id, integration_id, bridge_id, msg_ids)
+        SELECT p.organization_id, p.integration_id, claim_outbound.bridge_id, array_agg(p.msg_id)
+        FROM picked AS p
+        GROUP BY p.organization_id, p.integration_id
+        RETURNING id, integration_id
+    )
+    SELECT
+        j.id,
+        p.integration_number,
+        p.msg_id,
+        p.attempts,
+        coalesce((p.message ->> 'qos')::smallint, 0::smallint),
+        coalesce((p.message ->> 'retain')::boolean, false),
+        p.message ->> 'topic',
+        coalesce(p.body, convert_to((p.message -> 'payload')::text, 'UTF8'), ''),
+        nullif(p.message - '{topic,payload,qos,retain,message_expiry}'::text [], '{}'),
+        ceil(extract(epoch FROM p.expires_at - clock_timestamp()))::integer,
+        CASE
+            WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
+                THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
+            ELSE mqtt.topic_name_error(p.message ->> 'topic')
+        END
+    FROM picked AS p
+    JOIN journal AS j ON j.integration_id = p.integration_id
+    ORDER BY p.integration_number, p.vt, p.msg_id;
+$$;
+
+ALTER FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason.';
+
+CREATE FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer DEFAULT 10) RETURNS TABLE(id uuid, request_type text, integration_id uuid, organization_id uuid, integration_type text, settings jsonb, topic_prefix text)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH open AS (
+        SELECT r.organization_id, r.id
+        FROM mqtt.mqtt_requests AS r
+        -- One that a bridge took and never answered is taken again.
+        WHERE r.status <> 'done' AND (r.status = 'queued' OR r.started_at < clock_timestamp() - interval '1 minute')
+            AND EXISTS (SELECT FROM mqtt.bridges AS b WHERE b.id = claim_requests.bridge_id)
+        ORDER BY r.created_at
+        LIMIT at_most
+        FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE mqtt.mqtt_requests AS r
+        SET status = 'running', started_at = clock_timestamp()
+        FROM open AS o
+        WHERE r.organization_id = o.organization_id AND r.id = o.id
+        RETURNING r.id, r.request_type, r.integration_id, r.organization_id
+    )
+    SELECT t.id, t.request_type, t.integration_id, t.organization_id, i.integration_type, i.settings, o.topic_prefix
+    FROM taken AS t
+    JOIN mqtt.device_integrations AS i ON i.organization_id = t.organization_id AND i.id = t.integration_id
+    JOIN mqtt.organizations AS o ON o.id = t.organization_id;
+$$;
+
+ALTER FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
+
+CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT (count(*) FILTER (WHERE pg_terminate_backend(a.pid)))::integer AS count
+    FROM pg_stat_activity a
+   WHERE ((a.usename = CURRENT_USER) AND (a.datname = current_database()) AND (a.application_name = ('topicbase '::text || end_bridge.bridge_id)));
+END;
+
+ALTER FUNCTION bridge.end_bridge(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.end_bridge(bridge_id uuid) IS 'Ends the sessions of a silent bridge, so that its locks are free; runs with the caller''s rights, which reach only sessions of its own role.';
+
+CREATE FUNCTION bridge.end_work(bridge_id uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    DELETE FROM mqtt.workers AS w WHERE w.bridge_id = end_work.bridge_id;
+$$;
+
+ALTER FUNCTION bridge.end_work(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.end_work(bridge_id uuid) IS 'A bridge''s queue worker has worked the queue off, or ends in order.';
+
+CREATE FUNCTION bridge.expire_outbound(batch_size integer DEFAULT 1000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_expired bigint [];
+BEGIN
+    IF NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.expires_at <= clock_timestamp()) THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
+    v_expired := ARRAY(
+        SELECT q.msg_id
+        FROM pgmq.q_mqtt_outbound AS q
+        WHERE q.expires_at <= clock_timestamp()
+            AND NOT EXISTS (SELECT FROM mqtt.outbound_batches AS b WHERE q.msg_id = ANY (b.msg_ids) AND b.organization_id = q.organization_id)
+        ORDER BY q.expires_at
+        LIMIT batch_size
+        FOR UPDATE OF q SKIP LOCKED
+    );
+    IF cardinality(v_expired) > 0 THEN
+        PERFORM mqtt.settle_outbound(
+            v_expired, array_fill('expired'::text, ARRAY[cardinality(v_expired)]), '{}',
+            array_fill('Its message_expiry passed before the broker could be given it.'::text, ARRAY[cardinality(v_expired)])
+        );
+    END IF;
+    RETURN cardinality(v_expired);
+END;
+$$;
+
+ALTER FUNCTION bridge.expire_outbound(batch_size integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.expire_outbound(batch_size integer) IS 'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has in hand is left to it.';
+
+CREATE FUNCTION bridge.finish_attempt(attempted bigint) RETURNS text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT mqtt.finish_attempt(attempted);
+$$;
+
+ALTER FUNCTION bridge.finish_attempt(attempted bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.finish_attempt(attempted bigint) IS 'mqtt.finish_attempt for the bridge, in a transaction after that of begin_attempt.';
+
+CREATE FUNCTION bridge.heartbeat(bridge_id uuid) RETURNS uuid[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE mqtt.bridges AS b SET seen_at = clock_timestamp() WHERE b.id = heartbeat.bridge_id;
+    IF NOT found THEN
+        RETURN NULL;
+    END IF;
+    -- Whoever holds no lock on its id has ended.
+    DELETE FROM mqtt.bridges AS b
+    WHERE b.id <> heartbeat.bridge_id AND b.seen_at < clock_timestamp() - interval '4 seconds'
+        AND pg_try_advisory_xact_lock(mqtt.bridge_lock(b.id));
+    RETURN ARRAY(SELECT b.id FROM mqtt.bridges AS b WHERE b.seen_at < clock_timestamp() - interval '8 seconds' ORDER BY b.id);
+END;
+$$;
+
+ALTER FUNCTION bridge.heartbeat(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.heartbeat(bridge_id uuid) IS 'A bridge lives; answers the bridges that are still connected but have been silent for too long (stopped, frozen), or null when it has to say hello again.';
+
+CREATE FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF schema_version IS DISTINCT FROM 1 THEN
+        RAISE EXCEPTION 'bridge_incompatible' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('Bridge %s speaks version %s of the functions in schema bridge; this database has version 1.', version, schema_version),
+            HINT = 'Run sqitch deploy, or install the bridge of the release that the database has. The database goes first.';
+    END IF;
+    IF NOT pg_try_advisory_lock(mqtt.bridge_lock(bridge_id)) THEN
+        RAISE EXCEPTION 'bridge_is_running' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Another session speaks for bridge %s.', bridge_id),
+            HINT = 'It ends within seconds; try again.';
+    END IF;
+    INSERT INTO mqtt.bridges AS b (id, name, version, main_pid)
+    VALUES (hello.bridge_id, left(hello.name, 200), hello.version, pg_backend_pid())
+    ON CONFLICT (id) DO UPDATE SET main_pid = excluded.main_pid, seen_at = clock_timestamp();
+    RETURN (
+        SELECT jsonb_build_object(
+            'max_payload_bytes', c.max_payload_bytes,
+            'hosted_broker_url', c.hosted_broker_url,
+            'sealing_public_key', encode(c.sealing_public_key, 'base64'),
+            'heartbeat_seconds', 2,
+            'stale_seconds', 8
+        )
+        FROM mqtt.configuration AS c
+    );
+END;
+$$;
+
+ALTER FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) IS 'A bridge begins, on the session that will hold its locks; answers what it has to know of this installation
+
+Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.';
+
+CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[] DEFAULT NULL::text[], properties jsonb[] DEFAULT NULL::jsonb[], faults text[] DEFAULT NULL::text[]) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_counts jsonb;
+    v_organizations uuid [];
+    v_accepted integer [];
+    v_dead integer [];
+BEGIN
+    WITH held AS (
+        SELECT h.number, l.organization_id, l.integration_id
+        FROM unnest(ingest.integration_ids) WITH ORDINALITY AS h (integration_id, number)
+        JOIN mqtt.bridge_leases AS l ON l.integration_id = h.integration_id AND l.bridge_id = ingest.bridge_id
+    ), arrived AS MATERIALIZED (
+        SELECT
+            h.organization_id, h.integration_id, m.topic, m.payload, m.place,
+            jsonb_build_object('topic', m.topic)
+            || CASE WHEN m.qos > 0 THEN jsonb_build_object('qos', m.qos) ELSE '{}' END
+            || CASE WHEN m.retain THEN '{"retain": true}'::jsonb ELSE '{}' END
+            || CASE WHEN m.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', m.content_type) END
+            || CASE WHEN m.properties IS NULL THEN '{}' ELSE jsonb_build_object('properties', m.properties) END AS message,
+            CASE WHEN m.properties ? 'user_properties' THEN (
+                SELECT (p.value ->> 1)::uuid
+                FROM jsonb_array_elements(m.properties -> 'user_properties') AS p
+                WHERE p.value ->> 0 = 'message_id' AND p.value ->> 1 ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+                LIMIT 1
+            ) END AS message_id,
+            CASE
+                WHEN m.fault IS NOT NULL THEN m.fault
+                WHEN octet_length(m.payload) > c.max_payload_bytes
+                    THEN format('The payload has %s bytes; this installation takes at most %s.', octet_length(m.payload), c.max_payload_bytes)
+                -- What a broker tells of itself is welcome, though nobody may publish it.
+                ELSE mqtt.topic_name_error(regexp_replace(m.topic, '^\$', ''))
+            END AS fault
+        FROM unnest(
+            ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains, ingest.content_types, ingest.properties,
+            ingest.faults
+        ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, place)
+        JOIN held AS h ON h.number = m.number
+        CROSS JOIN mqtt.configuration AS c
+    ),
+    -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
+    fresh AS (
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        SELECT DISTINCT a.organization_id, a.integration_id, a.message_id
+        FROM arrived AS a
+        WHERE a.fault IS NULL AND a.message_id IS NOT NULL
+        ORDER BY a.organization_id, a.integration_id, a.message_id
+        ON CONFLICT DO NOTHING
+        RETURNING credential_id AS integration_id, message_id
+    ), kept AS MATERIALIZED (
+        SELECT a.*
+        FROM arrived AS a
+        WHERE a.message_id IS NULL OR a.fault IS NOT NULL
+        UNION ALL
+        (
+            SELECT DISTINCT ON (a.integration_id, a.message_id) a.*
+            FROM arrived AS a
+            JOIN fresh AS f ON f.integration_id = a.integration_id AND f.message_id = a.message_id
+            WHERE a.fault IS NULL
+            ORDER BY a.integration_id, a.message_id, a.place
+        )
+    ), queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
+        SELECT clock_timestamp(), k.message, k.organization_id, k.integration_id, k.message_id, k.payload
+        FROM kept AS k
+        WHERE k.fault IS NULL
+        ORDER BY k.place
+    ), dead AS (
+        INSERT INTO mqtt.mqtt_dead_letters (
+            received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
+        )
+        SELECT
+            now(), a.organization_id, gen_random_uuid(), a.integration_id, 'incoming', 0, a.topic, a.message, a.payload, a.fault,
+            jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'error', a.fault))
+        FROM arrived AS a
+        WHERE a.fault IS NOT NULL
+    ), logged AS (
+        INSERT INTO mqtt.integration_activity_log (
+            organization_id, integration_id, direction, message_count, activity_type, status, error_message
+        )
+        SELECT a.organization_id, a.integration_id, 'incoming', count(*), 'message_dead', 'failed', a.fault
+        FROM arrived AS a
+        WHERE a.fault IS NOT NULL
+        GROUP BY a.organization_id, a.integration_id, a.fault
+    ), counted AS (
+        SELECT k.organization_id, count(*) AS accepted, count(k.fault) AS dead
+        FROM kept AS k
+        GROUP BY k.organization_id
+    ), repeated AS (
+        SELECT (SELECT count(*) FROM arrived) - (SELECT count(*) FROM kept) AS n
+    )
+    SELECT
+        jsonb_build_object(
+            'queued', coalesce(sum(c.accepted - c.dead), 0),
+            'dead', coalesce(sum(c.dead), 0),
+            'passed_over', cardinality(ingest.topics) - coalesce(sum(c.accepted), 0) - r.n
+        ) || CASE WHEN r.n = 0 THEN '{}' ELSE jsonb_build_object('repeated', r.n) END,
+        array_agg(c.organization_id ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
+        array_agg(c.accepted ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
+        array_agg(c.dead ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL)
+    INTO v_counts, v_organizations, v_accepted, v_dead
+    FROM repeated AS r
+    LEFT JOIN counted AS c ON true
+    GROUP BY r.n;
+    PERFORM mqtt.count_accepted(c.organization_id, c.accepted)
+    FROM unnest(v_organizations, v_accepted) AS c (organization_id, accepted);
+    PERFORM mqtt.count_dead(c.organization_id, now())
+    FROM unnest(v_organizations, v_dead) AS c (organization_id, dead)
+    CROSS JOIN LATERAL generate_series(1, c.dead);
+    IF (v_counts ->> 'queued')::integer > 0 THEN
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    RETURN v_counts;
+END;
+$_$;
+
+ALTER FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within configuration.idempotency_window. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; passed over are messages for integrations that the bridge does not hold.';
+
+CREATE FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_changed integer;
+BEGIN
+    WITH changed AS (
+        UPDATE mqtt.device_integrations AS i
+        SET status = r.state,
+            status_detail = CASE r.state WHEN 'error' THEN left(r.detail, 500) END,
+            status_changed_at = CASE WHEN i.status = r.state THEN i.status_changed_at ELSE clock_timestamp() END
+        FROM unnest(integration_states.integration_ids, integration_states.states, integration_states.details) AS r (id, state, detail)
+        JOIN mqtt.bridge_leases AS l ON l.integration_id = r.id AND l.bridge_id = integration_states.bridge_id
+        WHERE i.organization_id = l.organization_id AND i.id = r.id AND i.status IN ('active', 'error') AND r.state IN ('active', 'error')
+            AND (i.status, i.status_detail) IS DISTINCT FROM (r.state, CASE r.state WHEN 'error' THEN left(r.detail, 500) END)
+        RETURNING i.organization_id, i.id, i.status, i.status_detail
+    ), logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, error_message)
+        SELECT
+            c.organization_id, c.id,
+            CASE c.status WHEN 'active' THEN 'broker_connected' ELSE 'broker_unreachable' END,
+            CASE c.status WHEN 'active' THEN 'success' ELSE 'failed' END,
+            c.status_detail
+        FROM changed AS c
+    )
+    SELECT count(*) INTO v_changed FROM changed;
+    RETURN v_changed;
+END;
+$$;
+
+ALTER FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) IS 'Whether brokers are reached: active, or error with the reason in words. Writes, and logs, only what changed; an integration that is switched off stays so.';
+
+CREATE FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb DEFAULT '{}'::jsonb) RETURNS TABLE(id uuid, organization_id uuid, stamp text, is_changed boolean, integration_type text, settings jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT
+        l.integration_id,
+        l.organization_id,
+        s.stamp,
+        s.stamp IS DISTINCT FROM known_stamps ->> l.integration_id::text,
+        i.integration_type,
+        CASE WHEN s.stamp IS DISTINCT FROM known_stamps ->> l.integration_id::text THEN i.settings END
+    FROM mqtt.bridge_leases AS l
+    JOIN mqtt.device_integrations AS i ON i.organization_id = l.organization_id AND i.id = l.integration_id
+    CROSS JOIN LATERAL (SELECT md5(i.integration_type || i.settings::text) AS stamp) AS s
+    WHERE l.bridge_id = integrations.bridge_id AND i.status <> 'inactive';
+$$;
+
+ALTER FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) IS 'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. Whatever it holds beyond these, it is to close and release.';
+
+CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, next_change_at timestamp with time zone, passwords text, acl text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH valid AS MATERIALIZED (
+        SELECT c.username, c.mosquitto_hash, c.expires_at, r.rules
+        FROM mqtt.mqtt_credentials AS c
+        JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(string_agg(format(E'topic %s %s\n', x.access, x.filter), '' ORDER BY x.access, x.filter), '') AS rules
+            FROM (SELECT CASE a.action WHEN 'publish' THEN 'write' ELSE 'read' END AS access, a.filter FROM mqtt.access_rules(c) AS a) AS x
+        ) AS r
+        WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
+            AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
+    ), stamped AS (
+        SELECT
+            coalesce(md5(string_agg(v.username || ' ' || v.mosquitto_hash || ' ' || v.rules, E'\n' ORDER BY v.username)), '') AS stamp,
+            min(v.expires_at) AS next_change_at
+        FROM valid AS v
+    )
+    SELECT
+        s.stamp,
+        s.next_change_at,
+        CASE WHEN s.stamp IS DISTINCT FROM known_stamp
+            THEN (SELECT coalesce(string_agg(format(E'%s:%s\n', v.username, v.mosquitto_hash), '' ORDER BY v.username), '') FROM valid AS v) END,
+        CASE WHEN s.stamp IS DISTINCT FROM known_stamp
+            THEN (SELECT coalesce(string_agg(format(E'user %s\n%s\n', v.username, v.rules), '' ORDER BY v.username), '') FROM valid AS v) END
+    FROM stamped AS s;
+$$;
+
+ALTER FUNCTION bridge.mosquitto_accounts(known_stamp text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for.';
+
+CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT mqtt.process_batch(batch_size);
+$$;
+
+ALTER FUNCTION bridge.process_queue(batch_size integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.process_queue(batch_size integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}.';
+
+CREATE FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM mqtt.outbound_batches AS b
+    WHERE b.integration_id = ANY (release_integrations.integration_ids) AND b.bridge_id = release_integrations.bridge_id;
+    DELETE FROM mqtt.bridge_leases AS l
+    WHERE l.integration_id = ANY (release_integrations.integration_ids) AND l.bridge_id = release_integrations.bridge_id;
+    PERFORM pg_advisory_unlock(mqtt.bridge_lock(r.id)) FROM unnest(release_integrations.integration_ids) AS r (id);
+END;
+$$;
+
+ALTER FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) IS 'Gives integrations back after their connections are closed; messages taken but not settled wait for the next holder and cost no attempt.';
+
+CREATE FUNCTION bridge.run_upkeep() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT mqtt.upkeep();
+$$;
+
+ALTER FUNCTION bridge.run_upkeep() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.run_upkeep() IS 'All periodic work, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+
+CREATE FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[] DEFAULT '{}'::bigint[]) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_counts jsonb := '{}';
+BEGIN
+    IF cardinality(msg_ids) > 0 THEN
+        v_counts := mqtt.settle_outbound(msg_ids, states, reason_codes, reasons, bridge_id);
+    END IF;
+    IF cardinality(batches) > 0 THEN
+        DELETE FROM mqtt.outbound_batches AS b
+        WHERE b.id = ANY (settle_outbound.batches) AND b.bridge_id = settle_outbound.bridge_id;
+    END IF;
+    RETURN v_counts;
+END;
+$$;
+
+ALTER FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) IS 'What became of messages that the bridge had claimed: sent (QoS 0), acknowledged (PUBACK, PUBCOMP) or failed, with reason code and reason; and the batches that are done with. Messages of integrations that the bridge does not hold any more are passed over.';
+
+CREATE FUNCTION bridge.sleep(subject text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF pg_try_advisory_lock(1953460322, hashtext(subject)) THEN
+        RETURN 'asleep';
+    END IF;
+    -- Another sleeper's lock makes the writers notify us all.
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 2
+            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+            AND l.classid = 1953460322::oid AND l.objid = (hashtext(subject)::bigint & 4294967295)::oid
+    ) THEN
+        RETURN 'beside';
+    END IF;
+    RETURN 'busy';
+END;
+$$;
+
+ALTER FUNCTION bridge.sleep(subject text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.sleep(subject text) IS 'From now on NOTIFY topicbase tells of work (ingest, outbound, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
+
+CREATE FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_changed integer;
+BEGIN
+    WITH result AS (
+        SELECT r.id, CASE WHEN r.granted < 3 THEN r.granted END AS granted_qos, left(r.reason, 500) AS reason
+        FROM unnest(subscription_results.ids, subscription_results.granted, subscription_results.reasons) AS r (id, granted, reason)
+    ), changed AS (
+        UPDATE mqtt.mqtt_subscriptions AS s
+        SET status = CASE WHEN r.granted_qos IS NULL THEN 'error' ELSE 'active' END,
+            status_detail = CASE
+                WHEN r.granted_qos IS NULL THEN r.reason
+                WHEN r.granted_qos < s.qos THEN format('The broker grants QoS %s where QoS %s was asked for.', r.granted_qos, s.qos)
+            END,
+            granted_qos = r.granted_qos
+        FROM result AS r
+        JOIN mqtt.bridge_leases AS l ON l.bridge_id = subscription_results.bridge_id
+        WHERE s.id = r.id AND s.integration_id = l.integration_id AND s.organization_id = l.organization_id
+            AND (s.status, s.granted_qos, s.status_detail) IS DISTINCT FROM (
+                CASE WHEN r.granted_qos IS NULL THEN 'error' ELSE 'active' END,
+                r.granted_qos,
+                CASE
+                    WHEN r.granted_qos IS NULL THEN r.reason
+                    WHEN r.granted_qos < s.qos THEN format('The broker grants QoS %s where QoS %s was asked for.', r.granted_qos, s.qos)
+                END
+            )
+        RETURNING s.organization_id, s.integration_id, s.id, s.topic, s.status, s.status_detail
+    ), logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, error_message, details)
+        SELECT
+            c.organization_id, c.integration_id,
+            CASE c.status WHEN 'active' THEN 'subscription_active' ELSE 'subscription_refused' END,
+            CASE c.status WHEN 'active' THEN 'success' ELSE 'failed' END,
+            CASE c.status WHEN 'error' THEN c.status_detail END,
+            jsonb_build_object('subscription_id', c.id, 'topic', c.topic)
+        FROM changed AS c
+    )
+    SELECT count(*) INTO v_changed FROM changed;
+    RETURN v_changed;
+END;
+$$;
+
+ALTER FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) IS 'What brokers answered to SUBSCRIBE: the granted QoS, or a reason code of 128 and more with the reason in words; returns how many subscriptions changed.';
+
+CREATE FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, integration_id uuid, id uuid, topic text, qos smallint, no_local boolean, retain_handling smallint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH held AS (
+        SELECT s.integration_id, s.id, s.topic, s.qos, s.no_local, s.retain_handling
+        FROM mqtt.bridge_leases AS l
+        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
+        WHERE l.bridge_id = subscriptions.bridge_id AND NOT s.is_paused
+    ), stamped AS (
+        SELECT coalesce(md5(string_agg(h::text, E'\n' ORDER BY h.id)), '') AS stamp FROM held AS h
+    )
+    SELECT st.stamp, h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling
+    FROM stamped AS st
+    LEFT JOIN held AS h ON true
+    WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp;
+$$;
+
+ALTER FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) IS 'Topic filters to hold for all integrations of a bridge; no row when nothing differs from known_stamp, one row with only the stamp when there is none to hold.';
+
+CREATE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(h.integration_id ORDER BY h.taken_at DESC) FILTER (WHERE h.place > h.share + 1), '{}')
+    FROM (
+        SELECT
+            l.integration_id,
+            l.taken_at,
+            row_number() OVER (ORDER BY l.taken_at, l.integration_id) AS place,
+            ceil(
+                (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.status <> 'inactive')::numeric
+                / greatest((SELECT count(*) FROM mqtt.bridges), 1)
+            ) AS share
+        FROM mqtt.bridge_leases AS l
+        WHERE l.bridge_id = surplus_integrations.bridge_id
+    ) AS h;
+$$;
+
+ALTER FUNCTION bridge.surplus_integrations(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.surplus_integrations(bridge_id uuid) IS 'Integrations beyond a bridge''s fair share, the newest first, for another bridge that has fewer.';
+
+CREATE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_share integer;
+    v_held integer;
+    v_integration record;
+    v_taken integer := 0;
+BEGIN
+    SELECT ceil(count(*)::numeric / greatest((SELECT count(*) FROM mqtt.bridges), 1)) INTO v_share
+    FROM mqtt.device_integrations AS i
+    WHERE i.status <> 'inactive';
+    SELECT count(*) INTO v_held FROM mqtt.bridge_leases AS l WHERE l.bridge_id = take_integrations.bridge_id;
+    FOR v_integration IN
+        SELECT i.organization_id, i.id, l.bridge_id IS NOT DISTINCT FROM take_integrations.bridge_id AS is_mine
+        FROM mqtt.device_integrations AS i
+        LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id
+        WHERE i.status <> 'inactive'
+            AND (
+                l.bridge_id IS NULL
+                -- A lease of mine whose lock went with a lost session, or one whose holder is gone.
+                OR NOT EXISTS (
+                    SELECT FROM pg_catalog.pg_locks AS k
+                    WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
+                        AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+                        AND (k.classid::bigint << 32 | k.objid::bigint) = mqtt.bridge_lock(i.id)
+                )
+            )
+        ORDER BY is_mine DESC, i.id
+    LOOP
+        EXIT WHEN NOT v_integration.is_mine AND v_held + v_taken > v_share;
+        CONTINUE WHEN NOT pg_try_advisory_lock(mqtt.bridge_lock(v_integration.id));
+        -- What another holder had begun counts as an attempt; what this process holds, it still holds.
+        WITH abandoned AS (
+            DELETE FROM mqtt.outbound_batches AS b
+            WHERE b.organization_id = v_integration.organization_id AND b.integration_id = v_integration.id
+                AND b.bridge_id <> take_integrations.bridge_id
+            RETURNING b.msg_ids
+        )
+        UPDATE pgmq.q_mqtt_outbound AS q
+        SET attempts = q.attempts + 1
+        FROM abandoned AS a
+        CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
+        WHERE q.msg_id = m.msg_id;
+        INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
+        VALUES (v_integration.organization_id, v_integration.id, take_integrations.bridge_id)
+        ON CONFLICT (organization_id, integration_id) DO UPDATE
+        SET bridge_id = excluded.bridge_id, taken_at = clock_timestamp()
+        WHERE l.bridge_id <> excluded.bridge_id;
+        IF found THEN
+            v_taken := v_taken + 1;
+        END IF;
+    END LOOP;
+    RETURN v_taken;
+END;
+$$;
+
+ALTER FUNCTION bridge.take_integrations(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.take_integrations(bridge_id uuid) IS 'Takes integrations that no bridge holds, up to a fair share and one more, on the session whose locks keep them; returns how many came new.';
+
+CREATE FUNCTION bridge.wake(subject text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pg_advisory_unlock(1953460322, hashtext(subject)) AS pg_advisory_unlock;
+END;
+
+ALTER FUNCTION bridge.wake(subject text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.wake(subject text) IS 'Ends this session''s sleep, so that writers no longer notify.';
+
+CREATE FUNCTION mqtt.has_forbidden_character(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (value ~ ((('[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff'::text || '\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff\U0006fffe\U0006ffff'::text) || '\U0007fffe\U0007ffff\U0008fffe\U0008ffff\U0009fffe\U0009ffff\U000afffe\U000affff\U000bfffe\U000bffff\U000cfffe\U000cffff'::text) || '\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff\U0010fffe\U0010ffff]'::text));
+END;
+
+ALTER FUNCTION mqtt.has_forbidden_character(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_forbidden_character(value text) IS 'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
+
+CREATE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((filter IS NULL) OR (filter = ''::text)) THEN 'A topic filter has at least one character.'::text
+             WHEN (octet_length(filter) > 65535) THEN 'A topic filter has at most 65,535 bytes in UTF-8.'::text
+             WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter holds no control and no non-character.'::text
+             WHEN (filter ~ '[^/]\+|\+[^/]'::text) THEN 'The wildcard + stands for one whole level.'::text
+             WHEN (filter ~ '[^/]#|#.'::text) THEN 'The wildcard # stands alone in the last level.'::text
+             WHEN (starts_with(filter, '$share/'::text) AND (filter !~ '^\$share/[^/+#]+/.'::text)) THEN 'A shared subscription is $share/<name>/<filter>.'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.topic_filter_error(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_filter_error(filter text) IS 'Why this is no topic filter, in words; null when it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
+
+CREATE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT starts_with(topic, (prefix || '/'::text)) AS starts_with;
+END;
+
+ALTER FUNCTION mqtt.topic_is_under(topic text, prefix text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_is_under(topic text, prefix text) IS 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
+
+CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((octet_length(topic) <= 65535) AND (topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'::text)) THEN NULL::text
+             WHEN ((topic IS NULL) OR (topic = ''::text)) THEN 'A topic name has at least one character.'::text
+             WHEN (octet_length(topic) > 65535) THEN 'A topic name has at most 65,535 bytes in UTF-8.'::text
+             WHEN (topic ~ '[+#]'::text) THEN 'A topic name to publish to holds no wildcard + or #.'::text
+             WHEN starts_with(topic, '$'::text) THEN 'Topic names that start with $ belong to the broker.'::text
+             WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.topic_name_error(topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_name_error(topic text) IS 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
+
+CREATE TABLE mqtt.mqtt_credentials (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    device_id uuid,
+    username text NOT NULL,
+    client_id text NOT NULL,
+    topic_prefix text NOT NULL,
+    broker_url text NOT NULL,
+    can_publish boolean DEFAULT true NOT NULL,
+    can_subscribe boolean DEFAULT true NOT NULL,
+    publish_filters text[],
+    subscribe_filters text[],
+    secret_salt bytea NOT NULL,
+    secret_hash bytea NOT NULL,
+    previous_salt bytea,
+    previous_hash bytea,
+    previous_until timestamp with time zone,
+    mosquitto_hash text NOT NULL,
+    bcrypt_hash text NOT NULL,
+    max_per_second numeric,
+    max_burst integer,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_connected_at timestamp with time zone,
+    connection_count bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    rotated_at timestamp with time zone,
+    CONSTRAINT mqtt_credentials_bcrypt_hash_check CHECK ((bcrypt_hash ~~ '$2a$%'::text)),
+    CONSTRAINT mqtt_credentials_client_id_check CHECK ((client_id ~ '^[A-Za-z0-9_.-]{1,64}$'::text)),
+    CONSTRAINT mqtt_credentials_max_burst_check CHECK ((max_burst > 0)),
+    CONSTRAINT mqtt_credentials_max_per_second_check CHECK ((max_per_second > (0)::numeric)),
+    CONSTRAINT mqtt_credentials_mosquitto_hash_check CHECK ((mosquitto_hash ~~ '$7$%'::text)),
+    CONSTRAINT mqtt_credentials_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
+    CONSTRAINT mqtt_credentials_secret_salt_check CHECK ((octet_length(secret_salt) = 16)),
+    CONSTRAINT mqtt_credentials_topic_prefix_check CHECK (((octet_length(topic_prefix) >= 1) AND (octet_length(topic_prefix) <= 512))),
+    CONSTRAINT mqtt_credentials_username_check CHECK ((username ~ '^[A-Za-z0-9_.-]{1,64}$'::text))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE mqtt.mqtt_credentials OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_credentials IS 'Device logins. The password is shown once, when it is made; kept are a fast verifier and the hashes that brokers need.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.topic_prefix IS 'Whole topic levels below which the credential may publish and subscribe.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.publish_filters IS 'Topic filters, beside the prefix, that a topic must match to be published to; null leaves the prefix alone.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.subscribe_filters IS 'Topic filters, below the prefix, that the device may subscribe to; null leaves the prefix alone.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.secret_hash IS 'SHA-256 of salt and password; the password has 190 random bits, so stretching would add nothing.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.previous_until IS 'Until when the password before the last rotation still works.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.mosquitto_hash IS 'Line of Mosquitto''s password file: $7$ PBKDF2-SHA512.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.bcrypt_hash IS 'bcrypt with prefix $2a$, for brokers that read it from the database.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null is without limit.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
+
+CREATE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABLE(action text, filter text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT x.action,
+     x.filter
+    FROM ( SELECT 'publish'::text AS action,
+             f.filter
+            FROM unnest(COALESCE((access_rules.credential).publish_filters, ARRAY[((access_rules.credential).topic_prefix || '/+/#'::text)])) f(filter)
+           WHERE (access_rules.credential).can_publish
+         UNION ALL
+          SELECT 'subscribe'::text,
+             f.filter
+            FROM unnest(COALESCE((access_rules.credential).subscribe_filters, ARRAY[((access_rules.credential).topic_prefix || '/#'::text)])) f(filter)
+           WHERE (access_rules.credential).can_subscribe) x
+   WHERE (mqtt.topic_is_under(x.filter, (access_rules.credential).topic_prefix) AND (mqtt.topic_filter_error(x.filter) IS NULL) AND (mqtt.topic_name_error((access_rules.credential).topic_prefix) IS NULL));
+END;
+
+ALTER FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) IS 'What a credential may do: action (publish, subscribe) and topic filter, each written out in full. Whether it is valid now is not asked.';
+
+CREATE FUNCTION mqtt.topic_filter_pattern(filter text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (
+         CASE
+             WHEN (f.bare ~ '^[+#]'::text) THEN '^(?!\$)'::text
+             ELSE '^'::text
+         END ||
+         CASE
+             WHEN (f.bare = '#'::text) THEN ''::text
+             ELSE (replace(regexp_replace(regexp_replace(f.bare, '/#$'::text, ''::text), '([.*?\\^${}()|\[\]])'::text, '\\\1'::text, 'g'::text), '+'::text, '[^/]*'::text) ||
+             CASE
+                 WHEN (f.bare ~~ '%/#'::text) THEN '(/|$)'::text
+                 ELSE '$'::text
+             END)
+         END)
+    FROM ( SELECT regexp_replace(topic_filter_pattern.filter, '^\$share/[^/]+/'::text, ''::text) AS bare) f;
+END;
+
+ALTER FUNCTION mqtt.topic_filter_pattern(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_filter_pattern(filter text) IS 'The filter as a regular expression for topic names: a leading wildcard matches no $ topic, a/# matches a, $share/<name>/ is left out (MQTT 5 section 4.7).';
+
+CREATE FUNCTION mqtt.filter_contains(allowed text, requested text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (regexp_replace(requested, '^\$share/[^/]+/'::text, ''::text) ~ replace(mqtt.topic_filter_pattern(allowed), '[^/]*'::text, '[^/#]*'::text));
+END;
+
+ALTER FUNCTION mqtt.filter_contains(allowed text, requested text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.filter_contains(allowed text, requested text) IS 'Whether every topic that the requested filter matches is matched by the allowed one too; $share/<name>/<filter> is judged by its filter. Both must be valid filters.';
+
+CREATE FUNCTION mqtt.topic_matches(filter text, topic text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (topic ~ mqtt.topic_filter_pattern(filter));
+END;
+
+ALTER FUNCTION mqtt.topic_matches(filter text, topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_matches(filter text, topic text) IS 'Whether a topic name matches a topic filter (MQTT 5 section 4.7).';
+
+CREATE FUNCTION mqtt.rule_allows(filter text, action text, topic text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE action
+             WHEN 'publish'::text THEN ((mqtt.topic_name_error(topic) IS NULL) AND mqtt.topic_matches(filter, topic))
+             WHEN 'subscribe'::text THEN ((mqtt.topic_filter_error(topic) IS NULL) AND mqtt.filter_contains(filter, topic))
+             ELSE false
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.rule_allows(filter text, action text, topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.rule_allows(filter text, action text, topic text) IS 'Whether a rule with that filter lets one publish to the topic, or subscribe to it as a filter.';
+
+CREATE FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.filter
+    FROM mqtt.access_rules(access_rule.credential) r(action, filter)
+   WHERE ((r.action = access_rule.action) AND mqtt.rule_allows(r.filter, r.action, access_rule.topic))
+   ORDER BY r.filter
+  LIMIT 1;
+END;
+
+ALTER FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) IS 'The rule by which a credential may publish to a topic or subscribe to a filter; null when it may not.';
+
+CREATE FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_wait CONSTANT integer := mqtt.count_wrong_password(session.username);
+BEGIN
+    -- An error would roll the count back; so this is an answer that looks like one.
+    IF v_wait > 0 THEN
+        PERFORM set_config('response.status', '429', true);
+        PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', v_wait), true);
+        RETURN json_build_object(
+            'code', 'PT429', 'message', 'too_many_wrong_passwords',
+            'details', 'Username, password and client id do not name a credential that is valid now, and too many others for this username did not either.',
+            'hint', format('The right password works at any time; another wrong one is answered this way for %s more seconds.', v_wait)
+        );
+    END IF;
+    PERFORM set_config('response.status', '401', true);
+    RETURN json_build_object(
+        'code', 'PT401', 'message', 'invalid_credentials',
+        'details', 'Username, password and client id do not name a credential that is valid now.',
+        'hint', 'Send Authorization: Basic base64(username:password), or X-Username and X-Password, and X-Client-ID as they were issued.'
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) IS 'The answer to a login that mqtt.device_login could not place, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After.';
+
+CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF json_typeof(document) = 'object' THEN
+        RETURN CASE WHEN (SELECT array_agg(k.key) FROM json_object_keys(document) AS k (key)) = '{messages}' THEN document -> 'messages' END;
+    END IF;
+    RETURN document;
+END;
+$$;
+
+ALTER FUNCTION mqtt.bare_messages(document json) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.bare_messages(document json) IS 'The messages of a batch that stand in {"messages": …}, or are the document; null when the object holds anything else.';
+
+CREATE FUNCTION mqtt.bcrypt_password_hash(password text) RETURNS text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT public.crypt(password, public.gen_salt('bf'::text, 4)) AS crypt;
+END;
+
+ALTER FUNCTION mqtt.bcrypt_password_hash(password text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.bcrypt_password_hash(password text) IS 'bcrypt hash with prefix $2a$, for brokers that check passwords in the database. For random passwords only: the lowest cost, 4.';
+
+CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_row record;
+    v_busy uuid [] := '{}';
+BEGIN
+    LOOP
+        SELECT
+            q.ctid, q.msg_id, q.organization_id, q.attempts,
+            coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
+        INTO v_row
+        FROM pgmq.q_mqtt_messages AS q
+        CROSS JOIN mqtt.configuration AS c
+        LEFT JOIN mqtt.device_integrations AS i ON i.id = q.integration_id
+        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
+            AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
+        ORDER BY q.msg_id
+        LIMIT 1
+        FOR UPDATE OF q SKIP LOCKED;
+        EXIT WHEN NOT found;
+        -- While another worker is at this organization, an attempt would end by waiting for it.
+        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_row.organization_id::text)) THEN
+            v_busy := v_busy || v_row.organization_id;
+            CONTINUE;
+        END IF;
+        IF v_row.attempts < v_row.max_attempts THEN
+            UPDATE pgmq.q_mqtt_messages AS q
+            SET attempts = q.attempts + 1,
+                vt = clock_timestamp() + interval '60 seconds',
+                errors = coalesce(q.errors, '[]') || jsonb_build_object(
+                    'at', clock_timestamp(), 'code', 'interrupted', 'error', 'The attempt ended with its database session or at its time limit.'
+                )
+            WHERE q.ctid = v_row.ctid;
+            RETURN v_row.msg_id;
+        END IF;
+        PERFORM mqtt.record_failure(v_row.ctid, 'interrupted', 'Each attempt ended with its database session or at its time limit.', true);
+    END LOOP;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) IS 'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+
+CREATE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT hashtextextended(('topicbase '::text || subject), (0)::bigint) AS hashtextextended;
+END;
+
+ALTER FUNCTION mqtt.bridge_lock(subject uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.bridge_lock(subject uuid) IS 'Key of the advisory lock on a bridge or an integration.';
+
+CREATE TABLE mqtt.broker_keys (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    organization_id uuid,
+    integration_id uuid,
+    name text NOT NULL,
+    username text NOT NULL,
+    key_salt bytea NOT NULL,
+    key_hash bytea NOT NULL,
+    vhost text DEFAULT '/'::text NOT NULL,
+    exchange text DEFAULT 'amq.topic'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT broker_keys_check CHECK (((organization_id IS NULL) = (integration_id IS NULL))),
+    CONSTRAINT broker_keys_exchange_check CHECK (((length(exchange) >= 1) AND (length(exchange) <= 255))),
+    CONSTRAINT broker_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
+    CONSTRAINT broker_keys_key_salt_check CHECK ((octet_length(key_salt) = 16)),
+    CONSTRAINT broker_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT broker_keys_username_check CHECK ((username ~ '^[A-Za-z0-9_]{1,64}$'::text)),
+    CONSTRAINT broker_keys_vhost_check CHECK (((length(vhost) >= 1) AND (length(vhost) <= 255)))
+);
+
+ALTER TABLE mqtt.broker_keys OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.broker_keys IS 'Logins of brokers that ask over HTTP whether a device may come in and what it may do. The key is shown once, when it is made.';
+
+COMMENT ON COLUMN mqtt.broker_keys.integration_id IS 'The integration whose credentials the broker may ask about; null is the hosted broker: the credentials of every mqtt_hosted integration, and of no other.';
+
+COMMENT ON COLUMN mqtt.broker_keys.key_hash IS 'SHA-256 of salt and key; the key has 192 random bits.';
+
+COMMENT ON COLUMN mqtt.broker_keys.vhost IS 'RabbitMQ: the only virtual host that devices are let into.';
+
+COMMENT ON COLUMN mqtt.broker_keys.exchange IS 'RabbitMQ: the exchange of its MQTT plugin (mqtt.exchange).';
+
+CREATE FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) RETURNS mqtt.mqtt_credentials
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT c
+    FROM mqtt.mqtt_credentials AS c
+    JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+    WHERE c.username = broker_credential.username AND c.revoked_at IS NULL AND (c.expires_at > now()) IS NOT FALSE AND i.status <> 'inactive'
+        AND CASE
+            WHEN (broker).id IS NULL THEN false
+            WHEN (broker).integration_id IS NULL THEN i.integration_type = 'mqtt_hosted'
+            ELSE i.id = (broker).integration_id
+        END;
+$$;
+
+ALTER FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) IS 'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of a foreign broker''s integration is nothing at the hosted one.';
+
+CREATE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT k
+    FROM (
+        SELECT encode(decode(h.token, 'base64'), 'escape') AS login
+        FROM (
+            SELECT (regexp_match(
+                nullif(current_setting('request.headers', true), '')::jsonb ->> 'authorization',
+                '^[Bb][Aa][Ss][Ii][Cc] +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))$'
+            ))[1] AS token
+        ) AS h
+    ) AS b
+    JOIN mqtt.broker_keys AS k ON k.username = split_part(b.login, ':', 1)
+    WHERE sha256(k.key_salt || convert_to(substr(b.login, strpos(b.login, ':') + 1), 'UTF8')) = k.key_hash;
+$_$;
+
+ALTER FUNCTION mqtt.broker_login() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker behind this HTTP request, by Authorization: Basic (RFC 7617) with its username and key; null when it is none.';
+
+CREATE TABLE mqtt.configuration (
+    is_only_row boolean DEFAULT true NOT NULL,
+    max_payload_bytes integer DEFAULT 262144 NOT NULL,
+    max_batch_messages integer DEFAULT 10000 NOT NULL,
+    max_attempts smallint DEFAULT 3 NOT NULL,
+    retry_base interval DEFAULT '00:00:05'::interval NOT NULL,
+    retry_cap interval DEFAULT '01:00:00'::interval NOT NULL,
+    idempotency_window interval DEFAULT '24:00:00'::interval NOT NULL,
+    completed_days integer DEFAULT 7 NOT NULL,
+    failed_days integer DEFAULT 30 NOT NULL,
+    activity_days integer DEFAULT 30 NOT NULL,
+    receipt_days integer DEFAULT 7 NOT NULL,
+    partitions_ahead integer DEFAULT 7 NOT NULL,
+    max_queued bigint DEFAULT 20000000 NOT NULL,
+    min_free_bytes bigint DEFAULT 268435456 NOT NULL,
+    intake_stop text,
+    hosted_broker_url text DEFAULT 'mqtt://localhost:1883'::text NOT NULL,
+    sealing_public_key bytea,
+    allow_private_addresses boolean DEFAULT false NOT NULL,
+    max_wrong_passwords integer DEFAULT 10 NOT NULL,
+    CONSTRAINT configuration_activity_days_check CHECK ((activity_days > 0)),
+    CONSTRAINT configuration_completed_days_check CHECK ((completed_days > 0)),
+    CONSTRAINT configuration_failed_days_check CHECK ((failed_days > 0)),
+    CONSTRAINT configuration_idempotency_window_check CHECK ((idempotency_window > '00:00:00'::interval)),
+    CONSTRAINT configuration_is_only_row_check CHECK (is_only_row),
+    CONSTRAINT configuration_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 100))),
+    CONSTRAINT configuration_max_batch_messages_check CHECK (((max_batch_messages >= 1) AND (max_batch_messages <= 1000000))),
+    CONSTRAINT configuration_max_payload_bytes_check CHECK (((max_payload_bytes >= 1) AND (max_payload_bytes <= 268435455))),
+    CONSTRAINT configuration_max_queued_check CHECK ((max_queued > 0)),
+    CONSTRAINT configuration_max_wrong_passwords_check CHECK ((max_wrong_passwords > 0)),
+    CONSTRAINT configuration_min_free_bytes_check CHECK ((min_free_bytes >= 0)),
+    CONSTRAINT configuration_partitions_ahead_check CHECK (((partitions_ahead >= 1) AND (partitions_ahead <= 366))),
+    CONSTRAINT configuration_receipt_days_check CHECK ((receipt_days > 0)),
+    CONSTRAINT configuration_retry_base_check CHECK ((retry_base > '00:00:00'::interval)),
+    CONSTRAINT configuration_retry_cap_check CHECK ((retry_cap > '00:00:00'::interval)),
+    CONSTRAINT configuration_sealing_public_key_check CHECK ((octet_length(sealing_public_key) = 32))
+);
+
+ALTER TABLE mqtt.configuration OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
+
+COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
+
+COMMENT ON COLUMN mqtt.configuration.max_batch_messages IS 'Most messages in one mqtt_ingest_batch or mqtt_publish call; more are refused with 413.';
+
+COMMENT ON COLUMN mqtt.configuration.max_attempts IS 'Attempts to process a message before it becomes a dead letter; an integration may set its own.';
+
+COMMENT ON COLUMN mqtt.configuration.retry_base IS 'Wait before the second attempt; doubles with each further one, with jitter.';
+
+COMMENT ON COLUMN mqtt.configuration.retry_cap IS 'Longest wait between two attempts.';
+
+COMMENT ON COLUMN mqtt.configuration.idempotency_window IS 'How long a message_id given by a client is remembered.';
+
+COMMENT ON COLUMN mqtt.configuration.completed_days IS 'Days that the history (completed messages) is kept; an organization may set its own.';
+
+COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are kept; an organization may set its own.';
+
+COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
+
+COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts are kept.';
+
+COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
+
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (503) until they are fewer.';
+
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (503) before the disk is full; 0 switches that off. Needs PL/Python.';
+
+COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
+
+COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
+
+COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
+
+COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
+
+COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
+
+CREATE TABLE mqtt.device_integrations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    integration_type text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    status_detail text,
+    status_changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    topic_like text DEFAULT '%'::text NOT NULL,
+    device_level smallint DEFAULT 3 NOT NULL,
+    message_type_level smallint DEFAULT 4 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT device_integrations_device_level_check CHECK ((device_level > 0)),
+    CONSTRAINT device_integrations_integration_type_check CHECK ((integration_type = ANY (ARRAY['mqtt'::text, 'mqtt_hosted'::text, 'mqtt_external'::text]))),
+    CONSTRAINT device_integrations_message_type_level_check CHECK ((message_type_level >= 0)),
+    CONSTRAINT device_integrations_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT device_integrations_settings_check CHECK ((jsonb_typeof(settings) = 'object'::text)),
+    CONSTRAINT device_integrations_status_check CHECK ((status = ANY (ARRAY['active'::text, 'inactive'::text, 'error'::text])))
+);
+
+ALTER TABLE mqtt.device_integrations OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.device_integrations IS 'How an organization''s devices are reached: the hosted broker, or a broker of its own.';
+
+COMMENT ON COLUMN mqtt.device_integrations.integration_type IS 'mqtt_hosted: the broker beside this database; mqtt and mqtt_external: the broker named in settings.';
+
+COMMENT ON COLUMN mqtt.device_integrations.settings IS 'broker_url, port, protocol, username, TLS and topic settings; secrets only in sealed form.';
+
+COMMENT ON COLUMN mqtt.device_integrations.status IS 'active, inactive (switched off by an admin: its calls are refused) or error (its broker is unreachable; messages wait).';
+
+COMMENT ON COLUMN mqtt.device_integrations.status_detail IS 'Why the status is error, in words.';
+
+COMMENT ON COLUMN mqtt.device_integrations.topic_like IS 'LIKE pattern of topics that name a device; compiled from settings.topic_pattern.';
+
+COMMENT ON COLUMN mqtt.device_integrations.device_level IS 'Topic level, from 1, that holds the device id; compiled from settings.topic_pattern.';
+
+COMMENT ON COLUMN mqtt.device_integrations.message_type_level IS 'Topic level, from 1, that holds the message type, 0 when there is none; compiled from settings.topic_pattern.';
+
+CREATE FUNCTION mqtt.broker_url(integration mqtt.device_integrations) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((integration).integration_type = 'mqtt_hosted'::text) THEN ( SELECT c.hosted_broker_url
+                FROM mqtt.configuration c)
+             ELSE format(
+             CASE
+                 WHEN (((integration).settings ->> 'broker_url'::text) ~~ '%:%'::text) THEN '%s://[%s]:%s%s'::text
+                 ELSE '%s://%s:%s%s'::text
+             END, ((integration).settings ->> 'protocol'::text), ((integration).settings ->> 'broker_url'::text), ((integration).settings ->> 'port'::text), ((integration).settings ->> 'path'::text))
+         END AS format;
+END;
+
+ALTER FUNCTION mqtt.broker_url(integration mqtt.device_integrations) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'URL of the integration''s broker, as devices are told.';
+
+CREATE FUNCTION mqtt.host_fault(host text, private_allowed boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_host text := lower(rtrim(host, '.'));
+BEGIN
+    IF v_host IS NULL THEN
+        RETURN 'has no host';
+    ELSIF v_host ~ ':' THEN
+        IF v_host !~ '^[0-9a-f:.]{2,45}$' THEN
+            RETURN 'is no host name or address';
+        ELSIF mqtt.is_private_address(v_host::inet) AND NOT private_allowed THEN
+            RETURN 'must not be a loopback, link-local or private address';
+        END IF;
+        RETURN NULL;
+    -- 0x7f.1, 017700000001 and 2130706433 are 127.0.0.1 to some resolvers: only four plain decimal numbers pass as an address.
+    ELSIF v_host ~ '(^|\.)(0x[0-9a-f]*|[0-9]+)$' THEN
+        IF v_host !~ '^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}$' THEN
+            RETURN 'is no host name or address';
+        ELSIF mqtt.is_private_address(v_host::inet) AND NOT private_allowed THEN
+            RETURN 'must not be a loopback, link-local or private address';
+        END IF;
+        RETURN NULL;
+    ELSIF v_host !~ '^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$' THEN
+        RETURN 'is no host name or address (write an international name in its ASCII form, xn--…)';
+    ELSIF v_host ~ '(^|\.)(localhost|localhost\.localdomain|local|internal|home\.arpa)$|^(ip6-localhost|ip6-loopback)$' AND NOT private_allowed THEN
+        RETURN 'must not be a name of this machine or its private network';
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN invalid_text_representation THEN
+        RETURN 'is no host name or address';
+END;
+$_$;
+
+ALTER FUNCTION mqtt.host_fault(host text, private_allowed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) IS 'Why a tenant may not name this host, as the end of a sentence; null when it may. Whoever connects checks the resolved address again.';
+
+CREATE FUNCTION mqtt.url_parts(url text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (p.p IS NOT NULL) THEN ARRAY[lower(p.p[1]), p.p[2], COALESCE(p.p[3], p.p[4]), p.p[5], p.p[6], p.p[7]]
+             ELSE NULL::text[]
+         END AS "case"
+    FROM regexp_match(url_parts.url, '^([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*@)?(?:\[([^]/?#@[]+)\]|([^]/:?#@[]+))(?::([0-9]{1,5}))?(/[^?#]*)?([?#].*)?$'::text) p(p);
+END;
+
+ALTER FUNCTION mqtt.url_parts(url text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.url_parts(url text) IS 'Scheme, userinfo@, host (without brackets), port, path, query and fragment of a URL (RFC 3986 appendix B); null when it is none.';
+
+CREATE FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (octet_length(callback_url_fault.url) > 2048) THEN 'has more than 2,048 bytes'::text
+             WHEN (callback_url_fault.url ~ '[^\u0021-\u007e]'::text) THEN 'holds a blank, a control or a character beyond ASCII (write it as %XX)'::text
+             WHEN (p.parts IS NULL) THEN 'is no URL'::text
+             WHEN (p.parts[1] <> ALL (ARRAY['http'::text, 'https'::text])) THEN 'must start with https:// or http://'::text
+             WHEN (p.parts[2] IS NOT NULL) THEN 'must hold no user name or password'::text
+             WHEN (((p.parts[4])::integer < 1) OR ((p.parts[4])::integer > 65535)) THEN 'has no valid port'::text
+             ELSE mqtt.host_fault(p.parts[3], callback_url_fault.private_allowed)
+         END AS host_fault
+    FROM ( SELECT mqtt.url_parts(callback_url_fault.url) AS parts) p;
+END;
+
+ALTER FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
+
+CREATE FUNCTION mqtt.check_intake() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_free CONSTANT bigint := mqtt.free_disk_bytes();
+    v_queued bigint;
+    v_stop text;
+    v_stopped integer;
+BEGIN
+    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l;
+    -- Closed at the limit, open again at a tenth beyond it, so that it does not flap.
+    SELECT CASE
+        WHEN v_free < c.min_free_bytes * CASE WHEN c.intake_stop IS NULL THEN 1.0 ELSE 1.1 END
+            THEN format('The data disk has %s free; ingest is refused below %s.', pg_size_pretty(v_free), pg_size_pretty(c.min_free_bytes))
+        WHEN v_queued > c.max_queued * CASE WHEN c.intake_stop IS NULL THEN 1.0 ELSE 0.9 END
+            THEN format('%s messages wait to be processed; ingest is refused above %s.', v_queued, c.max_queued)
+    END INTO v_stop
+    FROM mqtt.configuration AS c;
+    UPDATE mqtt.configuration AS c SET intake_stop = v_stop WHERE c.intake_stop IS DISTINCT FROM v_stop;
+    WITH depth AS (
+        SELECT o.id, o.max_queued, o.intake_stop, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
+        FROM mqtt.organizations AS o
+        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
+        WHERE o.max_queued IS NOT NULL OR o.intake_stop IS NOT NULL
+        GROUP BY o.id
+    ),
+    verdict AS (
+        SELECT
+            d.id,
+            CASE
+                WHEN d.queued > d.max_queued * CASE WHEN d.intake_stop IS NULL THEN 1.0 ELSE 0.9 END
+                    THEN format('More than %s messages of the organization wait to be processed.', d.max_queued)
+            END AS stop
+        FROM depth AS d
+    ),
+    changed AS (
+        UPDATE mqtt.organizations AS o
+        SET intake_stop = v.stop
+        FROM verdict AS v
+        WHERE o.id = v.id AND o.intake_stop IS DISTINCT FROM v.stop
+        RETURNING o.id, v.stop
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, activity_type, status, error_message)
+        SELECT c.id, CASE WHEN c.stop IS NULL THEN 'intake_opened' ELSE 'intake_stopped' END, CASE WHEN c.stop IS NULL THEN 'success' ELSE 'failed' END, c.stop
+        FROM changed AS c
+    )
+    SELECT count(*) FILTER (WHERE v.stop IS NOT NULL) INTO v_stopped FROM verdict AS v;
+    RETURN jsonb_build_object('free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'organizations_stopped', v_stopped);
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_intake() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_intake() IS 'Closes ingest, for all (503) when the data disk or the whole queue is near full, for an organization (429) when its max_queued is passed, and opens it again. Part of upkeep.';
+
+CREATE FUNCTION mqtt.check_integration() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id);
+BEGIN
+    -- Credentials and subscriptions were judged by these two when they were made.
+    IF tg_op = 'UPDATE' AND (NEW.organization_id, NEW.integration_type = 'mqtt_hosted')
+        IS DISTINCT FROM (OLD.organization_id, OLD.integration_type = 'mqtt_hosted') THEN
+        RAISE EXCEPTION 'integration_type_fixed' USING
+            ERRCODE = 'PT409',
+            DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
+            HINT = 'Make a new integration and delete this one.';
+    END IF;
+    NEW.settings := mqtt.checked_settings(
+        NEW.settings, NEW.integration_type, v_prefix, CASE tg_op WHEN 'UPDATE' THEN OLD.settings ELSE '{}' END,
+        (SELECT c.allow_private_addresses FROM mqtt.configuration AS c)
+    );
+    SELECT l.topic_like, l.device_level, l.message_type_level
+    INTO NEW.topic_like, NEW.device_level, NEW.message_type_level
+    FROM mqtt.topic_pattern_levels(coalesce(NEW.settings ->> 'topic_pattern', mqtt.default_topic_pattern()), v_prefix) AS l;
+    NEW.updated_at := clock_timestamp();
+    RETURN NEW;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_integration() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_integration() IS 'Trigger: checks and completes settings, seals secrets, compiles the topic pattern.';
+
+CREATE FUNCTION mqtt.check_ledger() RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- One statement, so one snapshot: counters and rows are seen at the same instant.
+    SELECT x.*, x.accepted - x.completed - x.dead - x.expired - x.queued
+    FROM (
+        SELECT
+            t.organization_id, t.hour, sum(t.accepted)::bigint AS accepted, sum(t.completed)::bigint AS completed, sum(t.dead)::bigint AS dead,
+            sum(t.expired)::bigint AS expired, sum(t.queued)::bigint AS queued
+        FROM (
+            SELECT l.organization_id, date_trunc('hour', l.bucket) AS hour, l.accepted, l.completed, l.dead, l.expired, 0 AS queued
+            FROM mqtt.ledger AS l
+            UNION ALL
+            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
+            FROM pgmq.q_mqtt_messages AS q
+        ) AS t
+        GROUP BY t.organization_id, t.hour
+    ) AS x
+    WHERE x.accepted <> x.completed + x.dead + x.expired + x.queued;
+$$;
+
+ALTER FUNCTION mqtt.check_ledger() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_ledger() IS 'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand.';
+
+CREATE FUNCTION mqtt.check_wait(wait numeric) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_timeout numeric := (SELECT s.setting::numeric / 1000 FROM pg_catalog.pg_settings AS s WHERE s.name = 'statement_timeout');
+BEGIN
+    IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
+        RAISE EXCEPTION 'wait_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'Ask again when the answer says that nothing has changed.';
+    END IF;
+    -- An answer in time is better than one that statement_timeout cuts off.
+    RETURN statement_timestamp() + make_interval(
+        secs => least(wait, CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_wait(wait numeric) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_wait(wait numeric) IS 'Until when a long poll of so many seconds may last; raises PT400 wait_invalid outside 0 to 20.';
+
+CREATE FUNCTION mqtt.checked_jsonb(value text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_value jsonb;
+BEGIN
+    BEGIN
+        v_value := value::jsonb;
+    EXCEPTION
+        WHEN untranslatable_character THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The JSON holds \u0000, which Postgres text cannot hold.',
+                HINT = 'Leave the character out, or send the payload as base64 with payload_encoding.';
+        WHEN statement_too_complex THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The JSON is nested too deeply.',
+                HINT = 'Nest at most a few thousand levels, or send the payload as base64 with payload_encoding.';
+        WHEN data_exception OR program_limit_exceeded THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The payload is no valid JSON.',
+                HINT = 'See RFC 8259; strings are UTF-8 without lone surrogates.';
+    END;
+    -- 1e100000 is eight bytes here and 100,001 when read back.
+    IF value ~ '[eE][+-]?0*[1-9][0-9]{2}|[0-9]{200}' AND mqtt.has_extreme_number(v_value) THEN
+        RAISE EXCEPTION 'payload_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'The JSON holds a number outside the range of a double precision float.',
+            HINT = 'Send such a number as a string.';
+    END IF;
+    RETURN v_value;
+END;
+$$;
+
+ALTER FUNCTION mqtt.checked_jsonb(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.checked_jsonb(value text) IS 'The text as jsonb; raises PT400 payload_invalid with the reason when it is no JSON that can be stored and read back at its size.';
+
+CREATE FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_checked jsonb := '{}'::jsonb;
+    v_setting record;
+    v_fault text;
+    v_secret text;
+BEGIN
+    IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings is a JSON object.', HINT = 'Send {} for none.';
+    END IF;
+    -- What a read shows in place of the secrets may come back with a write.
+    FOR v_setting IN SELECT s.key, s.value FROM jsonb_each(settings - '{has_password,has_client_key}'::text []) AS s LOOP
+        IF NOT v_setting.key = ANY (mqtt.setting_names('mqtt')) THEN
+            PERFORM mqtt.refuse_setting(
+                v_setting.key, 'is no setting', 'There are: ' || array_to_string(mqtt.setting_names(integration_type), ', ') || '.'
+            );
+        END IF;
+        CONTINUE WHEN v_setting.value = 'null';
+        IF NOT v_setting.key = ANY (mqtt.setting_names(integration_type)) THEN
+            PERFORM mqtt.refuse_setting(
+                v_setting.key, 'does not apply to mqtt_hosted: the hosted broker is set by the operator', 'Take integration_type mqtt for a broker of your own.'
+            );
+        END IF;
+        v_fault := mqtt.setting_fault(v_setting.key, v_setting.value);
+        IF v_fault IS NOT NULL THEN
+            PERFORM mqtt.refuse_setting(v_setting.key, v_fault);
+        END IF;
+        v_checked := v_checked || jsonb_build_object(
+            v_setting.key,
+            CASE jsonb_typeof(v_setting.value) WHEN 'number' THEN to_jsonb(v_setting.value::bigint) ELSE v_setting.value END
+        );
+    END LOOP;
+    IF integration_type <> 'mqtt_hosted' THEN
+        v_checked := mqtt.complete_broker_settings(v_checked, private_allowed);
+        FOREACH v_secret IN ARRAY mqtt.secret_setting_names() LOOP
+            IF stored ? v_secret AND coalesce(settings -> v_secret, stored -> v_secret) = stored -> v_secret THEN
+                -- Else whoever may change the host could have the old secret sent to a host of their own.
+                IF v_checked ->> 'broker_url' <> stored ->> 'broker_url' THEN
+                    PERFORM mqtt.refuse_setting(
+                        v_secret, 'is stored for another broker and is not handed on to a new one', format('Send settings.%s anew, or null for none.', v_secret)
+                    );
+                END IF;
+                v_checked := v_checked || jsonb_build_object(v_secret, stored -> v_secret);
+            ELSIF v_checked ? v_secret THEN
+                v_checked := v_checked || jsonb_build_object(v_secret, mqtt.sealed_setting(v_secret, v_checked -> v_secret));
+            END IF;
+        END LOOP;
+    ELSIF NOT starts_with(
+        replace(coalesce(v_checked ->> 'topic_pattern', '{organization_prefix}/'), '{organization_prefix}', organization_prefix),
+        organization_prefix || '/'
+    ) THEN
+        PERFORM mqtt.refuse_setting('topic_pattern', 'starts with {organization_prefix}/, since all topics of hosted devices do');
+    END IF;
+    RETURN v_checked;
+END;
+$$;
+
+ALTER FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) IS 'The settings as they are stored: each known and in bounds, nulls left out, secrets sealed, secrets not mentioned kept from stored. Raises PT400 setting_invalid or sealing_unavailable.';
+
+CREATE FUNCTION mqtt.cleanup() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_longest record;
+    v_completed bigint;
+    v_failed bigint;
+    v_activity bigint;
+    v_receipts bigint;
+    v_keys bigint;
+    v_requests bigint;
+BEGIN
+    SELECT
+        greatest(c.completed_days, max(o.completed_days)) AS completed_days,
+        greatest(c.failed_days, max(o.failed_days)) AS failed_days,
+        greatest(c.activity_days, max(o.activity_days)) AS activity_days,
+        c.receipt_days,
+        c.idempotency_window
+    INTO v_longest
+    FROM mqtt.configuration AS c
+    LEFT JOIN mqtt.organizations AS o ON true
+    GROUP BY c.is_only_row;
+    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
+        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
+    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
+        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
+    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
+        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
+    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
+    DELETE FROM mqtt.ingest_keys AS k WHERE k.received_at < now() - v_longest.idempotency_window;
+    GET DIAGNOSTICS v_keys = ROW_COUNT;
+    DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
+    GET DIAGNOSTICS v_requests = ROW_COUNT;
+    RETURN jsonb_build_object(
+        'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
+        'idempotency_keys', v_keys, 'requests', v_requests
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.cleanup() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.cleanup() IS 'Removes what is past its term: whole partitions, then bounded batches for organizations with a shorter term. Returns the rows that went, by kind.';
+
+CREATE FUNCTION mqtt.codecs() RETURNS TABLE(codec text, available boolean, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_codec record;
+BEGIN
+    FOR v_codec IN
+        SELECT *
+        FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('seal', 'py_seal', 'nacl'))
+            AS c (name, change, module)
+    LOOP
+        codec := v_codec.name;
+        reason := NULL;
+        BEGIN
+            CASE v_codec.name
+                WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
+                WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
+                WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
+            END CASE;
+        EXCEPTION
+            WHEN undefined_function THEN
+                reason := concat(
+                    'not created', ', since ' || mqtt.plpython_obstacle(v_codec.module),
+                    format('; run as superuser: psql -f deploy/%s.sql', v_codec.change)
+                );
+            WHEN external_routine_exception THEN
+                reason := sqlerrm;
+        END;
+        available := reason IS NULL;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+
+ALTER FUNCTION mqtt.codecs() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.codecs() IS 'Which parts in PL/Python work here (cbor, msgpack, seal) and, where one does not, why and what to do; each is tried.';
+
+CREATE FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_url text := settings ->> 'broker_url';
+    v_parts text [];
+    v_protocol text := settings ->> 'protocol';
+    v_port integer := (settings ->> 'port')::integer;
+    v_path text := settings ->> 'path';
+    v_tls boolean := (settings ->> 'use_tls')::boolean;
+    v_fault text;
+BEGIN
+    IF v_url IS NULL THEN
+        PERFORM mqtt.refuse_setting('broker_url', 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883');
+    END IF;
+    v_parts := CASE
+        WHEN v_url ~ '^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$' THEN ARRAY[NULL, NULL, v_url, NULL, NULL, NULL]
+        WHEN v_url ~ '://' THEN mqtt.url_parts(v_url)
+        ELSE mqtt.url_parts('none://' || v_url)
+    END;
+    v_parts[1] := nullif(v_parts[1], 'none');
+    v_parts[5] := nullif(v_parts[5], '/');
+    v_fault := CASE
+        WHEN v_parts IS NULL THEN 'is no host name and no URL'
+        WHEN v_parts[2] IS NOT NULL THEN 'must hold no user name or password; settings.username and settings.password are their place'
+        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
+        WHEN v_parts[6] IS NOT NULL THEN 'must hold no query and no fragment'
+        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
+        ELSE mqtt.host_fault(v_parts[3], private_allowed)
+    END;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_setting('broker_url', v_fault);
+    END IF;
+    v_fault := CASE
+        WHEN v_parts[1] <> v_protocol THEN 'protocol'
+        WHEN v_parts[4]::integer <> v_port THEN 'port'
+        WHEN v_parts[5] <> v_path THEN 'path'
+    END;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_setting(v_fault, 'contradicts the URL in settings.broker_url', 'Give it in one of the two.');
+    END IF;
+    v_protocol := coalesce(v_parts[1], v_protocol, 'mqtt');
+    IF v_tls THEN
+        v_protocol := CASE v_protocol WHEN 'mqtt' THEN 'mqtts' WHEN 'ws' THEN 'wss' ELSE v_protocol END;
+    ELSIF NOT v_tls AND v_protocol IN ('mqtts', 'wss') THEN
+        PERFORM mqtt.refuse_setting('use_tls', format('is false, but the protocol is %s', v_protocol), 'Take mqtt or ws for a connection without TLS.');
+    END IF;
+    v_path := coalesce(v_parts[5], v_path);
+    IF v_protocol IN ('ws', 'wss') THEN
+        v_path := coalesce(v_path, '/mqtt');
+    ELSIF v_path IS NOT NULL THEN
+        PERFORM mqtt.refuse_setting('path', 'belongs to ws and wss only');
+    END IF;
+    IF settings ? 'client_certificate' <> (settings ? 'client_key') THEN
+        PERFORM mqtt.refuse_setting(
+            CASE WHEN settings ? 'client_key' THEN 'client_certificate' ELSE 'client_key' END, 'is missing: a client certificate and its key go together'
+        );
+    END IF;
+    RETURN settings || jsonb_strip_nulls(jsonb_build_object(
+        'broker_url', lower(rtrim(v_parts[3], '.')),
+        'protocol', v_protocol,
+        'use_tls', v_protocol IN ('mqtts', 'wss'),
+        'path', v_path,
+        'port', coalesce(
+            v_parts[4]::integer, v_port, CASE v_protocol WHEN 'mqtt' THEN 1883 WHEN 'mqtts' THEN 8883 WHEN 'ws' THEN 80 ELSE 443 END
+        )
+    ));
+END;
+$_$;
+
+ALTER FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) IS 'The settings of a foreign broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
+
+CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    -- PL/pgSQL, since it keeps the plan from call to call.
+    UPDATE mqtt.ledger AS l
+    SET accepted = l.accepted + messages
+    WHERE l.organization_id = count_accepted.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    IF NOT found THEN
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted)
+        VALUES (count_accepted.organization_id, date_trunc('minute', now()), pg_backend_pid() % 64, messages)
+        ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET accepted = l.accepted + excluded.accepted;
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) IS 'Counts messages queued in this transaction; whoever inserts into pgmq.q_mqtt_messages calls it in the same transaction.';
+
+CREATE FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, dead)
+    VALUES (count_dead.organization_id, date_trunc('minute', accepted_at), -1, 1)
+    ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET dead = l.dead + excluded.dead;
+END;
+$$;
+
+ALTER FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) IS 'Counts a message accepted at that time that became a dead letter.';
+
+CREATE FUNCTION mqtt.count_wrong_password(username text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_bucket CONSTANT integer := hashtext(coalesce(username, '')) & 16383;
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_most CONSTANT integer := (SELECT k.max_wrong_passwords FROM mqtt.configuration AS k);
+    v_row mqtt.wrong_passwords;
+BEGIN
+    IF (username ~ '^[A-Za-z0-9_.-]{1,64}$') IS NOT TRUE THEN
+        RETURN 0;  -- no login has such a name: there is nothing to guess
+    END IF;
+    SELECT w.* INTO v_row FROM mqtt.wrong_passwords AS w WHERE w.bucket = v_bucket;
+    IF v_row.tries > v_most AND v_row.since > v_now - interval '1 minute' THEN
+        -- A storm writes nothing more.
+        RETURN ceil(extract(EPOCH FROM v_row.since + interval '1 minute' - v_now));
+    END IF;
+    IF v_row.bucket IS NULL THEN
+        INSERT INTO mqtt.wrong_passwords AS w (bucket, since, tries) VALUES (v_bucket, v_now, 0) ON CONFLICT DO NOTHING;
+    END IF;
+    SELECT w.* INTO v_row FROM mqtt.wrong_passwords AS w WHERE w.bucket = v_bucket FOR UPDATE SKIP LOCKED;
+    IF NOT found THEN
+        RETURN 1;  -- another wrong password for it at this very moment
+    END IF;
+    IF v_row.since <= v_now - interval '1 minute' THEN
+        v_row.since := v_now;
+        v_row.tries := 0;
+    END IF;
+    v_row.tries := v_row.tries + 1;
+    UPDATE mqtt.wrong_passwords AS w SET since = v_row.since, tries = v_row.tries WHERE w.bucket = v_bucket;
+    IF v_row.tries <= v_most THEN
+        RETURN 0;
+    END IF;
+    PERFORM mqtt.log_activity(
+        c.organization_id, c.integration_id, 'wrong_passwords', 'failed',
+        jsonb_build_object('credential_id', c.id, 'username', c.username, 'tries', v_row.tries, 'since', v_row.since)
+    )
+    FROM mqtt.mqtt_credentials AS c
+    WHERE c.username = count_wrong_password.username;
+    RETURN ceil(extract(EPOCH FROM v_row.since + interval '1 minute' - v_now));
+END;
+$_$;
+
+ALTER FUNCTION mqtt.count_wrong_password(username text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.count_wrong_password(username text) IS 'Counts a wrong password; answers 0, or in how many seconds the next one may be tried where there were too many in a minute, which the activity log then tells once. Never waits.';
+
+CREATE FUNCTION mqtt.create_default_partition(parent regclass) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_name text := (SELECT relname FROM pg_catalog.pg_class WHERE oid = parent) || '_default';
+BEGIN
+    EXECUTE format('CREATE TABLE mqtt.%I PARTITION OF %s DEFAULT', v_name, parent);
+    EXECUTE format('ALTER TABLE mqtt.%I ENABLE ROW LEVEL SECURITY', v_name);
+END;
+$$;
+
+ALTER FUNCTION mqtt.create_default_partition(parent regclass) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.create_default_partition(parent regclass) IS 'Makes the partition that takes rows of days that have none, so that late upkeep never costs a message.';
+
+CREATE FUNCTION mqtt.create_partition(parent regclass, day date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+DECLARE
+    v_parent text := (SELECT relname FROM pg_catalog.pg_class WHERE oid = parent);
+    v_name text := v_parent || to_char(day, '_YYYYMMDD');
+    v_column text := (
+        SELECT a.attname
+        FROM pg_catalog.pg_partitioned_table AS p
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+        WHERE p.partrelid = parent
+    );
+BEGIN
+    IF to_regclass(format('mqtt.%I', v_name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE mqtt.%I (LIKE %s INCLUDING ALL)', v_name, parent);
+    EXECUTE format('ALTER TABLE mqtt.%I ENABLE ROW LEVEL SECURITY', v_name);
+    -- Rows that came while no partition was ready wait in the default one; they must be out of it before the attach.
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM mqtt.%I WHERE %I >= %L AND %2$I < %4$L RETURNING *) INSERT INTO mqtt.%5$I SELECT * FROM moved',
+        v_parent || '_default', v_column, day::timestamptz, (day + 1)::timestamptz, v_name
+    );
+    EXECUTE format(
+        'ALTER TABLE %s ATTACH PARTITION mqtt.%I FOR VALUES FROM (%L) TO (%L)', parent, v_name, day::timestamptz, (day + 1)::timestamptz
+    );
+    RETURN true;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.create_partition(parent regclass, day date) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.create_partition(parent regclass, day date) IS 'Makes the partition of one UTC day, taking in what the default partition holds of it; false when it is there already.';
+
+CREATE FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('id', (credential).id, 'credential_id', (credential).id, 'organization_id', (credential).organization_id, 'integration_id', (credential).integration_id, 'device_id', (credential).device_id, 'username', (credential).username, 'client_id', (credential).client_id, 'topic_prefix', (credential).topic_prefix, 'broker_url', (credential).broker_url, 'can_publish', (credential).can_publish, 'can_subscribe', (credential).can_subscribe, 'publish_filters', to_jsonb((credential).publish_filters), 'subscribe_filters', to_jsonb((credential).subscribe_filters), 'max_per_second', (credential).max_per_second, 'max_burst', (credential).max_burst, 'status',
+         CASE
+             WHEN ((credential).revoked_at IS NOT NULL) THEN 'revoked'::text
+             WHEN ((credential).expires_at <= now()) THEN 'expired'::text
+             ELSE 'active'::text
+         END, 'expires_at', (credential).expires_at, 'revoked_at', (credential).revoked_at, 'rotated_at', (credential).rotated_at, 'previous_until', (credential).previous_until, 'created_at', (credential).created_at, 'last_connected_at', (credential).last_connected_at, 'connection_count', (credential).connection_count) AS jsonb_build_object;
+END;
+
+ALTER FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes.';
+
+CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- PL/pgSQL, since it keeps the plan: every statement under row-level security begins here.
+    RETURN ARRAY(
+        SELECT m.organization_id
+        FROM mqtt.organization_members AS m
+        WHERE m.user_id = mqtt.current_user_id() AND (NOT admin_only OR m.role = 'admin')
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.current_organization_ids(admin_only boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.current_organization_ids(admin_only boolean) IS 'Organizations the caller belongs to (or administers). In a policy always as a scalar sub-select, so that it runs once per statement.';
+
+CREATE FUNCTION mqtt.current_user_id() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (s.sub ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'::text) THEN (s.sub)::uuid
+             ELSE NULL::uuid
+         END AS "case"
+    FROM ( SELECT ((NULLIF(current_setting('request.jwt.claims'::text, true), ''::text))::jsonb ->> 'sub'::text) AS sub) s;
+END;
+
+ALTER FUNCTION mqtt.current_user_id() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.current_user_id() IS 'The caller''s user id: the sub claim of the JWT where it is a UUID, else null (RFC 7519 section 4.1.2).';
+
+CREATE FUNCTION mqtt.decode_payload(content_type text, body bytea) RETURNS mqtt.decoded_payload
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_type text := lower(btrim(split_part(content_type, ';', 1)));
+    v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
+    v_text text;
+BEGIN
+    BEGIN
+        IF v_type = 'application/cbor' OR v_type LIKE '%+cbor' THEN
+            IF to_regprocedure('mqtt.py_decode_cbor(bytea)') IS NULL THEN
+                v_decoded.decode_error := 'codec_unavailable: this server has no CBOR decoder (see mqtt.codecs())';
+                RETURN v_decoded;
+            END IF;
+            RETURN ROW(mqtt.py_decode_cbor(body), NULL, NULL)::mqtt.decoded_payload;
+        ELSIF v_type IN ('application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack') THEN
+            IF to_regprocedure('mqtt.py_decode_msgpack(bytea)') IS NULL THEN
+                v_decoded.decode_error := 'codec_unavailable: this server has no MessagePack decoder (see mqtt.codecs())';
+                RETURN v_decoded;
+            END IF;
+            RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL)::mqtt.decoded_payload;
+        ELSIF v_type = 'application/octet-stream' THEN
+            RETURN v_decoded;
+        ELSIF v_type LIKE 'text/%' THEN
+            RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
+        ELSIF v_type = 'application/json' OR v_type LIKE '%+json' THEN
+            RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
+        ELSIF coalesce(v_type, '') <> '' THEN
+            RETURN v_decoded;
+        END IF;
+        v_text := convert_from(body, 'UTF8');
+    EXCEPTION
+        WHEN OTHERS THEN
+            -- A payload that is not what it says is kept as it came: that is data, not a failure of ours.
+            v_decoded.decode_error := left(regexp_replace(SQLERRM, '^ValueError: ', ''), 300);
+            IF SQLSTATE = 'PT400' THEN
+                GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+            ELSIF coalesce(v_type, '') = '' THEN
+                v_decoded.decode_error := NULL;
+            END IF;
+            RETURN v_decoded;
+    END;
+    -- No content type: JSON where it is JSON, else text where it is UTF-8.
+    BEGIN
+        RETURN ROW(mqtt.checked_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
+    END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.decode_payload(content_type text, body bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.decode_payload(content_type text, body bytea) IS 'Payload bytes as JSON, by media type: JSON, CBOR and MessagePack are decoded, text/* becomes a string, other types stay bytes (payload null, body set); without a type JSON, else UTF-8 text, else bytes. What is not what it says keeps its bytes and says why in decode_error.';
+
+CREATE FUNCTION mqtt.default_topic_pattern() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT '{organization_prefix}/devices/{device_id}/{message_type}'::text;
+END;
+
+ALTER FUNCTION mqtt.default_topic_pattern() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that set none.';
+
+CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+DECLARE
+    v_session mqtt.device_session;
+    v_refused mqtt.device_session;
+BEGIN
+    -- One statement, for speed: this runs for every message. An unknown username is hashed like a wrong password.
+    SELECT
+        c.id,
+        c.organization_id,
+        c.integration_id,
+        c.topic_prefix,
+        c.publish_filters,
+        least(o.max_payload_bytes, k.max_payload_bytes),
+        k.max_batch_messages,
+        c.max_per_second,
+        c.max_burst,
+        o.max_per_second,
+        o.max_burst,
+        CASE
+            WHEN (
+                sha256(coalesce(c.secret_salt, '\x00000000000000000000000000000000') || l.password) = c.secret_hash
+                OR (c.previous_until > now() AND sha256(c.previous_salt || l.password) = c.previous_hash)
+            ) IS NOT TRUE
+            OR c.revoked_at IS NOT NULL OR c.expires_at <= now() OR c.client_id IS DISTINCT FROM l.client_id THEN 'invalid_credentials'
+            WHEN NOT c.can_publish THEN 'publish_not_allowed'
+            WHEN i.status = 'inactive' THEN 'integration_inactive'
+            WHEN k.intake_stop IS NOT NULL THEN 'intake_stopped'
+            WHEN o.intake_stop IS NOT NULL THEN 'queue_full'
+        END,
+        coalesce(k.intake_stop, o.intake_stop),
+        l.username
+    INTO v_session
+    FROM (
+        SELECT
+            CASE WHEN b.basic IS NULL THEN b.headers ->> 'x-username' ELSE split_part(b.basic, ':', 1) END AS username,
+            convert_to(
+                coalesce(CASE WHEN b.basic IS NULL THEN b.headers ->> 'x-password' ELSE substr(b.basic, strpos(b.basic, ':') + 1) END, ''), 'UTF8'
+            ) AS password,
+            b.headers ->> 'x-client-id' AS client_id
+        FROM (
+            SELECT
+                h.headers,
+                -- RFC 7617. Bytes that are no UTF-8 come out escaped and so match no credential.
+                CASE
+                    WHEN h.headers ->> 'authorization' ~ '^[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$'
+                        THEN encode(decode(ltrim(substr(h.headers ->> 'authorization', 6)), 'base64'), 'escape')
+                END AS basic
+            FROM (SELECT nullif(current_setting('request.headers', true), '')::jsonb AS headers OFFSET 0) AS h
+            OFFSET 0
+        ) AS b
+        OFFSET 0
+    ) AS l
+    CROSS JOIN mqtt.configuration AS k
+    LEFT JOIN mqtt.mqtt_credentials AS c ON c.username = l.username
+    LEFT JOIN mqtt.device_integrations AS i ON i.id = c.integration_id
+    LEFT JOIN mqtt.organizations AS o ON o.id = c.organization_id;
+    IF v_session.fault = 'invalid_credentials' THEN
+        -- The caller answers it with mqtt.answer_wrong_login: raised, it could not be counted.
+        v_refused.fault := v_session.fault;
+        v_refused.username := v_session.username;
+        RETURN v_refused;
+    ELSIF v_session.fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_login(v_session.fault, v_session.fault_detail);
+    END IF;
+    RETURN v_session;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.device_login() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.device_login() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full, 503 intake_stopped.';
+
+CREATE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (h.head !~ '[+{]'::text) THEN (h.head || device_prefix.external_id)
+             ELSE NULL::text
+         END AS "case"
+    FROM ( SELECT replace(split_part(device_prefix.pattern, '{device_id}'::text, 1), '{organization_prefix}'::text, device_prefix.organization_prefix) AS head) h;
+END;
+
+ALTER FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) IS 'Topic prefix that only this device''s topics have; null where the pattern has a variable level before the device id.';
+
+CREATE FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $_$
+DECLARE
+    v_child record;
+    v_rows bigint;
+    v_total bigint := 0;
+BEGIN
+    FOR v_child IN
+        SELECT k.relname AS name
+        FROM pg_catalog.pg_inherits AS i
+        JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
+        WHERE i.inhparent = parent AND k.relname ~ '_[0-9]{8}$'
+            AND to_date(right(k.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - keep_days
+        ORDER BY k.relname
+    LOOP
+        EXECUTE format('SELECT count(*) FROM mqtt.%I', v_child.name) INTO v_rows;
+        EXECUTE format('DROP TABLE mqtt.%I', v_child.name);
+        v_total := v_total + v_rows;
+    END LOOP;
+    RETURN v_total;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) IS 'Drops the partitions of days more than keep_days before today (UTC); returns the rows that went with them.';
+
+CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    -- What this session remembers, as a hint: where each organization's waiting messages begin, so that a batch need not
+    -- read past the rows deleted before it, which stay in the index while some old transaction may still see them.
+    v_memory jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}')::jsonb;
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
+    -- Who inserts and commits within this time is never overlooked; who takes longer is found by the next sweep.
+    v_margin CONSTANT interval := '2 seconds';
+    v_is_sweep boolean := coalesce(v_now > (v_memory ->> 'swept_at')::timestamptz + interval '5 seconds', true);
+    v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
+    v_candidates jsonb := '{}';
+    v_organizations uuid [] := '{}';
+    v_marks timestamptz [] := '{}';
+    v_last uuid := v_start;
+    v_next record;
+    v_share integer;
+    v_tids tid [];
+    v_new jsonb;
+BEGIN
+    <<look>>
+    LOOP
+        IF v_is_sweep THEN
+            -- Every organization with rows, one index probe each, going on after the last one served.
+            v_last := v_start;
+            FOR v_step IN 1..1000 LOOP
+                SELECT q.organization_id AS id, q.vt AS mark INTO v_next
+                FROM pgmq.q_mqtt_messages AS q
+                WHERE q.organization_id > v_last
+                ORDER BY q.organization_id, q.vt
+                LIMIT 1;
+                IF v_next.id IS NULL THEN
+                    EXIT WHEN v_last = '00000000-0000-0000-0000-000000000000' OR v_candidates ? '~';
+                    v_candidates := v_candidates || '{"~": null}';
+                    v_last := '00000000-0000-0000-0000-000000000000';
+                    CONTINUE;
+                END IF;
+                EXIT WHEN v_candidates ? v_next.id::text;
+                v_last := v_next.id;
+                v_candidates := v_candidates || jsonb_build_object(v_next.id::text, v_next.mark - interval '1 microsecond');
+            END LOOP;
+            v_candidates := v_candidates - '~';
+            v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
+        ELSE
+            -- Those remembered, and those of the newest rows.
+            SELECT coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}'), coalesce(max(x.seen), v_seen)
+            INTO v_candidates, v_seen
+            FROM (
+                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen
+                FROM (
+                    SELECT q.organization_id, q.vt, q.msg_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id > v_seen ORDER BY q.msg_id LIMIT 1000
+                ) AS r
+                GROUP BY r.organization_id
+            ) AS x;
+        END IF;
+        FOR v_next IN
+            SELECT c.key::uuid AS id, c.value::timestamptz AS mark
+            FROM jsonb_each_text(v_candidates) AS c
+            ORDER BY c.key::uuid <= v_start, c.key::uuid
+        LOOP
+            EXIT look WHEN cardinality(v_organizations) >= least(64, batch_size);
+            -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
+            IF EXISTS (
+                SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
+            ) AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
+                v_organizations := v_organizations || v_next.id;
+                v_marks := v_marks || v_next.mark;
+            END IF;
+        END LOOP;
+        -- Nothing where something was expected: look everywhere, though not more than once a second.
+        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < (v_memory ->> 'swept_at')::timestamptz + interval '1 second';
+        v_is_sweep := true;
+    END LOOP;
+    v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
+    WITH due AS MATERIALIZED (
+        SELECT
+            o.id,
+            o.mark,
+            CASE
+                WHEN cardinality(v_organizations) = 1 THEN batch_size
+                ELSE (
+                    SELECT count(*)
+                    FROM (
+                        SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt > o.mark AND q.vt <= v_now LIMIT v_share
+                    ) AS x
+                )
+            END AS waiting
+        FROM unnest(v_organizations, v_marks) AS o (id, mark)
+    ),
+    -- What some organizations do not need of their share goes to those that do.
+    spare AS (
+        SELECT greatest(0, floor((batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = v_share), 0)))::bigint AS each FROM due AS d
+    ),
+    taken AS MATERIALIZED (
+        SELECT t.*
+        FROM due AS d
+        CROSS JOIN spare AS s
+        CROSS JOIN LATERAL (
+            SELECT q.organization_id, q.ctid AS tid, q.vt
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = d.id AND q.vt > d.mark AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT d.waiting + CASE WHEN d.waiting = v_share THEN coalesce(s.each, 0) ELSE 0 END
+        ) AS t
+    )
+    SELECT coalesce(array_agg(t.tid), '{}'), (SELECT jsonb_object_agg(m.organization_id, m.mark) FROM (
+        SELECT x.organization_id, max(x.vt) - v_margin AS mark FROM taken AS x GROUP BY x.organization_id
+    ) AS m)
+    INTO v_tids, v_new
+    FROM taken AS t;
+    v_candidates := v_candidates || coalesce(v_new, '{}');
+    PERFORM set_config(
+        'topicbase.queue_memory',
+        jsonb_build_object(
+            'swept_at', v_memory -> 'swept_at', 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
+            'marks', CASE WHEN (SELECT count(*) FROM jsonb_object_keys(v_candidates)) <= 1000 THEN v_candidates ELSE '{}' END
+        )::text, false
+    );
+    RETURN v_tids;
+END;
+$$;
+
+ALTER FUNCTION mqtt.due_messages(batch_size integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.due_messages(batch_size integer) IS 'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+
+CREATE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL::text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE slug
+             WHEN 'topic_invalid'::text THEN COALESCE(mqtt.topic_name_error(topic), 'A topic is a string.'::text)
+             WHEN 'topic_not_allowed'::text THEN 'This credential may not publish to that topic.'::text
+             WHEN 'qos_invalid'::text THEN 'QoS is 0, 1 or 2.'::text
+             WHEN 'payload_too_large'::text THEN 'The payload is larger than this installation accepts.'::text
+             WHEN 'payload_missing'::text THEN 'The message has no payload; send null for an empty one.'::text
+             WHEN 'payload_not_base64'::text THEN 'payload_encoding is base64, but the payload is no base64 string (RFC 4648 section 4).'::text
+             WHEN 'payload_encoding_invalid'::text THEN 'payload_encoding is json, text or base64.'::text
+             WHEN 'retain_invalid'::text THEN 'retain is true or false.'::text
+             WHEN 'message_id_invalid'::text THEN 'message_id is a UUID.'::text
+             WHEN 'timestamp_invalid'::text THEN 'timestamp is an RFC 3339 date and time.'::text
+             WHEN 'content_type_invalid'::text THEN 'content_type is a string of at most 255 bytes.'::text
+             WHEN 'quota_exceeded'::text THEN 'More messages a second than this device or its organization may send.'::text
+             WHEN 'message_invalid'::text THEN 'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id and timestamp, and nothing else.'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.fault_text(slug text, topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.fault_text(slug text, topic text) IS 'The slug in words.';
+
+CREATE FUNCTION mqtt.filters_error(filters text[], prefix text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (cardinality(filters) > 100) THEN 'A credential has at most 100 filters of a kind.'::text
+             ELSE ( SELECT
+                     CASE
+                         WHEN ((f.filter IS NULL) OR (octet_length(f.filter) > 2048)) THEN 'A filter is a string of 1 to 2,048 bytes.'::text
+                         ELSE COALESCE(mqtt.topic_filter_error(f.filter), format('The filter %s does not lie below the prefix %s/.'::text, "left"(f.filter, 200), filters_error.prefix))
+                     END AS "coalesce"
+                FROM unnest(filters_error.filters) WITH ORDINALITY f(filter, ordinality)
+               WHERE ((f.filter IS NULL) OR (octet_length(f.filter) > 2048) OR (mqtt.topic_filter_error(f.filter) IS NOT NULL) OR (NOT mqtt.topic_is_under(f.filter, filters_error.prefix)))
+               ORDER BY f.ordinality
+              LIMIT 1)
+         END AS "coalesce";
+END;
+
+ALTER FUNCTION mqtt.filters_error(filters text[], prefix text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.filters_error(filters text[], prefix text) IS 'Why a credential with that prefix cannot have these filters, in words; null when it can.';
+
+CREATE TABLE mqtt.devices (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    integration_id uuid NOT NULL,
+    external_id text NOT NULL,
+    name text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    last_data jsonb,
+    last_data_at timestamp with time zone,
+    last_seen_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT devices_external_id_check CHECK (((octet_length(external_id) >= 1) AND (octet_length(external_id) <= 255))),
+    CONSTRAINT devices_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE mqtt.devices OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first message.';
+
+COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
+
+COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message.';
+
+COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
+
+COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When anything last came from the device, by the database''s clock.';
+
+CREATE FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_found mqtt.devices [];
+BEGIN
+    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+        v_found := ARRAY(
+            SELECT d
+            FROM mqtt.organizations AS o
+            JOIN mqtt.devices AS d ON d.organization_id = o.id AND d.id = device::uuid
+            WHERE o.id = coalesce(find_device.organization_id, o.id) AND d.integration_id = coalesce(find_device.integration_id, d.integration_id)
+        );
+    END IF;
+    IF coalesce(cardinality(v_found), 0) = 0 THEN
+        v_found := ARRAY(
+            SELECT d
+            FROM mqtt.device_integrations AS i
+            JOIN mqtt.devices AS d ON d.organization_id = i.organization_id AND d.integration_id = i.id AND d.external_id = device
+            WHERE i.id = coalesce(find_device.integration_id, i.id) AND i.organization_id = coalesce(find_device.organization_id, i.organization_id)
+            LIMIT 2
+        );
+    END IF;
+    IF cardinality(v_found) = 0 THEN
+        RAISE EXCEPTION 'device_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
+            HINT = 'list_devices shows yours; sync_device registers one before its first message.';
+    ELSIF cardinality(v_found) > 1 THEN
+        RAISE EXCEPTION 'device_ambiguous' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Several integrations have a device %s.', left(device, 255)),
+            HINT = 'Name the integration_id too, or give the device''s id.';
+    END IF;
+    RETURN v_found[1];
+END;
+$_$;
+
+ALTER FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) IS 'The device of that id, or of that external id, among those that the caller sees; else raises PT404 device_not_found or PT409 device_ambiguous.';
+
+CREATE FUNCTION mqtt.finish_attempt(attempted bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_tid tid;
+    v_organization_id uuid;
+BEGIN
+    SELECT q.organization_id INTO v_organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
+    IF NOT found THEN
+        RETURN 'gone';
+    ELSIF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_organization_id::text)) THEN
+        RETURN mqtt.undo_attempt(attempted);
+    END IF;
+    -- Looked up and held under the lock: whoever held it before may have moved the row.
+    SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted FOR UPDATE;
+    IF NOT found OR mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
+        RETURN 'gone';
+    END IF;
+    RETURN 'processed';
+EXCEPTION
+    -- Not the message's fault; what the whole batch would be tried again for.
+    WHEN lock_not_available OR serialization_failure OR deadlock_detected OR disk_full OR system_error OR insufficient_privilege
+        OR undefined_function OR undefined_table THEN
+        RETURN mqtt.undo_attempt(attempted);
+    WHEN OTHERS THEN
+        RETURN mqtt.record_failure(v_tid, SQLSTATE, SQLERRM, true);
+END;
+$$;
+
+ALTER FUNCTION mqtt.finish_attempt(attempted bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.finish_attempt(attempted bigint) IS 'Processes the message that mqtt.begin_attempt returned: processed, failed (waits for its next attempt), dead, gone, or busy (a lock or a fault of the server was in the way: the attempt does not count).';
+
+CREATE FUNCTION mqtt.json_fault(value json) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_detail text;
+BEGIN
+    PERFORM mqtt.checked_jsonb(value::text);
+    RETURN NULL;
+EXCEPTION
+    WHEN SQLSTATE 'PT400' THEN
+        GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+        RETURN v_detail;
+    WHEN statement_too_complex THEN
+        RETURN 'The JSON is nested too deeply.';
+END;
+$$;
+
+ALTER FUNCTION mqtt.json_fault(value json) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.json_fault(value json) IS 'Why the JSON cannot be stored, in words; null when it can.';
+
+CREATE FUNCTION mqtt.first_json_fault(elements json) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT format('messages[%s]: %s'::text, (e.ordinality - 1), mqtt.json_fault(e.value)) AS format
+    FROM json_array_elements(first_json_fault.elements) WITH ORDINALITY e(value, ordinality)
+   WHERE (mqtt.json_fault(e.value) IS NOT NULL)
+   ORDER BY e.ordinality
+  LIMIT 1;
+END;
+
+ALTER FUNCTION mqtt.first_json_fault(elements json) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.first_json_fault(elements json) IS 'The first element that cannot be stored, by its index, and why; null when there is none.';
+
+CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF to_regprocedure('mqtt.py_free_disk()') IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN mqtt.py_free_disk();
+END;
+$$;
+
+ALTER FUNCTION mqtt.free_disk_bytes() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.free_disk_bytes() IS 'Free bytes on the data disk; null where the server has no PL/Python to ask.';
+
+CREATE FUNCTION mqtt.has_extreme_number(value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM jsonb_path_query(has_extreme_number.value, 'strict $.**?(@.type() == "number")'::jsonpath) n(number)
+           WHERE ((n.number <> '0'::jsonb) AND (NOT ((abs((n.number)::numeric) >= 0.00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000494) AND (abs((n.number)::numeric) <= '179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000'::numeric)))))) AS "exists";
+END;
+
+ALTER FUNCTION mqtt.has_extreme_number(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_extreme_number(value jsonb) IS 'Whether a number in it lies outside the range of IEEE 754 double precision, which interoperable JSON keeps to (RFC 8259 section 6).';
+
+CREATE FUNCTION mqtt.has_metric(payload jsonb, names text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (names IS NULL) THEN true
+             WHEN (jsonb_typeof(payload) = 'object'::text) THEN (payload ?| names)
+             ELSE ('value'::text = ANY (names))
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.has_metric(payload jsonb, names text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_metric(payload jsonb, names text[]) IS 'Whether mqtt.telemetry_metrics of the same arguments is not null.';
+
+CREATE FUNCTION mqtt.has_placeholder(filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (filter ~ '%[cmu]|\$\{'::text);
+END;
+
+ALTER FUNCTION mqtt.has_placeholder(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_placeholder(filter text) IS 'Whether a broker would put something in place of a part of the filter (%c, %m, %u, ${…}), which is often what a client says of itself: such a rule is not exported.';
+
+CREATE FUNCTION mqtt.topic_matches_any(filters text[], topic text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM unnest(topic_matches_any.filters) f(filter)
+           WHERE mqtt.topic_matches(f.filter, topic_matches_any.topic))) AS "exists";
+END;
+
+ALTER FUNCTION mqtt.topic_matches_any(filters text[], topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_matches_any(filters text[], topic text) IS 'Whether a topic name matches one of the filters.';
+
+CREATE FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (mqtt.topic_name_error(topic) IS NOT NULL) THEN 'topic_invalid'::text
+             WHEN (NOT starts_with(topic, (prefix || '/'::text))) THEN 'topic_not_allowed'::text
+             WHEN ((filters IS NOT NULL) AND (NOT mqtt.topic_matches_any(filters, topic))) THEN 'topic_not_allowed'::text
+             WHEN ((qos IS NULL) OR ((qos < 0) OR (qos > 2))) THEN 'qos_invalid'::text
+             WHEN (payload_bytes > max_bytes) THEN 'payload_too_large'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) IS 'Slug of the first rule that the message breaks; null when it may be queued.';
+
+CREATE FUNCTION mqtt.integration_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF tg_op = 'DELETE' THEN
+        -- Nobody will publish these any more; whoever asked for them is told.
+        WITH dropped AS (
+            DELETE FROM pgmq.q_mqtt_outbound AS q
+            WHERE q.integration_id = OLD.id
+            RETURNING q.*
+        )
+        INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic, reason)
+        SELECT
+            d.enqueued_at, d.organization_id, mqtt.message_id(d.enqueued_at, d.msg_id, true), d.integration_id,
+            coalesce((d.message -> 'qos')::smallint, 0), d.attempts, 'cancelled', d.message ->> 'topic', 'The integration was deleted.'
+        FROM dropped AS d;
+        PERFORM mqtt.log_activity(OLD.organization_id, OLD.id, 'integration_deleted', details => jsonb_build_object('name', OLD.name));
+    ELSIF tg_op = 'INSERT' THEN
+        PERFORM mqtt.log_activity(
+            NEW.organization_id, NEW.id, 'integration_created',
+            details => jsonb_build_object('name', NEW.name, 'integration_type', NEW.integration_type, 'user_id', mqtt.current_user_id())
+        );
+    -- active and error are what the bridge sees, and come and go.
+    ELSIF (NEW.name, NEW.integration_type, NEW.settings, NEW.status = 'inactive')
+        IS DISTINCT FROM (OLD.name, OLD.integration_type, OLD.settings, OLD.status = 'inactive') THEN
+        PERFORM mqtt.log_activity(
+            NEW.organization_id, NEW.id, 'integration_updated',
+            details => jsonb_build_object(
+                'user_id', mqtt.current_user_id(),
+                'status', NEW.status,
+                'settings_changed', ARRAY(
+                    SELECT coalesce(n.key, o.key)
+                    FROM jsonb_each(NEW.settings) AS n
+                    FULL JOIN jsonb_each(OLD.settings) AS o USING (key)
+                    WHERE n.value IS DISTINCT FROM o.value
+                )
+            )
+        );
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.integration_changed() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.integration_changed() IS 'Trigger: logs the change, by the names of the settings; a deleted integration''s queued messages are settled as cancelled.';
+
+CREATE FUNCTION mqtt.secret_setting_names() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ARRAY['password'::text, 'client_key'::text] AS "array";
+END;
+
+ALTER FUNCTION mqtt.secret_setting_names() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.secret_setting_names() IS 'The settings that are sealed before they are stored and never read back.';
+
+CREATE FUNCTION mqtt.visible_settings(settings jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (((settings - mqtt.secret_setting_names()) ||
+         CASE
+             WHEN (settings ? 'password'::text) THEN '{"has_password": true}'::jsonb
+             ELSE '{}'::jsonb
+         END) ||
+         CASE
+             WHEN (settings ? 'client_key'::text) THEN '{"has_client_key": true}'::jsonb
+             ELSE '{}'::jsonb
+         END);
+END;
+
+ALTER FUNCTION mqtt.visible_settings(settings jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.visible_settings(settings jsonb) IS 'The settings as they may be read: has_password and has_client_key stand for the secrets.';
+
+CREATE FUNCTION mqtt.integration_json(integration mqtt.device_integrations) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('id', (integration).id, 'organization_id', (integration).organization_id, 'name', (integration).name, 'integration_type', (integration).integration_type, 'settings', mqtt.visible_settings((integration).settings), 'has_password', ((integration).settings ? 'password'::text), 'status', (integration).status, 'status_detail', (integration).status_detail, 'created_at', (integration).created_at, 'updated_at', (integration).updated_at) AS jsonb_build_object;
+END;
+
+ALTER FUNCTION mqtt.integration_json(integration mqtt.device_integrations) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.';
+
+CREATE FUNCTION mqtt.is_service() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (current_setting('role'::text) = 'service_role'::text);
+END;
+
+ALTER FUNCTION mqtt.is_service() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_service() IS 'Whether the session runs as service_role; holds inside definer functions too, since they do not change the role setting.';
+
+CREATE FUNCTION mqtt.is_operator() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (mqtt.is_service() OR ((current_setting('role'::text) = 'none'::text) AND pg_has_role(SESSION_USER, 'mqtt_owner'::name, 'member'::text)));
+END;
+
+ALTER FUNCTION mqtt.is_operator() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_operator() IS 'Whether the caller stands above organizations: service_role, or a direct session (psql, pg_cron) of a role that may become mqtt_owner.';
+
+CREATE FUNCTION mqtt.is_private_address(address inet) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM unnest(ARRAY['0.0.0.0/8'::inet, '10.0.0.0/8'::inet, '100.64.0.0/10'::inet, '127.0.0.0/8'::inet, '169.254.0.0/16'::inet, '172.16.0.0/12'::inet, '192.0.0.0/24'::inet, '192.168.0.0/16'::inet, '198.18.0.0/15'::inet, '224.0.0.0/4'::inet, '240.0.0.0/4'::inet, '::/96'::inet, '::ffff:0.0.0.0/96'::inet, '64:ff9b::/32'::inet, '2001::/32'::inet, '2002::/16'::inet, 'fc00::/7'::inet, 'fe80::/10'::inet, 'fec0::/10'::inet, 'ff00::/8'::inet]) n(net)
+           WHERE ((host(is_private_address.address))::inet <<= n.net))) AS "exists";
+END;
+
+ALTER FUNCTION mqtt.is_private_address(address inet) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_private_address(address inet) IS 'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may wrap such a one (RFC 6890, RFC 4193).';
+
+CREATE FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (((integration).integration_type = 'mqtt_hosted'::text) AND ((integration).status <> 'inactive'::text) AND ((credential).revoked_at IS NULL) AND (((credential).expires_at > now()) IS NOT FALSE));
+END;
+
+ALTER FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) IS 'Whether a device may log in at the hosted broker with this credential now.';
+
+CREATE FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (jsonb_typeof(value) = 'number'::text) THEN (((value)::numeric = trunc((value)::numeric)) AND (((value)::numeric >= (low)::numeric) AND ((value)::numeric <= (high)::numeric)))
+             ELSE false
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) IS 'Whether it is a JSON number that is whole and within the bounds.';
+
+CREATE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > max_bytes)) THEN format('is a string of 1 to %s bytes'::text, max_bytes)
+             WHEN ((value #>> '{}'::text[]) ~ '[\u0001-\u001f\u007f-\u009f]'::text) THEN 'holds a control character'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) IS 'Why it is no JSON string of that size without controls, as the end of a sentence; null when it is one.';
+
+CREATE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (filter ~ '(^|/)\+(/#)?$'::text);
+END;
+
+ALTER FUNCTION mqtt.lets_hash_slip(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.lets_hash_slip(filter text) IS 'Whether a broker that matches a subscription like a topic, level by level, would take a # in it for what the last + of the filter allows: a/+ would let a/# in.';
+
+CREATE FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text DEFAULT 'success'::text, details jsonb DEFAULT NULL::jsonb, error_message text DEFAULT NULL::text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, details, error_message)
+    VALUES (organization_id, integration_id, activity_type, status, details, left(error_message, 2000));
+$$;
+
+ALTER FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) IS 'Writes one row of the activity log.';
+
+CREATE FUNCTION mqtt.log_subscription() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF tg_op = 'DELETE' THEN
+        PERFORM mqtt.log_activity(
+            OLD.organization_id, OLD.integration_id, 'subscription_removed',
+            details => jsonb_build_object('subscription_id', OLD.id, 'topic', left(OLD.topic, 500), 'user_id', mqtt.current_user_id())
+        );
+    ELSE
+        PERFORM mqtt.log_activity(
+            NEW.organization_id, NEW.integration_id, 'subscription_added',
+            details => jsonb_build_object('subscription_id', NEW.id, 'topic', left(NEW.topic, 500), 'qos', NEW.qos, 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.log_subscription() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.log_subscription() IS 'Trigger: logs that a subscription was added or removed.';
+
+CREATE FUNCTION mqtt.message_faults(messages json, nul_mark text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT array_agg(
+         CASE
+             WHEN (strpos((e.value)::text, message_faults.nul_mark) > 0) THEN 'The JSON holds \u0000, which Postgres text cannot hold.'::text
+             ELSE mqtt.json_fault(e.value)
+         END ORDER BY e.ordinality) AS array_agg
+    FROM json_array_elements(message_faults.messages) WITH ORDINALITY e(value, ordinality);
+END;
+
+ALTER FUNCTION mqtt.message_faults(messages json, nul_mark text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_faults(messages json, nul_mark text) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
+
+CREATE FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean DEFAULT false) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (((lpad(to_hex((floor((date_part('epoch'::text, (enqueued_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000)::double precision)))::bigint), 12, '0'::text) ||
+         CASE
+             WHEN outbound THEN '8001'::text
+             ELSE '8000'::text
+         END) || to_hex(('-9223372036854775808'::bigint | msg_id))))::uuid AS uuid;
+END;
+
+ALTER FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) IS 'UUID version 8 (RFC 9562 section 5.8) of a queued message: 48 bits of Unix milliseconds, queue 0 in or 1 out, 62 bits of msg_id. Finding a message by it needs no index of its own.';
+
+CREATE FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean DEFAULT false) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (substr((message_id)::text, 15, 4) =
+             CASE
+                 WHEN outbound THEN '8001'::text
+                 ELSE '8000'::text
+             END) THEN (((('x'::text || replace(substr((message_id)::text, 20), '-'::text, ''::text)))::bit(64))::bigint & '4611686018427387903'::bigint)
+             ELSE NULL::bigint
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean) IS 'The msg_id inside a message id that mqtt.message_id made; null for a client''s own.';
+
+CREATE FUNCTION mqtt.message_id_time(message_id uuid) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (substr((message_id)::text, 15, 3) = '800'::text) THEN to_timestamp((((((('x'::text || lpad(replace("left"((message_id)::text, 13), '-'::text, ''::text), 16, '0'::text)))::bit(64))::bigint)::numeric / 1000.0))::double precision)
+             ELSE NULL::timestamp with time zone
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.message_id_time(message_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_id_time(message_id uuid) IS 'When the message was queued, to the millisecond below, by a message id that mqtt.message_id made; null for a client''s own.';
+
+CREATE FUNCTION mqtt.mosquitto_password_hash(password text) RETURNS text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT ((('$7$1$'::text || encode(s.salt, 'base64'::text)) || '$'::text) || replace(encode(public.hmac((s.salt || '\x00000001'::bytea), convert_to(mosquitto_password_hash.password, 'UTF8'::name), 'sha512'::text), 'base64'::text), '
+'::text, ''::text))
+    FROM ( SELECT public.gen_random_bytes(12) AS salt) s;
+END;
+
+ALTER FUNCTION mqtt.mosquitto_password_hash(password text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.mosquitto_password_hash(password text) IS 'The hash as Mosquitto''s password_file has it: $7$<rounds>$<salt>$<PBKDF2-HMAC-SHA512>. For random passwords only: one round.';
+
+CREATE FUNCTION mqtt.notify_config() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- Rare, and a transaction's identical notices become one.
+    PERFORM pg_notify('topicbase', 'config');
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.notify_config() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
+
+CREATE FUNCTION mqtt.try_base64(value text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (value ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$'::text) THEN decode(value, 'base64'::text)
+             ELSE NULL::bytea
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.try_base64(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_base64(value text) IS 'Base64 text (RFC 4648 section 4, padded) as bytes; null when it is none.';
+
+CREATE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (encoding = 'base64'::text) THEN mqtt.try_base64((payload #>> '{}'::text[]))
+             WHEN ((encoding = 'text'::text) OR ((encoding IS NULL) AND (jsonb_typeof(payload) = 'string'::text))) THEN convert_to((payload #>> '{}'::text[]), 'UTF8'::name)
+             ELSE NULL::bytea
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.outbound_body(payload jsonb, encoding text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) IS 'The payload as bytes, where they are not its JSON text: base64, text, and strings whose encoding is not said.';
+
+CREATE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((((jsonb_strip_nulls((message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text[])) ||
+         CASE
+             WHEN ((COALESCE((message ->> 'qos'::text), '0'::text))::numeric > (0)::numeric) THEN jsonb_build_object('qos', (((message ->> 'qos'::text))::numeric)::integer)
+             ELSE '{}'::jsonb
+         END) ||
+         CASE
+             WHEN ((message -> 'retain'::text) = 'true'::jsonb) THEN '{"retain": true}'::jsonb
+             ELSE '{}'::jsonb
+         END) ||
+         CASE
+             WHEN ((message ->> 'message_expiry'::text) IS NOT NULL) THEN jsonb_build_object('message_expiry', (((message ->> 'message_expiry'::text))::numeric)::bigint)
+             ELSE '{}'::jsonb
+         END) ||
+         CASE
+             WHEN ((message ->> 'payload_encoding'::text) = 'base64'::text) THEN '{}'::jsonb
+             ELSE jsonb_build_object('payload', (message -> 'payload'::text))
+         END);
+END;
+
+ALTER FUNCTION mqtt.outbound_document(message jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_document(message jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message holds it: without defaults, without a payload that is bytes. Text stands here, to be read, and in body, as it goes out.';
+
+CREATE FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (((sha256((COALESCE((password_fits.credential).secret_salt, '\x00000000000000000000000000000000'::bytea) || p.bytes)) = (password_fits.credential).secret_hash) OR (((password_fits.credential).previous_until > now()) AND (sha256(((password_fits.credential).previous_salt || p.bytes)) = (password_fits.credential).previous_hash))) IS TRUE)
+    FROM ( SELECT convert_to(COALESCE(password_fits.password, ''::text), 'UTF8'::name) AS bytes) p;
+END;
+
+ALTER FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) IS 'Whether it is the password of that credential, or the one before its last rotation while that still works; false for no credential, in the same time.';
+
+CREATE FUNCTION mqtt.password_verifier(salt bytea, password text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT sha256((salt || convert_to(password, 'UTF8'::name))) AS sha256;
+END;
+
+ALTER FUNCTION mqtt.password_verifier(salt bytea, password text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.password_verifier(salt bytea, password text) IS 'SHA-256 of salt and password, as mqtt_credentials.secret_hash holds it.';
+
+CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (payload IS NULL) THEN 'payload is missing; send "" for an empty one.'::text
+             WHEN (COALESCE(encoding, 'null'::jsonb) <> ALL (ARRAY['null'::jsonb, '"json"'::jsonb, '"text"'::jsonb, '"base64"'::jsonb])) THEN 'payload_encoding is json, text or base64.'::text
+             WHEN ((encoding = ANY (ARRAY['"text"'::jsonb, '"base64"'::jsonb])) AND (jsonb_typeof(payload) <> 'string'::text)) THEN format('payload is a string where payload_encoding is %s.'::text, (encoding #>> '{}'::text[]))
+             WHEN ((encoding = '"base64"'::jsonb) AND (mqtt.try_base64((payload #>> '{}'::text[])) IS NULL)) THEN 'payload is no base64 (RFC 4648 section 4).'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
+
+CREATE FUNCTION mqtt.plain_verdict(allowed boolean) RETURNS api."*/*"
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM set_config('response.headers', '[{"Content-Type": "text/plain; charset=utf-8"}, {"Cache-Control": "no-store"}]', true);
+    RETURN CASE WHEN allowed IS TRUE THEN 'allow' ELSE 'deny' END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.plain_verdict(allowed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.plain_verdict(allowed boolean) IS 'allow or deny, as text/plain.';
+
+CREATE FUNCTION mqtt.plpython_obstacle(module text DEFAULT NULL::text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname = 'plpython3u') THEN
+        IF EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u') THEN
+            RETURN 'this database has no PL/Python: a superuser runs CREATE EXTENSION plpython3u';
+        END IF;
+        RETURN format(
+            'the server has no PL/Python: install it (Debian: postgresql-plpython3-%s)', current_setting('server_version_num')::integer / 10000
+        );
+    END IF;
+    IF NOT current_setting('is_superuser')::boolean THEN
+        RETURN 'only a superuser creates functions in PL/Python';
+    END IF;
+    IF module IS NOT NULL THEN
+        BEGIN
+            EXECUTE format('DO LANGUAGE plpython3u %L', 'import ' || quote_ident(module));
+        EXCEPTION
+            WHEN external_routine_exception THEN
+                RETURN format('the server''s Python does not import %s (%s): install it (Debian: python3-%1$s)', module, sqlerrm);
+        END;
+    END IF;
+    RETURN NULL;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.plpython_obstacle(module text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.plpython_obstacle(module text) IS 'Why the caller cannot create functions in PL/Python that import the module, in words; null when they can.';
+
+CREATE FUNCTION mqtt.prepare_partitions() RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT count(*) FILTER (WHERE mqtt.create_partition(p.partrelid, (now() AT TIME ZONE 'UTC')::date + d.ahead))::integer
+    FROM mqtt.configuration AS c
+    CROSS JOIN LATERAL generate_series(0, c.partitions_ahead) AS d (ahead)
+    CROSS JOIN pg_catalog.pg_partitioned_table AS p
+    JOIN pg_catalog.pg_class AS k ON k.oid = p.partrelid AND k.relnamespace = 'mqtt'::regnamespace;
+$$;
+
+ALTER FUNCTION mqtt.prepare_partitions() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.prepare_partitions() IS 'Makes the missing partitions of today and the configured days ahead, of every partitioned table; returns how many.';
+
+CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_tids tid [] := mqtt.due_messages(batch_size);
+    v_counts integer [] := '{0,0,0}';
+BEGIN
+    IF v_tids <> '{}' THEN
+        v_counts := mqtt.store_or_split(v_tids);
+    END IF;
+    RETURN jsonb_build_object(
+        'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3], 'more', cardinality(v_tids) >= batch_size
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.process_batch(batch_size integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.process_batch(batch_size integer) IS 'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again.';
+
+CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+BEGIN
+    IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$' THEN
+        RETURN value::timestamptz;
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN data_exception THEN
+        RETURN NULL;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.try_timestamptz(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_timestamptz(value text) IS 'An RFC 3339 date and time (UTC where it has no offset) as timestamptz; null when it is none.';
+
+CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (octet_length((value)::text) > 65535) THEN 'user_properties has more than 65,535 bytes.'::text
+             WHEN ((jsonb_typeof(value) = 'object'::text) AND (NOT jsonb_path_exists(value, 'strict $.*?(@.type() != "string")'::jsonpath))) THEN NULL::text
+             WHEN ((jsonb_typeof(value) = 'array'::text) AND (NOT (EXISTS ( SELECT
+                FROM jsonb_array_elements(
+                     CASE jsonb_typeof(user_properties_fault.value)
+                         WHEN 'array'::text THEN user_properties_fault.value
+                         ELSE '[]'::jsonb
+                     END) e(pair)
+               WHERE (NOT
+                     CASE jsonb_typeof(e.pair)
+                         WHEN 'array'::text THEN ((jsonb_array_length(e.pair) = 2) AND (jsonb_typeof((e.pair -> 0)) = 'string'::text) AND (jsonb_typeof((e.pair -> 1)) = 'string'::text))
+                         ELSE false
+                     END))))) THEN NULL::text
+             ELSE 'user_properties is an object of strings, or an array of pairs of strings.'::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.user_properties_fault(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.user_properties_fault(value jsonb) IS 'Why these are no MQTT 5 user properties (section 3.3.2.3.7), in words; null when they are.';
+
+CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (jsonb_typeof(message) <> 'object'::text) THEN 'A message is an object.'::text
+             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message has topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at, and nothing else.'::text
+             WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or no string.'::text
+             WHEN (mqtt.topic_name_error((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.topic_name_error((message ->> 'topic'::text))
+             WHEN (mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text))
+             WHEN (((message ->> 'qos'::text) IS NOT NULL) AND (NOT mqtt.jsonb_integer_between((message -> 'qos'::text), (0)::bigint, (2)::bigint))) THEN 'qos is 0, 1 or 2.'::text
+             WHEN (((message ->> 'retain'::text) IS NOT NULL) AND (jsonb_typeof((message -> 'retain'::text)) <> 'boolean'::text)) THEN 'retain is true or false.'::text
+             WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_fault((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_fault((message -> 'content_type'::text), 255)) || '.'::text)
+             WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_error((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is no topic name. '::text || COALESCE(mqtt.topic_name_error((message ->> 'response_topic'::text)), ''::text))
+             WHEN (((message ->> 'correlation_data'::text) IS NOT NULL) AND (NOT COALESCE(
+             CASE jsonb_typeof((message -> 'correlation_data'::text))
+                 WHEN 'string'::text THEN (octet_length(mqtt.try_base64((message ->> 'correlation_data'::text))) <= 65535)
+                 ELSE NULL::boolean
+             END, false))) THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'::text
+             WHEN (((message ->> 'message_expiry'::text) IS NOT NULL) AND (NOT mqtt.jsonb_integer_between((message -> 'message_expiry'::text), (1)::bigint, '4294967295'::bigint))) THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'::text
+             WHEN (((message ->> 'user_properties'::text) IS NOT NULL) AND (mqtt.user_properties_fault((message -> 'user_properties'::text)) IS NOT NULL)) THEN mqtt.user_properties_fault((message -> 'user_properties'::text))
+             WHEN (((message ->> 'deliver_at'::text) IS NOT NULL) AND (NOT COALESCE(
+             CASE jsonb_typeof((message -> 'deliver_at'::text))
+                 WHEN 'string'::text THEN (mqtt.try_timestamptz((message ->> 'deliver_at'::text)) < (now() + '1 year'::interval))
+                 ELSE NULL::boolean
+             END, false))) THEN 'deliver_at is an RFC 3339 date and time, at most a year from now.'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.publish_fault(message jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.publish_fault(message jsonb) IS 'Why the message cannot be published, in words; null when it can.';
+
+CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH asked AS (
+        SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
+    ),
+    visible AS MATERIALIZED (
+        SELECT o.id FROM mqtt.organizations AS o WHERE (SELECT mqtt.is_operator()) OR o.id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
+    )
+    SELECT
+        a.id,
+        coalesce(r.state, CASE WHEN q.msg_id IS NOT NULL THEN 'queued' ELSE 'unknown' END),
+        coalesce(r.organization_id, q.organization_id),
+        coalesce(r.integration_id, q.integration_id),
+        coalesce(r.topic, q.message ->> 'topic'),
+        coalesce(r.qos, CASE WHEN q.msg_id IS NOT NULL THEN coalesce((q.message ->> 'qos')::smallint, 0::smallint) END),
+        coalesce(r.attempts, q.attempts),
+        r.reason_code,
+        r.reason,
+        coalesce(r.queued_at, q.enqueued_at),
+        r.settled_at
+    FROM asked AS a
+    LEFT JOIN LATERAL (
+        SELECT s.*
+        FROM visible AS v
+        JOIN mqtt.mqtt_publish_receipts AS s ON s.organization_id = v.id
+        WHERE s.id = a.id AND s.queued_at >= a.since AND s.queued_at < a.since + interval '1 millisecond'
+        LIMIT 1
+    ) AS r ON true
+    LEFT JOIN pgmq.q_mqtt_outbound AS q
+        ON r.id IS NULL AND q.msg_id = a.msg_id AND mqtt.message_id(q.enqueued_at, q.msg_id, true) = a.id
+            AND q.organization_id IN (SELECT v.id FROM visible AS v);
+$$;
+
+ALTER FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) IS 'State of each receipt, as far as the caller may see it; unknown for the rest.';
+
+CREATE FUNCTION mqtt.py_decode_cbor(data bytea) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data)
+
+"""CBOR (RFC 8949) to JSON text, following the advice of RFC 8949 section 6.1 as far as jsonb allows.
+
+- Integers, text strings, arrays, maps, true, false and null become what JSON has for them; indefinite lengths become definite.
+- Byte strings become base64url text without padding; inside tag 22 base64, inside tag 23 base16, inside tag 21 base64url again.
+- Floats become the shortest number that reads back equal. NaN and the infinities are an error (section 6.1 suggests null:
+  a reading that failed would then look like one that was never taken).
+- undefined and all unassigned simple values become null.
+- Bignums (tags 2, 3) become integers and decimal fractions (tag 4) exact numbers, since jsonb has both; bigfloats (tag 5) become
+  the nearest double.
+- All other tags are left out and their content stands: tag 0 is RFC 3339 text, tag 1 a number of seconds since 1970.
+  References (tags 25, 29) are an error, since their content means nothing by itself.
+- A map key that is no text string becomes the text of its JSON; of equal keys the last wins, as in jsonb.
+
+An error besides: bytes that end early or go on after the item, text with U+0000 or that is not UTF-8, numbers beyond the
+range of a double, more than 64 levels, more than 1 MiB.
+
+The reader is written out here, not taken from a library: the bytes are a stranger's and this runs inside a database backend, where a
+crash in C ends every session of the server (cbor2 5.4.6, as Debian 12 ships it, crashes on 19 bytes: agronholm/cbor2#198).
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import base64
+import math
+import re
+import struct
+from collections.abc import Callable
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_cbor.py
+
+INDEFINITE = -1
+BREAK = 0xFF
+SIMPLE = {20: "false", 21: "true", 22: "null", 23: "null"}
+FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
+INTEGER_PAIR = re.compile(r"\[(-?[0-9]+),(-?[0-9]+)\]")
+
+def _head(data: bytes, at: int) -> tuple[int, int, int, int]:
+    """Read the head of a data item at an offset: major type, additional information, argument, offset behind it (section 3)."""
+    if at >= len(data):
+        raise ValueError("the bytes end early")
+    major, info = data[at] >> 5, data[at] & 31
+    if info < 24:
+        return major, info, info, at + 1
+    if info < 28:
+        end = at + 1 + (1 << (info - 24))
+        if end > len(data):
+            raise ValueError("the bytes end early")
+        return major, info, int.from_bytes(data[at + 1 : end], "big"), end
+    if info == 31 and major in (2, 3, 4, 5):
+        return major, info, INDEFINITE, at + 1
+    raise ValueError(f"byte {at} starts no data item")
+
+def _bytes(data: bytes, at: int, length: int, major: int) -> tuple[bytes, int]:
+    """Read the content of a byte or text string whose head was read; each chunk of a text string is UTF-8 by itself (section 3.2.3)."""
+    if length != INDEFINITE:
+        end = at + length
+        if end > len(data):
+            raise ValueError("the bytes end early")
+        return data[at:end], end
+    chunks = []
+    while data[at : at + 1] != b"\xff":
+        chunk_major, _, chunk_length, at = _head(data, at)
+        if chunk_major != major or chunk_length == INDEFINITE:
+            raise ValueError("a chunk of a string is no string of the same type")
+        chunk, at = _bytes(data, at, chunk_length, major)
+        if major == 3:
+            utf8(chunk)
+        chunks.append(chunk)
+    return b"".join(chunks), at + 1
+
+def _tagged(data: bytes, tag: int, at: int, depth: int, blob: Callable[[bytes], str]) -> tuple[str, int]:
+    """Read the content of a tag and write it as the tag asks (section 3.4)."""
+    if tag in (2, 3):
+        major, _, length, at = _head(data, at)
+        if major != 2:
+            raise ValueError("a bignum is no byte string")
+        content, at = _bytes(data, at, length, 2)
+        number = int.from_bytes(content, "big")
+        return integer(number if tag == 2 else -1 - number), at
+    if tag in (25, 29):
+        raise ValueError("references (tags 25 and 29) have no JSON form")
+    if tag in (21, 22, 23):
+        blob = {21: base64url, 22: _base64, 23: _base16}[tag]
+    text, at = _item(data, at, depth, blob)
+    if tag in (4, 5):
+        pair = INTEGER_PAIR.fullmatch(text)
+        if pair is None:
+            raise ValueError("a decimal fraction or bigfloat is no pair of integers")
+        text = _scaled(int(pair[2]), int(pair[1]), tag)
+    return text, at
+
+def _scaled(mantissa: int, exponent: int, tag: int) -> str:
+    """Write mantissa times ten (tag 4) or two (tag 5) to the exponent as a JSON number (section 3.4.4)."""
+    if mantissa == 0:
+        return "0"
+    text = f"{mantissa}e{exponent}"
+    try:
+        number = float(text) if tag == 4 else math.ldexp(mantissa, exponent)
+    except OverflowError:
+        raise ValueError(BEYOND_RANGE) from None
+    if number == 0 or math.isinf(number):
+        raise ValueError(BEYOND_RANGE)
+    return text if tag == 4 else real(number)
+
+def _base64(data: bytes) -> str:
+    return f'"{base64.b64encode(data).decode()}"'
+
+def _base16(data: bytes) -> str:
+    return f'"{data.hex().upper()}"'
+
+def _item(data: bytes, at: int, depth: int, blob: Callable[[bytes], str]) -> tuple[str, int]:
+    """Read the data item at an offset: its JSON text and the offset behind it. Byte strings are written by blob."""
+    start = at
+    major, info, argument, at = _head(data, at)
+    if major == 0:
+        return str(argument), at
+    if major == 1:
+        return str(-1 - argument), at
+    if major == 2:
+        content, at = _bytes(data, at, argument, 2)
+        return blob(content), at
+    if major == 3:
+        content, at = _bytes(data, at, argument, 3)
+        return utf8(content), at
+    if major == 7:
+        if info in FLOATS:
+            return real(FLOATS[info].unpack_from(data, at - FLOATS[info].size)[0]), at
+        if info == 24 and argument < 32:
+            raise ValueError(f"byte {start} starts no data item")
+        return SIMPLE.get(argument, "null"), at
+    if depth == 0:
+        raise ValueError(f"more than {MAX_DEPTH} levels")
+    depth -= 1
+    if major == 6:
+        return _tagged(data, argument, at, depth, blob)
+    if major == 4:
+        items = []
+        while argument:
+            if argument == INDEFINITE:
+                if data[at : at + 1] == b"\xff":
+                    at += 1
+                    break
+            else:
+                argument -= 1
+            text, at = _item(data, at, depth, blob)
+            items.append(text)
+        return f"[{','.join(items)}]", at
+    pairs: dict[str, str] = {}
+    while argument:
+        if argument == INDEFINITE:
+            if data[at : at + 1] == b"\xff":
+                at += 1
+                break
+        else:
+            argument -= 1
+        name, at = _item(data, at, depth, blob)
+        pairs[key(name)], at = _item(data, at, depth, blob)
+    return members(pairs, at - start), at
+
+def run(data: bytes) -> str:
+    """Decode one CBOR data item into JSON
+
+    Follows RFC 8949 section 6.1; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a short
+    reason when the bytes are not exactly one well-formed item or have no form in jsonb.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    text, at = _item(data, 0, MAX_DEPTH, base64url)
+    if at != len(data):
+        raise ValueError("bytes follow the data item")
+    return text
+
+SD["run"] = run
+return run(data)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_cbor(data bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_cbor(data bytea) IS 'Decode one CBOR data item into JSON
+
+Follows RFC 8949 section 6.1; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a short
+reason when the bytes are not exactly one well-formed item or have no form in jsonb.';
+
+CREATE FUNCTION mqtt.py_decode_msgpack(data bytea) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data)
+
+"""MessagePack to JSON text, by the rules that decode_cbor follows (those of RFC 8949 section 6.1 as far as jsonb allows).
+
+Source: the MessagePack specification (github.com/msgpack/msgpack, spec.md).
+
+- nil, bool, int, str, array and map become what JSON has for them.
+- bin becomes base64url text without padding.
+- Floats become the shortest number that reads back equal. NaN and the infinities are an error.
+- The timestamp extension (type -1) becomes RFC 3339 text in UTC, years 1 to 9999, with up to nine digits of a second.
+- Any other extension becomes {"ext": its type, "data": its bytes as base64url text}.
+- A map key that is no str becomes the text of its JSON; of equal keys the last wins, as in jsonb.
+
+An error besides: bytes that end early or go on after the object, the unused byte 0xc1, str with U+0000 or that is not UTF-8,
+more than 64 levels, more than 1 MiB.
+
+The reader is written out here, not taken from a library: the bytes are a stranger's and this runs inside a database backend. msgpack
+1.0.3, as Debian 12 ships it, reserves for every array what its head claims: under 1 MiB of nested heads cost gigabytes, never returned.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import datetime
+import struct
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_msgpack.py
+
+EPOCH = datetime.datetime(1970, 1, 1)  # naive on purpose: all is UTC, written as Z
+CONSTANTS = {0xC0: "null", 0xC2: "false", 0xC3: "true"}
+FLOATS = {0xCA: struct.Struct(">f"), 0xCB: struct.Struct(">d")}
+# First byte: type, and how many bytes of length, count or value follow.
+SIZED = {
+    **{0xC4 + i: ("bin", 1 << i) for i in range(3)},
+    **{0xC7 + i: ("ext", 1 << i) for i in range(3)},
+    **{0xCC + i: ("uint", 1 << i) for i in range(4)},
+    **{0xD0 + i: ("int", 1 << i) for i in range(4)},
+    **{0xD9 + i: ("str", 1 << i) for i in range(3)},
+    **{0xDC + i: ("array", 2 << i) for i in range(2)},
+    **{0xDE + i: ("map", 2 << i) for i in range(2)},
+}
+
+def _take(data: bytes, at: int, size: int) -> tuple[bytes, int]:
+    end = at + size
+    if end > len(data):
+        raise ValueError("the bytes end early")
+    return data[at:end], end
+
+def _extension(data: bytes, at: int, size: int) -> tuple[str, int]:
+    """Read an extension's type and data, whose size was read."""
+    content, at = _take(data, at, 1 + size)
+    kind, content = int.from_bytes(content[:1], "big", signed=True), content[1:]
+    if kind == -1:
+        return _timestamp(content), at
+    return f'{{"ext":{kind},"data":{base64url(content)}}}', at
+
+def _timestamp(content: bytes) -> str:
+    """Write a timestamp's 32, 64 or 96 bits as RFC 3339 text."""
+    if len(content) == 4:
+        nanoseconds, seconds = 0, int.from_bytes(content, "big")
+    elif len(content) == 8:
+        nanoseconds, seconds = divmod(int.from_bytes(content, "big"), 1 << 34)
+    elif len(content) == 12:
+        nanoseconds, seconds = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:], "big", signed=True)
+    else:
+        raise ValueError("a timestamp has 4, 8 or 12 bytes")
+    if nanoseconds > 999_999_999:
+        raise ValueError("a timestamp has more than 999999999 nanoseconds")
+    try:
+        moment = EPOCH + datetime.timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError("a timestamp is outside the years 1 to 9999") from None
+    fraction = f".{nanoseconds:09}".rstrip("0") if nanoseconds else ""
+    return f'"{moment.isoformat()}{fraction}Z"'
+
+def _item(data: bytes, at: int, depth: int) -> tuple[str, int]:
+    """Read the object at an offset: its JSON text and the offset behind it."""
+    start = at
+    if at >= len(data):
+        raise ValueError("the bytes end early")
+    first = data[at]
+    at += 1
+    if first < 0x80:
+        return str(first), at
+    if first >= 0xE0:
+        return str(first - 256), at
+    if first in CONSTANTS:
+        return CONSTANTS[first], at
+    if first in FLOATS:
+        content, at = _take(data, at, FLOATS[first].size)
+        return real(FLOATS[first].unpack(content)[0]), at
+    if first in SIZED:
+        kind, width = SIZED[first]
+        content, at = _take(data, at, width)
+        size = int.from_bytes(content, "big", signed=kind == "int")
+    elif first < 0x90:
+        kind, size = "map", first & 15
+    elif first < 0xA0:
+        kind, size = "array", first & 15
+    elif first < 0xC0:
+        kind, size = "str", first & 31
+    elif 0xD4 <= first <= 0xD8:
+        kind, size = "ext", 1 << (first - 0xD4)
+    else:
+        raise ValueError(f"byte {start} starts no object")
+    if kind in ("uint", "int"):
+        return str(size), at
+    if kind == "str":
+        content, at = _take(data, at, size)
+        return utf8(content), at
+    if kind == "bin":
+        content, at = _take(data, at, size)
+        return base64url(content), at
+    if kind == "ext":
+        return _extension(data, at, size)
+    if depth == 0:
+        raise ValueError(f"more than {MAX_DEPTH} levels")
+    depth -= 1
+    if kind == "array":
+        items = []
+        for _ in range(size):
+            text, at = _item(data, at, depth)
+            items.append(text)
+        return f"[{','.join(items)}]", at
+    pairs: dict[str, str] = {}
+    for _ in range(size):
+        name, at = _item(data, at, depth)
+        pairs[key(name)], at = _item(data, at, depth)
+    return members(pairs, at - start), at
+
+def run(data: bytes) -> str:
+    """Decode one MessagePack object into JSON
+
+    By the rules of mqtt.py_decode_cbor; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a
+    short reason when the bytes are not exactly one object or have no form in jsonb.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    text, at = _item(data, 0, MAX_DEPTH)
+    if at != len(data):
+        raise ValueError("bytes follow the object")
+    return text
+
+SD["run"] = run
+return run(data)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_msgpack(data bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_msgpack(data bytea) IS 'Decode one MessagePack object into JSON
+
+By the rules of mqtt.py_decode_cbor; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a
+short reason when the bytes are not exactly one object or have no form in jsonb.';
+
+CREATE FUNCTION mqtt.py_free_disk() RETURNS bigint
+    LANGUAGE plpython3u STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"]()
+
+"""Room left on the disk of the database: the one fact of the machine that ingest must know before the disk is full."""
+
+# /// plpython
+# returns = "bigint"
+# volatility = "volatile"
+# ///
+
+import os
+
+def run() -> int:
+    """Free bytes on the file system of the data directory, as an ordinary process may use them (statvfs, POSIX)
+
+    A backend's working directory is the data directory; tablespaces and a WAL directory elsewhere are not seen.
+    """
+    status = os.statvfs(".")
+    return status.f_bavail * status.f_frsize
+
+SD["run"] = run
+return run()
+$$;
+
+ALTER FUNCTION mqtt.py_free_disk() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_free_disk() IS 'Free bytes on the file system of the data directory, as an ordinary process may use them (statvfs, POSIX)
+
+A backend''s working directory is the data directory; tablespaces and a WAL directory elsewhere are not seen.';
+
+CREATE FUNCTION mqtt.py_seal(public_key bytea, secret text) RETURNS bytea
+    LANGUAGE plpython3u PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if public_key is None or secret is None:
+    raise ValueError("an argument is null")
+if "run" in SD:
+    return SD["run"](public_key, secret)
+
+"""Sealing of broker secrets: libsodium's sealed box (crypto_box_seal: X25519, XSalsa20-Poly1305, a fresh sender key each time).
+
+Whoever holds the public key can seal; only the private key, which the database never has, opens. An application seals the same way,
+in any language that has libsodium.
+"""
+
+# /// plpython
+# returns = "bytea"
+# volatility = "volatile"
+# on_null = "error"
+# module = "nacl"
+# ///
+
+import nacl.exceptions
+import nacl.public
+
+MAX_SECRET_BYTES = 1 << 16
+
+def run(public_key: bytes, secret: str) -> bytes:
+    """Seal a secret to a Curve25519 public key (32 bytes)
+
+    Returns the sealed box of the secret's UTF-8 bytes, 48 bytes longer than they are; no two calls return the same.
+    Raises 38000 (external_routine_exception) for null, a key that is none, and secrets of more than 64 KiB; never with the secret in it.
+    """
+    if len(public_key) != nacl.public.PublicKey.SIZE:
+        raise ValueError(f"a public key has {nacl.public.PublicKey.SIZE} bytes")
+    try:
+        message = secret.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the secret is not valid Unicode") from None
+    if len(message) > MAX_SECRET_BYTES:
+        raise ValueError(f"a secret has at most {MAX_SECRET_BYTES} bytes")
+    try:
+        return nacl.public.SealedBox(nacl.public.PublicKey(public_key)).encrypt(message)
+    except nacl.exceptions.CryptoError:
+        raise ValueError("no Curve25519 public key") from None
+
+SD["run"] = run
+return run(public_key, secret)
+$$;
+
+ALTER FUNCTION mqtt.py_seal(public_key bytea, secret text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_seal(public_key bytea, secret text) IS 'Seal a secret to a Curve25519 public key (32 bytes)
+
+Returns the sealed box of the secret''s UTF-8 bytes, 48 bytes longer than they are; no two calls return the same.
+Raises 38000 (external_routine_exception) for null, a key that is none, and secrets of more than 64 KiB; never with the secret in it.';
+
+CREATE FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((qos = 0) AND (NOT retain) AND (content_type IS NULL) AND (sent_at IS NULL) AND (payload IS NOT NULL)) THEN jsonb_build_object('topic', topic, 'payload', payload)
+             ELSE (((((jsonb_build_object('topic', topic) ||
+             CASE
+                 WHEN (payload IS NULL) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('payload', payload)
+             END) ||
+             CASE
+                 WHEN (qos = 0) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('qos', qos)
+             END) ||
+             CASE
+                 WHEN retain THEN '{"retain": true}'::jsonb
+                 ELSE '{}'::jsonb
+             END) ||
+             CASE
+                 WHEN (content_type IS NULL) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('content_type', content_type)
+             END) ||
+             CASE
+                 WHEN (sent_at IS NULL) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('timestamp', sent_at)
+             END)
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) IS 'The message as it stands in the queue: {"topic", "payload", "qos", "retain", "content_type", "timestamp"}; what has its default is left out.';
+
+CREATE FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_message_id uuid := message_id;
+    v_fault text := mqtt.ingest_fault(
+        topic, qos, coalesce(octet_length(body), pg_column_size(payload)), session.topic_prefix, session.publish_filters,
+        session.max_payload_bytes
+    );
+BEGIN
+    IF v_fault IS NULL AND octet_length(content_type) > 255 THEN
+        v_fault := 'content_type_invalid';
+    END IF;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_message(v_fault, topic, session.topic_prefix, session.max_payload_bytes);
+    END IF;
+    IF message_id IS NOT NULL THEN
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        VALUES (session.organization_id, session.credential_id, queue_message.message_id)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF message_id IS NULL OR found THEN
+        IF coalesce(session.credential_rate, session.organization_rate) IS NOT NULL AND mqtt.take_quota(session, 1) = 0 THEN
+            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(session));
+        END IF;
+        INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        VALUES (
+            clock_timestamp(), mqtt.queue_document(topic, payload, qos, retain, content_type, sent_at),
+            session.organization_id, session.integration_id, session.credential_id, queue_message.message_id, queue_message.body
+        )
+        RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
+        PERFORM mqtt.count_accepted(session.organization_id, 1);
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
+END;
+$$;
+
+ALTER FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) IS 'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202.';
+
+CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_nestloop TO 'off'
+    AS $_$
+DECLARE
+    v_answer json;
+BEGIN
+    WITH judged AS MATERIALIZED (
+        SELECT
+            t.ordinality, t.topic, t.payload, t.body, coalesce(t.qos, '0') AS qos, coalesce(t.retain, 'false') AS retain, t.content_type, t.stamped_at,
+            t.message_id,
+            CASE
+                WHEN queue_messages.faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
+                WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
+                WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
+                WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
+                WHEN t.payload IS NULL THEN 'payload_missing'
+                WHEN t.qos IS NOT NULL AND t.qos NOT IN ('0', '1', '2') THEN 'qos_invalid'
+                WHEN t.retain IS NOT NULL AND t.retain NOT IN ('true', 'false') THEN 'retain_invalid'
+                WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
+                WHEN t.encoding IS NOT NULL AND t.encoding NOT IN ('json', 'text', 'base64') THEN 'payload_encoding_invalid'
+                WHEN t.encoding = 'text' AND jsonb_typeof(t.payload) <> 'string' THEN 'payload_encoding_invalid'
+                WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
+                WHEN t.message_id IS NOT NULL AND t.message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
+                WHEN t.sent_at IS NOT NULL AND t.stamped_at IS NULL THEN 'timestamp_invalid'
+                ELSE mqtt.ingest_fault(
+                    t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), session.topic_prefix, session.publish_filters,
+                    session.max_payload_bytes
+                )
+            END AS rule
+        FROM (
+            SELECT
+                i.*,
+                CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
+                CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
+            FROM (
+                SELECT
+                    e.ordinality,
+                    e.value,
+                    e.value ->> 'topic' AS topic,
+                    e.value -> 'payload' AS payload,
+                    e.value ->> 'qos' AS qos,
+                    e.value ->> 'retain' AS retain,
+                    e.value ->> 'content_type' AS content_type,
+                    e.value ->> 'payload_encoding' AS encoding,
+                    e.value ->> 'message_id' AS message_id,
+                    e.value ->> 'timestamp' AS sent_at
+                FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+                OFFSET 0
+            ) AS i
+            OFFSET 0
+        ) AS t
+    ),
+    checked AS (
+        SELECT
+            j.*,
+            CASE
+                WHEN j.rule IS NOT NULL THEN j.rule
+                -- From the first that the quota leaves no room for.
+                WHEN most IS NOT NULL AND j.ordinality >= (
+                    SELECT x.ordinality FROM judged AS x WHERE x.rule IS NULL ORDER BY x.ordinality OFFSET coalesce(most, 0) LIMIT 1
+                ) THEN 'quota_exceeded'
+            END AS fault
+        FROM judged AS j
+    ),
+    -- In the order of the ids, so that two batches with the same ids cannot lock each other out.
+    fresh AS (
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        SELECT DISTINCT session.organization_id, session.credential_id, c.message_id::uuid
+        FROM checked AS c
+        WHERE c.fault IS NULL AND c.message_id IS NOT NULL
+        ORDER BY c.message_id::uuid
+        ON CONFLICT DO NOTHING
+        RETURNING message_id
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        SELECT
+            statement_timestamp(),
+            mqtt.queue_document(
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
+            ),
+            session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body
+        FROM (
+            SELECT x.*, NULL::uuid AS first_id
+            FROM checked AS x
+            WHERE x.fault IS NULL AND x.message_id IS NULL
+            UNION ALL
+            SELECT x.*, f.message_id
+            FROM fresh AS f
+            JOIN (
+                SELECT DISTINCT ON (y.message_id::uuid) y.*
+                FROM checked AS y
+                WHERE y.fault IS NULL AND y.message_id IS NOT NULL
+                ORDER BY y.message_id::uuid, y.ordinality
+            ) AS x ON x.message_id::uuid = f.message_id
+        ) AS c
+        ORDER BY c.ordinality
+        RETURNING 1
+    )
+    SELECT json_build_object(
+        'queued', (SELECT count(*) FROM queued),
+        'accepted', count(*) FILTER (WHERE c.fault IS NULL),
+        'rejected', coalesce(
+            json_agg(
+                json_build_object(
+                    'index', c.ordinality - 1, 'code', c.fault,
+                    'message', coalesce(queue_messages.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                ) ORDER BY c.ordinality
+            ) FILTER (WHERE c.fault IS NOT NULL), '[]'
+        )
+    ) INTO v_answer
+    FROM checked AS c;
+    RETURN v_answer;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
+
+CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE(id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint, created_at timestamp with time zone, next_retry_at timestamp with time zone, error_message text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT
+        coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)), q.organization_id, q.integration_id, q.message ->> 'topic',
+        coalesce(q.message -> 'payload', 'null'), q.body, coalesce((q.message ->> 'qos')::smallint, 0::smallint),
+        CASE WHEN q.read_ct > 0 AND q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
+        q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
+    FROM pgmq.q_mqtt_messages AS q
+    WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
+$$;
+
+ALTER FUNCTION mqtt.queued_messages() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queued_messages() IS 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
+
+CREATE FUNCTION mqtt.quota_wait(session mqtt.device_session) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (LEAST((3600)::numeric, GREATEST((1)::numeric, ceil(((1)::numeric / LEAST((session).credential_rate, (session).organization_rate))))))::integer AS "least";
+END;
+
+ALTER FUNCTION mqtt.quota_wait(session mqtt.device_session) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.quota_wait(session mqtt.device_session) IS 'Seconds after which at least one message is allowed again; at least 1.';
+
+CREATE FUNCTION mqtt.rabbitmq_login() RETURNS mqtt.broker_keys
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.broker_login();
+BEGIN
+    IF v_broker.id IS NULL THEN
+        RAISE EXCEPTION 'broker_unknown' USING
+            ERRCODE = 'PT401',
+            DETAIL = 'Only a broker with a valid key is answered.',
+            HINT = 'Write the URLs as http://<username>:<key>@host/…, with what generate_broker_key answered.';
+    END IF;
+    RETURN v_broker;
+END;
+$$;
+
+ALTER FUNCTION mqtt.rabbitmq_login() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.rabbitmq_login() IS 'The broker that asks; raises 401 broker_unknown when it is none, which RabbitMQ takes for a refusal and logs.';
+
+CREATE FUNCTION mqtt.random_bytes(length integer) RETURNS bytea
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT public.gen_random_bytes(length) AS gen_random_bytes;
+END;
+
+ALTER FUNCTION mqtt.random_bytes(length integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.random_bytes(length integer) IS 'Cryptographically random bytes, 1 to 1024.';
+
+CREATE FUNCTION mqtt.random_password() RETURNS text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT translate(encode(public.gen_random_bytes(24), 'base64'::text), '+/'::text, '-_'::text) AS translate;
+END;
+
+ALTER FUNCTION mqtt.random_password() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.random_password() IS '32 random URL-safe characters (base64url, RFC 4648 section 5): 192 bits.';
+
+CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_row pgmq.q_mqtt_messages;
+    v_message_id uuid;
+    v_limit integer;
+BEGIN
+    UPDATE pgmq.q_mqtt_messages AS q
+    SET attempts = q.attempts + (NOT is_counted)::integer,
+        vt = clock_timestamp() + mqtt.retry_delay(q.attempts + (NOT is_counted)::integer),
+        errors = coalesce(CASE WHEN is_counted THEN q.errors - (-1) ELSE q.errors END, '[]') || jsonb_build_object('at', clock_timestamp(), 'code', code, 'error', left(error, 500))
+    WHERE q.ctid = failed
+    RETURNING q.* INTO v_row;
+    IF NOT found THEN
+        RETURN 'gone';
+    END IF;
+    SELECT coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) INTO v_limit
+    FROM mqtt.configuration AS c
+    LEFT JOIN mqtt.device_integrations AS i ON i.id = v_row.integration_id;
+    v_message_id := coalesce(v_row.message_id, mqtt.message_id(v_row.enqueued_at, v_row.msg_id));
+    IF v_row.attempts >= v_limit THEN
+        DELETE FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_row.msg_id;
+        INSERT INTO mqtt.mqtt_dead_letters (
+            received_at, organization_id, id, integration_id, credential_id, direction, attempts, topic, message, body, error_message, errors
+        ) VALUES (
+            v_row.enqueued_at, v_row.organization_id, v_message_id, v_row.integration_id, v_row.credential_id, 'incoming', v_row.attempts,
+            v_row.message ->> 'topic', v_row.message, v_row.body, left(error, 500), v_row.errors
+        );
+        PERFORM mqtt.count_dead(v_row.organization_id, v_row.enqueued_at);
+    END IF;
+    PERFORM mqtt.log_activity(
+        v_row.organization_id, v_row.integration_id, CASE WHEN v_row.attempts >= v_limit THEN 'message_dead' ELSE 'message_failed' END,
+        'failed', jsonb_build_object('message_id', v_message_id, 'attempts', v_row.attempts, 'code', code), left(error, 500)
+    );
+    RETURN CASE WHEN v_row.attempts >= v_limit THEN 'dead' ELSE 'failed' END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) IS 'Counts a failed attempt (unless it is counted already: then the error replaces the last one): the message waits for its next one (failed) or becomes a dead letter (dead).';
+
+CREATE FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- PostgREST's own SQLSTATE: the only way for an error to carry a header.
+    RAISE EXCEPTION USING
+        ERRCODE = 'PGRST',
+        MESSAGE = jsonb_build_object(
+            'code', 'PT' || status, 'message', slug, 'details', detail, 'hint', format('Try again in %s seconds; nothing of this call was taken.', wait_seconds)
+        ),
+        DETAIL = jsonb_build_object('status', status::integer, 'headers', jsonb_build_object('Retry-After', wait_seconds::text));
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) IS 'Raises an error that PostgREST answers with that HTTP status and Retry-After (RFC 9110 section 10.2.3).';
+
+CREATE FUNCTION mqtt.refuse_login(slug text, detail text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    CASE slug
+        WHEN 'publish_not_allowed' THEN
+            RAISE EXCEPTION 'publish_not_allowed' USING
+                ERRCODE = 'PT403',
+                DETAIL = 'This credential may only subscribe.',
+                HINT = 'An admin of the organization can generate one that may publish.';
+        WHEN 'integration_inactive' THEN
+            RAISE EXCEPTION 'integration_inactive' USING
+                ERRCODE = 'PT403',
+                DETAIL = 'The integration of this credential is switched off.',
+                HINT = 'An admin of the organization can switch it on again.';
+        WHEN 'intake_stopped' THEN
+            PERFORM mqtt.refuse_for_now('503', slug, detail, 30);
+        WHEN 'queue_full' THEN
+            PERFORM mqtt.refuse_for_now('429', slug, detail, 10);
+    END CASE;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_login(slug text, detail text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_login(slug text, detail text) IS 'Raises the fault that mqtt.device_login found, with its HTTP status and hint.';
+
+CREATE FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '%', slug USING
+        ERRCODE = CASE slug WHEN 'topic_not_allowed' THEN 'PT403' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT400' END,
+        DETAIL = mqtt.fault_text(slug, topic),
+        HINT = CASE slug
+            WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
+            WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
+            ELSE 'docs/api.md lists the rules for each argument.'
+        END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) IS 'Raises the slug with its HTTP status (400, 403 or 413), its words and a hint.';
+
+CREATE FUNCTION mqtt.refuse_setting(name text, fault text, hint text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'setting_invalid' USING
+        ERRCODE = 'PT400',
+        DETAIL = format('settings.%s %s.', left(name, 64), rtrim(fault, '.')),
+        HINT = coalesce(hint, 'docs/api.md lists every setting with its type and bounds.');
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_setting(name text, fault text, hint text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) IS 'Raises PT400 setting_invalid, naming the setting and what is wrong, never its value.';
+
+CREATE FUNCTION mqtt.refuse_write() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'read_only' USING
+        ERRCODE = 'PT405', DETAIL = format('%I.%I cannot be written to.', tg_table_schema, tg_table_name), HINT = 'Messages come in by mqtt_ingest.';
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_write() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses the write.';
+
+CREATE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_credential mqtt.mqtt_credentials;
+BEGIN
+    SELECT c.* INTO v_credential
+    FROM mqtt.mqtt_credentials AS c
+    WHERE c.id = require_credential.credential_id
+        AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
+    FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'credential_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            HINT = 'get_mqtt_credentials shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    RETURN v_credential;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_credential(credential_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_credential(credential_id uuid) IS 'The credential, locked, where the caller may see it (else PT404 credential_not_found) and is an admin (else PT403 admin_required).';
+
+CREATE FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid DEFAULT NULL::uuid, admin_only boolean DEFAULT false) RETURNS mqtt.device_integrations
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration mqtt.device_integrations;
+BEGIN
+    SELECT i.* INTO v_integration
+    FROM mqtt.device_integrations AS i
+    WHERE i.id = require_integration.integration_id
+        AND i.organization_id = coalesce(require_integration.organization_id, i.organization_id)
+        AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()));
+    IF NOT found THEN
+        RAISE EXCEPTION 'integration_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No integration %s that you may see', coalesce(integration_id::text, 'null'))
+                || coalesce(format(' in organization %s.', organization_id), '.'),
+            HINT = 'GET /device_integrations shows yours.';
+    END IF;
+    IF admin_only THEN
+        PERFORM mqtt.require_organization(v_integration.organization_id, true);
+    END IF;
+    RETURN v_integration;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) IS 'The integration, where the caller may see it and it belongs to the organization, if one is named (else PT404 integration_not_found), and, if asked for, the caller is an admin there (else PT403 admin_required).';
+
+CREATE FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean DEFAULT false) RETURNS mqtt.organizations
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_organization mqtt.organizations;
+BEGIN
+    SELECT o.* INTO v_organization
+    FROM mqtt.organizations AS o
+    WHERE o.id = require_organization.organization_id
+        AND (mqtt.is_operator() OR o.id = ANY (mqtt.current_organization_ids()));
+    IF NOT found THEN
+        RAISE EXCEPTION 'organization_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No organization %s that you may see.', coalesce(organization_id::text, 'null')),
+            HINT = 'GET /organizations shows yours.';
+    END IF;
+    IF admin_only AND NOT mqtt.is_operator() AND NOT v_organization.id = ANY (mqtt.current_organization_ids(true)) THEN
+        RAISE EXCEPTION 'admin_required' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('You are a member of organization %s, not an admin.', organization_id),
+            HINT = 'Ask an admin of the organization to do it, or to make you one.';
+    END IF;
+    RETURN v_organization;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, where the caller may see it (else PT404 organization_not_found) and, if asked for, administers it (else PT403 admin_required).';
+
+CREATE FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) RETURNS mqtt.devices
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_device mqtt.devices;
+BEGIN
+    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+        SELECT d.* INTO v_device
+        FROM mqtt.devices AS d
+        WHERE d.organization_id = resolve_device.organization_id AND d.id = device::uuid
+            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id);
+    END IF;
+    IF v_device.id IS NULL THEN
+        SELECT d.* INTO v_device
+        FROM mqtt.devices AS d
+        WHERE d.organization_id = resolve_device.organization_id AND d.external_id = device
+            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id)
+        ORDER BY d.created_at
+        LIMIT 1;
+    END IF;
+    IF v_device.id IS NULL THEN
+        RAISE EXCEPTION 'device_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
+            HINT = 'sync_device registers a device before its first message.';
+    END IF;
+    RETURN v_device;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) IS 'The device of that id, or of that external id, in an organization (and integration, if given); else raises PT404 device_not_found.';
+
+CREATE FUNCTION mqtt.retry_delay(attempts integer) RETURNS interval
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT (LEAST(c.retry_cap, (c.retry_base * power((2)::double precision, ((LEAST(retry_delay.attempts, 30) - 1))::double precision))) * ((0.75)::double precision + (random() / (2)::double precision)))
+    FROM mqtt.configuration c;
+END;
+
+ALTER FUNCTION mqtt.retry_delay(attempts integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.retry_delay(attempts integer) IS 'Wait after so many failed attempts: retry_base, doubled with each, at most retry_cap, spread by plus or minus a quarter.';
+
+CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '02:00:00'::interval) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH old AS (
+        DELETE FROM mqtt.ledger AS l
+        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than)
+        RETURNING l.*
+    ),
+    rolled AS (
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        SELECT o.organization_id, date_trunc('hour', o.bucket), -2, sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+        FROM old AS o
+        GROUP BY o.organization_id, date_trunc('hour', o.bucket)
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
+            accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
+            dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
+    )
+    SELECT count(*) FROM old;
+$$;
+
+ALTER FUNCTION mqtt.roll_up_ledger(older_than interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds minutes that are over up to hours; returns the rows that went.';
+
+CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_key bytea := (SELECT c.sealing_public_key FROM mqtt.configuration AS c);
+    v_box bytea;
+BEGIN
+    IF jsonb_typeof(value) = 'object' THEN
+        RETURN value;
+    END IF;
+    IF v_key IS NULL THEN
+        RAISE EXCEPTION 'sealing_unavailable' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('settings.%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', name),
+            HINT = 'The operator runs: topicbase keygen';
+    ELSIF to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL THEN
+        RAISE EXCEPTION 'sealing_unavailable' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('settings.%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', name),
+            HINT = format(
+                'Seal it yourself (libsodium crypto_box_seal, public key %s) and send {"sealed": "<base64>"}.',
+                encode(v_key, 'base64')
+            );
+    END IF;
+    BEGIN
+        EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, value #>> '{}';
+    EXCEPTION
+        WHEN external_routine_exception OR insufficient_privilege THEN
+            v_box := NULL;
+    END;
+    IF v_box IS NULL THEN
+        RAISE EXCEPTION 'sealing_unavailable' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('settings.%s could not be sealed with the key of this installation.', name),
+            HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
+    END IF;
+    RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''));
+END;
+$_$;
+
+ALTER FUNCTION mqtt.sealed_setting(name text, value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.sealed_setting(name text, value jsonb) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable where it cannot be sealed.';
+
+CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (octet_length(pattern) > 1024) THEN 'has more than 1,024 bytes'::text
+             WHEN (( SELECT count(*) AS count
+                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+               WHERE (l.level = '{device_id}'::text)) <> 1) THEN 'must have {device_id} as exactly one of its levels'::text
+             WHEN (( SELECT count(*) AS count
+                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+               WHERE (l.level = '{message_type}'::text)) > 1) THEN 'may have {message_type} as one level only'::text
+             WHEN (pattern ~~ '_%{organization_prefix}%'::text) THEN 'may have {organization_prefix} as its first level only'::text
+             WHEN (EXISTS ( SELECT
+                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+               WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'::text
+             WHEN starts_with(pattern, '$share/'::text) THEN 'must not start with $share/'::text
+             ELSE mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text))
+         END AS topic_filter_error;
+END;
+
+ALTER FUNCTION mqtt.topic_pattern_fault(pattern text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_pattern_fault(pattern text) IS 'Why this is no topic pattern, in words; null when it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
+
+CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (name = ANY (ARRAY['use_tls'::text, 'verify_certificate'::text, 'clean_start'::text])) THEN
+             CASE
+                 WHEN (jsonb_typeof(value) <> 'boolean'::text) THEN 'is true or false'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = ANY (ARRAY['port'::text, 'outbound_max_in_flight'::text])) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (65535)::bigint)) THEN 'is a whole number from 1 to 65535'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'keepalive'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (5)::bigint, (65535)::bigint)) THEN 'is a whole number of seconds from 5 to 65535'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'session_expiry'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (0)::bigint, '4294967295'::bigint)) THEN 'is a whole number of seconds from 0 to 4294967295'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'max_attempts'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (100)::bigint)) THEN 'is a whole number from 1 to 100'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'protocol'::text) THEN
+             CASE
+                 WHEN (value <> ALL (ARRAY['"mqtt"'::jsonb, '"mqtts"'::jsonb, '"ws"'::jsonb, '"wss"'::jsonb])) THEN 'is "mqtt", "mqtts", "ws" or "wss"'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'mqtt_version'::text) THEN
+             CASE
+                 WHEN (value <> ALL (ARRAY['"3.1.1"'::jsonb, '"5"'::jsonb])) THEN 'is "3.1.1" or "5"'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'content_type'::text) THEN
+             CASE
+                 WHEN ((value #>> '{}'::text[]) !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'::text) THEN 'is a media type, such as application/cbor'::text
+                 ELSE mqtt.jsonb_text_fault(value, 255)
+             END
+             WHEN (name = 'path'::text) THEN
+             CASE
+                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and holds printable ASCII'::text
+                 ELSE mqtt.jsonb_text_fault(value, 1024)
+             END
+             WHEN (name = ANY (ARRAY['ca_certificate'::text, 'client_certificate'::text])) THEN
+             CASE
+                 WHEN ((jsonb_typeof(value) <> 'string'::text) OR (octet_length((value #>> '{}'::text[])) > 524288) OR ((value #>> '{}'::text[]) !~ '^\s*([^-]*\s)?-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----'::text)) THEN 'is one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'alpn'::text) THEN
+             CASE
+                 WHEN ((jsonb_typeof(value) <> 'array'::text) OR (NOT jsonb_path_match(value, '(($.size() > 0 && $.size() <= 16) && !(exists ($[*]?(@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))))'::jsonpath))) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault((value #>> '{}'::text[])))
+             WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_fault(value,
+             CASE name
+                 WHEN 'username'::text THEN 65535
+                 WHEN 'client_id'::text THEN 1024
+                 WHEN 'server_name'::text THEN 253
+                 ELSE 2048
+             END)
+             WHEN (jsonb_typeof(value) = 'object'::text) THEN
+             CASE
+                 WHEN (((value - 'sealed'::text) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583))) THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
+                 ELSE NULL::text
+             END
+             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > 65535)) THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.setting_fault(name text, value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.setting_fault(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence that never holds the value; null when it can.';
+
+CREATE FUNCTION mqtt.setting_names(integration_type text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (ARRAY['topic_pattern'::text, 'content_type'::text, 'max_attempts'::text, 'outbound_max_in_flight'::text] ||
+         CASE
+             WHEN (integration_type <> 'mqtt_hosted'::text) THEN ARRAY['broker_url'::text, 'port'::text, 'protocol'::text, 'path'::text, 'username'::text, 'password'::text, 'client_id'::text, 'mqtt_version'::text, 'clean_start'::text, 'session_expiry'::text, 'keepalive'::text, 'use_tls'::text, 'verify_certificate'::text, 'ca_certificate'::text, 'client_certificate'::text, 'client_key'::text, 'server_name'::text, 'alpn'::text]
+             ELSE '{}'::text[]
+         END);
+END;
+
+ALTER FUNCTION mqtt.setting_names(integration_type text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.setting_names(integration_type text) IS 'The settings that an integration of this type may have.';
+
+CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH outcome AS (
+        SELECT o.msg_id, o.state, o.reason_code, left(o.reason, 500) AS reason
+        FROM unnest(
+            settle_outbound.msg_ids, settle_outbound.states, settle_outbound.reason_codes, settle_outbound.reasons
+        ) AS o (msg_id, state, reason_code, reason)
+    ), gone AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_outbound AS q
+        USING outcome AS o
+        WHERE q.msg_id = o.msg_id AND (
+            settle_outbound.bridge_id IS NULL
+            OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
+        )
+        RETURNING
+            q.organization_id, q.integration_id, q.enqueued_at, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
+            q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
+            coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
+            o.state, o.reason_code, o.reason
+    ), receipts AS (
+        INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, reason_code, state, topic, reason)
+        SELECT g.enqueued_at, g.organization_id, g.id, g.integration_id, g.qos, g.attempts, g.reason_code, g.state, g.topic, g.reason
+        FROM gone AS g
+    ), history AS (
+        INSERT INTO mqtt.mqtt_messages (
+            received_at, organization_id, id, integration_id, direction, qos, retain, topic, payload, content_type, body, properties
+        )
+        SELECT
+            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos, coalesce((g.message ->> 'retain')::boolean, false),
+            g.topic, CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type',
+            g.body, nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
+        FROM gone AS g
+        WHERE g.state IN ('sent', 'acknowledged')
+    ), dead AS (
+        INSERT INTO mqtt.mqtt_dead_letters (
+            received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
+        )
+        SELECT
+            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.attempts, g.topic, g.message, g.body,
+            coalesce(g.reason, 'failed'),
+            jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', g.reason_code, 'error', coalesce(g.reason, 'failed')))
+        FROM gone AS g
+        WHERE g.state = 'failed'
+    ), logged AS (
+        INSERT INTO mqtt.integration_activity_log (
+            organization_id, integration_id, direction, message_count, activity_type, status, error_message
+        )
+        SELECT
+            g.organization_id, g.integration_id, 'outgoing', count(*),
+            CASE g.state WHEN 'failed' THEN 'publish_failed' WHEN 'expired' THEN 'publish_expired' ELSE 'messages_published' END,
+            CASE WHEN g.state IN ('sent', 'acknowledged') THEN 'success' ELSE 'failed' END,
+            CASE WHEN g.state NOT IN ('sent', 'acknowledged') THEN coalesce(g.reason, g.state) END
+        FROM gone AS g
+        GROUP BY g.organization_id, g.integration_id, 5, 6, 7
+    )
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}')
+    FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+$$;
+
+ALTER FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) IS 'Ends messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, in one statement with all that follows: receipt, history (when it went out), dead letter (when it failed), activity log. Returns how many of each; a message that is not queued any more is passed over, and with bridge_id one that this bridge does not hold.';
+
+CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH taken AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (tids)
+        RETURNING
+            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
+            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+    ),
+    decoded AS MATERIALIZED (
+        SELECT
+            t.*,
+            d.decoded,
+            CASE
+                WHEN t.topic LIKE i.topic_like AND octet_length(split_part(t.topic, '/', i.device_level)) BETWEEN 1 AND 255
+                    THEN split_part(t.topic, '/', i.device_level)
+            END AS external_id,
+            CASE WHEN t.sent_at < t.enqueued_at + interval '1 day' THEN t.sent_at ELSE t.enqueued_at END AS measured_at
+        FROM taken AS t
+        LEFT JOIN mqtt.device_integrations AS i ON i.id = t.integration_id
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN t.body IS NULL THEN ROW(coalesce(t.message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
+                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.settings ->> 'content_type'), t.body)
+            END AS decoded
+        ) AS d
+    ),
+    -- In the order of the key, so that two workers cannot lock each other out.
+    seen AS (
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        SELECT DISTINCT ON (x.organization_id, x.integration_id, x.external_id)
+            x.organization_id, x.integration_id, x.external_id, CASE WHEN (x.decoded).body IS NULL THEN (x.decoded).payload END, x.measured_at,
+            max(x.enqueued_at) OVER (PARTITION BY x.organization_id, x.integration_id, x.external_id)
+        FROM decoded AS x
+        WHERE x.external_id IS NOT NULL
+        ORDER BY x.organization_id, x.integration_id, x.external_id, (x.decoded).body IS NULL DESC, x.measured_at DESC, x.msg_id DESC
+        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+            last_data = CASE
+                WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
+                ELSE d.last_data
+            END,
+            last_data_at = greatest(d.last_data_at, excluded.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+        RETURNING d.id, d.integration_id, d.external_id
+    ),
+    stored AS (
+        INSERT INTO mqtt.mqtt_messages (
+            organization_id, id, integration_id, device_id, received_at, sent_at, direction, qos, retain, topic, payload, content_type,
+            body, decode_error, properties
+        )
+        SELECT
+            x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
+            x.sent_at, 'incoming', coalesce((x.message ->> 'qos')::smallint, 0), coalesce((x.message ->> 'retain')::boolean, false), x.topic,
+            (x.decoded).payload, x.message ->> 'content_type', (x.decoded).body, (x.decoded).decode_error, x.message -> 'properties'
+        FROM decoded AS x
+        LEFT JOIN seen AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        RETURNING organization_id, integration_id
+    ),
+    used AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
+        FROM (
+            SELECT t.credential_id, count(*) AS uses, max(t.enqueued_at) AS last_at
+            FROM taken AS t
+            WHERE t.credential_id IS NOT NULL
+            GROUP BY t.credential_id
+        ) AS u
+        WHERE c.id = u.credential_id
+    ),
+    counted AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
+        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
+        FROM taken AS t
+        GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status)
+        SELECT s.organization_id, s.integration_id, 'incoming', count(*), 'messages_processed', 'success'
+        FROM stored AS s
+        GROUP BY s.organization_id, s.integration_id
+    )
+    SELECT count(*)::integer FROM stored;
+$$;
+
+ALTER FUNCTION mqtt.store_messages(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.store_messages(tids tid[]) IS 'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics, activity log. Returns how many; raises when one of them cannot be stored.';
+
+CREATE FUNCTION mqtt.store_or_split(tids tid[]) RETURNS integer[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_half integer := cardinality(tids) / 2;
+    v_left integer [];
+    v_right integer [];
+BEGIN
+    RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
+EXCEPTION
+    -- Not the messages' fault: the whole batch is tried again later.
+    WHEN lock_not_available OR serialization_failure OR deadlock_detected OR insufficient_resources OR operator_intervention
+        OR system_error OR insufficient_privilege OR undefined_function OR undefined_table THEN
+        RAISE;
+    WHEN OTHERS THEN
+        IF v_half = 0 THEN
+            RETURN CASE mqtt.record_failure(tids[1], SQLSTATE, SQLERRM)
+                WHEN 'failed' THEN ARRAY[0, 1, 0]
+                WHEN 'dead' THEN ARRAY[0, 0, 1]
+                ELSE ARRAY[0, 0, 0]
+            END;
+        END IF;
+        -- Halving finds one poison message in a thousand with ten tries, and its neighbours go through.
+        v_left := mqtt.store_or_split(tids[:v_half]);
+        v_right := mqtt.store_or_split(tids[v_half + 1:]);
+        RETURN ARRAY[v_left[1] + v_right[1], v_left[2] + v_right[2], v_left[3] + v_right[3]];
+END;
+$$;
+
+ALTER FUNCTION mqtt.store_or_split(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.store_or_split(tids tid[]) IS 'Stores a batch; when that raises, its halves, down to the single message at fault. Returns how many were stored, failed and became dead letters.';
+
+CREATE FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_granted integer := wanted;
+BEGIN
+    IF session.credential_rate IS NOT NULL THEN
+        v_granted := mqtt.take_tokens(session.credential_id, session.credential_rate, session.credential_burst, v_granted);
+    END IF;
+    IF session.organization_rate IS NOT NULL AND v_granted > 0 THEN
+        v_granted := mqtt.take_tokens(session.organization_id, session.organization_rate, session.organization_burst, v_granted);
+    END IF;
+    RETURN v_granted;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) IS 'How many of so many messages the quotas of the credential and of its organization allow now.';
+
+CREATE FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wanted integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_burst CONSTANT double precision := coalesce(burst, greatest(1, ceil(rate * 2)));
+    v_shards CONSTANT integer := least(16, greatest(1, floor(v_burst / 50)))::integer;
+    v_bucket record;
+    v_tokens double precision;
+    v_taken integer;
+    v_left integer := wanted;
+    v_at CONSTANT integer := pg_backend_pid() % v_shards;
+BEGIN
+    IF NOT EXISTS (SELECT FROM mqtt.quota_buckets AS b WHERE b.subject_id = take_tokens.subject_id AND b.shard = v_shards - 1) THEN
+        INSERT INTO mqtt.quota_buckets (subject_id, shard, tokens)
+        SELECT take_tokens.subject_id, s.shard, v_burst / v_shards FROM generate_series(0, v_shards - 1) AS s (shard)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    -- Its own shard first; the others, in one order for all, only when that is empty.
+    FOR v_step IN 0..v_shards LOOP
+        EXIT WHEN v_left = 0;
+        CONTINUE WHEN v_step > 0 AND v_step - 1 = v_at;
+        SELECT b.shard, b.tokens, b.filled_at INTO v_bucket
+        FROM mqtt.quota_buckets AS b
+        WHERE b.subject_id = take_tokens.subject_id AND b.shard = CASE WHEN v_step = 0 THEN v_at ELSE v_step - 1 END
+        FOR UPDATE SKIP LOCKED;
+        IF NOT found AND v_step = 0 AND v_shards = 1 THEN
+            SELECT b.shard, b.tokens, b.filled_at INTO v_bucket
+            FROM mqtt.quota_buckets AS b
+            WHERE b.subject_id = take_tokens.subject_id AND b.shard = 0
+            FOR UPDATE;
+        END IF;
+        CONTINUE WHEN v_bucket.shard IS NULL;
+        v_tokens := least(
+            v_burst / v_shards,
+            v_bucket.tokens + greatest(0, extract(EPOCH FROM clock_timestamp() - v_bucket.filled_at)) * rate::double precision / v_shards
+        );
+        v_taken := least(v_left, floor(v_tokens))::integer;
+        UPDATE mqtt.quota_buckets AS b
+        SET tokens = v_tokens - v_taken, filled_at = clock_timestamp()
+        WHERE b.subject_id = take_tokens.subject_id AND b.shard = v_bucket.shard;
+        v_left := v_left - v_taken;
+    END LOOP;
+    RETURN wanted - v_left;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wanted integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wanted integer) IS 'Takes up to so many tokens from a bucket that fills at rate a second up to burst (two seconds'' worth when null); returns how many.';
+
+CREATE FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) RETURNS SETOF mqtt.telemetry_reading
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_level integer;
+BEGIN
+    IF telemetry.device_id IS NOT NULL THEN
+        SELECT i.message_type_level INTO v_level FROM mqtt.device_integrations AS i WHERE i.id = telemetry.integration_id;
+        RETURN QUERY
+        SELECT t.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
+        FROM (
+            SELECT m.organization_id, m.device_id, m.received_at, m.sent_at, m.payload
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.device_id = telemetry.device_id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
+                AND m.direction = 'incoming' AND m.body IS NULL
+                AND (v_level = 0 OR split_part(m.topic, '/', v_level) = ANY (telemetry.message_types))
+                AND mqtt.has_metric(m.payload, telemetry.metrics)
+            ORDER BY m.received_at DESC
+            LIMIT telemetry.most
+        ) AS t;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT i.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
+    FROM mqtt.device_integrations AS i
+    CROSS JOIN LATERAL (
+        SELECT m.device_id, m.received_at, m.sent_at, m.payload
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.integration_id = i.id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
+            AND m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL
+            AND (i.message_type_level = 0 OR split_part(m.topic, '/', i.message_type_level) = ANY (telemetry.message_types))
+            AND mqtt.has_metric(m.payload, telemetry.metrics)
+        ORDER BY m.received_at DESC
+        LIMIT telemetry.most
+    ) AS t
+    WHERE (telemetry.integration_id IS NULL OR i.id = telemetry.integration_id)
+        AND (telemetry.organization_id IS NULL OR i.organization_id = telemetry.organization_id)
+    ORDER BY t.received_at DESC
+    LIMIT telemetry.most;
+END;
+$$;
+
+ALTER FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) IS 'Telemetry that the caller sees, newest first by when it was received; of a device, an integration, an organization, or all. most: null for no limit.';
+
+CREATE FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (names IS NULL) THEN
+             CASE jsonb_typeof(payload)
+                 WHEN 'object'::text THEN payload
+                 ELSE jsonb_build_object('value', payload)
+             END
+             WHEN (jsonb_typeof(payload) = 'object'::text) THEN ( SELECT jsonb_object_agg(e.key, e.value) AS jsonb_object_agg
+                FROM jsonb_each(telemetry_metrics.payload) e(key, value)
+               WHERE (e.key = ANY (telemetry_metrics.names)))
+             WHEN ('value'::text = ANY (names)) THEN jsonb_build_object('value', payload)
+             ELSE NULL::jsonb
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) IS 'The metrics in a payload: its members (those named, if names are given), or {"value": payload} when it is no object; null when it has none of them.';
+
+CREATE FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT translate(routing_key,
+         CASE
+             WHEN wildcards THEN './*'::text
+             ELSE './'::text
+         END,
+         CASE
+             WHEN wildcards THEN '//+'::text
+             ELSE '//'::text
+         END) AS translate;
+END;
+
+ALTER FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) IS 'The MQTT topic (or filter, with wildcards) that RabbitMQ made a routing key of.';
+
+CREATE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) RETURNS TABLE(topic_like text, device_level smallint, message_type_level smallint)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT string_agg(
+         CASE
+             WHEN (l.level = ANY (ARRAY['{device_id}'::text, '{message_type}'::text, '+'::text, '#'::text])) THEN '%'::text
+             ELSE regexp_replace(l.level, '([\\%_])'::text, '\\\1'::text, 'g'::text)
+         END, '/'::text ORDER BY l.ordinality) AS string_agg,
+     (array_position(array_agg(l.level ORDER BY l.ordinality), '{device_id}'::text))::smallint AS array_position,
+     (COALESCE(array_position(array_agg(l.level ORDER BY l.ordinality), '{message_type}'::text), 0))::smallint AS "coalesce"
+    FROM string_to_table(replace(topic_pattern_levels.pattern, '{organization_prefix}'::text, topic_pattern_levels.organization_prefix), '/'::text) WITH ORDINALITY l(level, ordinality);
+END;
+
+ALTER FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) IS 'The pattern as a LIKE pattern and the levels, from 1, of device id and message type (0: none).';
+
+CREATE FUNCTION mqtt.topic_prefix_error(prefix text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((prefix = ''::text) OR (octet_length(prefix) > 512)) THEN 'A topic prefix has 1 to 512 bytes.'::text
+             WHEN (prefix ~ '(^/|/$|//)'::text) THEN 'A topic prefix is whole levels, none of them empty, without / at its start or end.'::text
+             ELSE mqtt.topic_name_error(prefix)
+         END AS topic_name_error;
+END;
+
+ALTER FUNCTION mqtt.topic_prefix_error(prefix text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_prefix_error(prefix text) IS 'Why this is no topic prefix, in words; null when it is one: whole levels without wildcards.';
+
+CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_organization record;
+    v_rows bigint;
+    v_total bigint := 0;
+BEGIN
+    -- The partitions go by the longest term; here go the rows of organizations with a shorter one, and what the default partition holds.
+    FOR v_organization IN
+        SELECT
+            o.id,
+            now() - make_interval(days => CASE term
+                WHEN 'completed_days' THEN coalesce(o.completed_days, c.completed_days)
+                WHEN 'failed_days' THEN coalesce(o.failed_days, c.failed_days)
+                WHEN 'activity_days' THEN coalesce(o.activity_days, c.activity_days)
+            END) AS before
+        FROM mqtt.organizations AS o
+        CROSS JOIN mqtt.configuration AS c
+    LOOP
+        EXIT WHEN v_total >= most;
+        EXECUTE format(
+            'DELETE FROM %s WHERE (organization_id, %I, id) IN (SELECT organization_id, %2$I, id FROM %1$s '
+            'WHERE organization_id = $1 AND %2$I < $2 ORDER BY %2$I LIMIT $3)', target, time_column
+        ) USING v_organization.id, v_organization.before, most - v_total;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_total := v_total + v_rows;
+    END LOOP;
+    RETURN v_total;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) IS 'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days); returns how many.';
+
+CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE pgmq.q_mqtt_messages AS q
+    SET attempts = q.attempts - 1, errors = nullif(q.errors - (-1), '[]'), vt = clock_timestamp() + interval '1 second'
+    WHERE q.msg_id = attempted AND q.attempts > 0;
+    RETURN 'busy';
+END;
+$$;
+
+ALTER FUNCTION mqtt.undo_attempt(attempted bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.undo_attempt(attempted bigint) IS 'Takes back the attempt that mqtt.begin_attempt counted: somebody else''s lock, say, was in the way, and the message is not to blame.';
+
+CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_made integer;
+    v_cleaned jsonb;
+    v_rolled bigint;
+    v_intake jsonb;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
+        RETURN jsonb_build_object('skipped', true);
+    END IF;
+    v_intake := mqtt.check_intake();
+    v_made := mqtt.prepare_partitions();
+    v_cleaned := mqtt.cleanup();
+    v_rolled := mqtt.roll_up_ledger();
+    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled);
+END;
+$$;
+
+ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+
+CREATE FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_class pg_catalog.pg_class;
+    v_readers text [];
+BEGIN
+    SELECT * INTO STRICT v_class FROM pg_catalog.pg_class WHERE oid = checked;
+    IF v_class.relowner <> 'mqtt_owner'::regrole OR v_class.relkind <> 'v' OR (v_class.reloptions @> ARRAY['security_barrier=true']) IS NOT TRUE THEN
+        RAISE EXCEPTION '%: must be a security_barrier view of mqtt_owner', checked;
+    END IF;
+    SELECT coalesce(array_agg(concat(a.grantee::regrole, ' ', a.privilege_type) ORDER BY concat(a.grantee::regrole, ' ', a.privilege_type)), '{}') INTO v_readers
+    FROM aclexplode(v_class.relacl) AS a
+    WHERE a.grantee <> v_class.relowner;
+    IF v_readers <> ARRAY(SELECT r || ' SELECT' FROM unnest(readers) AS r ORDER BY 1) THEN
+        RAISE EXCEPTION '%: read by %, must be by %', checked, v_readers, readers;
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) IS 'Raises unless the view belongs to mqtt_owner, is a security barrier and is readable by just these roles; for verify scripts.';
+
+CREATE FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    p pg_catalog.pg_proc;
+    v_language text;
+    v_callers text [];
+BEGIN
+    SELECT * INTO STRICT p FROM pg_catalog.pg_proc WHERE oid = checked;
+    SELECT lanname INTO STRICT v_language FROM pg_catalog.pg_language WHERE oid = p.prolang;
+    IF p.proowner <> 'mqtt_owner'::regrole OR p.prosecdef <> definer OR p.provolatile <> volatility::"char" THEN
+        RAISE EXCEPTION '%: owner, security or volatility differs', checked;
+    END IF;
+    IF (v_language <> 'sql' OR p.prosecdef) AND (p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp']) IS NOT TRUE THEN
+        RAISE EXCEPTION '%: search_path is not pinned', checked;
+    END IF;
+    SELECT coalesce(array_agg(r.rolname::text ORDER BY r.rolname), '{}') INTO v_callers
+    FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname IN ('anon', 'authenticated', 'service_role', 'authenticator', 'mqtt_bridge')
+        AND has_function_privilege(r.oid, checked, 'execute');
+    IF v_callers <> ARRAY(SELECT c FROM unnest(callers) AS c ORDER BY c) THEN
+        RAISE EXCEPTION '%: EXECUTE is with %, must be %', checked, v_callers, callers;
+    END IF;
+    IF has_function_privilege('public', checked, 'execute') THEN
+        RAISE EXCEPTION '%: PUBLIC must not execute it', checked;
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text[]) IS 'Raises unless the function has the owner, security, volatility (i, s or v), pinned search_path and callers named; for verify scripts.';
+
+CREATE FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_class pg_catalog.pg_class;
+    v_role text;
+    v_wanted text [];
+    v_had text [];
+BEGIN
+    SELECT * INTO STRICT v_class FROM pg_catalog.pg_class WHERE oid = checked;
+    IF v_class.relowner <> 'mqtt_owner'::regrole THEN
+        RAISE EXCEPTION '%: must belong to mqtt_owner', checked;
+    END IF;
+    IF v_class.relkind IN ('r', 'p') AND NOT v_class.relrowsecurity THEN
+        RAISE EXCEPTION '%: row-level security is off', checked;
+    END IF;
+    IF v_class.relkind = 'v' AND (v_class.reloptions @> ARRAY['security_invoker=true']) IS NOT TRUE THEN
+        RAISE EXCEPTION '%: must be a security_invoker view', checked;
+    END IF;
+    FOREACH v_role IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'authenticator', 'mqtt_bridge'] LOOP
+        v_wanted := CASE v_role WHEN 'authenticated' THEN for_members WHEN 'service_role' THEN for_service ELSE '{}' END;
+        SELECT coalesce(array_agg(x ORDER BY x), '{}') INTO v_had
+        FROM unnest(ARRAY['DELETE', 'INSERT', 'SELECT', 'TRUNCATE', 'UPDATE']) AS x
+        WHERE has_table_privilege(v_role, checked, x) OR (x IN ('INSERT', 'SELECT', 'UPDATE') AND has_any_column_privilege(v_role, checked, x));
+        IF v_had <> ARRAY(SELECT w FROM unnest(v_wanted) AS w ORDER BY w) THEN
+            RAISE EXCEPTION '%: role % has %, must have %', checked, v_role, v_had, v_wanted;
+        END IF;
+    END LOOP;
+END;
+$$;
+
+ALTER FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) IS 'Raises unless the table or view has the owner, row-level security (or security_invoker) and privileges named; for verify scripts.';
+
+CREATE FUNCTION mqtt.wake_bridge(subject text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- A sleeping bridge holds this lock exclusively: only then is a NOTIFY worth the global lock it takes at commit.
+    -- Held shared until then, it also keeps a bridge from falling asleep between our write and our commit.
+    IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext(subject)) THEN
+        PERFORM pg_notify('topicbase', subject);
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.wake_bridge(subject text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.wake_bridge(subject text) IS 'Sends NOTIFY topicbase, subject (ingest, outbound or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
+
+CREATE VIEW api.device_integrations WITH (security_invoker='true') AS
+ SELECT i.id,
+    i.organization_id,
+    i.name,
+    i.integration_type,
+    mqtt.visible_settings(i.settings) AS settings,
+    (i.settings ? 'password'::text) AS has_password,
+    i.status,
+    i.status_detail,
+    i.status_changed_at,
+    i.created_at,
+    i.updated_at
+   FROM mqtt.device_integrations i;
+
+ALTER TABLE api.device_integrations OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.device_integrations IS 'Integrations
+
+Settings come without secrets: `has_password` and `has_client_key` tell that one is stored.';
+
+COMMENT ON COLUMN api.device_integrations.id IS 'Integration id';
+
+COMMENT ON COLUMN api.device_integrations.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.device_integrations.name IS 'Name, for people';
+
+COMMENT ON COLUMN api.device_integrations.integration_type IS 'mqtt_hosted, mqtt_external or mqtt';
+
+COMMENT ON COLUMN api.device_integrations.settings IS 'Broker and topic settings, without secrets';
+
+COMMENT ON COLUMN api.device_integrations.has_password IS 'Whether a broker password is stored';
+
+COMMENT ON COLUMN api.device_integrations.status IS 'active, inactive (switched off) or error (its broker is not reached; messages wait)';
+
+COMMENT ON COLUMN api.device_integrations.status_detail IS 'Why the status is error';
+
+COMMENT ON COLUMN api.device_integrations.status_changed_at IS 'When the status last changed';
+
+COMMENT ON COLUMN api.device_integrations.created_at IS 'When it was made';
+
+COMMENT ON COLUMN api.device_integrations.updated_at IS 'When its settings last changed';
+
+CREATE VIEW api.devices WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.organization_id,
+    d.integration_id,
+    d.external_id,
+    d.name,
+    d.metadata,
+    d.last_data,
+    d.last_data_at,
+    d.last_seen_at,
+    d.created_at
+   FROM mqtt.devices d;
+
+ALTER TABLE api.devices OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.devices IS 'Devices';
+
+COMMENT ON COLUMN api.devices.id IS 'Device id';
+
+COMMENT ON COLUMN api.devices.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.devices.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.devices.external_id IS 'Device id as it stands in its topics';
+
+COMMENT ON COLUMN api.devices.name IS 'Name, for people';
+
+COMMENT ON COLUMN api.devices.metadata IS 'What sync_device was given';
+
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message';
+
+COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
+
+COMMENT ON COLUMN api.devices.last_seen_at IS 'When anything last came from it';
+
+COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';
+
+CREATE TABLE mqtt.integration_activity_log (
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    integration_id uuid,
+    direction mqtt.message_direction,
+    message_count integer DEFAULT 0 NOT NULL,
+    activity_type text NOT NULL,
+    status text NOT NULL,
+    error_message text,
+    details jsonb,
+    CONSTRAINT integration_activity_log_status_check CHECK ((status = ANY (ARRAY['success'::text, 'failed'::text])))
+)
+PARTITION BY RANGE (created_at);
+
+ALTER TABLE mqtt.integration_activity_log OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.integration_activity_log IS 'What happened in an integration: one row per processed batch, with its count, and one per failure or change.';
+
+COMMENT ON COLUMN mqtt.integration_activity_log.message_count IS 'How many messages the row speaks of; 0 where it speaks of none.';
+
+COMMENT ON COLUMN mqtt.integration_activity_log.activity_type IS 'What it was: messages_processed, message_failed, message_dead, messages_published, credential_generated, …';
+
+COMMENT ON COLUMN mqtt.integration_activity_log.details IS 'Facts of the case; never a secret, never a payload.';
+
+CREATE VIEW api.integration_activity_log WITH (security_invoker='true') AS
+ SELECT a.id,
+    a.organization_id,
+    a.integration_id,
+    a.activity_type,
+    (a.direction)::text AS direction,
+    a.message_count,
+    a.status,
+    a.error_message,
+    a.details,
+    a.created_at
+   FROM mqtt.integration_activity_log a;
+
+ALTER TABLE api.integration_activity_log OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.integration_activity_log IS 'Activity log
+
+What happened: a row per processed batch, per failure and per change.';
+
+COMMENT ON COLUMN api.integration_activity_log.id IS 'Row id';
+
+COMMENT ON COLUMN api.integration_activity_log.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.integration_activity_log.integration_id IS 'Integration that it is about; null where it is about the organization';
+
+COMMENT ON COLUMN api.integration_activity_log.activity_type IS 'What happened';
+
+COMMENT ON COLUMN api.integration_activity_log.direction IS 'incoming or outgoing, where messages are meant';
+
+COMMENT ON COLUMN api.integration_activity_log.message_count IS 'How many messages the row speaks of';
+
+COMMENT ON COLUMN api.integration_activity_log.status IS 'success or failed';
+
+COMMENT ON COLUMN api.integration_activity_log.error_message IS 'What went wrong';
+
+COMMENT ON COLUMN api.integration_activity_log.details IS 'Facts of the case';
+
+COMMENT ON COLUMN api.integration_activity_log.created_at IS 'When it happened';
+
+CREATE VIEW api.mqtt_credentials WITH (security_invoker='true') AS
+ SELECT c.id,
+    c.organization_id,
+    c.integration_id,
+    c.device_id,
+    c.username,
+    c.client_id,
+    c.topic_prefix,
+    c.broker_url,
+    c.can_publish,
+    c.can_subscribe,
+    c.publish_filters,
+    c.subscribe_filters,
+    c.max_per_second,
+    c.max_burst,
+        CASE
+            WHEN (c.revoked_at IS NOT NULL) THEN 'revoked'::text
+            WHEN (c.expires_at <= now()) THEN 'expired'::text
+            ELSE 'active'::text
+        END AS status,
+    c.expires_at,
+    c.revoked_at,
+    c.rotated_at,
+    c.previous_until,
+    c.last_connected_at,
+    c.connection_count,
+    c.created_at
+   FROM mqtt.mqtt_credentials c;
+
+ALTER TABLE api.mqtt_credentials OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_credentials IS 'Device logins
+
+Without passwords, verifiers and hashes.';
+
+COMMENT ON COLUMN api.mqtt_credentials.id IS 'Credential id';
+
+COMMENT ON COLUMN api.mqtt_credentials.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_credentials.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_credentials.device_id IS 'Device that it is bound to, if any';
+
+COMMENT ON COLUMN api.mqtt_credentials.username IS 'MQTT user name, unique';
+
+COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id';
+
+COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Topics that it may use start with this and a /';
+
+COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to';
+
+COMMENT ON COLUMN api.mqtt_credentials.can_publish IS 'Whether it may publish';
+
+COMMENT ON COLUMN api.mqtt_credentials.can_subscribe IS 'Whether it may subscribe';
+
+COMMENT ON COLUMN api.mqtt_credentials.publish_filters IS 'Filters that a topic must also match to be published to; null for none';
+
+COMMENT ON COLUMN api.mqtt_credentials.subscribe_filters IS 'Filters that it may subscribe to; null for all below the prefix';
+
+COMMENT ON COLUMN api.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null without limit';
+
+COMMENT ON COLUMN api.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause';
+
+COMMENT ON COLUMN api.mqtt_credentials.status IS 'active, expired or revoked';
+
+COMMENT ON COLUMN api.mqtt_credentials.expires_at IS 'When it ends; null never';
+
+COMMENT ON COLUMN api.mqtt_credentials.revoked_at IS 'When it was revoked';
+
+COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When it last got a new password';
+
+COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the password before that still works over HTTP';
+
+COMMENT ON COLUMN api.mqtt_credentials.last_connected_at IS 'When it was last used over HTTP';
+
+COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP';
+
+COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was made';
+
+CREATE TABLE mqtt.mqtt_dead_letters (
+    failed_at timestamp with time zone DEFAULT now() NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    credential_id uuid,
+    direction mqtt.message_direction NOT NULL,
+    attempts smallint NOT NULL,
+    topic text,
+    message jsonb,
+    body bytea,
+    error_message text NOT NULL,
+    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
+    replayed_at timestamp with time zone,
+    replay_count smallint DEFAULT 0 NOT NULL
+)
+PARTITION BY RANGE (failed_at);
+
+ALTER TABLE mqtt.mqtt_dead_letters OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_dead_letters IS 'Messages that failed for good, as they were accepted, with the error of each attempt; kept failed_days, replayable.';
+
+COMMENT ON COLUMN mqtt.mqtt_dead_letters.id IS 'Message id that the sender was told.';
+
+COMMENT ON COLUMN mqtt.mqtt_dead_letters.message IS 'The message as it stood in the queue: topic, payload, qos, retain and what else came with it.';
+
+COMMENT ON COLUMN mqtt.mqtt_dead_letters.body IS 'The payload byte for byte, where it was not JSON.';
+
+COMMENT ON COLUMN mqtt.mqtt_dead_letters.error_message IS 'Error of the last attempt.';
+
+COMMENT ON COLUMN mqtt.mqtt_dead_letters.errors IS 'Every attempt: [{"at", "code", "error"}, …], oldest first.';
+
+COMMENT ON COLUMN mqtt.mqtt_dead_letters.replayed_at IS 'When it was last put back into the queue; it stays here as the trace of that.';
+
+CREATE VIEW api.mqtt_dead_letters WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.organization_id,
+    d.integration_id,
+    d.credential_id,
+    (d.direction)::text AS direction,
+    d.topic,
+    d.message,
+    translate(encode(d.body, 'base64'::text), '
+'::text, ''::text) AS body,
+    d.attempts,
+    d.error_message,
+    d.errors,
+    d.received_at,
+    d.failed_at,
+    d.replayed_at,
+    d.replay_count
+   FROM mqtt.mqtt_dead_letters d;
+
+ALTER TABLE api.mqtt_dead_letters OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_dead_letters IS 'Dead letters
+
+Messages that failed for good, with every attempt; replay_mqtt_dead_letters puts them back.';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.id IS 'Message id that the sender was told';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.credential_id IS 'Login that it came with';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.direction IS 'incoming or outgoing';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.topic IS 'Topic name';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.message IS 'The message as it was accepted';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.body IS 'Payload in base64, where it is bytes';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.attempts IS 'Attempts made';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.error_message IS 'Error of the last attempt';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.errors IS 'Every attempt: [{"at", "code", "error"}], oldest first';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.failed_at IS 'When it was given up';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.replayed_at IS 'When it was last put back into the queue';
+
+COMMENT ON COLUMN api.mqtt_dead_letters.replay_count IS 'How often it was put back';
+
+CREATE TABLE mqtt.mqtt_messages (
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    device_id uuid,
+    sent_at timestamp with time zone,
+    direction mqtt.message_direction NOT NULL,
+    qos smallint DEFAULT 0 NOT NULL,
+    retain boolean DEFAULT false NOT NULL,
+    topic text NOT NULL,
+    payload jsonb NOT NULL,
+    content_type text,
+    body bytea,
+    decode_error text,
+    properties jsonb
+)
+PARTITION BY RANGE (received_at);
+
+ALTER TABLE mqtt.mqtt_messages OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_messages IS 'Every message stored, in (from devices) and out (published); partitioned by UTC day of received_at.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.received_at IS 'When the database accepted it, by the database''s clock.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored here; created_at - received_at is its time in the queue.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.body IS 'The payload byte for byte, where it has no JSON form.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.decode_error IS 'Why the payload could not be decoded as its content type says; null when it could.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.properties IS 'MQTT 5 properties and other facts that came with it, if any.';
+
+CREATE VIEW mqtt.mqtt_message_queue WITH (security_invoker='true') AS
+ SELECT q.id,
+    q.organization_id,
+    q.integration_id,
+    q.topic,
+    q.payload,
+    q.qos,
+    q.status,
+    q.attempts,
+    COALESCE(((i.settings ->> 'max_attempts'::text))::smallint, c.max_attempts) AS max_attempts,
+    q.created_at,
+    NULL::timestamp with time zone AS processed_at,
+    NULL::timestamp with time zone AS failed_at,
+    q.next_retry_at,
+    q.error_message
+   FROM ((mqtt.queued_messages() q(id, organization_id, integration_id, topic, payload, body, qos, status, attempts, created_at, next_retry_at, error_message)
+     CROSS JOIN mqtt.configuration c)
+     LEFT JOIN mqtt.device_integrations i ON ((i.id = q.integration_id)))
+UNION ALL
+ SELECT m.id,
+    m.organization_id,
+    m.integration_id,
+    m.topic,
+    m.payload,
+    m.qos,
+    'completed'::text AS status,
+    (0)::smallint AS attempts,
+    c.max_attempts,
+    m.received_at AS created_at,
+    m.created_at AS processed_at,
+    NULL::timestamp with time zone AS failed_at,
+    NULL::timestamp with time zone AS next_retry_at,
+    NULL::text AS error_message
+   FROM (mqtt.mqtt_messages m
+     CROSS JOIN mqtt.configuration c)
+  WHERE (m.direction = 'incoming'::mqtt.message_direction)
+UNION ALL
+ SELECT d.id,
+    d.organization_id,
+    d.integration_id,
+    d.topic,
+    COALESCE((d.message -> 'payload'::text), 'null'::jsonb) AS payload,
+    (COALESCE((d.message ->> 'qos'::text), '0'::text))::smallint AS qos,
+    'failed'::text AS status,
+    d.attempts,
+    d.attempts AS max_attempts,
+    d.received_at AS created_at,
+    NULL::timestamp with time zone AS processed_at,
+    d.failed_at,
+    NULL::timestamp with time zone AS next_retry_at,
+    d.error_message
+   FROM mqtt.mqtt_dead_letters d
+  WHERE (d.direction = 'incoming'::mqtt.message_direction);
+
+ALTER TABLE mqtt.mqtt_message_queue OWNER TO mqtt_owner;
+
+COMMENT ON VIEW mqtt.mqtt_message_queue IS 'Every incoming message with its status: pending, processing (held by a reader), completed (in the history) or failed (a dead letter).';
+
+CREATE VIEW api.mqtt_message_queue WITH (security_invoker='true') AS
+ SELECT mqtt_message_queue.id,
+    mqtt_message_queue.organization_id,
+    mqtt_message_queue.integration_id,
+    mqtt_message_queue.topic,
+    mqtt_message_queue.payload,
+    mqtt_message_queue.qos,
+    mqtt_message_queue.status,
+    mqtt_message_queue.attempts,
+    mqtt_message_queue.max_attempts,
+    mqtt_message_queue.created_at,
+    mqtt_message_queue.processed_at,
+    mqtt_message_queue.failed_at,
+    mqtt_message_queue.next_retry_at,
+    mqtt_message_queue.error_message
+   FROM mqtt.mqtt_message_queue;
+
+ALTER TABLE api.mqtt_message_queue OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_message_queue IS 'Incoming messages by status
+
+`pending` and `processing` messages wait in the queue, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.';
+
+COMMENT ON COLUMN api.mqtt_message_queue.id IS 'Message id that the sender was told';
+
+COMMENT ON COLUMN api.mqtt_message_queue.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_message_queue.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_message_queue.topic IS 'Topic name';
+
+COMMENT ON COLUMN api.mqtt_message_queue.payload IS 'The payload as JSON; JSON null while it waits as bytes';
+
+COMMENT ON COLUMN api.mqtt_message_queue.qos IS 'QoS: 0, 1 or 2';
+
+COMMENT ON COLUMN api.mqtt_message_queue.status IS 'pending, processing, completed or failed';
+
+COMMENT ON COLUMN api.mqtt_message_queue.attempts IS 'Attempts that failed so far';
+
+COMMENT ON COLUMN api.mqtt_message_queue.max_attempts IS 'Attempts after which it becomes a dead letter';
+
+COMMENT ON COLUMN api.mqtt_message_queue.created_at IS 'When it was accepted';
+
+COMMENT ON COLUMN api.mqtt_message_queue.processed_at IS 'When it was stored';
+
+COMMENT ON COLUMN api.mqtt_message_queue.failed_at IS 'When it was given up';
+
+COMMENT ON COLUMN api.mqtt_message_queue.next_retry_at IS 'When the next attempt is due';
+
+COMMENT ON COLUMN api.mqtt_message_queue.error_message IS 'Error of the last attempt';
+
+CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
+ SELECT m.id,
+    m.organization_id,
+    m.integration_id,
+    m.device_id,
+    (m.direction)::text AS direction,
+    m.topic,
+    ( SELECT
+                CASE
+                    WHEN ((i.message_type_level > 0) AND (m.topic ~~ i.topic_like)) THEN split_part(m.topic, '/'::text, (i.message_type_level)::integer)
+                    ELSE NULL::text
+                END AS "case"
+           FROM mqtt.device_integrations i
+          WHERE (i.id = m.integration_id)) AS message_type,
+    m.payload,
+    translate(encode(m.body, 'base64'::text), '
+'::text, ''::text) AS body,
+    m.content_type,
+    m.decode_error,
+    m.qos,
+    m.retain,
+    m.properties,
+    m.sent_at,
+    m.received_at,
+    m.created_at
+   FROM mqtt.mqtt_messages m;
+
+ALTER TABLE api.mqtt_messages OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_messages IS 'Message history
+
+Every message stored, in and out. Filter by integration_id or device_id and received_at: those have indexes.';
+
+COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; the receipt id of what was published';
+
+COMMENT ON COLUMN api.mqtt_messages.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_messages.device_id IS 'Device that it came from';
+
+COMMENT ON COLUMN api.mqtt_messages.direction IS 'incoming or outgoing';
+
+COMMENT ON COLUMN api.mqtt_messages.topic IS 'Topic name';
+
+COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Level of the topic that topic_pattern names {message_type}';
+
+COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null when body has it';
+
+COMMENT ON COLUMN api.mqtt_messages.body IS 'Payload in base64, where it is bytes';
+
+COMMENT ON COLUMN api.mqtt_messages.content_type IS 'Media type that came with it';
+
+COMMENT ON COLUMN api.mqtt_messages.decode_error IS 'Why the payload could not be decoded';
+
+COMMENT ON COLUMN api.mqtt_messages.qos IS 'QoS: 0, 1 or 2';
+
+COMMENT ON COLUMN api.mqtt_messages.retain IS 'Whether it was sent with the retain flag';
+
+COMMENT ON COLUMN api.mqtt_messages.properties IS 'MQTT 5 properties that came with it';
+
+COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time that the device stamped on it';
+
+COMMENT ON COLUMN api.mqtt_messages.received_at IS 'When it was accepted';
+
+COMMENT ON COLUMN api.mqtt_messages.created_at IS 'When it was stored';
+
+CREATE TABLE mqtt.mqtt_publish_receipts (
+    queued_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    qos smallint NOT NULL,
+    attempts smallint NOT NULL,
+    reason_code smallint,
+    state text NOT NULL,
+    topic text NOT NULL,
+    reason text,
+    CONSTRAINT mqtt_publish_receipts_state_check CHECK ((state = ANY (ARRAY['sent'::text, 'acknowledged'::text, 'failed'::text, 'expired'::text, 'cancelled'::text])))
+)
+PARTITION BY RANGE (queued_at);
+
+ALTER TABLE mqtt.mqtt_publish_receipts OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_publish_receipts IS 'What became of each message published; a row is written when that is settled, until then the message stands in the outbound queue.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.attempts IS 'How often it was handed to the broker.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.reason_code IS 'MQTT 5 reason code of the broker''s answer (section 2.4); null where there was none.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.state IS 'sent (QoS 0, handed to the broker''s socket), acknowledged (PUBACK or PUBCOMP), failed (refused; see reason), expired (message_expiry passed) or cancelled.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.reason IS 'The reason in words.';
+
+CREATE VIEW api.mqtt_publish_receipts WITH (security_invoker='true') AS
+ SELECT r.id,
+    r.organization_id,
+    r.integration_id,
+    r.topic,
+    r.qos,
+    r.state,
+    r.attempts,
+    r.reason_code,
+    r.reason,
+    r.queued_at,
+    r.settled_at
+   FROM mqtt.mqtt_publish_receipts r;
+
+ALTER TABLE api.mqtt_publish_receipts OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_publish_receipts IS 'Publish receipts
+
+What became of published messages, once it is settled; get_mqtt_publish_receipts shows those still queued too.';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.id IS 'Receipt id';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.topic IS 'Topic name';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.qos IS 'QoS: 0, 1 or 2';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.state IS 'sent, acknowledged, failed, expired or cancelled';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.attempts IS 'How often it was handed to the broker';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.reason_code IS 'MQTT 5 reason code of the broker''s answer';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.reason IS 'The reason in words';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.queued_at IS 'When mqtt_publish took it';
+
+COMMENT ON COLUMN api.mqtt_publish_receipts.settled_at IS 'When it was settled';
+
+CREATE TABLE mqtt.mqtt_subscriptions (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    integration_id uuid NOT NULL,
+    topic text NOT NULL,
+    qos smallint DEFAULT 0 NOT NULL,
+    callback_url text,
+    no_local boolean DEFAULT true NOT NULL,
+    retain_handling smallint DEFAULT 0 NOT NULL,
+    is_paused boolean DEFAULT false NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    status_detail text,
+    granted_qos smallint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT mqtt_subscriptions_callback_url_check CHECK ((octet_length(callback_url) <= 2048)),
+    CONSTRAINT mqtt_subscriptions_qos_check CHECK (((qos >= 0) AND (qos <= 2))),
+    CONSTRAINT mqtt_subscriptions_retain_handling_check CHECK (((retain_handling >= 0) AND (retain_handling <= 2))),
+    CONSTRAINT mqtt_subscriptions_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'active'::text, 'error'::text]))),
+    CONSTRAINT mqtt_subscriptions_topic_check CHECK (((octet_length(topic) >= 1) AND (octet_length(topic) <= 2048)))
+);
+
+ALTER TABLE mqtt.mqtt_subscriptions OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_subscriptions IS 'Topic filters that the bridge is subscribed to at an integration''s broker; what matches is queued like what devices post.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.topic IS 'Topic filter, wildcards + and # allowed, also $share/<name>/<filter>.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.qos IS 'Maximum QoS asked for: 0, 1 or 2.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to as well, if any.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.no_local IS 'MQTT 5: do not send back what this integration published itself.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.retain_handling IS 'MQTT 5: 0 retained messages at each subscribe, 1 only when new, 2 never (section 3.8.3.1).';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.status IS 'pending until the broker granted it, active after, error when it refused; see status_detail.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted.';
+
+CREATE VIEW api.mqtt_subscriptions WITH (security_invoker='true') AS
+ SELECT s.id,
+    s.organization_id,
+    s.integration_id,
+    s.topic,
+    s.qos,
+    s.callback_url,
+    s.no_local,
+    s.retain_handling,
+    s.is_paused,
+    s.status,
+    s.status_detail,
+    s.granted_qos,
+    s.created_at,
+    s.updated_at
+   FROM mqtt.mqtt_subscriptions s;
+
+ALTER TABLE api.mqtt_subscriptions OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_subscriptions IS 'Subscriptions
+
+Topic filters that the bridge holds at the brokers.';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.id IS 'Subscription id';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.integration_id IS 'Integration that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.topic IS 'Topic filter';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.qos IS 'Maximum QoS asked for';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to, if any';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are left out';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.retain_handling IS 'Retained messages: 0 at each subscribe, 1 only when new, 2 never';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.is_paused IS 'Whether it is paused';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.status IS 'pending, active or error';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.status_detail IS 'Why the broker refused it, or granted less';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.created_at IS 'When it was made';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.updated_at IS 'When it was last changed';
+
+CREATE TABLE mqtt.organization_members (
+    organization_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role text DEFAULT 'member'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT organization_members_role_check CHECK ((role = ANY (ARRAY['member'::text, 'admin'::text])))
+);
+
+ALTER TABLE mqtt.organization_members OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.organization_members IS 'Which users (the sub of their JWT) belong to an organization, and as what.';
+
+COMMENT ON COLUMN mqtt.organization_members.role IS 'member reads and publishes; admin also manages integrations, credentials and subscriptions.';
+
+CREATE VIEW api.organization_members WITH (security_invoker='true') AS
+ SELECT m.organization_id,
+    m.user_id,
+    m.role,
+    m.created_at
+   FROM mqtt.organization_members m;
+
+ALTER TABLE api.organization_members OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.organization_members IS 'Members of your organizations';
+
+COMMENT ON COLUMN api.organization_members.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.organization_members.user_id IS 'User: the sub of their JWT';
+
+COMMENT ON COLUMN api.organization_members.role IS 'member or admin';
+
+COMMENT ON COLUMN api.organization_members.created_at IS 'When they were added';
+
+CREATE VIEW api.organizations WITH (security_invoker='true') AS
+ SELECT o.id,
+    o.name,
+    o.slug,
+    o.topic_prefix,
+    ( SELECT m.role
+           FROM mqtt.organization_members m
+          WHERE ((m.organization_id = o.id) AND (m.user_id = ( SELECT mqtt.current_user_id() AS current_user_id)))) AS role,
+    o.completed_days,
+    o.failed_days,
+    o.activity_days,
+    o.max_per_second,
+    o.max_burst,
+    o.max_queued,
+    o.max_payload_bytes,
+    o.created_at
+   FROM mqtt.organizations o;
+
+ALTER TABLE api.organizations OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.organizations IS 'Organizations
+
+Those that you belong to; service_role sees all.';
+
+COMMENT ON COLUMN api.organizations.id IS 'Organization id';
+
+COMMENT ON COLUMN api.organizations.name IS 'Name, for people';
+
+COMMENT ON COLUMN api.organizations.slug IS 'Short name';
+
+COMMENT ON COLUMN api.organizations.topic_prefix IS 'First topic level of its hosted devices: org_<slug>';
+
+COMMENT ON COLUMN api.organizations.role IS 'What you are in it: member or admin; null for service_role';
+
+COMMENT ON COLUMN api.organizations.completed_days IS 'Days that its history is kept; null takes the installation''s';
+
+COMMENT ON COLUMN api.organizations.failed_days IS 'Days that its dead letters are kept; null takes the installation''s';
+
+COMMENT ON COLUMN api.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s';
+
+COMMENT ON COLUMN api.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP; null without limit';
+
+COMMENT ON COLUMN api.organizations.max_burst IS 'Messages they may send at once after a pause';
+
+COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null without limit of its own';
+
+COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in bytes; null takes the installation''s';
+
+COMMENT ON COLUMN api.organizations.created_at IS 'When it was made';
+
+CREATE TABLE mqtt.bridge_leases (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    bridge_id uuid NOT NULL,
+    taken_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.bridge_leases OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.bridge_leases IS 'Which bridge speaks with an integration''s broker. What any other bridge claims, settles or hands in for it has no effect.';
+
+CREATE TABLE mqtt.bridges (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    version text NOT NULL,
+    main_pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT bridges_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT bridges_version_check CHECK (((length(version) >= 1) AND (length(version) <= 50)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE mqtt.bridges OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.bridges IS 'Bridge processes that run or ran a moment ago; each holds a session advisory lock on its id, and says that it lives every few seconds.';
+
+COMMENT ON COLUMN mqtt.bridges.id IS 'Made anew at each start of a process; its sessions carry it in their application_name.';
+
+COMMENT ON COLUMN mqtt.bridges.name IS 'Host name and process id, for people.';
+
+COMMENT ON COLUMN mqtt.bridges.main_pid IS 'Server process of the session that holds its locks.';
+
+COMMENT ON COLUMN mqtt.bridges.seen_at IS 'When it last said that it lives.';
+
+CREATE TABLE mqtt.ingest_keys (
+    organization_id uuid NOT NULL,
+    credential_id uuid NOT NULL,
+    message_id uuid NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE mqtt.ingest_keys OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.ingest_keys IS 'Message ids that clients chose themselves, per credential (over HTTP) or integration (over MQTT), for configuration.idempotency_window: a repeat is answered like the first and not queued again.';
+
+CREATE TABLE mqtt.ledger (
+    organization_id uuid NOT NULL,
+    bucket timestamp with time zone NOT NULL,
+    shard smallint NOT NULL,
+    accepted bigint DEFAULT 0 NOT NULL,
+    completed bigint DEFAULT 0 NOT NULL,
+    dead bigint DEFAULT 0 NOT NULL,
+    expired bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000');
+
+ALTER TABLE mqtt.ledger OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.ledger IS 'Per organization and minute in which messages were accepted: how many, and what became of them. accepted = completed + dead + expired + still queued, always.';
+
+COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
+
+COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 to 63 by the backend that accepted, so that no two of them wait for one row; -1 written by the workers; -2 rolled up.';
+
+CREATE TABLE mqtt.mqtt_requests (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    integration_id uuid NOT NULL,
+    request_type text NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    result jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT mqtt_requests_request_type_check CHECK ((request_type = 'test_connection'::text)),
+    CONSTRAINT mqtt_requests_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text])))
+);
+
+ALTER TABLE mqtt.mqtt_requests OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_requests IS 'What the bridge was asked to do on a broker, and its answer; kept for a day.';
+
+COMMENT ON COLUMN mqtt.mqtt_requests.result IS 'The verdict: {"ok": bool, "reason": text, …} with each stage that was reached.';
+
+CREATE TABLE mqtt.outbound_batches (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    id bigint NOT NULL,
+    bridge_id uuid NOT NULL,
+    msg_ids bigint[] NOT NULL,
+    claimed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.outbound_batches OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.outbound_batches IS 'Journal of messages handed to a bridge: a row per batch, gone when the batch is settled. What a bridge that died leaves here was begun once and counts as an attempt.';
+
+COMMENT ON COLUMN mqtt.outbound_batches.msg_ids IS 'The messages, by their msg_id in pgmq.q_mqtt_outbound.';
+
+ALTER TABLE mqtt.outbound_batches ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME mqtt.outbound_batches_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE UNLOGGED TABLE mqtt.quota_buckets (
+    subject_id uuid NOT NULL,
+    shard smallint NOT NULL,
+    tokens double precision NOT NULL,
+    filled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE mqtt.quota_buckets OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.quota_buckets IS 'Token buckets of credentials and organizations that have a quota. A large one is spread over shards, so that its devices do not wait for one row.';
+
+CREATE TABLE mqtt.workers (
+    bridge_id uuid NOT NULL,
+    began_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.workers OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.workers IS 'Bridges whose queue worker has begun and not worked the queue off yet: one that is gone may have died of a message.';
+
+CREATE UNLOGGED TABLE mqtt.wrong_passwords (
+    bucket integer NOT NULL,
+    since timestamp with time zone NOT NULL,
+    tries integer NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE mqtt.wrong_passwords OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.wrong_passwords IS 'Wrong passwords of late, counted by a hash of the username; existing usernames and others alike.';
+
+COMMENT ON COLUMN mqtt.wrong_passwords.since IS 'When the minute began that is counted.';
+
+ALTER TABLE ONLY mqtt.bridge_leases
+    ADD CONSTRAINT bridge_leases_integration_id_key UNIQUE (integration_id);
+
+ALTER TABLE ONLY mqtt.bridge_leases
+    ADD CONSTRAINT bridge_leases_pkey PRIMARY KEY (organization_id, integration_id);
+
+ALTER TABLE ONLY mqtt.bridges
+    ADD CONSTRAINT bridges_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY mqtt.broker_keys
+    ADD CONSTRAINT broker_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY mqtt.broker_keys
+    ADD CONSTRAINT broker_keys_username_key UNIQUE (username);
+
+ALTER TABLE ONLY mqtt.configuration
+    ADD CONSTRAINT configuration_pkey PRIMARY KEY (is_only_row);
+
+ALTER TABLE ONLY mqtt.device_integrations
+    ADD CONSTRAINT device_integrations_organization_id_id_key UNIQUE (organization_id, id);
+
+ALTER TABLE ONLY mqtt.device_integrations
+    ADD CONSTRAINT device_integrations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY mqtt.devices
+    ADD CONSTRAINT devices_organization_id_integration_id_external_id_key UNIQUE (organization_id, integration_id, external_id);
+
+ALTER TABLE ONLY mqtt.devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (organization_id, id);
+
+ALTER TABLE ONLY mqtt.ingest_keys
+    ADD CONSTRAINT ingest_keys_pkey PRIMARY KEY (organization_id, credential_id, message_id);
+
+ALTER TABLE ONLY mqtt.integration_activity_log
+    ADD CONSTRAINT integration_activity_log_pkey PRIMARY KEY (organization_id, created_at, id);
+
+ALTER TABLE ONLY mqtt.ledger
+    ADD CONSTRAINT ledger_pkey PRIMARY KEY (organization_id, bucket, shard);
+
+ALTER TABLE ONLY mqtt.mqtt_credentials
+    ADD CONSTRAINT mqtt_credentials_organization_id_id_key UNIQUE (organization_id, id);
+
+ALTER TABLE ONLY mqtt.mqtt_credentials
+    ADD CONSTRAINT mqtt_credentials_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY mqtt.mqtt_credentials
+    ADD CONSTRAINT mqtt_credentials_username_key UNIQUE (username);
+
+ALTER TABLE ONLY mqtt.mqtt_dead_letters
+    ADD CONSTRAINT mqtt_dead_letters_pkey PRIMARY KEY (organization_id, failed_at, id);
+
+ALTER TABLE ONLY mqtt.mqtt_messages
+    ADD CONSTRAINT mqtt_messages_pkey PRIMARY KEY (organization_id, received_at, id);
+
+ALTER TABLE ONLY mqtt.mqtt_publish_receipts
+    ADD CONSTRAINT mqtt_publish_receipts_pkey PRIMARY KEY (organization_id, queued_at, id);
+
+ALTER TABLE ONLY mqtt.mqtt_requests
+    ADD CONSTRAINT mqtt_requests_pkey PRIMARY KEY (organization_id, id);
+
+ALTER TABLE ONLY mqtt.mqtt_subscriptions
+    ADD CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key UNIQUE (organization_id, integration_id, topic);
+
+ALTER TABLE ONLY mqtt.mqtt_subscriptions
+    ADD CONSTRAINT mqtt_subscriptions_pkey PRIMARY KEY (organization_id, id);
+
+ALTER TABLE ONLY mqtt.organization_members
+    ADD CONSTRAINT organization_members_pkey PRIMARY KEY (organization_id, user_id);
+
+ALTER TABLE ONLY mqtt.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY mqtt.organizations
+    ADD CONSTRAINT organizations_slug_key UNIQUE (slug);
+
+ALTER TABLE ONLY mqtt.organizations
+    ADD CONSTRAINT organizations_topic_prefix_key UNIQUE (topic_prefix);
+
+ALTER TABLE ONLY mqtt.outbound_batches
+    ADD CONSTRAINT outbound_batches_pkey PRIMARY KEY (organization_id, id);
+
+ALTER TABLE ONLY mqtt.quota_buckets
+    ADD CONSTRAINT quota_buckets_pkey PRIMARY KEY (subject_id, shard);
+
+ALTER TABLE ONLY mqtt.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (bridge_id);
+
+ALTER TABLE ONLY mqtt.wrong_passwords
+    ADD CONSTRAINT wrong_passwords_pkey PRIMARY KEY (bucket);
+
+CREATE INDEX bridge_leases_bridge_idx ON mqtt.bridge_leases USING btree (bridge_id);
+
+CREATE INDEX broker_keys_integration_idx ON mqtt.broker_keys USING btree (organization_id, integration_id);
+
+CREATE INDEX ingest_keys_received_at_idx ON mqtt.ingest_keys USING brin (received_at);
+
+CREATE INDEX integration_activity_log_integration_idx ON ONLY mqtt.integration_activity_log USING btree (integration_id, created_at);
+
+CREATE INDEX mqtt_credentials_device_idx ON mqtt.mqtt_credentials USING btree (organization_id, device_id);
+
+CREATE INDEX mqtt_credentials_integration_idx ON mqtt.mqtt_credentials USING btree (organization_id, integration_id);
+
+CREATE INDEX mqtt_messages_device_idx ON ONLY mqtt.mqtt_messages USING btree (device_id, received_at) WHERE (device_id IS NOT NULL);
+
+CREATE INDEX mqtt_messages_integration_idx ON ONLY mqtt.mqtt_messages USING btree (integration_id, received_at);
+
+CREATE INDEX mqtt_publish_receipts_integration_idx ON ONLY mqtt.mqtt_publish_receipts USING btree (integration_id, queued_at);
+
+CREATE INDEX mqtt_requests_integration_idx ON mqtt.mqtt_requests USING btree (organization_id, integration_id);
+
+CREATE INDEX mqtt_requests_open_idx ON mqtt.mqtt_requests USING btree (created_at) WHERE (status <> 'done'::text);
+
+CREATE INDEX organization_members_user_id_idx ON mqtt.organization_members USING btree (user_id) INCLUDE (organization_id, role);
+
+CREATE INDEX outbound_batches_id_idx ON mqtt.outbound_batches USING btree (id);
+
+CREATE INDEX outbound_batches_integration_idx ON mqtt.outbound_batches USING btree (organization_id, integration_id);
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON api.mqtt_message_queue FOR EACH ROW EXECUTE FUNCTION mqtt.refuse_write();
+
+CREATE TRIGGER a_check BEFORE INSERT OR UPDATE OF organization_id, integration_type, settings, topic_like, device_level, message_type_level ON mqtt.device_integrations FOR EACH ROW EXECUTE FUNCTION mqtt.check_integration();
+
+CREATE TRIGGER notify_config AFTER INSERT OR DELETE ON mqtt.device_integrations FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+
+CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF username, topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, mosquitto_hash, expires_at, revoked_at ON mqtt.mqtt_credentials FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+
+CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF topic, qos, no_local, retain_handling, is_paused ON mqtt.mqtt_subscriptions FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+
+CREATE TRIGGER notify_config_update AFTER UPDATE ON mqtt.device_integrations FOR EACH ROW WHEN (((old.settings IS DISTINCT FROM new.settings) OR (old.integration_type <> new.integration_type) OR ((old.status = 'inactive'::text) <> (new.status = 'inactive'::text)))) EXECUTE FUNCTION mqtt.notify_config();
+
+CREATE TRIGGER z_changed AFTER INSERT OR DELETE OR UPDATE OF name, integration_type, settings, status ON mqtt.device_integrations FOR EACH ROW EXECUTE FUNCTION mqtt.integration_changed();
+
+CREATE TRIGGER z_log AFTER INSERT OR DELETE ON mqtt.mqtt_subscriptions FOR EACH ROW EXECUTE FUNCTION mqtt.log_subscription();
+
+ALTER TABLE ONLY mqtt.bridge_leases
+    ADD CONSTRAINT bridge_leases_bridge_id_fkey FOREIGN KEY (bridge_id) REFERENCES mqtt.bridges(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.bridge_leases
+    ADD CONSTRAINT bridge_leases_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.broker_keys
+    ADD CONSTRAINT broker_keys_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.device_integrations
+    ADD CONSTRAINT device_integrations_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.devices
+    ADD CONSTRAINT devices_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.mqtt_credentials
+    ADD CONSTRAINT mqtt_credentials_organization_id_device_id_fkey FOREIGN KEY (organization_id, device_id) REFERENCES mqtt.devices(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.mqtt_credentials
+    ADD CONSTRAINT mqtt_credentials_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.mqtt_requests
+    ADD CONSTRAINT mqtt_requests_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.mqtt_subscriptions
+    ADD CONSTRAINT mqtt_subscriptions_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.organization_members
+    ADD CONSTRAINT organization_members_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.outbound_batches
+    ADD CONSTRAINT outbound_batches_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+CREATE POLICY admins_delete ON mqtt.device_integrations FOR DELETE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+CREATE POLICY admins_delete ON mqtt.devices FOR DELETE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+CREATE POLICY admins_delete ON mqtt.mqtt_subscriptions FOR DELETE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+CREATE POLICY admins_insert ON mqtt.device_integrations FOR INSERT TO authenticated WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+CREATE POLICY admins_insert ON mqtt.mqtt_subscriptions FOR INSERT TO authenticated WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+CREATE POLICY admins_update ON mqtt.device_integrations FOR UPDATE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[]))) WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+CREATE POLICY admins_update ON mqtt.mqtt_subscriptions FOR UPDATE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[]))) WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids(true) AS current_organization_ids)::uuid[])));
+
+ALTER TABLE mqtt.bridge_leases ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.bridges ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.broker_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.device_integrations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.devices ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY everyone_reads ON mqtt.configuration FOR SELECT TO authenticated, service_role USING (true);
+
+ALTER TABLE mqtt.ingest_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.integration_activity_log ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY members_insert ON mqtt.devices FOR INSERT TO authenticated WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.device_integrations FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.devices FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.integration_activity_log FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.ledger FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.mqtt_dead_letters FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.mqtt_messages FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.mqtt_publish_receipts FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.mqtt_requests FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.mqtt_subscriptions FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.organization_members FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.organizations FOR SELECT TO authenticated USING ((id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_update ON mqtt.devices FOR UPDATE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[]))) WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.mqtt_dead_letters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.mqtt_messages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.mqtt_publish_receipts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.mqtt_requests ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.mqtt_subscriptions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.organization_members ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.organizations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.outbound_batches ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.quota_buckets ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY service_reads ON mqtt.bridge_leases FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.bridges FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.outbound_batches FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.workers FOR SELECT TO service_role USING (true);
+
+ALTER TABLE mqtt.workers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.wrong_passwords ENABLE ROW LEVEL SECURITY;
+
+GRANT USAGE ON SCHEMA api TO anon;
+GRANT USAGE ON SCHEMA api TO authenticated;
+GRANT USAGE ON SCHEMA api TO service_role;
+
+GRANT USAGE ON SCHEMA bridge TO mqtt_bridge;
+
+GRANT USAGE ON SCHEMA mqtt TO authenticated;
+GRANT USAGE ON SCHEMA mqtt TO service_role;
+
+REVOKE ALL ON TYPE api."*/*" FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.decoded_payload FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.device_session FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.message_direction FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.message_direction TO authenticated;
+GRANT ALL ON TYPE mqtt.message_direction TO service_role;
+
+REVOKE ALL ON TYPE mqtt.telemetry_data FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.telemetry_data TO authenticated;
+GRANT ALL ON TYPE mqtt.telemetry_data TO service_role;
+
+REVOKE ALL ON TYPE mqtt.telemetry_reading FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.telemetry_reading TO authenticated;
+GRANT ALL ON TYPE mqtt.telemetry_reading TO service_role;
+
+REVOKE ALL ON FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) TO authenticated;
+GRANT ALL ON FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) TO authenticated;
+GRANT ALL ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) TO service_role;
+
+REVOKE ALL ON FUNCTION api.check_mqtt_ledger() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.check_mqtt_ledger() TO service_role;
+
+REVOKE ALL ON FUNCTION api.cleanup_mqtt_queue() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
+
+REVOKE ALL ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.delete_integration(integration_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.delete_integration(integration_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.delete_integration(integration_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) TO anon;
+GRANT ALL ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) TO authenticated;
+GRANT ALL ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) TO anon;
+GRANT ALL ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) TO authenticated;
+GRANT ALL ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) TO authenticated;
+GRANT ALL ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) TO authenticated;
+GRANT ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) TO authenticated;
+GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_broker_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_broker_keys() TO authenticated;
+GRANT ALL ON FUNCTION api.get_broker_keys() TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_capabilities(integration_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_capabilities(integration_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.get_capabilities(integration_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) TO authenticated;
+GRANT ALL ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO authenticated;
+GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO service_role;
+
+REVOKE ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_ingest_batch(json) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest_batch(json) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest_batch(json) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest_batch(json) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_ingest_binary(bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest_binary(bytea) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest_binary(bytea) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest_binary(bytea) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.process_mqtt_queue_message(p_message_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.process_mqtt_queue_message(p_message_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) TO anon;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) TO authenticated;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) TO anon;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) TO authenticated;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) TO anon;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) TO authenticated;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) TO anon;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) TO authenticated;
+GRANT ALL ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) TO authenticated;
+GRANT ALL ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) TO authenticated;
+GRANT ALL ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.revoke_broker_key(key_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.revoke_broker_key(key_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.revoke_broker_key(key_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) TO authenticated;
+GRANT ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) TO service_role;
+
+GRANT SELECT ON TABLE mqtt.organizations TO authenticated;
+GRANT SELECT ON TABLE mqtt.organizations TO service_role;
+
+REVOKE ALL ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) TO authenticated;
+GRANT ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) TO service_role;
+
+REVOKE ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.begin_work(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.begin_work(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.end_bridge(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.end_bridge(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.end_work(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.end_work(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.expire_outbound(batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.expire_outbound(batch_size integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.finish_attempt(attempted bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.finish_attempt(attempted bigint) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.heartbeat(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.heartbeat(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.process_queue(batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.process_queue(batch_size integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.run_upkeep() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.run_upkeep() TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.sleep(subject text) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.sleep(subject text) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.surplus_integrations(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.surplus_integrations(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.take_integrations(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.take_integrations(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.wake(subject text) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.wake(subject text) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION mqtt.has_forbidden_character(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_filter_error(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_name_error(topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO go_auth_reader;
+
+GRANT SELECT(id) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(id) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(organization_id) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(organization_id) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(integration_id) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(integration_id) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(device_id) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(device_id) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(username) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(username) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(client_id) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(client_id) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(topic_prefix) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(topic_prefix) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(broker_url) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(broker_url) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(can_publish) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(can_publish) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(can_subscribe) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(can_subscribe) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(publish_filters) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(publish_filters) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(subscribe_filters) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(subscribe_filters) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(previous_until) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(previous_until) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(max_per_second) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(max_per_second) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(max_burst) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(max_burst) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(expires_at) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(expires_at) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(revoked_at) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(revoked_at) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(last_connected_at) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(last_connected_at) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(connection_count) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(connection_count) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(created_at) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(created_at) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+GRANT SELECT(rotated_at) ON TABLE mqtt.mqtt_credentials TO authenticated;
+GRANT SELECT(rotated_at) ON TABLE mqtt.mqtt_credentials TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_filter_pattern(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_filter_pattern(filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_filter_pattern(filter text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.filter_contains(allowed text, requested text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.topic_matches(filter text, topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_matches(filter text, topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_matches(filter text, topic text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.rule_allows(filter text, action text, topic text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.bcrypt_password_hash(password text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.bridge_lock(subject uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.broker_login() FROM PUBLIC;
+
+GRANT SELECT ON TABLE mqtt.configuration TO authenticated;
+GRANT SELECT ON TABLE mqtt.configuration TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.url_parts(url text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.url_parts(url text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.url_parts(url text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.check_intake() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_integration() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_ledger() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_wait(wait numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_wait(wait numeric) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_wait(wait numeric) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.checked_jsonb(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.checked_jsonb(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.checked_jsonb(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.cleanup() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.codecs() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.count_wrong_password(username text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.create_default_partition(parent regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.create_partition(parent regclass, day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.current_user_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.current_user_id() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.current_user_id() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.decode_payload(content_type text, body bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.default_topic_pattern() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.device_login() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.fault_text(slug text, topic text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.filters_error(filters text[], prefix text) FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.finish_attempt(attempted bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.json_fault(value json) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.json_fault(value json) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.json_fault(value json) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.first_json_fault(elements json) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.free_disk_bytes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_metric(payload jsonb, names text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_metric(payload jsonb, names text[]) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_metric(payload jsonb, names text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_placeholder(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_matches_any(filters text[], topic text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.integration_changed() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.secret_setting_names() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.secret_setting_names() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.secret_setting_names() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.visible_settings(settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.visible_settings(settings jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.visible_settings(settings jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.is_service() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_service() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_service() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.is_operator() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_operator() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_operator() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.is_private_address(address inet) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_private_address(address inet) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_private_address(address inet) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.lets_hash_slip(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.log_subscription() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.message_faults(messages json, nul_mark text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.message_id_time(message_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.mosquitto_password_hash(password text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.notify_config() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_base64(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.outbound_document(message jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.password_verifier(salt bytea, password text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.plain_verdict(allowed boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.plpython_obstacle(module text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.prepare_partitions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_timestamptz(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.user_properties_fault(value jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.publish_fault(message jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_decode_cbor(data bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_decode_msgpack(data bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_free_disk() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_seal(public_key bytea, secret text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.queued_messages() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.quota_wait(session mqtt.device_session) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.rabbitmq_login() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.random_bytes(length integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.random_password() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_login(slug text, detail text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_write() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.require_credential(credential_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.retry_delay(attempts integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.roll_up_ledger(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.sealed_setting(name text, value jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.setting_names(integration_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.setting_names(integration_type text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.setting_names(integration_type text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.store_messages(tids tid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.store_or_split(tids tid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wanted integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.topic_prefix_error(prefix text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.undo_attempt(attempted bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.upkeep() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.wake_bridge(subject text) FROM PUBLIC;
+
+GRANT SELECT ON TABLE api.device_integrations TO authenticated;
+GRANT SELECT ON TABLE api.device_integrations TO service_role;
+
+GRANT SELECT ON TABLE api.devices TO authenticated;
+GRANT SELECT ON TABLE api.devices TO service_role;
+
+GRANT SELECT ON TABLE mqtt.integration_activity_log TO authenticated;
+GRANT SELECT ON TABLE mqtt.integration_activity_log TO service_role;
+
+GRANT SELECT ON TABLE api.integration_activity_log TO authenticated;
+GRANT SELECT ON TABLE api.integration_activity_log TO service_role;
+
+GRANT SELECT ON TABLE api.mqtt_credentials TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_credentials TO service_role;
+
+GRANT SELECT ON TABLE mqtt.mqtt_dead_letters TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_dead_letters TO service_role;
+
+GRANT SELECT ON TABLE api.mqtt_dead_letters TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_dead_letters TO service_role;
+
+GRANT SELECT ON TABLE mqtt.mqtt_messages TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_messages TO service_role;
+
+GRANT SELECT ON TABLE mqtt.mqtt_message_queue TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_message_queue TO service_role;
+
+GRANT SELECT ON TABLE api.mqtt_message_queue TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_message_queue TO service_role;
+
+GRANT SELECT ON TABLE api.mqtt_messages TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_messages TO service_role;
+
+GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO service_role;
+
+GRANT SELECT ON TABLE api.mqtt_publish_receipts TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_publish_receipts TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO service_role;
+
+GRANT SELECT ON TABLE api.mqtt_subscriptions TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_subscriptions TO service_role;
+
+GRANT SELECT ON TABLE mqtt.organization_members TO authenticated;
+GRANT SELECT ON TABLE mqtt.organization_members TO service_role;
+
+GRANT SELECT ON TABLE api.organization_members TO authenticated;
+GRANT SELECT ON TABLE api.organization_members TO service_role;
+
+GRANT SELECT ON TABLE api.organizations TO authenticated;
+GRANT SELECT ON TABLE api.organizations TO service_role;
+
+GRANT SELECT ON TABLE mqtt.bridge_leases TO service_role;
+
+GRANT SELECT ON TABLE mqtt.bridges TO service_role;
+
+GRANT SELECT ON TABLE mqtt.ledger TO authenticated;
+GRANT SELECT ON TABLE mqtt.ledger TO service_role;
+
+GRANT SELECT ON TABLE mqtt.mqtt_requests TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_requests TO service_role;
+
+GRANT SELECT ON TABLE mqtt.outbound_batches TO service_role;
+
+GRANT SELECT ON TABLE mqtt.workers TO service_role;
+
+CREATE TABLE pgmq.q_mqtt_messages (
+    msg_id bigint NOT NULL,
+    read_ct integer DEFAULT 0 NOT NULL,
+    enqueued_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_read_at timestamp with time zone,
+    vt timestamp with time zone NOT NULL,
+    message jsonb,
+    headers jsonb,
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    credential_id uuid,
+    message_id uuid,
+    attempts smallint DEFAULT 0 NOT NULL,
+    body bytea,
+    errors jsonb
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='100000');
+
+ALTER TABLE pgmq.q_mqtt_messages OWNER TO mqtt_owner;
+
+COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages that are not stored yet. message: {"topic", "payload", "qos", "retain", …}; defaults are left out.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.message_id(enqueued_at, msg_id).';
+
+COMMENT ON COLUMN pgmq.q_mqtt_messages.attempts IS 'Attempts that failed so far.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_messages.body IS 'Payload byte for byte, to be decoded by content type; null when message holds it as JSON.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_messages.errors IS 'Failed attempts: [{"at", "code", "error"}, …].';
+
+ALTER TABLE pgmq.q_mqtt_messages ALTER COLUMN msg_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgmq.q_mqtt_messages_msg_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgmq.q_mqtt_outbound (
+    msg_id bigint NOT NULL,
+    read_ct integer DEFAULT 0 NOT NULL,
+    enqueued_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_read_at timestamp with time zone,
+    vt timestamp with time zone NOT NULL,
+    message jsonb,
+    headers jsonb,
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    expires_at timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    body bytea
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='100000');
+
+ALTER TABLE pgmq.q_mqtt_outbound OWNER TO mqtt_owner;
+
+COMMENT ON TABLE pgmq.q_mqtt_outbound IS 'Messages to publish whose outcome is not settled. message: {"topic", "qos", "retain", "payload", properties…}; vt is when to publish.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.expires_at IS 'When it is worthless: message_expiry seconds after it was queued; null never.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.attempts IS 'How often it was handed to a broker without a final answer.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.body IS 'Payload byte for byte; null when message holds it as JSON.';
+
+ALTER TABLE pgmq.q_mqtt_outbound ALTER COLUMN msg_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgmq.q_mqtt_outbound_msg_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY pgmq.q_mqtt_messages
+    ADD CONSTRAINT q_mqtt_messages_pkey PRIMARY KEY (msg_id);
+
+ALTER TABLE ONLY pgmq.q_mqtt_outbound
+    ADD CONSTRAINT q_mqtt_outbound_pkey PRIMARY KEY (msg_id);
+
+CREATE INDEX q_mqtt_messages_message_id_idx ON pgmq.q_mqtt_messages USING btree (message_id) WHERE (message_id IS NOT NULL);
+
+CREATE INDEX q_mqtt_messages_organization_idx ON pgmq.q_mqtt_messages USING btree (organization_id, vt);
+
+CREATE INDEX q_mqtt_outbound_expires_idx ON pgmq.q_mqtt_outbound USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
+CREATE INDEX q_mqtt_outbound_integration_idx ON pgmq.q_mqtt_outbound USING btree (integration_id, vt, msg_id);
+
+CREATE INDEX q_mqtt_outbound_suspects_idx ON pgmq.q_mqtt_outbound USING btree (integration_id) WHERE (attempts > 1);
+
+ALTER TABLE pgmq.q_mqtt_messages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgmq.q_mqtt_outbound ENABLE ROW LEVEL SECURITY;
+
+GRANT SELECT ON TABLE pgmq.q_mqtt_messages TO pg_monitor;
+
+GRANT SELECT ON SEQUENCE pgmq.q_mqtt_messages_msg_id_seq TO pg_monitor;
+
+GRANT SELECT ON TABLE pgmq.q_mqtt_outbound TO pg_monitor;
+
+GRANT SELECT ON SEQUENCE pgmq.q_mqtt_outbound_msg_id_seq TO pg_monitor;
