@@ -3,6 +3,7 @@
 -- requires: mqtt_requests
 -- requires: mqtt_publish_receipts
 -- requires: intake
+-- requires: clock_repair
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -107,17 +108,19 @@ DECLARE
     v_cleaned jsonb;
     v_rolled bigint;
     v_intake jsonb;
+    v_repaired bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
         RETURN jsonb_build_object('skipped', true);
     END IF;
+    v_repaired := mqtt.repair_clock();
     v_intake := mqtt.check_intake();
     v_made := mqtt.prepare_partitions();
     v_cleaned := mqtt.cleanup();
     v_rolled := mqtt.roll_up_ledger();
-    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled);
+    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic work: intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+'All periodic work: messages hidden by a clock set back, intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 COMMIT;

@@ -15,7 +15,9 @@ DECLARE
     v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
     -- Who inserts and commits within this time is never overlooked; who takes longer is found by the next sweep.
     v_margin CONSTANT interval := '2 seconds';
-    v_is_sweep boolean := coalesce(v_now > (v_memory ->> 'swept_at')::timestamptz + interval '5 seconds', true);
+    v_swept_at CONSTANT timestamptz := (v_memory ->> 'swept_at')::timestamptz;
+    -- A clock that was set back makes all marks worthless.
+    v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + interval '5 seconds', true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
@@ -76,7 +78,7 @@ BEGIN
             END IF;
         END LOOP;
         -- Nothing where something was expected: look everywhere, though not more than once a second.
-        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < (v_memory ->> 'swept_at')::timestamptz + interval '1 second';
+        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + interval '1 second';
         v_is_sweep := true;
     END LOOP;
     v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));

@@ -1,6 +1,7 @@
--- What comes again: MQTT messages with an id of their own, attempts that a lock was in the way of, workers that ended before they had begun well.
+-- What comes again: MQTT messages with an id of their own, attempts that a lock was in the way of, workers that ended before they had
+-- begun well, and times that come again because the clock was set back.
 \ir setup.psql
-SELECT plan(22);
+SELECT plan(27);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 \set id 'cccccccc-0000-4000-8000-000000000001'
@@ -62,5 +63,33 @@ SELECT is(bridge.begin_work(:'one'), false, 'its own beginning is no end');
 SELECT is(bridge.begin_work(:'two'), true, 'another finds what the first left, as that is gone');
 SELECT lives_ok(format('SELECT bridge.end_work(%L)', :'two'), 'it gets through');
 SELECT is(bridge.begin_work(:'one'), false, 'and leaves nothing');
+
+-- The clock
+DELETE FROM pgmq.q_mqtt_messages;
+INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id, attempts, errors)
+SELECT
+    now() + v.ahead::interval, now() + v.ahead::interval + v.delay::interval, jsonb_build_object('topic', v.topic), :'org_alice', :'hosted', v.attempts,
+    CASE WHEN v.attempts > 0 THEN jsonb_build_array(jsonb_build_object('at', now() + interval '3 hours')) END
+FROM (VALUES
+    ('first', '2 hours', '0', 0), ('second', '3 hours', '0', 0), ('failed', '-1 minute', '3 hours 2 minutes', 1), ('replayed', '0', '3 hours', 0), ('now', '0', '0', 0)
+) AS v (topic, ahead, delay, attempts);
+INSERT INTO pgmq.q_mqtt_outbound (enqueued_at, vt, expires_at, message, organization_id, integration_id)
+VALUES
+    (now() + interval '3 hours', now() + interval '3 hours', now() + interval '4 hours', '{"topic": "a"}', :'org_alice', :'external'),
+    (now() + interval '3 hours', now() + interval '9 hours', NULL, '{"topic": "later"}', :'org_alice', :'external');
+SELECT is(mqtt.repair_clock(), 4::bigint, 'what was noted in the future');
+SELECT results_eq(
+    $$SELECT message ->> 'topic' FROM pgmq.q_mqtt_messages WHERE vt <= clock_timestamp() ORDER BY vt, msg_id$$, $$VALUES ('first'), ('now'), ('second')$$,
+    'is due, in its order'
+);
+SELECT results_eq(
+    $$SELECT message ->> 'topic', round(extract(epoch FROM vt - clock_timestamp()) / 60) FROM pgmq.q_mqtt_messages WHERE vt > clock_timestamp() ORDER BY vt$$,
+    $$VALUES ('failed', 1::numeric), ('replayed', 180)$$, 'what was to wait waits as long'
+);
+SELECT results_eq(
+    $$SELECT message ->> 'topic', vt <= clock_timestamp(), round(extract(epoch FROM coalesce(expires_at, vt) - clock_timestamp()) / 3600) FROM pgmq.q_mqtt_outbound ORDER BY vt$$,
+    $$VALUES ('a', true, 1::numeric), ('later', false, 9)$$, 'and so does what goes out'
+);
+SELECT is(mqtt.repair_clock(), 0::bigint, 'once');
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,0 +1,4 @@
+-- Verify topicbase:clock_repair on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.repair_clock()', true, 'v', '{}');
+ROLLBACK;
