@@ -29,7 +29,7 @@ class Bridge:
         constants: dict[str, Any] | None = None,
         prefix: tuple[str, ...] = (),
     ) -> None:
-        secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
+        secrets = stack._secrets()
         password_file = directory / "broker-password"
         password_file.write_text(secrets["BROKER_PASSWORD"])
         self.name = name

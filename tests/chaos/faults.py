@@ -435,7 +435,7 @@ def faketime(directory: Path) -> Iterator[tuple[Path, Path]]:
     (programs / "postgres").unlink()
     (programs / "postgres").write_text(
         "#!/bin/sh\n"
-        f"export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
+        f"export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
         f'exec {real}/postgres "$@"\n'
     )
     (programs / "postgres").chmod(0o755)

@@ -59,6 +59,7 @@ class Count:
     redelivered: int = 0
     undelivered: int = 0  # acknowledged receipts that the broker knows nothing of
     unsettled: int = 0  # accepted publishes without exactly one final receipt
+    failed: int = 0
     disordered: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -105,6 +106,7 @@ class World:
         self.load = Load(self)
         self._published: dict[int, str] = {}  # receipts of published messages
         self._lock = threading.Lock()
+        self.may_fail = False  # whether publishing may end as failed
         self.examined = 0
         self._seen = 0
 
@@ -286,6 +288,9 @@ class World:
             if len(found) != 1:
                 count.unsettled += 1
                 count.faults.append(f"receipt {receipt} of {number} has the final states {found}")
+            elif found[0] != "acknowledged" and not self.may_fail:
+                count.failed += 1
+                count.faults.append(f"{number} is {found[0]}")
             elif found[0] == "acknowledged" and number not in arrivals:
                 count.undelivered += 1
                 count.faults.append(f"{number} is acknowledged, but never reached the broker")
@@ -301,6 +306,13 @@ class World:
 
     def evidence(self) -> str:
         lines = [f"seed {self.seed}"]
+        with contextlib.suppress(psycopg.Error):
+            query = (
+                "SELECT count(*), attempts, message ->> 'topic', date_trunc('second', min(vt - clock_timestamp())),"
+                " date_trunc('second', min(enqueued_at - clock_timestamp())) FROM pgmq.q_mqtt_messages WHERE organization_id = %s"
+                " GROUP BY 2, 3 LIMIT 5"
+            )
+            lines += [f"waiting: {row}" for row in self.query(query, self.tenant.organization_id, within=1)]
         for bridge in self.bridges:
             lines += [f"--- {bridge.name}", *bridge.log.splitlines()[-25:]]
         for part in ("postgres", "postgrest"):
