@@ -4296,7 +4296,9 @@ DECLARE
     v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
     -- Who inserts and commits within this time is never overlooked; who takes longer is found by the next sweep.
     v_margin CONSTANT interval := '2 seconds';
-    v_is_sweep boolean := coalesce(v_now > (v_memory ->> 'swept_at')::timestamptz + interval '5 seconds', true);
+    v_swept_at CONSTANT timestamptz := (v_memory ->> 'swept_at')::timestamptz;
+    -- A clock that was set back makes all marks worthless.
+    v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + interval '5 seconds', true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
@@ -4357,7 +4359,7 @@ BEGIN
             END IF;
         END LOOP;
         -- Nothing where something was expected: look everywhere, though not more than once a second.
-        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < (v_memory ->> 'swept_at')::timestamptz + interval '1 second';
+        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + interval '1 second';
         v_is_sweep := true;
     END LOOP;
     v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
@@ -6250,6 +6252,50 @@ ALTER FUNCTION mqtt.refuse_write() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses the write.';
 
+CREATE FUNCTION mqtt.repair_clock() RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- What waits for its turn is found by the index, part by part; most queues hold none that was noted in the future.
+    -- All go back by the same step, so that they keep their order.
+    WITH late AS (
+        SELECT
+            q.msg_id,
+            max(greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz)) OVER () - clock_timestamp() AS step
+        FROM mqtt.organizations AS o
+        JOIN pgmq.q_mqtt_messages AS q ON q.organization_id = o.id AND q.vt > clock_timestamp() + interval '10 seconds'
+        WHERE greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz) > clock_timestamp() + interval '10 seconds'
+            -- else it was put right before
+            AND q.vt >= greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz)
+    ),
+    incoming AS (
+        UPDATE pgmq.q_mqtt_messages AS q
+        SET vt = q.vt - l.step
+        FROM late AS l
+        WHERE q.msg_id = l.msg_id
+        RETURNING 1
+    ),
+    late_outgoing AS (
+        SELECT q.msg_id, max(q.enqueued_at) OVER () - clock_timestamp() AS step
+        FROM mqtt.device_integrations AS i
+        JOIN pgmq.q_mqtt_outbound AS q ON q.integration_id = i.id AND q.vt > clock_timestamp() + interval '10 seconds'
+        -- deliver_at is a time of the calendar's, which stays.
+        WHERE q.enqueued_at > clock_timestamp() + interval '10 seconds' AND q.vt <= q.enqueued_at + interval '1 second'
+    ),
+    outgoing AS (
+        UPDATE pgmq.q_mqtt_outbound AS q
+        SET vt = q.vt - l.step, expires_at = q.expires_at - l.step
+        FROM late_outgoing AS l
+        WHERE q.msg_id = l.msg_id
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM incoming) + (SELECT count(*) FROM outgoing);
+$$;
+
+ALTER FUNCTION mqtt.repair_clock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.repair_clock() IS 'After the server''s clock was set back: messages queued or failed in what is now the future are due when they would have been, and not only when that time comes again. Returns how many.';
+
 CREATE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7023,21 +7069,23 @@ DECLARE
     v_cleaned jsonb;
     v_rolled bigint;
     v_intake jsonb;
+    v_repaired bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
         RETURN jsonb_build_object('skipped', true);
     END IF;
+    v_repaired := mqtt.repair_clock();
     v_intake := mqtt.check_intake();
     v_made := mqtt.prepare_partitions();
     v_cleaned := mqtt.cleanup();
     v_rolled := mqtt.roll_up_ledger();
-    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled);
+    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired);
 END;
 $$;
 
 ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 
 CREATE FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -8994,6 +9042,8 @@ REVOKE ALL ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, m
 REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_write() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.repair_clock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.require_credential(credential_id uuid) FROM PUBLIC;
 
