@@ -417,12 +417,18 @@ def _frozen(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def _faketime_library() -> Path | None:
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def has_faketime() -> bool:
+    return _faketime_library() is not None
+
+
 @contextmanager
 def faketime(directory: Path) -> Iterator[tuple[Path, Path]]:
     """A directory of PostgreSQL programs whose clock a file governs: yields both; write `+3600` to the file to jump."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-    if library is None:
-        raise FileNotFoundError("libfaketime")
+    library = _faketime_library()
     programs, clock = directory / "bin", directory / "clock"
     clock.write_text("+0")
     clock.chmod(0o644)

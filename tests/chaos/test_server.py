@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import faketime
+from tests.chaos.faults import faketime, has_faketime
 from tests.chaos.world import World
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.waiting import wait_until
@@ -24,6 +24,8 @@ TEMPLATE = os.environ.get("TOPICBASE_TEMPLATE", "")
 def clock(tmp_path: Path, seed: int) -> Iterator[tuple[World, Path]]:
     """A world whose PostgreSQL lives by a clock of its own: write `+3600` to the file, and it is an hour later."""
     tmp_path.chmod(0o711)
+    if not has_faketime():
+        pytest.skip("libfaketime is not installed (Debian package libfaketime)")
     with faketime(tmp_path) as (programs, file):
         stack = start_stack(without=("gateway", "bridge", "mosquitto"), TOPICBASE_PG_BIN=str(programs), TOPICBASE_TEMPLATE=TEMPLATE)
         try:
@@ -108,7 +110,8 @@ def small_disk(megabytes: int) -> Iterator[HiddenStack]:
     stack = HiddenStack(run_dir=disk / "run", env={}, holder=holder.pid)
     try:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == b"\n", "no tmpfs could be mounted"
+        if holder.stdout.readline() != b"\n":
+            pytest.skip("this root may not mount a tmpfs (a container without CAP_SYS_ADMIN)")
         arguments = ("up", "--free-ports", "--without", "gateway,bridge,mosquitto")
         stack.run(*arguments, TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=TEMPLATE)
         env = dict(line.split("=", 1) for line in stack.run("env").stdout.splitlines())

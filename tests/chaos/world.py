@@ -82,7 +82,9 @@ OFFSET = 1 << 40  # numbers of published messages are beyond this
 
 
 class World:
-    def __init__(self, stack: Stack, *, seed: int, constants: dict[str, Any] | None = None, mqtt_version: str = "5") -> None:
+    def __init__(
+        self, stack: Stack, *, seed: int, constants: dict[str, Any] | None = None, mqtt_version: str = "5", host: str = "127.0.0.1"
+    ) -> None:
         self.stack = stack
         self.seed = seed
         self.random = random.Random(seed)
@@ -91,16 +93,17 @@ class World:
         self.loop = Loop()
         self.witness = Broker(self.loop, self.directory / "journal")
         database_port = int(stack.database_url.rsplit(":", 1)[1].split("/")[0])
-        self.database_proxy = Proxy(self.loop, "127.0.0.1", database_port)
-        self.broker_proxy = Proxy(self.loop, "127.0.0.1", self.witness.port)
-        self.hosted_proxy = Proxy(self.loop, stack.mqtt_host, stack.mqtt_port)
+        self.host = host
+        self.database_proxy = Proxy(self.loop, "127.0.0.1", database_port, listen=host)
+        self.broker_proxy = Proxy(self.loop, "127.0.0.1", self.witness.port, listen=host)
+        self.hosted_proxy = Proxy(self.loop, stack.mqtt_host, stack.mqtt_port, listen=host)
         self.constants = {"bridge.network.ACK_SECONDS": 3.0, **(constants or {})}
         self.bridges: list[Bridge] = []
         self.api = Api(stack.api_url)
         self.tenant: Tenant = make_tenant(stack, self.api)
         self.device: Device = self.tenant.device()
         self.external = self.tenant.integration(
-            "mqtt_external", broker_url="127.0.0.1", port=self.broker_proxy.port, protocol="mqtt", mqtt_version=mqtt_version, keepalive=5
+            "mqtt_external", broker_url=host, port=self.broker_proxy.port, protocol="mqtt", mqtt_version=mqtt_version, keepalive=5
         )
         self.api.ok("mqtt_subscribe", {"integration_id": self.external, "topic": "in/#", "qos": 2}, token=self.tenant.admin)
         self.load = Load(self)
@@ -115,6 +118,7 @@ class World:
     def new_bridge(self, name: str | None = None, **options: Any) -> Bridge:
         options.setdefault("database_port", self.database_proxy.port)
         options.setdefault("broker_port", self.hosted_proxy.port)
+        options.setdefault("host", self.host)
         options.setdefault("constants", self.constants)
         bridge = Bridge(self.stack, self.directory, name or f"bridge-{len(self.bridges) + 1}", **options)
         self.bridges.append(bridge)
