@@ -44,5 +44,6 @@ def world(stack: Stack, seed: int) -> Iterator[Callable[..., World]]:
     for world in made:
         world.close()
 
+
 # Single rows that stop clocks, disks and cables take minutes each: TOPICBASE_CHAOS=1 adds them.
 collect_ignore = [] if os.environ.get("TOPICBASE_CHAOS") else ["test_rows.py", "test_server.py", "test_partition.py"]
