@@ -1,12 +1,18 @@
 """Faults again and again, with what each did to the messages, and how long it took to recover."""
 
+import os
 import random
+import shutil
 import statistics
-import time
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.faults import Fault
+from tests.chaos.places import Cable, cable, faketime, small_disk
 from tests.chaos.world import Count, World
 from tests.support.stack import Stack, start_stack
 
@@ -40,48 +46,46 @@ def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: in
     tally.cycles += 1
 
 
-def make_world(stack: Stack, fault: Fault, seed: int) -> World:
-    world = World(stack, seed=seed, constants=dict(fault.constants))
+@dataclass
+class Place:
+    """Where a world is made: a stack, and what else the fault takes."""
+
+    stack: Stack
+    clock: Path | None = None
+    cable: Cable | None = None
+
+
+@contextmanager
+def make_place(fault: Fault) -> Iterator[Place]:
+    """A stack for a fault; raises NotHereError where this machine cannot have it."""
+    with ExitStack() as ends:
+        if fault.place == "small disk":
+            yield Place(ends.enter_context(small_disk(420)))
+            return
+        environment: dict[str, Any] = {}
+        clock = None
+        if fault.place == "clock":
+            directory = Path(tempfile.mkdtemp(prefix="clock.", dir=os.environ.get("TOPICBASE_TEST_DIR")))
+            ends.callback(shutil.rmtree, directory, ignore_errors=True)
+            directory.chmod(0o711)
+            programs, clock = ends.enter_context(faketime(directory))
+            environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": os.environ.get("TOPICBASE_TEMPLATE", "")}
+        link = ends.enter_context(cable()) if fault.place == "cable" else None
+        stack = start_stack(without=("gateway", "bridge"), **environment)
+        ends.callback(stack.down)
+        yield Place(stack, clock, link)
+
+
+def make_world(place: Place, fault: Fault, seed: int) -> World:
+    host = "127.0.0.1" if place.cable is None else place.cable.host
+    world = World(place.stack, seed=seed, constants=dict(fault.constants), host=host)
+    world.clock, world.cable = place.clock, place.cable
     try:
-        world.start(fault.bridges)
+        for _ in range(fault.bridges):
+            world.new_bridge(prefix=() if place.cable is None else place.cable.prefix).start()
+        world.wait_subscribed()
         world.load.run(*fault.producers)
     except BaseException:
         world.close()
         raise
     return world
-
-
-def run(
-    names: Iterable[str],
-    *,
-    seed: int,
-    cycles: Callable[[Fault], int],
-    until: float = float("inf"),
-    load: int = 120,
-    tell: Callable[[Tally], None] = lambda _tally: None,
-) -> list[Tally]:
-    """So many cycles of each fault, each fault on a stack of its own, as long as there is time."""
-    tallies = []
-    for name in names:
-        fault = FAULTS[name]
-        tally = Tally(name, seed)
-        rng = random.Random(f"{seed} {name}")
-        began = time.monotonic()
-        if began > until:
-            break
-        stack = start_stack(without=("gateway", "bridge"))
-        try:
-            world = make_world(stack, fault, seed)
-            try:
-                for _ in range(cycles(fault)):
-                    cycle(world, fault, rng, tally, load)
-                    tell(tally)
-                    if time.monotonic() > until:
-                        break
-            finally:
-                world.close()
-        finally:
-            stack.down()
-        tally.seconds = time.monotonic() - began
-        tallies.append(tally)
-    return tallies

@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from tests.chaos.places import HiddenStack, fill, set_clock
+from tests.chaos.poison import Hurry, install_poison
 from tests.chaos.world import World
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
@@ -33,6 +34,7 @@ class Fault:
     bridges: int = 1
     constants: tuple[tuple[str, Any], ...] = ()
     producers: tuple[str, ...] = ("single", "batch", "publish", "inbound", "broker")
+    place: str = "plain"
 
     @property
     def test_name(self) -> str:
@@ -387,6 +389,79 @@ def make_release(directory: Path, number: int) -> Path:
     return directory
 
 
+# ------------------------------------------------------------------------------------------------------------------------ poison
+
+QUICK = (("bridge.worker.BATCH_TIMEOUT", 3.0), ("bridge.worker.CAREFUL_TIMEOUT", 2.0), ("bridge.worker.AGAIN_SECONDS", 2.0))
+# While the server recovers, time passes too.
+SLOW = (*QUICK[:2], ("bridge.worker.AGAIN_SECONDS", 10.0))
+
+
+def _poison(world: World, kind: str) -> None:
+    """Returns when the message is a dead letter."""
+    install_poison(world)
+    query = "SELECT count(*) FROM mqtt.mqtt_dead_letters WHERE organization_id = %s"
+    before = world.query(query, world.tenant.organization_id)[0][0]
+    world.load.poison(kind)
+    with Hurry(world):
+        wait_until(lambda: world.query(query, world.tenant.organization_id)[0][0] > before, 120, f"a dead letter of {kind}")
+
+
+@fault(constants=QUICK)
+def poison_that_hangs(world: World, _rng: random.Random) -> None:
+    """A message that takes for ever to store: statement_timeout ends each attempt."""
+    _poison(world, "hang")
+
+
+@fault(constants=QUICK)
+def poison_that_ends_the_session(world: World, _rng: random.Random) -> None:
+    """A message that ends the session that stores it."""
+    _poison(world, "terminate")
+
+
+@fault(constants=SLOW)
+def poison_that_crashes_the_server(world: World, _rng: random.Random) -> None:
+    """A message that crashes the server process that stores it, and all others with it."""
+    _poison(world, "kill")
+
+
+# ------------------------------------------------------------------------------------------------------- in places of their own
+
+
+@fault(row=36, place="clock", producers=WITHOUT_MOSQUITTO)
+def jump_database_clock(world: World, rng: random.Random) -> None:
+    """The server's clock jumps by up to three hours, and back."""
+    assert world.clock is not None
+    for seconds in (rng.randrange(-10800, 10800), 0):
+        set_clock(world, world.clock, seconds)
+        world.load.wait_accepted(50)
+        # What was accepted in what is now the future would be due only then; each minute's upkeep finds it.
+        world.query("SELECT mqtt.upkeep()")
+
+
+@fault(row=33, place="small disk", producers=WITHOUT_MOSQUITTO)
+def fill_disk(world: World, rng: random.Random) -> None:
+    """The disk of the database is full, until somebody makes room."""
+    assert isinstance(world.stack, HiddenStack)
+    world.query("UPDATE mqtt.configuration SET min_free_bytes = 0")
+    ballast = world.stack.run_dir.parent / "ballast"
+    fill(world.stack, ballast, rng.randrange(3))
+    refused = sum(world.load.refused.values()) + world.load.errors
+    wait_until(lambda: sum(world.load.refused.values()) + world.load.errors > refused + 5, 60, "refused messages")
+    time.sleep(rng.uniform(0, 1))
+    world.stack.inside("rm", str(ballast))
+    if world.stack.run("status", check=False).stdout.splitlines()[0].endswith("stopped"):
+        world.stack.start("postgres")  # as its supervisor would
+
+
+@fault(row=9, place="cable", producers=WITHOUT_MOSQUITTO)
+def pull_cable(world: World, rng: random.Random) -> None:
+    """Packets between the bridge and all else vanish for a while."""
+    assert world.cable is not None
+    world.cable.pull()
+    time.sleep(rng.uniform(1, 15))
+    world.cable.plug_in()
+
+
 # ------------------------------------------------------------------------------------------------------------------------- helpers
 
 
@@ -415,34 +490,3 @@ def _frozen(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
-
-
-def _faketime_library() -> Path | None:
-    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-
-
-def has_faketime() -> bool:
-    return _faketime_library() is not None
-
-
-@contextmanager
-def faketime(directory: Path) -> Iterator[tuple[Path, Path]]:
-    """A directory of PostgreSQL programs whose clock a file governs: yields both; write `+3600` to the file to jump."""
-    library = _faketime_library()
-    programs, clock = directory / "bin", directory / "clock"
-    clock.write_text("+0")
-    clock.chmod(0o644)
-    programs.mkdir()
-    real = Path(subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False).stdout.strip() or ".")
-    if not (real / "postgres").exists():
-        real = Path("/usr/lib/postgresql/15/bin")
-    for program in real.iterdir():
-        (programs / program.name).symlink_to(program)
-    (programs / "postgres").unlink()
-    (programs / "postgres").write_text(
-        "#!/bin/sh\n"
-        f"export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
-        f'exec {real}/postgres "$@"\n'
-    )
-    (programs / "postgres").chmod(0o755)
-    yield programs, clock

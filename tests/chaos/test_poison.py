@@ -1,82 +1,19 @@
 """Messages that crash or hang whatever processes them: dead letters after their attempts, and nobody else's trouble."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
+from tests.chaos.faults import QUICK, SLOW
+from tests.chaos.poison import Hurry, install_poison
 from tests.chaos.world import World
-from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-
-QUICK = {
-    "bridge.worker.BATCH_TIMEOUT": 3.0,
-    "bridge.worker.CAREFUL_TIMEOUT": 2.0,
-    "bridge.worker.AGAIN_SECONDS": 2.0,
-}
-# While the server recovers, time passes too.
-SLOW = {"bridge.worker.AGAIN_SECONDS": 10.0}
-
-TRIGGER = """
-CREATE FUNCTION public.poison() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-BEGIN
-    IF NEW.payload ->> 'poison' = 'hang' THEN
-        PERFORM pg_sleep(3600);
-    ELSIF NEW.payload ->> 'poison' = 'terminate' THEN
-        PERFORM pg_terminate_backend(pg_backend_pid());
-        PERFORM pg_sleep(1);
-    ELSIF NEW.payload ->> 'poison' = 'kill' THEN
-        EXECUTE format($q$COPY (SELECT 1) TO PROGRAM 'kill -9 %s'$q$, pg_backend_pid());
-        PERFORM pg_sleep(10);
-    ELSIF NEW.payload ->> 'poison' = 'refuse' THEN
-        RAISE EXCEPTION 'no_poison';
-    END IF;
-    RETURN NEW;
-END;
-$$;
-CREATE TRIGGER poison BEFORE INSERT ON mqtt.mqtt_messages FOR EACH ROW WHEN (NEW.direction = 'incoming') EXECUTE FUNCTION public.poison();
-"""
-
-
-@pytest.fixture
-def poisonous(stack: Stack) -> Iterator[None]:
-    """Payloads `{"poison": "hang" | "terminate" | "kill" | "refuse"}` do that to the session that stores them."""
-    with stack.connect() as connection:
-        connection.execute(TRIGGER)
-    yield
-    with stack.connect() as connection:
-        connection.execute("DROP TRIGGER poison ON mqtt.mqtt_messages; DROP FUNCTION public.poison()")
-
-
-class Hurry:
-    """Lets the waits between attempts pass in a moment: a careful attempt may be made again at once, though no batch takes it yet."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while not self._ended.wait(0.2):
-            self._world.query(
-                "UPDATE pgmq.q_mqtt_messages SET vt = clock_timestamp() + CASE WHEN errors -> -1 ->> 'code' = 'interrupted'"
-                " THEN interval '29 seconds' ELSE '0' END WHERE msg_id IN ("
-                "SELECT msg_id FROM pgmq.q_mqtt_messages WHERE organization_id = %s AND attempts > 0 FOR UPDATE SKIP LOCKED)",
-                self._world.tenant.organization_id,
-            )
 
 
 @pytest.mark.parametrize(("poison", "attempts"), [("hang", 2), ("terminate", 3), ("kill", 1), ("refuse", 3)])
-@pytest.mark.usefixtures("poisonous")
 def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored_once(world: Callable[..., World], poison: str, attempts: int) -> None:
-    playground = world(bridges=0, producers=("single", "batch"), constants={**QUICK, **(SLOW if poison == "kill" else {})})
+    playground = world(bridges=0, producers=("single", "batch"), constants=dict(SLOW if poison == "kill" else QUICK))
+    install_poison(playground)
     organization = playground.tenant.organization_id
     playground.query(
         "UPDATE mqtt.device_integrations SET settings = settings || jsonb_build_object('max_attempts', %s::integer) WHERE id = %s",
@@ -110,9 +47,9 @@ def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored_once(world: 
         assert "worker_careful" in playground.bridge.log
 
 
-@pytest.mark.usefixtures("poisonous")
 def test_a_hanging_message_does_not_cost_others_their_attempts_with_two_bridges(world: Callable[..., World]) -> None:
-    playground = world(bridges=0, producers=("single", "batch"), constants=QUICK)
+    playground = world(bridges=0, producers=("single", "batch"), constants=dict(QUICK))
+    install_poison(playground)
     playground.query(
         "UPDATE mqtt.device_integrations SET settings = settings || '{\"max_attempts\": 1}' WHERE id = %s", playground.tenant.integration_id
     )

@@ -109,6 +109,8 @@ class World:
         self.load = Load(self)
         self._published: dict[int, str] = {}  # receipts of published messages
         self._lock = threading.Lock()
+        self.clock: Path | None = None  # the file that governs the server's
+        self.cable: Any = None
         self.may_fail = False  # whether publishing may end as failed
         self.examined = 0
         self._seen = 0
@@ -161,7 +163,7 @@ class World:
         while True:
             try:
                 with self.stack.connect(connect_timeout=5) as connection:
-                    cursor = connection.execute(query.encode(), parameters)
+                    cursor = connection.execute(query.encode(), parameters or None)
                     return cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
