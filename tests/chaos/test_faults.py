@@ -33,7 +33,8 @@ def test_one_bridge(shared: World, seed: int, fault: Fault) -> None:
         assert tally.count.redelivered == 0
 
 
-# Take-overs need an idle machine to be judged by time: those of kills and freezes are in `make chaos`, tests/bridge has one of each.
+# OPEN: with one of two bridges killed under load, messages that Mosquitto had acknowledged were once neither stored nor dead (row 22), and a
+# take-over once came too late (row 23). Both are left out of `make test` until that is understood; they run in bin/chaos.
 SEVERAL = [fault for fault in FAULTS.values() if fault.bridges > 1 and not fault.test_name.startswith(("row_22", "row_23"))]
 
 
