@@ -130,14 +130,23 @@ class Worker(Part):
         started = time.monotonic()
         is_through = False
         _limit(database, CAREFUL_TIMEOUT, CAREFUL_LOCK_TIMEOUT)
-        for _ in range(self._most()):
-            if self.stop_event.is_set():
-                break
+        left = self._most()
+        while left and not self.stop_event.is_set():
             began = time.monotonic()
-            attempted = _value(database, "SELECT bridge.begin_attempt(%s)", self._accepted_before)
+            try:
+                attempted = _value(database, "SELECT bridge.begin_attempt(%s)", self._accepted_before)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                attempted = 0
             if attempted is None:
                 is_through = True
                 break
+            if not attempted:
+                # Another worker is at the rest; if it hangs as this one did, batches would only take turns in that.
+                if began - started > BATCH_TIMEOUT + CAREFUL_TIMEOUT:
+                    break
+                self.stop_event.wait(RETRY_SECONDS)
+                continue
+            left -= 1
             self._interrupted[attempted] = began
             try:
                 outcome = _value(database, "SELECT bridge.finish_attempt(%s)", attempted)

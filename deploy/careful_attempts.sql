@@ -9,28 +9,31 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_next record;
     v_row record;
     v_busy uuid [] := '{}';
 BEGIN
     LOOP
-        SELECT
-            q.ctid, q.msg_id, q.organization_id, q.attempts,
-            coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
+        SELECT q.msg_id, q.organization_id INTO v_next
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
+            AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
+        ORDER BY q.msg_id
+        LIMIT 1;
+        EXIT WHEN NOT found;
+        -- While another worker is at this organization, an attempt would end by waiting for it.
+        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_next.organization_id::text)) THEN
+            v_busy := v_busy || v_next.organization_id;
+            CONTINUE;
+        END IF;
+        SELECT q.ctid, q.msg_id, q.attempts, coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
         INTO v_row
         FROM pgmq.q_mqtt_messages AS q
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN mqtt.device_integrations AS i ON i.id = q.integration_id
-        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
-            AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
-        ORDER BY q.msg_id
-        LIMIT 1
-        FOR UPDATE OF q SKIP LOCKED;
-        EXIT WHEN NOT found;
-        -- While another worker is at this organization, an attempt would end by waiting for it.
-        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_row.organization_id::text)) THEN
-            v_busy := v_busy || v_row.organization_id;
-            CONTINUE;
-        END IF;
+        WHERE q.msg_id = v_next.msg_id
+        FOR UPDATE OF q;
+        CONTINUE WHEN NOT found;
         IF v_row.attempts < v_row.max_attempts THEN
             UPDATE pgmq.q_mqtt_messages AS q
             SET attempts = q.attempts + 1,
@@ -43,11 +46,11 @@ BEGIN
         END IF;
         PERFORM mqtt.record_failure(v_row.ctid, 'interrupted', 'Each attempt ended with its database session or at its time limit.', true);
     END LOOP;
-    RETURN NULL;
+    RETURN CASE WHEN v_busy <> '{}' THEN 0 END;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz) IS
-'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
 CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
