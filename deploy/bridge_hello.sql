@@ -11,6 +11,22 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.bridge_lock(uuid) IS 'Key of the advisory lock on a bridge or an integration.';
 
+CREATE FUNCTION mqtt.live_bridges(caller_id uuid) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*)
+    FROM mqtt.bridges AS b
+    WHERE b.id = caller_id
+        OR mqtt.bridge_lock(b.id) IN (
+            SELECT k.classid::bigint << 32 | k.objid::bigint
+            FROM pg_catalog.pg_locks AS k
+            WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
+                AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+        );
+$$;
+COMMENT ON FUNCTION mqtt.live_bridges(uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended counts no more.';
+
 CREATE FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

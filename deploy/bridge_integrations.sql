@@ -15,7 +15,7 @@ DECLARE
     v_integration record;
     v_taken integer := 0;
 BEGIN
-    SELECT ceil(count(*)::numeric / greatest((SELECT count(*) FROM mqtt.bridges), 1)) INTO v_share
+    SELECT ceil(count(*)::numeric / greatest(mqtt.live_bridges(take_integrations.bridge_id), 1)) INTO v_share
     FROM mqtt.device_integrations AS i
     WHERE i.status <> 'inactive';
     SELECT count(*) INTO v_held FROM mqtt.bridge_leases AS l WHERE l.bridge_id = take_integrations.bridge_id;
@@ -104,7 +104,7 @@ COMMENT ON FUNCTION bridge.integrations(uuid, jsonb) IS
 GRANT EXECUTE ON FUNCTION bridge.integrations(uuid, jsonb) TO mqtt_bridge;
 
 CREATE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid []
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(array_agg(h.integration_id ORDER BY h.taken_at DESC) FILTER (WHERE h.place > h.share + 1), '{}')
@@ -115,7 +115,7 @@ AS $$
             row_number() OVER (ORDER BY l.taken_at, l.integration_id) AS place,
             ceil(
                 (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.status <> 'inactive')::numeric
-                / greatest((SELECT count(*) FROM mqtt.bridges), 1)
+                / greatest((SELECT mqtt.live_bridges(surplus_integrations.bridge_id)), 1)
             ) AS share
         FROM mqtt.bridge_leases AS l
         WHERE l.bridge_id = surplus_integrations.bridge_id

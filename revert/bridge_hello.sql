@@ -5,5 +5,6 @@ DROP FUNCTION bridge.sleep(text);
 DROP FUNCTION bridge.end_bridge(uuid);
 DROP FUNCTION bridge.heartbeat(uuid);
 DROP FUNCTION bridge.hello(uuid, text, text, integer);
+DROP FUNCTION mqtt.live_bridges(uuid);
 DROP FUNCTION mqtt.bridge_lock(uuid);
 COMMIT;

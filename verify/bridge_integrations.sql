@@ -3,5 +3,5 @@ BEGIN;
 SELECT mqtt.verify_function('bridge.take_integrations(uuid)', true, 'v', '{mqtt_bridge}');
 SELECT mqtt.verify_function('bridge.release_integrations(uuid, uuid [])', true, 'v', '{mqtt_bridge}');
 SELECT mqtt.verify_function('bridge.integrations(uuid, jsonb)', true, 's', '{mqtt_bridge}');
-SELECT mqtt.verify_function('bridge.surplus_integrations(uuid)', true, 's', '{mqtt_bridge}');
+SELECT mqtt.verify_function('bridge.surplus_integrations(uuid)', true, 'v', '{mqtt_bridge}');
 ROLLBACK;

@@ -29,6 +29,7 @@ SELECT is((SELECT count(*)::integer FROM bridge.integrations(:'two')), 0, 'anoth
 SELECT is(bridge.surplus_integrations(:'one'), '{}', 'alone, it has none too many');
 SELECT act_as('none');
 INSERT INTO mqtt.bridges (id, name, version, main_pid) VALUES (:'two', 'host:2', '1', 1);
+SELECT count(pg_advisory_lock(mqtt.bridge_lock(:'two'))) \g /dev/null
 SELECT act_as('mqtt_bridge');
 SELECT is(cardinality(bridge.surplus_integrations(:'one')), 1, 'with a second bridge, it holds one more than its share and no more');
 SELECT lives_ok(format('SELECT bridge.release_integrations(%L, bridge.surplus_integrations(%1$L))', :'one'), 'gives it back');
