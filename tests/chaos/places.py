@@ -128,7 +128,9 @@ def fill(stack: HiddenStack, ballast: Path, megabytes_left: int) -> None:
 
     def work() -> bool:
         free = int(stack.inside("df", "--output=avail", "--block-size=1M", str(ballast.parent)).stdout.split()[-1])
-        length = f"{max(1, free - megabytes_left)}MiB"
+        if free <= megabytes_left:
+            return True
+        length = f"{free - megabytes_left}MiB"
         return stack.inside("fallocate", "--length", length, str(ballast), check=False).returncode == 0
 
     # The server writes too, meanwhile.
