@@ -36,7 +36,7 @@ def run() -> None:
     """Run the bridge until SIGTERM or SIGINT.
 
     The database is found by libpq's own variables (PGHOST, PGPORT, PGDATABASE, PGUSER=mqtt_bridge, PGPASSFILE, PGSERVICE, ...).
-    It must be a direct connection: poolers in transaction mode lose LISTEN and session locks.
+    It must be a direct connection: a pooler takes LISTEN and session locks away, so the bridge refuses to work through one (exit code 2).
 
     \b
     TOPICBASE_HOSTED_BROKER_URL            mqtt://host:port of the broker that hosted integrations share
@@ -64,8 +64,9 @@ def run() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.request_stop())
         bridge.run()
-        if bridge.fault:
-            raise typer.Exit(70)
+        if bridge.exit_code:
+            typer.echo(f"topicbase: {bridge.fault}", err=True)
+            raise typer.Exit(bridge.exit_code)
     except OSError as error:
         typer.echo(f"topicbase: {error}", err=True)
         raise typer.Exit(1) from None

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 
-from bridge import __version__, log, metrics, mosquitto, probe, sealing
+from bridge import __version__, log, metrics, mosquitto, pooler, probe, sealing
 from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
 from bridge.inbound import Inbound
 from bridge.network import Filter, Incoming, Link, Network
@@ -72,6 +72,7 @@ class Coordinator:
         self.is_ready = False
         self._server: metrics.Server | None = None
         self.fault: str | None = None
+        self.exit_code = 0
 
     # ---------------------------------------------------------------------------------------- the network's sink (its thread)
 
@@ -108,7 +109,7 @@ class Coordinator:
             self._wake.send(b"\0")
 
     def run(self) -> None:
-        """Work until request_stop(); raises psycopg.Error only when the very first connection shows that none can ever work."""
+        """Work until request_stop(), or until `fault` says why that is no use."""
         log.info("bridge_started", version=__version__, bridge=self.bridge_id, name=self.name)
         if self.settings.private_key_fault:
             log.warning("no_private_key", reason=self.settings.private_key_fault)
@@ -124,6 +125,11 @@ class Coordinator:
             try:
                 database = Database(self.bridge_id, statement_timeout=10)
                 self._serve(database)
+            except pooler.PoolerError as error:
+                # Waiting does not mend it, and going on through it would leave locks on sessions that are someone else's.
+                self.fault, self.exit_code = str(error), 2
+                log.error("pooler_in_the_way", reason=error)
+                self.stop_event.set()
             except psycopg.Error as error:
                 self.is_ready = False
                 self.network.may_connect = False
@@ -207,6 +213,7 @@ class Coordinator:
             if now >= next_beat:
                 self.fault = self.live_fault()
                 if self.fault:
+                    self.exit_code = 70
                     # A new process is the way out; whoever runs this one starts it.
                     log.error("bridge_broken", reason=self.fault)
                     self.stop_event.set()

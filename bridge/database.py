@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from bridge import SCHEMA_VERSION, __version__, log, metrics
+from bridge import SCHEMA_VERSION, __version__, log, metrics, pooler
 from bridge.network import Filter, Incoming, Outgoing
 
 CHANNEL = "topicbase"
@@ -75,14 +75,24 @@ class Database:
         self.bridge_id = bridge_id
         self.patience = statement_timeout + PATIENCE_SECONDS
         self.busy_since: float | None = None
-        self.connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
-            autocommit=True,
-            application_name=f"topicbase {bridge_id}",
-            options=f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
-            prepare_threshold=2,
-            **_KEEPALIVES,  # type: ignore[arg-type]
-        )
+        try:
+            self.connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
+                autocommit=True,
+                application_name=f"topicbase {bridge_id}",
+                options=f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+                prepare_threshold=2,
+                **_KEEPALIVES,  # type: ignore[arg-type]
+            )
+        except psycopg.OperationalError as error:
+            raise (pooler.refusal(error) or error) from None
         self._open.add(self)
+        self.busy_since = time.monotonic()
+        try:
+            pooler.check(self.connection)
+        except psycopg.Error:
+            self.close()
+            raise
+        self.busy_since = None
 
     def close(self) -> None:
         self._open.discard(self)
