@@ -6,6 +6,8 @@ and packing of packets, its keep-alive and its connection states are what is use
 - PUBREC with a failure code ends the exchange (MQTT 5 section 4.3.3); paho answers it with PUBREL.
 - An incoming QoS 2 message is handed on at PUBLISH and answered with PUBREC only when it is stored; paho answers at once, and a process
   that dies before storing it has lost it.
+- A packet with reserved bits set, anything before CONNACK, a CONNACK that makes no sense and a packet larger than we take end the
+  connection (sections 2.1.3, 3.1.2.11, 3.2, 4.13); paho takes what comes, up to 256 MB of it.
 - PUBREL for an unknown packet id is answered with PUBCOMP; paho, acknowledging by hand, leaves it unanswered for ever.
 """
 
@@ -28,7 +30,8 @@ from bridge.sockets import BufferedSocket, Connection
 from bridge.target import Target
 
 RECEIVE_MAXIMUM = 1000
-PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
+MAX_PACKET = 16 << 20  # bytes; far above any payload that is kept whole, far below what many hostile brokers could fill memory with
+CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 _SUCCESSES = {0x10: "No matching subscribers"}
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
 
@@ -102,6 +105,7 @@ class Client(mqtt.Client):
         if self._protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
+            properties.MaximumPacketSize = MAX_PACKET
             properties.SessionExpiryInterval = self.target.session_expiry
             self.connect_async(self.target.host, self.target.port, self.target.keepalive, clean_start=clean_start, properties=properties)
         else:
@@ -136,6 +140,8 @@ class Client(mqtt.Client):
         if not flags.session_present:
             self._received.clear()
         limits = Limits(properties)
+        if not limits.receive_maximum or not limits.maximum_packet_size:
+            raise ConnectionError("a CONNACK by which nothing may be sent")
         self.listener.connected(reason.value, limits.reason or str(reason), bool(flags.session_present), limits)
 
     def _on_disconnected(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
@@ -179,6 +185,8 @@ class Client(mqtt.Client):
                 return
             code = self._packet_read()
             if code == MQTTErrorCode.MQTT_ERR_AGAIN:
+                if self._in_packet["remaining_length"] > MAX_PACKET:
+                    raise ConnectionError(f"a packet of {self._in_packet['remaining_length']} bytes, where {MAX_PACKET} are taken at most")
                 return
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._loop_rc_handle(code)
@@ -207,6 +215,15 @@ class Client(mqtt.Client):
         buffer.skip_to(position)
         self._last_bytes_received = time.monotonic()
         return True
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        command = self._in_packet["command"]
+        kind = command & 0xF0
+        if kind != PUBLISH and command & 0x0F != (2 if kind == PUBREL else 0):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if kind != CONNACK and self._state != _ConnectionState.MQTT_CS_CONNECTED:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return super()._packet_handle()
 
     def _packet_queue(self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None) -> MQTTErrorCode:
         if command & 0xF0 in _DIRECT and not self._out_packet and self._sock is not None:

@@ -22,6 +22,7 @@ from bridge.sockets import Connection, DialError, dial
 from bridge.target import Target
 
 DIAL_SECONDS = 10.0
+DIALERS = 128  # threads, made as they are needed: brokers that keep silent must not keep the others waiting
 CONNACK_SECONDS = 10.0
 ACK_SECONDS = 20.0
 BACKOFF_BASE = 0.25
@@ -475,7 +476,8 @@ class Link:
                 client.read()
         except Exception as error:  # noqa: BLE001  # whatever a broker sends must cost its own connection at most
             log.error("packet_refused", exc_info=True, integration=self.integration_id)
-            self.drop(f"the broker sent something unreadable: {type(error).__name__}")
+            what = str(error) if isinstance(error, ConnectionError) else type(error).__name__
+            self.drop(f"the broker sent something unreadable: {what}")
             return
         if self.is_up and self.pending:
             self.pump()
@@ -511,7 +513,7 @@ class Network(threading.Thread):
         self._selector.register(self._awake, selectors.EVENT_READ, None)
         self._links: dict[UUID, Link] = {}
         self._wanted: dict[Link, int] = {}
-        self._dialers = ThreadPoolExecutor(16, thread_name_prefix="dial")
+        self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
         self._ending = threading.Event()
         self.is_reading = True
         self.turned_at = time.monotonic()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from paho.mqtt.properties import Properties
 
+from bridge import log
 from bridge.client import Client, Limits
 from bridge.database import Request
 from bridge.settings import Settings
@@ -47,6 +48,9 @@ class Probe:
             self._say(error.stage, str(error))
         except OSError as error:
             self._say("connack", f"the connection failed: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001  # whatever a broker sends: the request must have an answer
+            log.error("packet_refused", exc_info=True, integration=self.request.integration_id)
+            self._say("connack", f"the broker sent something unreadable: {type(error).__name__}")
         self.result["elapsed_ms"] = round((time.monotonic() - began) * 1000, 1)
         return self.result
 

@@ -2,9 +2,11 @@
 
 import ipaddress
 import os
+import queue
 import socket
 import ssl
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ _WRAPPERS = [ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/32", "200
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 READ_BYTES = 1 << 18
 MAX_BUFFERED = 1 << 20
+HANDSHAKE_BYTES = 1 << 16
 
 
 class DialError(OSError):
@@ -65,6 +68,8 @@ class BufferedSocket:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.buffered = False
+        self.deadline: float | None = None
+        self.allowance = 0  # bytes that may be read until the deadline is taken away
         self._read = b""
         self._position = 0
         self._write = bytearray()
@@ -73,7 +78,12 @@ class BufferedSocket:
         """At most size bytes; raises BlockingIOError when there are none now, returns b"" at the end."""
         available = len(self._read) - self._position
         if not available:
+            if self.deadline is not None:
+                if self.allowance <= 0:
+                    raise OSError("more than a handshake takes")
+                self.sock.settimeout(max(self.deadline - time.monotonic(), 0.001))
             self._read = self.sock.recv(READ_BYTES)
+            self.allowance -= len(self._read)
             self._position = 0
             available = len(self._read)
         start = self._position
@@ -171,12 +181,34 @@ def _ms(since: float) -> float:
     return round((time.monotonic() - since) * 1000, 3)
 
 
-def _resolve(target: Target, report: Report) -> list[tuple[Any, ...]]:
+def _look_up(host: str, port: int, timeout: float) -> list[tuple[Any, ...]]:
+    """getaddrinfo with an end: where the name servers keep silent, it waits for as long as /etc/resolv.conf says, and cannot be told."""
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.put(error)
+
+    threading.Thread(target=work, name="resolve", daemon=True).start()
+    try:
+        found = answer.get(timeout=max(timeout, 0.001))
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(found, Exception):
+        raise found
+    return list(found)
+
+
+def _resolve(target: Target, deadline: float, report: Report) -> list[tuple[Any, ...]]:
     began = time.monotonic()
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, socket.gaierror) else "is no host name"
+        found = _look_up(target.host, target.port, deadline - began)
+    except TimeoutError:
+        raise DialError("dns", f"{target.host} cannot be resolved: no answer in time") from None
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no host name"
         raise DialError("dns", f"{target.host} cannot be resolved: {reason}") from None
     report.dns_ms = _ms(began)
     report.addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
@@ -259,7 +291,7 @@ def dial(target: Target, timeout: float = 10) -> Connection:
 
 def _dial(target: Target, deadline: float, report: Report) -> Connection:
     context = tls_context(target) if target.tls else None
-    sock = _connect(_resolve(target, report), deadline, report)
+    sock = _connect(_resolve(target, deadline, report), deadline, report)
     try:
         if context is not None:
             began = time.monotonic()
@@ -275,6 +307,8 @@ def _dial(target: Target, deadline: float, report: Report) -> Connection:
         if target.websockets:
             began = time.monotonic()
             sock.settimeout(max(deadline - began, 0.001))
+            # A peer that sends a byte now and then, or bytes without end, is no better than a silent one.
+            buffer.deadline, buffer.allowance = deadline, HANDSHAKE_BYTES
             try:
                 outer = _WebsocketWrapper(
                     socket=buffer,  # type: ignore[arg-type]
@@ -286,6 +320,7 @@ def _dial(target: Target, deadline: float, report: Report) -> Connection:
                 )
             except (WebsocketConnectionError, OSError, ValueError, IndexError, KeyError) as error:
                 raise DialError("websocket", f"the WebSocket handshake failed: {str(error).lower() or 'no answer'}") from None
+            buffer.deadline = None
             report.websocket_ms = _ms(began)
         buffer.buffered = True
         return Connection(outer, buffer, report)

@@ -1,12 +1,22 @@
 """`mqtt_test_connection`: the verdict, stage by stage, in words, and in time also when the peer is silent."""
 
+import contextlib
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.bridge.test_outbound import foreign, prefix
 from tests.bridge.witness import Publish, Witness
+from tests.support.stack import ROOT
 from tests.support.tenant import Tenant
 
 Tenants = Callable[..., Tenant]
@@ -47,16 +57,6 @@ def test_nobody_listens(tenant: Tenants) -> None:
     found = verdict(owner, foreign(owner, port))
     assert (found["ok"], found["reachable"], found["stage"]) == (False, False, "tcp")
     assert found["reason"] == "The connection failed: connection refused"
-
-
-def test_a_silent_peer(tenant: Tenants, witness: Witness) -> None:
-    owner = tenant()
-    witness.answer_connect = False
-    began = time.monotonic()
-    found = verdict(owner, foreign(owner, witness.port))
-    assert time.monotonic() - began < 12
-    assert (found["ok"], found["reachable"], found["stage"]) == (False, True, "connack")
-    assert found["reason"] == "The broker does not answer CONNECT"
 
 
 def test_tls_to_a_peer_without(tenant: Tenants, witness: Witness) -> None:
@@ -120,3 +120,108 @@ def test_it_does_not_disturb_the_integration(tenant: Tenants, witness: Witness) 
     integration_id = foreign(owner, witness.port, client_id="mine")
     verdict(owner, integration_id)
     assert len([connect for connect in witness.connects if connect["client_id"] == "mine"]) == 1
+
+
+def test_silence_at_each_stage(tenant: Tenants) -> None:
+    """All at once, since each takes the time that a verdict may take."""
+    owner = tenant()
+    with ExitStack() as ends:
+        full = ends.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # Linux drops what comes when the queue of connections that nobody takes is full.
+        for _ in range(3):
+            waiting = ends.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        mute = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
+        brokers = {name: ends.enter_context(Witness()) for name in ("connack", "subscribe", "publish", "round_trip")}
+        brokers["connack"].answer_connect = False
+        brokers["subscribe"].answer_subscribe = False
+        brokers["publish"].on_publish = lambda _message: "ignore"
+        dribbling = ends.enter_context(Dribbler())
+        integrations = {
+            "tcp": foreign(owner, full.getsockname()[1]),
+            "tls": owner.integration(broker_url="127.0.0.1", port=mute.getsockname()[1], protocol="mqtts"),
+            "websocket": owner.integration(broker_url="127.0.0.1", port=mute.getsockname()[1], protocol="ws"),
+            "websocket, a byte at a time": owner.integration(broker_url="127.0.0.1", port=dribbling.port, protocol="ws"),
+            **{name: foreign(owner, broker.port) for name, broker in brokers.items()},
+        }
+        began = time.monotonic()
+        requests = {
+            name: owner.api.ok("mqtt_test_connection", {"integration_id": integration_id}, token=owner.admin)["request_id"]
+            for name, integration_id in integrations.items()
+        }
+        found = {}
+        for name, request_id in requests.items():
+            answer = owner.api.ok("get_mqtt_request", {"request_id": request_id, "wait": 15}, token=owner.admin)
+            assert answer["status"] == "done", name
+            found[name] = answer["result"]
+        assert time.monotonic() - began < 15
+    assert {name: result["stage"] for name, result in found.items()} == {name: name.partition(",")[0] for name in integrations}
+    assert {name: result["reason"] for name, result in found.items()} == {
+        "tcp": "The connection failed: no answer in time",
+        "tls": "No answer in time to the TLS handshake",
+        "websocket": "The WebSocket handshake failed: timed out",
+        "websocket, a byte at a time": "The WebSocket handshake failed: timed out",
+        "connack": "The broker does not answer CONNECT",
+        "subscribe": "The login works, but the broker does not answer SUBSCRIBE",
+        "publish": "The login works, but the broker does not acknowledge a publish",
+        "round_trip": "The login works, but a message published to itself does not come back",
+    }
+    assert all(result["elapsed_ms"] < 9000 for result in found.values())
+
+
+class Dribbler:
+    """Answers with a byte now and then, for ever."""
+
+    def __enter__(self) -> "Dribbler":
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+        self._server.close()
+
+    def _serve(self) -> None:
+        clients: list[socket.socket] = []
+        self._server.settimeout(0.2)
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                clients.append(self._server.accept()[0])
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.sendall(b"x")
+        for client in clients:
+            client.close()
+
+
+def test_name_servers_that_keep_silent(tmp_path: Path) -> None:
+    """In a network of its own, where the only name server takes questions and answers none."""
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:10 attempts:3\n")
+    (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
+    script = (
+        "import socket, sys, time\n"
+        "server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "server.bind(('127.0.0.53', 53))\n"
+        "from bridge.sockets import DialError, dial\n"
+        "from bridge.target import Target\n"
+        "began = time.monotonic()\n"
+        "try:\n"
+        "    dial(Target('broker.example.com', 1883, 'x'), 1.0)\n"
+        "except DialError as error:\n"
+        "    print(error.stage, error, time.monotonic() - began < 3, sep='|')\n"
+    )
+    mounts = " && ".join(f"mount --bind '{tmp_path}/{name}' /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
+    command = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", "--mount", "--propagation=private", "sh", "-c"]
+    command.append(f"{mounts} && ip link set lo up && echo here && exec '{sys.executable}' -c \"$0\"")
+    ran = subprocess.run([*command, script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    lines = ran.stdout.splitlines()
+    if not lines:
+        pytest.skip(f"no network namespace with mounts here: {ran.stderr.strip()}")
+    assert lines[1:] == ["dns|broker.example.com cannot be resolved: no answer in time|True"], ran.stderr

@@ -51,6 +51,8 @@ class Witness:
     session_present: bool = False
     on_publish: Callable[[Publish], Answer] = lambda _message: None
     answer_connect: bool = True
+    greeting: bytes | None = None  # sent instead of CONNACK
+    answer_subscribe: bool = True
     answer_pings: bool = True
     suback: int | None = None
     max_ack_delay: float = 0.0
@@ -174,6 +176,9 @@ class Witness:
                 "at": time.monotonic(),
             }
         )
+        if self.greeting is not None:
+            session.send(self.greeting)
+            return
         if not self.answer_connect:
             return
         answer = bytes([1 if self.session_present and not self.connack else 0, self.connack])
@@ -233,6 +238,8 @@ class Witness:
             position += 3 + size
             self.subscribed.append((topic, options))
             codes += bytes([options & 3 if self.suback is None else self.suback])
+        if not self.answer_subscribe:
+            return
         answer = identifier + (b"\x00" if session.version == 5 else b"") + codes
         session.send(b"\x90" + _length(len(answer)) + answer)
 

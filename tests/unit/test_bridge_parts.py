@@ -258,6 +258,7 @@ class TestPaho:
             "_handle_pubackcomp",
             "_handle_pubrec",
             "_handle_pubrel",
+            "_packet_handle",
             "_packet_queue",
         }
         for name in (

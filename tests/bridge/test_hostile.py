@@ -1,0 +1,192 @@
+"""Brokers that send what they should not: it costs their own connection at most, and never the bridge or another integration."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.bridge.support import publish, receipts, status
+from tests.bridge.test_inbound import history, subscription
+from tests.bridge.test_outbound import foreign
+from tests.bridge.witness import Witness
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Tenants = Callable[..., Tenant]
+VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
+
+# Where CONNACK should be.
+GREETINGS = {
+    "nothing known": b"\xff" * 6,
+    "a kilobyte of it": b"\xa5" * 1024,
+    "a length that does not end": b"\x20\xff\xff\xff\xff\xff",
+    "CONNACK without a code": b"\x20\x01\x00",
+    "CONNACK without anything": b"\x20\x00",
+    "CONNACK with reserved bits": b"\x23\x03\x00\x00\x00",
+    "PUBLISH": b"\x30\x04\x00\x01ax",
+    "SUBACK": b"\x90\x04\x00\x01\x00\x00",
+    "PINGRESP": b"\xd0\x00",
+    "AUTH": b"\xf0\x02\x18\x00",
+    "CONNECT": b"\x10\x10\x00\x04MQTT\x05\x02\x00\x1e\x00\x00\x03abc",
+}
+GREETINGS_5 = {
+    "an unknown code": b"\x20\x03\x00\x55\x00",
+    "properties that end behind it": b"\x20\x04\x00\x00\x7f\x21",
+    "an unknown property": b"\x20\x05\x00\x00\x02\x7f\x00",
+    "a property twice": b"\x20\x09\x00\x00\x06\x21\x00\x05\x21\x00\x06",
+    "a receive maximum of 0": b"\x20\x06\x00\x00\x03\x21\x00\x00",
+    "a packet size of 0": b"\x20\x08\x00\x00\x05\x27\x00\x00\x00\x00",
+}
+
+# Later, on a connection that works: must end it.
+JUNK = {
+    "nothing known": b"\xff" * 6,
+    "a length that does not end": b"\x30\xff\xff\xff\xff\x01",
+    "a huge packet": b"\x30\xff\xff\xff\x7f\x00\x05plant",
+    "a topic longer than its packet": b"\x30\x02\xff\xff",
+    "PUBLISH without anything": b"\x30\x00",
+    "PUBLISH with QoS 3": b"\x36\x08\x00\x01a\x00\x01\x00xx",
+    "PUBLISH with packet id 0": b"\x32\x08\x00\x01a\x00\x00\x00xx",
+    "PUBLISH without its packet id": b"\x32\x03\x00\x01a",
+    "PUBACK with reserved bits": b"\x43\x02\x00\x01",
+    "PUBREL without its reserved bit": b"\x60\x02\x00\x01",
+    "PINGRESP with reserved bits": b"\xd1\x00",
+    "PUBACK of one byte": b"\x40\x01\x00",
+    "PUBREC of one byte": b"\x50\x01\x00",
+    "PUBREL of no byte": b"\x62\x00",
+    "SUBACK of no byte": b"\x90\x00",
+    "a reserved type": b"\x00\x00",
+    "a second CONNACK": b"\x20\x03\x00\x00\x00",
+    "CONNECT": b"\x10\x10\x00\x04MQTT\x05\x02\x00\x1e\x00\x00\x03abc",
+    "DISCONNECT": b"\xe0\x00",
+    "half a packet, then the end": b"\x32\x7f\x00\x05plant\x00",
+}
+JUNK_5 = {
+    "properties longer than their packet": b"\x30\x05\x00\x01a\x7fx",
+    "an unknown property": b"\x30\x06\x00\x01a\x02\x7f\x00",
+    "a property cut short": b"\x30\x06\x00\x01a\x02\x02\x00",
+    "a topic alias that was never agreed": b"\x30\x07\x00\x00\x03\x23\x00\x01x",
+    "a reason code that PUBACK has not": b"\x40\x03\x00\x01\x02",
+}
+
+# Acknowledgements that nobody waits for: no reason to hang up, and without effect.
+UNSOLICITED = {
+    "PUBACK": b"\x40\x02\x12\x34",
+    "PUBREC": b"\x50\x02\x12\x34",
+    "PUBREL": b"\x62\x02\x12\x34",
+    "PUBCOMP": b"\x70\x02\x12\x34",
+    "SUBACK": b"\x90\x04\x12\x34\x00\x00",
+    "UNSUBACK": b"\xb0\x04\x12\x34\x00\x00",
+    "PINGRESP": b"\xd0\x00",
+}
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[[dict[str, bytes]], dict[str, Witness]]]:
+    """A broker for each kind of junk."""
+    with ExitStack() as ends:
+        yield lambda kinds: {name: ends.enter_context(Witness()) for name in kinds}
+
+
+Crowd = Callable[[dict[str, bytes]], dict[str, Witness]]
+
+
+def resident(stack: Stack) -> int:
+    """MiB of the bridge."""
+    pages = Path(f"/proc/{stack.pid('bridge')}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+@VERSIONS
+def test_something_else_than_connack(stack: Stack, tenant: Tenants, crowd: Crowd, version: str) -> None:
+    kinds = GREETINGS | (GREETINGS_5 if version == "5" else {})
+    owner, before = tenant(), stack.pid("bridge")
+    brokers = crowd(kinds)
+    ids = {}
+    for name, broker in brokers.items():
+        broker.greeting = kinds[name]
+        ids[name] = foreign(owner, broker.port, mqtt_version=version)
+    for name, broker in brokers.items():
+        wait_until(lambda broker=broker: len(broker.connects) >= 2, 20, f"{name}: another attempt")  # type: ignore[misc]
+        state, words = status(stack, ids[name])
+        assert state == "error", name
+        assert words, name
+    requests = {
+        name: owner.api.ok("mqtt_test_connection", {"integration_id": ids[name]}, token=owner.admin)["request_id"] for name in kinds
+    }
+    for name, request_id in requests.items():
+        answer = owner.api.ok("get_mqtt_request", {"request_id": request_id, "wait": 20}, token=owner.admin)
+        assert answer["status"] == "done", name
+        assert (answer["result"]["ok"], answer["result"]["reachable"], answer["result"]["stage"]) == (False, True, "connack"), name
+        assert answer["result"]["reason"], name
+    for broker in brokers.values():
+        broker.greeting = None
+    # What does not wait for its next attempt: an integration that works all the while.
+    (row,) = receipts(owner, publish(owner, [{"topic": f"org_{owner.slug}/devices/a/c", "payload": 1, "qos": 1}]))
+    assert row["state"] == "acknowledged"
+    for name, integration_id in ids.items():
+        wait_until(lambda key=integration_id: status(stack, key) == ("active", None), 40, f"{name}: connected after all")  # type: ignore[misc]
+    assert stack.pid("bridge") == before
+
+
+@VERSIONS
+def test_junk_on_a_connection_that_works(stack: Stack, db: Connection, tenant: Tenants, crowd: Crowd, version: str) -> None:
+    kinds = JUNK | (JUNK_5 if version == "5" else {})
+    owner, before = tenant(), stack.pid("bridge")
+    brokers = crowd(kinds)
+    ids = {name: listening(db, owner, broker, version) for name, broker in brokers.items()}
+    for name, broker in brokers.items():
+        broker.send(kinds[name])
+        if "half" in name:
+            broker.cut()
+    for name, broker in brokers.items():
+        wait_until(lambda broker=broker: len(broker.connects) >= 2, 20, f"{name}: a new connection")  # type: ignore[misc]
+        wait_until(lambda broker=broker: len(broker.subscribed) >= 2, 20, f"{name}: subscribed again")  # type: ignore[misc]
+        broker.deliver(b"plant/a", b"1")
+    assert len(history(stack, owner, len(kinds), 30)) == len(kinds)
+    sent = {name: publish(owner, [{"topic": "a", "payload": 1, "qos": 2}], integration_id) for name, integration_id in ids.items()}
+    for name, receipt in sent.items():
+        assert [row["state"] for row in receipts(owner, receipt)] == ["acknowledged"], name
+    assert stack.pid("bridge") == before
+    assert resident(stack) < 150
+
+
+@VERSIONS
+def test_acknowledgements_that_nobody_waits_for(stack: Stack, db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+    owner = tenant()
+    integration_id = listening(db, owner, witness, version)
+    for name, junk in UNSOLICITED.items():
+        # Only MQTT 5 has reason codes in it.
+        witness.send(b"\xb0\x02\x12\x34" if name == "UNSUBACK" and version == "3.1.1" else junk)
+    witness.deliver(b"plant/a", b"1")
+    history(stack, owner, 1)
+    assert [row["state"] for row in receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id))] == [
+        "acknowledged"
+    ]
+    assert len(witness.connects) == 1
+
+
+def test_packets_in_pieces(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+    """A byte at a time, and many packets at once."""
+    owner = tenant()
+    listening(db, owner, witness, "5")
+    packet = b"\x30\x0c\x00\x07plant/a\x00" + b"7" + b"1"
+    for byte in packet:
+        witness.send(bytes([byte]))
+    witness.send(packet * 100)
+    assert {row["payload"] for row in history(stack, owner, 101)} == {71}
+    assert len(witness.connects) == 1
+
+
+def listening(db: Connection, owner: Tenant, broker: Witness, version: str) -> str:
+    """An integration that is connected and subscribed."""
+    integration_id = foreign(owner, broker.port, mqtt_version=version)
+    owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": "plant/#", "qos": 1}, token=owner.admin)
+    wait_until(lambda: (subscription(db, integration_id, "plant/#") or ("",))[0] == "active", 20, "an answer to SUBSCRIBE")
+    return integration_id
