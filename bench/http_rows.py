@@ -119,9 +119,8 @@ def batch_ingest(bench: Bench) -> None:
 
 
 STUBS = """
-CREATE OR REPLACE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $stub$ BEGIN RETURN ROW({values})::mqtt.device_session; END; $stub$;
+CREATE OR REPLACE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1 AS $stub$ SELECT {values} $stub$;
 CREATE OR REPLACE FUNCTION mqtt.ingest_fault({arguments}) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE AS $stub$ SELECT NULL::text $stub$;
 """
@@ -136,7 +135,7 @@ def login_cost(bench: Bench) -> None:
             row[0]
             for row in db.execute(
                 "SELECT pg_get_functiondef(oid) FROM pg_proc"
-                " WHERE oid IN (to_regproc('mqtt.device_login'), to_regproc('mqtt.ingest_fault'))"
+                " WHERE oid IN (to_regproc('mqtt.request_session'), to_regproc('mqtt.ingest_fault'))"
             ).fetchall()
         ]
         arguments = db.execute("SELECT pg_get_function_arguments(to_regproc('mqtt.ingest_fault'))").fetchone()
@@ -149,7 +148,7 @@ def login_cost(bench: Bench) -> None:
             (tenant.credential_id,),
         ).fetchone()
     if len(functions) != 2 or not arguments or not row:
-        bench.skip("login-cost", "mqtt.device_login or mqtt.ingest_fault is not there")
+        bench.skip("login-cost", "mqtt.request_session or mqtt.ingest_fault is not there")
         return
     known = {**row[0], "credential_id": tenant.credential_id}
     values = ", ".join("NULL" if known.get(name) is None else f"'{known[name]}'::{kind}" for name, kind in columns)

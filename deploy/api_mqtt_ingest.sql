@@ -9,18 +9,22 @@ CREATE FUNCTION api.mqtt_ingest(
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_session mqtt.device_session := mqtt.device_login();
+    -- Few and plain statements, which keep their plans: this runs for every message. What is out of the ordinary is for the functions called.
+    v_session mqtt.device_session;
+    v_text CONSTANT text := payload::text;
+    v_qos CONSTANT integer := coalesce(qos, 0);
     v_payload jsonb := 'null';
     v_body bytea;
     v_fault text;
+    v_message_id uuid;
 BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
-    IF octet_length(payload::text) > v_session.max_payload_bytes * 2::bigint THEN
+    IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
         v_fault := 'payload_too_large';
     ELSIF payload_encoding = 'base64' THEN
         v_payload := NULL;
@@ -29,7 +33,7 @@ BEGIN
     ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
         v_fault := 'payload_encoding_invalid';
     ELSIF payload IS NOT NULL THEN
-        v_payload := mqtt.checked_jsonb(payload::text);
+        v_payload := mqtt.quick_jsonb(v_text);
     END IF;
     -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
     IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
@@ -38,7 +42,30 @@ BEGIN
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
-    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, coalesce(qos, 0), coalesce(retain, false), content_type, message_id, "timestamp");
+    IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL OR message_id IS NOT NULL OR content_type IS NOT NULL
+        OR mqtt.ingest_fault(
+            topic, v_qos, coalesce(octet_length(v_body), pg_column_size(v_payload)), v_session.topic_prefix, v_session.publish_filters,
+            v_session.max_payload_bytes
+        ) IS NOT NULL THEN
+        RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, v_qos, coalesce(retain, false), content_type, message_id, "timestamp");
+    END IF;
+    INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, body)
+    VALUES (
+        clock_timestamp(), mqtt.queue_document(topic, v_payload, v_qos, coalesce(retain, false), NULL, "timestamp"),
+        v_session.organization_id, v_session.integration_id, v_session.credential_id, v_body
+    )
+    RETURNING mqtt.message_id(q.enqueued_at, q.msg_id) INTO v_message_id;
+    UPDATE mqtt.ledger AS l
+    SET accepted = l.accepted + 1
+    WHERE l.organization_id = v_session.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    IF NOT found THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, 1);
+    END IF;
+    IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext('ingest')) THEN
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) IS

@@ -5,10 +5,12 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT mqtt.process_batch(batch_size);
+BEGIN
+    RETURN mqtt.process_batch(batch_size);
+END;
 $$;
 COMMENT ON FUNCTION bridge.process_queue(integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}.';
 GRANT EXECUTE ON FUNCTION bridge.process_queue(integer) TO mqtt_bridge;

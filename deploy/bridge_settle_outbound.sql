@@ -9,9 +9,13 @@ SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.settle_outbound(
     msg_ids bigint [], states text [], reason_codes smallint [], reasons text [], bridge_id uuid DEFAULT NULL
 ) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_counts jsonb;
+BEGIN
+    -- PL/pgSQL, since it keeps the plan.
     WITH outcome AS (
         SELECT o.msg_id, o.state, o.reason_code, left(o.reason, 500) AS reason
         FROM unnest(
@@ -65,8 +69,10 @@ AS $$
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
-    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}')
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts
     FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+    RETURN v_counts;
+END;
 $$;
 COMMENT ON FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text [], uuid) IS
 'Ends messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, in one statement with all that follows: receipt, history (when it went out), '

@@ -45,16 +45,10 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.refuse_login(text, text) IS 'Raises the fault that mqtt.device_login found, with its HTTP status and hint.';
 
-CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-    v_session mqtt.device_session;
-    v_refused mqtt.device_session;
-BEGIN
-    -- One statement, for speed: this runs for every message. An unknown username is hashed like a wrong password.
+CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
+BEGIN ATOMIC
+    -- An unknown username is hashed like a wrong password.
     SELECT
         c.id,
         c.organization_id,
@@ -80,7 +74,6 @@ BEGIN
         END,
         coalesce(k.intake_stop, o.intake_stop),
         l.username
-    INTO v_session
     FROM (
         SELECT
             CASE WHEN b.basic IS NULL THEN b.headers ->> 'x-username' ELSE split_part(b.basic, ':', 1) END AS username,
@@ -105,6 +98,19 @@ BEGIN
     LEFT JOIN mqtt.mqtt_credentials AS c ON c.username = l.username
     LEFT JOIN mqtt.device_integrations AS i ON i.id = c.integration_id
     LEFT JOIN mqtt.organizations AS o ON o.id = c.organization_id;
+END;
+COMMENT ON FUNCTION mqtt.request_session() IS
+'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID; always one row. Where fault is set it may not send, and whoever asks answers with mqtt.answer_wrong_login. A part of the statement that asks, since it runs for every message.';
+
+CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_session mqtt.device_session;
+    v_refused mqtt.device_session;
+BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault = 'invalid_credentials' THEN
         -- The caller answers it with mqtt.answer_wrong_login: raised, it could not be counted.
         v_refused.fault := v_session.fault;

@@ -69,8 +69,12 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_wait CONSTANT integer := mqtt.count_wrong_password(session.username);
+    v_wait integer;
 BEGIN
+    IF session.fault <> 'invalid_credentials' THEN
+        PERFORM mqtt.refuse_login(session.fault, session.fault_detail);
+    END IF;
+    v_wait := mqtt.count_wrong_password(session.username);
     -- An error would roll the count back; so this is an answer that looks like one.
     IF v_wait > 0 THEN
         PERFORM set_config('response.status', '429', true);
@@ -90,5 +94,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.answer_wrong_login(mqtt.device_session) IS
-'The answer to a login that mqtt.device_login could not place, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After.';
+'The answer to a login that could not be placed, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After; raises what else is the matter with a session (mqtt.refuse_login).';
 COMMIT;

@@ -39,7 +39,7 @@ SELECT is(api.mqtt_ingest_batch('[]') ->> 'message', 'invalid_credentials', 'bat
 SELECT is(api.mqtt_ingest_binary('x') ->> 'message', 'invalid_credentials', 'binary');
 SELECT act_as('none');
 SELECT is_empty(
-    $$SELECT p.oid::regprocedure FROM pg_catalog.pg_proc AS p WHERE p.prosrc ~ 'mqtt\.device_login\(\)' AND p.prosrc !~ 'fault IS NOT NULL THEN\s+RETURN mqtt\.answer_wrong_login'$$,
+    $$SELECT p.oid::regprocedure FROM pg_catalog.pg_proc AS p WHERE p.prosrc ~ 'mqtt\.(device_login|request_session)\(\)' AND p.proname <> 'device_login' AND p.prosrc !~ 'fault IS NOT NULL THEN\s+RETURN mqtt\.answer_wrong_login'$$,
     'whoever asks who it is heeds the answer'
 );
 -- Brokers count too.
