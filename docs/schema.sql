@@ -915,18 +915,22 @@ Errors: 400 `action_invalid` and those of the calls named; 403 `admin_required`;
 CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL::text, payload_encoding text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, "timestamp" timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
-    v_session mqtt.device_session := mqtt.device_login();
+    -- Few and plain statements, which keep their plans: this runs for every message. What is out of the ordinary is for the functions called.
+    v_session mqtt.device_session;
+    v_text CONSTANT text := payload::text;
+    v_qos CONSTANT integer := coalesce(qos, 0);
     v_payload jsonb := 'null';
     v_body bytea;
     v_fault text;
+    v_message_id uuid;
 BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
-    IF octet_length(payload::text) > v_session.max_payload_bytes * 2::bigint THEN
+    IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
         v_fault := 'payload_too_large';
     ELSIF payload_encoding = 'base64' THEN
         v_payload := NULL;
@@ -935,7 +939,7 @@ BEGIN
     ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
         v_fault := 'payload_encoding_invalid';
     ELSIF payload IS NOT NULL THEN
-        v_payload := mqtt.checked_jsonb(payload::text);
+        v_payload := mqtt.quick_jsonb(v_text);
     END IF;
     -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
     IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
@@ -944,7 +948,30 @@ BEGIN
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
-    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, coalesce(qos, 0), coalesce(retain, false), content_type, message_id, "timestamp");
+    IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL OR message_id IS NOT NULL OR content_type IS NOT NULL
+        OR mqtt.ingest_fault(
+            topic, v_qos, coalesce(octet_length(v_body), pg_column_size(v_payload)), v_session.topic_prefix, v_session.publish_filters,
+            v_session.max_payload_bytes
+        ) IS NOT NULL THEN
+        RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, v_qos, coalesce(retain, false), content_type, message_id, "timestamp");
+    END IF;
+    INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, body)
+    VALUES (
+        clock_timestamp(), mqtt.queue_document(topic, v_payload, v_qos, coalesce(retain, false), NULL, "timestamp"),
+        v_session.organization_id, v_session.integration_id, v_session.credential_id, v_body
+    )
+    RETURNING mqtt.message_id(q.enqueued_at, q.msg_id) INTO v_message_id;
+    UPDATE mqtt.ledger AS l
+    SET accepted = l.accepted + 1
+    WHERE l.organization_id = v_session.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    IF NOT found THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, 1);
+    END IF;
+    IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext('ingest')) THEN
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
 END;
 $$;
 
@@ -2207,14 +2234,16 @@ ALTER FUNCTION bridge.begin_work(bridge_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'A bridge''s queue worker begins. Answers whether another ended before its bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
 
 CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, fault text)
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+BEGIN
     -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
-    SELECT set_config('synchronous_commit', 'off', true);
+    PERFORM set_config('synchronous_commit', 'off', true);
     -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
-    SELECT pg_advisory_xact_lock_shared(1953460325, 0);
-    WITH asked AS (
+    PERFORM pg_advisory_xact_lock_shared(1953460325, 0);
+    -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
+    RETURN QUERY WITH asked AS (
         SELECT
             a.integration_id,
             a.integration_number::integer AS integration_number,
@@ -2266,6 +2295,7 @@ CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], li
     FROM picked AS p
     JOIN journal AS j ON j.integration_id = p.integration_id
     ORDER BY p.integration_number, p.vt, p.msg_id;
+END;
 $$;
 
 ALTER FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) OWNER TO mqtt_owner;
@@ -2643,10 +2673,12 @@ ALTER FUNCTION bridge.mosquitto_accounts(known_stamp text) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for.';
 
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT mqtt.process_batch(batch_size);
+BEGIN
+    RETURN mqtt.process_batch(batch_size);
+END;
 $$;
 
 ALTER FUNCTION bridge.process_queue(batch_size integer) OWNER TO mqtt_owner;
@@ -2800,7 +2832,7 @@ ALTER FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) OWNER TO m
 COMMENT ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) IS 'Topic filters to hold for all integrations of a bridge; no row when nothing differs from known_stamp, one row with only the stamp when there is none to hold.';
 
 CREATE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid[]
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT coalesce(array_agg(h.integration_id ORDER BY h.taken_at DESC) FILTER (WHERE h.place > h.share + 1), '{}')
@@ -2811,7 +2843,7 @@ CREATE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid[]
             row_number() OVER (ORDER BY l.taken_at, l.integration_id) AS place,
             ceil(
                 (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.status <> 'inactive')::numeric
-                / greatest((SELECT count(*) FROM mqtt.bridges), 1)
+                / greatest((SELECT mqtt.live_bridges(surplus_integrations.bridge_id)), 1)
             ) AS share
         FROM mqtt.bridge_leases AS l
         WHERE l.bridge_id = surplus_integrations.bridge_id
@@ -2832,7 +2864,7 @@ DECLARE
     v_integration record;
     v_taken integer := 0;
 BEGIN
-    SELECT ceil(count(*)::numeric / greatest((SELECT count(*) FROM mqtt.bridges), 1)) INTO v_share
+    SELECT ceil(count(*)::numeric / greatest(mqtt.live_bridges(take_integrations.bridge_id), 1)) INTO v_share
     FROM mqtt.device_integrations AS i
     WHERE i.status <> 'inactive';
     SELECT count(*) INTO v_held FROM mqtt.bridge_leases AS l WHERE l.bridge_id = take_integrations.bridge_id;
@@ -3116,8 +3148,12 @@ CREATE FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) RETURNS jso
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_wait CONSTANT integer := mqtt.count_wrong_password(session.username);
+    v_wait integer;
 BEGIN
+    IF session.fault <> 'invalid_credentials' THEN
+        PERFORM mqtt.refuse_login(session.fault, session.fault_detail);
+    END IF;
+    v_wait := mqtt.count_wrong_password(session.username);
     -- An error would roll the count back; so this is an answer that looks like one.
     IF v_wait > 0 THEN
         PERFORM set_config('response.status', '429', true);
@@ -3139,7 +3175,7 @@ $$;
 
 ALTER FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) IS 'The answer to a login that mqtt.device_login could not place, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After.';
+COMMENT ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) IS 'The answer to a login that could not be placed, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After; raises what else is the matter with a session (mqtt.refuse_login).';
 
 CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
     LANGUAGE plpgsql IMMUTABLE
@@ -3173,28 +3209,31 @@ CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) RET
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_next record;
     v_row record;
     v_busy uuid [] := '{}';
 BEGIN
     LOOP
-        SELECT
-            q.ctid, q.msg_id, q.organization_id, q.attempts,
-            coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
+        SELECT q.msg_id, q.organization_id INTO v_next
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
+            AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
+        ORDER BY q.msg_id
+        LIMIT 1;
+        EXIT WHEN NOT found;
+        -- While another worker is at this organization, an attempt would end by waiting for it.
+        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_next.organization_id::text)) THEN
+            v_busy := v_busy || v_next.organization_id;
+            CONTINUE;
+        END IF;
+        SELECT q.ctid, q.msg_id, q.attempts, coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
         INTO v_row
         FROM pgmq.q_mqtt_messages AS q
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN mqtt.device_integrations AS i ON i.id = q.integration_id
-        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
-            AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
-        ORDER BY q.msg_id
-        LIMIT 1
-        FOR UPDATE OF q SKIP LOCKED;
-        EXIT WHEN NOT found;
-        -- While another worker is at this organization, an attempt would end by waiting for it.
-        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_row.organization_id::text)) THEN
-            v_busy := v_busy || v_row.organization_id;
-            CONTINUE;
-        END IF;
+        WHERE q.msg_id = v_next.msg_id
+        FOR UPDATE OF q;
+        CONTINUE WHEN NOT found;
         IF v_row.attempts < v_row.max_attempts THEN
             UPDATE pgmq.q_mqtt_messages AS q
             SET attempts = q.attempts + 1,
@@ -3207,13 +3246,13 @@ BEGIN
         END IF;
         PERFORM mqtt.record_failure(v_row.ctid, 'interrupted', 'Each attempt ended with its database session or at its time limit.', true);
     END LOOP;
-    RETURN NULL;
+    RETURN CASE WHEN v_busy <> '{}' THEN 0 END;
 END;
 $$;
 
 ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) IS 'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) IS 'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
 CREATE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4166,63 +4205,12 @@ COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integr
 CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $_$
+    AS $$
 DECLARE
     v_session mqtt.device_session;
     v_refused mqtt.device_session;
 BEGIN
-    -- One statement, for speed: this runs for every message. An unknown username is hashed like a wrong password.
-    SELECT
-        c.id,
-        c.organization_id,
-        c.integration_id,
-        c.topic_prefix,
-        c.publish_filters,
-        least(o.max_payload_bytes, k.max_payload_bytes),
-        k.max_batch_messages,
-        c.max_per_second,
-        c.max_burst,
-        o.max_per_second,
-        o.max_burst,
-        CASE
-            WHEN (
-                sha256(coalesce(c.secret_salt, '\x00000000000000000000000000000000') || l.password) = c.secret_hash
-                OR (c.previous_until > now() AND sha256(c.previous_salt || l.password) = c.previous_hash)
-            ) IS NOT TRUE
-            OR c.revoked_at IS NOT NULL OR c.expires_at <= now() OR c.client_id IS DISTINCT FROM l.client_id THEN 'invalid_credentials'
-            WHEN NOT c.can_publish THEN 'publish_not_allowed'
-            WHEN i.status = 'inactive' THEN 'integration_inactive'
-            WHEN k.intake_stop IS NOT NULL THEN 'intake_stopped'
-            WHEN o.intake_stop IS NOT NULL THEN 'queue_full'
-        END,
-        coalesce(k.intake_stop, o.intake_stop),
-        l.username
-    INTO v_session
-    FROM (
-        SELECT
-            CASE WHEN b.basic IS NULL THEN b.headers ->> 'x-username' ELSE split_part(b.basic, ':', 1) END AS username,
-            convert_to(
-                coalesce(CASE WHEN b.basic IS NULL THEN b.headers ->> 'x-password' ELSE substr(b.basic, strpos(b.basic, ':') + 1) END, ''), 'UTF8'
-            ) AS password,
-            b.headers ->> 'x-client-id' AS client_id
-        FROM (
-            SELECT
-                h.headers,
-                -- RFC 7617. Bytes that are no UTF-8 come out escaped and so match no credential.
-                CASE
-                    WHEN h.headers ->> 'authorization' ~ '^[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$'
-                        THEN encode(decode(ltrim(substr(h.headers ->> 'authorization', 6)), 'base64'), 'escape')
-                END AS basic
-            FROM (SELECT nullif(current_setting('request.headers', true), '')::jsonb AS headers OFFSET 0) AS h
-            OFFSET 0
-        ) AS b
-        OFFSET 0
-    ) AS l
-    CROSS JOIN mqtt.configuration AS k
-    LEFT JOIN mqtt.mqtt_credentials AS c ON c.username = l.username
-    LEFT JOIN mqtt.device_integrations AS i ON i.id = c.integration_id
-    LEFT JOIN mqtt.organizations AS o ON o.id = c.organization_id;
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault = 'invalid_credentials' THEN
         -- The caller answers it with mqtt.answer_wrong_login: raised, it could not be counted.
         v_refused.fault := v_session.fault;
@@ -4233,7 +4221,7 @@ BEGIN
     END IF;
     RETURN v_session;
 END;
-$_$;
+$$;
 
 ALTER FUNCTION mqtt.device_login() OWNER TO mqtt_owner;
 
@@ -4854,6 +4842,25 @@ END;
 ALTER FUNCTION mqtt.lets_hash_slip(filter text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.lets_hash_slip(filter text) IS 'Whether a broker that matches a subscription like a topic, level by level, would take a # in it for what the last + of the filter allows: a/+ would let a/# in.';
+
+CREATE FUNCTION mqtt.live_bridges(caller_id uuid) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT count(*)
+    FROM mqtt.bridges AS b
+    WHERE b.id = caller_id
+        OR mqtt.bridge_lock(b.id) IN (
+            SELECT k.classid::bigint << 32 | k.objid::bigint
+            FROM pg_catalog.pg_locks AS k
+            WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
+                AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+        );
+$$;
+
+ALTER FUNCTION mqtt.live_bridges(caller_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.live_bridges(caller_id uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended counts no more.';
 
 CREATE FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text DEFAULT 'success'::text, details jsonb DEFAULT NULL::jsonb, error_message text DEFAULT NULL::text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -6058,6 +6065,20 @@ ALTER FUNCTION mqtt.queued_messages() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queued_messages() IS 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
 
+CREATE FUNCTION mqtt.quick_jsonb(value text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((octet_length(value) <= 1000) AND (value !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{200}'::text)) THEN (value)::jsonb
+             ELSE mqtt.checked_jsonb(value)
+         END AS checked_jsonb;
+END;
+
+ALTER FUNCTION mqtt.quick_jsonb(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.quick_jsonb(value text) IS 'mqtt.checked_jsonb for text that is valid JSON of type json: what is short, without \u escapes and without far exponents cannot fail, and needs no subtransaction.';
+
 CREATE FUNCTION mqtt.quota_wait(session mqtt.device_session) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -6295,6 +6316,60 @@ $$;
 ALTER FUNCTION mqtt.repair_clock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.repair_clock() IS 'After the server''s clock was set back: messages queued or failed in what is now the future are due when they would have been, and not only when that time comes again. Returns how many.';
+
+CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ SELECT c.id,
+     c.organization_id,
+     c.integration_id,
+     c.topic_prefix,
+     c.publish_filters,
+     LEAST(o.max_payload_bytes, k.max_payload_bytes) AS "least",
+     k.max_batch_messages,
+     c.max_per_second,
+     c.max_burst,
+     o.max_per_second,
+     o.max_burst,
+         CASE
+             WHEN ((((sha256((COALESCE(c.secret_salt, '\x00000000000000000000000000000000'::bytea) || l.password)) = c.secret_hash) OR ((c.previous_until > now()) AND (sha256((c.previous_salt || l.password)) = c.previous_hash))) IS NOT TRUE) OR (c.revoked_at IS NOT NULL) OR (c.expires_at <= now()) OR (c.client_id IS DISTINCT FROM l.client_id)) THEN 'invalid_credentials'::text
+             WHEN (NOT c.can_publish) THEN 'publish_not_allowed'::text
+             WHEN (i.status = 'inactive'::text) THEN 'integration_inactive'::text
+             WHEN (k.intake_stop IS NOT NULL) THEN 'intake_stopped'::text
+             WHEN (o.intake_stop IS NOT NULL) THEN 'queue_full'::text
+             ELSE NULL::text
+         END AS "case",
+     COALESCE(k.intake_stop, o.intake_stop) AS "coalesce",
+     l.username
+    FROM ((((( SELECT
+                 CASE
+                     WHEN (b.basic IS NULL) THEN (b.headers ->> 'x-username'::text)
+                     ELSE split_part(b.basic, ':'::text, 1)
+                 END AS username,
+             convert_to(COALESCE(
+                 CASE
+                     WHEN (b.basic IS NULL) THEN (b.headers ->> 'x-password'::text)
+                     ELSE substr(b.basic, (strpos(b.basic, ':'::text) + 1))
+                 END, ''::text), 'UTF8'::name) AS password,
+             (b.headers ->> 'x-client-id'::text) AS client_id
+            FROM ( SELECT h.headers,
+                         CASE
+                             WHEN ((h.headers ->> 'authorization'::text) ~ '^[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$'::text) THEN encode(decode(ltrim(substr((h.headers ->> 'authorization'::text), 6)), 'base64'::text), 'escape'::text)
+                             ELSE NULL::text
+                         END AS basic
+                    FROM ( SELECT (NULLIF(current_setting('request.headers'::text, true), ''::text))::jsonb AS headers
+                          OFFSET 0) h
+                  OFFSET 0) b
+          OFFSET 0) l
+      CROSS JOIN mqtt.configuration k)
+      LEFT JOIN mqtt.mqtt_credentials c ON ((c.username = l.username)))
+      LEFT JOIN mqtt.device_integrations i ON ((i.id = c.integration_id)))
+      LEFT JOIN mqtt.organizations o ON ((o.id = c.organization_id)));
+END;
+
+ALTER FUNCTION mqtt.request_session() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.request_session() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID; always one row. Where fault is set it may not send, and whoever asks answers with mqtt.answer_wrong_login. A part of the statement that asks, since it runs for every message.';
 
 CREATE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6622,9 +6697,13 @@ ALTER FUNCTION mqtt.setting_names(integration_type text) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION mqtt.setting_names(integration_type text) IS 'The settings that an integration of this type may have.';
 
 CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid DEFAULT NULL::uuid) RETURNS jsonb
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_counts jsonb;
+BEGIN
+    -- PL/pgSQL, since it keeps the plan.
     WITH outcome AS (
         SELECT o.msg_id, o.state, o.reason_code, left(o.reason, 500) AS reason
         FROM unnest(
@@ -6678,8 +6757,10 @@ CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_cod
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
-    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}')
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts
     FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+    RETURN v_counts;
+END;
 $$;
 
 ALTER FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) OWNER TO mqtt_owner;
@@ -6687,9 +6768,13 @@ ALTER FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_code
 COMMENT ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) IS 'Ends messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, in one statement with all that follows: receipt, history (when it went out), dead letter (when it failed), activity log. Returns how many of each; a message that is not queued any more is passed over, and with bridge_id one that this bridge does not hold.';
 
 CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_stored integer;
+BEGIN
+    -- PL/pgSQL, since it keeps the plan: making it takes longer than storing a small batch.
     WITH taken AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = ANY (tids)
@@ -6744,6 +6829,8 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
             (x.decoded).payload, x.message ->> 'content_type', (x.decoded).body, (x.decoded).decode_error, x.message -> 'properties'
         FROM decoded AS x
         LEFT JOIN seen AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        -- As they came, so that index pages fill up instead of being split in the middle.
+        ORDER BY x.msg_id
         RETURNING organization_id, integration_id
     ),
     used AS (
@@ -6771,7 +6858,9 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
         FROM stored AS s
         GROUP BY s.organization_id, s.integration_id
     )
-    SELECT count(*)::integer FROM stored;
+    SELECT count(*)::integer INTO v_stored FROM stored;
+    RETURN v_stored;
+END;
 $$;
 
 ALTER FUNCTION mqtt.store_messages(tids tid[]) OWNER TO mqtt_owner;
@@ -8951,6 +9040,8 @@ GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO emqx_reader;
 GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO go_auth_reader;
 
+REVOKE ALL ON FUNCTION mqtt.live_bridges(caller_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.log_subscription() FROM PUBLIC;
@@ -9023,6 +9114,8 @@ REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.quick_jsonb(value text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.quota_wait(session mqtt.device_session) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.rabbitmq_login() FROM PUBLIC;
@@ -9044,6 +9137,8 @@ REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FRO
 REVOKE ALL ON FUNCTION mqtt.refuse_write() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.repair_clock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.request_session() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.require_credential(credential_id uuid) FROM PUBLIC;
 
