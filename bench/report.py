@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bench import svg
+from bench import capacity, svg
 from bench.harness import RESULTS, ROOT, TIMES, Row
 
 README = ROOT / "bench" / "README.md"
@@ -93,7 +93,7 @@ def draw(document: dict[str, Any]) -> None:
 
 
 def write(name: str) -> None:
-    """bench/README.md between its markers, and one SVG a plot."""
+    """bench/README.md and docs/scaling.md between their markers, and one SVG a plot."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return
@@ -103,3 +103,4 @@ def write(name: str) -> None:
     head, rest = text.split(START, 1)
     tail = rest.split(END, 1)[1]
     README.write_text(f"{head}{START}\n{markdown(document)}\n{END}{tail}")
+    capacity.write(document)

@@ -29,9 +29,12 @@ RETURNS TABLE (
     receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint,
     reason text, queued_at timestamptz, settled_at timestamptz
 )
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    -- PL/pgSQL, since it keeps the plan, and since Citus plans no SQL function with arguments.
+    RETURN QUERY
     WITH asked AS (
         SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
     ),
@@ -61,6 +64,7 @@ AS $$
     LEFT JOIN pgmq.q_mqtt_outbound AS q
         ON r.id IS NULL AND q.msg_id = a.msg_id AND mqtt.message_id(q.enqueued_at, q.msg_id, true) = a.id
             AND q.organization_id IN (SELECT v.id FROM visible AS v);
+END;
 $$;
 COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS 'State of each receipt, as far as the caller may see it; unknown for the rest.';
 

@@ -22,6 +22,8 @@ DECLARE
     v_incoming integer;
     v_outgoing integer;
     v_fault text;
+    -- Once for all rows; Citus wants no volatile function in an UPDATE.
+    v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
     PERFORM mqtt.require_organization(organization_id, true);
     IF to_integration_id IS NOT NULL THEN
@@ -52,7 +54,7 @@ BEGIN
             || jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id)) AS message,
             CASE WHEN patch ? 'payload' THEN NULL ELSE d.body END AS body,
             -- The first now, each other its share of a second later.
-            clock_timestamp() + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
+            v_now + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
             row_number() OVER (ORDER BY d.received_at, d.id) AS place
         FROM mqtt.mqtt_dead_letters AS d
         WHERE d.organization_id = replay_mqtt_dead_letters.organization_id
@@ -67,7 +69,7 @@ BEGIN
     ),
     marked AS (
         UPDATE mqtt.mqtt_dead_letters AS d
-        SET replayed_at = clock_timestamp(), replay_count = d.replay_count + 1
+        SET replayed_at = v_now, replay_count = d.replay_count + 1
         FROM chosen AS c
         WHERE NOT dry_run AND d.organization_id = replay_mqtt_dead_letters.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
             -- Another call may have replayed it meanwhile.

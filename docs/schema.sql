@@ -666,7 +666,7 @@ or older than its term). With wait, the answer comes when none is queued any mor
 Errors: 400 `wait_invalid`; 413 `batch_too_large`.';
 
 CREATE FUNCTION api.get_mqtt_queue_stats(org_id uuid) RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
@@ -1688,6 +1688,8 @@ DECLARE
     v_incoming integer;
     v_outgoing integer;
     v_fault text;
+    -- Once for all rows; Citus wants no volatile function in an UPDATE.
+    v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
     PERFORM mqtt.require_organization(organization_id, true);
     IF to_integration_id IS NOT NULL THEN
@@ -1718,7 +1720,7 @@ BEGIN
             || jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id)) AS message,
             CASE WHEN patch ? 'payload' THEN NULL ELSE d.body END AS body,
             -- The first now, each other its share of a second later.
-            clock_timestamp() + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
+            v_now + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
             row_number() OVER (ORDER BY d.received_at, d.id) AS place
         FROM mqtt.mqtt_dead_letters AS d
         WHERE d.organization_id = replay_mqtt_dead_letters.organization_id
@@ -1733,7 +1735,7 @@ BEGIN
     ),
     marked AS (
         UPDATE mqtt.mqtt_dead_letters AS d
-        SET replayed_at = clock_timestamp(), replay_count = d.replay_count + 1
+        SET replayed_at = v_now, replay_count = d.replay_count + 1
         FROM chosen AS c
         WHERE NOT dry_run AND d.organization_id = replay_mqtt_dead_letters.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
             -- Another call may have replayed it meanwhile.
@@ -4863,11 +4865,17 @@ ALTER FUNCTION mqtt.live_bridges(caller_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION mqtt.live_bridges(caller_id uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended counts no more.';
 
 CREATE FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text DEFAULT 'success'::text, details jsonb DEFAULT NULL::jsonb, error_message text DEFAULT NULL::text) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+BEGIN
+    -- PL/pgSQL, since it keeps the plan, and since Citus plans no SQL function with arguments.
     INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, details, error_message)
-    VALUES (organization_id, integration_id, activity_type, status, details, left(error_message, 2000));
+    VALUES (
+        log_activity.organization_id, log_activity.integration_id, log_activity.activity_type, log_activity.status, log_activity.details,
+        left(log_activity.error_message, 2000)
+    );
+END;
 $$;
 
 ALTER FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) OWNER TO mqtt_owner;
@@ -5243,9 +5251,12 @@ ALTER FUNCTION mqtt.publish_fault(message jsonb) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION mqtt.publish_fault(message jsonb) IS 'Why the message cannot be published, in words; null when it can.';
 
 CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+BEGIN
+    -- PL/pgSQL, since it keeps the plan, and since Citus plans no SQL function with arguments.
+    RETURN QUERY
     WITH asked AS (
         SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
     ),
@@ -5275,6 +5286,7 @@ CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS TABLE(receipt_
     LEFT JOIN pgmq.q_mqtt_outbound AS q
         ON r.id IS NULL AND q.msg_id = a.msg_id AND mqtt.message_id(q.enqueued_at, q.msg_id, true) = a.id
             AND q.organization_id IN (SELECT v.id FROM visible AS v);
+END;
 $$;
 
 ALTER FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) OWNER TO mqtt_owner;

@@ -1,0 +1,126 @@
+"""docs/scaling.md's figures, from the results of the benchmarks: what one machine does, and how many a fleet takes.
+
+`make bench` writes them anew; `python -m bench.capacity` does so from the results that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "scaling.md"
+START, END = "<!-- generated: {} start -->", "<!-- generated: {} end -->"
+PAYLOAD = 100  # bytes; the rows used are measured with it
+HEADROOM = 0.5  # of what was measured is planned with
+KEPT_DAYS = 7  # completed_days, unless configured
+FLEETS = ((1_000, 60), (10_000, 60), (10_000, 10), (100_000, 60), (100_000, 10), (1_000_000, 60))  # devices, seconds between messages
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Messages a second that one machine takes in and stores, by the way they come, and what a message costs."""
+
+    single: float
+    batch: float
+    mqtt: float
+    outbound: float
+    worker: float
+    stored_bytes: float
+    wal_bytes: float
+
+    @classmethod
+    def of(cls, rows: dict[str, Any]) -> Limits:
+        def ours(key: str) -> float:
+            return float(rows[key]["ours"]["median"])
+
+        return cls(
+            single=together(ours("single-pgmq"), ours("worker-rate")),
+            batch=together(ours("batch-100-floor"), ours("worker-rate")),
+            mqtt=ours("inbound-paho"),  # measured with the worker at work
+            outbound=ours("outbound-1"),
+            worker=ours("worker-rate"),
+            stored_bytes=ours("storage") * PAYLOAD,
+            wal_bytes=ours("wal"),
+        )
+
+
+def together(one: float, other: float) -> float:
+    """The rate of two steps that share the same cores, each of which was measured alone."""
+    return 1 / (1 / one + 1 / other)
+
+
+def machines(rate: float, limit: float) -> int:
+    return math.ceil(rate / (limit * HEADROOM))
+
+
+def size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:,.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def limits_table(document: dict[str, Any]) -> str:
+    limits, rows, machine = Limits.of(document["rows"]), document["rows"], document["machine"]
+    lines = [
+        ("HTTP, one message a request, and stored", limits.single, "single-pgmq, worker-rate"),
+        ("HTTP, 100 a request, and stored", limits.batch, "batch-100-floor, worker-rate"),
+        ("MQTT QoS 1 through one bridge, and stored", limits.mqtt, "inbound-paho"),
+        ("published QoS 1 through one bridge, with receipts", limits.outbound, "outbound-1"),
+        ("stored by one worker, nothing else going on", limits.worker, "worker-rate"),
+    ]
+    used = sorted({key for *_, keys in lines for key in keys.split(", ")} | {"storage", "wal"})
+    text = "| way | messages a second | from the benchmark's rows |\n|---|--:|---|\n"
+    text += "".join(f"| {what} | {rate:,.0f} | {keys} |\n" for what, rate, keys in lines)
+    text += (
+        f"\nA stored message takes {limits.stored_bytes:,.0f} bytes of disk, indexes included (storage), and {limits.wal_bytes:,.0f}\n"
+        "bytes of WAL from its acceptance to the history (wal). "
+        f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB; "
+    )
+    times = sorted(rows[key]["measured_at"] for key in used)
+    return text + f"measured from {times[0]} to\n{times[-1]}.\n"
+
+
+def capacity_table(document: dict[str, Any]) -> str:
+    limits = Limits.of(document["rows"])
+    text = (
+        "| devices | a message each | messages/s | machines: HTTP single | HTTP by 100 | MQTT | history a day | "
+        f"history, {KEPT_DAYS} days | WAL a day | WAL/s |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    )
+    for devices, seconds in FLEETS:
+        rate = devices / seconds
+        disk, wal = rate * 86400 * limits.stored_bytes, rate * limits.wal_bytes
+        cells = (
+            f"{devices:,}",
+            f"{seconds} s",
+            f"{rate:,.0f}",
+            *(str(machines(rate, limit)) for limit in (limits.single, limits.batch, limits.mqtt)),
+            size(disk),
+            size(disk * KEPT_DAYS),
+            size(wal * 86400),
+            size(wal),
+        )
+        text += f"| {' | '.join(cells)} |\n"
+    return text
+
+
+def rendered(text: str, document: dict[str, Any]) -> str:
+    """The page with both tables in their places."""
+    for name, table in (("limits", limits_table(document)), ("capacity", capacity_table(document))):
+        start, end = START.format(name), END.format(name)
+        head, rest = text.split(start, 1)
+        text = f"{head}{start}\n{table}{end}{rest.split(end, 1)[1]}"
+    return text
+
+
+def write(document: dict[str, Any]) -> None:
+    PAGE.write_text(rendered(PAGE.read_text(), document))
+
+
+if __name__ == "__main__":
+    write(json.loads((ROOT / "bench" / "results" / "latest.json").read_text()))

