@@ -80,6 +80,6 @@ Log in with `Authorization: Basic base64(username:password)`, or `X-Username` an
 - `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.$md$;
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) TO anon, authenticated, service_role;
 COMMIT;

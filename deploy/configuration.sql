@@ -35,8 +35,8 @@ COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are 
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts are kept.';
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
-COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (503) until they are fewer.';
-COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (503) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (429) until they are fewer.';
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (429) before the disk is full; 0 switches that off. Needs PL/Python.';
 COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';

@@ -37,7 +37,8 @@ BEGIN
                 DETAIL = 'The integration of this credential is switched off.',
                 HINT = 'An admin of the organization can switch it on again.';
         WHEN 'intake_stopped' THEN
-            PERFORM mqtt.refuse_for_now('503', slug, detail, 30);
+            -- Not 503, at which PostgREST reconnects to the database and sends a Retry-After of its own.
+            PERFORM mqtt.refuse_for_now('429', slug, detail, 30);
         WHEN 'queue_full' THEN
             PERFORM mqtt.refuse_for_now('429', slug, detail, 10);
     END CASE;
@@ -123,5 +124,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.device_login() IS
-'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full, 503 intake_stopped.';
+'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full and intake_stopped.';
 COMMIT;

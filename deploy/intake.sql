@@ -70,7 +70,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.check_intake() IS
-'Closes ingest, for all (503) when the data disk or the whole queue is near full, for an organization (429) when its max_queued is passed, and opens it again. Part of upkeep.';
+'Closes ingest (429), for all when the data disk or the whole queue is near full, for an organization when its max_queued is passed, and opens it again. Part of upkeep.';
 
 CREATE FUNCTION api.set_organization_limits(
     organization_id uuid, max_per_second numeric DEFAULT NULL, max_burst integer DEFAULT NULL, max_queued bigint DEFAULT NULL,

@@ -988,7 +988,7 @@ Log in with `Authorization: Basic base64(username:password)`, or `X-Username` an
 - `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full` and 503 `intake_stopped`, with `Retry-After`.';
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`.';
 
 CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1072,7 +1072,7 @@ The body is `{"messages": [...]}`, or that array alone: up to 10,000 objects wit
 stored once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
-`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`; 503 `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
+`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
 `mqtt_ingest` (`quota_exceeded` for those beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
 `message_id_invalid`, `timestamp_invalid`.';
 
@@ -3403,9 +3403,9 @@ COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts
 
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
 
-COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (503) until they are fewer.';
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (429) until they are fewer.';
 
-COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (503) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (429) before the disk is full; 0 switches that off. Needs PL/Python.';
 
 COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
 
@@ -3606,7 +3606,7 @@ $$;
 
 ALTER FUNCTION mqtt.check_intake() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_intake() IS 'Closes ingest, for all (503) when the data disk or the whole queue is near full, for an organization (429) when its max_queued is passed, and opens it again. Part of upkeep.';
+COMMENT ON FUNCTION mqtt.check_intake() IS 'Closes ingest (429), for all when the data disk or the whole queue is near full, for an organization when its max_queued is passed, and opens it again. Part of upkeep.';
 
 CREATE FUNCTION mqtt.check_integration() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3664,6 +3664,32 @@ $$;
 ALTER FUNCTION mqtt.check_ledger() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.check_ledger() IS 'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand.';
+
+CREATE FUNCTION mqtt.check_token() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_claims jsonb;
+BEGIN
+    -- A device's message comes without a token: nothing to look at.
+    IF current_setting('role') = 'anon' THEN
+        RETURN;
+    END IF;
+    v_claims := nullif(current_setting('request.jwt.claims', true), '');
+    IF jsonb_typeof(v_claims -> 'exp') IS DISTINCT FROM 'number'
+        OR (jsonb_typeof(v_claims -> 'aud') IN ('string', 'array')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'token_incomplete' USING
+            ERRCODE = 'PT401',
+            DETAIL = 'The token has no exp or no aud.',
+            HINT = 'A token says until when it is valid (exp) and for whom it is meant (aud): RFC 7519 section 4.1.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_token() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_token() IS 'For PostgREST''s db-pre-request: raises PT401 token_incomplete for a token without exp or aud, which PostgREST itself would take for one that is valid for ever and for everyone. What they say is checked by PostgREST.';
 
 CREATE FUNCTION mqtt.check_wait(wait numeric) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -4227,7 +4253,7 @@ $$;
 
 ALTER FUNCTION mqtt.device_login() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.device_login() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full, 503 intake_stopped.';
+COMMENT ON FUNCTION mqtt.device_login() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full and intake_stopped.';
 
 CREATE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6224,7 +6250,8 @@ BEGIN
                 DETAIL = 'The integration of this credential is switched off.',
                 HINT = 'An admin of the organization can switch it on again.';
         WHEN 'intake_stopped' THEN
-            PERFORM mqtt.refuse_for_now('503', slug, detail, 30);
+            -- Not 503, at which PostgREST reconnects to the database and sends a Retry-After of its own.
+            PERFORM mqtt.refuse_for_now('429', slug, detail, 30);
         WHEN 'queue_full' THEN
             PERFORM mqtt.refuse_for_now('429', slug, detail, 10);
     END CASE;
@@ -8488,6 +8515,7 @@ GRANT USAGE ON SCHEMA bridge TO mqtt_bridge;
 
 GRANT USAGE ON SCHEMA mqtt TO authenticated;
 GRANT USAGE ON SCHEMA mqtt TO service_role;
+GRANT USAGE ON SCHEMA mqtt TO anon;
 
 REVOKE ALL ON TYPE api."*/*" FROM PUBLIC;
 
@@ -8914,6 +8942,11 @@ REVOKE ALL ON FUNCTION mqtt.check_intake() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.check_integration() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_ledger() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_token() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_token() TO anon;
+GRANT ALL ON FUNCTION mqtt.check_token() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_token() TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.check_wait(wait numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_wait(wait numeric) TO authenticated;

@@ -43,13 +43,13 @@ def test_row_33_the_disk_is_full(world: World, seed: int) -> None:
     stack = world.stack
     assert isinstance(stack, HiddenStack)
     world.load.wait_accepted(200)
-    # The alarm: below min_free_bytes ingest answers 503, and what was accepted is worked off.
+    # The alarm: below min_free_bytes ingest answers 429, and what was accepted is worked off.
     world.query("UPDATE mqtt.configuration SET min_free_bytes = %s", 200 << 20)
     ballast = stack.run_dir.parent / "ballast"
     fill(stack, ballast, 100)
     world.query("SELECT mqtt.check_intake()")
     response = world.device.send({"n": -1})
-    assert response.status_code == 503, response.text
+    assert response.status_code == 429, response.text
     assert response.json()["message"] == "intake_stopped"
     assert "Retry-After" in response.headers
     stack.inside("rm", str(ballast))
