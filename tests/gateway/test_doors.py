@@ -288,6 +288,15 @@ def test_text_of_every_script_goes_through(stack: Stack, home: Tenant, device: D
     assert requests.post(f"{stack.gateway_url}{INGEST}/binary", data=b"1", headers=headers).status_code == 202
 
 
+def test_a_request_after_head_is_not_lost(stack: Stack, home: Tenant) -> None:
+    """PostgREST hangs up after it has answered HEAD; the gateway gives nobody such a connection."""
+    headers = {"Authorization": f"Bearer {home.member}"}
+    with requests.Session() as session:
+        for _ in range(200):
+            assert session.head(f"{stack.gateway_url}/rest/v1/devices", headers=headers).status_code == 200
+            assert session.get(f"{stack.gateway_url}/rest/v1/devices?limit=0", headers=headers).status_code == 200
+
+
 def test_an_app_in_a_browser_may_ask_first(stack: Stack) -> None:
     headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     response = requests.options(f"{stack.gateway_url}/rest/v1/rpc/list_devices", headers=headers)
