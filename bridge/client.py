@@ -32,6 +32,7 @@ from bridge.target import Target
 RECEIVE_MAXIMUM = 1000
 MAX_PACKET = 16 << 20  # bytes; far above any payload that is kept whole, far below what many hostile brokers could fill memory with
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
+UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
 _SUCCESSES = {0x10: "No matching subscribers"}
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
 
@@ -223,6 +224,11 @@ class Client(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         if kind != CONNACK and self._state != _ConnectionState.MQTT_CS_CONNECTED:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        packet = self._in_packet["packet"]
+        if kind == CONNACK and len(packet) == 2 and packet[1] == UNACCEPTABLE_VERSION:
+            # Paho would go on with MQTT 3.1; a broker that knows no MQTT 5 answers a CONNECT of version 5 like this as well.
+            self.listener.connected(0x84, "Unsupported protocol version", False, Limits())
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
         return super()._packet_handle()
 
     def _packet_queue(self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: Any = None) -> MQTTErrorCode:

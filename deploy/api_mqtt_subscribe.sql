@@ -30,7 +30,7 @@ CREATE TRIGGER z_log AFTER INSERT OR DELETE ON mqtt.mqtt_subscriptions FOR EACH 
 
 CREATE FUNCTION api.mqtt_subscribe(
     integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL, organization_id uuid DEFAULT NULL,
-    no_local boolean DEFAULT true, retain_handling integer DEFAULT 0
+    no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -67,19 +67,22 @@ BEGIN
         RAISE EXCEPTION 'callback_url_invalid' USING
             ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
     END IF;
-    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling)
+    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling, is_paused)
     VALUES (
         v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
         -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
-        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling
+        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling,
+        coalesce(mqtt_subscribe.is_paused, false)
     )
     ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
     SET qos = excluded.qos,
         callback_url = excluded.callback_url,
         no_local = excluded.no_local,
         retain_handling = excluded.retain_handling,
+        is_paused = excluded.is_paused,
         status = CASE
-            WHEN (s.qos, s.no_local, s.retain_handling) = (excluded.qos, excluded.no_local, excluded.retain_handling) THEN s.status
+            WHEN (s.qos, s.no_local, s.retain_handling, s.is_paused)
+                = (excluded.qos, excluded.no_local, excluded.retain_handling, excluded.is_paused) THEN s.status
             ELSE 'pending'
         END,
         updated_at = clock_timestamp()
@@ -87,15 +90,15 @@ BEGIN
     RETURN to_jsonb(v_subscription);
 END;
 $$;
-COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer) IS
+COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean) IS
 $md$Subscribe to a topic filter at an integration's broker
 
 What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post, and posted to callback_url, if given.
-Subscribing again to the same filter changes its qos, callback_url, no_local and retain_handling. `status` in the answer is `pending` until
-the broker granted it.
+Subscribing again to the same filter changes its qos, callback_url, no_local, retain_handling and is_paused. A paused one is unsubscribed at
+the broker and keeps its row. `status` in the answer is `pending` until the broker granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`; 403 `admin_required`, `topic_not_allowed`;
 404 `integration_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean) TO authenticated, service_role;
 
 CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER

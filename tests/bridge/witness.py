@@ -60,6 +60,7 @@ class Witness:
     released: list[int] = field(default_factory=list)
     acknowledged: list[tuple[str, int]] = field(default_factory=list)  # by the client: PUBACK, PUBREC, PUBCOMP
     subscribed: list[tuple[str, int]] = field(default_factory=list)
+    unsubscribed: list[str] = field(default_factory=list)
     connects: list[dict[str, Any]] = field(default_factory=list)
     peak_in_flight: int = 0
 
@@ -146,6 +147,7 @@ class Witness:
         elif kind == 0x80:
             self._subscribe(session, body)
         elif kind == 0xA0:
+            self._unsubscribe(session, body)
             session.send(b"\xb0\x04" + body[:2] + b"\x00\x00" if session.version == 5 else b"\xb0\x02" + body[:2])
         elif kind == 0xC0 and self.answer_pings:
             session.send(b"\xd0\x00")
@@ -242,6 +244,16 @@ class Witness:
             return
         answer = identifier + (b"\x00" if session.version == 5 else b"") + codes
         session.send(b"\x90" + _length(len(answer)) + answer)
+
+    def _unsubscribe(self, session: Session, body: bytes) -> None:
+        position = 2
+        if session.version == 5:
+            size, used = _decode_length(body[2:])
+            position += used + size
+        while position < len(body):
+            size = int.from_bytes(body[position : position + 2], "big")
+            self.unsubscribed.append(body[position + 2 : position + 2 + size].decode())
+            position += 2 + size
 
 
 def _length(value: int) -> bytes:

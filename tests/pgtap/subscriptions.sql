@@ -1,7 +1,7 @@
 -- api.mqtt_subscribe, mqtt_unsubscribe, mqtt_test_connection, get_mqtt_request: grants, happy paths, each documented error, isolation.
 \ir setup.psql
-SELECT plan(55);
-SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer'], 'anon', ARRAY[]::text[]);
+SELECT plan(57);
+SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer', 'boolean'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_unsubscribe', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_test_connection', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'get_mqtt_request', ARRAY['uuid', 'numeric'], 'anon', ARRAY[]::text[]);
@@ -22,6 +22,8 @@ SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 1) ->> 'id', :'id', 't
 SELECT is(s.callback_url || s.status, NULL, 'its callback is gone') FROM api.mqtt_subscriptions AS s WHERE s.id = :'id';
 SELECT is(s.status, 'active', 'which is nothing to the broker') FROM api.mqtt_subscriptions AS s WHERE s.id = :'id';
 SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2) ->> 'status', 'pending', 'another QoS is to be granted anew');
+SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2, is_paused => true) ->> 'is_paused', 'true', 'and pauses');
+SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2) ->> 'is_paused', 'false', 'until it is asked for again');
 SELECT is(api.mqtt_subscribe(:'external', '$share/g/#') ->> 'no_local', 'false', 'a shared subscription has no No Local');
 SELECT is(api.mqtt_subscribe(:'hosted', 'org_alice/devices/+/status', organization_id => :'org_alice', no_local => false, retain_handling => 2) ->> 'retain_handling', '2', 'at the hosted broker');
 SELECT is(api.mqtt_subscribe(:'hosted', '$share/g/org_alice/#') ->> 'topic', '$share/g/org_alice/#', 'shared, too');
