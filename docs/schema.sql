@@ -1238,7 +1238,7 @@ became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (details name the index); 403 `topic_not_allowed`,
 `integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`.';
 
-CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0) RETURNS jsonb
+CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1274,19 +1274,22 @@ BEGIN
         RAISE EXCEPTION 'callback_url_invalid' USING
             ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
     END IF;
-    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling)
+    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling, is_paused)
     VALUES (
         v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
         -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
-        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling
+        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling,
+        coalesce(mqtt_subscribe.is_paused, false)
     )
     ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
     SET qos = excluded.qos,
         callback_url = excluded.callback_url,
         no_local = excluded.no_local,
         retain_handling = excluded.retain_handling,
+        is_paused = excluded.is_paused,
         status = CASE
-            WHEN (s.qos, s.no_local, s.retain_handling) = (excluded.qos, excluded.no_local, excluded.retain_handling) THEN s.status
+            WHEN (s.qos, s.no_local, s.retain_handling, s.is_paused)
+                = (excluded.qos, excluded.no_local, excluded.retain_handling, excluded.is_paused) THEN s.status
             ELSE 'pending'
         END,
         updated_at = clock_timestamp()
@@ -1295,13 +1298,13 @@ BEGIN
 END;
 $_$;
 
-ALTER FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) OWNER TO mqtt_owner;
+ALTER FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) IS 'Subscribe to a topic filter at an integration''s broker
+COMMENT ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) IS 'Subscribe to a topic filter at an integration''s broker
 
 What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post, and posted to callback_url, if given.
-Subscribing again to the same filter changes its qos, callback_url, no_local and retain_handling. `status` in the answer is `pending` until
-the broker granted it.
+Subscribing again to the same filter changes its qos, callback_url, no_local, retain_handling and is_paused. A paused one is unsubscribed at
+the broker and keeps its row. `status` in the answer is `pending` until the broker granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`; 403 `admin_required`, `topic_not_allowed`;
 404 `integration_not_found`.';
 
@@ -8633,9 +8636,9 @@ REVOKE ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, orga
 GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) TO authenticated;
-GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer) TO service_role;
+REVOKE ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) TO authenticated;
