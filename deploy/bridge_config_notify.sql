@@ -28,6 +28,10 @@ WHEN (
 EXECUTE FUNCTION mqtt.notify_config();
 CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF topic, qos, no_local, retain_handling, is_paused ON mqtt.mqtt_subscriptions
 FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+-- The broker accounts of an integration wait for its first subscription.
+CREATE TRIGGER notify_config_granted AFTER UPDATE OF granted_qos ON mqtt.mqtt_subscriptions
+FOR EACH ROW WHEN (old.granted_qos IS NULL AND new.granted_qos IS NOT NULL)
+EXECUTE FUNCTION mqtt.notify_config();
 CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF
 username, topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, mosquitto_hash, expires_at, revoked_at
 ON mqtt.mqtt_credentials

@@ -19,6 +19,13 @@ AS $$
         ) AS r
         WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
             AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
+            -- What a device published before the bridge's first subscription would be acknowledged and lost.
+            AND NOT EXISTS (
+                SELECT
+                FROM mqtt.mqtt_subscriptions AS s
+                WHERE s.organization_id = i.organization_id AND s.integration_id = i.id
+                HAVING count(*) > 0 AND count(s.granted_qos) = 0
+            )
     ), stamped AS (
         SELECT
             coalesce(md5(string_agg(v.username || ' ' || v.mosquitto_hash || ' ' || v.rules, E'\n' ORDER BY v.username)), '') AS stamp,
@@ -36,6 +43,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION bridge.mosquitto_accounts(text) IS
 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. '
-'Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for.';
+'Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for. An integration''s accounts wait until the broker has granted the first of its subscriptions.';
 GRANT EXECUTE ON FUNCTION bridge.mosquitto_accounts(text) TO mqtt_bridge;
 COMMIT;

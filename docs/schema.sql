@@ -2657,6 +2657,13 @@ CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL::text) R
         ) AS r
         WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
             AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
+            -- What a device published before the bridge's first subscription would be acknowledged and lost.
+            AND NOT EXISTS (
+                SELECT
+                FROM mqtt.mqtt_subscriptions AS s
+                WHERE s.organization_id = i.organization_id AND s.integration_id = i.id
+                HAVING count(*) > 0 AND count(s.granted_qos) = 0
+            )
     ), stamped AS (
         SELECT
             coalesce(md5(string_agg(v.username || ' ' || v.mosquitto_hash || ' ' || v.rules, E'\n' ORDER BY v.username)), '') AS stamp,
@@ -2675,7 +2682,7 @@ $$;
 
 ALTER FUNCTION bridge.mosquitto_accounts(known_stamp text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for.';
+COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for. An integration''s accounts wait until the broker has granted the first of its subscriptions.';
 
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8376,6 +8383,8 @@ CREATE TRIGGER notify_config AFTER INSERT OR DELETE ON mqtt.device_integrations 
 CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF username, topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, mosquitto_hash, expires_at, revoked_at ON mqtt.mqtt_credentials FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
 
 CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF topic, qos, no_local, retain_handling, is_paused ON mqtt.mqtt_subscriptions FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
+
+CREATE TRIGGER notify_config_granted AFTER UPDATE OF granted_qos ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.granted_qos IS NULL) AND (new.granted_qos IS NOT NULL))) EXECUTE FUNCTION mqtt.notify_config();
 
 CREATE TRIGGER notify_config_update AFTER UPDATE ON mqtt.device_integrations FOR EACH ROW WHEN (((old.settings IS DISTINCT FROM new.settings) OR (old.integration_type <> new.integration_type) OR ((old.status = 'inactive'::text) <> (new.status = 'inactive'::text)))) EXECUTE FUNCTION mqtt.notify_config();
 

@@ -1,6 +1,6 @@
 -- What the bridge calls: leases, claims, settling, ingest, states, accounts, requests; each under its lease, and nothing but these.
 \ir setup.psql
-SELECT plan(66);
+SELECT plan(68);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -189,6 +189,10 @@ SELECT results_eq(
     'each valid credential, its rights spelt out, none beyond its prefix'
 );
 SELECT is((SELECT a.passwords FROM bridge.mosquitto_accounts((SELECT stamp FROM bridge.mosquitto_accounts())) AS a), NULL, 'nothing to write when nothing changed');
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/#');
+SELECT unalike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'no account before the bridge is subscribed: what it published would be lost');
+UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = :'hosted';
+SELECT alike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'but once the broker has granted it');
 UPDATE mqtt.mqtt_credentials SET revoked_at = now() WHERE id = :'pump_login';
 SELECT unalike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'a revoked one is gone');
 
