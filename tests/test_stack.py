@@ -107,6 +107,28 @@ def test_down_leaves_nothing_running_and_up_finds_its_data(fresh_stack: Callable
         assert connection.execute("SELECT value FROM public.kept").fetchone() == (1,)
 
 
+def test_a_killed_server_is_started_again(fresh_stack: Callable[..., Stack]) -> None:
+    """Its lock file, and processes that end a moment after it, are in the way of the next at first."""
+    stack = fresh_stack(without=DATABASE_ONLY)
+    for _ in range(3):
+        stack.kill("postgres")
+        stack.run("start", "postgres")
+        with stack.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_part_that_ends_at_once_is_no_running_part(fresh_stack: Callable[..., Stack]) -> None:
+    stack = fresh_stack(without=DATABASE_ONLY)
+    stack.stop("postgres")
+    (stack.run_dir / "postgres/postgresql.auto.conf").write_text("nonsense = 1\n")
+    started = stack.run("start", "postgres", check=False)
+    assert started.returncode == 1
+    assert "postgres ended at its start" in started.stderr
+    assert "nonsense" in started.stderr
+    assert "running" not in next(line for line in stack.run("status", check=False).stdout.splitlines() if line.startswith("postgres"))
+    (stack.run_dir / "postgres/postgresql.auto.conf").write_text("")
+
+
 class TestGateway:
     """What the gateway answers by itself has the shape of the API's own errors."""
 
