@@ -303,7 +303,9 @@ class Client(mqtt.Client):
             packet_id, topic, payload, properties = found.mid, found.topic, bytes(found.payload), found.properties
         if qos and not packet_id:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        if qos == 2 and packet_id in self._received:
+        # Only what is marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,
+        # and the broker the packet id for another message.
+        if qos == 2 and command & 8 and packet_id in self._received:
             return self._send_pubrec(packet_id)
         self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties)
         return MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -95,6 +95,9 @@ class Coordinator:
     def ready(self, link: Link) -> None:
         self.outbound.event.set()
 
+    def given_up(self, link: Link) -> None:
+        self._report("given up", link)
+
     def _report(self, kind: str, what: Any) -> None:
         self._reports.append((kind, what))
         with contextlib.suppress(OSError):
@@ -308,16 +311,19 @@ class Coordinator:
             if not found.is_changed:
                 continue
             self._stamps[found.id] = found.stamp
-            if (old := self._links.pop(found.id, None)) is not None:
-                self.outbound.links.pop(found.id, None)
-                self.network.remove([old])
-                self._filters_stamp = None
             self._faults.pop(found.id, None)
+            target = None
             try:
                 target = of_integration(found.id, found.integration_type, found.settings, self.settings)
             except TargetError as error:
                 self._faults[found.id] = str(error)
                 self._reports.append(("state", (found.id, "error", str(error))))
+            if (old := self._links.pop(found.id, None)) is not None:
+                self.outbound.links.pop(found.id, None)
+                old.is_moved = target is not None and target.session() != old.target.session()
+                self.network.remove([old])
+                self._filters_stamp = None
+            if target is None:
                 continue
             link = self.network.add(found.id, target)
             self._links[found.id] = link
@@ -370,6 +376,7 @@ class Coordinator:
     def _send_reports(self, database: Database) -> None:
         states: dict[UUID, tuple[UUID, str, str | None]] = {}
         results: dict[UUID, tuple[UUID, int, str]] = {}
+        given_up: list[UUID] = []
         taken = []
         while self._reports:
             report = self._reports.popleft()
@@ -379,7 +386,12 @@ class Coordinator:
                 states[what[0]] = what
             elif kind == "subscribed":
                 results.update({result[0]: result for result in what})
+            elif kind == "given up" and what in self._links.values():
+                given_up.append(what.integration_id)
         try:
+            if given_up:
+                self._config_due = time.monotonic()
+                self._drop(database, given_up)
             if states:
                 database.integration_states(list(states.values()))
             if results:

@@ -237,8 +237,8 @@ class Database:
     def expire_outbound(self) -> int:
         return int(self._value("SELECT bridge.expire_outbound()"))
 
-    def ingest(self, messages: Sequence[Incoming]) -> dict[str, int]:
-        """Queue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return."""
+    def ingest(self, messages: Sequence[Incoming]) -> tuple[dict[str, int], set[UUID]]:
+        """Queue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return; and the integrations passed over."""
         numbers: dict[UUID, int] = {}
         which, topics, payloads, qos, retains = [], [], [], [], []
         content_types: list[str | None] = []
@@ -275,7 +275,7 @@ class Database:
             retains,
             *((None, None, None) if is_plain else (content_types, properties, faults)),
         )
-        return dict(counts)
+        return counts, {UUID(key) for key in counts.pop("not_held", ())}
 
     def process_queue(self, batch_size: int) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.process_queue(%s)", batch_size))

@@ -76,11 +76,11 @@ class Inbound(Part):
         batch = self._batch
         began = time.monotonic()
         try:
-            counts = database.ingest(batch)
+            counts, not_held = database.ingest(batch)
         except psycopg.Error as error:
             if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
                 raise
-            counts = self._store_each(database, batch)
+            counts, not_held = self._store_each(database, batch)
         metrics.BATCH_SECONDS.labels("ingest").observe(time.monotonic() - began)
         metrics.BATCH.labels("ingest").observe(len(batch))
         for result, count in counts.items():
@@ -88,21 +88,27 @@ class Inbound(Part):
         self._batch = []
         self._went += sum([len(message.payload) for message in batch]) + OVERHEAD * len(batch)
         metrics.INBOUND_WAITING.set(len(self._waiting))
-        self._acknowledge(batch)
+        self._acknowledge([message for message in batch if message.link.integration_id not in not_held] if not_held else batch)
+        if not_held and self.network is not None:
+            for link in {message.link for message in batch if message.link.integration_id in not_held}:
+                self.network.call(link.give_up)
 
-    def _store_each(self, database: Database, batch: list[Incoming]) -> dict[str, int]:
+    def _store_each(self, database: Database, batch: list[Incoming]) -> tuple[dict[str, int], set[UUID]]:
         """A batch that the database refuses: each message alone, so that only the one at fault is lost, and that is said."""
         total = {"queued": 0, "dead": 0, "passed_over": 0, "refused": 0}
+        not_held: set[UUID] = set()
         for message in batch:
             try:
-                for result, count in database.ingest([message]).items():
+                counts, passed_over = database.ingest([message])
+                not_held |= passed_over
+                for result, count in counts.items():
                     total[result] = total.get(result, 0) + count
             except psycopg.Error as error:
                 if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
                     raise
                 total["refused"] += 1
                 log.error("message_refused", integration=message.link.integration_id, bytes=len(message.payload), sqlstate=error.sqlstate)
-        return total
+        return total, not_held
 
     def _acknowledge(self, batch: list[Incoming]) -> None:
         packets: dict[tuple[Link, int], list[tuple[int, int]]] = {}

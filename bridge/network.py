@@ -83,6 +83,7 @@ class Sink(Protocol):
     def state_changed(self, link: "Link", state: str, detail: str | None) -> None: ...
     def subscribed(self, results: list[tuple[UUID, int, str]]) -> None: ...
     def ready(self, link: "Link") -> None: ...
+    def given_up(self, link: "Link") -> None: ...
 
 
 class Link:
@@ -116,6 +117,7 @@ class Link:
         self._packet_id = random.randrange(1, 65536)  # noqa: S311  # not where the last process left off
         self._careful = False
         self._draining = False
+        self.is_moved = False  # the integration goes on at another broker, or under another client id
 
     @property
     def takes_more(self) -> bool:
@@ -123,8 +125,8 @@ class Link:
 
     @property
     def will_be_redelivered(self) -> bool:
-        """Whether the broker keeps what is not acknowledged: this link is closed, its session is not."""
-        return self._closed and not self.target.clean_start and self.target.session_expiry > 0
+        """Whether the broker keeps what is not acknowledged, for the next link: this one is closed, its session is not."""
+        return self._closed and not self.is_moved and not self.target.clean_start and self.target.session_expiry > 0
 
     # ------------------------------------------------------------------------------------------------------------- connecting
 
@@ -255,6 +257,13 @@ class Link:
         for message in self.unacked.values():
             self._settle(message.message.msg_id, "released", None, None)
         self.unacked.clear()
+
+    def give_up(self) -> None:
+        """The database says that this bridge does not hold the integration: what is not acknowledged is for the one that does."""
+        if not self._closed:
+            log.warning("integration_not_held", integration=self.integration_id)
+            self.close()
+            self.network.sink.given_up(self)
 
     # --------------------------------------------------------------------------------------------------------------- outgoing
 

@@ -38,6 +38,10 @@ class Target:
     alpn: tuple[str, ...] = ()
     trusted: bool = False  # its address may be private, whatever tenants may name
 
+    def session(self) -> tuple[str, int, str, int]:
+        """Targets that have this in common meet the same session at the broker."""
+        return self.host, self.port, self.client_id, self.mqtt_version
+
 
 def default_client_id(integration_id: UUID) -> str:
     """A client id that every MQTT 3.1.1 broker takes: at most 23 letters and digits (section 3.1.3.1)."""

@@ -2563,7 +2563,13 @@ BEGIN
             'queued', coalesce(sum(c.accepted - c.dead), 0),
             'dead', coalesce(sum(c.dead), 0),
             'passed_over', cardinality(ingest.topics) - coalesce(sum(c.accepted), 0) - r.n
-        ) || CASE WHEN r.n = 0 THEN '{}' ELSE jsonb_build_object('repeated', r.n) END,
+        ) || CASE WHEN r.n = 0 THEN '{}' ELSE jsonb_build_object('repeated', r.n) END
+        || coalesce((
+            SELECT jsonb_build_object('not_held', jsonb_agg(i.id ORDER BY i.id))
+            FROM unnest(ingest.integration_ids) AS i (id)
+            WHERE NOT EXISTS (SELECT FROM held AS h WHERE h.integration_id = i.id)
+            HAVING count(*) > 0
+        ), '{}'),
         array_agg(c.organization_id ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
         array_agg(c.accepted ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
         array_agg(c.dead ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL)
@@ -2585,7 +2591,7 @@ $_$;
 
 ALTER FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within configuration.idempotency_window. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; passed over are messages for integrations that the bridge does not hold.';
+COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within configuration.idempotency_window. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; passed over are messages for integrations that the bridge does not hold, "not_held": those must not be acknowledged, for whoever holds them is to get them.';
 
 CREATE FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER

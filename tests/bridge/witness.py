@@ -54,6 +54,7 @@ class Witness:
     greeting: bytes | None = None  # sent instead of CONNACK
     answer_subscribe: bool = True
     answer_pings: bool = True
+    answer_pubrec: bool = True
     suback: int | None = None
     max_ack_delay: float = 0.0
     seen: list[Publish] = field(default_factory=list)
@@ -142,7 +143,7 @@ class Witness:
         elif kind in (0x40, 0x50, 0x70):
             name = {0x40: "PUBACK", 0x50: "PUBREC", 0x70: "PUBCOMP"}[kind]
             self.acknowledged.append((name, int.from_bytes(body[:2], "big")))
-            if kind == 0x50:
+            if kind == 0x50 and self.answer_pubrec:
                 session.send(b"\x62\x02" + body[:2])
         elif kind == 0x80:
             self._subscribe(session, body)

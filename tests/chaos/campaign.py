@@ -37,6 +37,7 @@ class Tally:
 
 def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: int = 120) -> None:
     """One cycle: load, harm, recovery, and everything accounted for."""
+    world.load.only = fault.producers
     world.load.resume()
     world.load.wait_accepted(load)
     fault.harm(world, rng)

@@ -138,6 +138,9 @@ class World:
 
     def wait_subscribed(self, timeout: float = 40) -> None:
         wait_until(lambda: self.witness.has_subscriber("in/x"), timeout, "the bridge's subscription at the witness broker")
+        # What Mosquitto acknowledges before it knows the bridge, it forgets.
+        query = "SELECT 1 FROM mqtt.mqtt_subscriptions WHERE integration_id = %s AND status <> 'active'"
+        wait_until(lambda: not self.query(query, self.tenant.integration_id), timeout, "the bridge's subscription at Mosquitto")
 
     def close(self) -> None:
         self.load.close()
@@ -217,8 +220,8 @@ class World:
             offers = self.witness.offers[self._seen :]
             if self.waiting() != (parked, 0) or not all(offer.is_acknowledged or not offer.qos for offer in offers):
                 return False
-            # What Mosquitto has and the bridge has not asked for yet is on its way, too.
-            return self.load.channels["broker"].accepted <= self._stored().keys()
+            # What Mosquitto has not acknowledged yet, or has and the bridge has not asked for yet, is on its way, too.
+            return not self.load.is_publishing() and self.load.channels["broker"].accepted <= self._stored().keys()
 
         try:
             wait_until(is_settled, max(0.0, deadline - time.monotonic()), "an empty queue")
@@ -346,6 +349,7 @@ class Load:
         self.errors = 0
         self.jump: Callable[[], str | None] = lambda: None  # the devices' clock
         self.arrivals_examined = 0
+        self.only: tuple[str, ...] = ()  # these producers, for now; none named are all
         self._numbers = itertools.count(1)
         self._publish_numbers = itertools.count(OFFSET)
         self._lock = threading.Lock()
@@ -364,7 +368,7 @@ class Load:
         """Start these producers (single, batch, publish, inbound, broker), or all but broker."""
         for name in names or ("single", "batch", "publish", "inbound"):
             turn = getattr(self, f"_{name}")
-            thread = threading.Thread(target=self._repeat, args=(turn,), name=f"producer {name}", daemon=True)
+            thread = threading.Thread(target=self._repeat, args=(name, turn), name=f"producer {name}", daemon=True)
             self._threads.append(thread)
             thread.start()
         self._running.set()
@@ -394,6 +398,11 @@ class Load:
         self.world.examined = next(self._numbers)
         self.world._seen = len(self.world.witness.offers)
 
+    def is_publishing(self) -> bool:
+        """Whether a message to Mosquitto waits for its acknowledgement."""
+        with self._lock:
+            return bool(self._under_way)
+
     def accepted(self) -> int:
         return sum(len(channel.accepted) for channel in self.channels.values())
 
@@ -402,14 +411,14 @@ class Load:
         target = self.accepted() + count
         wait_until(lambda: self.accepted() >= target, timeout, f"{count} more messages accepted")
 
-    def _repeat(self, turn: Callable[[requests.Session], None]) -> None:
+    def _repeat(self, name: str, turn: Callable[[requests.Session], None]) -> None:
         with requests.Session() as session:
             while not self._ended.is_set():
                 self._running.wait()
                 with self._idle:
                     self._busy += 1
                 try:
-                    if self._running.is_set() and not self._ended.is_set():
+                    if self._running.is_set() and not self._ended.is_set() and name in (self.only or (name,)):
                         turn(session)
                 finally:
                     with self._idle:

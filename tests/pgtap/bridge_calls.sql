@@ -137,7 +137,7 @@ SELECT is(
         ARRAY['1', '\x00', '3', '4', '5', convert_to(repeat('x', 262145), 'UTF8')]::bytea [], '{0,2,1,0,0,0}', '{f,t,f,f,f,f}',
         ARRAY[NULL, 'x/y', NULL, NULL, NULL, NULL], ARRAY[NULL, '{"k": 1}', NULL, NULL, NULL, NULL]::jsonb []
     ),
-    '{"queued": 3, "dead": 2, "passed_over": 1}', 'queued, dead at once, and not its own'
+    jsonb_build_object('queued', 3, 'dead', 2, 'passed_over', 1, 'not_held', ARRAY[:'hosted']), 'queued, dead at once, and not its own'
 );
 SELECT results_eq(
     $$SELECT message, body, organization_id, credential_id IS NULL FROM pgmq.q_mqtt_messages ORDER BY msg_id$$,
