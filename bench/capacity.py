@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.pages import place
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "scaling.md"
-START, END = "<!-- generated: {} start -->", "<!-- generated: {} end -->"
 PAYLOAD = 100  # bytes; the rows used are measured with it
 HEADROOM = 0.5  # of what was measured is planned with
 KEPT_DAYS = 7  # completed_days, unless configured
@@ -111,11 +112,7 @@ def capacity_table(document: dict[str, Any]) -> str:
 
 def rendered(text: str, document: dict[str, Any]) -> str:
     """The page with both tables in their places."""
-    for name, table in (("limits", limits_table(document)), ("capacity", capacity_table(document))):
-        start, end = START.format(name), END.format(name)
-        head, rest = text.split(start, 1)
-        text = f"{head}{start}\n{table}{end}{rest.split(end, 1)[1]}"
-    return text
+    return place(place(text, "limits", limits_table(document)), "capacity", capacity_table(document))
 
 
 def write(document: dict[str, Any]) -> None:

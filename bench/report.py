@@ -9,8 +9,10 @@ from rich.table import Table
 
 from bench import capacity, svg
 from bench.harness import RESULTS, ROOT, TIMES, Row
+from bench.pages import place
 
-README = ROOT / "bench" / "README.md"
+PAGE = ROOT / "bench" / "README.md"
+README = ROOT / "README.md"
 ORDER = (
     "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
     "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
@@ -18,7 +20,12 @@ ORDER = (
     "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
     "listening", "history-ingest", "history-read", "stats", "rls", "storage", "wal", "memory",
 )  # fmt: skip
-START, END = "<!-- generated: start -->", "<!-- generated: end -->"
+# What the project's README quotes.
+QUOTED = (
+    "single-pgmq", "single-noop", "batch-100-floor", "batch-single", "worker-floor", "worker-rate", "worker-procrastinate",
+    "worker-graphile", "outbound-1", "outbound-once", "inbound-paho", "inbound-naive", "latency-idle-p50", "latency-publish-p50",
+    "listening", "stats", "storage", "memory",
+)  # fmt: skip
 
 
 def number(value: float | None) -> str:
@@ -84,6 +91,16 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def quotation(document: dict[str, Any]) -> str:
+    """Some of the rows, short."""
+    lines = ["| what | against | measured | goal |", "|---|---|---|---|"]
+    for row in (document["rows"][key] for key in QUOTED if key in document["rows"]):
+        unit = f" {TIMES if row['theirs'] else row['unit']}"
+        goal = f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit}{'' if row['met'] else ', not met'}"
+        lines.append(f"| {row['what']} | {row['against'] or '(absolute)'} | **{number(row['ratio'])}{unit}** | {goal} |")
+    return "\n".join(lines)
+
+
 def draw(document: dict[str, Any]) -> None:
     folder = ROOT / "bench" / "plots"
     folder.mkdir(exist_ok=True)
@@ -93,14 +110,12 @@ def draw(document: dict[str, Any]) -> None:
 
 
 def write(name: str) -> None:
-    """bench/README.md and docs/scaling.md between their markers, and one SVG a plot."""
+    """The generated parts of bench/README.md, README.md and docs/scaling.md, and one SVG a plot."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return
     document = json.loads(path.read_text())
     draw(document)
-    text = README.read_text() if README.exists() else f"# Benchmarks\n\n{START}\n{END}\n"
-    head, rest = text.split(START, 1)
-    tail = rest.split(END, 1)[1]
-    README.write_text(f"{head}{START}\n{markdown(document)}\n{END}{tail}")
+    PAGE.write_text(place(PAGE.read_text(), "table", markdown(document)))
+    README.write_text(place(README.read_text(), "figures", quotation(document)))
     capacity.write(document)
