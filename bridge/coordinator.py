@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 
 from bridge import __version__, log, metrics, mosquitto, pooler, probe, sealing
+from bridge.callbacks import Callbacks
 from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
 from bridge.inbound import Inbound
 from bridge.network import Filter, Incoming, Link, Network
@@ -49,6 +50,7 @@ class Coordinator:
         self.upkeep = Upkeep(self.bridge_id, self._parts_stop)
         self.inbound = Inbound(self.bridge_id, self._last_stop)
         self.outbound = Outbound(self.bridge_id, self._last_stop)
+        self.callbacks = Callbacks(self.bridge_id, self._last_stop, settings)
         self.network = Network(self)
         self.watchdog = Watchdog(self._last_stop)
         self.inbound.network = self.network
@@ -118,7 +120,7 @@ class Coordinator:
             log.warning("no_private_key", reason=self.settings.private_key_fault)
         if self.settings.metrics_port is not None:
             self._server = metrics.Server(self.settings.metrics_host, self.settings.metrics_port, self.live_fault, self.ready_fault)
-        for part in (self.watchdog, self.network, self.worker, self.upkeep, self.inbound, self.outbound):
+        for part in (self.watchdog, self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks):
             part.start()
         failures = 0
         told_at = -TELL_SECONDS
@@ -152,7 +154,8 @@ class Coordinator:
         log.info("bridge_stopped")
 
     def live_fault(self) -> str | None:
-        dead = [part.name for part in (self.network, self.worker, self.upkeep, self.inbound, self.outbound) if not part.is_alive()]
+        parts = (self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks)
+        dead = [part.name for part in parts if not part.is_alive()]
         if dead:
             return f"ended: {', '.join(dead)}"
         stuck = time.monotonic() - self.network.turned_at
@@ -161,7 +164,7 @@ class Coordinator:
     def ready_fault(self) -> str | None:
         if fault := self.live_fault():
             return fault
-        parts: tuple[Part, ...] = (self.worker, self.upkeep, self.inbound, self.outbound)
+        parts: tuple[Part, ...] = (self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks)
         waiting = [part.name for part in parts if not part.is_connected]
         if not self.is_ready or waiting:
             return f"no database connection: {', '.join(waiting) or 'coordinator'}"
@@ -172,10 +175,11 @@ class Coordinator:
         self.is_ready = False
         deadline = time.monotonic() + DRAIN_SECONDS
         self.outbound.is_draining = True
+        self.callbacks.is_draining = True
         self._parts_stop.set()
         self.worker.event.set()
         self.outbound.event.set()
-        while time.monotonic() < deadline and not (self.outbound.is_idle() and self.inbound.is_idle()):
+        while time.monotonic() < deadline and not (self.outbound.is_idle() and self.inbound.is_idle() and self.callbacks.is_idle()):
             time.sleep(0.02)
         self.network.remove(list(self._links.values()), patience=0)
         last = time.monotonic() + 2
@@ -184,9 +188,11 @@ class Coordinator:
             time.sleep(0.01)
         self._last_stop.set()
         self.outbound.event.set()
+        self.callbacks.event.set()
         self.network.stop(1)
-        for part in (self.outbound, self.inbound, self.worker):
+        for part in (self.outbound, self.inbound, self.worker, self.callbacks):
             part.join(1)
+        self.callbacks.close()
         self._probers.shutdown(wait=False, cancel_futures=True)
         if database is not None and not database.connection.closed:
             try:
@@ -211,6 +217,7 @@ class Coordinator:
         # What was told while nobody listened is found by looking.
         self.worker.event.set()
         self.outbound.event.set()
+        self.callbacks.event.set()
         while not self.stop_event.is_set():
             now = time.monotonic()
             if now >= next_beat:
@@ -273,6 +280,8 @@ class Coordinator:
             self.worker.event.set()
         elif subject == "outbound":
             self.outbound.event.set()
+        elif subject == "callback":
+            self.callbacks.event.set()
         elif subject == "request":
             self._requests_due = True
         elif subject == "config" and self._config_due is None:

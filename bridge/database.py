@@ -66,6 +66,32 @@ class Claim:
     fault: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A request to make. body is None when the message has left the history."""
+
+    organization_id: UUID
+    id: UUID
+    attempt: int
+    subscription_id: UUID
+    url: str
+    is_ordered: bool
+    secrets: list[dict[str, str]] | None
+    body: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request; one with neither code nor error was not made."""
+
+    callback: Callback
+    code: int | None = None
+    error: str | None = None
+    response: str | None = None
+    retry_after: int | None = None
+    is_final: bool = False
+
+
 class Database:
     """One connection, in autocommit, for one thread."""
 
@@ -231,6 +257,33 @@ class Database:
                 codes,
                 reasons,
                 list(batches),
+            )
+        )
+
+    def claim_callbacks(self, room: int, busy: dict[UUID, int]) -> list[Callback]:
+        rows = self._rows(
+            "SELECT organization_id, id, attempt, subscription_id, url, is_ordered, secrets, body "
+            "FROM bridge.claim_callbacks(%s, %s::integer, %s, %s::integer[])",
+            self.bridge_id,
+            room,
+            list(busy),
+            list(busy.values()),
+        )
+        return [Callback(*row) for row in rows]
+
+    def settle_callbacks(self, outcomes: Sequence[Outcome]) -> dict[str, int]:
+        return dict(
+            self._value(
+                "SELECT bridge.settle_callbacks(%s, %s, %s, %s::smallint[], %s::smallint[], %s::text[], %s::text[], %s::integer[], %s)",
+                self.bridge_id,
+                [outcome.callback.organization_id for outcome in outcomes],
+                [outcome.callback.id for outcome in outcomes],
+                [outcome.callback.attempt for outcome in outcomes],
+                [outcome.code for outcome in outcomes],
+                [outcome.error for outcome in outcomes],
+                [outcome.response for outcome in outcomes],
+                [outcome.retry_after for outcome in outcomes],
+                [outcome.is_final for outcome in outcomes],
             )
         )
 

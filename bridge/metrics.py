@@ -12,6 +12,13 @@ RECEIVED = Counter("topicbase_received_messages", "Messages that brokers deliver
 PROCESSED = Counter("topicbase_processed_messages", "Queued messages worked off, by what became of them.", ["result"])
 IN_FLIGHT = Gauge("topicbase_outbound_in_flight_messages", "Messages claimed and not settled.")
 INBOUND_WAITING = Gauge("topicbase_inbound_waiting_messages", "Messages received and not stored yet.")
+CALLBACKS = Counter("topicbase_callbacks", "Requests to callback URLs, by what became of them.", ["result"])
+CALLBACK_SECONDS = Histogram(
+    "topicbase_callback_seconds",
+    "Time until a callback URL had answered, or failed to.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20),
+)
+CALLBACKS_IN_FLIGHT = Gauge("topicbase_callbacks_in_flight", "Callbacks claimed and not settled.")
 LINKS = Gauge("topicbase_integrations", "Integrations held, by state of their connection.", ["state"])
 CONNECT_FAILURES = Counter("topicbase_broker_connect_failures", "Attempts to connect to a broker that failed.")
 DATABASE_FAILURES = Counter("topicbase_database_failures", "Lost or failed database connections.", ["part"])

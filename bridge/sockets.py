@@ -1,4 +1,4 @@
-"""TCP, TLS and WebSocket connections to brokers, with the guard on where they may lead."""
+"""TCP, TLS and WebSocket connections to brokers and callback URLs, with the guard on where they may lead."""
 
 import ipaddress
 import os
@@ -289,19 +289,26 @@ def dial(target: Target, timeout: float = 10) -> Connection:
         raise
 
 
-def _dial(target: Target, deadline: float, report: Report) -> Connection:
-    context = tls_context(target) if target.tls else None
+def open_socket(target: Target, context: ssl.SSLContext | None, deadline: float, report: Report) -> socket.socket:
+    """A connection to an address that was checked, with TLS where there is a context. Raises DialError."""
     sock = _connect(_resolve(target, deadline, report), deadline, report)
+    if context is None:
+        return sock
+    began = time.monotonic()
+    sock.settimeout(max(deadline - began, 0.001))
     try:
-        if context is not None:
-            began = time.monotonic()
-            sock.settimeout(max(deadline - began, 0.001))
-            try:
-                sock = context.wrap_socket(sock, server_hostname=target.server_name or target.host)
-            except (OSError, ValueError) as error:
-                raise DialError("tls", _tls_fault(error)) from None
-            report.tls_ms = _ms(began)
-            report.tls = _certificate_facts(sock) if isinstance(sock, ssl.SSLSocket) else None
+        wrapped = context.wrap_socket(sock, server_hostname=target.server_name or target.host)
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise DialError("tls", _tls_fault(error)) from None
+    report.tls_ms = _ms(began)
+    report.tls = _certificate_facts(wrapped)
+    return wrapped
+
+
+def _dial(target: Target, deadline: float, report: Report) -> Connection:
+    sock = open_socket(target, tls_context(target) if target.tls else None, deadline, report)
+    try:
         buffer = BufferedSocket(sock)
         outer: Any = buffer
         if target.websockets:

@@ -3,6 +3,7 @@
 -- requires: mqtt_subscriptions
 -- requires: outward_addresses
 -- requires: integration_activity_log
+-- requires: callback_secrets
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -30,7 +31,8 @@ CREATE TRIGGER z_log AFTER INSERT OR DELETE ON mqtt.mqtt_subscriptions FOR EACH 
 
 CREATE FUNCTION api.mqtt_subscribe(
     integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL, organization_id uuid DEFAULT NULL,
-    no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false
+    no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false,
+    callback_ordered boolean DEFAULT false, callback_secret jsonb DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -40,6 +42,7 @@ DECLARE
     v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
     v_fault text;
     v_subscription mqtt.mqtt_subscriptions;
+    v_secret text;
 BEGIN
     v_fault := CASE
         WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
@@ -67,9 +70,12 @@ BEGIN
         RAISE EXCEPTION 'callback_url_invalid' USING
             ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
     END IF;
-    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling, is_paused)
+    INSERT INTO mqtt.mqtt_subscriptions AS s (
+        organization_id, integration_id, topic, qos, callback_url, callback_ordered, no_local, retain_handling, is_paused
+    )
     VALUES (
         v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
+        coalesce(mqtt_subscribe.callback_ordered, false),
         -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
         coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling,
         coalesce(mqtt_subscribe.is_paused, false)
@@ -77,6 +83,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
     SET qos = excluded.qos,
         callback_url = excluded.callback_url,
+        callback_ordered = excluded.callback_ordered,
+        callback_gone_at = NULL,
         no_local = excluded.no_local,
         retain_handling = excluded.retain_handling,
         is_paused = excluded.is_paused,
@@ -87,18 +95,26 @@ BEGIN
         END,
         updated_at = clock_timestamp()
     RETURNING s.* INTO v_subscription;
-    RETURN to_jsonb(v_subscription);
+    IF v_subscription.callback_url IS NOT NULL THEN
+        v_secret := mqtt.set_callback_secret(
+            v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
+        );
+    END IF;
+    RETURN to_jsonb(v_subscription) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $$;
-COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean) IS
+COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) IS
 $md$Subscribe to a topic filter at an integration's broker
 
-What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post, and posted to callback_url, if given.
-Subscribing again to the same filter changes its qos, callback_url, no_local, retain_handling and is_paused. A paused one is unsubscribed at
-the broker and keeps its row. `status` in the answer is `pending` until the broker granted it.
-Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`; 403 `admin_required`, `topic_not_allowed`;
-404 `integration_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean) TO authenticated, service_role;
+What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post. With a callback_url it is also posted
+there, whether it came from the broker or over HTTP: signed, retried, and with callback_ordered one after the other (docs/webhooks.md). The
+answer has the `callback_secret` to check signatures with, this once; a subscription that has a secret keeps it. callback_secret may be one
+of your own, sealed: `{"sealed": "<base64>"}`.
+Subscribing again to the same filter changes the rest, and ends a pause that a 410 of the receiver began. One that is_paused is
+unsubscribed at the broker, posts nothing, and keeps its row. `status` in the answer is `pending` until the broker granted it.
+Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
+`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) TO authenticated, service_role;
 
 CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER

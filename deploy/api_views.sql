@@ -101,7 +101,7 @@ GRANT SELECT ON api.mqtt_credentials TO authenticated, service_role;
 
 CREATE VIEW api.mqtt_subscriptions WITH (security_invoker = true) AS
 SELECT
-    s.id, s.organization_id, s.integration_id, s.topic, s.qos, s.callback_url, s.no_local, s.retain_handling, s.is_paused, s.status, s.status_detail,
+    s.id, s.organization_id, s.integration_id, s.topic, s.qos, s.callback_url, s.callback_ordered, s.callback_gone_at, s.no_local, s.retain_handling, s.is_paused, s.status, s.status_detail,
     s.granted_qos, s.created_at, s.updated_at
 FROM mqtt.mqtt_subscriptions AS s;
 COMMENT ON VIEW api.mqtt_subscriptions IS
@@ -114,6 +114,8 @@ COMMENT ON COLUMN api.mqtt_subscriptions.integration_id IS 'Integration that it 
 COMMENT ON COLUMN api.mqtt_subscriptions.topic IS 'Topic filter';
 COMMENT ON COLUMN api.mqtt_subscriptions.qos IS 'Maximum QoS asked for';
 COMMENT ON COLUMN api.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to, if any';
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_ordered IS 'Whether they are posted one after the other, in order';
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_gone_at IS 'When the receiver answered 410 Gone; nothing is posted until mqtt_subscribe is called again';
 COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are left out';
 COMMENT ON COLUMN api.mqtt_subscriptions.retain_handling IS 'Retained messages: 0 at each subscribe, 1 only when new, 2 never';
 COMMENT ON COLUMN api.mqtt_subscriptions.is_paused IS 'Whether it is paused';

@@ -117,7 +117,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.sleep(text) IS
-'From now on NOTIFY topicbase tells of work (ingest, outbound, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; '
+'From now on NOTIFY topicbase tells of work (ingest, outbound, callback, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; '
 'busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
 GRANT EXECUTE ON FUNCTION bridge.sleep(text) TO mqtt_bridge;
 

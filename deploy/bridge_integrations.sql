@@ -2,6 +2,7 @@
 -- requires: bridge_hello
 -- requires: outbound_batches
 -- requires: mqtt_subscriptions
+-- requires: mqtt_callbacks
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -50,6 +51,13 @@ BEGIN
         FROM abandoned AS a
         CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
         WHERE q.msg_id = m.msg_id;
+        -- Another holder's requests may have been answered: they are made again, with the same id.
+        UPDATE mqtt.mqtt_callback_deliveries AS d
+        SET bridge_id = NULL, due_at = clock_timestamp()
+        FROM mqtt.mqtt_subscriptions AS s
+        WHERE s.organization_id = v_integration.organization_id AND s.integration_id = v_integration.id
+            AND d.organization_id = s.organization_id AND d.subscription_id = s.id AND d.status = 'waiting'
+            AND d.bridge_id <> take_integrations.bridge_id;
         INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
         VALUES (v_integration.organization_id, v_integration.id, take_integrations.bridge_id)
         ON CONFLICT (organization_id, integration_id) DO UPDATE

@@ -81,7 +81,11 @@ BEGIN
     END IF;
     -- Looked up and held under the lock: whoever held it before may have moved the row.
     SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted FOR UPDATE;
-    IF NOT found OR mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
+    IF NOT found THEN
+        RETURN 'gone';
+    END IF;
+    PERFORM mqtt.queue_callbacks(ARRAY[v_tid]);
+    IF mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
         RETURN 'gone';
     END IF;
     RETURN 'processed';

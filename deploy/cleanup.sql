@@ -2,6 +2,7 @@
 -- requires: process_batch
 -- requires: mqtt_requests
 -- requires: mqtt_publish_receipts
+-- requires: mqtt_callbacks
 -- requires: intake
 -- requires: clock_repair
 BEGIN;
@@ -54,6 +55,7 @@ DECLARE
     v_receipts bigint;
     v_keys bigint;
     v_requests bigint;
+    v_callbacks bigint;
 BEGIN
     SELECT
         greatest(c.completed_days, max(o.completed_days)) AS completed_days,
@@ -76,9 +78,24 @@ BEGIN
     GET DIAGNOSTICS v_keys = ROW_COUNT;
     DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
     GET DIAGNOSTICS v_requests = ROW_COUNT;
+    -- What still waits after the longest term of the history has nothing left to post.
+    DELETE FROM mqtt.mqtt_callback_deliveries AS d
+    WHERE (d.organization_id, d.id) IN (
+        SELECT x.organization_id, x.id
+        FROM mqtt.organizations AS o
+        CROSS JOIN LATERAL (
+            SELECT y.organization_id, y.id
+            FROM mqtt.mqtt_callback_deliveries AS y
+            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => v_longest.receipt_days)
+                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => v_longest.completed_days))
+            LIMIT 10000
+        ) AS x
+        LIMIT 10000
+    );
+    GET DIAGNOSTICS v_callbacks = ROW_COUNT;
     RETURN jsonb_build_object(
         'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
-        'idempotency_keys', v_keys, 'requests', v_requests
+        'idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks
     );
 END;
 $$;
@@ -95,8 +112,8 @@ COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS
 $md$Remove what is past its retention
 
 Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
-also activity log, receipts, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge's upkeep too.
-Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests"}`.$md$;
+also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge's upkeep too.
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}`.$md$;
 GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
 
 CREATE FUNCTION mqtt.upkeep() RETURNS jsonb

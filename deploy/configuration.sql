@@ -15,6 +15,7 @@ CREATE TABLE mqtt.configuration (
     failed_days integer NOT NULL DEFAULT 30 CHECK (failed_days > 0),
     activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
+    callback_attempts smallint NOT NULL DEFAULT 24 CHECK (callback_attempts BETWEEN 1 AND 1000),
     partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
     max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
     min_free_bytes bigint NOT NULL DEFAULT 268435456 CHECK (min_free_bytes >= 0),
@@ -33,7 +34,8 @@ COMMENT ON COLUMN mqtt.configuration.idempotency_window IS 'How long a message_i
 COMMENT ON COLUMN mqtt.configuration.completed_days IS 'Days that the history (completed messages) is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
-COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts are kept.';
+COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
+COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a message to a callback_url before that is given up; they are spread by retry_base and retry_cap, over some 14 hours by default.';
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
 COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (429) until they are fewer.';
 COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (429) before the disk is full; 0 switches that off. Needs PL/Python.';

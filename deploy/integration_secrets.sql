@@ -4,7 +4,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
+CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -12,25 +12,22 @@ DECLARE
     v_key bytea := (SELECT c.sealing_public_key FROM mqtt.configuration AS c);
     v_box bytea;
 BEGIN
-    IF jsonb_typeof(value) = 'object' THEN
-        RETURN value;
-    END IF;
     IF v_key IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('settings.%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', name),
+            DETAIL = format('%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', label),
             HINT = 'The operator runs: topicbase keygen';
     ELSIF to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('settings.%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', name),
+            DETAIL = format('%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', label),
             HINT = format(
                 'Seal it yourself (libsodium crypto_box_seal, public key %s) and send {"sealed": "<base64>"}.',
                 encode(v_key, 'base64')
             );
     END IF;
     BEGIN
-        EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, value #>> '{}';
+        EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, secret;
     EXCEPTION
         WHEN external_routine_exception OR insufficient_privilege THEN
             v_box := NULL;
@@ -38,14 +35,22 @@ BEGIN
     IF v_box IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('settings.%s could not be sealed with the key of this installation.', name),
+            DETAIL = format('%s could not be sealed with the key of this installation.', label),
             HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
     END IF;
     RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''));
 END;
 $$;
-COMMENT ON FUNCTION mqtt.sealed_setting(text, jsonb) IS
-'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable where it cannot be sealed.';
+COMMENT ON FUNCTION mqtt.sealed(text, text) IS
+'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
+
+CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN jsonb_typeof(value) = 'object' THEN value ELSE mqtt.sealed('settings.' || name, value #>> '{}') END;
+$$;
+COMMENT ON FUNCTION mqtt.sealed_setting(text, jsonb) IS 'A secret of an integration''s settings as it may be stored: sealed here, or by the caller.';
 
 CREATE FUNCTION mqtt.visible_settings(settings jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

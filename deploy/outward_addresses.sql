@@ -75,7 +75,8 @@ BEGIN ATOMIC
         WHEN octet_length(url) > 2048 THEN 'has more than 2,048 bytes'
         WHEN url ~ '[^\u0021-\u007e]' THEN 'holds a blank, a control or a character beyond ASCII (write it as %XX)'
         WHEN p.parts IS NULL THEN 'is no URL'
-        WHEN p.parts[1] NOT IN ('http', 'https') THEN 'must start with https:// or http://'
+        WHEN p.parts[1] = 'http' AND NOT private_allowed THEN 'must start with https://'
+        WHEN p.parts[1] NOT IN ('http', 'https') THEN 'must start with https://'
         WHEN p.parts[2] IS NOT NULL THEN 'must hold no user name or password'
         WHEN p.parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
         ELSE mqtt.host_fault(p.parts[3], private_allowed)

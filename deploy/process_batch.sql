@@ -5,6 +5,7 @@
 -- requires: integration_activity_log
 -- requires: mqtt_dead_letters
 -- requires: due_messages
+-- requires: queue_callbacks
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -166,6 +167,7 @@ DECLARE
     v_left integer [];
     v_right integer [];
 BEGIN
+    PERFORM mqtt.queue_callbacks(tids);
     RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
 EXCEPTION
     -- Not the messages' fault: the whole batch is tried again later.

@@ -16,5 +16,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.wake_bridge(text) IS
-'Sends NOTIFY topicbase, subject (ingest, outbound or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
+'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
 COMMIT;

@@ -190,8 +190,8 @@ ALTER FUNCTION api.cleanup_mqtt_queue() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS 'Remove what is past its retention
 
 Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
-also activity log, receipts, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge''s upkeep too.
-Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests"}`.';
+also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge''s upkeep too.
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}`.';
 
 CREATE FUNCTION api.create_organization(name text, slug text, admin_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1238,7 +1238,7 @@ became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (details name the index); 403 `topic_not_allowed`,
 `integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`.';
 
-CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false) RETURNS jsonb
+CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false, callback_ordered boolean DEFAULT false, callback_secret jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1247,6 +1247,7 @@ DECLARE
     v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
     v_fault text;
     v_subscription mqtt.mqtt_subscriptions;
+    v_secret text;
 BEGIN
     v_fault := CASE
         WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
@@ -1274,9 +1275,12 @@ BEGIN
         RAISE EXCEPTION 'callback_url_invalid' USING
             ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
     END IF;
-    INSERT INTO mqtt.mqtt_subscriptions AS s (organization_id, integration_id, topic, qos, callback_url, no_local, retain_handling, is_paused)
+    INSERT INTO mqtt.mqtt_subscriptions AS s (
+        organization_id, integration_id, topic, qos, callback_url, callback_ordered, no_local, retain_handling, is_paused
+    )
     VALUES (
         v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
+        coalesce(mqtt_subscribe.callback_ordered, false),
         -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
         coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling,
         coalesce(mqtt_subscribe.is_paused, false)
@@ -1284,6 +1288,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
     SET qos = excluded.qos,
         callback_url = excluded.callback_url,
+        callback_ordered = excluded.callback_ordered,
+        callback_gone_at = NULL,
         no_local = excluded.no_local,
         retain_handling = excluded.retain_handling,
         is_paused = excluded.is_paused,
@@ -1294,19 +1300,27 @@ BEGIN
         END,
         updated_at = clock_timestamp()
     RETURNING s.* INTO v_subscription;
-    RETURN to_jsonb(v_subscription);
+    IF v_subscription.callback_url IS NOT NULL THEN
+        v_secret := mqtt.set_callback_secret(
+            v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
+        );
+    END IF;
+    RETURN to_jsonb(v_subscription) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $_$;
 
-ALTER FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) OWNER TO mqtt_owner;
+ALTER FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean, callback_ordered boolean, callback_secret jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) IS 'Subscribe to a topic filter at an integration''s broker
+COMMENT ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean, callback_ordered boolean, callback_secret jsonb) IS 'Subscribe to a topic filter at an integration''s broker
 
-What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post, and posted to callback_url, if given.
-Subscribing again to the same filter changes its qos, callback_url, no_local, retain_handling and is_paused. A paused one is unsubscribed at
-the broker and keeps its row. `status` in the answer is `pending` until the broker granted it.
-Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`; 403 `admin_required`, `topic_not_allowed`;
-404 `integration_not_found`.';
+What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post. With a callback_url it is also posted
+there, whether it came from the broker or over HTTP: signed, retried, and with callback_ordered one after the other (docs/webhooks.md). The
+answer has the `callback_secret` to check signatures with, this once; a subscription that has a secret keeps it. callback_secret may be one
+of your own, sealed: `{"sealed": "<base64>"}`.
+Subscribing again to the same filter changes the rest, and ends a pause that a 410 of the receiver began. One that is_paused is
+unsubscribed at the broker, posts nothing, and keeps its row. `status` in the answer is `pending` until the broker granted it.
+Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
+`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1682,6 +1696,51 @@ COMMENT ON FUNCTION api.remove_organization_member(organization_id uuid, user_id
 For admins of the organization and service_role; in force from that user''s next request. Answers the row that was removed.
 Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.';
 
+CREATE FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[] DEFAULT NULL::uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_callback(replay_mqtt_callback_deliveries.subscription_id);
+    v_replayed integer;
+BEGIN
+    WITH chosen AS (
+        SELECT d.id
+        FROM mqtt.mqtt_callback_deliveries AS d
+        WHERE d.organization_id = v_subscription.organization_id AND d.subscription_id = v_subscription.id
+            AND CASE
+                WHEN replay_mqtt_callback_deliveries.ids IS NULL THEN d.status = 'dead'
+                ELSE d.id = ANY (replay_mqtt_callback_deliveries.ids) AND d.status <> 'waiting'
+            END
+        ORDER BY d.created_at
+        LIMIT 10000
+        FOR UPDATE
+    )
+    UPDATE mqtt.mqtt_callback_deliveries AS d
+    SET status = 'waiting', attempts = 0, due_at = clock_timestamp(), finished_at = NULL
+    FROM chosen AS x
+    WHERE d.organization_id = v_subscription.organization_id AND d.id = x.id;
+    GET DIAGNOSTICS v_replayed = ROW_COUNT;
+    IF v_replayed > 0 THEN
+        PERFORM mqtt.log_activity(
+            v_subscription.organization_id, v_subscription.integration_id, 'callbacks_replayed',
+            details => jsonb_build_object('subscription_id', v_subscription.id, 'count', v_replayed, 'user_id', mqtt.current_user_id())
+        );
+        PERFORM mqtt.wake_bridge('callback');
+    END IF;
+    RETURN jsonb_build_object('replayed', v_replayed);
+END;
+$$;
+
+ALTER FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) IS 'Post again what was given up
+
+All dead deliveries of a subscription, the oldest 10,000 a call; or those of ids, delivered ones too. Each keeps its id, so that a receiver
+that has seen it can tell. Messages that have left the history since are given up again. Answers `{"replayed": n}`.
+Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.';
+
 CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, ids uuid[] DEFAULT NULL::uuid[], to_integration_id uuid DEFAULT NULL::uuid, patch jsonb DEFAULT NULL::jsonb, max_per_second numeric DEFAULT NULL::numeric, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1943,6 +2002,36 @@ COMMENT ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) IS 'Revoke a
 
 For good, from the next request on; revoking it again changes nothing. Answers the row.
 Errors: 403 `admin_required`; 404 `credential_not_found`.';
+
+CREATE FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer DEFAULT 86400, callback_secret jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_callback(rotate_mqtt_callback_secret.subscription_id);
+    v_secret text;
+BEGIN
+    IF (rotate_mqtt_callback_secret.grace_seconds BETWEEN 0 AND 2592000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'grace_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'grace_seconds is 0 to 2,592,000 (30 days).', HINT = 'So long requests carry both signatures.';
+    END IF;
+    v_secret := mqtt.set_callback_secret(
+        v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret,
+        make_interval(secs => rotate_mqtt_callback_secret.grace_seconds)
+    );
+    RETURN jsonb_build_object('subscription_id', v_subscription.id)
+        || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+END;
+$$;
+
+ALTER FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) IS 'A new secret for a subscription''s callbacks
+
+Answers `callback_secret`, this once. For grace_seconds requests are signed with the old one as well (two signatures, as Standard Webhooks
+has it). callback_secret may be one of your own, sealed: `{"sealed": "<base64>"}`; then none is answered.
+Errors: 400 `callback_missing`, `grace_invalid`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
+404 `subscription_not_found`.';
 
 CREATE FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval DEFAULT '00:00:00'::interval) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2237,6 +2326,83 @@ $$;
 ALTER FUNCTION bridge.begin_work(bridge_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'A bridge''s queue worker begins. Answers whether another ended before its bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
+
+CREATE FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[] DEFAULT '{}'::uuid[], busy_counts integer[] DEFAULT '{}'::integer[]) RETURNS TABLE(organization_id uuid, id uuid, attempt smallint, subscription_id uuid, url text, is_ordered boolean, secrets jsonb, body text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH busy AS (
+        SELECT b.id, b.n FROM unnest(claim_callbacks.busy_ids, claim_callbacks.busy_counts) AS b (id, n)
+    ), hook AS (
+        SELECT
+            s.organization_id, s.id, s.callback_ordered,
+            -- Where a circuit was open, one request shows whether it may close.
+            CASE WHEN c.openings > 0 THEN 1 WHEN s.callback_ordered THEN 20 ELSE 8 END - coalesce(b.n, 0) AS room
+        FROM mqtt.bridge_leases AS l
+        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
+        LEFT JOIN mqtt.callback_circuits AS c ON c.organization_id = s.organization_id AND c.url = s.callback_url
+        LEFT JOIN busy AS b ON b.id = s.id
+        WHERE l.bridge_id = claim_callbacks.bridge_id AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
+            AND coalesce(c.open_until <= clock_timestamp(), true) AND NOT (s.callback_ordered AND coalesce(b.n, 0) > 0)
+    ), due AS (
+        SELECT d.organization_id, d.id, d.place
+        FROM hook AS h
+        CROSS JOIN LATERAL (
+            SELECT x.organization_id, x.id, row_number() OVER (ORDER BY x.due_at) AS place
+            FROM mqtt.mqtt_callback_deliveries AS x
+            WHERE NOT h.callback_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
+                AND x.due_at <= clock_timestamp()
+            ORDER BY x.due_at
+            LIMIT greatest(h.room, 0)
+        ) AS d
+        UNION ALL
+        -- In order: from the first on, as long as nothing has to wait.
+        SELECT d.organization_id, d.id, 1
+        FROM hook AS h
+        CROSS JOIN LATERAL (
+            SELECT y.organization_id, y.id, bool_and(y.due_at <= clock_timestamp()) OVER (ORDER BY y.number) AS may
+            FROM (
+                SELECT x.organization_id, x.id, x.due_at, x.number
+                FROM mqtt.mqtt_callback_deliveries AS x
+                WHERE h.callback_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
+                ORDER BY x.number
+                LIMIT greatest(h.room, 0)
+            ) AS y
+        ) AS d
+        WHERE d.may
+    ), picked AS MATERIALIZED (
+        SELECT d.organization_id, d.id
+        FROM due AS d
+        ORDER BY d.place
+        LIMIT claim_callbacks.room
+    ), claimed AS (
+        UPDATE mqtt.mqtt_callback_deliveries AS d
+        SET attempts = d.attempts + 1, attempted_at = clock_timestamp(), due_at = clock_timestamp() + interval '60 seconds',
+            bridge_id = claim_callbacks.bridge_id
+        FROM picked AS p
+        WHERE d.organization_id = p.organization_id AND d.id = p.id AND d.status = 'waiting' AND d.due_at <= clock_timestamp()
+        RETURNING d.*
+    )
+    SELECT
+        d.organization_id, d.id, d.attempts, d.subscription_id, s.callback_url, s.callback_ordered,
+        CASE
+            WHEN k.previous_until > clock_timestamp() THEN jsonb_build_array(k.sealed, k.previous)
+            WHEN k.sealed IS NOT NULL THEN jsonb_build_array(k.sealed)
+        END,
+        mqtt.callback_body(d, s)
+    FROM claimed AS d
+    JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = d.organization_id AND s.id = d.subscription_id
+    LEFT JOIN mqtt.callback_secrets AS k ON k.organization_id = d.organization_id AND k.subscription_id = d.subscription_id
+    ORDER BY d.number;
+END;
+$$;
+
+ALTER FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) IS 'Requests to make, at most room, of the integrations that the bridge holds; busy: how many each subscription has under way in it already. Each is one attempt, hidden for a minute; those of an ordered subscription are to be made one after the other, and the rest released after a failure. body is null when the message has left the history, secrets when there are none.';
 
 CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, fault text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2731,6 +2897,133 @@ ALTER FUNCTION bridge.run_upkeep() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.run_upkeep() IS 'All periodic work, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
 
+CREATE FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_counts jsonb;
+BEGIN
+    WITH outcome AS (
+        SELECT
+            o.*,
+            o.code IS NULL AND o.error IS NULL AS is_released,
+            o.code BETWEEN 200 AND 299 AS is_delivered,
+            CASE WHEN o.retry_after > 0 THEN least(o.retry_after, 86400) * interval '1 second' END AS pause
+        FROM unnest(
+            settle_callbacks.organization_ids, settle_callbacks.ids, settle_callbacks.attempts, settle_callbacks.codes, settle_callbacks.errors,
+            settle_callbacks.responses, settle_callbacks.retry_afters, settle_callbacks.is_final
+        ) AS o (organization_id, id, attempt, code, error, response, retry_after, is_final)
+    ), settled AS (
+        UPDATE mqtt.mqtt_callback_deliveries AS d
+        SET bridge_id = NULL,
+            attempts = d.attempts - o.is_released::integer,
+            status = CASE
+                WHEN o.is_delivered THEN 'delivered'
+                WHEN o.is_released THEN 'waiting'
+                WHEN o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts THEN 'dead'
+                ELSE 'waiting'
+            END,
+            due_at = CASE
+                WHEN o.is_released THEN clock_timestamp()
+                ELSE clock_timestamp() + greatest(mqtt.retry_delay(d.attempts), o.pause)
+            END,
+            finished_at = CASE
+                WHEN o.is_delivered OR NOT o.is_released AND (o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts) THEN clock_timestamp()
+            END,
+            status_code = CASE WHEN o.is_released THEN d.status_code ELSE o.code END,
+            error = CASE WHEN o.is_released THEN d.error WHEN NOT o.is_delivered IS TRUE THEN left(o.error, 500) END,
+            response = CASE WHEN o.is_released THEN d.response WHEN NOT o.is_delivered IS TRUE THEN left(o.response, 200) END
+        FROM outcome AS o
+        CROSS JOIN mqtt.configuration AS c
+        WHERE d.organization_id = o.organization_id AND d.id = o.id AND d.status = 'waiting' AND d.attempts = o.attempt
+            AND d.bridge_id = settle_callbacks.bridge_id
+        RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause
+    ), told AS (
+        SELECT s.organization_id, s.integration_id, s.id, s.callback_url AS url, t.status, t.code, t.error, t.is_released, t.pause,
+            -- Whoever answers about this one message is there; a fault of ours says nothing about the receiver.
+            NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true) AS is_down,
+            coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false) AS is_up
+        FROM settled AS t
+        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = t.organization_id AND s.id = t.subscription_id
+    ), url AS (
+        SELECT t.organization_id, t.url, bool_or(t.is_up) AS is_up, count(*) FILTER (WHERE t.is_down) AS failures,
+            max(t.pause) FILTER (WHERE t.is_down) AS pause, max(t.error) FILTER (WHERE t.is_down) AS error
+        FROM told AS t
+        WHERE t.is_up OR t.is_down
+        GROUP BY t.organization_id, t.url
+    ), closed AS (
+        DELETE FROM mqtt.callback_circuits AS c
+        USING url AS u
+        WHERE c.organization_id = u.organization_id AND c.url = u.url AND u.is_up AND u.pause IS NULL
+        RETURNING c.organization_id, c.url, c.openings
+    ), opened AS (
+        INSERT INTO mqtt.callback_circuits AS c (organization_id, url, failures, openings, open_until, error)
+        SELECT
+            u.organization_id, u.url, u.failures, (u.failures >= 5)::integer,
+            greatest(CASE WHEN u.failures >= 5 THEN clock_timestamp() + interval '10 seconds' END, clock_timestamp() + u.pause), left(u.error, 500)
+        FROM url AS u
+        WHERE u.pause IS NOT NULL OR NOT u.is_up
+        ORDER BY u.organization_id, u.url
+        ON CONFLICT (organization_id, url) DO UPDATE
+        SET failures = c.failures + excluded.failures,
+            error = excluded.error,
+            -- What was under way when it opened says nothing new.
+            openings = c.openings + (c.failures + excluded.failures >= 5 AND coalesce(c.open_until <= clock_timestamp(), true))::integer,
+            open_until = greatest(
+                CASE
+                    WHEN c.failures + excluded.failures >= 5 AND coalesce(c.open_until <= clock_timestamp(), true)
+                        THEN clock_timestamp() + least(interval '10 seconds' * power(2, least(c.openings, 20)), interval '10 minutes')
+                    ELSE c.open_until
+                END,
+                excluded.open_until
+            )
+        RETURNING c.organization_id, c.url, c.openings, c.failures, c.error
+    ), gone AS (
+        UPDATE mqtt.mqtt_subscriptions AS s
+        SET callback_gone_at = clock_timestamp()
+        FROM (SELECT DISTINCT t.organization_id, t.id FROM told AS t WHERE t.code = 410) AS t
+        WHERE s.organization_id = t.organization_id AND s.id = t.id
+        RETURNING s.organization_id, s.integration_id, s.id
+    ), logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, message_count, error_message, details)
+        SELECT t.organization_id, t.integration_id, 'callback_dead', 'failed', count(*), max(t.error), jsonb_build_object('subscription_id', t.id)
+        FROM told AS t
+        WHERE t.status = 'dead'
+        GROUP BY t.organization_id, t.integration_id, t.id
+        UNION ALL
+        SELECT
+            g.organization_id, g.integration_id, 'callback_paused', 'failed', 0, 'The receiver answered 410 Gone.', jsonb_build_object('subscription_id', g.id)
+        FROM gone AS g
+        UNION ALL
+        SELECT DISTINCT
+            t.organization_id, t.integration_id, 'callback_unreachable', 'failed', 0, o.error, jsonb_build_object('subscription_id', t.id)
+        FROM opened AS o
+        JOIN told AS t ON t.organization_id = o.organization_id AND t.url = o.url
+        WHERE o.openings = 1 AND t.is_down
+        UNION ALL
+        SELECT DISTINCT t.organization_id, t.integration_id, 'callback_reached', 'success', 0, NULL, jsonb_build_object('subscription_id', t.id)
+        FROM closed AS c
+        JOIN told AS t ON t.organization_id = c.organization_id AND t.url = c.url
+        WHERE c.openings > 0
+    )
+    SELECT jsonb_build_object(
+        'delivered', count(*) FILTER (WHERE t.status = 'delivered'),
+        'failed', count(*) FILTER (WHERE t.status = 'waiting' AND NOT t.is_released),
+        'dead', count(*) FILTER (WHERE t.status = 'dead'),
+        'released', count(*) FILTER (WHERE t.is_released)
+    )
+    INTO v_counts
+    FROM settled AS t;
+    RETURN v_counts;
+END;
+$$;
+
+ALTER FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) IS 'What became of requests claimed: HTTP status or the error in words; neither, when it was not made after all and costs no attempt. 2xx is delivered, 410 pauses the subscription''s callbacks, anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: trying again is no use. Attempts that the bridge no longer has are passed over. Returns {"delivered", "failed", "dead", "released"}.';
+
 CREATE FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[] DEFAULT '{}'::bigint[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2776,7 +3069,7 @@ $$;
 
 ALTER FUNCTION bridge.sleep(subject text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.sleep(subject text) IS 'From now on NOTIFY topicbase tells of work (ingest, outbound, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
+COMMENT ON FUNCTION bridge.sleep(subject text) IS 'From now on NOTIFY topicbase tells of work (ingest, outbound, callback, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
 
 CREATE FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2917,6 +3210,13 @@ BEGIN
         FROM abandoned AS a
         CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
         WHERE q.msg_id = m.msg_id;
+        -- Another holder's requests may have been answered: they are made again, with the same id.
+        UPDATE mqtt.mqtt_callback_deliveries AS d
+        SET bridge_id = NULL, due_at = clock_timestamp()
+        FROM mqtt.mqtt_subscriptions AS s
+        WHERE s.organization_id = v_integration.organization_id AND s.integration_id = v_integration.id
+            AND d.organization_id = s.organization_id AND d.subscription_id = s.id AND d.status = 'waiting'
+            AND d.bridge_id <> take_integrations.bridge_id;
         INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
         VALUES (v_integration.organization_id, v_integration.id, take_integrations.bridge_id)
         ON CONFLICT (organization_id, integration_id) DO UPDATE
@@ -3367,6 +3667,7 @@ CREATE TABLE mqtt.configuration (
     failed_days integer DEFAULT 30 NOT NULL,
     activity_days integer DEFAULT 30 NOT NULL,
     receipt_days integer DEFAULT 7 NOT NULL,
+    callback_attempts smallint DEFAULT 24 NOT NULL,
     partitions_ahead integer DEFAULT 7 NOT NULL,
     max_queued bigint DEFAULT 20000000 NOT NULL,
     min_free_bytes bigint DEFAULT 268435456 NOT NULL,
@@ -3376,6 +3677,7 @@ CREATE TABLE mqtt.configuration (
     allow_private_addresses boolean DEFAULT false NOT NULL,
     max_wrong_passwords integer DEFAULT 10 NOT NULL,
     CONSTRAINT configuration_activity_days_check CHECK ((activity_days > 0)),
+    CONSTRAINT configuration_callback_attempts_check CHECK (((callback_attempts >= 1) AND (callback_attempts <= 1000))),
     CONSTRAINT configuration_completed_days_check CHECK ((completed_days > 0)),
     CONSTRAINT configuration_failed_days_check CHECK ((failed_days > 0)),
     CONSTRAINT configuration_idempotency_window_check CHECK ((idempotency_window > '00:00:00'::interval)),
@@ -3415,7 +3717,9 @@ COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are 
 
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 
-COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts are kept.';
+COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
+
+COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a message to a callback_url before that is given up; they are spread by retry_base and retry_cap, over some 14 hours by default.';
 
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
 
@@ -3492,6 +3796,124 @@ ALTER FUNCTION mqtt.broker_url(integration mqtt.device_integrations) OWNER TO mq
 
 COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'URL of the integration''s broker, as devices are told.';
 
+CREATE TABLE mqtt.mqtt_callback_deliveries (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    number bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    message_id uuid NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    due_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempted_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    bridge_id uuid,
+    status text DEFAULT 'waiting'::text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    status_code smallint,
+    error text,
+    response text,
+    CONSTRAINT mqtt_callback_deliveries_response_check CHECK ((length(response) <= 200)),
+    CONSTRAINT mqtt_callback_deliveries_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'delivered'::text, 'dead'::text])))
+);
+
+ALTER TABLE mqtt.mqtt_callback_deliveries OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_callback_deliveries IS 'What is to be posted to whom, and what became of it. The message itself is in the history. Without a foreign key to the subscription, so that the log outlives it.';
+
+COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.id IS 'The webhook-id header: the same in each attempt.';
+
+COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.number IS 'The order in which the messages were accepted.';
+
+COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.received_at IS 'With message_id, the place of the message in the history.';
+
+COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.due_at IS 'When it may next be attempted; while one is under way, when that is given up for lost.';
+
+COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.bridge_id IS 'The bridge that an attempt is under way in.';
+
+COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.response IS 'How the answer to a failed attempt began.';
+
+CREATE TABLE mqtt.mqtt_subscriptions (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    integration_id uuid NOT NULL,
+    topic text NOT NULL,
+    qos smallint DEFAULT 0 NOT NULL,
+    callback_url text,
+    callback_ordered boolean DEFAULT false NOT NULL,
+    callback_gone_at timestamp with time zone,
+    no_local boolean DEFAULT true NOT NULL,
+    retain_handling smallint DEFAULT 0 NOT NULL,
+    is_paused boolean DEFAULT false NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    status_detail text,
+    granted_qos smallint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT mqtt_subscriptions_callback_url_check CHECK ((octet_length(callback_url) <= 2048)),
+    CONSTRAINT mqtt_subscriptions_qos_check CHECK (((qos >= 0) AND (qos <= 2))),
+    CONSTRAINT mqtt_subscriptions_retain_handling_check CHECK (((retain_handling >= 0) AND (retain_handling <= 2))),
+    CONSTRAINT mqtt_subscriptions_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'active'::text, 'error'::text]))),
+    CONSTRAINT mqtt_subscriptions_topic_check CHECK (((octet_length(topic) >= 1) AND (octet_length(topic) <= 2048)))
+);
+
+ALTER TABLE mqtt.mqtt_subscriptions OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_subscriptions IS 'Topic filters that the bridge is subscribed to at an integration''s broker; what matches is queued like what devices post.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.topic IS 'Topic filter, wildcards + and # allowed, also $share/<name>/<filter>.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.qos IS 'Maximum QoS asked for: 0, 1 or 2.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to as well, if any.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.callback_ordered IS 'Whether its messages are posted one after the other, in the order in which they were accepted.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.callback_gone_at IS 'When callback_url answered 410 Gone; nothing is posted until the subscription is made again.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.no_local IS 'MQTT 5: do not send back what this integration published itself.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.retain_handling IS 'MQTT 5: 0 retained messages at each subscribe, 1 only when new, 2 never (section 3.8.3.1).';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.status IS 'pending until the broker granted it, active after, error when it refused; see status_detail.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted.';
+
+CREATE FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT json_build_object(
+            'type', 'mqtt.message',
+            'id', m.id,
+            'subscription_id', subscription.id,
+            'subscription_topic', subscription.topic,
+            'organization_id', m.organization_id,
+            'integration_id', m.integration_id,
+            'device_id', d.external_id,
+            'topic', m.topic,
+            'payload', CASE WHEN m.body IS NULL THEN m.payload ELSE to_jsonb(translate(encode(m.body, 'base64'), E'\n', '')) END,
+            'payload_encoding', CASE WHEN m.body IS NULL THEN 'json' ELSE 'base64' END,
+            'content_type', m.content_type,
+            'qos', m.qos,
+            'retain', m.retain,
+            'properties', m.properties,
+            'sent_at', m.sent_at,
+            'received_at', m.received_at
+        )::text
+        FROM mqtt.mqtt_messages AS m
+        LEFT JOIN mqtt.devices AS d ON d.organization_id = m.organization_id AND d.id = m.device_id
+        WHERE m.organization_id = delivery.organization_id AND m.received_at = delivery.received_at AND m.id = delivery.message_id
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) IS 'The body of the request, JSON; null when the message is not in the history any more.';
+
 CREATE FUNCTION mqtt.host_fault(host text, private_allowed boolean) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3555,7 +3977,8 @@ CREATE FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) RETUR
              WHEN (octet_length(callback_url_fault.url) > 2048) THEN 'has more than 2,048 bytes'::text
              WHEN (callback_url_fault.url ~ '[^\u0021-\u007e]'::text) THEN 'holds a blank, a control or a character beyond ASCII (write it as %XX)'::text
              WHEN (p.parts IS NULL) THEN 'is no URL'::text
-             WHEN (p.parts[1] <> ALL (ARRAY['http'::text, 'https'::text])) THEN 'must start with https:// or http://'::text
+             WHEN ((p.parts[1] = 'http'::text) AND (NOT callback_url_fault.private_allowed)) THEN 'must start with https://'::text
+             WHEN (p.parts[1] <> ALL (ARRAY['http'::text, 'https'::text])) THEN 'must start with https://'::text
              WHEN (p.parts[2] IS NOT NULL) THEN 'must hold no user name or password'::text
              WHEN (((p.parts[4])::integer < 1) OR ((p.parts[4])::integer > 65535)) THEN 'has no valid port'::text
              ELSE mqtt.host_fault(p.parts[3], callback_url_fault.private_allowed)
@@ -3846,6 +4269,7 @@ DECLARE
     v_receipts bigint;
     v_keys bigint;
     v_requests bigint;
+    v_callbacks bigint;
 BEGIN
     SELECT
         greatest(c.completed_days, max(o.completed_days)) AS completed_days,
@@ -3868,9 +4292,24 @@ BEGIN
     GET DIAGNOSTICS v_keys = ROW_COUNT;
     DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
     GET DIAGNOSTICS v_requests = ROW_COUNT;
+    -- What still waits after the longest term of the history has nothing left to post.
+    DELETE FROM mqtt.mqtt_callback_deliveries AS d
+    WHERE (d.organization_id, d.id) IN (
+        SELECT x.organization_id, x.id
+        FROM mqtt.organizations AS o
+        CROSS JOIN LATERAL (
+            SELECT y.organization_id, y.id
+            FROM mqtt.mqtt_callback_deliveries AS y
+            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => v_longest.receipt_days)
+                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => v_longest.completed_days))
+            LIMIT 10000
+        ) AS x
+        LIMIT 10000
+    );
+    GET DIAGNOSTICS v_callbacks = ROW_COUNT;
     RETURN jsonb_build_object(
         'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
-        'idempotency_keys', v_keys, 'requests', v_requests
+        'idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks
     );
 END;
 $$;
@@ -4447,6 +4886,23 @@ ALTER FUNCTION mqtt.due_messages(batch_size integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.due_messages(batch_size integer) IS 'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
 
+CREATE FUNCTION mqtt.end_callbacks() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE mqtt.mqtt_callback_deliveries AS d
+    SET status = 'dead', bridge_id = NULL, finished_at = clock_timestamp(), error = 'The subscription ended, or its callback_url was taken away.'
+    WHERE d.organization_id = OLD.organization_id AND d.subscription_id = OLD.id AND d.status = 'waiting';
+    DELETE FROM mqtt.callback_secrets AS k WHERE k.organization_id = OLD.organization_id AND k.subscription_id = OLD.id;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.end_callbacks() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.end_callbacks() IS 'Trigger: what waits for a callback that is no more is given up, and its secret forgotten.';
+
 CREATE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -4583,7 +5039,11 @@ BEGIN
     END IF;
     -- Looked up and held under the lock: whoever held it before may have moved the row.
     SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted FOR UPDATE;
-    IF NOT found OR mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
+    IF NOT found THEN
+        RETURN 'gone';
+    END IF;
+    PERFORM mqtt.queue_callbacks(ARRAY[v_tid]);
+    IF mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
         RETURN 'gone';
     END IF;
     RETURN 'processed';
@@ -5900,6 +6360,36 @@ COMMENT ON FUNCTION mqtt.py_seal(public_key bytea, secret text) IS 'Seal a secre
 Returns the sealed box of the secret''s UTF-8 bytes, 48 bytes longer than they are; no two calls return the same.
 Raises 38000 (external_routine_exception) for null, a key that is none, and secrets of more than 64 KiB; never with the secret in it.';
 
+CREATE FUNCTION mqtt.queue_callbacks(tids tid[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
+        RETURN;
+    END IF;
+    WITH hook AS MATERIALIZED (
+        SELECT s.organization_id, s.integration_id, s.id, mqtt.topic_filter_pattern(s.topic) AS pattern
+        FROM mqtt.mqtt_subscriptions AS s
+        WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
+            AND s.integration_id IN (SELECT q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids))
+    )
+    INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
+    SELECT h.organization_id, h.id, coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)), q.enqueued_at
+    FROM hook AS h
+    JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = h.integration_id AND q.organization_id = h.organization_id
+    WHERE q.ctid = ANY (tids) AND q.message ->> 'topic' ~ h.pattern
+    ORDER BY q.msg_id;
+    IF found THEN
+        PERFORM mqtt.wake_bridge('callback');
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.queue_callbacks(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_callbacks(tids tid[]) IS 'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
+
 CREATE FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -6426,6 +6916,38 @@ ALTER FUNCTION mqtt.request_session() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.request_session() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID; always one row. Where fault is set it may not send, and whoever asks answers with mqtt.answer_wrong_login. A part of the statement that asks, since it runs for every message.';
 
+CREATE FUNCTION mqtt.require_callback(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    SELECT s.* INTO v_subscription
+    FROM mqtt.mqtt_subscriptions AS s
+    WHERE s.id = require_callback.subscription_id
+        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
+    IF NOT found THEN
+        RAISE EXCEPTION 'subscription_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            HINT = 'GET /mqtt_subscriptions shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    IF v_subscription.callback_url IS NULL THEN
+        RAISE EXCEPTION 'callback_missing' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('Subscription %s has no callback_url.', v_subscription.id),
+            HINT = 'mqtt_subscribe to the same topic, with a callback_url, gives it one.';
+    END IF;
+    RETURN v_subscription;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_callback(subscription_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_callback(subscription_id uuid) IS 'The subscription, where the caller may see it (else PT404 subscription_not_found), is an admin there (else PT403 admin_required) and it has a callback_url (else PT400 callback_missing).';
+
 CREATE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6585,7 +7107,7 @@ ALTER FUNCTION mqtt.roll_up_ledger(older_than interval) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds minutes that are over up to hours; returns the rows that went.';
 
-CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
+CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -6593,25 +7115,22 @@ DECLARE
     v_key bytea := (SELECT c.sealing_public_key FROM mqtt.configuration AS c);
     v_box bytea;
 BEGIN
-    IF jsonb_typeof(value) = 'object' THEN
-        RETURN value;
-    END IF;
     IF v_key IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('settings.%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', name),
+            DETAIL = format('%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', label),
             HINT = 'The operator runs: topicbase keygen';
     ELSIF to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('settings.%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', name),
+            DETAIL = format('%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', label),
             HINT = format(
                 'Seal it yourself (libsodium crypto_box_seal, public key %s) and send {"sealed": "<base64>"}.',
                 encode(v_key, 'base64')
             );
     END IF;
     BEGIN
-        EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, value #>> '{}';
+        EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, secret;
     EXCEPTION
         WHEN external_routine_exception OR insufficient_privilege THEN
             v_box := NULL;
@@ -6619,16 +7138,79 @@ BEGIN
     IF v_box IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('settings.%s could not be sealed with the key of this installation.', name),
+            DETAIL = format('%s could not be sealed with the key of this installation.', label),
             HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
     END IF;
     RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''));
 END;
 $_$;
 
+ALTER FUNCTION mqtt.sealed(label text, secret text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.sealed(label text, secret text) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
+
+CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN jsonb_typeof(value) = 'object' THEN value ELSE mqtt.sealed('settings.' || name, value #>> '{}') END;
+$$;
+
 ALTER FUNCTION mqtt.sealed_setting(name text, value jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sealed_setting(name text, value jsonb) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable where it cannot be sealed.';
+COMMENT ON FUNCTION mqtt.sealed_setting(name text, value jsonb) IS 'A secret of an integration''s settings as it may be stored: sealed here, or by the caller.';
+
+CREATE FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb DEFAULT NULL::jsonb, grace interval DEFAULT '00:00:00'::interval, only_if_none boolean DEFAULT false) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_secret text;
+    v_sealed jsonb := given;
+BEGIN
+    PERFORM mqtt.require_organization(set_callback_secret.organization_id, true);
+    IF only_if_none AND given IS NULL AND EXISTS (
+        SELECT FROM mqtt.callback_secrets AS k
+        WHERE k.organization_id = set_callback_secret.organization_id AND k.subscription_id = set_callback_secret.subscription_id
+    ) THEN
+        RETURN NULL;
+    END IF;
+    IF given IS NULL THEN
+        v_secret := 'whsec_' || translate(encode(mqtt.random_bytes(32), 'base64'), E'\n', '');
+        v_sealed := mqtt.sealed('callback_secret', v_secret);
+    -- A sealed box is 48 bytes longer than what is in it; whsec_ and 24 bytes in base64 are the shortest secret (Standard Webhooks).
+    ELSIF (
+        jsonb_typeof(given) = 'object' AND given - 'sealed' = '{}' AND jsonb_typeof(given -> 'sealed') = 'string'
+        AND octet_length(given ->> 'sealed') BETWEEN 112 AND 1000
+        AND given ->> 'sealed' ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$'
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION 'callback_secret_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'callback_secret is {"sealed": "<base64>"}: a secret in clear is not taken.',
+            HINT = 'Leave it out to have one made; or seal "whsec_<base64 of 24 to 64 bytes>" with the public key of this installation.';
+    END IF;
+    INSERT INTO mqtt.callback_secrets AS k (organization_id, subscription_id, sealed)
+    VALUES (set_callback_secret.organization_id, set_callback_secret.subscription_id, v_sealed)
+    ON CONFLICT ON CONSTRAINT callback_secrets_pkey DO UPDATE
+    SET previous = CASE WHEN grace > '0' THEN k.sealed END,
+        previous_until = CASE WHEN grace > '0' THEN clock_timestamp() + grace END,
+        sealed = excluded.sealed,
+        created_at = clock_timestamp();
+    PERFORM mqtt.log_activity(
+        k.organization_id, k.integration_id, 'callback_secret_set',
+        details => jsonb_build_object('subscription_id', k.id, 'user_id', mqtt.current_user_id())
+    )
+    FROM mqtt.mqtt_subscriptions AS k
+    WHERE k.organization_id = set_callback_secret.organization_id AND k.id = set_callback_secret.subscription_id;
+    RETURN v_secret;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) IS 'Gives a subscription a secret that its requests are signed with: one made here, which is returned in clear this once, or one sealed by the caller
+The one before signs as well for the time of grace. only_if_none: a subscription that has one keeps it, and null is returned.
+Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`.';
 
 CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6931,6 +7513,7 @@ DECLARE
     v_left integer [];
     v_right integer [];
 BEGIN
+    PERFORM mqtt.queue_callbacks(tids);
     RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
 EXCEPTION
     -- Not the messages' fault: the whole batch is tried again later.
@@ -7341,7 +7924,7 @@ $$;
 
 ALTER FUNCTION mqtt.wake_bridge(subject text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.wake_bridge(subject text) IS 'Sends NOTIFY topicbase, subject (ingest, outbound or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
+COMMENT ON FUNCTION mqtt.wake_bridge(subject text) IS 'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
 
 CREATE VIEW api.device_integrations WITH (security_invoker='true') AS
  SELECT i.id,
@@ -7485,6 +8068,57 @@ COMMENT ON COLUMN api.integration_activity_log.error_message IS 'What went wrong
 COMMENT ON COLUMN api.integration_activity_log.details IS 'Facts of the case';
 
 COMMENT ON COLUMN api.integration_activity_log.created_at IS 'When it happened';
+
+CREATE VIEW api.mqtt_callback_deliveries WITH (security_invoker='true') AS
+ SELECT d.id,
+    d.organization_id,
+    d.subscription_id,
+    d.message_id,
+    d.status,
+    d.attempts,
+    d.status_code,
+    d.error,
+    d.response,
+    d.created_at,
+    d.attempted_at,
+        CASE
+            WHEN (d.status = 'waiting'::text) THEN d.due_at
+            ELSE NULL::timestamp with time zone
+        END AS next_attempt_at,
+    d.finished_at
+   FROM mqtt.mqtt_callback_deliveries d;
+
+ALTER TABLE api.mqtt_callback_deliveries OWNER TO mqtt_owner;
+
+COMMENT ON VIEW api.mqtt_callback_deliveries IS 'Callback deliveries
+
+What was posted, or is to be, to the callback_url of subscriptions, and what became of it.';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.id IS 'Delivery id: the webhook-id header of every attempt';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.organization_id IS 'Organization that it belongs to';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.subscription_id IS 'Subscription that the message matched';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.message_id IS 'Message, by its id in mqtt_messages';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.status IS 'waiting (for its first or next attempt), delivered, or dead (given up)';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.attempts IS 'Attempts made';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.status_code IS 'HTTP status of the last answer';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.response IS 'How the answer to a failed attempt began, at most 200 characters';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.created_at IS 'When the message was stored';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.attempted_at IS 'When it was last attempted';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.next_attempt_at IS 'When it is due, if it waits';
+
+COMMENT ON COLUMN api.mqtt_callback_deliveries.finished_at IS 'When it was delivered or given up';
 
 CREATE VIEW api.mqtt_credentials WITH (security_invoker='true') AS
  SELECT c.id,
@@ -7945,46 +8579,6 @@ COMMENT ON COLUMN api.mqtt_publish_receipts.queued_at IS 'When mqtt_publish took
 
 COMMENT ON COLUMN api.mqtt_publish_receipts.settled_at IS 'When it was settled';
 
-CREATE TABLE mqtt.mqtt_subscriptions (
-    organization_id uuid NOT NULL,
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    integration_id uuid NOT NULL,
-    topic text NOT NULL,
-    qos smallint DEFAULT 0 NOT NULL,
-    callback_url text,
-    no_local boolean DEFAULT true NOT NULL,
-    retain_handling smallint DEFAULT 0 NOT NULL,
-    is_paused boolean DEFAULT false NOT NULL,
-    status text DEFAULT 'pending'::text NOT NULL,
-    status_detail text,
-    granted_qos smallint,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT mqtt_subscriptions_callback_url_check CHECK ((octet_length(callback_url) <= 2048)),
-    CONSTRAINT mqtt_subscriptions_qos_check CHECK (((qos >= 0) AND (qos <= 2))),
-    CONSTRAINT mqtt_subscriptions_retain_handling_check CHECK (((retain_handling >= 0) AND (retain_handling <= 2))),
-    CONSTRAINT mqtt_subscriptions_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'active'::text, 'error'::text]))),
-    CONSTRAINT mqtt_subscriptions_topic_check CHECK (((octet_length(topic) >= 1) AND (octet_length(topic) <= 2048)))
-);
-
-ALTER TABLE mqtt.mqtt_subscriptions OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.mqtt_subscriptions IS 'Topic filters that the bridge is subscribed to at an integration''s broker; what matches is queued like what devices post.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.topic IS 'Topic filter, wildcards + and # allowed, also $share/<name>/<filter>.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.qos IS 'Maximum QoS asked for: 0, 1 or 2.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to as well, if any.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.no_local IS 'MQTT 5: do not send back what this integration published itself.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.retain_handling IS 'MQTT 5: 0 retained messages at each subscribe, 1 only when new, 2 never (section 3.8.3.1).';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.status IS 'pending until the broker granted it, active after, error when it refused; see status_detail.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted.';
-
 CREATE VIEW api.mqtt_subscriptions WITH (security_invoker='true') AS
  SELECT s.id,
     s.organization_id,
@@ -7992,6 +8586,8 @@ CREATE VIEW api.mqtt_subscriptions WITH (security_invoker='true') AS
     s.topic,
     s.qos,
     s.callback_url,
+    s.callback_ordered,
+    s.callback_gone_at,
     s.no_local,
     s.retain_handling,
     s.is_paused,
@@ -8019,6 +8615,10 @@ COMMENT ON COLUMN api.mqtt_subscriptions.topic IS 'Topic filter';
 COMMENT ON COLUMN api.mqtt_subscriptions.qos IS 'Maximum QoS asked for';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to, if any';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_ordered IS 'Whether they are posted one after the other, in order';
+
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_gone_at IS 'When the receiver answered 410 Gone; nothing is posted until mqtt_subscribe is called again';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are left out';
 
@@ -8154,6 +8754,37 @@ COMMENT ON COLUMN mqtt.bridges.main_pid IS 'Server process of the session that h
 
 COMMENT ON COLUMN mqtt.bridges.seen_at IS 'When it last said that it lives.';
 
+CREATE TABLE mqtt.callback_circuits (
+    organization_id uuid NOT NULL,
+    url text NOT NULL,
+    failures integer NOT NULL,
+    openings integer DEFAULT 0 NOT NULL,
+    open_until timestamp with time zone,
+    error text
+);
+
+ALTER TABLE mqtt.callback_circuits OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.callback_circuits IS 'URLs that failed last time they were called: after some failures in a row nothing is sent for a while, then one request to see. A success removes the row.';
+
+COMMENT ON COLUMN mqtt.callback_circuits.openings IS 'How often in a row the circuit was opened; each time for twice as long.';
+
+CREATE TABLE mqtt.callback_secrets (
+    organization_id uuid NOT NULL,
+    subscription_id uuid NOT NULL,
+    sealed jsonb NOT NULL,
+    previous jsonb,
+    previous_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT callback_secrets_check CHECK (((sealed ? 'sealed'::text) AND ((previous IS NULL) OR (previous ? 'sealed'::text))))
+);
+
+ALTER TABLE mqtt.callback_secrets OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.callback_secrets IS 'What requests to a subscription''s callback_url are signed with: libsodium sealed boxes that only the bridge opens. No web role reads them.';
+
+COMMENT ON COLUMN mqtt.callback_secrets.previous IS 'The secret before the last rotation, which requests are signed with as well until previous_until.';
+
 CREATE TABLE mqtt.ingest_keys (
     organization_id uuid NOT NULL,
     credential_id uuid NOT NULL,
@@ -8183,6 +8814,15 @@ COMMENT ON TABLE mqtt.ledger IS 'Per organization and minute in which messages w
 COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
 
 COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 to 63 by the backend that accepted, so that no two of them wait for one row; -1 written by the workers; -2 rolled up.';
+
+ALTER TABLE mqtt.mqtt_callback_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME mqtt.mqtt_callback_deliveries_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE mqtt.mqtt_requests (
     organization_id uuid NOT NULL,
@@ -8277,6 +8917,12 @@ ALTER TABLE ONLY mqtt.broker_keys
 ALTER TABLE ONLY mqtt.broker_keys
     ADD CONSTRAINT broker_keys_username_key UNIQUE (username);
 
+ALTER TABLE ONLY mqtt.callback_circuits
+    ADD CONSTRAINT callback_circuits_pkey PRIMARY KEY (organization_id, url);
+
+ALTER TABLE ONLY mqtt.callback_secrets
+    ADD CONSTRAINT callback_secrets_pkey PRIMARY KEY (organization_id, subscription_id);
+
 ALTER TABLE ONLY mqtt.configuration
     ADD CONSTRAINT configuration_pkey PRIMARY KEY (is_only_row);
 
@@ -8300,6 +8946,9 @@ ALTER TABLE ONLY mqtt.integration_activity_log
 
 ALTER TABLE ONLY mqtt.ledger
     ADD CONSTRAINT ledger_pkey PRIMARY KEY (organization_id, bucket, shard);
+
+ALTER TABLE ONLY mqtt.mqtt_callback_deliveries
+    ADD CONSTRAINT mqtt_callback_deliveries_pkey PRIMARY KEY (organization_id, id);
 
 ALTER TABLE ONLY mqtt.mqtt_credentials
     ADD CONSTRAINT mqtt_credentials_organization_id_id_key UNIQUE (organization_id, id);
@@ -8360,6 +9009,12 @@ CREATE INDEX ingest_keys_received_at_idx ON mqtt.ingest_keys USING brin (receive
 
 CREATE INDEX integration_activity_log_integration_idx ON ONLY mqtt.integration_activity_log USING btree (integration_id, created_at);
 
+CREATE INDEX mqtt_callback_deliveries_due_idx ON mqtt.mqtt_callback_deliveries USING btree (organization_id, subscription_id, due_at) WHERE (status = 'waiting'::text);
+
+CREATE INDEX mqtt_callback_deliveries_log_idx ON mqtt.mqtt_callback_deliveries USING btree (organization_id, created_at);
+
+CREATE INDEX mqtt_callback_deliveries_order_idx ON mqtt.mqtt_callback_deliveries USING btree (organization_id, subscription_id, number) WHERE (status = 'waiting'::text);
+
 CREATE INDEX mqtt_credentials_device_idx ON mqtt.mqtt_credentials USING btree (organization_id, device_id);
 
 CREATE INDEX mqtt_credentials_integration_idx ON mqtt.mqtt_credentials USING btree (organization_id, integration_id);
@@ -8374,6 +9029,8 @@ CREATE INDEX mqtt_requests_integration_idx ON mqtt.mqtt_requests USING btree (or
 
 CREATE INDEX mqtt_requests_open_idx ON mqtt.mqtt_requests USING btree (created_at) WHERE (status <> 'done'::text);
 
+CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions USING btree (integration_id) WHERE ((callback_url IS NOT NULL) AND (callback_gone_at IS NULL) AND (NOT is_paused));
+
 CREATE INDEX organization_members_user_id_idx ON mqtt.organization_members USING btree (user_id) INCLUDE (organization_id, role);
 
 CREATE INDEX outbound_batches_id_idx ON mqtt.outbound_batches USING btree (id);
@@ -8383,6 +9040,10 @@ CREATE INDEX outbound_batches_integration_idx ON mqtt.outbound_batches USING btr
 CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON api.mqtt_message_queue FOR EACH ROW EXECUTE FUNCTION mqtt.refuse_write();
 
 CREATE TRIGGER a_check BEFORE INSERT OR UPDATE OF organization_id, integration_type, settings, topic_like, device_level, message_type_level ON mqtt.device_integrations FOR EACH ROW EXECUTE FUNCTION mqtt.check_integration();
+
+CREATE TRIGGER end_callbacks AFTER DELETE ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN ((old.callback_url IS NOT NULL)) EXECUTE FUNCTION mqtt.end_callbacks();
+
+CREATE TRIGGER end_callbacks_update AFTER UPDATE OF callback_url ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.callback_url IS NOT NULL) AND (new.callback_url IS NULL))) EXECUTE FUNCTION mqtt.end_callbacks();
 
 CREATE TRIGGER notify_config AFTER INSERT OR DELETE ON mqtt.device_integrations FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
 
@@ -8406,6 +9067,12 @@ ALTER TABLE ONLY mqtt.bridge_leases
 
 ALTER TABLE ONLY mqtt.broker_keys
     ADD CONSTRAINT broker_keys_organization_id_integration_id_fkey FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.callback_circuits
+    ADD CONSTRAINT callback_circuits_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY mqtt.callback_secrets
+    ADD CONSTRAINT callback_secrets_organization_id_subscription_id_fkey FOREIGN KEY (organization_id, subscription_id) REFERENCES mqtt.mqtt_subscriptions(organization_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY mqtt.device_integrations
     ADD CONSTRAINT device_integrations_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
@@ -8451,6 +9118,10 @@ ALTER TABLE mqtt.bridges ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.broker_keys ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE mqtt.callback_circuits ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.callback_secrets ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.device_integrations ENABLE ROW LEVEL SECURITY;
@@ -8475,6 +9146,8 @@ CREATE POLICY members_read ON mqtt.integration_activity_log FOR SELECT TO authen
 
 CREATE POLICY members_read ON mqtt.ledger FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
 
+CREATE POLICY members_read ON mqtt.mqtt_callback_deliveries FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
 CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
 
 CREATE POLICY members_read ON mqtt.mqtt_dead_letters FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
@@ -8492,6 +9165,8 @@ CREATE POLICY members_read ON mqtt.organization_members FOR SELECT TO authentica
 CREATE POLICY members_read ON mqtt.organizations FOR SELECT TO authenticated USING ((id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
 
 CREATE POLICY members_update ON mqtt.devices FOR UPDATE TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[]))) WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+ALTER TABLE mqtt.mqtt_callback_deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
 
@@ -8651,9 +9326,9 @@ REVOKE ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, orga
 GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) TO authenticated;
-GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean) TO service_role;
+REVOKE ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean, callback_ordered boolean, callback_secret jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean, callback_ordered boolean, callback_secret jsonb) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean, callback_ordered boolean, callback_secret jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) TO authenticated;
@@ -8697,6 +9372,10 @@ REVOKE ALL ON FUNCTION api.remove_organization_member(organization_id uuid, user
 GRANT ALL ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) TO authenticated;
+GRANT ALL ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) TO service_role;
+
 REVOKE ALL ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) TO authenticated;
 GRANT ALL ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) TO service_role;
@@ -8712,6 +9391,10 @@ GRANT ALL ON FUNCTION api.revoke_broker_key(key_id uuid) TO service_role;
 REVOKE ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) TO authenticated;
+GRANT ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) TO authenticated;
@@ -8739,6 +9422,9 @@ GRANT ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time z
 
 REVOKE ALL ON FUNCTION bridge.begin_work(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.begin_work(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) TO mqtt_bridge;
@@ -8784,6 +9470,9 @@ GRANT ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_id
 
 REVOKE ALL ON FUNCTION bridge.run_upkeep() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.run_upkeep() TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) TO mqtt_bridge;
@@ -8943,6 +9632,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO service_r
 
 REVOKE ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) FROM PUBLIC;
 
+GRANT SELECT ON TABLE mqtt.mqtt_callback_deliveries TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_callback_deliveries TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) TO service_role;
@@ -9017,6 +9714,8 @@ GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text,
 REVOKE ALL ON FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.end_callbacks() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.fault_text(slug text, topic text) FROM PUBLIC;
 
@@ -9167,6 +9866,8 @@ REVOKE ALL ON FUNCTION mqtt.py_free_disk() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_seal(public_key bytea, secret text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.queue_callbacks(tids tid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
@@ -9203,6 +9904,10 @@ REVOKE ALL ON FUNCTION mqtt.repair_clock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.request_session() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.require_callback(subscription_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_callback(subscription_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_callback(subscription_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.require_credential(credential_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) FROM PUBLIC;
@@ -9219,7 +9924,13 @@ REVOKE ALL ON FUNCTION mqtt.retry_delay(attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.roll_up_ledger(older_than interval) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.sealed(label text, secret text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.sealed_setting(name text, value jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO authenticated;
@@ -9285,6 +9996,9 @@ GRANT SELECT ON TABLE mqtt.integration_activity_log TO service_role;
 GRANT SELECT ON TABLE api.integration_activity_log TO authenticated;
 GRANT SELECT ON TABLE api.integration_activity_log TO service_role;
 
+GRANT SELECT ON TABLE api.mqtt_callback_deliveries TO authenticated;
+GRANT SELECT ON TABLE api.mqtt_callback_deliveries TO service_role;
+
 GRANT SELECT ON TABLE api.mqtt_credentials TO authenticated;
 GRANT SELECT ON TABLE api.mqtt_credentials TO service_role;
 
@@ -9311,9 +10025,6 @@ GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO service_role;
 
 GRANT SELECT ON TABLE api.mqtt_publish_receipts TO authenticated;
 GRANT SELECT ON TABLE api.mqtt_publish_receipts TO service_role;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO service_role;
 
 GRANT SELECT ON TABLE api.mqtt_subscriptions TO authenticated;
 GRANT SELECT ON TABLE api.mqtt_subscriptions TO service_role;

@@ -2,4 +2,5 @@
 BEGIN;
 DROP FUNCTION mqtt.visible_settings(jsonb);
 DROP FUNCTION mqtt.sealed_setting(text, jsonb);
+DROP FUNCTION mqtt.sealed(text, text);
 COMMIT;

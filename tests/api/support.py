@@ -83,6 +83,8 @@ TABLES = {
     "integrations": "mqtt.device_integrations",
     "credentials": "mqtt.mqtt_credentials",
     "subscriptions": "mqtt.mqtt_subscriptions",
+    "callbacks": "mqtt.mqtt_callback_deliveries",
+    "callback secrets": "mqtt.callback_secrets",
     "requests": "mqtt.mqtt_requests",
     "broker keys": "mqtt.broker_keys",
     "members": "mqtt.organization_members",

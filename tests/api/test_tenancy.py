@@ -105,6 +105,15 @@ RPCS: dict[str, Rpc] = {
         {"integration_id": INTEGRATION, "organization_id": UNSEEN},
     ),
     "mqtt_unsubscribe": Rpc("admin", {"subscription_id": "subscription"}, {"subscription_id": ("subscription", "subscription_not_found")}),
+    "rotate_mqtt_callback_secret": Rpc(
+        "admin", {"subscription_id": "callback"}, {"subscription_id": ("callback", "subscription_not_found")}
+    ),
+    "replay_mqtt_callback_deliveries": Rpc(
+        "admin",
+        {"subscription_id": "callback", "ids": ["delivery"]},
+        {"subscription_id": ("callback", "subscription_not_found"), "ids": ("delivery", None)},
+        is_empty=lambda answer: answer == {"replayed": 0},
+    ),
     "mqtt_test_connection": Rpc(
         "admin",
         {"integration_id": "integration", "organization_id": "organization"},
@@ -207,6 +216,16 @@ def make_world(stack: Stack, api: Api) -> World:
     organization = f"eq.{tenant.organization_id}"
     integration = {"integration_id": tenant.integration_id}
     topic = f"org_{tenant.slug}/devices/d1/commands"
+    # Port 9 takes nothing, and nothing but the row below is to be posted there.
+    callback = {**integration, "topic": f"org_{tenant.slug}/callbacks", "callback_url": "https://127.0.0.1:9/"}
+    callback_id = api.ok("mqtt_subscribe", callback, token=service)["id"]
+    with stack.connect() as db:
+        db.execute(
+            """
+            INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at, status, finished_at)
+            VALUES (%s, %s, %s, now(), 'delivered', now())""",
+            (tenant.organization_id, callback_id, message),
+        )
     things = {
         "organization": tenant.organization_id,
         "integration": tenant.integration_id,
@@ -214,7 +233,9 @@ def make_world(stack: Stack, api: Api) -> World:
         "message": message,
         "device": api.rows("devices", token=service, organization_id=organization)[0]["id"],
         "credential": api.rows("mqtt_credentials", token=service, organization_id=organization)[0]["id"],
-        "subscription": api.rows("mqtt_subscriptions", token=service, organization_id=organization)[0]["id"],
+        "subscription": api.rows("mqtt_subscriptions", token=service, organization_id=organization, callback_url="is.null")[0]["id"],
+        "callback": callback_id,
+        "delivery": api.rows("mqtt_callback_deliveries", token=service, organization_id=organization)[0]["id"],
         "dead": api.rows("mqtt_dead_letters", token=service, organization_id=organization)[0]["id"],
         "broker key": api.ok("generate_broker_key", {"name": "b", **integration}, token=service)["id"],
         "request": api.ok("mqtt_test_connection", integration, token=service)["request_id"],
@@ -414,6 +435,7 @@ VIEWS = {
     "devices": "organization_id",
     "mqtt_credentials": "organization_id",
     "mqtt_subscriptions": "organization_id",
+    "mqtt_callback_deliveries": "organization_id",
     "mqtt_messages": "organization_id",
     "mqtt_message_queue": "organization_id",
     "mqtt_dead_letters": "organization_id",
@@ -448,7 +470,12 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         " WHERE relnamespace = 'mqtt'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND attname = 'organization_id'"
     ).fetchall()
     # The witness of these tests looks at every table that holds tenants' rows, but for those that only count or are the bridge's own.
-    assert {table for (table,) in tenant_tables} - set(TABLES.values()) <= {"mqtt.ledger", "mqtt.bridge_leases", "mqtt.outbound_batches"}
+    assert {table for (table,) in tenant_tables} - set(TABLES.values()) <= {
+        "mqtt.ledger",
+        "mqtt.bridge_leases",
+        "mqtt.outbound_batches",
+        "mqtt.callback_circuits",
+    }
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -35,6 +35,8 @@ def tour(stack: Stack) -> str:
         r'"external_id": "sensor01"',
         r'^\{"led": "on"\}$',
         r'"state":"acknowledged"',
+        r'[0-9a-f-]{36} \{"type" : "mqtt.message", .*"payload" : \{"temperature": 24.1\}',
+        r'"status":"(waiting|delivered)","attempts":\d+,"status_code":',
         r'"ok": true',
         r'"has_password": true',
         r'"pending": ',
@@ -54,7 +56,7 @@ def test_its_commands_show_the_messages_of_every_way(tour: str, stack: Stack) ->
             " WHERE m.topic = 'org_demo/devices/sensor01/telemetry' AND m.direction = 'incoming'"
         ).fetchone()
     assert found is not None
-    assert sorted(found[0]) == [23.5, 23.59375, 23.6, 23.7, 23.9]
+    assert sorted(found[0]) == [23.5, 23.59375, 23.6, 23.7, 23.9, 24.1]
 
 
 def test_it_names_every_variable() -> None:

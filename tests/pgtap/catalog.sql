@@ -50,6 +50,8 @@ INSERT INTO definer VALUES
 ('api.check_mqtt_ledger', 'reads the queues'),
 ('api.replay_mqtt_dead_letters', 'writes the queue'),
 ('api.replay_mqtt_messages', 'writes the queue'),
+('api.replay_mqtt_callback_deliveries', 'writes the deliveries'),
+('mqtt.set_callback_secret', 'writes the secrets, which no web role may read or write'),
 ('api.explain_mqtt_access', 'reads the credentials table for admins'),
 ('api.generate_broker_key', 'writes the keys'' hashes'),
 ('api.get_broker_keys', 'the keys table is closed to all'),

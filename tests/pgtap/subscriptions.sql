@@ -1,18 +1,19 @@
 -- api.mqtt_subscribe, mqtt_unsubscribe, mqtt_test_connection, get_mqtt_request: grants, happy paths, each documented error, isolation.
 \ir setup.psql
 SELECT plan(57);
-SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer', 'boolean'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer', 'boolean', 'boolean', 'jsonb'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_unsubscribe', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_test_connection', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'get_mqtt_request', ARRAY['uuid', 'numeric'], 'anon', ARRAY[]::text[]);
 
+UPDATE mqtt.configuration SET sealing_public_key = decode(repeat('09', 32), 'hex');
 SELECT act_as('authenticated', :'alice');
-SELECT api.mqtt_subscribe(:'external', 'plant/+/up/#', 1, 'https://hooks.example.com/in') AS made \gset
+SELECT api.mqtt_subscribe(:'external', 'plant/+/up/#', 1, 'https://hooks.example.com/in', callback_secret => jsonb_build_object('sealed', repeat('AAAA', 35))) AS made \gset
 SELECT :'made'::jsonb ->> 'id' AS id \gset
 SELECT is(
     :'made'::jsonb - '{id,created_at,updated_at,organization_id,integration_id}'::text [],
     '{"qos": 1, "topic": "plant/+/up/#", "status": "pending", "no_local": true, "is_paused": false, "granted_qos": null,
-    "callback_url": "https://hooks.example.com/in", "status_detail": null, "retain_handling": 0}',
+    "callback_url": "https://hooks.example.com/in", "callback_ordered": false, "callback_gone_at": null, "status_detail": null, "retain_handling": 0}',
     'a subscription'
 );
 SELECT act_as('none');

@@ -37,7 +37,7 @@ SELECT now() - make_interval(days => d), now(), :'org_alice', gen_random_uuid(),
 FROM unnest(ARRAY[0, 8, 31]) AS d;
 SELECT act_as('service_role');
 SELECT is(
-    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "receipts": 0, "requests": 0, "completed": 4, "idempotency_keys": 0}',
+    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "receipts": 0, "requests": 0, "callbacks": 0, "completed": 4, "idempotency_keys": 0}',
     'completed messages go after 7 days, failed ones after 30'
 );
 SELECT act_as('none');

@@ -1,0 +1,167 @@
+"""Where a callback may lead, and what a receiver can do to whoever calls it."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge import poster as module
+from bridge.poster import Poster, PostError
+from tests.bridge.receiver import Receiver, Reply
+from tests.bridge.test_transports import Authority
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def trusting() -> Iterator[Poster]:
+    poster = Poster(private_allowed=True)
+    yield poster
+    poster.close()
+
+
+def tls(authority: Authority, alternative: str) -> ssl.SSLContext:
+    certificate, key = authority.issue("receiver", alternative)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def test_a_request_and_its_answer(receiver: Receiver, trusting: Poster) -> None:
+    receiver.behave = lambda _: Reply(503, {"Retry-After": "7"}, b"not \x00 now" + b"." * 300)
+    answer = trusting.post(receiver.url, {"webhook-id": "1"}, b"{}")
+    assert (answer.code, answer.retry_after) == (503, 7)
+    assert answer.excerpt == "not   now" + "." * 191
+    (hit,) = receiver.hits
+    assert (hit.path, hit.body, hit.headers["host"]) == ("/in?from=topicbase", b"{}", f"127.0.0.1:{receiver.port}")
+
+
+def test_connections_are_used_again_and_replaced_when_closed(receiver: Receiver, trusting: Poster) -> None:
+    poster = trusting
+    for _ in range(3):
+        poster.post(receiver.url, {}, b"{}")
+    assert len({hit.client for hit in receiver.hits}) == 1
+    receiver.behave = lambda _: Reply(200, {"Connection": "close"})
+    for _ in range(3):
+        assert poster.post(receiver.url, {}, b"{}").code == 200
+    assert len({hit.client for hit in receiver.hits}) == 3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"])
+def test_private_addresses_are_refused_before_a_connection(receiver: Receiver, host: str) -> None:
+    with pytest.raises(PostError, match="leads to a loopback, link-local or private address") as open_port:
+        Poster(private_allowed=False).post(f"https://{host}:{receiver.port}/", {}, b"{}")
+    with pytest.raises(PostError) as closed_port:
+        Poster(private_allowed=False).post(f"https://{host}:1/", {}, b"{}")
+    assert str(open_port.value) == str(closed_port.value), "it does not tell which ports are open"
+    assert receiver.hits == []
+
+
+@pytest.mark.parametrize("url", ["http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https://example.com:99999/"])
+def test_other_schemes_are_refused(url: str) -> None:
+    with pytest.raises(PostError, match="callback_url"):
+        Poster(private_allowed=False).post(url, {}, b"{}")
+
+
+def test_redirects_are_not_followed(receiver: Receiver, trusting: Poster) -> None:
+    with Receiver() as inner:
+        receiver.behave = lambda _: Reply(307, {"Location": inner.url})
+        assert trusting.post(receiver.url, {}, b"{}").code == 307
+        assert inner.hits == []
+
+
+def test_https_is_verified(trusting: Poster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path, "ours")
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other", "other")
+    ca = tmp_path / "bundle.pem"
+    ca.write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    with Receiver(context=tls(authority, "IP:127.0.0.1")) as good:
+        assert trusting.post(good.url, {}, b"{}").code == 200
+    for context, fault in (
+        (tls(authority, "DNS:elsewhere.example"), "certificate was not accepted: IP address mismatch"),
+        (tls(other, "IP:127.0.0.1"), "certificate was not accepted: unable to get local issuer"),
+    ):
+        with Receiver(context=context) as bad:
+            with pytest.raises(PostError, match=fault):
+                trusting.post(bad.url, {}, b"{}")
+            assert bad.hits == []
+
+
+def listen(answer: bytes) -> int:
+    """A server that answers whatever comes with these bytes, one every 20 ms, over and over; its port."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with server:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(65536)
+                try:
+                    while answer:
+                        for byte in answer:
+                            peer.sendall(bytes([byte]))
+                            time.sleep(0.02)
+                        if not answer.startswith(b"HTTP"):
+                            return
+                        answer_rest = b"x"
+                        while True:
+                            peer.sendall(answer_rest)
+                            time.sleep(0.02)
+                    while peer.recv(1):
+                        pass
+                except OSError:
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (b"", "no answer within"),
+        (b"HTTP/1.1 200 OK\r\nX-Drip: ", "no answer within"),
+        (b"HTTP/1.0 200 OK\r\n\r\n", "no answer within"),
+        (b"SMTP ready\r\n", "what came back is no HTTP answer"),
+    ],
+)
+def test_a_receiver_that_wastes_time_is_left(trusting: Poster, monkeypatch: pytest.MonkeyPatch, answer: bytes, fault: str) -> None:
+    monkeypatch.setattr(module, "SECONDS", 1.0)
+    poster = trusting
+    faults: list[str] = []
+
+    def post() -> None:
+        try:
+            poster.post(f"http://127.0.0.1:{listen(answer)}/", {}, b"{}")
+        except PostError as error:
+            faults.append(str(error))
+
+    caller = threading.Thread(target=post, daemon=True)
+    caller.start()
+
+    def is_over() -> bool:
+        poster.enforce()  # as the bridge does each second
+        return not caller.is_alive()
+
+    wait_until(is_over, 20, "an end")
+    assert len(faults) == 1
+    assert fault in faults[0]
+
+
+def test_nobody_there(trusting: Poster) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(PostError, match="connection refused"):
+        trusting.post(f"http://127.0.0.1:{port}/", {}, b"{}")
