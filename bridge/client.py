@@ -43,6 +43,7 @@ class Listener(Protocol):
     def connected(self, code: int, reason: str, session_present: bool, limits: "Limits") -> None: ...
     def disconnected(self, reason: str) -> None: ...
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None: ...
+    def unsubscribed(self, packet_id: int) -> None: ...
     def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None: ...
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
 
@@ -94,6 +95,7 @@ class Client(mqtt.Client):
         self.on_connect = self._on_connected
         self.on_disconnect = self._on_disconnected
         self.on_subscribe = self._on_subscribed
+        self.on_unsubscribe = self._on_unsubscribed
         if target.username is not None:
             self.username_pw_set(target.username, target.password)
 
@@ -156,6 +158,9 @@ class Client(mqtt.Client):
     def _on_subscribed(self, _client: Any, _data: Any, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
         text = getattr(properties, "ReasonString", None)
         self.listener.subscribed(packet_id, [(code.value, text or str(code)) for code in codes])
+
+    def _on_unsubscribed(self, _client: Any, _data: Any, packet_id: int, _codes: Any, _properties: Any) -> None:
+        self.listener.unsubscribed(packet_id)
 
     # ---------------------------------------------------------------------------------------------------------------- network
 
@@ -340,8 +345,12 @@ class Client(mqtt.Client):
             raise ConnectionError(mqtt.error_string(code))
         return packet_id
 
-    def send_unsubscribe(self, topics: list[str]) -> None:
-        self.unsubscribe(topics)
+    def send_unsubscribe(self, topics: list[str]) -> int:
+        """Returns the packet id."""
+        code, packet_id = self.unsubscribe(topics)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
+            raise ConnectionError(mqtt.error_string(code))
+        return packet_id
 
     def stay_alive(self) -> None:
         """Tell the broker that we are there, while its answers are not read."""

@@ -103,6 +103,8 @@ class Link:
         self.filters: dict[str, Filter] = {}
         self._held: dict[str, Filter] = {}
         self._subscribing: dict[int, list[Filter]] = {}
+        self._unsubscribing: dict[int, list[str]] = {}
+        self._doubtful: set[str] = set()  # which the broker may hold, since UNSUBSCRIBE or its answer was lost
         self._received: set[int] = set()
         self._dialing = False
         self._closed = False
@@ -207,6 +209,7 @@ class Link:
         self._acked_since_up = False
         if not session_present:
             self._held.clear()
+            self._doubtful.clear()
         log.info("broker_connected", integration=self.integration_id, session_present=session_present)
         self.network.sink.state_changed(self, "active", None)
         self._subscribe()
@@ -216,7 +219,15 @@ class Link:
     def disconnected(self, reason: str) -> None:
         was_up, self.is_up = self.is_up, False
         self._connack_by = None
+        # A SUBSCRIBE or UNSUBSCRIBE without an answer may have been lost, and the broker may keep the session all the same.
+        for part in self._subscribing.values():
+            self._doubtful.update(found.topic for found in part)
+            for found in part:
+                self._held.pop(found.topic, None)
+        for topics in self._unsubscribing.values():
+            self._doubtful.update(topics)
         self._subscribing.clear()
+        self._unsubscribing.clear()
         self.network.unregister(self)
         if self.client is not None and self.client.connection is not None:
             self.client.end(politely=False)
@@ -428,11 +439,12 @@ class Link:
         client = self.client
         if client is None:
             return
-        gone = [topic for topic in self._held if topic not in self.filters]
+        gone = [topic for topic in self._held.keys() | self._doubtful if topic not in self.filters]
         if gone:
-            client.send_unsubscribe(gone)
+            self._unsubscribing[client.send_unsubscribe(gone)] = gone
             for topic in gone:
-                del self._held[topic]
+                self._held.pop(topic, None)
+        self._doubtful.clear()
         known = {topic: found.terms() for topic, found in self._held.items()}
         wanted = iter([found for found in self.filters.values() if known.get(found.topic) != found.terms()])
         while part := list(islice(wanted, MAX_FILTERS)):
@@ -451,6 +463,9 @@ class Link:
                 self._held.pop(found.topic, None)
         if results:
             self.network.sink.subscribed(results)
+
+    def unsubscribed(self, packet_id: int) -> None:
+        self._unsubscribing.pop(packet_id, None)
 
     # ---------------------------------------------------------------------------------------------------------------- network
 

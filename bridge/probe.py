@@ -74,6 +74,9 @@ class Probe:
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:
         self._events.put(("subscribed", codes[0]))
 
+    def unsubscribed(self, packet_id: int) -> None:
+        """It never unsubscribes."""
+
     def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:
         self._events.put(("arrived", payload))
 

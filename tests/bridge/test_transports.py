@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ import pytest
 
 from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_connection_test import verdict
+from tests.bridge.witness import Witness
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
 Tenants = Callable[..., Tenant]
+TLS = ("mqtts", "wss")
+EACH = pytest.mark.parametrize("protocol", TLS)
 
 
 def openssl(*arguments: str, cwd: Path) -> None:
@@ -73,7 +77,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Mosquitto with a listener for each way in, and each way to get it wrong."""
     directory = tmp_path_factory.mktemp("tls")
     authority = Authority(directory, "ca")
-    names = ["mqtts", "wss", "ws", "expired", "elsewhere", "mutual"]
+    names = ["mqtts", "wss", "ws", *(f"{protocol} {kind}" for protocol in TLS for kind in ("expired", "elsewhere", "mutual"))]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     right = authority.issue("localhost", "DNS:localhost,IP:127.0.0.1")
     expired = authority.issue("expired", "DNS:localhost,IP:127.0.0.1", "-days", "-1")
@@ -84,12 +88,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         lines.append("user root")
     for name in names:
         lines += [f"listener {ports[name]} 127.0.0.1", "allow_anonymous true"]
-        if name in ("ws", "wss"):
+        if name.startswith("ws"):
             lines.append("protocol websockets")
         if name != "ws":
-            certificate, key = {"expired": expired, "elsewhere": elsewhere}.get(name, right)
+            certificate, key = {"expired": expired, "elsewhere": elsewhere}.get(name.rpartition(" ")[2], right)
             lines += [f"certfile {certificate}", f"keyfile {key}", f"cafile {directory / 'ca.pem'}"]
-        if name == "mutual":
+        if name.endswith("mutual"):
             lines += ["require_certificate true", "use_identity_as_username true"]
     (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
     path = f"{os.environ['PATH']}:/usr/sbin"
@@ -103,7 +107,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         def is_up() -> bool:
             assert process.poll() is None, (directory / "log").read_text()
             with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", ports["mutual"])) == 0
+                return probe.connect_ex(("127.0.0.1", ports[names[-1]])) == 0
 
         wait_until(is_up)
         yield Broker(authority, ports)
@@ -137,38 +141,41 @@ def test_each_transport_works(tenant: Tenants, broker: Broker, protocol: str, ve
         assert "CN=ca" in found["tls"]["issuer"].replace("commonName", "CN")
 
 
-def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp_path: Path) -> None:
+@EACH
+def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp_path: Path, protocol: str) -> None:
     owner = tenant()
     other = Authority(tmp_path, "other")
     for settings in ({}, {"ca_certificate": other.pem}):
-        integration_id = owner.integration(broker_url="127.0.0.1", port=broker.ports["mqtts"], protocol="mqtts", **settings)
+        integration_id = owner.integration(broker_url="127.0.0.1", port=broker.ports[protocol], protocol=protocol, **settings)
         assert "certificate was not accepted" in fails(stack, integration_id)
     found = verdict(owner, integration_id)
     assert (found["ok"], found["reachable"], found["stage"]) == (False, True, "tls")
 
 
-def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+@EACH
+def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
     owner = tenant()
     integration_id = owner.integration(
-        broker_url="127.0.0.1", port=broker.ports["expired"], protocol="mqtts", ca_certificate=broker.authority.pem
+        broker_url="127.0.0.1", port=broker.ports[f"{protocol} expired"], protocol=protocol, ca_certificate=broker.authority.pem
     )
     assert fails(stack, integration_id) == "the certificate was not accepted: certificate has expired"
 
 
-def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+@EACH
+def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
     owner = tenant()
-    options: dict[str, Any] = {
-        "broker_url": "127.0.0.1", "port": broker.ports["elsewhere"], "protocol": "mqtts", "ca_certificate": broker.authority.pem,
-    }  # fmt: skip
+    port = broker.ports[f"{protocol} elsewhere"]
+    options: dict[str, Any] = {"broker_url": "127.0.0.1", "port": port, "protocol": protocol, "ca_certificate": broker.authority.pem}
     assert "certificate was not accepted" in fails(stack, owner.integration(**options))
     works(owner, owner.integration(**options, server_name="broker.example.com"))
     works(owner, owner.integration(**{**options, "verify_certificate": False}))
 
 
-def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+@EACH
+def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
     owner = tenant()
     options: dict[str, Any] = {
-        "broker_url": "127.0.0.1", "port": broker.ports["mutual"], "protocol": "mqtts", "ca_certificate": broker.authority.pem,
+        "broker_url": "127.0.0.1", "port": broker.ports[f"{protocol} mutual"], "protocol": protocol, "ca_certificate": broker.authority.pem,
     }  # fmt: skip
     fails(stack, owner.integration(**options))
     directory = broker.authority.directory
@@ -180,6 +187,29 @@ def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker) -> 
     assert row[0].keys() == {"sealed"}
     works(owner, integration_id)
     assert "PRIVATE KEY" not in stack.log("bridge")
+
+
+def test_what_is_said_before_mqtt(stack: Stack, tenant: Tenants, witness: Witness, broker: Broker) -> None:
+    """The server's name (SNI) and the protocol (ALPN), as AWS IoT on port 443 wants them; the verdict tells what was agreed."""
+    owner = tenant()
+    names: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    directory = broker.authority.directory
+    context.load_cert_chain(directory / "localhost.pem", directory / "localhost.key")
+    context.set_alpn_protocols(["mqtt"])
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    witness.tls = context
+    options: dict[str, Any] = {"port": witness.port, "protocol": "mqtts", "ca_certificate": broker.authority.pem, "alpn": ["mqtt"]}
+    works(owner, owner.integration(broker_url="localhost", **options))
+    assert names == ["localhost"]
+    integration_id = owner.integration(broker_url="127.0.0.1", server_name="localhost", **options)
+    works(owner, integration_id)
+    assert names == ["localhost", "localhost"]
+    found = verdict(owner, integration_id)
+    assert (found["tls"]["alpn"], found["tls"]["names"]) == ("mqtt", ["localhost", "127.0.0.1"])
+    # A server that speaks another protocol only hangs up, or goes on without; it is told either way.
+    context.set_alpn_protocols(["x-other"])
+    assert "alpn" not in verdict(owner, integration_id).get("tls", {})
 
 
 def test_a_sealed_password(stack: Stack, tenant: Tenants) -> None:

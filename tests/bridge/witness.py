@@ -5,6 +5,7 @@ It notes each message before it acknowledges it, so that what it has seen can be
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Witness:
     on_publish: Callable[[Publish], Answer] = lambda _message: None
     answer_connect: bool = True
     greeting: bytes | None = None  # sent instead of CONNACK
+    tls: ssl.SSLContext | None = None
     answer_subscribe: bool = True
     answer_pings: bool = True
     answer_pubrec: bool = True
@@ -123,6 +125,8 @@ class Witness:
 
     def _serve(self, session: Session) -> None:
         try:
+            if self.tls is not None:
+                session.client = self.tls.wrap_socket(session.client, server_side=True)
             with session.client, session.client.makefile("rb") as stream:
                 while (head := stream.read(1)) and not self._stop.is_set():
                     self._packet(session, head[0], stream.read(_read_length(stream)))

@@ -4,10 +4,26 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tests.chaos.loop import Loop
 
 CHUNK = 65536
+LATE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Harm at the first packet of a kind (the first four bits of MQTT's fixed header) from one side.
+
+    reset, close: the connection ends instead of the packet, by RST or by FIN. half: after half of it. late: nothing goes either way for
+    a second. slow: all goes on in small pieces. half-open: nothing goes any more, and nothing is closed.
+    """
+
+    kind: int
+    from_broker: bool
+    harm: str
 
 
 class Proxy:
@@ -21,6 +37,7 @@ class Proxy:
         self._delay = 0.0
         self._chunk = CHUNK
         self.connections = 0
+        self.trap: Trap | None = None
         self._server = loop.run(asyncio.start_server(self._accept, listen, 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
         loop.call(self._flows.set)
@@ -28,20 +45,20 @@ class Proxy:
     def cut(self, *, reset: bool = True) -> int:
         """End all connections, by RST or by FIN; new ones are taken. Returns how many there were."""
 
-        def work() -> int:
-            pairs = list(self._pairs)
-            for pair in pairs:
-                for writer in pair:
-                    if reset:
-                        with contextlib.suppress(OSError):
-                            linger = struct.pack("ii", 1, 0)
-                            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                        writer.transport.abort()
-                    else:
-                        writer.close()
-            return len(pairs)
+        return self._loop.call(lambda: self._cut(reset=reset))
 
-        return self._loop.call(work)
+    def _cut(self, *, reset: bool) -> int:
+        pairs = list(self._pairs)
+        for pair in pairs:
+            for writer in pair:
+                if reset:
+                    with contextlib.suppress(OSError):
+                        linger = struct.pack("ii", 1, 0)
+                        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    writer.transport.abort()
+                else:
+                    writer.close()
+        return len(pairs)
 
     def stall(self) -> None:
         """Forward nothing, in either direction, and close nothing: to each side the other looks frozen."""
@@ -83,7 +100,10 @@ class Proxy:
             return
         pair = (writer, far_writer)
         self._pairs.add(pair)
-        tasks = {asyncio.ensure_future(self._pump(reader, far_writer)), asyncio.ensure_future(self._pump(far_reader, writer))}
+        tasks = {
+            asyncio.ensure_future(self._pump(reader, far_writer, from_broker=False)),
+            asyncio.ensure_future(self._pump(far_reader, writer, from_broker=True)),
+        }
         self._tasks |= tasks
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -98,9 +118,14 @@ class Proxy:
             for each in pair:
                 each.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_broker: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(self._chunk):
+                trap = self.trap
+                if trap is not None and trap.from_broker == from_broker and trap.kind in _kinds(data):
+                    self.trap = None
+                    if self._spring(trap.harm, data, writer):
+                        return
                 if not self._flows.is_set():
                     await self._flows.wait()
                 if self._delay:
@@ -109,3 +134,36 @@ class Proxy:
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
+
+    def _spring(self, harm: str, data: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection is no more."""
+        if harm == "late":
+            self._flows.clear()
+            self._loop.loop.call_later(LATE_SECONDS, self._flows.set)
+        elif harm == "half-open":
+            self._flows.clear()
+        elif harm == "slow":
+            self._delay, self._chunk = 0.01, 7
+        else:
+            if harm == "half":
+                writer.write(data[: len(data) // 2])
+            self._cut(reset=harm == "reset")
+            return True
+        return False
+
+
+def _kinds(data: bytes) -> Iterator[int]:
+    """Of the packets that begin in a piece that begins with one."""
+    position = 0
+    while position < len(data):
+        yield data[position] >> 4
+        length, shift = 0, 0
+        position += 1
+        while position < len(data):
+            byte = data[position]
+            length |= (byte & 127) << shift
+            shift += 7
+            position += 1
+            if not byte & 128:
+                break
+        position += length
