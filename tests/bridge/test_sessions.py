@@ -1,8 +1,5 @@
 """Subscriptions as a broker sees them, refusals in words, and brokers that forget: against a real Mosquitto where one can show it."""
 
-import os
-import socket
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.bridge.mosquitto import Mosquitto
 from tests.bridge.support import Peer, publish, receipts, status, stored
 from tests.bridge.test_connection_test import verdict
 from tests.bridge.test_inbound import history, hosted, subscribed, subscription
@@ -173,42 +171,6 @@ def test_what_is_cancelled_never_goes_out(db: Connection, tenant: Tenants, peer:
 
 
 # ------------------------------------------------------------------------------------------------------------ brokers that restart
-
-
-class Mosquitto:
-    """One of the test's own, which can be killed and may forget."""
-
-    def __init__(self, directory: Path, *, persistence: bool) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 10000", "max_inflight_messages 100"]
-        if persistence:
-            lines += ["persistence true", f"persistence_location {directory}/", "autosave_on_changes true", "autosave_interval 1"]
-        if os.geteuid() == 0:
-            lines.append("user root")
-        self._configuration = directory / "mosquitto.conf"
-        self._configuration.write_text("\n".join(lines) + "\n")
-        self.start()
-
-    def start(self) -> None:
-        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
-        self._process = subprocess.Popen(
-            ["mosquitto", "-c", str(self._configuration)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-        def is_up() -> bool:
-            assert self._process.poll() is None
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-        wait_until(is_up)
-
-    def stop(self, *, kill: bool = False) -> None:
-        if kill:
-            self._process.kill()
-        else:
-            self._process.terminate()
-        self._process.wait(10)
 
 
 @pytest.fixture
