@@ -20,6 +20,7 @@ BATCH = 1000
 TRIAL = 30  # full batches after which a new worker has shown that the queue does not kill it
 POLL_SECONDS = 1.0
 LINGER_SECONDS = 0.01
+PAUSE_SECONDS = 0.01  # at most, after a batch that was not full: many small ones would take the machine from those who send
 RETRY_SECONDS = 0.1
 BATCH_TIMEOUT = 60.0
 BATCH_LOCK_TIMEOUT = 10.0
@@ -59,11 +60,13 @@ class Worker(Part):
             self.event.clear()
             if self._careful_at is not None and time.monotonic() >= self._careful_at:
                 self._try_each(database)
+            began = time.monotonic()
             counts = self._process(database)
             if counts is None:
                 continue
             now = time.monotonic()
-            if counts["processed"] or counts["failed"] or counts["dead"]:
+            has_worked = bool(counts["processed"] or counts["failed"] or counts["dead"])
+            if has_worked:
                 worked_at = now
                 if is_asleep:
                     database.wake("ingest")
@@ -76,6 +79,8 @@ class Worker(Part):
                 continue
             if is_asleep:
                 self.event.wait(POLL_SECONDS)
+            elif has_worked:
+                self.event.wait(min(PAUSE_SECONDS, 4 * (now - began)))
             elif now - worked_at < LINGER_SECONDS:
                 self.event.wait(0.002)
             else:

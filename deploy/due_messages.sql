@@ -6,6 +6,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     -- What this session remembers, as a hint: where each organization's waiting messages begin, so that a batch need not

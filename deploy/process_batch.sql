@@ -12,6 +12,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_stored integer;
