@@ -2407,6 +2407,7 @@ COMMENT ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_id
 CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, fault text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN
     -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
@@ -4758,6 +4759,7 @@ COMMENT ON FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) IS 
 CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     -- What this session remembers, as a hint: where each organization's waiting messages begin, so that a batch need not
@@ -7336,6 +7338,7 @@ COMMENT ON FUNCTION mqtt.setting_names(integration_type text) IS 'The settings t
 CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_counts jsonb;
@@ -7407,6 +7410,7 @@ COMMENT ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason
 CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_stored integer;
