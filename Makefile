@@ -1,7 +1,7 @@
 # Every task of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install up down status env psql logs demo test lint snapshot format bench clean
+.PHONY: help install up down status env psql logs demo test fuzz lint snapshot format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: install ## Start the stack and watch devices, broker and database at work
 test: ## Run everything that CI runs, on stacks of its own
 	@bin/install rabbitmq
 	@bin/test
+
+fuzz: install ## Schemathesis as each role, 10,000 cases each (long; a short form is in test)
+	@bin/fuzz
 
 lint: install ## Check style, types, SQL functions and the schema snapshot
 	@bin/lint

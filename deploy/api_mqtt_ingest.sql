@@ -72,7 +72,7 @@ COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uu
 $md$Send one message as a device
 
 Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`, and `X-Client-ID`, as issued by
-`generate_mqtt_credentials`. Answers 202 `{"message_id", "status": "queued"}` once the message is durable.
+`generate_mqtt_credentials`. One message, not an array: for those there is `mqtt_ingest_batch`. Answers 202 `{"message_id", "status": "queued"}` once the message is durable.
 
 - `topic`: MQTT topic name below the credential's prefix
 - `payload`: any JSON; with `payload_encoding` `base64` a string holding the bytes, to be decoded by `content_type`

@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(29);
+SELECT plan(34);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -215,6 +215,40 @@ SELECT is_empty(
         UNION ALL SELECT n.nspname, x FROM pg_catalog.pg_namespace AS n CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge}'::text []) AS x
         WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'pgmq', 'public') AND has_schema_privilege(x, n.oid, 'create')$$,
     'nobody can empty a table, hang a trigger on it or create objects; there are no materialized views, which row-level security does not reach'
+);
+SELECT is_empty(
+    $$SELECT r.name, p.polname FROM pg_catalog.pg_policy AS p JOIN relation AS r ON r.oid = p.polrelid
+        WHERE (p.polcmd <> 'r' AND 'true' IN (pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)))
+            OR (pg_get_expr(p.polqual, p.polrelid) = 'true' AND EXISTS (
+                SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = p.polrelid AND a.attname = 'organization_id'
+            ) AND has_any_column_privilege('authenticated', p.polrelid, 'select'))$$,
+    'no policy lets everyone write, or read what belongs to organizations'
+);
+SELECT is_empty(
+    $$SELECT r.name, p.polname FROM pg_catalog.pg_policy AS p JOIN relation AS r ON r.oid = p.polrelid
+        WHERE concat(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) ~ 'metadata|current_setting|auth\.'
+        UNION ALL SELECT r.name, '' FROM routine AS r WHERE r.source ~ '(user|app)_metadata'$$,
+    'rights come from rows, not from claims that a user may have set'
+);
+SELECT is_empty(
+    $$SELECT r.name, x FROM relation AS r CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS x
+        WHERE r.kind = 'v' AND has_any_column_privilege(x, r.oid, 'select') AND (r.options @> '{security_invoker=true}') IS NOT TRUE
+        UNION ALL SELECT c.oid::regclass::text, x FROM pg_catalog.pg_class AS c CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS x
+        WHERE c.relnamespace = 'broker'::regnamespace AND has_any_column_privilege(x, c.oid, 'select')$$,
+    'no web role reads a view that runs with its owner''s rights'
+);
+SELECT is_empty(
+    $$SELECT e.extname FROM pg_catalog.pg_extension AS e
+        WHERE e.extnamespace = 'public'::regnamespace AND e.extname <> 'pgcrypto' AND obj_description(e.oid, 'pg_extension') LIKE '%topicbase%'
+        UNION ALL SELECT c.oid::regclass::text FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relowner = 'mqtt_owner'::regrole
+        UNION ALL SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace AND p.proowner = 'mqtt_owner'::regrole$$,
+    'nothing of ours is in public, save pgcrypto where the server had it nowhere'
+);
+SELECT is_empty(
+    $$SELECT r.name, x FROM relation AS r CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS x
+        WHERE r.kind = 'f' OR (r.kind = 'S' AND has_sequence_privilege(x, r.oid, 'usage, select, update'))
+        UNION ALL SELECT p.pubname, '' FROM pg_catalog.pg_publication AS p WHERE p.puballtables$$,
+    'no foreign tables, no sequences that a role could read or move on, no publication of everything'
 );
 SELECT * FROM finish();
 ROLLBACK;
