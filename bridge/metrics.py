@@ -20,6 +20,13 @@ CALLBACK_SECONDS = Histogram(
 )
 CALLBACKS_IN_FLIGHT = Gauge("topicbase_callbacks_in_flight", "Callbacks claimed and not settled.")
 LINKS = Gauge("topicbase_integrations", "Integrations held, by state of their connection.", ["state"])
+QUEUED = Gauge("topicbase_queued_messages", "Accepted messages that are not processed yet, of all organizations; each minute.")
+FREE_DISK = Gauge("topicbase_free_disk_bytes", "Free on the database's data disk, where it can tell; each minute.")
+LEDGER = Gauge("topicbase_ledger_messages", "The books: messages accepted, and what became of them; each minute.", ["state"])
+LEDGER_DIFFERENCES = Gauge("topicbase_ledger_differences", "Hours of organizations whose books do not add up; each minute.")
+VACUUM_HELD = Gauge(
+    "topicbase_vacuum_held_seconds", "How long vacuum has been held back, beyond the alarm's threshold; else 0. Each minute."
+)
 CONNECT_FAILURES = Counter("topicbase_broker_connect_failures", "Attempts to connect to a broker that failed.")
 DATABASE_FAILURES = Counter("topicbase_database_failures", "Lost or failed database connections.", ["part"])
 BATCH = Histogram(

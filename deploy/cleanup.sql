@@ -5,6 +5,8 @@
 -- requires: mqtt_callbacks
 -- requires: intake
 -- requires: clock_repair
+-- requires: api_check_mqtt_ledger
+-- requires: vacuum_holders
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -67,13 +69,6 @@ BEGIN
     FROM mqtt.configuration AS c
     LEFT JOIN mqtt.organizations AS o ON true
     GROUP BY c.is_only_row;
-    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
-        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
-    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
-        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
-    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
-        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
-    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
     DELETE FROM mqtt.ingest_keys AS k WHERE k.received_at < now() - v_longest.idempotency_window;
     GET DIAGNOSTICS v_keys = ROW_COUNT;
     DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
@@ -93,6 +88,14 @@ BEGIN
         LIMIT 10000
     );
     GET DIAGNOSTICS v_callbacks = ROW_COUNT;
+    -- Late and the busiest last, for the table of a dropped partition is locked until the end of the transaction.
+    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
+    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
+        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
+    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
+        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
+    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
+        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
     RETURN jsonb_build_object(
         'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
         'idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks
@@ -116,6 +119,35 @@ also activity log, receipts, callback deliveries, idempotency keys and old reque
 Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}`.$md$;
 GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
 
+CREATE FUNCTION mqtt.watch() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ledger jsonb;
+    v_differences bigint;
+    v_holder record;
+BEGIN
+    SELECT jsonb_build_object(
+        'accepted', coalesce(sum(l.accepted), 0), 'completed', coalesce(sum(l.completed), 0),
+        'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
+    ) INTO v_ledger
+    FROM mqtt.ledger AS l;
+    SELECT count(*) INTO v_differences FROM mqtt.check_ledger();
+    IF v_differences > 0 THEN
+        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM api.check_mqtt_ledger() names them', v_differences;
+    END IF;
+    SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
+    IF found THEN
+        RAISE LOG 'topicbase: vacuum is held back by % % (%), % for % s', v_holder.kind, v_holder.pid, v_holder.name, v_holder.state, v_holder.held_seconds;
+    END IF;
+    RETURN jsonb_build_object('ledger', v_ledger, 'ledger_differences', v_differences)
+        || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.watch() IS
+'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
+
 CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -126,18 +158,28 @@ DECLARE
     v_rolled bigint;
     v_intake jsonb;
     v_repaired bigint;
+    v_watched jsonb;
+    v_postponed text;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
         RETURN jsonb_build_object('skipped', true);
     END IF;
     v_repaired := mqtt.repair_clock();
     v_intake := mqtt.check_intake();
-    v_made := mqtt.prepare_partitions();
-    v_cleaned := mqtt.cleanup();
     v_rolled := mqtt.roll_up_ledger();
-    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired);
+    v_watched := mqtt.watch();
+    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
+    BEGIN
+        v_made := mqtt.prepare_partitions();
+        v_cleaned := mqtt.cleanup();
+    EXCEPTION WHEN lock_not_available THEN
+        v_postponed := SQLERRM;
+    END;
+    RETURN coalesce(v_cleaned, '{}') || v_intake || v_watched || jsonb_strip_nulls(jsonb_build_object(
+        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired, 'postponed', v_postponed
+    ));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic work: messages hidden by a clock set back, intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 COMMIT;

@@ -66,24 +66,29 @@ COMMENT ON FUNCTION mqtt.prepare_partitions() IS 'Makes the missing partitions o
 CREATE FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s'
+SET lock_timeout = '1s'
 AS $$
 DECLARE
-    v_child record;
+    v_name text;
+    v_names text [];
     v_rows bigint;
     v_total bigint := 0;
 BEGIN
-    FOR v_child IN
-        SELECT k.relname AS name
+    v_names := ARRAY(
+        SELECT k.relname
         FROM pg_catalog.pg_inherits AS i
         JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
         WHERE i.inhparent = parent AND k.relname ~ '_[0-9]{8}$'
             AND to_date(right(k.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - keep_days
         ORDER BY k.relname
-    LOOP
-        EXECUTE format('SELECT count(*) FROM mqtt.%I', v_child.name) INTO v_rows;
-        EXECUTE format('DROP TABLE mqtt.%I', v_child.name);
+    );
+    -- Counted before the first is dropped: from then on the whole table is locked.
+    FOREACH v_name IN ARRAY v_names LOOP
+        EXECUTE format('SELECT count(*) FROM mqtt.%I', v_name) INTO v_rows;
         v_total := v_total + v_rows;
+    END LOOP;
+    FOREACH v_name IN ARRAY v_names LOOP
+        EXECUTE format('DROP TABLE mqtt.%I', v_name);
     END LOOP;
     RETURN v_total;
 END;

@@ -28,6 +28,16 @@ BEGIN
 END;
 $$;
 GRANT anon, authenticated, service_role TO authenticator;
+-- To tell for how long a session of another role has held back vacuum (mqtt.vacuum_holders); without, it tells by transactions only.
+DO $$
+BEGIN
+    IF NOT pg_catalog.pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member') THEN
+        GRANT pg_read_all_stats TO mqtt_owner;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'mqtt_owner does not become a member of pg_read_all_stats: %', SQLERRM;
+END;
+$$;
 -- Settings of the roles that log in hold whatever they become afterwards.
 DO $$
 DECLARE

@@ -806,6 +806,21 @@ COMMENT ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) IS 'Answ
 milliseconds. With wait, the answer comes when it is done, at the latest after so many seconds (0 to 20).
 Errors: 400 `wait_invalid`; 404 `request_not_found`.';
 
+CREATE FUNCTION api.get_vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT * FROM mqtt.vacuum_holders(older_than);
+$$;
+
+ALTER FUNCTION api.get_vacuum_holders(older_than interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_vacuum_holders(older_than interval) IS 'Name what holds back vacuum
+
+Old transactions keep PostgreSQL from reusing the space of messages that are processed. Lists the sessions, prepared transactions and
+replication slots that have done so for longer than `older_than` (default: the installation''s `vacuum_alarm_after`; `0` lists all), the worst
+first: `kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.';
+
 CREATE FUNCTION api.list_devices("limit" integer DEFAULT 100, cursor text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3673,6 +3688,7 @@ CREATE TABLE mqtt.configuration (
     max_queued bigint DEFAULT 20000000 NOT NULL,
     min_free_bytes bigint DEFAULT 268435456 NOT NULL,
     intake_stop text,
+    vacuum_alarm_after interval DEFAULT '00:05:00'::interval NOT NULL,
     hosted_broker_url text DEFAULT 'mqtt://localhost:1883'::text NOT NULL,
     sealing_public_key bytea,
     allow_private_addresses boolean DEFAULT false NOT NULL,
@@ -3693,7 +3709,8 @@ CREATE TABLE mqtt.configuration (
     CONSTRAINT configuration_receipt_days_check CHECK ((receipt_days > 0)),
     CONSTRAINT configuration_retry_base_check CHECK ((retry_base > '00:00:00'::interval)),
     CONSTRAINT configuration_retry_cap_check CHECK ((retry_cap > '00:00:00'::interval)),
-    CONSTRAINT configuration_sealing_public_key_check CHECK ((octet_length(sealing_public_key) = 32))
+    CONSTRAINT configuration_sealing_public_key_check CHECK ((octet_length(sealing_public_key) = 32)),
+    CONSTRAINT configuration_vacuum_alarm_after_check CHECK ((vacuum_alarm_after > '00:00:00'::interval))
 );
 
 ALTER TABLE mqtt.configuration OWNER TO mqtt_owner;
@@ -3729,6 +3746,8 @@ COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all org
 COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (429) before the disk is full; 0 switches that off. Needs PL/Python.';
 
 COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
+
+COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before upkeep names it as what holds back vacuum.';
 
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 
@@ -4282,13 +4301,6 @@ BEGIN
     FROM mqtt.configuration AS c
     LEFT JOIN mqtt.organizations AS o ON true
     GROUP BY c.is_only_row;
-    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
-        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
-    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
-        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
-    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
-        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
-    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
     DELETE FROM mqtt.ingest_keys AS k WHERE k.received_at < now() - v_longest.idempotency_window;
     GET DIAGNOSTICS v_keys = ROW_COUNT;
     DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
@@ -4308,6 +4320,14 @@ BEGIN
         LIMIT 10000
     );
     GET DIAGNOSTICS v_callbacks = ROW_COUNT;
+    -- Late and the busiest last, for the table of a dropped partition is locked until the end of the transaction.
+    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
+    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
+        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
+    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
+        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
+    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
+        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
     RETURN jsonb_build_object(
         'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
         'idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks
@@ -4729,24 +4749,29 @@ COMMENT ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, e
 CREATE FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '2s'
+    SET lock_timeout TO '1s'
     AS $_$
 DECLARE
-    v_child record;
+    v_name text;
+    v_names text [];
     v_rows bigint;
     v_total bigint := 0;
 BEGIN
-    FOR v_child IN
-        SELECT k.relname AS name
+    v_names := ARRAY(
+        SELECT k.relname
         FROM pg_catalog.pg_inherits AS i
         JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
         WHERE i.inhparent = parent AND k.relname ~ '_[0-9]{8}$'
             AND to_date(right(k.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - keep_days
         ORDER BY k.relname
-    LOOP
-        EXECUTE format('SELECT count(*) FROM mqtt.%I', v_child.name) INTO v_rows;
-        EXECUTE format('DROP TABLE mqtt.%I', v_child.name);
+    );
+    -- Counted before the first is dropped: from then on the whole table is locked.
+    FOREACH v_name IN ARRAY v_names LOOP
+        EXECUTE format('SELECT count(*) FROM mqtt.%I', v_name) INTO v_rows;
         v_total := v_total + v_rows;
+    END LOOP;
+    FOREACH v_name IN ARRAY v_names LOOP
+        EXECUTE format('DROP TABLE mqtt.%I', v_name);
     END LOOP;
     RETURN v_total;
 END;
@@ -7801,22 +7826,70 @@ DECLARE
     v_rolled bigint;
     v_intake jsonb;
     v_repaired bigint;
+    v_watched jsonb;
+    v_postponed text;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
         RETURN jsonb_build_object('skipped', true);
     END IF;
     v_repaired := mqtt.repair_clock();
     v_intake := mqtt.check_intake();
-    v_made := mqtt.prepare_partitions();
-    v_cleaned := mqtt.cleanup();
     v_rolled := mqtt.roll_up_ledger();
-    RETURN v_cleaned || v_intake || jsonb_build_object('partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired);
+    v_watched := mqtt.watch();
+    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
+    BEGIN
+        v_made := mqtt.prepare_partitions();
+        v_cleaned := mqtt.cleanup();
+    EXCEPTION WHEN lock_not_available THEN
+        v_postponed := SQLERRM;
+    END;
+    RETURN coalesce(v_cleaned, '{}') || v_intake || v_watched || jsonb_strip_nulls(jsonb_build_object(
+        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired, 'postponed', v_postponed
+    ));
 END;
 $$;
 
 ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, partitions ahead, retention, ledger. One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+
+CREATE FUNCTION mqtt.vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH holders AS (
+        SELECT
+            'session' AS kind, a.pid, concat_ws(' ', a.usename, nullif(a.application_name, '')) AS name, a.state, a.xact_start AS since,
+            greatest(age(a.backend_xmin), age(a.backend_xid)) AS transactions
+        FROM pg_catalog.pg_stat_activity AS a
+        -- A transaction of another database holds nothing back here; that of a standby does everywhere. Vacuum itself does not count.
+        WHERE (a.datname = current_database() OR a.backend_type = 'walsender') AND a.backend_type <> 'autovacuum worker'
+            AND a.pid <> pg_backend_pid()
+        UNION ALL
+        SELECT 'prepared transaction', NULL, concat_ws(' ', p.owner, p.gid), 'prepared', p.prepared, age(p.transaction)
+        FROM pg_catalog.pg_prepared_xacts AS p
+        WHERE p.database = current_database()
+        UNION ALL
+        SELECT
+            'replication slot', s.active_pid, s.slot_name::text, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL,
+            greatest(age(s.xmin), age(s.catalog_xmin))
+        FROM pg_catalog.pg_replication_slots AS s
+    )
+    SELECT h.kind, h.pid, h.name, h.state, extract(epoch FROM clock_timestamp() - h.since)::integer, h.transactions
+    FROM holders AS h
+    CROSS JOIN mqtt.configuration AS c
+    -- Slots, and sessions that this role may not look at, tell no time: a million transactions are long.
+    WHERE h.transactions IS NOT NULL
+        AND coalesce(
+            h.since < clock_timestamp() - coalesce(vacuum_holders.older_than, c.vacuum_alarm_after),
+            h.transactions > 1000000 OR vacuum_holders.older_than = '0'
+        )
+    ORDER BY h.transactions DESC, h.since;
+$$;
+
+ALTER FUNCTION mqtt.vacuum_holders(older_than interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.vacuum_holders(older_than interval) IS 'Sessions, prepared transactions and replication slots that have kept vacuum from removing dead rows for longer than that (default: configuration.vacuum_alarm_after); the worst first.';
 
 CREATE FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -7929,6 +8002,37 @@ $$;
 ALTER FUNCTION mqtt.wake_bridge(subject text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.wake_bridge(subject text) IS 'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
+
+CREATE FUNCTION mqtt.watch() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_ledger jsonb;
+    v_differences bigint;
+    v_holder record;
+BEGIN
+    SELECT jsonb_build_object(
+        'accepted', coalesce(sum(l.accepted), 0), 'completed', coalesce(sum(l.completed), 0),
+        'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
+    ) INTO v_ledger
+    FROM mqtt.ledger AS l;
+    SELECT count(*) INTO v_differences FROM mqtt.check_ledger();
+    IF v_differences > 0 THEN
+        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM api.check_mqtt_ledger() names them', v_differences;
+    END IF;
+    SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
+    IF found THEN
+        RAISE LOG 'topicbase: vacuum is held back by % % (%), % for % s', v_holder.kind, v_holder.pid, v_holder.name, v_holder.state, v_holder.held_seconds;
+    END IF;
+    RETURN jsonb_build_object('ledger', v_ledger, 'ledger_differences', v_differences)
+        || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.watch() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.watch() IS 'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
 
 CREATE VIEW api.device_integrations WITH (security_invoker='true') AS
  SELECT i.id,
@@ -9303,6 +9407,9 @@ REVOKE ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) FROM 
 GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO authenticated;
 GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO service_role;
 
+REVOKE ALL ON FUNCTION api.get_vacuum_holders(older_than interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_vacuum_holders(older_than interval) TO service_role;
+
 REVOKE ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO service_role;
@@ -9980,6 +10087,8 @@ REVOKE ALL ON FUNCTION mqtt.undo_attempt(attempted bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.upkeep() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.vacuum_holders(older_than interval) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text[]) FROM PUBLIC;
@@ -9987,6 +10096,8 @@ REVOKE ALL ON FUNCTION mqtt.verify_function(checked regprocedure, definer boolea
 REVOKE ALL ON FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.wake_bridge(subject text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.watch() FROM PUBLIC;
 
 GRANT SELECT ON TABLE api.device_integrations TO authenticated;
 GRANT SELECT ON TABLE api.device_integrations TO service_role;

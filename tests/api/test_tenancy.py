@@ -146,6 +146,7 @@ RPCS: dict[str, Rpc] = {
     "process_mqtt_queue": Rpc("service"),
     "cleanup_mqtt_queue": Rpc("service"),
     "check_mqtt_ledger": Rpc("service"),
+    "get_vacuum_holders": Rpc("service"),
     "replay_mqtt_dead_letters": Rpc(
         "admin",
         {"organization_id": "organization", "ids": ["dead"], "to_integration_id": "integration"},

@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, intake, statistics, replay.
 \ir setup.psql
-SELECT plan(45);
+SELECT plan(49);
 
 -- Partitions.
 SELECT is(
@@ -96,6 +96,14 @@ UPDATE mqtt.organizations SET max_queued = 3 WHERE id = :'org_alice';
 SELECT is(mqtt.check_intake() - 'free_disk_bytes', '{"queued": 4, "intake_stop": null, "organizations_stopped": 1}', 'an organization has its own limit');
 SELECT results_eq('SELECT id FROM mqtt.organizations WHERE intake_stop IS NOT NULL', ARRAY[:'org_alice'::uuid], 'that stops it alone');
 SELECT isnt(mqtt.upkeep() ->> 'partitions_made', NULL, 'upkeep does all of it');
+
+-- What upkeep watches.
+SELECT is(mqtt.watch() -> 'ledger_differences', '1', 'hours that do not add up are counted');
+SELECT is((mqtt.watch() -> 'ledger' ->> 'completed')::integer, 3, 'with the sums of the books');
+SELECT is(mqtt.watch() -> 'vacuum_held_by', NULL, 'nothing holds back vacuum');
+SELECT act_as('service_role');
+SELECT is_empty('SELECT * FROM api.get_vacuum_holders()', 'the API says so too');
+SELECT act_as('none');
 
 -- Replay.
 SELECT act_as('authenticated', :'alice');
