@@ -1,6 +1,8 @@
 """Brokers that send what they should not: it costs their own connection at most, and never the bridge or another integration."""
 
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -190,3 +192,18 @@ def listening(db: Connection, owner: Tenant, broker: Witness, version: str) -> s
     owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": "plant/#", "qos": 1}, token=owner.admin)
     wait_until(lambda: (subscription(db, integration_id, "plant/#") or ("",))[0] == "active", 20, "an answer to SUBSCRIBE")
     return integration_id
+
+
+def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+    """Connecting to a mute TLS server takes 10 s to fail; dozens of them leave room for one that answers."""
+    owner = tenant()
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
+        silent = [owner.integration(broker_url="127.0.0.1", port=mute.getsockname()[1], protocol="mqtts") for _ in range(40)]
+        began = time.monotonic()
+        integration_id = foreign(owner, witness.port)
+        wait_until(lambda: witness.connects, 8, "a connection")
+        (row,) = receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id))
+        assert row["state"] == "acknowledged"
+        assert time.monotonic() - began < 9
+        for each in silent:
+            owner.api.ok("delete_integration", {"integration_id": each}, token=owner.admin)
