@@ -18,7 +18,7 @@ class Trap:
     """Harm at the first packet of a kind (the first four bits of MQTT's fixed header) from one side.
 
     reset, close: the connection ends instead of the packet, by RST or by FIN. half: after half of it. late: nothing goes either way for
-    a second. slow: all goes on in small pieces. half-open: nothing goes any more, and nothing is closed.
+    a second. slow: all goes on in small pieces. half-open: nothing goes this way any more, and nothing is closed.
     """
 
     kind: int
@@ -124,6 +124,8 @@ class Proxy:
                 trap = self.trap
                 if trap is not None and trap.from_broker == from_broker and trap.kind in _kinds(data):
                     self.trap = None
+                    if trap.harm == "half-open":
+                        await asyncio.get_running_loop().create_future()
                     if self._spring(trap.harm, data, writer):
                         return
                 if not self._flows.is_set():
@@ -140,8 +142,6 @@ class Proxy:
         if harm == "late":
             self._flows.clear()
             self._loop.loop.call_later(LATE_SECONDS, self._flows.set)
-        elif harm == "half-open":
-            self._flows.clear()
         elif harm == "slow":
             self._delay, self._chunk = 0.01, 7
         else:
