@@ -11,8 +11,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-import nacl.public
-
 from bridge import __version__, log, metrics, sealing
 from bridge.database import Callback, Database, Outcome, Part
 from bridge.poster import Poster, PostError
@@ -143,7 +141,7 @@ class Callbacks(Part):
         body = callback.body.encode()
         timestamp = str(int(time.time()))
         try:
-            keys = [secret_key(self._settings.private_key, secret["sealed"]) for secret in callback.secrets or []]
+            keys = [secret_key(self._settings.private_keys, secret["sealed"]) for secret in callback.secrets or []]
         except ValueError as error:
             return Outcome(callback, error=f"the request cannot be signed: {error}")
         if not keys:
@@ -163,9 +161,9 @@ class Callbacks(Part):
 
 
 @functools.lru_cache(1000)
-def secret_key(private_key: nacl.public.PrivateKey | None, sealed: str) -> bytes:
+def secret_key(private_keys: sealing.Keys | None, sealed: str) -> bytes:
     """The key in a sealed secret of the form whsec_<base64>. Raises ValueError, without the secret."""
-    text = sealing.unseal(private_key, {"sealed": sealed})
+    text = sealing.unseal(private_keys, {"sealed": sealed})
     try:
         return base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except binascii.Error:

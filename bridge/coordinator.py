@@ -254,9 +254,9 @@ class Coordinator:
                     raise
                 self.stop_event.wait(0.1)
             else:
-                key = self.settings.private_key
+                keys = self.settings.private_keys
                 wanted = "".join((answer["sealing_public_key"] or "").split())
-                if key is not None and wanted and wanted != sealing.public_key(key):
+                if keys and wanted and wanted != sealing.public_key(keys[0]):
                     log.warning(
                         "sealing_key_differs", reason="the database's public key belongs to another private key; new secrets stay sealed"
                     )

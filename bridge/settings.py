@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import nacl.public
-
 from bridge import sealing
 
 SCHEMES = {"mqtt": (1883, False, False), "mqtts": (8883, True, False), "ws": (80, False, True), "wss": (443, True, True)}
@@ -27,7 +25,7 @@ class Settings:
     mosquitto_pid_file: Path | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
-    private_key: nacl.public.PrivateKey | None = field(default=None, repr=False)
+    private_keys: sealing.Keys | None = field(default=None, repr=False)
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
     log_level: str = "INFO"
@@ -112,7 +110,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         mosquitto_pid_file=mosquitto[2],
         metrics_host=host,
         metrics_port=port,
-        private_key=key,
+        private_keys=key,
         private_key_fault=key_fault,
         allow_private_addresses=_flag("TOPICBASE_ALLOW_PRIVATE_ADDRESSES", env.get("TOPICBASE_ALLOW_PRIVATE_ADDRESSES", "")),
         log_level=level,

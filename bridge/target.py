@@ -5,8 +5,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import nacl.public
-
 from bridge import sealing
 from bridge.settings import SCHEMES, Settings
 
@@ -48,10 +46,10 @@ def default_client_id(integration_id: UUID) -> str:
     return "topicbase" + integration_id.hex[:14]
 
 
-def _secret(name: str, value: Any, key: nacl.public.PrivateKey | None) -> str | None:
+def _secret(name: str, value: Any, keys: sealing.Keys | None) -> str | None:
     if sealing.is_sealed(value):
         try:
-            return sealing.unseal(key, value)
+            return sealing.unseal(keys, value)
         except ValueError as error:
             raise TargetError(f"settings.{name}: {error}") from None
     return value if isinstance(value, str) else None
@@ -109,7 +107,7 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
         websockets=SCHEMES[scheme][2],
         path=str(options.get("path") or parts.path or "/mqtt"),
         username=options.get("username"),
-        password=_secret("password", options.get("password"), settings.private_key),
+        password=_secret("password", options.get("password"), settings.private_keys),
         mqtt_version=4 if str(options.get("mqtt_version", "5")).startswith(("3", "4")) else 5,
         keepalive=int(options.get("keepalive") or 30),
         clean_start=bool(options.get("clean_start", False)),
@@ -118,7 +116,7 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
         verify_certificate=options.get("verify_certificate", True) is not False,
         ca_certificate=options.get("ca_certificate"),
         client_certificate=options.get("client_certificate"),
-        client_key=_secret("client_key", options.get("client_key"), settings.private_key),
+        client_key=_secret("client_key", options.get("client_key"), settings.private_keys),
         server_name=options.get("server_name"),
         alpn=tuple(str(name) for name in alpn),
         trusted=settings.allow_private_addresses,

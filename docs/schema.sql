@@ -2902,6 +2902,31 @@ ALTER FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[
 
 COMMENT ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) IS 'Gives integrations back after their connections are closed; messages taken but not settled wait for the next holder and cost no attempt.';
 
+CREATE FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_new CONSTANT jsonb := jsonb_build_object('sealed', new_box);
+BEGIN
+    IF kind = 'callback_secret' THEN
+        UPDATE mqtt.callback_secrets AS k
+        SET sealed = CASE WHEN k.sealed ->> 'sealed' = old_box THEN v_new ELSE k.sealed END,
+            previous = CASE WHEN k.previous ->> 'sealed' = old_box THEN v_new ELSE k.previous END
+        WHERE k.subscription_id = owner_id AND old_box IN (k.sealed ->> 'sealed', k.previous ->> 'sealed');
+    ELSE
+        UPDATE mqtt.device_integrations AS i
+        SET settings = i.settings || jsonb_build_object(kind, v_new)
+        WHERE i.id = owner_id AND kind = ANY (mqtt.secret_setting_names()) AND i.settings -> kind ->> 'sealed' = old_box;
+    END IF;
+    RETURN found;
+END;
+$$;
+
+ALTER FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) IS 'Puts the box that holds the same secret, sealed to another key, in the place of the old one; false where somebody else has changed it meanwhile.';
+
 CREATE FUNCTION bridge.run_upkeep() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2912,6 +2937,25 @@ $$;
 ALTER FUNCTION bridge.run_upkeep() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.run_upkeep() IS 'All periodic work, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+
+CREATE FUNCTION bridge.sealed_secrets() RETURNS TABLE(kind text, owner_id uuid, sealed text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT s.key, i.id, s.value ->> 'sealed'
+    FROM mqtt.device_integrations AS i
+    CROSS JOIN LATERAL jsonb_each(i.settings) AS s
+    WHERE s.key = ANY (mqtt.secret_setting_names()) AND s.value ? 'sealed'
+    UNION ALL
+    SELECT 'callback_secret', k.subscription_id, b.box ->> 'sealed'
+    FROM mqtt.callback_secrets AS k
+    CROSS JOIN LATERAL (VALUES (k.sealed), (k.previous)) AS b (box)
+    WHERE b.box ? 'sealed';
+$$;
+
+ALTER FUNCTION bridge.sealed_secrets() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.sealed_secrets() IS 'Every secret that is sealed: password or client_key of an integration, callback_secret of a subscription.';
 
 CREATE FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9579,8 +9623,14 @@ GRANT ALL ON FUNCTION bridge.process_queue(batch_size integer) TO mqtt_bridge;
 REVOKE ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.run_upkeep() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.run_upkeep() TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.sealed_secrets() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.sealed_secrets() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) TO mqtt_bridge;
