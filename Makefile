@@ -1,7 +1,7 @@
 # Every task of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install up down status env psql logs demo test fuzz lint snapshot format bench clean
+.PHONY: help install up down status env psql logs demo test fuzz lint snapshot format bench chaos soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ lint: install ## Check style, types, SQL functions and the schema snapshot
 bench: ## Measure against the alternatives, side by side, and write bench/README.md (long)
 	@bin/install bench
 	@bench/run
+
+chaos: install ## Break real stacks again and again, and count what became of each message (long; bin/chaos --help)
+	@bin/chaos --write
+
+soak: install ## Half an hour of one stack under load, with a fault each minute
+	@bin/chaos --soak
 
 format: install ## Format the Python code
 	@.venv/bin/ruff format .

@@ -33,9 +33,7 @@ def test_one_bridge(shared: World, seed: int, fault: Fault) -> None:
         assert tally.count.redelivered == 0
 
 
-# OPEN: with one of two bridges killed under load, messages that Mosquitto had acknowledged were once neither stored nor dead
-# (row 22), and a take-over once came too late (row 23). Both stay out of `make test` until that is understood; bin/chaos has them.
-SEVERAL = [fault for fault in FAULTS.values() if fault.bridges > 1 and not fault.test_name.startswith(("row_22", "row_23"))]
+SEVERAL = [fault for fault in FAULTS.values() if fault.bridges > 1]
 
 
 @pytest.mark.parametrize("fault", SEVERAL, ids=lambda fault: fault.test_name)

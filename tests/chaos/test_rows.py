@@ -322,6 +322,66 @@ def _take_all_connections(stack: Stack, held: list[psycopg.Connection[Any]]) -> 
     raise AssertionError("there is no end of connections")
 
 
+def test_row_28_a_flood_of_retained_messages(world: Worlds) -> None:
+    """What Mosquitto kept for years arrives at the first subscribe: stored, marked as retained, and told once."""
+    playground = world(bridges=0)
+    client = playground.load._connect_mosquitto()
+    wait_until(client.is_connected, 20, "Mosquitto")
+    topics = [playground.device.topic(f"r{number}") for number in range(3000)]
+    for number, topic in enumerate(topics):
+        info = client.publish(topic, json.dumps({"n": number}), 1, retain=True)
+    info.wait_for_publish(60)
+    playground.load._early.clear()
+    playground.start()
+    query = "SELECT count(*), count(DISTINCT topic), bool_and(retain) FROM mqtt.mqtt_messages WHERE organization_id = %s"
+    organization = playground.tenant.organization_id
+    wait_until(lambda: playground.query(query, organization)[0][1] == 3000, 60, "all retained messages")
+    assert playground.query(query, organization) == [(3000, 3000, True)]
+    for topic in topics:
+        info = client.publish(topic, b"", 1, retain=True)
+    info.wait_for_publish(60)
+
+
+def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds) -> None:
+    """Hundreds of thousands of messages wait in the database, not in the bridge; so do they while the broker takes them slowly."""
+    playground = world()
+    before = _resident(playground.bridge.pid)
+    playground.witness.kill()
+    playground.query(
+        "INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id) SELECT clock_timestamp(),"
+        " jsonb_build_object('topic', 'out/' || n % 100, 'payload', jsonb_build_object('n', n), 'qos', 1), %s, %s"
+        " FROM generate_series(1, 300000) AS n",
+        playground.tenant.organization_id,
+        playground.external,
+    )
+    wait_until(lambda: playground.bridge.log.count(" broker_unreachable ") >= 4, 30, "four attempts to connect")
+    assert _resident(playground.bridge.pid) < before + 60_000_000
+    playground.witness.start()
+    wait_until(lambda: len(playground.witness.arrivals) >= 20000, 60, "20,000 messages sent")
+    assert _resident(playground.bridge.pid) < before + 100_000_000
+    playground.bridge.kill()
+    playground.query("DELETE FROM pgmq.q_mqtt_outbound WHERE organization_id = %s", playground.tenant.organization_id)
+
+
+def test_row_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
+    """PostgREST may drop a notice that comes while it reloads: ready is what answers, and asking again is what helps."""
+    playground = world(bridges=0)
+    for number in range(10):
+        name = f"route_{uuid.uuid4().hex[:8]}"
+        playground.query(
+            f"CREATE FUNCTION api.{name}() RETURNS integer LANGUAGE sql STABLE RETURN {number};"
+            f" GRANT EXECUTE ON FUNCTION api.{name}() TO anon"
+        )
+
+        def is_there(name: str = name) -> bool:
+            playground.query("NOTIFY pgrst, 'reload schema'")
+            return playground.api.call(name).status_code == 200
+
+        wait_until(is_there, 30, "the new route")
+        playground.query(f"DROP FUNCTION api.{name}()")
+    playground.query("NOTIFY pgrst, 'reload schema'")
+
+
 def test_row_60_restored_from_a_dump(world: Worlds, stack: Stack) -> None:
     """Queues, counters, books and receipts come back, and what was settled is not sent again."""
     playground = world(producers=("batch",))
