@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from paho.mqtt import client as mqtt
-from paho.mqtt._packet import decode_puback, decode_publish, decode_pubrec
+from paho.mqtt._packet import decode_puback, decode_pubcomp, decode_publish, decode_pubrec
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion, _ConnectionState
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -46,6 +46,7 @@ class Listener(Protocol):
     def unsubscribed(self, packet_id: int) -> None: ...
     def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None: ...
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
+    def completed(self, packet_id: int, code: int, reason: str | None) -> None: ...
 
 
 class Limits:
@@ -267,12 +268,16 @@ class Client(mqtt.Client):
 
     def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
         packet = self._in_packet["packet"]
-        if len(packet) == 2:
-            self.listener.answered(packet[0] << 8 | packet[1], 0, None, received=False)
+        packet_id, code, reason = packet[0] << 8 | packet[1], 0, None
+        if len(packet) > 2:
+            found: Any = (
+                decode_puback(PUBACK, packet, self._protocol) if cmd == "PUBACK" else decode_pubcomp(PUBCOMP, packet, self._protocol)
+            )
+            code, reason = found.reason.value, getattr(found.properties, "ReasonString", None) or str(found.reason)
+        if cmd == "PUBACK":
+            self.listener.answered(packet_id, code, reason, received=False)
         else:
-            found = decode_puback(PUBACK, packet, self._protocol)
-            reason = getattr(found.properties, "ReasonString", None) or str(found.reason)
-            self.listener.answered(found.mid, found.reason.value, reason, received=False)
+            self.listener.completed(packet_id, code, reason)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubrec(self) -> MQTTErrorCode:

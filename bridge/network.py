@@ -30,6 +30,7 @@ BACKOFF_CAP = 30.0
 STABLE_SECONDS = 10.0
 STRIKES = 2  # a connection lost so often with the same single message under way
 WRITE_AHEAD = 1 << 18
+ID_NOT_FOUND = 0x92
 MAX_FILTERS = 50  # a SUBSCRIBE packet
 
 
@@ -117,6 +118,9 @@ class Link:
         self._lost_without_ack = 0
         self._strikes: dict[int, int] = {}
         self._packet_id = random.randrange(1, 65536)  # noqa: S311  # not where the last process left off
+        # QoS 2: packet ids that are known to be free in a session that this process did not begin; None in one that it did.
+        self._cleared: set[int] | None = None
+        self._has_qos_2 = target.mqtt_version == 5  # there, a broker without it says so
         self._careful = False
         self._draining = False
         self.is_moved = False  # the integration goes on at another broker, or under another client id
@@ -207,6 +211,7 @@ class Link:
         self._failures = 0
         self._up_since = time.monotonic()
         self._acked_since_up = False
+        self._cleared = set() if session_present else None
         if not session_present:
             self._held.clear()
             self._doubtful.clear()
@@ -313,6 +318,11 @@ class Link:
                 self._settle(message.msg_id, "failed", None, fault)
                 continue
             packet_id = self._next_packet_id() if message.qos else 0
+            if message.qos == 2 and self._cleared is not None and self._has_qos_2 and packet_id not in self._cleared:
+                # Whoever had the session before may have left this id unreleased: the broker would take the message for that one
+                # sent again, acknowledge it and drop it.
+                self._cleared.add(packet_id)
+                client.send_pubrel(packet_id)
             client.send_publish(packet_id, topic, message.payload, message.qos, retain=message.retain, dup=False, properties=properties)
             if message.qos:
                 unacked[packet_id] = _Unacked(message, properties, time.monotonic())
@@ -344,7 +354,7 @@ class Link:
             del self.unacked[packet_id]
             self._settle(found.message.msg_id, "failed", code, reason)
         elif received:
-            found.is_received = True
+            found.is_received = self._has_qos_2 = True
             found.sent_at = time.monotonic()
         else:
             del self.unacked[packet_id]
@@ -354,6 +364,13 @@ class Link:
             self._careful = False
             self._strikes.clear()
             self.network.sink.ready(self)
+
+    def completed(self, packet_id: int, code: int, reason: str | None) -> None:
+        """PUBCOMP: the end of a message whose PUBREC has come. Else it answers the PUBREL that only cleared the packet id."""
+        found = self.unacked.get(packet_id)
+        if found is not None and found.is_received:
+            # That the broker does not know it any more means that it had completed it before (MQTT 5 section 3.7.2.1).
+            self.answered(packet_id, 0 if code == ID_NOT_FOUND else code, reason, received=False)
 
     def _resend(self, *, session_present: bool) -> None:
         """What was under way when the connection was lost, in its order (MQTT 5 section 4.4)."""

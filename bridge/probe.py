@@ -83,6 +83,9 @@ class Probe:
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:
         self._events.put(("answered", (code, reason)))
 
+    def completed(self, packet_id: int, code: int, reason: str | None) -> None:
+        self.answered(packet_id, code, reason, received=False)
+
     def _run(self, deadline: float) -> None:
         target = of_integration(self.request.integration_id, self.request.integration_type, self.request.settings, self.settings)
         # Its own name, or the broker would close the integration's connection; and it leaves no session behind.

@@ -1,5 +1,6 @@
 """Between two bridges: what the one may no longer hand in, the broker keeps for the other."""
 
+import json
 import uuid
 from collections.abc import Callable
 
@@ -29,3 +30,28 @@ def test_row_22_what_another_bridge_is_to_have_stays_at_the_broker(world: Callab
         playground.tenant.organization_id,
     )
     assert rows == [(str(number), 1) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_row_22_a_packet_id_that_a_dead_bridge_left_unreleased(world: Callable[..., World], version: str) -> None:
+    """QoS 2: a broker that still holds the id of an earlier message would take the next one under that id for a duplicate."""
+    playground = world(mqtt_version=version)
+    bodies = [{"topic": "out/a", "payload": {"n": number}, "qos": 2} for number in range(1, 21)]
+    body = {"integration_id": playground.external, "messages": bodies}
+    playground.api.ok("mqtt_publish", {**body, "messages": bodies[:1]}, token=playground.tenant.member)
+    wait_until(lambda: len(playground.witness.arrivals) == 1, 20, "the first message")
+    playground.bridge.kill()
+    # As if it had left every id but a few so.
+    playground.witness.hold_ids(set(range(1, 65536)))
+    playground.bridge.start()
+    playground.wait_subscribed()
+    numbers = set(range(1, 21)) if version == "5" else set(range(2, 21))
+    if version != "5":
+        # That a 3.1.1 broker has QoS 2 at all is known only when it has answered one.
+        playground.api.ok("mqtt_publish", {**body, "messages": bodies[:1]}, token=playground.tenant.member)
+        wait_until(lambda: playground.waiting() == (0, 0), 20, "the receipt of the message that shows it")
+    looked = len(playground.witness.arrivals)
+    answer = playground.api.ok("mqtt_publish", body, token=playground.tenant.member)
+    wait_until(lambda: playground.waiting() == (0, 0), 30, "all receipts")
+    assert len(answer["receipts"]) == 20
+    assert numbers <= {json.loads(arrival.payload)["n"] for arrival in playground.witness.arrivals[looked:]}

@@ -113,6 +113,15 @@ class Broker:
     def start(self) -> None:
         self._refuses = False
 
+    def hold_ids(self, packet_ids: set[int]) -> None:
+        """As if messages of QoS 2 had come under these ids, in every session, and were not released."""
+
+        def work() -> None:
+            for session in self._sessions.values():
+                session.received |= packet_ids
+
+        self._loop.call(work)
+
     def junk(self, data: bytes) -> None:
         """Send bytes as they are on all connections."""
 
