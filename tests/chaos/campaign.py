@@ -84,6 +84,8 @@ def make_world(place: Place, fault: Fault, seed: int) -> World:
     try:
         for _ in range(fault.bridges):
             world.new_bridge(prefix=() if place.cable is None else place.cable.prefix).start()
+        for bridge in world.bridges:
+            bridge.wait_connected()
         world.wait_subscribed()
         world.load.run(*fault.producers)
     except BaseException:

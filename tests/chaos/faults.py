@@ -167,7 +167,7 @@ def freeze_one_of_two(world: World, rng: random.Random) -> None:
     before = sum(bridge.log.count("silent_bridge_ended") for bridge in world.bridges)
     with _frozen(frozen.pid):
         wait_until(
-            lambda: sum(bridge.log.count("silent_bridge_ended") for bridge in world.bridges) > before, 30, "the other bridge taking over"
+            lambda: sum(bridge.log.count("silent_bridge_ended") for bridge in world.bridges) > before, 60, "the other bridge taking over"
         )
         time.sleep(rng.uniform(0, 1))
 

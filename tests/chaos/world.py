@@ -133,6 +133,8 @@ class World:
     def start(self, bridges: int = 1) -> "World":
         for _ in range(bridges):
             self.new_bridge().start()
+        for bridge in self.bridges:
+            bridge.wait_connected()  # one that nobody knows of yet is missed by nobody
         self.wait_subscribed()
         return self
 
