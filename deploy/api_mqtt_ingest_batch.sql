@@ -152,6 +152,41 @@ $$;
 COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer) IS
 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
 
+CREATE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_queued integer;
+BEGIN
+    WITH judged AS MATERIALIZED (
+        SELECT
+            t.value,
+            jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string' AND t.payload IS NOT NULL
+            AND t.value - '{topic,payload}'::text [] = '{}'
+            AND mqtt.ingest_fault(t.topic, 0, pg_column_size(t.payload), session.topic_prefix, session.publish_filters, session.max_payload_bytes) IS NULL
+            AS is_plain
+        FROM (
+            SELECT e.value, e.value ->> 'topic' AS topic, e.value -> 'payload' AS payload
+            FROM jsonb_array_elements(messages) AS e (value)
+            OFFSET 0
+        ) AS t
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
+        SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
+        FROM judged AS j
+        WHERE (SELECT bool_and(x.is_plain) FROM judged AS x)
+        RETURNING 1
+    )
+    SELECT count(*) INTO v_queued FROM queued;
+    RETURN v_queued;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.queue_plain_messages(mqtt.device_session, jsonb) IS
+'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages.';
+
 -- Its argument has no name, so that PostgREST hands the body over as it came: taken apart by PostgREST, one \u0000 would lose the whole batch.
 CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -167,6 +202,7 @@ DECLARE
     v_faults text [];
     v_answer json;
     v_most integer;
+    v_queued integer := 0;
 BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
@@ -215,9 +251,16 @@ BEGIN
             PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
         END IF;
     END IF;
-    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
-    IF (v_answer ->> 'queued')::integer > 0 THEN
-        PERFORM mqtt.count_accepted(v_session.organization_id, (v_answer ->> 'queued')::integer);
+    IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
+        v_queued := mqtt.queue_plain_messages(v_session, v_messages);
+        v_answer := json_build_object('accepted', v_queued, 'rejected', '[]'::json);
+    END IF;
+    IF v_queued = 0 THEN
+        v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+        v_queued := (v_answer ->> 'queued')::integer;
+    END IF;
+    IF v_queued > 0 THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, v_queued);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);

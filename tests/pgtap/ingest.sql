@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(63);
+SELECT plan(66);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -113,6 +113,25 @@ SELECT results_eq(
 DELETE FROM pgmq.q_mqtt_messages;
 
 -- Batches.
+SELECT act_as('anon', NULL, :'login');
+-- The short way for batches of plain messages takes nothing that the long way would refuse or store otherwise.
+SELECT act_as('none', NULL, :'login');
+SELECT is_empty(
+    $test$SELECT o.odd
+        FROM jsonb_array_elements($$[
+            {"topic": "org_alice/x"}, {"payload": 1}, {"topic": null, "payload": 1}, {"topic": 1, "payload": 1}, {"topic": "org_alice", "payload": 1},
+            {"topic": "org_bob/x", "payload": 1}, {"topic": "org_alice/+", "payload": 1}, {"topic": "org_alice/x", "payload": 1, "qos": 0},
+            {"topic": "org_alice/x", "payload": 1, "message_id": null}, 1, null, "topic", [], ["topic", "payload"]
+        ]$$) AS o (odd)
+        WHERE mqtt.queue_plain_messages(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}]'::jsonb || jsonb_build_array(o.odd)) <> 0$test$,
+    'one message that is not plain is enough for the long way'
+);
+SELECT is(mqtt.queue_plain_messages(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}, {"payload": null, "topic": "org_alice/y"}]'), 2, 'plain messages are queued');
+SELECT results_eq(
+    'SELECT q.message FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id DESC LIMIT 2',
+    $$VALUES ('{"topic": "org_alice/y", "payload": null}'::jsonb), ('{"topic": "org_alice/x", "payload": 1}')$$, 'in their order, as the long way would'
+);
+DELETE FROM pgmq.q_mqtt_messages WHERE msg_id IN (SELECT q.msg_id FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id DESC LIMIT 2);
 SELECT act_as('anon', NULL, :'login');
 SELECT refuses($$SELECT api.mqtt_ingest_batch('{}')$$, 'PT400', 'messages_invalid', 'no array');
 SELECT refuses($$SELECT api.mqtt_ingest_batch(NULL)$$, 'PT400', 'messages_invalid', 'null');
