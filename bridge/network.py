@@ -151,11 +151,15 @@ class Link:
             self.flush()
         elif self._connack_by is not None and now > self._connack_by:
             self.drop("the broker does not answer CONNECT")
-        elif self.unacked and now - next(iter(self.unacked.values())).sent_at > ACK_SECONDS:
-            self.drop(f"the broker has not acknowledged a message for {ACK_SECONDS:.0f} s")
+        elif self.unacked and now - next(iter(self.unacked.values())).sent_at > self.patience():
+            self.drop(f"the broker has not acknowledged a message for {self.patience():.0f} s")
         elif self.is_up:
             self.client.tick()
             self.flush()
+
+    def patience(self) -> float:
+        """Seconds to wait for an acknowledgement; longer after each connection without any, for the broker may be no more than slow."""
+        return ACK_SECONDS * float(1 << min(self._lost_without_ack, 4))
 
     def dialed(self, connection: Connection | None, error: DialError | None) -> None:
         self._dialing = False
@@ -360,6 +364,7 @@ class Link:
             del self.unacked[packet_id]
             self._settle(found.message.msg_id, "acknowledged", code, reason if code else None)
         self._acked_since_up = True
+        self._lost_without_ack = 0
         if self._careful and not self.unacked and not self.pending:
             self._careful = False
             self._strikes.clear()

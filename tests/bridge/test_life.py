@@ -173,6 +173,8 @@ def test_a_restarted_database(own: Stack, owner: Tenant, device: Peer, how: str)
     rows = history(own, owner, 100, 40)
     assert {row["payload"] for row in rows} == set(range(100))
     wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, 30, "the bridge is ready")
+    # PostgREST tries again after 1, 2, 4 … 32 s.
+    wait_until(lambda: requests.get(own.api_url, timeout=10).status_code != 503, 60, "the API")
     ids = publish(owner, commands(owner, 0, 3))
     assert {row["state"] for row in receipts(owner, ids, 30)} == {"acknowledged"}
 

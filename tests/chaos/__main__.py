@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.chaos.campaign import Tally, cycle, make_place, make_world
 from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.measures import retention, snapshot
 from tests.chaos.places import NotHereError
 from tests.chaos.world import World
 from tests.support.stack import ROOT
@@ -80,14 +81,7 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
     tallies: list[Tally] = []
     absent: dict[str, str] = {}
     status = 0
-    columns = (
-        TextColumn("{task.description:32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         for number, fault in enumerate(chosen):
             # What time is left is shared by the faults that are left.
             share = time.monotonic() + (until - time.monotonic()) / (len(chosen) - number)
@@ -165,12 +159,22 @@ def main() -> int:
     parser.add_argument("--load", type=int, default=120, help="messages accepted before each fault, with --cycles (default: 120)")
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1 << 32))
     parser.add_argument("--soak", action="store_true", help="one world for --minutes (30), with a fault each minute")
+    parser.add_argument(
+        "--measure",
+        choices=("snapshot", "retention"),
+        help="the rate while a snapshot is held for --minutes (10), or the time --rows take to go",
+    )
+    parser.add_argument("--rows", type=int, default=10_000_000, help="old rows for --measure retention (default: 10,000,000)")
     parser.add_argument("--write", action="store_true", help="write the table into docs/delivery.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.fault) - FAULTS.keys():
         parser.error(f"there is no fault {', '.join(sorted(unknown))}")
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(f"seed {arguments.seed}")
+    if arguments.measure == "snapshot":
+        return snapshot(console, arguments.minutes or 10)
+    if arguments.measure == "retention":
+        return retention(console, arguments.rows)
     if arguments.soak:
         arguments.minutes = arguments.minutes or 30
         return soak(console, arguments)

@@ -90,7 +90,7 @@ def test_row_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float) -> None:
-    """Within the deadline nothing is sent twice; beyond it, all is sent again, and gets through once the broker is well."""
+    """Within the deadline nothing is sent twice; beyond it, all is sent again, and waited for longer."""
     deadline = 2.0
     playground = world(constants={"bridge.network.ACK_SECONDS": deadline})
     playground.witness.ack_delay = factor * deadline
@@ -99,8 +99,8 @@ def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: 
         assert receipts(playground, ids) == [("acknowledged", 1, None)] * 5
         assert numbers(playground.witness.arrivals) == list(range(5))
         return
-    wait_until(lambda: playground.bridge.log.count(" broker_lost ") >= 3, 40, "three connections given up")
-    playground.witness.ack_delay = 0.0
+    wait_until(lambda: " broker_lost " in playground.bridge.log, 40, "a connection given up")
+    # It stays as slow as it is: the bridge waits longer.
     assert [state for state, _, _ in receipts(playground, ids)] == ["acknowledged"] * 5
 
 
@@ -349,7 +349,7 @@ def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds) 
     playground.witness.kill()
     playground.query(
         "INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id) SELECT clock_timestamp(),"
-        " jsonb_build_object('topic', 'out/' || n % 100, 'payload', jsonb_build_object('n', n), 'qos', 1), %s, %s"
+        " jsonb_build_object('topic', 'out/' || n %% 100, 'payload', jsonb_build_object('n', n), 'qos', 1), %s, %s"
         " FROM generate_series(1, 300000) AS n",
         playground.tenant.organization_id,
         playground.external,

@@ -1,0 +1,115 @@
+"""Two measurements that need no faults: `bin/chaos --measure snapshot|retention`."""
+
+import threading
+import time
+from contextlib import closing
+
+import psycopg
+from rich.console import Console
+
+from tests.chaos.world import World
+from tests.support.stack import Stack, start_stack
+
+FEED = (
+    "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
+    " SELECT clock_timestamp(), jsonb_build_object('topic', 'm/' || n %% 100, 'payload', jsonb_build_object('n', n)), %s, %s"
+    " FROM generate_series(1, 1000) AS n RETURNING 1) SELECT mqtt.count_accepted(%s, count(*)::integer) FROM queued"
+)
+
+
+def snapshot(console: Console, minutes: float) -> int:
+    """The queue's rate at full load, without and with a snapshot that is held all the while."""
+    stack = start_stack(without=("gateway", "bridge"))
+    try:
+        with closing(World(stack, seed=1)) as world:
+            _rate(world, 10)
+            free = _rate(world, minutes * 60)
+            with stack.connect(autocommit=False) as holder:
+                holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                holder.execute("SELECT count(*) FROM pgmq.q_mqtt_messages")
+                held = _rate(world, minutes * 60)
+    finally:
+        stack.down()
+    without, with_it, last = sum(free) / len(free), sum(held) / len(held), sum(held[-len(held) // 4 :]) / len(held[-len(held) // 4 :])
+    console.print(f"messages a second, each through queue and history: {without:,.0f} without, {with_it:,.0f} with a snapshot held")
+    console.print(f"for {minutes:g} minutes: {with_it / without:.2f} of it; in the last quarter {last / without:.2f}")
+    return 0 if with_it >= 0.8 * without else 1
+
+
+def _rate(world: World, seconds: float) -> list[float]:
+    """Messages a second, of each part of a tenth: one session feeds, one processes, neither waits for the other."""
+    ended = threading.Event()
+    organization = world.tenant.organization_id
+
+    def feed() -> None:
+        with world.stack.connect() as connection:
+            while not ended.is_set():
+                waiting = connection.execute("SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_messages LIMIT 20000) AS q").fetchone()
+                if waiting is not None and waiting[0] >= 20000:
+                    time.sleep(0.01)
+                    continue
+                for _ in range(5):
+                    connection.execute(FEED, (organization, world.tenant.integration_id, organization))
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    rates = []
+    try:
+        with world.stack.connect() as connection:
+            for _ in range(10):
+                began, done = time.monotonic(), 0
+                while time.monotonic() - began < seconds / 10:
+                    done += _processed(connection)
+                rates.append(done / (time.monotonic() - began))
+    finally:
+        ended.set()
+        feeder.join()
+    return rates
+
+
+def _processed(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    row = connection.execute("SELECT (mqtt.process_batch(1000) ->> 'processed')::integer").fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+def retention(console: Console, rows: int) -> int:
+    """How long so many rows past their term take to go, and the slowest ingest over HTTP meanwhile."""
+    stack = start_stack(without=("gateway", "bridge"))
+    try:
+        with closing(World(stack, seed=1)) as world:
+            return _retention(console, stack, world, rows)
+    finally:
+        stack.down()
+
+
+def _retention(console: Console, stack: Stack, world: World, rows: int) -> int:
+    with stack.connect() as connection:
+        connection.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 40)")
+        connection.execute(
+            "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)"
+            " SELECT current_date - 40 + interval '12 hours', %s, gen_random_uuid(), %s, 'incoming', 'o', '1' FROM generate_series(1, %s)",
+            (world.tenant.organization_id, world.tenant.integration_id, rows),
+        )
+        ended = threading.Event()
+        times: list[float] = []
+
+        def ingest() -> None:
+            while not ended.is_set():
+                began = time.monotonic()
+                assert world.device.send({"n": 1}).status_code == 202
+                times.append(time.monotonic() - began)
+
+        sender = threading.Thread(target=ingest, daemon=True)
+        sender.start()
+        time.sleep(1)
+        began = time.monotonic()
+        row = connection.execute("SELECT mqtt.cleanup() ->> 'completed'").fetchone()
+        seconds = time.monotonic() - began
+        ended.set()
+        sender.join()
+    assert row is not None
+    console.print(
+        f"{int(str(row[0])):,} rows went in {seconds:.1f} s; {len(times)} messages were sent, the slowest took {max(times):.2f} s"
+    )
+    return 0 if int(str(row[0])) == rows else 1
