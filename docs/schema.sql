@@ -934,7 +934,7 @@ CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos integer DEFAULT 0,
 DECLARE
     -- Few and plain statements, which keep their plans: this runs for every message. What is out of the ordinary is for the functions called.
     v_session mqtt.device_session;
-    v_text CONSTANT text := payload::text;
+    v_text text;
     v_qos CONSTANT integer := coalesce(qos, 0);
     v_payload jsonb := 'null';
     v_body bytea;
@@ -945,6 +945,7 @@ BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
+    v_text := payload::text;
     IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
         v_fault := 'payload_too_large';
     ELSIF payload_encoding = 'base64' THEN
