@@ -147,6 +147,9 @@ BEGIN
         organization_prefix || '/'
     ) THEN
         PERFORM mqtt.refuse_setting('topic_pattern', 'starts with {organization_prefix}/, since all topics of hosted devices do');
+    ELSIF NOT mqtt.topic_is_under(v_checked ->> 'status_topic', organization_prefix) THEN
+        -- The bridge's account at the hosted broker may publish anywhere; a tenant may not, through it either.
+        PERFORM mqtt.refuse_setting('status_topic', format('starts with %s/, since all topics of hosted devices do', organization_prefix));
     END IF;
     RETURN v_checked;
 END;

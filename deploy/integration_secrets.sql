@@ -4,6 +4,13 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.sealing_key_id(public_key bytea) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT left(encode(sha256(public_key), 'hex'), 16);
+END;
+COMMENT ON FUNCTION mqtt.sealing_key_id(bytea) IS 'How a key pair is named beside what is sealed to it: 16 digits of the SHA-256 of its public key.';
+
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -38,11 +45,11 @@ BEGIN
             DETAIL = format('%s could not be sealed with the key of this installation.', label),
             HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
     END IF;
-    RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''));
+    RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''), 'key', mqtt.sealing_key_id(v_key));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.sealed(text, text) IS
-'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
+'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box, "key": id of the key}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
 
 CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -51,6 +58,22 @@ AS $$
     SELECT CASE WHEN jsonb_typeof(value) = 'object' THEN value ELSE mqtt.sealed('settings.' || name, value #>> '{}') END;
 $$;
 COMMENT ON FUNCTION mqtt.sealed_setting(text, jsonb) IS 'A secret of an integration''s settings as it may be stored: sealed here, or by the caller.';
+
+CREATE FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT old_settings <> new_settings
+        AND old_settings - mqtt.secret_setting_names() = new_settings - mqtt.secret_setting_names()
+        AND NOT EXISTS (
+            SELECT FROM unnest(mqtt.secret_setting_names()) AS n (name)
+            WHERE old_settings -> n.name IS DISTINCT FROM new_settings -> n.name
+                AND (
+                    jsonb_typeof(old_settings -> n.name) = 'object' AND jsonb_typeof(new_settings -> n.name) = 'object'
+                    AND mqtt.setting_fault(n.name, new_settings -> n.name) IS NULL
+                ) IS NOT TRUE
+        );
+END;
+COMMENT ON FUNCTION mqtt.is_resealed(jsonb, jsonb) IS 'Whether nothing has changed but the boxes that secrets are sealed in.';
 
 CREATE FUNCTION mqtt.visible_settings(settings jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -8,7 +8,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.setting_names(integration_type text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT ARRAY['topic_pattern', 'content_type', 'max_attempts', 'outbound_max_in_flight']
+    SELECT ARRAY['topic_pattern', 'content_type', 'max_attempts', 'outbound_max_in_flight', 'status_topic']
         || CASE WHEN integration_type <> 'mqtt_hosted' THEN ARRAY[
             'broker_url', 'port', 'protocol', 'path', 'username', 'password', 'client_id', 'mqtt_version', 'clean_start', 'session_expiry',
             'keepalive', 'use_tls', 'verify_certificate', 'ca_certificate', 'client_certificate', 'client_key', 'server_name', 'alpn'
@@ -81,13 +81,16 @@ BEGIN ATOMIC
             END
         WHEN name = 'topic_pattern'
             THEN coalesce(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault(value #>> '{}'))
+        WHEN name = 'status_topic'
+            THEN coalesce(mqtt.jsonb_text_fault(value, 65535), 'is no topic to publish to: ' || mqtt.topic_name_error(value #>> '{}'))
         WHEN name IN ('broker_url', 'username', 'client_id', 'server_name')
             THEN mqtt.jsonb_text_fault(value, CASE name WHEN 'username' THEN 65535 WHEN 'client_id' THEN 1024 WHEN 'server_name' THEN 253 ELSE 2048 END)
         WHEN jsonb_typeof(value) = 'object'
             THEN CASE
-                WHEN value - 'sealed' <> '{}' OR jsonb_typeof(value -> 'sealed') IS DISTINCT FROM 'string'
+                WHEN value - '{sealed,key}'::text [] <> '{}' OR jsonb_typeof(value -> 'sealed') IS DISTINCT FROM 'string'
                     OR coalesce(octet_length(mqtt.try_base64(value ->> 'sealed')), 0) NOT BETWEEN 48 AND 65583
-                    THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}'
+                    OR (value ? 'key' AND (jsonb_typeof(value -> 'key') <> 'string' OR value ->> 'key' !~ '^[0-9a-f]{16}$'))
+                    THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, beside it perhaps "key", the id of the key'
             END
         WHEN jsonb_typeof(value) <> 'string' OR value = '""' OR octet_length(value #>> '{}') > 65535
             THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'

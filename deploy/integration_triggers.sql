@@ -21,6 +21,13 @@ BEGIN
             DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
             HINT = 'Make a new integration and delete this one.';
     END IF;
+    -- New keys must not fail on an old setting that would be refused today.
+    IF tg_op = 'UPDATE' AND mqtt.is_resealed(OLD.settings, NEW.settings)
+        AND (NEW.integration_type, NEW.topic_like, NEW.device_level, NEW.message_type_level)
+        IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.device_level, OLD.message_type_level) THEN
+        NEW.updated_at := clock_timestamp();
+        RETURN NEW;
+    END IF;
     NEW.settings := mqtt.checked_settings(
         NEW.settings, NEW.integration_type, v_prefix, CASE tg_op WHEN 'UPDATE' THEN OLD.settings ELSE '{}' END,
         (SELECT c.allow_private_addresses FROM mqtt.configuration AS c)

@@ -1020,7 +1020,6 @@ DECLARE
     v_faults text [];
     v_answer json;
     v_most integer;
-    v_queued integer := 0;
 BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
@@ -1069,16 +1068,9 @@ BEGIN
             PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
         END IF;
     END IF;
-    IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
-        v_queued := mqtt.queue_plain_messages(v_session, v_messages);
-        v_answer := json_build_object('accepted', v_queued, 'rejected', '[]'::json);
-    END IF;
-    IF v_queued = 0 THEN
-        v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
-        v_queued := (v_answer ->> 'queued')::integer;
-    END IF;
-    IF v_queued > 0 THEN
-        PERFORM mqtt.count_accepted(v_session.organization_id, v_queued);
+    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+    IF (v_answer ->> 'queued')::integer > 0 THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, (v_answer ->> 'queued')::integer);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
@@ -2528,6 +2520,46 @@ ALTER FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) OWNER TO m
 
 COMMENT ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
 
+CREATE FUNCTION bridge.diagnose() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object(
+        'schema_version', 1,
+        'server_version', current_setting('server_version_num')::integer,
+        'at', extract(EPOCH FROM clock_timestamp()),
+        'role', session_user,
+        'surplus_privileges', (SELECT coalesce(jsonb_agg(s), '[]') FROM mqtt.surplus_privileges(session_user) AS s),
+        'missing_privileges', (
+            SELECT coalesce(jsonb_agg(p.oid::regprocedure), '[]')
+            FROM pg_catalog.pg_proc AS p
+            WHERE p.pronamespace = 'bridge'::regnamespace AND p.prorettype <> 'trigger'::regtype
+                AND NOT has_function_privilege(session_user, p.oid, 'execute')
+        ),
+        'pgmq', (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'pgmq'),
+        'queues', (
+            SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]')
+            FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relname IN ('q_mqtt_messages', 'q_mqtt_outbound')
+        ),
+        'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
+        'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
+        'upkeep_jobs', mqtt.upkeep_jobs(),
+        'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
+        'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
+        'notify_queue_ratio', pg_notification_queue_usage(),
+        'sealing', bridge.sealing_state(),
+        'intake_stop', c.intake_stop,
+        'allow_private_addresses', c.allow_private_addresses,
+        'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
+    )
+    FROM mqtt.configuration AS c;
+$$;
+
+ALTER FUNCTION bridge.diagnose() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. Facts; the judgement is the doctor''s.';
+
 CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
     LANGUAGE sql
     BEGIN ATOMIC
@@ -2595,6 +2627,21 @@ $$;
 ALTER FUNCTION bridge.finish_attempt(attempted bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.finish_attempt(attempted bigint) IS 'mqtt.finish_attempt for the bridge, in a transaction after that of begin_attempt.';
+
+CREATE FUNCTION bridge.gauges() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object(
+        'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', coalesce(d.oldest_seconds, 0))) FROM mqtt.queue_depths() AS d),
+        'intake_is_open', (SELECT c.intake_stop IS NULL FROM mqtt.configuration AS c),
+        'notify_queue_ratio', pg_notification_queue_usage()
+    );
+$$;
+
+ALTER FUNCTION bridge.gauges() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the upkeep.';
 
 CREATE FUNCTION bridge.heartbeat(bridge_id uuid) RETURNS uuid[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2911,30 +2958,71 @@ ALTER FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[
 
 COMMENT ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) IS 'Gives integrations back after their connections are closed; messages taken but not settled wait for the next holder and cost no attempt.';
 
-CREATE FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) RETURNS boolean
+CREATE FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_new CONSTANT jsonb := jsonb_build_object('sealed', new_box);
+    v_key CONSTANT text := (SELECT mqtt.sealing_key_id(c.sealing_public_key) FROM mqtt.configuration AS c);
+    v_count integer;
+    v_callbacks integer;
 BEGIN
-    IF kind = 'callback_secret' THEN
-        UPDATE mqtt.callback_secrets AS k
-        SET sealed = CASE WHEN k.sealed ->> 'sealed' = old_box THEN v_new ELSE k.sealed END,
-            previous = CASE WHEN k.previous ->> 'sealed' = old_box THEN v_new ELSE k.previous END
-        WHERE k.subscription_id = owner_id AND old_box IN (k.sealed ->> 'sealed', k.previous ->> 'sealed');
-    ELSE
-        UPDATE mqtt.device_integrations AS i
-        SET settings = i.settings || jsonb_build_object(kind, v_new)
-        WHERE i.id = owner_id AND kind = ANY (mqtt.secret_setting_names()) AND i.settings -> kind ->> 'sealed' = old_box;
+    IF EXISTS (SELECT FROM unnest(new_values) AS n (value) WHERE n.value ->> 'key' IS DISTINCT FROM v_key) THEN
+        RAISE EXCEPTION 'sealing_key_changed' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('The present key is %s; this is sealed to another.', coalesce(v_key, 'none')),
+            HINT = 'Start again: topicbase reseal.';
     END IF;
-    RETURN found;
+    -- Held until the commit, so that the new box never replaces a secret that its owner has just changed.
+    PERFORM FROM mqtt.device_integrations AS i WHERE i.id = ANY (ids) ORDER BY i.id FOR NO KEY UPDATE;
+    WITH matching AS MATERIALIZED (
+        SELECT i.id, jsonb_object_agg(split_part(r.place, '.', 3), r.new_value) AS secrets, count(*) AS count
+        FROM unnest(places, ids, old_values, new_values) AS r (place, id, old_value, new_value)
+        JOIN mqtt.device_integrations AS i ON i.id = r.id
+        WHERE r.place ^@ 'device_integrations.settings.' AND i.settings -> split_part(r.place, '.', 3) = r.old_value
+        GROUP BY i.id
+    ),
+    resealed AS (
+        UPDATE mqtt.device_integrations AS i
+        SET settings = i.settings || m.secrets
+        FROM matching AS m
+        WHERE i.id = m.id
+    )
+    SELECT coalesce(sum(m.count), 0) INTO v_count FROM matching AS m;
+    PERFORM FROM mqtt.callback_secrets AS k WHERE k.subscription_id = ANY (ids) ORDER BY k.subscription_id FOR NO KEY UPDATE;
+    WITH given AS (
+        SELECT
+            r.id,
+            max(r.old_value::text) FILTER (WHERE r.place = 'callback_secrets.sealed')::jsonb AS old_sealed,
+            max(r.new_value::text) FILTER (WHERE r.place = 'callback_secrets.sealed')::jsonb AS new_sealed,
+            max(r.old_value::text) FILTER (WHERE r.place = 'callback_secrets.previous')::jsonb AS old_previous,
+            max(r.new_value::text) FILTER (WHERE r.place = 'callback_secrets.previous')::jsonb AS new_previous
+        FROM unnest(places, ids, old_values, new_values) AS r (place, id, old_value, new_value)
+        WHERE r.place ^@ 'callback_secrets.'
+        GROUP BY r.id
+    ),
+    matching AS MATERIALIZED (
+        SELECT
+            k.organization_id, k.subscription_id, g.new_sealed, g.new_previous,
+            k.sealed IS NOT DISTINCT FROM g.old_sealed AS has_sealed, k.previous IS NOT DISTINCT FROM g.old_previous AND g.old_previous IS NOT NULL AS has_previous
+        FROM given AS g
+        JOIN mqtt.callback_secrets AS k ON k.subscription_id = g.id
+    ),
+    resealed AS (
+        UPDATE mqtt.callback_secrets AS k
+        SET sealed = CASE WHEN m.has_sealed THEN m.new_sealed ELSE k.sealed END,
+            previous = CASE WHEN m.has_previous THEN m.new_previous ELSE k.previous END
+        FROM matching AS m
+        WHERE k.organization_id = m.organization_id AND k.subscription_id = m.subscription_id
+    )
+    SELECT coalesce(sum(m.has_sealed::integer + m.has_previous::integer), 0) INTO v_callbacks FROM matching AS m;
+    RETURN v_count + v_callbacks;
 END;
 $$;
 
-ALTER FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) OWNER TO mqtt_owner;
+ALTER FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) IS 'Puts the box that holds the same secret, sealed to another key, in the place of the old one; false where somebody else has changed it meanwhile.';
+COMMENT ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) IS 'Puts new boxes in the place of old ones, where the old one is still there; returns how many. Raises PT409 sealing_key_changed when they are not sealed to the present key.';
 
 CREATE FUNCTION bridge.run_upkeep() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -2947,24 +3035,44 @@ ALTER FUNCTION bridge.run_upkeep() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.run_upkeep() IS 'All periodic work, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
 
-CREATE FUNCTION bridge.sealed_secrets() RETURNS TABLE(kind text, owner_id uuid, sealed text)
+CREATE FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) RETURNS TABLE(place text, organization_id uuid, id uuid, value jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT s.key, i.id, s.value ->> 'sealed'
-    FROM mqtt.device_integrations AS i
-    CROSS JOIN LATERAL jsonb_each(i.settings) AS s
-    WHERE s.key = ANY (mqtt.secret_setting_names()) AND s.value ? 'sealed'
-    UNION ALL
-    SELECT 'callback_secret', k.subscription_id, b.box ->> 'sealed'
-    FROM mqtt.callback_secrets AS k
-    CROSS JOIN LATERAL (VALUES (k.sealed), (k.previous)) AS b (box)
-    WHERE b.box ? 'sealed';
+    SELECT v.place, v.organization_id, v.id, v.value
+    FROM mqtt.sealed_values AS v
+    WHERE v.value ->> 'key' IS DISTINCT FROM (SELECT mqtt.sealing_key_id(c.sealing_public_key) FROM mqtt.configuration AS c)
+        AND (v.place, v.id) > (after_place, after_id)
+    ORDER BY v.place, v.id
+    LIMIT most;
 $$;
 
-ALTER FUNCTION bridge.sealed_secrets() OWNER TO mqtt_owner;
+ALTER FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.sealed_secrets() IS 'Every secret that is sealed: password or client_key of an integration, callback_secret of a subscription.';
+COMMENT ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) IS 'Secrets that are not sealed to the present key, in the order of place and id, from behind the one named.';
+
+CREATE FUNCTION bridge.sealing_state() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object(
+        'public_key', translate(encode(c.sealing_public_key, 'base64'), E'\n', ''),
+        'key', mqtt.sealing_key_id(c.sealing_public_key),
+        'sealed', (
+            SELECT coalesce(jsonb_object_agg(s.key, s.count), '{}')
+            FROM (
+                SELECT coalesce(v.value ->> 'key', '') AS key, count(*) AS count
+                FROM mqtt.sealed_values AS v
+                GROUP BY 1
+            ) AS s
+        )
+    )
+    FROM mqtt.configuration AS c;
+$$;
+
+ALTER FUNCTION bridge.sealing_state() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.sealing_state() IS '{"public_key": base64 or null, "key": its id, "sealed": {"<key id>": how many secrets}}; "" counts those whose key is not known, sealed by their senders.';
 
 CREATE FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3139,6 +3247,54 @@ $$;
 ALTER FUNCTION bridge.sleep(subject text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.sleep(subject text) IS 'From now on NOTIFY topicbase tells of work (ingest, outbound, callback, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
+
+CREATE FUNCTION bridge.status() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH live AS (
+        SELECT b.id
+        FROM mqtt.bridges AS b
+        WHERE mqtt.bridge_lock(b.id) IN (
+            SELECT k.classid::bigint << 32 | k.objid::bigint
+            FROM pg_catalog.pg_locks AS k
+            WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
+                AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+        )
+    )
+    SELECT jsonb_build_object(
+        'at', clock_timestamp(),
+        'bridges', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'id', b.id, 'name', b.name, 'version', b.version, 'is_live', b.id IN (SELECT l.id FROM live AS l),
+                'started_at', b.started_at, 'silent_seconds', round(extract(EPOCH FROM clock_timestamp() - b.seen_at), 1),
+                'integrations', (SELECT count(*) FROM mqtt.bridge_leases AS l WHERE l.bridge_id = b.id)
+            ) ORDER BY b.name, b.id), '[]')
+            FROM mqtt.bridges AS b
+        ),
+        'integrations', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'id', i.id, 'organization', o.slug, 'name', i.name, 'integration_type', i.integration_type, 'broker', i.settings ->> 'broker_url',
+                'status', i.status, 'reason', i.status_detail, 'since', i.status_changed_at,
+                'bridge', CASE WHEN l.bridge_id IN (SELECT v.id FROM live AS v) THEN b.name END,
+                'outbound_waiting', (
+                    SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = i.id LIMIT 100000) AS w
+                )
+            ) ORDER BY o.slug, i.name, i.id), '[]')
+            FROM mqtt.device_integrations AS i
+            JOIN mqtt.organizations AS o ON o.id = i.organization_id
+            LEFT JOIN mqtt.bridge_leases AS l ON l.organization_id = i.organization_id AND l.integration_id = i.id
+            LEFT JOIN mqtt.bridges AS b ON b.id = l.bridge_id
+        ),
+        'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', round(d.oldest_seconds::numeric, 3))) FROM mqtt.queue_depths() AS d),
+        'intake_stop', (SELECT c.intake_stop FROM mqtt.configuration AS c),
+        'sealing', bridge.sealing_state() - 'public_key'
+    );
+$$;
+
+ALTER FUNCTION bridge.status() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.status() IS 'For topicbase status: which bridges live, who holds which integration, whether its broker is reached and why not, how deep and old the queues are.';
 
 CREATE FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4135,6 +4291,13 @@ BEGIN
             DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
             HINT = 'Make a new integration and delete this one.';
     END IF;
+    -- New keys must not fail on an old setting that would be refused today.
+    IF tg_op = 'UPDATE' AND mqtt.is_resealed(OLD.settings, NEW.settings)
+        AND (NEW.integration_type, NEW.topic_like, NEW.device_level, NEW.message_type_level)
+        IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.device_level, OLD.message_type_level) THEN
+        NEW.updated_at := clock_timestamp();
+        RETURN NEW;
+    END IF;
     NEW.settings := mqtt.checked_settings(
         NEW.settings, NEW.integration_type, v_prefix, CASE tg_op WHEN 'UPDATE' THEN OLD.settings ELSE '{}' END,
         (SELECT c.allow_private_addresses FROM mqtt.configuration AS c)
@@ -4321,6 +4484,9 @@ BEGIN
         organization_prefix || '/'
     ) THEN
         PERFORM mqtt.refuse_setting('topic_pattern', 'starts with {organization_prefix}/, since all topics of hosted devices do');
+    ELSIF NOT mqtt.topic_is_under(v_checked ->> 'status_topic', organization_prefix) THEN
+        -- The bridge's account at the hosted broker may publish anywhere; a tenant may not, through it either.
+        PERFORM mqtt.refuse_setting('status_topic', format('starts with %s/, since all topics of hosted devices do', organization_prefix));
     END IF;
     RETURN v_checked;
 END;
@@ -4691,6 +4857,32 @@ END;
 ALTER FUNCTION mqtt.current_user_id() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.current_user_id() IS 'The caller''s user id: the sub claim of the JWT where it is a UUID, else null (RFC 7519 section 4.1.2).';
+
+CREATE FUNCTION mqtt.days_without_partition() RETURNS TABLE(parent text, days_ahead integer, in_default bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT
+        k.relname::text,
+        (
+            SELECT max(to_date(right(c.relname, 8), 'YYYYMMDD')) - (now() AT TIME ZONE 'UTC')::date
+            FROM pg_catalog.pg_inherits AS i
+            JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+            WHERE i.inhparent = k.oid AND c.relname ~ '_[0-9]{8}$'
+        ),
+        (
+            SELECT greatest(pg_stat_get_live_tuples(c.oid), 0)
+            FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = k.relnamespace AND c.relname = k.relname || '_default'
+        )
+    FROM pg_catalog.pg_partitioned_table AS p
+    JOIN pg_catalog.pg_class AS k ON k.oid = p.partrelid AND k.relnamespace = 'mqtt'::regnamespace
+    ORDER BY k.relname;
+$_$;
+
+ALTER FUNCTION mqtt.days_without_partition() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows lie in its default one.';
 
 CREATE FUNCTION mqtt.decode_payload(content_type text, body bytea) RETURNS mqtt.decoded_payload
     LANGUAGE plpgsql STABLE
@@ -5378,16 +5570,6 @@ ALTER FUNCTION mqtt.is_private_address(address inet) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_private_address(address inet) IS 'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may wrap such a one (RFC 6890, RFC 4193).';
 
-CREATE FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) RETURNS boolean
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (((integration).integration_type = 'mqtt_hosted'::text) AND ((integration).status <> 'inactive'::text) AND ((credential).revoked_at IS NULL) AND (((credential).expires_at > now()) IS NOT FALSE));
-END;
-
-ALTER FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) IS 'Whether a device may log in at the hosted broker with this credential now.';
-
 CREATE FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -5416,6 +5598,150 @@ END;
 ALTER FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) IS 'Why it is no JSON string of that size without controls, as the end of a sentence; null when it is one.';
+
+CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (octet_length(pattern) > 1024) THEN 'has more than 1,024 bytes'::text
+             WHEN (( SELECT count(*) AS count
+                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+               WHERE (l.level = '{device_id}'::text)) <> 1) THEN 'must have {device_id} as exactly one of its levels'::text
+             WHEN (( SELECT count(*) AS count
+                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+               WHERE (l.level = '{message_type}'::text)) > 1) THEN 'may have {message_type} as one level only'::text
+             WHEN (pattern ~~ '_%{organization_prefix}%'::text) THEN 'may have {organization_prefix} as its first level only'::text
+             WHEN (EXISTS ( SELECT
+                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+               WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'::text
+             WHEN starts_with(pattern, '$share/'::text) THEN 'must not start with $share/'::text
+             ELSE mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text))
+         END AS topic_filter_error;
+END;
+
+ALTER FUNCTION mqtt.topic_pattern_fault(pattern text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_pattern_fault(pattern text) IS 'Why this is no topic pattern, in words; null when it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
+
+CREATE FUNCTION mqtt.try_base64(value text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (value ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$'::text) THEN decode(value, 'base64'::text)
+             ELSE NULL::bytea
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.try_base64(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_base64(value text) IS 'Base64 text (RFC 4648 section 4, padded) as bytes; null when it is none.';
+
+CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (name = ANY (ARRAY['use_tls'::text, 'verify_certificate'::text, 'clean_start'::text])) THEN
+             CASE
+                 WHEN (jsonb_typeof(value) <> 'boolean'::text) THEN 'is true or false'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = ANY (ARRAY['port'::text, 'outbound_max_in_flight'::text])) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (65535)::bigint)) THEN 'is a whole number from 1 to 65535'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'keepalive'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (5)::bigint, (65535)::bigint)) THEN 'is a whole number of seconds from 5 to 65535'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'session_expiry'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (0)::bigint, '4294967295'::bigint)) THEN 'is a whole number of seconds from 0 to 4294967295'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'max_attempts'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (100)::bigint)) THEN 'is a whole number from 1 to 100'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'protocol'::text) THEN
+             CASE
+                 WHEN (value <> ALL (ARRAY['"mqtt"'::jsonb, '"mqtts"'::jsonb, '"ws"'::jsonb, '"wss"'::jsonb])) THEN 'is "mqtt", "mqtts", "ws" or "wss"'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'mqtt_version'::text) THEN
+             CASE
+                 WHEN (value <> ALL (ARRAY['"3.1.1"'::jsonb, '"5"'::jsonb])) THEN 'is "3.1.1" or "5"'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'content_type'::text) THEN
+             CASE
+                 WHEN ((value #>> '{}'::text[]) !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'::text) THEN 'is a media type, such as application/cbor'::text
+                 ELSE mqtt.jsonb_text_fault(value, 255)
+             END
+             WHEN (name = 'path'::text) THEN
+             CASE
+                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and holds printable ASCII'::text
+                 ELSE mqtt.jsonb_text_fault(value, 1024)
+             END
+             WHEN (name = ANY (ARRAY['ca_certificate'::text, 'client_certificate'::text])) THEN
+             CASE
+                 WHEN ((jsonb_typeof(value) <> 'string'::text) OR (octet_length((value #>> '{}'::text[])) > 524288) OR ((value #>> '{}'::text[]) !~ '^\s*([^-]*\s)?-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----'::text)) THEN 'is one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'alpn'::text) THEN
+             CASE
+                 WHEN ((jsonb_typeof(value) <> 'array'::text) OR (NOT jsonb_path_match(value, '(($.size() > 0 && $.size() <= 16) && !(exists ($[*]?(@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))))'::jsonpath))) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'::text
+                 ELSE NULL::text
+             END
+             WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault((value #>> '{}'::text[])))
+             WHEN (name = 'status_topic'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 65535), ('is no topic to publish to: '::text || mqtt.topic_name_error((value #>> '{}'::text[]))))
+             WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_fault(value,
+             CASE name
+                 WHEN 'username'::text THEN 65535
+                 WHEN 'client_id'::text THEN 1024
+                 WHEN 'server_name'::text THEN 253
+                 ELSE 2048
+             END)
+             WHEN (jsonb_typeof(value) = 'object'::text) THEN
+             CASE
+                 WHEN (((value - '{sealed,key}'::text[]) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583)) OR ((value ? 'key'::text) AND ((jsonb_typeof((value -> 'key'::text)) <> 'string'::text) OR ((value ->> 'key'::text) !~ '^[0-9a-f]{16}$'::text)))) THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, beside it perhaps "key", the id of the key'::text
+                 ELSE NULL::text
+             END
+             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > 65535)) THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.setting_fault(name text, value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.setting_fault(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence that never holds the value; null when it can.';
+
+CREATE FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((old_settings <> new_settings) AND ((old_settings - mqtt.secret_setting_names()) = (new_settings - mqtt.secret_setting_names())) AND (NOT (EXISTS ( SELECT
+            FROM unnest(mqtt.secret_setting_names()) n(name)
+           WHERE (((is_resealed.old_settings -> n.name) IS DISTINCT FROM (is_resealed.new_settings -> n.name)) AND (((jsonb_typeof((is_resealed.old_settings -> n.name)) = 'object'::text) AND (jsonb_typeof((is_resealed.new_settings -> n.name)) = 'object'::text) AND (mqtt.setting_fault(n.name, (is_resealed.new_settings -> n.name)) IS NULL)) IS NOT TRUE))))));
+END;
+
+ALTER FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) IS 'Whether nothing has changed but the boxes that secrets are sealed in.';
+
+CREATE FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (((integration).integration_type = 'mqtt_hosted'::text) AND ((integration).status <> 'inactive'::text) AND ((credential).revoked_at IS NULL) AND (((credential).expires_at > now()) IS NOT FALSE));
+END;
+
+ALTER FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) IS 'Whether a device may log in at the hosted broker with this credential now.';
 
 CREATE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5576,20 +5902,6 @@ $$;
 ALTER FUNCTION mqtt.notify_config() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
-
-CREATE FUNCTION mqtt.try_base64(value text) RETURNS bytea
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (value ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$'::text) THEN decode(value, 'base64'::text)
-             ELSE NULL::bytea
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.try_base64(value text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.try_base64(value text) IS 'Base64 text (RFC 4648 section 4, padded) as bytes; null when it is none.';
 
 CREATE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6470,6 +6782,33 @@ ALTER FUNCTION mqtt.queue_callbacks(tids tid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queue_callbacks(tids tid[]) IS 'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
 
+CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, oldest_seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
+    SELECT
+        'ingest',
+        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l), 0)::bigint,
+        (SELECT greatest(extract(EPOCH FROM clock_timestamp() - q.enqueued_at), 0) FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id LIMIT 1)
+    UNION ALL
+    SELECT
+        'outbound',
+        (SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT 1000000) AS q),
+        -- Since it was due: what is scheduled for later is not late.
+        (
+            SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.vt)), 0) END
+            FROM mqtt.device_integrations AS i
+            CROSS JOIN LATERAL (
+                SELECT q.vt FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = i.id AND q.vt <= now() ORDER BY q.vt LIMIT 1
+            ) AS f
+        );
+$$;
+
+ALTER FUNCTION mqtt.queue_depths() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_depths() IS 'The two queues: messages that wait (outbound is counted up to a million) and for how long the oldest has; null when none does.';
+
 CREATE FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -6671,43 +7010,6 @@ $_$;
 ALTER FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
-
-CREATE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-DECLARE
-    v_queued integer;
-BEGIN
-    WITH judged AS MATERIALIZED (
-        SELECT
-            t.value,
-            jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string' AND t.payload IS NOT NULL
-            AND t.value - '{topic,payload}'::text [] = '{}'
-            AND mqtt.ingest_fault(t.topic, 0, pg_column_size(t.payload), session.topic_prefix, session.publish_filters, session.max_payload_bytes) IS NULL
-            AS is_plain
-        FROM (
-            SELECT e.value, e.value ->> 'topic' AS topic, e.value -> 'payload' AS payload
-            FROM jsonb_array_elements(messages) AS e (value)
-            OFFSET 0
-        ) AS t
-    ),
-    queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
-        SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
-        FROM judged AS j
-        WHERE (SELECT bool_and(x.is_plain) FROM judged AS x)
-        RETURNING 1
-    )
-    SELECT count(*) INTO v_queued FROM queued;
-    RETURN v_queued;
-END;
-$$;
-
-ALTER FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) IS 'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages.';
 
 CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE(id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint, created_at timestamp with time zone, next_retry_at timestamp with time zone, error_message text)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -7258,13 +7560,13 @@ BEGIN
             DETAIL = format('%s could not be sealed with the key of this installation.', label),
             HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
     END IF;
-    RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''));
+    RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''), 'key', mqtt.sealing_key_id(v_key));
 END;
 $_$;
 
 ALTER FUNCTION mqtt.sealed(label text, secret text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sealed(label text, secret text) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
+COMMENT ON FUNCTION mqtt.sealed(label text, secret text) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box, "key": id of the key}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
 
 CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -7276,6 +7578,16 @@ $$;
 ALTER FUNCTION mqtt.sealed_setting(name text, value jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.sealed_setting(name text, value jsonb) IS 'A secret of an integration''s settings as it may be stored: sealed here, or by the caller.';
+
+CREATE FUNCTION mqtt.sealing_key_id(public_key bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT "left"(encode(sha256(public_key), 'hex'::text), 16) AS "left";
+END;
+
+ALTER FUNCTION mqtt.sealing_key_id(public_key bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.sealing_key_id(public_key bytea) IS 'How a key pair is named beside what is sealed to it: 16 digits of the SHA-256 of its public key.';
 
 CREATE FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb DEFAULT NULL::jsonb, grace interval DEFAULT '00:00:00'::interval, only_if_none boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7329,117 +7641,10 @@ COMMENT ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_
 The one before signs as well for the time of grace. only_if_none: a subscription that has one keeps it, and null is returned.
 Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`.';
 
-CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (octet_length(pattern) > 1024) THEN 'has more than 1,024 bytes'::text
-             WHEN (( SELECT count(*) AS count
-                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
-               WHERE (l.level = '{device_id}'::text)) <> 1) THEN 'must have {device_id} as exactly one of its levels'::text
-             WHEN (( SELECT count(*) AS count
-                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
-               WHERE (l.level = '{message_type}'::text)) > 1) THEN 'may have {message_type} as one level only'::text
-             WHEN (pattern ~~ '_%{organization_prefix}%'::text) THEN 'may have {organization_prefix} as its first level only'::text
-             WHEN (EXISTS ( SELECT
-                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
-               WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'::text
-             WHEN starts_with(pattern, '$share/'::text) THEN 'must not start with $share/'::text
-             ELSE mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text))
-         END AS topic_filter_error;
-END;
-
-ALTER FUNCTION mqtt.topic_pattern_fault(pattern text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.topic_pattern_fault(pattern text) IS 'Why this is no topic pattern, in words; null when it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
-
-CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (name = ANY (ARRAY['use_tls'::text, 'verify_certificate'::text, 'clean_start'::text])) THEN
-             CASE
-                 WHEN (jsonb_typeof(value) <> 'boolean'::text) THEN 'is true or false'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = ANY (ARRAY['port'::text, 'outbound_max_in_flight'::text])) THEN
-             CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (65535)::bigint)) THEN 'is a whole number from 1 to 65535'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'keepalive'::text) THEN
-             CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (5)::bigint, (65535)::bigint)) THEN 'is a whole number of seconds from 5 to 65535'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'session_expiry'::text) THEN
-             CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (0)::bigint, '4294967295'::bigint)) THEN 'is a whole number of seconds from 0 to 4294967295'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'max_attempts'::text) THEN
-             CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (100)::bigint)) THEN 'is a whole number from 1 to 100'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'protocol'::text) THEN
-             CASE
-                 WHEN (value <> ALL (ARRAY['"mqtt"'::jsonb, '"mqtts"'::jsonb, '"ws"'::jsonb, '"wss"'::jsonb])) THEN 'is "mqtt", "mqtts", "ws" or "wss"'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'mqtt_version'::text) THEN
-             CASE
-                 WHEN (value <> ALL (ARRAY['"3.1.1"'::jsonb, '"5"'::jsonb])) THEN 'is "3.1.1" or "5"'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'content_type'::text) THEN
-             CASE
-                 WHEN ((value #>> '{}'::text[]) !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'::text) THEN 'is a media type, such as application/cbor'::text
-                 ELSE mqtt.jsonb_text_fault(value, 255)
-             END
-             WHEN (name = 'path'::text) THEN
-             CASE
-                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and holds printable ASCII'::text
-                 ELSE mqtt.jsonb_text_fault(value, 1024)
-             END
-             WHEN (name = ANY (ARRAY['ca_certificate'::text, 'client_certificate'::text])) THEN
-             CASE
-                 WHEN ((jsonb_typeof(value) <> 'string'::text) OR (octet_length((value #>> '{}'::text[])) > 524288) OR ((value #>> '{}'::text[]) !~ '^\s*([^-]*\s)?-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----'::text)) THEN 'is one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'alpn'::text) THEN
-             CASE
-                 WHEN ((jsonb_typeof(value) <> 'array'::text) OR (NOT jsonb_path_match(value, '(($.size() > 0 && $.size() <= 16) && !(exists ($[*]?(@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))))'::jsonpath))) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'::text
-                 ELSE NULL::text
-             END
-             WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault((value #>> '{}'::text[])))
-             WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_fault(value,
-             CASE name
-                 WHEN 'username'::text THEN 65535
-                 WHEN 'client_id'::text THEN 1024
-                 WHEN 'server_name'::text THEN 253
-                 ELSE 2048
-             END)
-             WHEN (jsonb_typeof(value) = 'object'::text) THEN
-             CASE
-                 WHEN (((value - 'sealed'::text) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583))) THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
-                 ELSE NULL::text
-             END
-             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > 65535)) THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
-             ELSE NULL::text
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.setting_fault(name text, value jsonb) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.setting_fault(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence that never holds the value; null when it can.';
-
 CREATE FUNCTION mqtt.setting_names(integration_type text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT (ARRAY['topic_pattern'::text, 'content_type'::text, 'max_attempts'::text, 'outbound_max_in_flight'::text] ||
+ SELECT (ARRAY['topic_pattern'::text, 'content_type'::text, 'max_attempts'::text, 'outbound_max_in_flight'::text, 'status_topic'::text] ||
          CASE
              WHEN (integration_type <> 'mqtt_hosted'::text) THEN ARRAY['broker_url'::text, 'port'::text, 'protocol'::text, 'path'::text, 'username'::text, 'password'::text, 'client_id'::text, 'mqtt_version'::text, 'clean_start'::text, 'session_expiry'::text, 'keepalive'::text, 'use_tls'::text, 'verify_certificate'::text, 'ca_certificate'::text, 'client_certificate'::text, 'client_key'::text, 'server_name'::text, 'alpn'::text]
              ELSE '{}'::text[]
@@ -7657,6 +7862,41 @@ $$;
 ALTER FUNCTION mqtt.store_or_split(tids tid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.store_or_split(tids tid[]) IS 'Stores a batch; when that raises, its halves, down to the single message at fault. Returns how many were stored, failed and became dead letters.';
+
+CREATE FUNCTION mqtt.surplus_privileges(role name) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT unnest(array_remove(ARRAY[
+        CASE WHEN r.rolsuper THEN 'is a superuser' END,
+        CASE WHEN r.rolbypassrls THEN 'has BYPASSRLS' END,
+        CASE WHEN r.rolcreaterole THEN 'has CREATEROLE' END,
+        CASE WHEN r.rolcreatedb THEN 'has CREATEDB' END,
+        CASE WHEN r.rolreplication THEN 'has REPLICATION' END
+    ], NULL))
+    FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname = surplus_privileges.role
+    UNION ALL
+    SELECT format('is a member of %I', g.rolname)
+    FROM pg_catalog.pg_auth_members AS m
+    JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid
+    JOIN pg_catalog.pg_roles AS r ON r.oid = m.member AND r.rolname = surplus_privileges.role
+    UNION ALL
+    SELECT format('may use table %I.%I', n.nspname, c.relname)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('api', 'mqtt', 'pgmq', 'bridge') AND c.relkind IN ('r', 'p', 'v', 'm')
+        AND (has_table_privilege(role, c.oid, 'select, insert, update, delete, truncate') OR has_any_column_privilege(role, c.oid, 'select, insert, update'))
+    UNION ALL
+    SELECT format('may call %s', p.oid::regprocedure)
+    FROM pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname IN ('api', 'mqtt', 'pgmq') AND has_schema_privilege(role, n.oid, 'usage') AND has_function_privilege(role, p.oid, 'execute');
+$$;
+
+ALTER FUNCTION mqtt.surplus_privileges(role name) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.surplus_privileges(role name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; nothing is right.';
 
 CREATE FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7942,6 +8182,29 @@ $$;
 ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+
+CREATE FUNCTION mqtt.upkeep_jobs() RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_table regclass := to_regclass('cron.job');
+    v_jobs integer;
+BEGIN
+    IF v_table IS NULL THEN
+        RETURN 0;
+    ELSIF NOT has_schema_privilege('cron', 'usage') OR NOT has_table_privilege(v_table, 'select') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', v_table)
+    INTO v_jobs USING 'mqtt\.(upkeep|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
+    RETURN v_jobs;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.upkeep_jobs() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.upkeep_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
 
 CREATE FUNCTION mqtt.vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
     LANGUAGE sql SECURITY DEFINER
@@ -9078,6 +9341,32 @@ ALTER TABLE mqtt.quota_buckets OWNER TO mqtt_owner;
 
 COMMENT ON TABLE mqtt.quota_buckets IS 'Token buckets of credentials and organizations that have a quota. A large one is spread over shards, so that its devices do not wait for one row.';
 
+CREATE VIEW mqtt.sealed_values WITH (security_invoker='true') AS
+ SELECT ('device_integrations.settings.'::text || n.name) AS place,
+    i.organization_id,
+    i.id,
+    (i.settings -> n.name) AS value
+   FROM (mqtt.device_integrations i
+     CROSS JOIN LATERAL unnest(mqtt.secret_setting_names()) n(name))
+  WHERE (i.settings ? n.name)
+UNION ALL
+ SELECT 'callback_secrets.sealed'::text AS place,
+    k.organization_id,
+    k.subscription_id AS id,
+    k.sealed AS value
+   FROM mqtt.callback_secrets k
+UNION ALL
+ SELECT 'callback_secrets.previous'::text AS place,
+    k.organization_id,
+    k.subscription_id AS id,
+    k.previous AS value
+   FROM mqtt.callback_secrets k
+  WHERE (k.previous IS NOT NULL);
+
+ALTER TABLE mqtt.sealed_values OWNER TO mqtt_owner;
+
+COMMENT ON VIEW mqtt.sealed_values IS 'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. What is sealed elsewhere one day joins here and in bridge.reseal.';
+
 CREATE TABLE mqtt.workers (
     bridge_id uuid NOT NULL,
     began_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -9633,6 +9922,9 @@ GRANT ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid
 REVOKE ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.diagnose() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.diagnose() TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.end_bridge(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.end_bridge(bridge_id uuid) TO mqtt_bridge;
 
@@ -9644,6 +9936,9 @@ GRANT ALL ON FUNCTION bridge.expire_outbound(batch_size integer) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.finish_attempt(attempted bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.finish_attempt(attempted bigint) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.gauges() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.gauges() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.heartbeat(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.heartbeat(bridge_id uuid) TO mqtt_bridge;
@@ -9669,14 +9964,17 @@ GRANT ALL ON FUNCTION bridge.process_queue(batch_size integer) TO mqtt_bridge;
 REVOKE ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) TO mqtt_bridge;
 
-REVOKE ALL ON FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.replace_sealed_secret(kind text, owner_id uuid, old_box text, new_box text) TO mqtt_bridge;
+REVOKE ALL ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.run_upkeep() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.run_upkeep() TO mqtt_bridge;
 
-REVOKE ALL ON FUNCTION bridge.sealed_secrets() FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.sealed_secrets() TO mqtt_bridge;
+REVOKE ALL ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.sealing_state() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.sealing_state() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) TO mqtt_bridge;
@@ -9686,6 +9984,9 @@ GRANT ALL ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], s
 
 REVOKE ALL ON FUNCTION bridge.sleep(subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.sleep(subject text) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.status() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.status() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) TO mqtt_bridge;
@@ -9906,6 +10207,8 @@ REVOKE ALL ON FUNCTION mqtt.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.current_user_id() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.current_user_id() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.days_without_partition() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.decode_payload(content_type text, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.default_topic_pattern() FROM PUBLIC;
@@ -9989,12 +10292,6 @@ REVOKE ALL ON FUNCTION mqtt.is_private_address(address inet) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_private_address(address inet) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_private_address(address inet) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO go_auth_reader;
-
 REVOKE ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO service_role;
@@ -10002,6 +10299,26 @@ GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high b
 REVOKE ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.try_base64(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO go_auth_reader;
 
 REVOKE ALL ON FUNCTION mqtt.lets_hash_slip(filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO rabbitmq_reader;
@@ -10032,10 +10349,6 @@ GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.mosquitto_password_hash(password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.notify_config() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.try_base64(value text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) FROM PUBLIC;
 
@@ -10075,13 +10388,13 @@ REVOKE ALL ON FUNCTION mqtt.py_seal(public_key bytea, secret text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_callbacks(tids tid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.queue_depths() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
@@ -10137,17 +10450,11 @@ REVOKE ALL ON FUNCTION mqtt.sealed(label text, secret text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.sealed_setting(name text, value jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.sealing_key_id(public_key bytea) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) TO service_role;
-
-REVOKE ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO service_role;
-
-REVOKE ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.setting_names(integration_type text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.setting_names(integration_type text) TO authenticated;
@@ -10158,6 +10465,8 @@ REVOKE ALL ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], rea
 REVOKE ALL ON FUNCTION mqtt.store_messages(tids tid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.store_or_split(tids tid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.surplus_privileges(role name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) FROM PUBLIC;
 
@@ -10184,6 +10493,8 @@ REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term te
 REVOKE ALL ON FUNCTION mqtt.undo_attempt(attempted bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.upkeep() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.upkeep_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.vacuum_holders(older_than interval) FROM PUBLIC;
 

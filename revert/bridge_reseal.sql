@@ -1,5 +1,7 @@
 -- Revert topicbase:bridge_reseal from pg
 BEGIN;
-DROP FUNCTION bridge.replace_sealed_secret(text, uuid, text, text);
-DROP FUNCTION bridge.sealed_secrets();
+DROP FUNCTION bridge.reseal(text [], uuid [], jsonb [], jsonb []);
+DROP FUNCTION bridge.sealed_otherwise(text, uuid, integer);
+DROP FUNCTION bridge.sealing_state();
+DROP VIEW mqtt.sealed_values;
 COMMIT;
