@@ -35,6 +35,11 @@ class Callbacks(Part):
         self._outcomes: list[Outcome] = []
         self._busy: dict[UUID, int] = {}  # subscription: claimed and not settled
 
+    def use(self, settings: Settings) -> None:
+        """From now on, keys and the guard on addresses are those of these settings."""
+        self._settings = settings
+        self._poster.private_allowed = settings.allow_private_addresses
+
     def is_idle(self) -> bool:
         return not self._busy
 
@@ -161,7 +166,7 @@ class Callbacks(Part):
 
 
 @functools.lru_cache(1000)
-def secret_key(private_keys: sealing.Keys | None, sealed: str) -> bytes:
+def secret_key(private_keys: sealing.Keyring | None, sealed: str) -> bytes:
     """The key in a sealed secret of the form whsec_<base64>. Raises ValueError, without the secret."""
     text = sealing.unseal(private_keys, {"sealed": sealed})
     try:

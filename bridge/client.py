@@ -30,6 +30,7 @@ from bridge.sockets import BufferedSocket, Connection
 from bridge.target import Target
 
 RECEIVE_MAXIMUM = 1000
+ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says of the bridge, retained
 MAX_PACKET = 16 << 20  # bytes; far above any payload that is kept whole, far below what many hostile brokers could fill memory with
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
@@ -99,6 +100,8 @@ class Client(mqtt.Client):
         self.on_unsubscribe = self._on_unsubscribed
         if target.username is not None:
             self.username_pw_set(target.username, target.password)
+        if target.status_topic is not None:
+            self.will_set(target.status_topic, OFFLINE, 1, retain=True)
 
     # ------------------------------------------------------------------------------------------------------------- connecting
 
@@ -131,6 +134,10 @@ class Client(mqtt.Client):
             return
         try:
             if politely and self._state == _ConnectionState.MQTT_CS_CONNECTED and self.flush():
+                if self.target.status_topic is not None:
+                    # A polite end takes the will away. Brokers handle packets in their order, so this one needs no answer.
+                    self.send_status(OFFLINE, 0)
+                    self.flush()
                 connection.buffer.buffered = False
                 self.disconnect()
                 self.loop_write()
@@ -262,6 +269,11 @@ class Client(mqtt.Client):
         self._pack_remaining_length(head, 2 + len(topic) + len(identifier) + len(packed) + len(payload))
         packet = b"".join((head, len(topic).to_bytes(2, "big"), topic, identifier, packed, payload))
         self._packet_queue(head[0], packet, packet_id, qos)
+
+    def send_status(self, state: bytes, packet_id: int) -> None:
+        """Say on status_topic how the bridge is; QoS 1 with a packet id, 0 without."""
+        topic = (self.target.status_topic or "").encode()
+        self.send_publish(packet_id, topic, state, 1 if packet_id else 0, retain=True, dup=False, properties=None)
 
     def send_pubrel(self, packet_id: int) -> None:
         self._send_pubrel(packet_id)

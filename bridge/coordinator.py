@@ -1,6 +1,7 @@
 """The bridge as a whole: holds the locks, hears the notices, and keeps links and files as the database wants them."""
 
 import contextlib
+import dataclasses
 import os
 import platform
 import select
@@ -17,13 +18,14 @@ from uuid import UUID
 
 import psycopg
 
-from bridge import __version__, log, metrics, mosquitto, pooler, probe, sealing
+from bridge import __version__, log, metrics, mosquitto, pooler, probe
 from bridge.callbacks import Callbacks
 from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
 from bridge.inbound import Inbound
 from bridge.network import Filter, Incoming, Link, Network
 from bridge.outbound import Outbound
-from bridge.settings import Settings
+from bridge.settings import Settings, SettingsError, Source
+from bridge.systemd import Notifier
 from bridge.target import TargetError, of_integration
 from bridge.upkeep import Upkeep
 from bridge.worker import Worker
@@ -39,8 +41,11 @@ STUCK_SECONDS = 15.0
 class Coordinator:
     """Runs on the main thread. The other parts have their own; they meet in queues and events."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: Source | None = None) -> None:
         self.settings = settings
+        self._source = source or Source()
+        self._notifier = Notifier()
+        self._reload_due = False
         self.bridge_id = uuid.uuid4()
         self.name = f"{platform.node()}:{os.getpid()}"
         self.stop_event = threading.Event()
@@ -113,6 +118,12 @@ class Coordinator:
         with contextlib.suppress(OSError):
             self._wake.send(b"\0")
 
+    def request_reload(self) -> None:
+        """Read the settings again; may be called from a signal handler or another thread."""
+        self._reload_due = True
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\0")
+
     def run(self) -> None:
         """Work until request_stop(), or until `fault` says why that is no use."""
         log.info("bridge_started", version=__version__, bridge=self.bridge_id, name=self.name)
@@ -143,15 +154,52 @@ class Coordinator:
                 if time.monotonic() - told_at >= TELL_SECONDS:
                     told_at = time.monotonic()
                     log.warning("database_lost", part="coordinator", sqlstate=error.sqlstate, reason=first_line(error))
+                self._turn()
                 self.stop_event.wait(backoff(failures))
             finally:
                 if self.stop_event.is_set():
+                    self._notifier.stopping()
                     self._end(database)
                 if database is not None:
                     database.close()
         if self._server is not None:
             self._server.stop()
         log.info("bridge_stopped")
+
+    def _turn(self) -> None:
+        """What is done in each turn of the main thread, with a database and without."""
+        if self._reload_due:
+            self._reload_due = False
+            self._reload()
+        live, ready = self.live_fault(), self.ready_fault()
+        up = sum(link.is_up for link in list(self._links.values()))
+        status = ready or f"{len(self._links)} integrations held, {up} connected"
+        self._notifier.turn(is_ready=ready is None, is_live=live is None, status=status)
+
+    def _reload(self) -> None:
+        """Take over the settings that can change while the bridge runs; what is wrong changes nothing."""
+        self._notifier.reloading()
+        before = self.settings
+        try:
+            now = self._source.read()
+            moved = self._source.moved()
+        except SettingsError as error:
+            log.error("reload_failed", reason=error)
+            self._notifier.reloaded()
+            return
+        if (now.metrics_host, now.metrics_port) != (before.metrics_host, before.metrics_port):
+            moved.append("TOPICBASE_METRICS_ADDRESS")
+            now = dataclasses.replace(now, metrics_host=before.metrics_host, metrics_port=before.metrics_port)
+        self.settings = now
+        log.set_level(now.log_level)
+        self.callbacks.use(now)
+        self.files = mosquitto.Files(now)
+        self._accounts_stamp = None
+        # All are looked at again; connections whose terms are the same stay.
+        self._stamps.clear()
+        self._config_due = time.monotonic()
+        log.info("reloaded", changed=",".join(_changed(before, now)) or "nothing", needs_restart=",".join(moved) or None)
+        self._notifier.reloaded()
 
     def live_fault(self) -> str | None:
         parts = (self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks)
@@ -238,6 +286,7 @@ class Coordinator:
                 self._config_due = None
                 next_sync = now + SYNC_SECONDS
                 self._synchronize(database)
+            self._turn()
             self._send_reports(database)
             if self._requests_due and self._probing < PROBES:
                 self._requests_due = False
@@ -256,7 +305,7 @@ class Coordinator:
             else:
                 keys = self.settings.private_keys
                 wanted = "".join((answer["sealing_public_key"] or "").split())
-                if keys and wanted and wanted != sealing.public_key(keys[0]):
+                if keys is not None and wanted and wanted != keys.public_key:
                     log.warning(
                         "sealing_key_differs", reason="the database's public key belongs to another private key; new secrets stay sealed"
                     )
@@ -321,18 +370,23 @@ class Coordinator:
                 continue
             self._stamps[found.id] = found.stamp
             self._faults.pop(found.id, None)
-            target = None
+            target, fault = None, None
             try:
                 target = of_integration(found.id, found.integration_type, found.settings, self.settings)
             except TargetError as error:
-                self._faults[found.id] = str(error)
-                self._reports.append(("state", (found.id, "error", str(error))))
-            if (old := self._links.pop(found.id, None)) is not None:
+                fault = error
+            old = self._links.get(found.id)
+            if old is not None and old.target == target:
+                continue  # what changed is not the connection's: a limit, a secret in a new box
+            if old is not None:
+                del self._links[found.id]
                 self.outbound.links.pop(found.id, None)
                 old.is_moved = target is not None and target.session() != old.target.session()
                 self.network.remove([old])
                 self._filters_stamp = None
             if target is None:
+                self._faults[found.id] = str(fault)
+                self._reports.append(("state", (found.id, "error", str(fault))))
                 continue
             link = self.network.add(found.id, target)
             self._links[found.id] = link
@@ -421,3 +475,8 @@ class Coordinator:
     def _submit(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # ending
             self._probers.submit(work)
+
+
+def _changed(before: Settings, now: Settings) -> list[str]:
+    """The names of the settings that differ; their values are nobody's business."""
+    return [field.name for field in dataclasses.fields(now) if getattr(before, field.name) != getattr(now, field.name)]

@@ -333,6 +333,9 @@ class Database:
     def process_queue(self, batch_size: int) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.process_queue(%s)", batch_size))
 
+    def gauges(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.gauges()"))
+
     def run_upkeep(self) -> dict[str, Any] | None:
         answer = self._value("SELECT bridge.run_upkeep()")
         return None if answer is None else dict(answer)

@@ -17,7 +17,7 @@ from uuid import UUID
 from paho.mqtt.properties import Properties
 
 from bridge import log, metrics
-from bridge.client import Client, Limits, Packed, properties_of_publish
+from bridge.client import ONLINE, Client, Limits, Packed, properties_of_publish
 from bridge.sockets import Connection, DialError, dial
 from bridge.target import Target
 
@@ -31,7 +31,7 @@ STABLE_SECONDS = 10.0
 STRIKES = 2  # a connection lost so often with the same single message under way
 WRITE_AHEAD = 1 << 18
 ID_NOT_FOUND = 0x92
-MAX_FILTERS = 50  # a SUBSCRIBE packet
+MAX_FILTERS = 8  # a SUBSCRIBE packet, which is what AWS IoT Core takes
 
 
 class Outgoing(NamedTuple):
@@ -124,6 +124,7 @@ class Link:
         self._careful = False
         self._draining = False
         self.is_moved = False  # the integration goes on at another broker, or under another client id
+        self._status_id = 0  # of the status message under way
 
     @property
     def takes_more(self) -> bool:
@@ -222,8 +223,15 @@ class Link:
         log.info("broker_connected", integration=self.integration_id, session_present=session_present)
         self.network.sink.state_changed(self, "active", None)
         self._subscribe()
+        self._say_online()
         self._resend(session_present=session_present)
         self.network.sink.ready(self)
+
+    def _say_online(self) -> None:
+        self._status_id = 0
+        if self.client is not None and self.target.status_topic is not None:
+            self._status_id = self._next_packet_id() if self.limits.maximum_qos else 0
+            self.client.send_status(ONLINE, self._status_id)
 
     def disconnected(self, reason: str) -> None:
         was_up, self.is_up = self.is_up, False
@@ -297,7 +305,8 @@ class Link:
         self.flush()
 
     def window(self) -> int:
-        return 1 if self._careful else min(self.limits.receive_maximum, self.target.max_in_flight)
+        # What says that the bridge is online counts like any other (MQTT 5 section 3.3.4).
+        return 1 if self._careful else min(self.limits.receive_maximum - (self._status_id > 0), self.target.max_in_flight)
 
     def pump(self) -> None:
         """Hand messages to the socket as far as the windows allow."""
@@ -346,11 +355,16 @@ class Link:
         packet_id = self._packet_id
         while True:
             packet_id = packet_id % 65535 + 1
-            if packet_id not in self.unacked:
+            if packet_id not in self.unacked and packet_id != self._status_id:
                 self._packet_id = packet_id
                 return packet_id
 
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:
+        if packet_id == self._status_id:
+            self._status_id = 0
+            if code >= 0x80:
+                log.warning("status_refused", integration=self.integration_id, topic=self.target.status_topic, reason=reason)
+            return
         found = self.unacked.get(packet_id)
         if found is None:
             return
@@ -362,6 +376,7 @@ class Link:
             found.sent_at = time.monotonic()
         else:
             del self.unacked[packet_id]
+            metrics.ANSWER.observe(time.monotonic() - found.sent_at)
             self._settle(found.message.msg_id, "acknowledged", code, reason if code else None)
         self._acked_since_up = True
         self._lost_without_ack = 0

@@ -43,7 +43,7 @@ class Poster:
     """May be used from many threads."""
 
     def __init__(self, *, private_allowed: bool) -> None:
-        self._private_allowed = private_allowed
+        self.private_allowed = private_allowed
         self._lock = threading.Lock()
         self._idle: dict[_Place, list[tuple[float, http.client.HTTPConnection]]] = {}
         self._under_way: dict[socket.socket, float] = {}
@@ -58,7 +58,7 @@ class Poster:
             port = parts.port or {"https": 443, "http": 80}.get(scheme, 0)
         except ValueError:
             raise PostError("callback_url is no URL") from None
-        if scheme != "https" and not (scheme == "http" and self._private_allowed):
+        if scheme != "https" and not (scheme == "http" and self.private_allowed):
             raise PostError("callback_url must start with https://")
         place = (scheme, host, port)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -115,7 +115,7 @@ class Poster:
 
     def _dial(self, place: _Place, deadline: float) -> http.client.HTTPConnection:
         scheme, host, port = place
-        target = Target(host=host, port=port, client_id="", tls=scheme == "https", trusted=self._private_allowed)
+        target = Target(host=host, port=port, client_id="", tls=scheme == "https", trusted=self.private_allowed)
         context = None
         if target.tls:
             with self._lock:

@@ -91,7 +91,7 @@ class Probe:
         # Its own name, or the broker would close the integration's connection; and it leaves no session behind.
         # Where the broker ties the name to the login (AWS IoT), it says so, and that is part of the verdict.
         target = dataclasses.replace(
-            target, client_id=f"topicbaset{secrets.token_hex(6)}", clean_start=True, session_expiry=0, keepalive=10
+            target, client_id=f"topicbaset{secrets.token_hex(6)}", clean_start=True, session_expiry=0, keepalive=10, status_topic=None
         )
         connection = dial(target, deadline - time.monotonic())
         self._note(connection.report)

@@ -1,9 +1,10 @@
-"""Secrets that only the bridge opens: libsodium sealed boxes, {"sealed": "<base64>"} in an integration's settings."""
+"""Secrets that only the bridge opens: libsodium sealed boxes, {"sealed": "<base64>", "key": "<key id>"} where the database has a secret."""
 
 import base64
 import binascii
-import contextlib
+import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,57 @@ import nacl.exceptions
 import nacl.public
 
 HEAD = "topicbase-private-key-1"
-# What a key file holds: the key that new secrets are sealed to, then older ones that some may still be sealed to.
-Keys = tuple[nacl.public.PrivateKey, ...]
 
 
 class KeyFileError(ValueError):
     """The private key file cannot be used; the message says why."""
+
+
+class Keyring:
+    """Private keys: the present one, to which new secrets are sealed, and older ones that some may still be sealed to."""
+
+    def __init__(self, current: nacl.public.PrivateKey, old: Sequence[nacl.public.PrivateKey] = ()) -> None:
+        self._keys = {key_id(bytes(key.public_key)): key for key in (current, *old)}
+        self.current = key_id(bytes(current.public_key))
+
+    @property
+    def ids(self) -> list[str]:
+        """The present key's id first."""
+        return list(self._keys)
+
+    @property
+    def public_key(self) -> str:
+        return public_key(self._keys[self.current])
+
+    def open(self, value: Any) -> bytes:
+        """The secret. Raises ValueError, without the value, when none of the keys opens it."""
+        try:
+            box = base64.b64decode(value["sealed"], validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("it is no sealed box") from None
+        # A box that its sender has sealed may name no key, or a wrong one.
+        for name in sorted(self._keys, key=lambda name: name != value.get("key")):
+            try:
+                return bytes(nacl.public.SealedBox(self._keys[name]).decrypt(box))
+            except nacl.exceptions.CryptoError:
+                continue
+        raise ValueError("it cannot be opened with this bridge's private key")
+
+    def reseal(self, value: Any) -> dict[str, str]:
+        """The same secret, sealed to the present key. Raises ValueError when it cannot be opened."""
+        box = nacl.public.SealedBox(self._keys[self.current].public_key).encrypt(self.open(value))
+        return {"sealed": base64.b64encode(box).decode(), "key": self.current}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keyring) and self._keys == other._keys and self.current == other.current
+
+    def __hash__(self) -> int:
+        return hash(self.current)
+
+
+def key_id(public: bytes) -> str:
+    """As mqtt.sealing_key_id in the database."""
+    return hashlib.sha256(public).hexdigest()[:16]
 
 
 def make_key_file(path: Path) -> str:
@@ -29,7 +75,7 @@ def make_key_file(path: Path) -> str:
 
 
 def rotate_key_file(path: Path) -> str:
-    """Put a new private key before those that the file holds; returns its public key in base64."""
+    """Put a new private key before those that the file holds; returns its public key in base64. Raises KeyFileError."""
     keys = (nacl.public.PrivateKey.generate(), *read_key_file(path))
     new, owner = path.with_name(f"{path.name}.new"), path.stat()
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -42,7 +88,8 @@ def rotate_key_file(path: Path) -> str:
     return public_key(keys[0])
 
 
-def read_key_file(path: Path) -> Keys:
+def read_key_file(path: Path) -> tuple[nacl.public.PrivateKey, ...]:
+    """The keys in the file, the present one first. Raises KeyFileError."""
     try:
         mode = path.stat().st_mode
         lines = path.read_text(encoding="ascii").split()
@@ -62,27 +109,23 @@ def public_key(key: nacl.public.PrivateKey) -> str:
     return base64.b64encode(bytes(key.public_key)).decode()
 
 
+def statement(public: str) -> str:
+    """What a superuser runs to tell the database its public key."""
+    return f"UPDATE mqtt.configuration SET sealing_public_key = decode('{public}', 'base64')"  # noqa: S608  # for people, and base64
+
+
 def is_sealed(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("sealed"), str)
 
 
-def unseal(keys: Keys | None, value: Any) -> str:
-    """Open one sealed value, with whichever key does.
+def unseal(keys: Keyring | None, value: Any) -> str:
+    """Open one sealed value.
 
     Raises ValueError, without the value, when there is no key, or the value was sealed to another.
     """
-    if not keys:
+    if keys is None:
         raise ValueError("it is sealed, and this bridge has no private key (TOPICBASE_PRIVATE_KEY_FILE)")
-    for key in keys:
-        with contextlib.suppress(binascii.Error, nacl.exceptions.CryptoError, UnicodeDecodeError, ValueError, TypeError):
-            return nacl.public.SealedBox(key).decrypt(base64.b64decode(value["sealed"], validate=True)).decode()
-    raise ValueError("it cannot be opened with this bridge's private key")
-
-
-def resealed(keys: Keys, sealed: str) -> str | None:
-    """The same secret, sealed to the first of the keys; None where it is so already. Raises ValueError where no key opens it."""
-    with contextlib.suppress(ValueError):
-        unseal(keys[:1], {"sealed": sealed})
-        return None
-    secret = unseal(keys[1:], {"sealed": sealed}) if keys[1:] else unseal(keys, {"sealed": sealed})
-    return base64.b64encode(nacl.public.SealedBox(keys[0].public_key).encrypt(secret.encode())).decode()
+    try:
+        return keys.open(value).decode()
+    except UnicodeDecodeError:
+        raise ValueError("it cannot be opened with this bridge's private key") from None

@@ -1,5 +1,6 @@
 """Where an integration's broker is and how to speak with it, from the integration's settings."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ class Target:
     client_key: str | None = field(default=None, repr=False)
     server_name: str | None = None
     alpn: tuple[str, ...] = ()
+    status_topic: str | None = None
     trusted: bool = False  # its address may be private, whatever tenants may name
 
     def session(self) -> tuple[str, int, str, int]:
@@ -46,7 +48,7 @@ def default_client_id(integration_id: UUID) -> str:
     return "topicbase" + integration_id.hex[:14]
 
 
-def _secret(name: str, value: Any, keys: sealing.Keys | None) -> str | None:
+def _secret(name: str, value: Any, keys: sealing.Keyring | None) -> str | None:
     if sealing.is_sealed(value):
         try:
             return sealing.unseal(keys, value)
@@ -80,9 +82,10 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
     if integration_type == "mqtt_hosted":
         if settings.hosted_broker_url is None:
             raise TargetError("this bridge has no hosted broker (TOPICBASE_HOSTED_BROKER_URL)")
-        return of_url(
+        hosted = of_url(
             settings.hosted_broker_url, default_client_id(integration_id), settings.hosted_username, settings.hosted_password, trusted=True
         )
+        return dataclasses.replace(hosted, status_topic=options.get("status_topic"))
     url = str(options.get("broker_url") or "")
     scheme = str(options.get("protocol") or "mqtt")
     if "://" in url:
@@ -119,5 +122,6 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
         client_key=_secret("client_key", options.get("client_key"), settings.private_keys),
         server_name=options.get("server_name"),
         alpn=tuple(str(name) for name in alpn),
+        status_topic=options.get("status_topic"),
         trusted=settings.allow_private_addresses,
     )

@@ -26,9 +26,9 @@ class Upkeep(Part):
                 done = database.run_upkeep()
                 if done is not None and "skipped" not in done:
                     self._tell(done)
+            metrics.DATABASE.refresh(database.gauges)
 
     def _tell(self, done: dict[str, Any]) -> None:
-        metrics.QUEUED.set(done["queued"])
         if done["free_disk_bytes"] is not None:
             metrics.FREE_DISK.set(done["free_disk_bytes"])
         for state, count in done.pop("ledger").items():
