@@ -140,7 +140,7 @@ def test_a_reload_takes_a_new_broker_password_and_a_new_key(own: Stack, settings
         wait_until(lambda: "refused the connection" in (status(own, owner.integration_id)[1] or ""), 30, "the password is refused")
         wait_until(lambda: "no private key" in (status(own, sealed)[1] or ""), 20, "there is no key")
         change(config, TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=right, TOPICBASE_PRIVATE_KEY_FILE=key)
-        assert 'changed="hosted_password,private_key"' in bridge.reload()
+        assert 'changed="hosted_password,private_keys"' in bridge.reload()
         for integration_id in (owner.integration_id, sealed):
             wait_until(lambda one=integration_id: status(own, one)[0] == "active", 20, "connected")  # type: ignore[misc]
         works(owner)

@@ -55,7 +55,7 @@ def main() -> None:
         _die(name, is_after=True)
     for path, times in json.loads(os.environ.get("CHAOS_RAISE", "{}")).items():
         _fail(path, times)
-    from bridge.__main__ import app  # noqa: PLC0415  # after the constants
+    from bridge.cli import app  # noqa: PLC0415  # after the constants
 
     app(["run"])
 

@@ -93,16 +93,16 @@ class TestKeys:
         box = nacl.public.SealedBox(nacl.public.PublicKey(base64.b64decode(old_public))).encrypt(b"secret")
         value = {"sealed": base64.b64encode(box).decode(), "key": sealing.key_id(base64.b64decode(old_public))}
         environment = {"TOPICBASE_PRIVATE_KEY_FILE": str(tmp_path / "new"), "TOPICBASE_OLD_PRIVATE_KEY_FILES": f"{tmp_path / 'old'}:"}
-        keys = settings.read(environment).private_key
+        keys = settings.read(environment).private_keys
         assert keys is not None
         assert (keys.public_key, len(keys.ids)) == (new_public, 2)
         for claimed in ({}, {"key": "0" * 16}, {"key": keys.current}):
             assert sealing.unseal(keys, {**value, **claimed}) == "secret"
         again = keys.reseal(value)
         assert again["key"] == keys.current
-        assert sealing.unseal(sealing.Keyring(sealing.read_key_file(tmp_path / "new")), again) == "secret"
+        assert sealing.unseal(sealing.Keyring(*sealing.read_key_file(tmp_path / "new")), again) == "secret"
         with pytest.raises(ValueError, match="cannot be opened"):
-            sealing.unseal(sealing.Keyring(sealing.read_key_file(tmp_path / "old")), again)
+            sealing.unseal(sealing.Keyring(*sealing.read_key_file(tmp_path / "old")), again)
 
     def test_an_old_key_alone_is_none(self, tmp_path: Path) -> None:
         sealing.make_key_file(tmp_path / "old")

@@ -1,0 +1,69 @@
+"""Calls of the HTTP API, as any app makes them: PostgREST with a JWT. The standard library does, for one caller and few calls."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+TIMEOUT_SECONDS = 60.0  # above the longest long poll
+
+
+class ApiError(Exception):
+    """The API said no; the message has its slug, details and hint."""
+
+
+class RefusedError(ApiError):
+    """The token is not taken."""
+
+
+class UnreachableError(Exception):
+    """No answer that PostgREST would give."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """The token is for the address that was named."""
+
+
+class Api:
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
+        self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def call(self, rpc: str, body: dict[str, Any]) -> Any:
+        """POST to /rpc/<rpc>. Raises ApiError, UnreachableError."""
+        data = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
+        return self._send(f"/rpc/{rpc}", data)
+
+    def rows(self, view: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        """Rows of a view, with PostgREST's filters."""
+        return list(self._send(f"/{view}?{urllib.parse.urlencode(query)}", None))
+
+    def _send(self, path: str, data: bytes | None) -> Any:
+        request = urllib.request.Request(self._url + path, data, self._headers)  # noqa: S310  # the caller has looked at the scheme
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            raise _refusal(error.code, error.read()) from None
+        except (OSError, urllib.error.URLError) as error:
+            raise UnreachableError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from None
+        try:
+            return json.loads(body) if body else None
+        except ValueError:
+            raise UnreachableError(f"{self._url} does not answer as PostgREST does") from None
+
+
+def _refusal(status: int, body: bytes) -> Exception:
+    try:
+        said = json.loads(body)
+        words = ": ".join(str(said[key]) for key in ("message", "details") if said.get(key))
+        hint = said.get("hint")
+    except (ValueError, AttributeError):
+        words, hint = "", None
+    text = f"{words or 'no reason given'} (HTTP {status})" + (f"\n{hint}" if hint else "")
+    if status == 401:
+        return RefusedError(text)
+    return ApiError(text) if words or status < 500 else UnreachableError(f"the API fails: HTTP {status}")

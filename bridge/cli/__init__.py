@@ -1,0 +1,68 @@
+"""The command line: what an operator and an app developer type."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge import __version__
+from bridge.cli import common, doctor, process, publish, replay, status, tail
+from bridge.settings import SettingsError, Source
+
+app = typer.Typer(
+    name="topicbase",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help keeps the examples as they stand
+)
+
+
+def _version(wanted: bool) -> None:  # typer's signature
+    if wanted:
+        typer.echo(f"topicbase {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", envvar="TOPICBASE_CONFIG", help="File of settings, KEY=VALUE lines; the environment wins over it."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Topicbase: MQTT integration that lives in PostgreSQL.
+
+    \b
+    On the bridge's machine, with its settings (PGHOST, PGUSER=mqtt_bridge, TOPICBASE_..., from the environment or --config):
+      run      the bridge itself
+      status   which bridges live, who holds which integration, how deep the queues are
+      doctor   what is wrong with this installation, and how to mend it
+      keygen   a key pair to seal broker passwords with
+      reseal   seals all that is sealed to a new key
+
+    \b
+    Anywhere, as a user of an organization (TOPICBASE_API_URL and TOPICBASE_TOKEN or TOPICBASE_TOKEN_FILE, never an argument):
+      publish  sends messages to an integration's broker, and tells what became of them
+      tail     shows messages as they are stored
+      replay   puts dead letters, or stored messages, back on their way
+
+    \b
+    Exit codes: 0 done, all well; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings;
+    3 the database or the API is out of reach or refuses the login; 70 the bridge has broken and wants to be started anew.
+    """
+    try:
+        common.use(Source(config))
+    except SettingsError as error:
+        common.fail(str(error), common.WRONG)
+
+
+app.command()(process.run)
+app.command()(status.status)
+app.command()(doctor.doctor)
+app.command()(process.keygen)
+app.command()(process.reseal)
+app.command()(publish.publish)
+app.command()(tail.tail)
+app.add_typer(replay.app, name="replay")

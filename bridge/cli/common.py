@@ -1,0 +1,138 @@
+"""What the commands share: settings, connections, and how they speak to people and to scripts."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString, NoReturn
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bridge.api import Api, ApiError, RefusedError, UnreachableError
+from bridge.settings import Settings, SettingsError, Source, secret_of_file
+
+NO, WRONG, UNREACHABLE = 1, 2, 3
+CONNECT_SECONDS = 10
+
+_source = Source()
+
+
+def use(source: Source) -> None:
+    """Take settings from there; raises SettingsError when its file cannot be used."""
+    global _source  # noqa: PLW0603  # one process, one command
+    source.export()
+    _source = source
+
+
+def source() -> Source:
+    return _source
+
+
+def settings() -> Settings:
+    try:
+        return _source.read()
+    except SettingsError as error:
+        fail(str(error), WRONG)
+
+
+def fail(message: str, code: int = NO) -> NoReturn:
+    typer.echo(f"topicbase: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def console(*, err: bool = False) -> Console:
+    """Colours and the terminal's width on a terminal; long plain lines elsewhere."""
+    file = sys.stderr if err else sys.stdout
+    return Console(stderr=err, highlight=False, width=None if file.isatty() else 240, soft_wrap=not file.isatty())
+
+
+def text(value: Any) -> str:
+    """Any value for a table: what comes from outside is never taken for markup."""
+    return "" if value is None else escape(str(value))
+
+
+def as_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def seconds(value: float | None) -> str:
+    """A time span in words, to two places."""
+    if value is None:
+        return ""
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if value >= size:
+            return f"{value / size:.1f} {name}"
+    return f"{value:.1f} s"
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Any]:
+    """A bar on stderr, on a terminal only: called with how many more are done."""
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(label, total=total)
+        yield lambda count, total=None: bar.update(task, advance=count, **({} if total is None else {"total": total}))
+
+
+def connect(name: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """The database, as the bridge's role, found by libpq's own variables."""
+    try:
+        return psycopg.connect(autocommit=True, application_name=f"topicbase {name}", connect_timeout=CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        fail(f"the database cannot be reached: {str(error).strip().splitlines()[-1]}", UNREACHABLE)
+
+
+def value(connection: psycopg.Connection[Any], query: LiteralString, *parameters: Any) -> Any:
+    """The one value of a query; ends the command when the database is too old for it, or the role may not ask."""
+    try:
+        row = connection.execute(query, parameters).fetchone()
+    except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
+        fail("the database is older than this program: run sqitch deploy of this release", WRONG)
+    except psycopg.errors.InsufficientPrivilege:
+        fail(f"role {connection.info.user} may not do that: set PGUSER=mqtt_bridge", UNREACHABLE)
+    except psycopg.OperationalError as error:
+        fail(f"the database is lost: {str(error).strip().splitlines()[0]}", UNREACHABLE)
+    return None if row is None else row[0]
+
+
+@contextmanager
+def api() -> Iterator[Api]:
+    """PostgREST, with the caller's token; its refusals end the command in words."""
+    try:
+        values = _source.values()
+        url = values.get("TOPICBASE_API_URL")
+        file = values.get("TOPICBASE_TOKEN_FILE")
+        token = values.get("TOPICBASE_TOKEN") or (secret_of_file("TOPICBASE_TOKEN_FILE", file).strip() if file else None)
+    except SettingsError as error:
+        fail(str(error), WRONG)
+    if not url or not url.startswith(("http://", "https://")):
+        fail("TOPICBASE_API_URL is not set to the URL of PostgREST, such as https://api.example.com", WRONG)
+    if not token:
+        fail(
+            "TOPICBASE_TOKEN (a JWT of a user) or TOPICBASE_TOKEN_FILE is not set; it is never an argument, since those show in `ps`", WRONG
+        )
+    try:
+        yield Api(url, token)
+    except UnreachableError as error:
+        fail(str(error), UNREACHABLE)
+    except RefusedError as error:
+        fail(str(error), UNREACHABLE)
+    except ApiError as error:
+        fail(str(error), NO)
+
+
+def find(client: Api, view: str, wanted: str, column: str) -> dict[str, Any]:
+    """The row with that id, or with that name; ends the command when there is none, or more than one."""
+    is_id = len(wanted) == 36 and wanted.count("-") == 4
+    rows = client.rows(view, {("id" if is_id else column): f"eq.{wanted}", "limit": "2"})
+    if not rows:
+        fail(f"there is no {wanted} in {view} that you may see", NO)
+    if len(rows) > 1:
+        fail(f"{wanted} is the name of several {view}; give the id", WRONG)
+    return rows[0]

@@ -1,0 +1,349 @@
+"""What is wrong with an installation, and how to mend it."""
+
+import shutil
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import psycopg
+import typer
+
+from bridge import SCHEMA_VERSION, __version__, pooler, sealing
+from bridge.cli import common
+from bridge.settings import Settings, SettingsError
+
+SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
+HELD_FAULT = 3600.0
+_MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "fault": "[red]fault[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: ok, note (it works, and could be better) or fault; and how to mend it."""
+
+    check: str
+    state: str
+    words: str
+    mend: str | None = None
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help='A list of {"check", "state", "words", "mend"}.')] = False,
+) -> None:
+    """Check this installation, and say how to mend what is wrong.
+
+    Looks at the settings, the database (version, schema, rights of the role, clock, pgmq, partitions, keys, PL/Python, pg_cron, what holds
+    vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name, address, TLS, login, round trip.
+    It changes nothing. Run it with the bridge's own settings, as the bridge's user.
+
+    Exit code 0 when there is no fault (notes do not count), else 1.
+
+    \b
+    Examples:
+      topicbase --config /etc/topicbase/bridge.env doctor
+      topicbase doctor --json | jq -r '.[] | select(.state == "fault") | .mend'
+    """
+    console = common.console()
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not json:
+            console.print(f"{_MARKS[finding.state]} {finding.check}: {common.text(finding.words)}")
+            if finding.mend:
+                console.print(f"      -> {common.text(finding.mend)}")
+    if json:
+        common.as_json([{"check": one.check, "state": one.state, "words": one.words, "mend": one.mend} for one in findings])
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(common.NO)
+
+
+def examine() -> Iterator[Finding]:
+    settings = Settings()
+    try:
+        settings = common.source().read()
+    except SettingsError as error:
+        yield Finding("settings", "fault", str(error), "docs/bridge.md lists the settings")
+    else:
+        yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
+    yield from _database(settings)
+    if settings.metrics_port is not None:
+        yield _bridge(settings)
+    if settings.hosted_broker_url is not None:
+        yield from _broker(settings)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    try:
+        connection = psycopg.connect(autocommit=True, application_name="topicbase doctor", connect_timeout=common.CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        words = str(error).strip().splitlines()[-1]
+        yield Finding("database", "fault", words, "PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSFILE lead to it; pg_hba.conf lets it in")
+        return
+    with connection:
+        version = connection.info.server_version
+        yield _judged(
+            "database", version >= 150000, f"PostgreSQL {version // 10000}.{version % 10000} at {connection.info.host or 'its socket'}",
+            "PostgreSQL 15 or newer is needed",
+        )  # fmt: skip
+        try:
+            pooler.check(connection)
+        except pooler.PoolerError as error:
+            yield Finding("pooler", "fault", str(error).split(";")[0], pooler.HINT)
+        else:
+            yield Finding("pooler", "ok", "the connection is a direct one")
+        yield _clock(connection)
+        try:
+            row = connection.execute("SELECT bridge.diagnose()").fetchone()
+        except psycopg.Error as error:
+            yield _without_diagnosis(error, connection.info.user)
+            return
+        facts: dict[str, Any] = row[0] if row else {}
+    for check in (_schema, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices, _intake):
+        yield check(facts)
+    yield from _keys(settings, facts["sealing"])
+    if settings.allow_private_addresses != facts["allow_private_addresses"]:
+        yield Finding(
+            "addresses", "note", "the bridge and the database differ in whether brokers may be at private addresses",
+            "TOPICBASE_ALLOW_PRIVATE_ADDRESSES and mqtt.configuration.allow_private_addresses should say the same",
+        )  # fmt: skip
+
+
+def _judged(check: str, is_well: bool, words: str, mend: str, state: str = "fault") -> Finding:
+    return Finding(check, "ok", words) if is_well else Finding(check, state, words, mend)
+
+
+def _without_diagnosis(error: psycopg.Error, role: str) -> Finding:
+    if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedFunction):
+        return Finding(
+            "schema", "fault", "this database has no schema of this release", "sqitch deploy --verify, of the release of this program"
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return Finding("role", "fault", f"role {role} may not call the functions of schema bridge", "PGUSER=mqtt_bridge")
+    return Finding("schema", "fault", str(error).strip().splitlines()[0], "the server's log says more")
+
+
+def _clock(connection: psycopg.Connection[Any]) -> Finding:
+    began = time.time()
+    row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    ended = time.time()
+    skew = 0.0 if row is None else row[0] - (began + ended) / 2
+    state = "ok" if abs(skew) < SKEW_NOTE else "note" if abs(skew) < SKEW_FAULT else "fault"
+    mend = (
+        None
+        if state == "ok"
+        else "run an NTP client (chrony, systemd-timesyncd) on both machines: tokens and certificates expire by the clock"
+    )
+    return Finding("clock", state, f"the database's clock is {abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} this machine's", mend)
+
+
+def _schema(facts: dict[str, Any]) -> Finding:
+    found = facts["schema_version"]
+    return _judged(
+        "schema", found == SCHEMA_VERSION, f"version {found} of schema bridge; this program speaks {SCHEMA_VERSION}",
+        "sqitch deploy, or install the bridge of the release that the database has; the database goes first",
+    )  # fmt: skip
+
+
+def _role(facts: dict[str, Any]) -> Finding:
+    role, surplus, missing = facts["role"], facts["surplus_privileges"], facts["missing_privileges"]
+    if missing:
+        return Finding(
+            "role", "fault", f"{role} may not call {', '.join(missing[:3])}", f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
+        )
+    if surplus:
+        more = f" and {len(surplus) - 3} more" if len(surplus) > 3 else ""
+        return Finding(
+            "role",
+            "fault",
+            f"{role} can do more than a bridge needs: it {', '.join(surplus[:3])}{more}",
+            "PGUSER=mqtt_bridge, or revoke that",
+        )
+    return Finding("role", "ok", f"{role} may call the functions of schema bridge, and nothing else")
+
+
+def _pgmq(facts: dict[str, Any]) -> Finding:
+    kind = f"extension {facts['pgmq']}" if facts["pgmq"] else "from its SQL file"
+    return _judged(
+        "pgmq",
+        len(facts["queues"]) == 2,
+        f"{kind}; queues: {', '.join(facts['queues']) or 'none'}",
+        "sqitch verify; restore the queue that is missing",
+    )
+
+
+def _partitions(facts: dict[str, Any]) -> Finding:
+    mend = "SELECT mqtt.upkeep() as a superuser; a running bridge does that each minute, its log says why it could not"
+    late = [one["parent"] for one in facts["partitions"] if one["days_ahead"] is None or one["days_ahead"] < 1]
+    if late:
+        return Finding("partitions", "fault", f"none for tomorrow: {', '.join(late)}; rows will go to the default partition", mend)
+    strays = [f"{one['parent']} ({one['in_default']} rows)" for one in facts["partitions"] if one["in_default"]]
+    if strays:
+        return Finding(
+            "partitions",
+            "note",
+            f"rows lie in the default partition: {', '.join(strays)}",
+            "they go with their term; upkeep ran late, or a clock was wrong",
+        )
+    return Finding("partitions", "ok", f"ready {min(one['days_ahead'] for one in facts['partitions'])} days ahead")
+
+
+def _codecs(facts: dict[str, Any]) -> Finding:
+    without = [f"{one['codec']} ({one['reason']})" for one in facts["codecs"] if not one["available"]]
+    if without:
+        return Finding(
+            "PL/Python", "note", f"left out: {'; '.join(without)}", "docs/operations.md, Servers without PL/Python; all else works without"
+        )
+    return Finding("PL/Python", "ok", f"{', '.join(one['codec'] for one in facts['codecs'])} work")
+
+
+def _upkeep(facts: dict[str, Any]) -> Finding:
+    jobs, live = facts["upkeep_jobs"], facts["live_bridges"]
+    words = f"bridges that live: {live}" + (f", and {jobs} jobs of pg_cron do a bridge's work" if jobs else "")
+    if jobs is None:
+        return Finding(
+            "upkeep",
+            "note",
+            f"bridges that live: {live}; whether pg_cron does the same work cannot be seen",
+            "SELECT * FROM cron.job as a superuser",
+        )
+    if jobs and live:
+        return Finding("upkeep", "note", words, "harmless, and once too many: SELECT cron.unschedule(jobname) FROM cron.job WHERE …")
+    if not jobs and not live:
+        return Finding(
+            "upkeep",
+            "note",
+            "no bridge lives: nothing is stored, published or cleaned up",
+            "topicbase run, or pg_cron (docs/operations.md)",
+        )
+    return Finding("upkeep", "ok", words)
+
+
+def _vacuum(facts: dict[str, Any]) -> Finding:
+    holders = facts["vacuum_holders"]
+    if holders:
+        words = "; ".join(
+            f"{one['kind']} {one['pid'] or ''} ({one['name']}), {one['state']}"
+            + (f", for {common.seconds(one['held_seconds'])}" if one["held_seconds"] is not None else "")
+            for one in holders[:3]
+        )
+        is_long = any((one["held_seconds"] or HELD_FAULT) >= HELD_FAULT for one in holders)
+        return Finding(
+            "vacuum", "fault" if is_long else "note", f"held back by {words}",
+            "end it: SELECT pg_terminate_backend(pid), ROLLBACK PREPARED, pg_drop_replication_slot; queues grow and slow down meanwhile",
+        )  # fmt: skip
+    if not facts["sees_all_sessions"]:
+        return Finding(
+            "vacuum", "note", "nothing holds it back that mqtt_owner may see", "as a superuser: GRANT pg_read_all_stats TO mqtt_owner"
+        )
+    return Finding("vacuum", "ok", "nothing holds it back")
+
+
+def _notices(facts: dict[str, Any]) -> Finding:
+    ratio = facts["notify_queue_ratio"]
+    return _judged(
+        "NOTIFY queue",
+        ratio < 0.1,
+        f"{ratio:.0%} full",
+        "a session that listens and stays in a transaction fills it; when it is full, commits fail",
+    )
+
+
+def _intake(facts: dict[str, Any]) -> Finding:
+    stop = facts["intake_stop"]
+    return _judged("ingest", stop is None, stop or "open", "make room, or raise the limit (docs/operations.md, Configuration)")
+
+
+def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
+    keys, sealed = settings.private_keys, state["sealed"]
+    if keys is None:
+        if settings.private_key_fault or state["key"] or sealed:
+            why = settings.private_key_fault or "TOPICBASE_PRIVATE_KEY_FILE is not set, and the database seals secrets"
+            yield Finding("keys", "fault", why, "put the private key there that belongs to the database's public key")
+        else:
+            yield Finding(
+                "keys", "note", "none: passwords of foreign brokers cannot be stored", "topicbase keygen, and the UPDATE that it prints"
+            )
+        return
+    statement = sealing.statement(keys.public_key)
+    if state["key"] is None:
+        yield Finding("keys", "fault", "the database does not know the public key", f"as a superuser: {statement}")
+    elif state["key"] not in keys.ids:
+        yield Finding(
+            "keys",
+            "fault",
+            "the database's public key belongs to another private key: new secrets stay sealed",
+            f"the right key file, or: {statement}",
+        )
+    elif state["key"] != keys.current:
+        yield Finding("keys", "note", "the database still seals to an old key", statement)
+    else:
+        yield Finding("keys", "ok", f"the private key belongs to the database's public key ({keys.current})")
+    lost = sum(count for name, count in sealed.items() if name and name not in keys.ids)
+    if lost:
+        yield Finding(
+            "secrets",
+            "fault",
+            f"{lost} are sealed to keys that this bridge does not have",
+            "TOPICBASE_OLD_PRIVATE_KEY_FILES, then topicbase reseal",
+        )
+    elif old := sum(count for name, count in sealed.items() if name != keys.current):
+        yield Finding("secrets", "note", f"{old} are not known to be sealed to the present key", "topicbase reseal")
+
+
+def _bridge(settings: Settings) -> Finding:
+    host = f"[{settings.metrics_host}]" if ":" in settings.metrics_host else settings.metrics_host
+    url = f"http://{host}:{settings.metrics_port}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # of the settings' own address
+            return Finding("bridge", "ok", f"{url} says {answer.read(200).decode(errors='replace').strip()}")
+    except urllib.error.HTTPError as error:
+        return Finding("bridge", "fault", error.read(500).decode(errors="replace").strip(), "its log says more: journalctl -u topicbase")
+    except OSError:
+        return Finding("bridge", "note", f"none answers at {url}", "systemctl start topicbase")
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    from bridge.database import Request  # noqa: PLC0415  # the other checks need no sockets
+    from bridge.probe import Probe  # noqa: PLC0415
+
+    request = Request(uuid.uuid4(), "test_connection", uuid.uuid4(), "mqtt_hosted", {}, "topicbase")
+    verdict = Probe(request, settings).run()
+    stage, reason = verdict.get("stage", "?"), str(verdict.get("reason", ""))
+    if verdict["ok"] and stage == "round_trip":
+        times = ", ".join(
+            f"{name} {verdict[f'{key}_ms']:.0f} ms"
+            for key, name in (("tcp", "TCP"), ("tls", "TLS"), ("round_trip", "round trip"))
+            if f"{key}_ms" in verdict
+        )
+        yield Finding("broker", "ok", f"{settings.hosted_broker_url}: {times}")
+    else:
+        yield Finding(
+            "broker", "fault", f"{settings.hosted_broker_url}, stage {stage}: {reason}", _MENDS.get(stage, "the broker's log says more")
+        )
+    if (
+        settings.mosquitto_password_file is not None
+        and shutil.which("mosquitto") is None
+        and shutil.which("mosquitto", path="/usr/sbin") is None
+    ):
+        yield Finding(
+            "broker",
+            "note",
+            "Mosquitto's files are kept, and no mosquitto is installed here",
+            "they work for a Mosquitto on this machine only",
+        )
+
+
+_MENDS = {
+    "settings": "TOPICBASE_HOSTED_BROKER_URL and …_USERNAME, …_PASSWORD_FILE",
+    "dns": "the host name in TOPICBASE_HOSTED_BROKER_URL, and this machine's resolver",
+    "tcp": "is the broker running, is the port right, does a firewall stand between?",
+    "tls": "the certificate must be signed by an authority of the system's store, for the host name in the URL",
+    "websocket": "the path in the URL, and whether that listener speaks WebSockets",
+    "connack": "the bridge's account at the broker: TOPICBASE_HOSTED_BROKER_USERNAME, …_PASSWORD_FILE",
+    "subscribe": "the bridge's account must be allowed to read every topic (topic readwrite #)",
+    "publish": "the bridge's account must be allowed to write every topic (topic readwrite #)",
+}

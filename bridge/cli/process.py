@@ -1,0 +1,134 @@
+"""The bridge itself, and its keys."""
+
+import faulthandler
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+
+from bridge import log, sealing
+from bridge.cli import common
+from bridge.reseal import KeyMismatchError, reseal_all
+
+
+def run() -> None:
+    """Run the bridge until SIGTERM or SIGINT.
+
+    The database is found by libpq's own variables (PGHOST, PGPORT, PGDATABASE, PGUSER=mqtt_bridge, PGPASSFILE, PGSERVICE, ...).
+    It must be a direct connection: a pooler takes LISTEN and session locks away, so the bridge refuses to work through one
+    (exit code 2).
+
+    \b
+    TOPICBASE_HOSTED_BROKER_URL            mqtt://host:port of the broker that hosted integrations share
+    TOPICBASE_HOSTED_BROKER_USERNAME       the bridge's account there
+    TOPICBASE_HOSTED_BROKER_PASSWORD_FILE  file that holds its password
+    TOPICBASE_MOSQUITTO_PASSWORD_FILE      files that the bridge keeps in step with the credentials,
+    TOPICBASE_MOSQUITTO_ACL_FILE           when that broker is a Mosquitto on this machine,
+    TOPICBASE_MOSQUITTO_PID_FILE           and whom to tell by SIGHUP
+    TOPICBASE_METRICS_ADDRESS              host:port for /metrics, /healthz and /readyz
+    TOPICBASE_PRIVATE_KEY_FILE             key that opens sealed broker passwords (topicbase keygen)
+    TOPICBASE_OLD_PRIVATE_KEY_FILES        keys that some may still be sealed to, until topicbase reseal; several with : between
+    TOPICBASE_ALLOW_PRIVATE_ADDRESSES      1: tenants may name brokers at private addresses
+    TOPICBASE_LOG_LEVEL                    DEBUG, INFO (default), WARNING or ERROR
+
+    All may stand in a file instead (--config, TOPICBASE_CONFIG). SIGHUP reads it and the files that it names again; what cannot change
+    in a running bridge (the metrics address, PG*) is named in the log. Under systemd (Type=notify) it says when it is ready, and that
+    it lives.
+
+    \b
+    Examples:
+      PGHOST=db.example.com PGUSER=mqtt_bridge PGPASSFILE=/etc/topicbase/pgpass topicbase run
+      topicbase --config /etc/topicbase/bridge.env run
+    """
+    from bridge.coordinator import Coordinator  # noqa: PLC0415  # the other commands need no sockets
+
+    chosen = common.settings()
+    log.set_up(chosen.log_level)
+    faulthandler.enable()
+    try:
+        bridge = Coordinator(chosen, common.source())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: bridge.request_stop())
+        signal.signal(signal.SIGHUP, lambda *_: bridge.request_reload())
+        bridge.run()
+        if bridge.exit_code:
+            common.fail(str(bridge.fault), bridge.exit_code)
+    except OSError as error:
+        common.fail(str(error))
+
+
+def keygen(
+    path: Annotated[Path, typer.Argument(help="File to write; must not be there yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="The file is there: put a new key before those in it.")] = False,
+) -> None:
+    """Make the key pair that broker passwords are sealed to.
+
+    The private key goes to the file, mode 600, and nowhere else. The public key is printed, with the statement that tells the database.
+    Keep a copy of the file where your other keys are: what is sealed to it cannot be opened without it.
+
+    \b
+    Example, the first key:
+      topicbase keygen /etc/topicbase/private.key      # run the UPDATE that it prints; name the file in TOPICBASE_PRIVATE_KEY_FILE
+    A new key in the place of an old one: topicbase reseal --help
+    """
+    try:
+        public = sealing.rotate_key_file(path) if rotate else sealing.make_key_file(path)
+    except FileExistsError:
+        common.fail(f"{path} is there already; it may be the only way to open what was sealed to it. --rotate puts a new key before it")
+    except sealing.KeyFileError as error:
+        common.fail(f"{path} {error}")
+    except OSError as error:
+        common.fail(f"{path} cannot be written: {error.strerror}")
+    typer.echo(public)
+    typer.echo(f"{sealing.statement(public)};  -- as a superuser", err=True)
+
+
+def reseal(
+    batch: Annotated[int, typer.Option(min=1, max=10000, help="Secrets of a transaction.")] = 200,
+    json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
+) -> None:
+    """Seal all stored secrets to the present key, so that an old one can go.
+
+    Secrets are opened and sealed again in this process; nothing in clear leaves it. It goes in batches: kill it and start it again at any
+    time. Bridges go on meanwhile, without reconnecting. Exit code 1 when some could not be opened: those are named, not shown.
+
+    \b
+    A new key, step by step:
+      1. topicbase keygen --rotate /etc/topicbase/private.key    # the file then holds both, the new one first
+      2. Each bridge gets that file, and reloads it: systemctl reload topicbase
+      3. The UPDATE of mqtt.configuration that keygen printed: from now on, new secrets are sealed to the new key
+      4. topicbase reseal, with the bridge's settings
+      5. It says that no other key is used: the old key's line can go from the file. Old backups still need it.
+    In place of --rotate, a new file may be TOPICBASE_PRIVATE_KEY_FILE, and the old one one of TOPICBASE_OLD_PRIVATE_KEY_FILES.
+    """
+    keys = common.settings().private_keys
+    if keys is None:
+        common.fail("TOPICBASE_PRIVATE_KEY_FILE names no key", common.WRONG)
+    with common.connect("reseal") as connection:
+        state = common.value(connection, "SELECT bridge.sealing_state()")
+        total = sum(count for name, count in state["sealed"].items() if name != state["key"])
+        try:
+            with common.progress("sealing", total) as done:
+                result = reseal_all(connection, keys, batch, done)
+        except KeyMismatchError as error:
+            common.fail(str(error), common.WRONG)
+        except psycopg.errors.RaiseException as error:
+            common.fail(f"{error.diag.message_detail} {error.diag.message_hint}")
+        except psycopg.OperationalError as error:
+            common.fail(f"the database is lost ({str(error).strip().splitlines()[0]}); start again to go on", common.UNREACHABLE)
+        left = {name or "unknown": count for name, count in common.value(connection, "SELECT bridge.sealing_state()")["sealed"].items()}
+    left.pop(keys.current, None)
+    if json:
+        common.as_json({"key": keys.current, "resealed": result.count, "unopened": result.unopened, "left": left})
+    else:
+        typer.echo(f"{result.count} sealed to key {keys.current}")
+        for fault in result.unopened:
+            typer.echo(f"{fault['place']} of {fault['id']} (organization {fault['organization_id']}): {fault['reason']}", err=True)
+        if not left:
+            typer.echo("no other key is used any longer")
+    if left:
+        if not json:
+            typer.echo(f"still sealed to other keys: {', '.join(f'{count} to {name}' for name, count in left.items())}", err=True)
+        raise typer.Exit(common.NO)

@@ -1,0 +1,117 @@
+"""Messages to an integration's broker, and what became of them."""
+
+import base64
+import itertools
+import json as jsons
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge.api import Api
+from bridge.cli import common
+
+BATCH = 1000
+POLL_SECONDS = 10
+
+
+def publish(
+    integration: Annotated[str, typer.Argument(help="Id or name of the integration.")],
+    topic: Annotated[str, typer.Argument(help="Topic to publish to.")],
+    payload: Annotated[str | None, typer.Argument(help="JSON, or else text; without it, stdin is read.")] = None,
+    qos: Annotated[int, typer.Option(min=0, max=2, help="Quality of service.")] = 1,
+    retain: Annotated[bool, typer.Option("--retain", help="The broker keeps it for those who subscribe later.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Take the payload as text, also where it would be JSON.")] = False,
+    file: Annotated[Path | None, typer.Option(help="Publish the bytes of a file.")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Each line of stdin is a message.")] = False,
+    content_type: Annotated[str | None, typer.Option(help="Media type (MQTT 5).")] = None,
+    expiry: Annotated[int | None, typer.Option(min=1, help="Seconds after which it is worthless.")] = None,
+    deliver_at: Annotated[str | None, typer.Option(help="When to publish it, such as 2030-01-01T06:00:00Z.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the broker's answer; 0 only queues.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="The receipts as JSON, one a line.")] = False,
+) -> None:
+    """Publish messages, as a member of the integration's organization, and tell what became of them.
+
+    Exit code 0 when the broker has acknowledged all (QoS 0: they were sent), or all are queued with --wait 0; else 1.
+
+    \b
+    Examples:
+      export TOPICBASE_API_URL=https://api.example.com TOPICBASE_TOKEN_FILE=~/.topicbase-token
+      topicbase publish plant org_demo/devices/pump/commands '{"led": "on"}'
+      topicbase publish plant org_demo/devices/pump/firmware --file pump.bin --qos 2 --wait 60
+      seq 100000 | topicbase publish plant org_demo/devices/pump/numbers --lines
+    """
+    if sum((payload is not None, file is not None, lines)) > 1:
+        common.fail("take one of PAYLOAD, --file and --lines", common.WRONG)
+    fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry, "deliver_at": deliver_at}
+    fields = {key: value for key, value in fields.items() if value is not None}
+
+    def message(value: str) -> dict[str, Any]:
+        return {"topic": topic, "payload": value if text else _json_or_text(value), **fields}
+
+    messages: Iterator[dict[str, Any]]
+    if file is not None:
+        try:
+            data = base64.b64encode(file.read_bytes()).decode()
+        except OSError as error:
+            common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
+        messages = iter([{"topic": topic, "payload": data, "payload_encoding": "base64", **fields}])
+    elif lines:
+        messages = (message(line.rstrip("\r\n")) for line in sys.stdin)
+    else:
+        messages = iter([message(sys.stdin.read() if payload is None else payload)])
+    with common.api() as client:
+        integration_id = common.find(client, "device_integrations", integration, "name")["id"]
+        ids: list[str] = []
+        with common.progress("queueing", None) as done:
+            while part := list(itertools.islice(messages, BATCH)):
+                answer = client.call("mqtt_publish", {"integration_id": integration_id, "messages": part})
+                ids += [receipt["receipt_id"] for receipt in answer["receipts"]]
+                done(len(part))
+        if wait == 0:
+            _queued(ids, json=json)
+            return
+        rows = list(_receipts(client, ids, time.monotonic() + wait))
+    if json:
+        for row in rows:
+            common.as_json(row)
+    else:
+        for state, count in Counter(row["state"] for row in rows).items():
+            typer.echo(f"{count} {state}")
+        for reason, count in Counter(row["reason"] for row in rows if row["state"] == "failed").most_common(5):
+            typer.echo(f"failed: {reason}" + (f" ({count} times)" if count > 1 else ""), err=True)
+    if any(row["state"] not in ("sent", "acknowledged") for row in rows):
+        raise typer.Exit(common.NO)
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return jsons.loads(value)
+    except ValueError:
+        return value
+
+
+def _queued(ids: list[str], *, json: bool) -> None:
+    if json:
+        for receipt_id in ids:
+            common.as_json({"receipt_id": receipt_id, "state": "queued"})
+    else:
+        typer.echo(f"{len(ids)} queued")
+
+
+def _receipts(client: Api, ids: list[str], deadline: float) -> Iterator[dict[str, Any]]:
+    """The receipts in their order, each once it is settled or the deadline has passed."""
+    with common.progress("waiting for the broker", len(ids)) as done:
+        for start in range(0, len(ids), BATCH):
+            part = ids[start : start + BATCH]
+            while True:
+                left = max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
+                rows = client.call("get_mqtt_publish_receipts", {"receipt_ids": part, "wait": round(left, 3)})
+                if left == 0 or all(row["state"] != "queued" for row in rows):
+                    break
+            yield from rows
+            done(len(part))

@@ -1,0 +1,128 @@
+"""Back on their way: dead letters into the queue, stored messages to a broker."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli import common
+
+BATCH = 1000
+MOST = 100000
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be replayed.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
+
+
+@app.callback()
+def _replay() -> None:
+    """Put messages back on their way, as an admin of the organization.
+
+    \b
+    Examples:
+      export TOPICBASE_API_URL=https://api.example.com TOPICBASE_TOKEN_FILE=~/.topicbase-token
+      topicbase replay dead-letters demo --error timeout --dry-run
+      topicbase replay messages plant 'org_demo/devices/+/telemetry' --since 2030-01-01 --to lab --rate 50
+    """
+
+
+@app.command("dead-letters")
+def dead_letters(
+    organization: Annotated[str, typer.Argument(help="Id or slug of the organization.")],
+    topic: Annotated[str | None, typer.Option(help="Topic filter.")] = None,
+    error: Annotated[str | None, typer.Option(help="Part of the error's text.")] = None,
+    since: Annotated[str | None, typer.Option(help="Failed at this time or later.")] = None,
+    until: Annotated[str | None, typer.Option(help="Failed before this time.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="These alone, also when replayed before; may be given several times.")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Put dead letters back into the queue: each once, unless it is asked for by --id.
+
+    It goes in batches that each commit for themselves; kill it and start it again, and it goes on with the rest.
+    Exit code 0 when all that matched were replayed, 1 when the API refused.
+
+    \b
+    Examples:
+      topicbase replay dead-letters demo --dry-run
+      topicbase replay dead-letters demo --topic 'org_demo/#' --error integration_inactive --yes
+    """
+    with common.api() as client:
+        body: dict[str, Any] = {
+            "organization_id": common.find(client, "organizations", organization, "slug")["id"],
+            "topic": topic, "error": error, "since": since, "until": until, "ids": ids or None,
+        }  # fmt: skip
+        plan = client.call("replay_mqtt_dead_letters", {**body, "dry_run": True, "limit": MOST})
+        _agree(plan, dry_run=dry_run, yes=yes, json=json)
+        replayed = 0
+        with common.progress("replaying", plan["matched"]) as done:
+            # Those that were asked for by name go in one call: a second one would take them again.
+            limit = MOST if ids else BATCH
+            while replayed < plan["matched"]:
+                answer = client.call("replay_mqtt_dead_letters", {**body, "limit": limit})
+                if not answer["replayed"]:
+                    break
+                replayed += answer["replayed"]
+                done(answer["replayed"])
+                if ids:
+                    break
+    common.as_json({"replayed": replayed}) if json else typer.echo(f"{replayed} replayed")
+
+
+@app.command("messages")
+def messages(
+    integration: Annotated[str, typer.Argument(help="Id or name of the integration that received them.")],
+    topic: Annotated[str, typer.Argument(help="Topic filter.")],
+    since: Annotated[str, typer.Option(help="Received at this time or later, such as 2030-01-01T00:00:00Z.")],
+    until: Annotated[str | None, typer.Option(help="Received before this time; else now.")] = None,
+    to: Annotated[str | None, typer.Option(help="Id or name of the integration whose broker gets them; else the same.")] = None,
+    to_topic: Annotated[str | None, typer.Option(help="Topic to publish to; {topic} stands for the original one.")] = None,
+    rate: Annotated[float, typer.Option(min=0.01, help="Messages a second.")] = 100,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Publish stored messages once more, to the same broker or another one, at a bounded rate.
+
+    At most 100,000 in one call, the oldest first. Each carries the MQTT 5 user property replay_of.
+
+    \b
+    Example:
+      topicbase replay messages plant 'org_demo/devices/pump/#' --since 2030-01-01 --to lab --to-topic 'replay/{topic}'
+    """
+    with common.api() as client:
+        body: dict[str, Any] = {
+            "integration_id": common.find(client, "device_integrations", integration, "name")["id"],
+            "to_integration_id": common.find(client, "device_integrations", to, "name")["id"] if to else None,
+            "topic": topic, "since": since, "until": until, "to_topic": to_topic, "max_per_second": rate, "limit": MOST,
+        }  # fmt: skip
+        _agree(client.call("replay_mqtt_messages", {**body, "dry_run": True}), dry_run=dry_run, yes=yes, json=json)
+        answer = client.call("replay_mqtt_messages", body)
+    if json:
+        common.as_json({"replayed": answer["replayed"], "until": answer["until"]})
+    else:
+        typer.echo(f"{answer['replayed']} queued, the last one due at {answer['until']}")
+
+
+def _agree(plan: dict[str, Any], *, dry_run: bool, yes: bool, json: bool) -> None:
+    """Show what would be done, and go on only when that is wanted."""
+    if dry_run and json:
+        common.as_json({"matched": plan["matched"], "messages": plan["messages"]})
+    elif dry_run or not yes:
+        for one in plan["messages"][:10]:
+            typer.echo(f"{one['id']} {one['topic']}", err=not dry_run)
+        typer.echo(f"{plan['matched']} messages match", err=not dry_run)
+    if dry_run or not plan["matched"]:
+        if not dry_run:
+            common.as_json({"replayed": 0}) if json else typer.echo("0 replayed")
+        raise typer.Exit(0)
+    if not yes:
+        if not sys.stdin.isatty():
+            common.fail("nobody is there to be asked: say --yes", common.WRONG)
+        if not typer.confirm("Replay them?", err=True):
+            raise typer.Exit(common.NO)

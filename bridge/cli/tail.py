@@ -1,0 +1,123 @@
+"""Messages as they are stored."""
+
+import base64
+import json as jsons
+import re
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from bridge.api import Api, UnreachableError
+from bridge.cli import common
+
+PAGE = 1000
+POLL_SECONDS = 1.0
+OVERLAP = timedelta(seconds=3)
+_COLUMNS = "id,received_at,direction,topic,payload,body,qos,retain,integration_id"
+
+
+def tail(
+    topic: Annotated[str | None, typer.Argument(help="Topic filter, such as 'org_demo/devices/+/telemetry' or 'org_demo/#'.")] = None,
+    integration: Annotated[str | None, typer.Option(help="Id or name of an integration.")] = None,
+    direction: Annotated[str | None, typer.Option(help="incoming or outgoing.")] = None,
+    last: Annotated[int, typer.Option("-n", "--last", min=0, max=PAGE, help="Begin with so many of the newest.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Each message as JSON, one a line.")] = False,
+) -> None:
+    """Show the messages of your organizations as they are stored, oldest first, until interrupted.
+
+    It reads the history in the order in which messages were accepted. One that is stored more than three seconds later than newer ones
+    (after a retry, or when its broker was down) is not shown while following; it is in the history all the same.
+
+    \b
+    Examples:
+      export TOPICBASE_API_URL=https://api.example.com TOPICBASE_TOKEN_FILE=~/.topicbase-token
+      topicbase tail
+      topicbase tail 'org_demo/devices/+/telemetry' --json | jq .payload.temperature
+      topicbase tail -n 100 --no-follow --direction outgoing
+    """
+    if direction not in (None, "incoming", "outgoing"):
+        common.fail("--direction is incoming or outgoing", common.WRONG)
+    query = {"select": _COLUMNS}
+    if direction:
+        query["direction"] = f"eq.{direction}"
+    if topic:
+        query["topic"] = f"match.{filter_pattern(topic)}"
+    with common.api() as client:
+        if integration:
+            query["integration_id"] = f"eq.{common.find(client, 'device_integrations', integration, 'name')['id']}"
+        try:
+            for row in _messages(client, query, last, follow=follow):
+                common.as_json(row) if json else _show(row)
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader has had enough
+            raise typer.Exit(0) from None
+
+
+def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
+    # Also without a backlog to show, the newest message says where to begin, by the database's clock.
+    newest = client.rows("mqtt_messages", {**query, "order": "received_at.desc,id.desc", "limit": str(max(last, 1))})
+    seen = {row["id"]: _at(row) for row in newest}
+    reached = max(seen.values(), default=datetime.now(UTC) - timedelta(minutes=1))
+    # Of what was accepted before, no more than was asked for is shown.
+    floor = reached if newest else datetime.min.replace(tzinfo=UTC)
+    yield from reversed(newest[:last])
+    while follow:
+        began, seen = reached - OVERLAP, {name: at for name, at in seen.items() if at >= reached - OVERLAP}
+        after = f"received_at.gte.{began.isoformat()}"
+        while True:
+            rows = _patiently(client, {**query, "order": "received_at,id", "limit": str(PAGE), "and": f"({after})"})
+            for row in rows:
+                if row["id"] not in seen and _at(row) > floor:
+                    seen[row["id"]] = _at(row)
+                    reached = max(reached, _at(row))
+                    yield row
+            if len(rows) < PAGE:
+                break
+            end = rows[-1]
+            after = f"or(received_at.gt.{end['received_at']},and(received_at.eq.{end['received_at']},id.gt.{end['id']}))"
+        time.sleep(POLL_SECONDS)
+
+
+def _patiently(client: Api, query: dict[str, str]) -> list[dict[str, Any]]:
+    """A restart of the API ends nothing that follows for hours."""
+    for _ in range(60):
+        try:
+            return client.rows("mqtt_messages", query)
+        except UnreachableError as error:
+            typer.echo(f"topicbase: {error}; trying again", err=True)
+            time.sleep(POLL_SECONDS)
+    return client.rows("mqtt_messages", query)
+
+
+def _at(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["received_at"])
+
+
+def _show(row: dict[str, Any]) -> None:
+    arrow = "<-" if row["direction"] == "incoming" else "->"
+    if row["body"] is not None:
+        payload = f"{len(base64.b64decode(row['body']))} bytes: {row['body'][:120]}"
+    else:
+        payload = row["payload"] if isinstance(row["payload"], str) else jsons.dumps(row["payload"], ensure_ascii=False)
+    # What devices send may hold what moves a terminal's cursor; it is shown, not obeyed.
+    line = f"{row['received_at'][:23]} {arrow} {row['topic']} {payload}"
+    typer.echo("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+
+
+def filter_pattern(topic: str) -> str:
+    """A topic filter as PostgreSQL's regular expression, as mqtt.topic_filter_pattern makes it."""
+    if not topic or re.search(r"[^/]\+|\+[^/]|[^/]#|#.", topic):
+        common.fail(f"{topic} is no topic filter: + stands for a whole level, # for all that follow", common.WRONG)
+    start = r"^(?!\$)" if topic[0] in "+#" else "^"
+    if topic == "#":
+        return start
+    bare = topic.removesuffix("/#")
+    middle = re.sub(r"([.*?\\^${}()|\[\]])", r"\\\1", bare).replace("+", "[^/]*")
+    return f"{start}{middle}" + ("(/|$)" if bare != topic else "$")

@@ -1,0 +1,210 @@
+"""topicbase doctor: each fault is made for real, found, named, and said how to mend."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import sealing
+from tests.bridge.pgbouncer import pgbouncer
+from tests.cli.conftest import Cli, bridge_environment, run
+from tests.support.stack import Stack, start_stack
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose database is broken on purpose."""
+    conf = tmp_path_factory.mktemp("conf") / "more.conf"
+    conf.write_text("max_prepared_transactions = 2\n")
+    running = start_stack(TOPICBASE_PG_CONF=str(conf), without=("gateway",))
+    yield running
+    running.down()
+
+
+@pytest.fixture
+def doctor(own: Stack) -> Callable[..., dict[str, dict[str, Any]]]:
+    """The findings that are not ok, by check."""
+    base = bridge_environment(own)
+
+    def examine(**changes: str | None) -> dict[str, dict[str, Any]]:
+        environment = {key: value for key, value in {**base, **changes}.items() if value is not None}
+        ended = run("doctor", "--json", environment=environment)
+        assert ended.stdout, ended.stderr
+        found = {one["check"]: one for one in json.loads(ended.stdout) if one["state"] != "ok"}
+        assert all(one["mend"] for one in found.values())
+        assert ended.returncode == any(one["state"] == "fault" for one in found.values())
+        return found
+
+    return examine
+
+
+Doctor = Callable[..., dict[str, dict[str, Any]]]
+
+
+def undone(own: Stack, statement: str) -> None:
+    with own.connect() as db:
+        db.execute(statement)
+
+
+def test_a_healthy_installation(cli: Cli) -> None:
+    ended = cli("doctor")
+    assert ended.returncode == 0, ended.stdout
+    lines = ended.stdout.splitlines()
+    checks = {line.split(":")[0].split(None, 1)[1] for line in lines if line.startswith("ok")}
+    assert checks >= {
+        "settings",
+        "database",
+        "pooler",
+        "clock",
+        "schema",
+        "role",
+        "pgmq",
+        "partitions",
+        "keys",
+        "bridge",
+        "broker",
+        "ingest",
+    }
+    assert not [line for line in lines if line.startswith("fault")]
+    assert "\x1b[" not in ended.stdout
+
+
+def test_a_setting_that_is_wrong(doctor: Doctor) -> None:
+    found = doctor(TOPICBASE_LOG_LEVEL="LOUD")
+    assert "TOPICBASE_LOG_LEVEL=LOUD" in found["settings"]["words"]
+
+
+def test_a_database_that_is_not_there(doctor: Doctor) -> None:
+    found = doctor(PGPORT="1")
+    assert found["database"]["state"] == "fault"
+    assert "PGHOST" in found["database"]["mend"]
+
+
+def test_a_pooler_in_the_way(own: Stack, doctor: Doctor, tmp_path: Path) -> None:
+    environment = bridge_environment(own)
+    pgpass = tmp_path / "pgpass"
+    pgpass.write_text(Path(environment["PGPASSFILE"]).read_text().replace(f":{environment['PGPORT']}:", ":*:"))
+    pgpass.chmod(0o600)
+    with pgbouncer(own, tmp_path) as port:
+        found = doctor(PGHOST="127.0.0.1", PGPORT=str(port), PGPASSFILE=str(pgpass))
+    assert found["pooler"]["state"] == "fault"
+    assert "PGHOST and PGPORT" in found["pooler"]["mend"]
+
+
+def test_a_role_that_may_too_much_or_too_little(own: Stack, doctor: Doctor) -> None:
+    with own.connect() as db:
+        db.execute(
+            "GRANT SELECT ON mqtt.mqtt_messages TO mqtt_bridge; GRANT USAGE ON SCHEMA mqtt TO mqtt_bridge; ALTER ROLE mqtt_bridge CREATEDB"
+        )
+        db.execute("GRANT service_role TO mqtt_bridge")
+        try:
+            words = doctor()["role"]["words"]
+            assert "has CREATEDB" in words
+            assert "is a member of service_role" in words
+            assert "may use table" in words
+        finally:
+            db.execute("REVOKE service_role FROM mqtt_bridge; REVOKE SELECT ON mqtt.mqtt_messages FROM mqtt_bridge")
+            db.execute("REVOKE USAGE ON SCHEMA mqtt FROM mqtt_bridge; ALTER ROLE mqtt_bridge NOCREATEDB")
+        db.execute("REVOKE EXECUTE ON FUNCTION bridge.wake(text) FROM mqtt_bridge")
+        try:
+            assert "bridge.wake(text)" in doctor()["role"]["words"]
+        finally:
+            db.execute("GRANT EXECUTE ON FUNCTION bridge.wake(text) TO mqtt_bridge")
+    assert "role" not in doctor()
+
+
+def test_a_database_without_the_schema(doctor: Doctor) -> None:
+    assert "sqitch deploy" in doctor(PGDATABASE="postgres")["schema"]["mend"]
+
+
+def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:
+    with own.connect() as db:
+        names = [
+            row[0]
+            for row in db.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'mqtt.mqtt_dead_letters'::regclass")
+        ]
+        later = [name for name in sorted(names) if re.search(r"_\d{8}$", name)][1:]
+        own.stop("bridge")  # or its upkeep makes them anew
+        try:
+            for name in later:
+                db.execute(f"DROP TABLE {name}")
+            found = doctor()
+            assert "mqtt_dead_letters" in found["partitions"]["words"]
+            assert found["partitions"]["state"] == "fault"
+            assert "no bridge lives" in found["upkeep"]["words"]
+            assert "none answers" in found["bridge"]["words"]
+            db.execute("SELECT mqtt.upkeep()")
+            assert "partitions" not in doctor()
+        finally:
+            own.start("bridge")
+
+
+def test_keys_that_do_not_fit(own: Stack, doctor: Doctor, tmp_path: Path) -> None:
+    other = tmp_path / "other.key"
+    public = sealing.make_key_file(other)
+    right = bridge_environment(own)["TOPICBASE_PRIVATE_KEY_FILE"]
+    found = doctor(TOPICBASE_PRIVATE_KEY_FILE=str(other))
+    assert found["keys"]["state"] == "fault"
+    assert public in found["keys"]["mend"]
+    assert doctor(TOPICBASE_PRIVATE_KEY_FILE=str(other), TOPICBASE_OLD_PRIVATE_KEY_FILES=right)["keys"]["state"] == "note"
+    assert doctor(TOPICBASE_PRIVATE_KEY_FILE=None)["keys"]["state"] == "fault"
+    missing = doctor(TOPICBASE_PRIVATE_KEY_FILE=str(tmp_path / "none"))["keys"]
+    assert "topicbase keygen" in missing["words"]
+    assert "keys" not in doctor()
+
+
+def test_what_holds_vacuum_back(own: Stack, doctor: Doctor) -> None:
+    with own.connect() as db:
+        db.execute("UPDATE mqtt.configuration SET vacuum_alarm_after = '1 ms'")
+    with own.connect(autocommit=False) as db:
+        db.execute("CREATE TABLE held (x int)")
+        db.execute("PREPARE TRANSACTION 'forgotten'")
+    try:
+        found = doctor()["vacuum"]
+        assert "prepared transaction" in found["words"]
+        assert "forgotten" in found["words"]
+        assert "ROLLBACK PREPARED" in found["mend"]
+        undone(own, "REVOKE pg_read_all_stats FROM mqtt_owner; UPDATE mqtt.configuration SET vacuum_alarm_after = '5 minutes'")
+        assert "pg_read_all_stats" in doctor()["vacuum"]["mend"]
+    finally:
+        undone(own, "ROLLBACK PREPARED 'forgotten'")
+        undone(own, "GRANT pg_read_all_stats TO mqtt_owner; UPDATE mqtt.configuration SET vacuum_alarm_after = '5 minutes'")
+    assert "vacuum" not in doctor()
+
+
+def test_ingest_that_is_stopped(own: Stack, doctor: Doctor) -> None:
+    own.stop("bridge")  # or its upkeep opens it again
+    undone(own, "UPDATE mqtt.configuration SET intake_stop = 'The disk is full.'")
+    try:
+        assert doctor()["ingest"]["words"] == "The disk is full."
+    finally:
+        undone(own, "UPDATE mqtt.configuration SET intake_stop = NULL")
+        own.start("bridge")
+
+
+def test_a_broker_that_is_not_reached_or_refuses(own: Stack, doctor: Doctor, tmp_path: Path) -> None:
+    found = doctor(TOPICBASE_HOSTED_BROKER_URL="mqtt://127.0.0.1:1")["broker"]
+    assert "stage tcp" in found["words"]
+    found = doctor(TOPICBASE_HOSTED_BROKER_URL="mqtt://no-such-host.invalid:1883")["broker"]
+    assert "stage dns" in found["words"]
+    found = doctor(TOPICBASE_HOSTED_BROKER_URL=f"mqtts://127.0.0.1:{own.mqtt_port}")["broker"]
+    assert "stage tls" in found["words"]
+    wrong = tmp_path / "password"
+    wrong.write_text("not-the-password")
+    found = doctor(TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=str(wrong))["broker"]
+    assert "stage connack" in found["words"]
+    assert "not-the-password" not in json.dumps(found)
+
+
+def test_a_bridge_that_is_not_ready(own: Stack, doctor: Doctor) -> None:
+    assert "bridge" not in doctor()
+    own.stop("postgres")
+    try:
+        wait_until(lambda: "no database connection" in doctor()["bridge"]["words"], 30, "the bridge notices")
+    finally:
+        own.start("postgres")
+    wait_until(lambda: "bridge" not in doctor(), 30, "the bridge is well again")

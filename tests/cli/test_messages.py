@@ -1,0 +1,220 @@
+"""topicbase publish, tail and replay: through the API, with a user's own token."""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.bridge.support import Peer, publish, receipts
+from tests.bridge.test_inbound import history
+from tests.bridge.test_outbound import prefix
+from tests.cli.conftest import PROGRAM, Cli
+from tests.cli.conftest import run as program
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+Tenants = Callable[..., Tenant]
+Apps = Callable[[str], Cli]
+
+
+def test_a_message_is_published(tenant: Tenants, peer: Callable[..., Peer], app: Apps, tmp_path: Path) -> None:
+    owner, device = tenant(), peer()
+    topic = f"{prefix(owner)}/devices/d/commands"
+    device.subscribe(topic)
+    member = app(owner.member)
+    assert member("publish", owner.integration_id, topic, '{"led": "on"}').stdout == "1 acknowledged\n"
+    assert device.next().payload == b'{"led": "on"}'
+    assert member("publish", owner.integration_id, topic, "hello", "--qos", "0").stdout == "1 sent\n"
+    assert device.next().payload == b"hello"
+    assert member("publish", owner.integration_id, topic, "7", "--text", "--retain").returncode == 0
+    assert device.next().payload == b"7"
+    assert member("publish", owner.integration_id, topic, input="from stdin").returncode == 0
+    assert device.next().payload == b"from stdin"
+    (tmp_path / "bytes").write_bytes(b"\x00\xff")
+    assert member("publish", owner.integration_id, topic, "--file", str(tmp_path / "bytes"), "--qos", "2").returncode == 0
+    assert device.next().payload == b"\x00\xff"
+    (receipt,) = member("publish", owner.integration_id, topic, "1", "--json").stdout.splitlines()
+    assert json.loads(receipt)["state"] == "acknowledged"
+
+
+def test_lines_in_their_order(tenant: Tenants, peer: Callable[..., Peer], app: Apps) -> None:
+    owner, device = tenant(), peer()
+    topic = f"{prefix(owner)}/devices/d/numbers"
+    device.subscribe(topic)
+    ended = app(owner.member)("publish", owner.integration_id, topic, "--lines", input="".join(f"{n}\n" for n in range(2500)))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "2500 acknowledged\n", "")
+    assert [int(message.payload) for message in device.take(2500)] == list(range(2500))
+
+
+def test_what_was_not_published_is_said(tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    dead = owner.integration(name="dead", broker_url="127.0.0.1", port=1)
+    member = app(owner.member)
+    ended = member("publish", "dead", "a", "1", "--wait", "0.2")
+    assert (ended.returncode, ended.stdout) == (1, "1 queued\n")
+    assert member("publish", dead, "a", "1", "--wait", "0").returncode == 0
+    ended = member("publish", "dead", "a/#", "1")
+    assert ended.returncode == 1
+    assert "message_invalid" in ended.stderr
+    ended = member("publish", owner.integration_id, "elsewhere/x", "1")
+    assert ended.returncode == 1
+    assert "topic_not_allowed" in ended.stderr
+    assert member("publish", "no such", "a", "1").returncode == 1
+    assert member("publish", "dead", "a", "1", "--lines").returncode == 2
+    stranger = app(tenant().member)("publish", dead, "a", "1")
+    assert stranger.returncode == 1
+    assert "that you may see" in stranger.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"TOPICBASE_TOKEN": None}, 2, "never an argument"),
+        ({"TOPICBASE_API_URL": None}, 2, "TOPICBASE_API_URL is not set"),
+        ({"TOPICBASE_API_URL": "http://127.0.0.1:1"}, 3, "cannot be reached"),
+        ({"TOPICBASE_TOKEN": "x.y.z"}, 3, "HTTP 401"),
+        ({"TOPICBASE_TOKEN": None, "TOPICBASE_TOKEN_FILE": "/nowhere"}, 2, "cannot be read"),
+    ],
+)
+def test_a_way_in_that_is_none(app: Apps, changes: dict[str, str | None], code: int, words: str) -> None:
+    ended = app("x")("tail", "--no-follow", **changes)
+    assert ended.returncode == code
+    assert words in ended.stderr
+
+
+def test_the_token_from_a_file(tenant: Tenants, app: Apps, tmp_path: Path) -> None:
+    owner = tenant()
+    file = tmp_path / "token"
+    file.write_text(owner.member + "\n")
+    assert app("")("tail", "--no-follow", TOPICBASE_TOKEN=None, TOPICBASE_TOKEN_FILE=str(file)).returncode == 0
+
+
+def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner, other = tenant(), tenant()
+    device, stranger = owner.device(), other.device()
+    for number in range(5):
+        device.send({"number": number})
+    stranger.send("of another organization")
+    history(stack, owner, 5)
+    history(stack, other, 1)
+    member = app(owner.member)
+    shown = [json.loads(line) for line in member("tail", "--no-follow", "--json").stdout.splitlines()]
+    assert [row["payload"]["number"] for row in shown] == list(range(5))
+    assert member("tail", "--no-follow", "-n", "2").stdout.count("\n") == 2
+    assert member("tail", "--no-follow", f"{prefix(owner)}/+/sensor01/telemetry").stdout.count("\n") == 5
+    assert member("tail", "--no-follow", f"{prefix(owner)}/+").stdout == ""
+    assert member("tail", "--no-follow", "--direction", "outgoing").stdout == ""
+    assert member("tail", "--no-follow", "a+/b").returncode == 2
+    environment = {"PATH": os.environ["PATH"], "TOPICBASE_API_URL": stack.api_url, "TOPICBASE_TOKEN": owner.member, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([PROGRAM, "tail", "-n", "0", "--json"], env=environment, stdout=subprocess.PIPE, text=True) as following:
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        output = following.stdout
+        assert output is not None
+        reader = threading.Thread(target=note, args=(output, lines), daemon=True)
+        reader.start()
+        try:
+            sent = iter(range(100, 1000))
+            last = 0
+
+            def one_more() -> bool:
+                nonlocal last
+                last = next(sent)
+                device.send(last)
+                return not lines.empty()
+
+            # It may not have begun yet when the first are sent: they go on until it shows one.
+            wait_until(one_more, 30, "tail shows something")
+            received = [payload(lines)]
+            while received[-1] < last:
+                received.append(payload(lines))
+            assert received == list(range(received[0], last + 1))
+        finally:
+            following.terminate()
+            reader.join(10)
+
+
+def note(output: IO[str], lines: "queue.SimpleQueue[str]") -> None:
+    for line in output:
+        lines.put(line)
+
+
+def payload(lines: "queue.SimpleQueue[str]") -> int:
+    return int(json.loads(lines.get(timeout=20))["payload"])
+
+
+def test_what_moves_the_cursor_is_shown_and_not_obeyed(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    owner.device().send("\x1b[2Jgone\r\nline\u202e")
+    history(stack, owner, 1)
+    (line,) = app(owner.member)("tail", "--no-follow").stdout.splitlines()
+    assert "\x1b" not in line
+    assert "\\x1b[2Jgone\\r\\nline\\u202e" in line
+
+
+def kill_letters(stack: Stack, owner: Tenant, count: int) -> None:
+    """Dead letters, as a message leaves them that its organization could not process."""
+    with stack.connect() as db:
+        db.execute(
+            "INSERT INTO mqtt.mqtt_dead_letters "
+            "(organization_id, id, integration_id, direction, topic, message, attempts, error_message, received_at) "
+            "SELECT %s, gen_random_uuid(), %s, 'incoming', %s, jsonb_build_object('topic', %s::text, 'payload', n), 3, 'made up', now() "
+            "FROM generate_series(1, %s) AS n",
+            (owner.organization_id, owner.integration_id, f"{prefix(owner)}/devices/d/x", f"{prefix(owner)}/devices/d/x", count),
+        )
+
+
+def test_dead_letters_are_replayed_once(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    kill_letters(stack, owner, 2300)
+    admin = app(owner.admin)
+    ended = admin("replay", "dead-letters", owner.slug, "--dry-run")
+    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, "2300 messages match")
+    ended = admin("replay", "dead-letters", owner.slug)
+    assert ended.returncode == 2
+    assert "--yes" in ended.stderr
+    assert json.loads(admin("replay", "dead-letters", owner.slug, "--error", "something else", "--yes", "--json").stdout) == {"replayed": 0}
+    assert app(owner.member)("replay", "dead-letters", owner.slug, "--yes").returncode == 1
+    assert admin("replay", "dead-letters", owner.slug, "--yes").stdout == "2300 replayed\n"
+    assert admin("replay", "dead-letters", owner.slug, "--yes").stdout == "0 replayed\n"
+    assert len(history(stack, owner, 2300, 60)) == 2300
+    with stack.connect() as db:
+        row = db.execute("SELECT id FROM mqtt.mqtt_dead_letters WHERE organization_id = %s LIMIT 1", (owner.organization_id,)).fetchone()
+    assert row is not None
+    assert admin("replay", "dead-letters", owner.slug, "--id", str(row[0]), "--yes").stdout == "1 replayed\n"
+    assert admin("replay", "dead-letters", str(uuid.uuid4()), "--yes").returncode == 1
+
+
+def test_stored_messages_are_published_once_more(stack: Stack, tenant: Tenants, peer: Callable[..., Peer], app: Apps) -> None:
+    owner, device = tenant(), peer()
+    (sent,) = publish(owner, [{"topic": f"{prefix(owner)}/devices/d/commands", "payload": 1}])
+    receipts(owner, [sent])
+    sender = owner.device()
+    sender.send({"number": 1})
+    history(stack, owner, 1)
+    device.subscribe(f"{prefix(owner)}/again/#")
+    where = ["--since", "2020-01-01", "--to-topic", f"{prefix(owner)}/again/x"]
+    ended = app(owner.admin)("replay", "messages", owner.integration_id, f"{prefix(owner)}/#", *where, "--yes")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("1 queued")
+    assert json.loads(device.next().payload) == {"number": 1}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "run", "status", "doctor", "keygen", "reseal", "publish", "tail", "replay", "replay dead-letters", "replay messages"],
+)
+def test_help_teaches(command: str) -> None:
+    ended = program(*command.split(), "--help", environment={"PATH": os.environ["PATH"]})
+    assert ended.returncode == 0
+    assert "topicbase" in ended.stdout
+    assert "\x1b[" not in ended.stdout
+    if command:
+        assert "xample" in ended.stdout or "step by step" in ended.stdout
