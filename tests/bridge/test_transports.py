@@ -1,10 +1,13 @@
 """TLS and WebSockets to a real Mosquitto, with a certificate authority of the test's own."""
 
 import os
+import select
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +187,7 @@ def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker, pro
     with stack.connect() as db:
         row = db.execute("SELECT settings -> 'client_key' FROM mqtt.device_integrations WHERE id = %s", (integration_id,)).fetchone()
     assert row is not None
-    assert row[0].keys() == {"sealed"}
+    assert row[0].keys() == {"sealed", "key"}
     works(owner, integration_id)
     assert "PRIVATE KEY" not in stack.log("bridge")
 
@@ -220,3 +223,71 @@ def test_a_sealed_password(stack: Stack, tenant: Tenants) -> None:
     assert "refused the connection" in fails(stack, wrong)
     for secret in (stack.broker_password, "a-wrong-one"):
         assert secret not in stack.log("bridge")
+
+
+class Doorkeeper:
+    """TLS as AWS IoT Core has it at port 443, in front of a real Mosquitto: client certificate, server name, and the right ALPN name."""
+
+    def __init__(self, broker: Broker, mqtt: tuple[str, int]) -> None:
+        directory = broker.authority.directory
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(directory / "localhost.pem", directory / "localhost.key")
+        self._context.load_verify_locations(directory / "ca.pem")
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+        self._context.sni_callback = lambda _sock, name, _context: self.names.append(name)
+        self._mqtt = mqtt
+        self.names: list[str | None] = []
+        self.turned_away = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._let_in, args=(plain,), daemon=True).start()
+
+    def _let_in(self, plain: socket.socket) -> None:
+        with plain, suppress(OSError):
+            plain.settimeout(10)
+            with self._context.wrap_socket(plain, server_side=True) as client:
+                if client.selected_alpn_protocol() != "x-amzn-mqtt-ca":
+                    self.turned_away += 1
+                    return
+                with socket.create_connection(self._mqtt) as server:
+                    while True:
+                        ready, _, _ = select.select([client, server], [], [], 0 if client.pending() else 30)
+                        for one, other in ((client, server), (server, client)):
+                            if one in ready or (one is client and client.pending()):
+                                data = one.recv(65536)
+                                if not data:
+                                    return
+                                other.sendall(data)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def test_alpn_and_a_client_certificate_as_aws_iot_asks_for_them(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+    owner = tenant()
+    directory = broker.authority.directory
+    door = Doorkeeper(broker, (stack.mqtt_host, stack.mqtt_port))
+    try:
+        options: dict[str, Any] = {
+            "broker_url": f"mqtts://localhost:{door.port}", "ca_certificate": broker.authority.pem,
+            "client_certificate": (directory / "plant.pem").read_text(), "client_key": (directory / "plant.key").read_text(),
+            "username": "topicbase_bridge", "password": stack.broker_password,
+        }  # fmt: skip
+        integration_id = owner.integration(**options, alpn=["x-amzn-mqtt-ca"])
+        works(owner, integration_id)
+        assert verdict(owner, integration_id)["tls"]["alpn"] == "x-amzn-mqtt-ca"
+        assert set(door.names) == {"localhost"}
+        without = owner.integration(**options)
+        fails(stack, without)
+        assert door.turned_away > 0
+    finally:
+        door.close()
