@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ class KeyFileError(ValueError):
 class Keyring:
     """Private keys: the present one, to which new secrets are sealed, and older ones that some may still be sealed to."""
 
-    def __init__(self, current: nacl.public.PrivateKey, old: Sequence[nacl.public.PrivateKey] = ()) -> None:
+    def __init__(self, current: nacl.public.PrivateKey, *old: nacl.public.PrivateKey) -> None:
         self._keys = {key_id(bytes(key.public_key)): key for key in (current, *old)}
         self.current = key_id(bytes(current.public_key))
 

@@ -159,7 +159,7 @@ def _keys(env: Mapping[str, str]) -> tuple[sealing.Keyring | None, str | None]:
     current, *others = read_keys("TOPICBASE_PRIVATE_KEY_FILE", path)
     for part in old:
         others += read_keys("TOPICBASE_OLD_PRIVATE_KEY_FILES", part)
-    return sealing.Keyring(current, others), None
+    return sealing.Keyring(current, *others), None
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:

@@ -151,7 +151,7 @@ def test_a_change_of_its_owner_wins(own: Stack, owner: Tenant, tmp_path: Path) -
     install(own, sealing.make_key_file(first))
     changed = owner.integration(broker_url="127.0.0.1", port=1, password="before")
     install(own, sealing.make_key_file(second))
-    keys = sealing.Keyring(*sealing.read_key_file(second), sealing.read_key_file(first))
+    keys = sealing.Keyring(*sealing.read_key_file(second), *sealing.read_key_file(first))
     with own.connect(user="mqtt_bridge", password=password_of(own)) as bridge:
         rows = bridge.execute(
             "SELECT place, id, value FROM bridge.sealed_otherwise('', '00000000-0000-0000-0000-000000000000', 10000)"
