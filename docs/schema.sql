@@ -1020,6 +1020,7 @@ DECLARE
     v_faults text [];
     v_answer json;
     v_most integer;
+    v_queued integer := 0;
 BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
@@ -1068,9 +1069,16 @@ BEGIN
             PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
         END IF;
     END IF;
-    v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
-    IF (v_answer ->> 'queued')::integer > 0 THEN
-        PERFORM mqtt.count_accepted(v_session.organization_id, (v_answer ->> 'queued')::integer);
+    IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
+        v_queued := mqtt.queue_plain_messages(v_session, v_messages);
+        v_answer := json_build_object('accepted', v_queued, 'rejected', '[]'::json);
+    END IF;
+    IF v_queued = 0 THEN
+        v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+        v_queued := (v_answer ->> 'queued')::integer;
+    END IF;
+    IF v_queued > 0 THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, v_queued);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
@@ -7011,6 +7019,43 @@ ALTER FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, 
 
 COMMENT ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
 
+CREATE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_queued integer;
+BEGIN
+    WITH judged AS MATERIALIZED (
+        SELECT
+            t.value,
+            jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string' AND t.payload IS NOT NULL
+            AND t.value - '{topic,payload}'::text [] = '{}'
+            AND mqtt.ingest_fault(t.topic, 0, pg_column_size(t.payload), session.topic_prefix, session.publish_filters, session.max_payload_bytes) IS NULL
+            AS is_plain
+        FROM (
+            SELECT e.value, e.value ->> 'topic' AS topic, e.value -> 'payload' AS payload
+            FROM jsonb_array_elements(messages) AS e (value)
+            OFFSET 0
+        ) AS t
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
+        SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
+        FROM judged AS j
+        WHERE (SELECT bool_and(x.is_plain) FROM judged AS x)
+        RETURNING 1
+    )
+    SELECT count(*) INTO v_queued FROM queued;
+    RETURN v_queued;
+END;
+$$;
+
+ALTER FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) IS 'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages.';
+
 CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE(id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint, created_at timestamp with time zone, next_retry_at timestamp with time zone, error_message text)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -10395,6 +10440,8 @@ REVOKE ALL ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos intege
 REVOKE ALL ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
