@@ -45,11 +45,11 @@ bench: ## Measure against the alternatives, side by side, and write bench/README
 	@bin/install bench
 	@bench/run
 
-chaos: install ## Break real stacks again and again, and count what became of each message (long; bin/chaos --help)
-	@bin/chaos --write
+chaos: install ## Break real stacks again and again, and count what became of each message (hours; MINUTES=60 bounds it)
+	@bin/chaos --write $(if $(MINUTES),--minutes $(MINUTES))
 
 soak: install ## Half an hour of one stack under load, with a fault each minute
-	@bin/chaos --soak
+	@bin/chaos --soak $(if $(MINUTES),--minutes $(MINUTES))
 
 format: install ## Format the Python code
 	@.venv/bin/ruff format .

@@ -61,7 +61,7 @@ def table(tallies: Iterable[Tally], absent: dict[str, str], seed: int, seconds: 
     text = f"{cycles:,} cycles, {total:,} messages accepted, in {seconds / 60:.0f} minutes; seed {seed}.\n\n{HEAD}"
     text += "".join(row(tally) for tally in tallies)
     for name, reason in absent.items():
-        text += f"\n{name}: not run, {reason}.\n"
+        text += f"\n{name}: {reason}.\n"
     return text
 
 
@@ -96,11 +96,12 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
                             task, completed=tally.cycles, state=f"{tally.count.accepted:,} accepted, {tally.recoveries[-1]:.1f} s"
                         )
             except NotHereError as reason:
-                absent[fault.name] = str(reason)
+                absent[fault.name] = f"not run, {reason}"
                 progress.update(task, state=str(reason))
                 continue
             except AssertionError as error:
                 console.print(f"[bold red]{fault.name}, cycle {tally.cycles + 1}[/]: {error}", highlight=False)
+                absent[fault.name] = f"given up in cycle {tally.cycles + 1}: {str(error).splitlines()[0]}"
                 status = 1
             tallies.append(tally)
             if not console.is_terminal:
