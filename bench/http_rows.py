@@ -120,7 +120,7 @@ def batch_ingest(bench: Bench) -> None:
 
 STUBS = """
 CREATE OR REPLACE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
-LANGUAGE sql STABLE SECURITY INVOKER ROWS 1 AS $stub$ SELECT {values} $stub$;
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1 AS $stub$ SELECT (ROW({values})::mqtt.device_session).* $stub$;
 CREATE OR REPLACE FUNCTION mqtt.ingest_fault({arguments}) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE AS $stub$ SELECT NULL::text $stub$;
 """
