@@ -34,6 +34,7 @@ ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says of the bridge,
 MAX_PACKET = 16 << 20  # bytes; far above any payload that is kept whole, far below what many hostile brokers could fill memory with
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
+SUBSCRIPTION_IDENTIFIER = 0x0B
 _SUCCESSES = {0x10: "No matching subscribers"}
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
 
@@ -45,7 +46,9 @@ class Listener(Protocol):
     def disconnected(self, reason: str) -> None: ...
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None: ...
     def unsubscribed(self, packet_id: int) -> None: ...
-    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None: ...
+    def arrived(
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+    ) -> None: ...
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
     def completed(self, packet_id: int, code: int, reason: str | None) -> None: ...
 
@@ -62,6 +65,7 @@ class Limits:
         self.maximum_packet_size = value("MaximumPacketSize", 268435460)
         self.maximum_qos = value("MaximumQoS", 2)
         self.retain_available = bool(value("RetainAvailable", 1))
+        self.subscription_identifiers = bool(value("SubscriptionIdentifierAvailable", 1))
         self.reason: str | None = getattr(properties, "ReasonString", None)
 
 
@@ -309,12 +313,13 @@ class Client(mqtt.Client):
         end = 2 + (packet[0] << 8 | packet[1])
         # The usual message needs no more than its lengths looked at; any other goes through paho.
         properties_at = end + 2 if qos else end
+        subscription = 0
         if self._protocol != MQTTProtocolVersion.MQTTv5:
             head = properties_at
         elif len(packet) > properties_at and packet[properties_at] == 0:
             head = properties_at + 1
         else:
-            head = 0
+            head, subscription = _lone_identifier(packet, properties_at)
         if head and qos < 3 and len(packet) >= head and end > 2:
             packet_id = packet[end] << 8 | packet[end + 1] if qos else 0
             topic, payload, properties = bytes(packet[2:end]), bytes(packet[head:]), None
@@ -323,13 +328,15 @@ class Client(mqtt.Client):
             if qos == 3 or not found.topic:
                 return MQTTErrorCode.MQTT_ERR_PROTOCOL
             packet_id, topic, payload, properties = found.mid, found.topic, bytes(found.payload), found.properties
+            identifiers: list[int] = getattr(properties, "SubscriptionIdentifier", [])
+            subscription = identifiers[0] if len(identifiers) == 1 else 0
         if qos and not packet_id:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         # Only what is marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,
         # and the broker the packet id for another message.
         if qos == 2 and command & 8 and packet_id in self._received:
             return self._send_pubrec(packet_id)
-        self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties)
+        self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties, subscription)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def acknowledge(self, packet_id: int, qos: int) -> None:
@@ -347,15 +354,19 @@ class Client(mqtt.Client):
 
     # ------------------------------------------------------------------------------------------------------------ subscribing
 
-    def send_subscribe(self, filters: list[tuple[str, int, bool, int]]) -> int:
-        """Subscribe to (topic filter, qos, no_local, retain_handling) each; returns the packet id."""
+    def send_subscribe(self, filters: list[tuple[str, int, bool, int]], identifier: int | None = None) -> int:
+        """Subscribe to (topic filter, qos, no_local, retain_handling) each; returns the packet id. The identifier is for all of them."""
         if self._protocol == MQTTProtocolVersion.MQTTv5:
             options = [
                 # A shared subscription must not ask for no_local (MQTT 5 section 3.8.3.1).
                 (topic, SubscribeOptions(qos=qos, noLocal=no_local and not topic.startswith("$share/"), retainHandling=retain_handling))
                 for topic, qos, no_local, retain_handling in filters
             ]
-            code, packet_id = self.subscribe(options)
+            properties = None
+            if identifier is not None:
+                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+                properties.SubscriptionIdentifier = identifier
+            code, packet_id = self.subscribe(options, properties=properties)
         else:
             code, packet_id = self.subscribe([(topic, qos) for topic, qos, _, _ in filters])
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
@@ -380,6 +391,20 @@ class Client(mqtt.Client):
     def tick(self) -> None:
         """Keep-alive; to be called about once a second."""
         self.loop_misc()
+
+
+def _lone_identifier(packet: Any, at: int) -> tuple[int, int]:
+    """Where the payload begins, and the Subscription Identifier, if that is the only property; else zeros."""
+    size = packet[at] if len(packet) > at + 2 else 0
+    if not 2 <= size <= 5 or packet[at + 1] != SUBSCRIPTION_IDENTIFIER or len(packet) < at + 1 + size:
+        return 0, 0
+    number = 0
+    for place in range(size - 1):
+        byte = packet[at + 2 + place]
+        number |= (byte & 0x7F) << 7 * place
+        if (byte < 0x80) != (place == size - 2):
+            return 0, 0
+    return at + 1 + size, number
 
 
 def _nothing(*_: Any) -> None:

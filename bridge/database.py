@@ -192,7 +192,7 @@ class Database:
     def subscriptions(self, known_stamp: str | None) -> tuple[str, dict[UUID, dict[str, Filter]]] | None:
         """Stamp, and the filters by integration and topic; None when nothing has changed."""
         rows = self._rows(
-            "SELECT stamp, integration_id, id, topic, qos, no_local, retain_handling FROM bridge.subscriptions(%s, %s)",
+            "SELECT stamp, integration_id, id, topic, qos, no_local, retain_handling, number FROM bridge.subscriptions(%s, %s)",
             self.bridge_id,
             known_stamp,
         )
@@ -297,6 +297,7 @@ class Database:
         content_types: list[str | None] = []
         properties: list[str | None] = []
         faults: list[str | None] = []
+        subscriptions: list[int | None] = []
         is_plain = True
         for message in messages:
             which.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
@@ -311,6 +312,7 @@ class Database:
             payloads.append(message.payload)
             qos.append(message.qos)
             retains.append(message.retain)
+            subscriptions.append(message.subscription)
             faults.append(fault)
             content_type, rest = (None, None) if message.properties is None else facts_of_properties(message.properties)
             content_types.append(content_type)
@@ -318,7 +320,7 @@ class Database:
             is_plain = is_plain and fault is None and content_type is None and rest is None
         counts = self._value(
             "SELECT bridge.ingest(%b, %b, %b::integer[], %b::text[], %b::bytea[], %b::smallint[], %b::boolean[], %b::text[], "
-            "%b::text[]::jsonb[], %b::text[])",
+            "%b::text[]::jsonb[], %b::text[], %b::integer[])",
             self.bridge_id,
             list(numbers),
             which,
@@ -327,6 +329,7 @@ class Database:
             qos,
             retains,
             *((None, None, None) if is_plain else (content_types, properties, faults)),
+            subscriptions if any(number is not None for number in subscriptions) else None,
         )
         return counts, {UUID(key) for key in counts.pop("not_held", ())}
 

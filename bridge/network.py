@@ -57,6 +57,7 @@ class Incoming(NamedTuple):
     topic: bytes
     payload: bytes
     properties: Properties | None
+    subscription: int | None  # number of the filter that it came for; 0 unknown, None the only one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Filter:
     qos: int
     no_local: bool
     retain_handling: int
+    number: int
 
     def terms(self) -> tuple[str, int, bool, int]:
         return self.topic, self.qos, self.no_local, self.retain_handling
@@ -107,6 +109,8 @@ class Link:
         self._unsubscribing: dict[int, list[str]] = {}
         self._doubtful: set[str] = set()  # which the broker may hold, since UNSUBSCRIBE or its answer was lost
         self._received: set[int] = set()
+        self._session_present = False
+        self._was_refused = False
         self._dialing = False
         self._closed = False
         self._registered = 0
@@ -220,6 +224,8 @@ class Link:
         if not session_present:
             self._held.clear()
             self._doubtful.clear()
+        self._session_present = session_present
+        self._was_refused = False
         log.info("broker_connected", integration=self.integration_id, session_present=session_present)
         self.network.sink.state_changed(self, "active", None)
         self._subscribe()
@@ -454,8 +460,14 @@ class Link:
 
     # --------------------------------------------------------------------------------------------------------------- incoming
 
-    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:
-        self.network.sink.arrived(Incoming(self, self.generation, packet_id, qos, retain, topic, payload, properties))
+    def arrived(
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+    ) -> None:
+        which: int | None = None
+        if len(self.filters) != 1:  # none: they are not known yet, but what the broker has kept is there already
+            # Which filters the broker holds is what the database thinks, but while it is being told.
+            which = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
+        self.network.sink.arrived(Incoming(self, self.generation, packet_id, qos, retain, topic, payload, properties, which))
 
     def acknowledge(self, generation: int, packets: list[tuple[int, int]]) -> None:
         """The messages (packet id, qos) are stored. Those of an earlier connection the broker delivers again."""
@@ -482,10 +494,12 @@ class Link:
             for topic in gone:
                 self._held.pop(topic, None)
         self._doubtful.clear()
-        known = {topic: found.terms() for topic, found in self._held.items()}
-        wanted = iter([found for found in self.filters.values() if known.get(found.topic) != found.terms()])
-        while part := list(islice(wanted, MAX_FILTERS)):
-            packet_id = client.send_subscribe([found.terms() for found in part])
+        known = {topic: (found.terms(), found.number) for topic, found in self._held.items()}
+        wanted = iter([found for found in self.filters.values() if known.get(found.topic) != (found.terms(), found.number)])
+        # A packet has one identifier, for all its filters. The first filter has one too: others may come.
+        is_named = self.target.mqtt_version == 5 and self.limits.subscription_identifiers
+        while part := list(islice(wanted, 1 if is_named else MAX_FILTERS)):
+            packet_id = client.send_subscribe([found.terms() for found in part], part[0].number if is_named else None)
             self._subscribing[packet_id] = part
             self._held.update({found.topic: found for found in part})
         same = [found for found in self.filters.values() if found.topic in known and self._held[found.topic].id != found.id]
@@ -498,6 +512,7 @@ class Link:
             results.append((found.id, code, reason))
             if code >= 0x80:
                 self._held.pop(found.topic, None)
+                self._was_refused = True
         if results:
             self.network.sink.subscribed(results)
 

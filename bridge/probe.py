@@ -77,7 +77,9 @@ class Probe:
     def unsubscribed(self, packet_id: int) -> None:
         """It never unsubscribes."""
 
-    def arrived(self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None) -> None:
+    def arrived(
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+    ) -> None:
         self._events.put(("arrived", payload))
 
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:

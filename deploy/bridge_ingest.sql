@@ -9,7 +9,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.ingest(
     bridge_id uuid, integration_ids uuid [], integration_numbers integer [], topics text [], payloads bytea [], qos smallint [], retains boolean [],
-    content_types text [] DEFAULT NULL, properties jsonb [] DEFAULT NULL, faults text [] DEFAULT NULL
+    content_types text [] DEFAULT NULL, properties jsonb [] DEFAULT NULL, faults text [] DEFAULT NULL,
+    subscription_numbers integer [] DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -24,9 +25,9 @@ BEGIN
         SELECT h.number, l.organization_id, l.integration_id
         FROM unnest(ingest.integration_ids) WITH ORDINALITY AS h (integration_id, number)
         JOIN mqtt.bridge_leases AS l ON l.integration_id = h.integration_id AND l.bridge_id = ingest.bridge_id
-    ), arrived AS MATERIALIZED (
+    ), came AS MATERIALIZED (
         SELECT
-            h.organization_id, h.integration_id, m.topic, m.payload, m.place,
+            h.organization_id, h.integration_id, m.topic, m.payload, m.place, m.qos, m.retain, m.subscription_number,
             jsonb_build_object('topic', m.topic)
             || CASE WHEN m.qos > 0 THEN jsonb_build_object('qos', m.qos) ELSE '{}' END
             || CASE WHEN m.retain THEN '{"retain": true}'::jsonb ELSE '{}' END
@@ -47,10 +48,48 @@ BEGIN
             END AS fault
         FROM unnest(
             ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains, ingest.content_types, ingest.properties,
-            ingest.faults
-        ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, place)
+            ingest.faults, ingest.subscription_numbers
+        ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, subscription_number, place)
         JOIN held AS h ON h.number = m.number
         CROSS JOIN mqtt.configuration AS c
+    ), filter AS MATERIALIZED (
+        SELECT
+            s.integration_id, s.id, s.number, s.granted_qos, s.no_local, (s.active_at, s.number) AS since,
+            starts_with(s.topic, '$share/') AS is_shared, mqtt.topic_filter_pattern(s.topic) AS pattern
+        FROM held AS h
+        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = h.organization_id AND s.integration_id = h.integration_id
+        WHERE ingest.subscription_numbers IS NOT NULL AND s.status = 'active' AND NOT s.is_paused
+    ),
+    -- Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that
+    -- there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all.
+    matched AS MATERIALIZED (
+        SELECT
+            a.place,
+            jsonb_agg(f.id ORDER BY f.since) AS ids,
+            coalesce(bool_or(
+                f.number <> own.number AND NOT f.is_shared AND NOT own.is_shared AND NOT a.retain AND (own.no_local OR NOT f.no_local)
+                AND CASE a.qos
+                    WHEN 0 THEN f.granted_qos > own.granted_qos OR f.granted_qos = own.granted_qos AND f.since < own.since
+                    ELSE f.granted_qos > 0 AND f.since < own.since
+                END
+            ), false) AS is_copy
+        FROM came AS a
+        JOIN filter AS f ON f.integration_id = a.integration_id AND a.topic ~ f.pattern
+        LEFT JOIN filter AS own ON own.integration_id = a.integration_id AND own.number = a.subscription_number
+        WHERE a.subscription_number IS NOT NULL
+        GROUP BY a.place
+    ), arrived AS MATERIALIZED (
+        SELECT
+            a.organization_id, a.integration_id, a.topic, a.payload, a.place, a.message_id, a.fault,
+            CASE
+                WHEN m.ids IS NULL THEN a.message
+                ELSE a.message || jsonb_build_object(
+                    'properties', coalesce(a.message -> 'properties', '{}') || jsonb_build_object('subscription_ids', m.ids)
+                )
+            END AS message
+        FROM came AS a
+        LEFT JOIN matched AS m ON m.place = a.place
+        WHERE m.is_copy IS NOT TRUE
     ),
     -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
     fresh AS (
@@ -101,7 +140,7 @@ BEGIN
         FROM kept AS k
         GROUP BY k.organization_id
     ), repeated AS (
-        SELECT (SELECT count(*) FROM arrived) - (SELECT count(*) FROM kept) AS n
+        SELECT (SELECT count(*) FROM came) - (SELECT count(*) FROM kept) AS n
     )
     SELECT
         jsonb_build_object(
@@ -133,10 +172,11 @@ BEGIN
     RETURN v_counts;
 END;
 $$;
-COMMENT ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text []) IS
+COMMENT ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []) IS
 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault '
 'that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within '
-'configuration.idempotency_window. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; '
+'configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 where it names none (null for '
+'the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; '
 'passed over are messages for integrations that the bridge does not hold, "not_held": those must not be acknowledged, for whoever holds them is to get them.';
-GRANT EXECUTE ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text []) TO mqtt_bridge;
+GRANT EXECUTE ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []) TO mqtt_bridge;
 COMMIT;

@@ -4,22 +4,24 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text DEFAULT NULL)
-RETURNS TABLE (stamp text, integration_id uuid, id uuid, topic text, qos smallint, no_local boolean, retain_handling smallint)
+RETURNS TABLE (stamp text, integration_id uuid, id uuid, topic text, qos smallint, no_local boolean, retain_handling smallint, number integer)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH held AS (
-        SELECT s.integration_id, s.id, s.topic, s.qos, s.no_local, s.retain_handling
+        SELECT s.integration_id, s.id, s.topic, s.qos, s.no_local, s.retain_handling, s.number, s.active_at
         FROM mqtt.bridge_leases AS l
         JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
         WHERE l.bridge_id = subscriptions.bridge_id AND NOT s.is_paused
     ), stamped AS (
-        SELECT coalesce(md5(string_agg(h::text, E'\n' ORDER BY h.id)), '') AS stamp FROM held AS h
+        SELECT coalesce(md5(string_agg((h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling, h.number)::text, E'\n' ORDER BY h.id)), '') AS stamp FROM held AS h
     )
-    SELECT st.stamp, h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling
+    SELECT st.stamp, h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling, h.number
     FROM stamped AS st
     LEFT JOIN held AS h ON true
-    WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp;
+    WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp
+    -- In this order they are subscribed to, so that the one that counts for a message that matches several is there first.
+    ORDER BY h.active_at, h.number;
 $$;
 COMMENT ON FUNCTION bridge.subscriptions(uuid, text) IS
 'Topic filters to hold for all integrations of a bridge; no row when nothing differs from known_stamp, one row with only the stamp when there is none to hold.';
@@ -42,7 +44,8 @@ BEGIN
                 WHEN r.granted_qos IS NULL THEN r.reason
                 WHEN r.granted_qos < s.qos THEN format('The broker grants QoS %s where QoS %s was asked for.', r.granted_qos, s.qos)
             END,
-            granted_qos = r.granted_qos
+            granted_qos = r.granted_qos,
+            active_at = CASE WHEN s.status = 'active' THEN s.active_at ELSE clock_timestamp() END
         FROM result AS r
         JOIN mqtt.bridge_leases AS l ON l.bridge_id = subscription_results.bridge_id
         WHERE s.id = r.id AND s.integration_id = l.integration_id AND s.organization_id = l.organization_id

@@ -1329,7 +1329,7 @@ BEGIN
             v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
         );
     END IF;
-    RETURN to_jsonb(v_subscription) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+    RETURN (to_jsonb(v_subscription) - '{number,active_at}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $_$;
 
@@ -1396,7 +1396,7 @@ BEGIN
     END IF;
     PERFORM mqtt.require_organization(v_subscription.organization_id, true);
     DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
-    RETURN to_jsonb(v_subscription);
+    RETURN to_jsonb(v_subscription) - '{number,active_at}'::text [];
 END;
 $$;
 
@@ -2711,7 +2711,7 @@ COMMENT ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema
 
 Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.';
 
-CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[] DEFAULT NULL::text[], properties jsonb[] DEFAULT NULL::jsonb[], faults text[] DEFAULT NULL::text[]) RETURNS jsonb
+CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[] DEFAULT NULL::text[], properties jsonb[] DEFAULT NULL::jsonb[], faults text[] DEFAULT NULL::text[], subscription_numbers integer[] DEFAULT NULL::integer[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -2725,9 +2725,9 @@ BEGIN
         SELECT h.number, l.organization_id, l.integration_id
         FROM unnest(ingest.integration_ids) WITH ORDINALITY AS h (integration_id, number)
         JOIN mqtt.bridge_leases AS l ON l.integration_id = h.integration_id AND l.bridge_id = ingest.bridge_id
-    ), arrived AS MATERIALIZED (
+    ), came AS MATERIALIZED (
         SELECT
-            h.organization_id, h.integration_id, m.topic, m.payload, m.place,
+            h.organization_id, h.integration_id, m.topic, m.payload, m.place, m.qos, m.retain, m.subscription_number,
             jsonb_build_object('topic', m.topic)
             || CASE WHEN m.qos > 0 THEN jsonb_build_object('qos', m.qos) ELSE '{}' END
             || CASE WHEN m.retain THEN '{"retain": true}'::jsonb ELSE '{}' END
@@ -2748,10 +2748,48 @@ BEGIN
             END AS fault
         FROM unnest(
             ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains, ingest.content_types, ingest.properties,
-            ingest.faults
-        ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, place)
+            ingest.faults, ingest.subscription_numbers
+        ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, subscription_number, place)
         JOIN held AS h ON h.number = m.number
         CROSS JOIN mqtt.configuration AS c
+    ), filter AS MATERIALIZED (
+        SELECT
+            s.integration_id, s.id, s.number, s.granted_qos, s.no_local, (s.active_at, s.number) AS since,
+            starts_with(s.topic, '$share/') AS is_shared, mqtt.topic_filter_pattern(s.topic) AS pattern
+        FROM held AS h
+        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = h.organization_id AND s.integration_id = h.integration_id
+        WHERE ingest.subscription_numbers IS NOT NULL AND s.status = 'active' AND NOT s.is_paused
+    ),
+    -- Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that
+    -- there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all.
+    matched AS MATERIALIZED (
+        SELECT
+            a.place,
+            jsonb_agg(f.id ORDER BY f.since) AS ids,
+            coalesce(bool_or(
+                f.number <> own.number AND NOT f.is_shared AND NOT own.is_shared AND NOT a.retain AND (own.no_local OR NOT f.no_local)
+                AND CASE a.qos
+                    WHEN 0 THEN f.granted_qos > own.granted_qos OR f.granted_qos = own.granted_qos AND f.since < own.since
+                    ELSE f.granted_qos > 0 AND f.since < own.since
+                END
+            ), false) AS is_copy
+        FROM came AS a
+        JOIN filter AS f ON f.integration_id = a.integration_id AND a.topic ~ f.pattern
+        LEFT JOIN filter AS own ON own.integration_id = a.integration_id AND own.number = a.subscription_number
+        WHERE a.subscription_number IS NOT NULL
+        GROUP BY a.place
+    ), arrived AS MATERIALIZED (
+        SELECT
+            a.organization_id, a.integration_id, a.topic, a.payload, a.place, a.message_id, a.fault,
+            CASE
+                WHEN m.ids IS NULL THEN a.message
+                ELSE a.message || jsonb_build_object(
+                    'properties', coalesce(a.message -> 'properties', '{}') || jsonb_build_object('subscription_ids', m.ids)
+                )
+            END AS message
+        FROM came AS a
+        LEFT JOIN matched AS m ON m.place = a.place
+        WHERE m.is_copy IS NOT TRUE
     ),
     -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
     fresh AS (
@@ -2802,7 +2840,7 @@ BEGIN
         FROM kept AS k
         GROUP BY k.organization_id
     ), repeated AS (
-        SELECT (SELECT count(*) FROM arrived) - (SELECT count(*) FROM kept) AS n
+        SELECT (SELECT count(*) FROM came) - (SELECT count(*) FROM kept) AS n
     )
     SELECT
         jsonb_build_object(
@@ -2835,9 +2873,9 @@ BEGIN
 END;
 $_$;
 
-ALTER FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) OWNER TO mqtt_owner;
+ALTER FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within configuration.idempotency_window. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; passed over are messages for integrations that the bridge does not hold, "not_held": those must not be acknowledged, for whoever holds them is to get them.';
+COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 where it names none (null for the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; passed over are messages for integrations that the bridge does not hold, "not_held": those must not be acknowledged, for whoever holds them is to get them.';
 
 CREATE FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3321,7 +3359,8 @@ BEGIN
                 WHEN r.granted_qos IS NULL THEN r.reason
                 WHEN r.granted_qos < s.qos THEN format('The broker grants QoS %s where QoS %s was asked for.', r.granted_qos, s.qos)
             END,
-            granted_qos = r.granted_qos
+            granted_qos = r.granted_qos,
+            active_at = CASE WHEN s.status = 'active' THEN s.active_at ELSE clock_timestamp() END
         FROM result AS r
         JOIN mqtt.bridge_leases AS l ON l.bridge_id = subscription_results.bridge_id
         WHERE s.id = r.id AND s.integration_id = l.integration_id AND s.organization_id = l.organization_id
@@ -3353,22 +3392,24 @@ ALTER FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted s
 
 COMMENT ON FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) IS 'What brokers answered to SUBSCRIBE: the granted QoS, or a reason code of 128 and more with the reason in words; returns how many subscriptions changed.';
 
-CREATE FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, integration_id uuid, id uuid, topic text, qos smallint, no_local boolean, retain_handling smallint)
+CREATE FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, integration_id uuid, id uuid, topic text, qos smallint, no_local boolean, retain_handling smallint, number integer)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     WITH held AS (
-        SELECT s.integration_id, s.id, s.topic, s.qos, s.no_local, s.retain_handling
+        SELECT s.integration_id, s.id, s.topic, s.qos, s.no_local, s.retain_handling, s.number, s.active_at
         FROM mqtt.bridge_leases AS l
         JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
         WHERE l.bridge_id = subscriptions.bridge_id AND NOT s.is_paused
     ), stamped AS (
-        SELECT coalesce(md5(string_agg(h::text, E'\n' ORDER BY h.id)), '') AS stamp FROM held AS h
+        SELECT coalesce(md5(string_agg((h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling, h.number)::text, E'\n' ORDER BY h.id)), '') AS stamp FROM held AS h
     )
-    SELECT st.stamp, h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling
+    SELECT st.stamp, h.integration_id, h.id, h.topic, h.qos, h.no_local, h.retain_handling, h.number
     FROM stamped AS st
     LEFT JOIN held AS h ON true
-    WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp;
+    WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp
+    -- In this order they are subscribed to, so that the one that counts for a message that matches several is there first.
+    ORDER BY h.active_at, h.number;
 $$;
 
 ALTER FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) OWNER TO mqtt_owner;
@@ -4085,6 +4126,8 @@ CREATE TABLE mqtt.mqtt_subscriptions (
     status text DEFAULT 'pending'::text NOT NULL,
     status_detail text,
     granted_qos smallint,
+    number integer NOT NULL,
+    active_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT mqtt_subscriptions_callback_url_check CHECK ((octet_length(callback_url) <= 2048)),
@@ -4115,6 +4158,10 @@ COMMENT ON COLUMN mqtt.mqtt_subscriptions.retain_handling IS 'MQTT 5: 0 retained
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.status IS 'pending until the broker granted it, active after, error when it refused; see status_detail.';
 
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.number IS 'Its Subscription Identifier at the broker; a new one with each change of what is asked for, so that what a broker has queued for the old is told apart.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.active_at IS 'Since when the broker grants it without a break.';
 
 CREATE FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -7282,6 +7329,20 @@ ALTER FUNCTION mqtt.refuse_write() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses the write.';
 
+CREATE FUNCTION mqtt.renumber_subscription() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.number := nextval(pg_get_serial_sequence('mqtt.mqtt_subscriptions', 'number'));
+    RETURN NEW;
+END;
+$$;
+
+ALTER FUNCTION mqtt.renumber_subscription() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.renumber_subscription() IS 'Trigger: a subscription that is asked for anew gets a new number.';
+
 CREATE FUNCTION mqtt.repair_clock() RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -9350,6 +9411,15 @@ COMMENT ON TABLE mqtt.mqtt_requests IS 'What the bridge was asked to do on a bro
 
 COMMENT ON COLUMN mqtt.mqtt_requests.result IS 'The verdict: {"ok": bool, "reason": text, …} with each stage that was reached.';
 
+ALTER TABLE mqtt.mqtt_subscriptions ALTER COLUMN number ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME mqtt.mqtt_subscriptions_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    MAXVALUE 268435455
+    CACHE 1
+);
+
 CREATE TABLE mqtt.outbound_batches (
     organization_id uuid NOT NULL,
     integration_id uuid NOT NULL,
@@ -9586,6 +9656,8 @@ CREATE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF topic, qos, no_
 CREATE TRIGGER notify_config_granted AFTER UPDATE OF granted_qos ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.granted_qos IS NULL) AND (new.granted_qos IS NOT NULL))) EXECUTE FUNCTION mqtt.notify_config();
 
 CREATE TRIGGER notify_config_update AFTER UPDATE ON mqtt.device_integrations FOR EACH ROW WHEN (((old.settings IS DISTINCT FROM new.settings) OR (old.integration_type <> new.integration_type) OR ((old.status = 'inactive'::text) <> (new.status = 'inactive'::text)))) EXECUTE FUNCTION mqtt.notify_config();
+
+CREATE TRIGGER renumber BEFORE UPDATE OF qos, no_local, retain_handling, is_paused ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((((old.qos IS DISTINCT FROM new.qos) OR (old.no_local IS DISTINCT FROM new.no_local)) OR (old.retain_handling IS DISTINCT FROM new.retain_handling)) OR (old.is_paused IS DISTINCT FROM new.is_paused))) EXECUTE FUNCTION mqtt.renumber_subscription();
 
 CREATE TRIGGER z_changed AFTER INSERT OR DELETE OR UPDATE OF name, integration_type, settings, status ON mqtt.device_integrations FOR EACH ROW EXECUTE FUNCTION mqtt.integration_changed();
 
@@ -9991,8 +10063,8 @@ GRANT ALL ON FUNCTION bridge.heartbeat(bridge_id uuid) TO mqtt_bridge;
 REVOKE ALL ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) TO mqtt_bridge;
 
-REVOKE ALL ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[]) TO mqtt_bridge;
+REVOKE ALL ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) TO mqtt_bridge;
@@ -10468,6 +10540,8 @@ REVOKE ALL ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, m
 REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_write() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.renumber_subscription() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.repair_clock() FROM PUBLIC;
 
