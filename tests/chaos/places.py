@@ -126,11 +126,15 @@ def small_disk(megabytes: int) -> Iterator[HiddenStack]:
 def fill(stack: HiddenStack, ballast: Path, megabytes_left: int) -> None:
     """Leave so much free."""
 
+    tries: list[int] = []
+
     def work() -> bool:
         free = int(stack.inside("df", "--output=avail", "--block-size=1M", str(ballast.parent)).stdout.split()[-1])
         if free <= megabytes_left:
             return True
-        length = f"{free - megabytes_left}MiB"
+        # The server has written more since; what this leaves it soon fills.
+        tries.append(free)
+        length = f"{max(1, free - megabytes_left - len(tries) + 1)}MiB"
         return stack.inside("fallocate", "--length", length, str(ballast), check=False).returncode == 0
 
     # The server writes too, meanwhile.
