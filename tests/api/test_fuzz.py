@@ -286,8 +286,6 @@ def test_no_filter_makes_the_server_stumble(catalogue: Catalogue, columns: dict[
             headers[header] = data.draw(st.sampled_from(choices), label=header)
     api = catalogue.world.tenant.api
     method = data.draw(st.sampled_from(["GET", "GET", "HEAD", "OPTIONS", "POST", "PATCH", "DELETE", "PUT"]), label="method")
-    if method == "HEAD":
-        headers["Connection"] = "close"  # PostgREST closes after its answer to HEAD, without saying so: the next request would be lost
     started = time.monotonic()
     response: requests.Response = api.session.request(method, f"{api.url}/{view}", params=parameters, headers=headers, timeout=70)
     assert response.status_code < 500, f"{method} {response.url}: {response.status_code} {response.text[:1000]}"

@@ -5,8 +5,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 TIMEOUT = 70.0  # above the longest long poll
+
+
+class _LastAfterHead(HTTPAdapter):
+    """PostgREST closes the connection after its answer to HEAD without saying so: the next request on it would be lost."""
+
+    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
+        if request.method == "HEAD":
+            request.headers["Connection"] = "close"
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.mount("http://", _LastAfterHead())
+    return session
 
 
 @dataclass
@@ -14,7 +29,7 @@ class Api:
     """PostgREST's side of the stack, or the gateway's `/rest/v1`."""
 
     url: str
-    session: requests.Session = field(default_factory=requests.Session)
+    session: requests.Session = field(default_factory=_session)
 
     def call(
         self,
