@@ -69,7 +69,6 @@ class Coordinator:
         self._links: dict[UUID, Link] = {}
         self._stamps: dict[UUID, str] = {}
         self._faults: dict[UUID, str] = {}
-        self._filters: dict[UUID, dict[str, Filter]] = {}
         self._filters_stamp: str | None = None
         self._accounts_stamp: str | None = None
         self._accounts_change_at: datetime | None = None

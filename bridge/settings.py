@@ -42,7 +42,6 @@ class Settings:
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
     log_level: str = "INFO"
-    integrations: bool = True
 
 
 class Source:

@@ -27,7 +27,6 @@ from demo.readings import Reading
 from demo.stack import DemoError
 
 TRIES = 5
-NOT_AUTHORIZED = 0x87  # MQTT 5 section 2.4
 READY_SECONDS = 30.0
 
 

@@ -33,10 +33,6 @@ def install_poison(world: World) -> None:
         world.query(TRIGGER)
 
 
-def remove_poison(world: World) -> None:
-    world.query("DROP TRIGGER IF EXISTS poison ON mqtt.mqtt_messages; DROP FUNCTION IF EXISTS public.poison()")
-
-
 class Hurry:
     """Lets the waits between attempts pass in a moment: a careful attempt may be made again at once, though no batch takes it yet."""
 
