@@ -90,7 +90,7 @@ def read_file(path: Path) -> dict[str, str]:
             raise SettingsError(f"{path}, line {number}: it is no KEY=VALUE")
         name, value = match.groups()
         if name not in NAMES and not name.startswith("PG"):
-            raise SettingsError(f"{path}, line {number}: {name} is no setting; docs/bridge.md lists them")
+            raise SettingsError(f"{path}, line {number}: {name} is no setting; the README lists them")
         if name in found:
             raise SettingsError(f"{path}, line {number}: {name} is there already")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":

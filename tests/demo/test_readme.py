@@ -41,6 +41,9 @@ def tour(stack: Stack) -> str:
         r'"has_password": true',
         r'"pending": ',
         r"^\[\]topicbase_processed|^\[\]$",
+        r"^1 acknowledged$",
+        r"telemetry \{\"temperature\": 24\.1\}$",
+        r"^\d+ messages match$",
         r'"message" ?: ?"invalid_credentials"',
     ],
 )
