@@ -1,4 +1,4 @@
-"""The bridge as a whole: holds the locks, hears the notices, and keeps links and files as the database wants them."""
+"""The bridge as a whole: holds the locks, hears the notifications, and keeps links and files as the database wants them."""
 
 import contextlib
 import dataclasses

@@ -115,7 +115,7 @@ class DatabaseGauges(Collector):
         yield GaugeMetricFamily(
             "topicbase_ingest_open", "1 while messages are accepted, 0 while they are refused.", facts["intake_is_open"]
         )
-        yield GaugeMetricFamily("topicbase_notify_queue_ratio", "How full PostgreSQL's queue of notices is.", facts["notify_queue_ratio"])
+        yield GaugeMetricFamily("topicbase_notify_queue_ratio", "How full the queue of NOTIFY is.", facts["notify_queue_ratio"])
 
 
 ANSWER = FastHistogram(

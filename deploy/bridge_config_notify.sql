@@ -10,7 +10,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Rare, and a transaction's identical notices become one.
+    -- Rare, and a transaction's identical notifications become one.
     PERFORM pg_notify('topicbase', 'config');
     RETURN NULL;
 END;

@@ -77,7 +77,7 @@ AS $$
         END;
 $$;
 COMMENT ON FUNCTION mqtt.broker_credential(mqtt.broker_keys, text) IS
-'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of a foreign broker''s integration is nothing at the hosted one.';
+'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of an external broker''s integration is nothing at the hosted one.';
 
 CREATE FUNCTION api.generate_broker_key(
     name text, integration_id uuid DEFAULT NULL, vhost text DEFAULT '/', exchange text DEFAULT 'amq.topic'

@@ -88,7 +88,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.complete_broker_settings(jsonb, boolean) IS
-'The settings of a foreign broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
+'The settings of an external broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
 
 CREATE FUNCTION mqtt.checked_settings(
     settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean

@@ -3905,7 +3905,7 @@ $$;
 
 ALTER FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) IS 'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of a foreign broker''s integration is nothing at the hosted one.';
+COMMENT ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) IS 'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of an external broker''s integration is nothing at the hosted one.';
 
 CREATE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -4725,7 +4725,7 @@ $_$;
 
 ALTER FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) IS 'The settings of a foreign broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
+COMMENT ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) IS 'The settings of an external broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
 
 CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5948,7 +5948,7 @@ CREATE FUNCTION mqtt.notify_config() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- Rare, and a transaction's identical notices become one.
+    -- Rare, and a transaction's identical notifications become one.
     PERFORM pg_notify('topicbase', 'config');
     RETURN NULL;
 END;

@@ -265,7 +265,7 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("keys", "fault", why, "put the private key there that belongs to the database's public key")
         else:
             yield Finding(
-                "keys", "note", "none: passwords of foreign brokers cannot be stored", "topicbase keygen, and the UPDATE that it prints"
+                "keys", "note", "none: passwords of external brokers cannot be stored", "topicbase keygen, and the UPDATE that it prints"
             )
         return
     statement = sealing.statement(keys.public_key)

@@ -84,11 +84,11 @@ FROM (VALUES
 ) AS c (permission, routing_key, answer);
 SELECT is(pg_temp.topic('pump_login', 'write', 'org_alice.x', 'other'), 'deny', 'another exchange');
 
--- A foreign broker's credentials are nothing at the hosted one, and the other way round.
+-- An external broker's credentials are nothing at the hosted one, and the other way round.
 SELECT act_as('none');
 UPDATE mqtt.mqtt_credentials SET integration_id = :'external' WHERE id = :'pump_login';
 SELECT act_as('anon', NULL, jsonb_build_object('authorization', :'made'::jsonb ->> 'authorization'));
-SELECT is(pg_temp.ask(:'login'), 'deny', 'a foreign broker''s credential at the hosted one');
+SELECT is(pg_temp.ask(:'login'), 'deny', 'an external broker''s credential at the hosted one');
 SELECT act_as('anon', NULL, jsonb_build_object('authorization', :'made_own'::jsonb ->> 'authorization'));
 SELECT is(pg_temp.ask(:'login'), 'allow', 'at its own');
 SELECT is(pg_temp.ask(:'login'::jsonb || '{"username": "bob_login", "client_id": "bob_login_1"}'), 'deny', 'nobody else''s there');

@@ -1,7 +1,7 @@
 -- Views for EMQX, VerneMQ and mosquitto-go-auth: by their documented queries; and what their login roles may read.
 \ir setup.psql
 SELECT plan(53);
--- A login with every kind of rule; one of a foreign broker, which no view may show.
+-- A login with every kind of rule; one of an external broker, which no view may show.
 UPDATE mqtt.mqtt_credentials
 SET publish_filters = '{org_alice/+/up,org_alice/raw/+}',
     subscribe_filters = '{org_alice/a/+,org_alice/b/+/#,org_alice/c/#,org_alice/+/d,org_alice/%c/#,org_alice/%u,"org_alice/${clientid}/x"}'
@@ -30,7 +30,7 @@ SELECT results_eq(
         ('allow', 'subscribe', 'org_alice/+/d'), ('allow', 'subscribe', 'org_alice/c/#'), ('deny', 'all', '#')$$,
     'EMQX authorizes: nothing with a placeholder, a last + as that very filter, all else denied'
 );
-SELECT is_empty($$EXECUTE emqx_authz ('foreign')$$, 'no row of a foreign broker''s credential');
+SELECT is_empty($$EXECUTE emqx_authz ('foreign')$$, 'no row of an external broker''s credential');
 SELECT is((SELECT array_agg(DISTINCT qos || ' ' || retain) FROM broker.emqx_acl), '{"0,1,2 all"}', 'any QoS, retained or not');
 
 -- VerneMQ, both ways of its script.
@@ -48,7 +48,7 @@ SELECT results_eq(
 SELECT is_empty(format('EXECUTE vernemq_server (%L, %L, %L, %L)', c.mountpoint, c.client_id, c.username, c.password), 'VerneMQ, server: ' || c.why)
 FROM (VALUES
     ('', 'pump_login_1', 'pump_login', 'wrong', 'a wrong password'), ('', 'other', 'pump_login', :'pump_password', 'another client id'),
-    ('x', 'pump_login_1', 'pump_login', :'pump_password', 'another mountpoint'), ('', 'foreign', 'foreign', :'pump_password', 'a foreign broker''s')
+    ('x', 'pump_login_1', 'pump_login', :'pump_password', 'another mountpoint'), ('', 'foreign', 'foreign', :'pump_password', 'an external broker''s')
 ) AS c (mountpoint, client_id, username, password, why);
 SELECT results_eq(
     $$EXECUTE vernemq_client ('', 'pump_login_1', 'pump_login')$$,
@@ -78,7 +78,7 @@ SELECT set_eq(format('EXECUTE go_acl (%L, %s)', 'pump_login', c.access), format(
 FROM (VALUES
     (1, '{org_alice/a/+,org_alice/b/+/#,org_alice/c/#,org_alice/+/d}'), (2, '{org_alice/+/up,org_alice/raw/+}'), (4, '{org_alice/c/#,org_alice/+/d}')
 ) AS c (access, topics);
-SELECT is_empty($$EXECUTE go_acl ('foreign', 1)$$, 'go-auth: no rule of a foreign broker''s');
+SELECT is_empty($$EXECUTE go_acl ('foreign', 1)$$, 'go-auth: no rule of an external broker''s');
 
 -- Who has ended.
 SELECT is_empty('SELECT * FROM broker.ended_credentials', 'nobody has ended');

@@ -14,12 +14,12 @@ SELECT is(:'made'::jsonb ->> 'topic_prefix', 'org_alice', 'the organization''s p
 SELECT is(:'made'::jsonb ->> 'broker_url', 'mqtt://localhost:1883', 'the hosted broker');
 SELECT is(:'made'::jsonb ->> 'credential_id', :'id', 'its id, by both names');
 SELECT is(current_setting('response.headers'), '[{"Cache-Control": "no-store"}]', 'no cache may keep the answer');
-SELECT is(api.generate_mqtt_credentials(:'external') ->> 'broker_url', 'mqtt://broker.example.com:1883', 'the foreign broker''s URL');
+SELECT is(api.generate_mqtt_credentials(:'external') ->> 'broker_url', 'mqtt://broker.example.com:1883', 'the external broker''s URL');
 SELECT is(api.generate_mqtt_credentials(:'hosted', 'pump') ->> 'topic_prefix', 'org_alice/devices/pump', 'bound to a device: its topics');
 SELECT is(api.generate_mqtt_credentials(:'hosted', :'pump') ->> 'device_id', :'pump', 'a device by its id');
 SELECT is(api.generate_mqtt_credentials(:'hosted', client_id => 'c-1') ->> 'client_id', 'c-1', 'a client id of one''s own');
 SELECT is(api.generate_mqtt_credentials(:'hosted', topic_prefix => 'org_alice/line 1') ->> 'topic_prefix', 'org_alice/line 1', 'a deeper prefix');
-SELECT is(api.generate_mqtt_credentials(:'external', topic_prefix => 'plant') ->> 'topic_prefix', 'plant', 'any prefix at a foreign broker');
+SELECT is(api.generate_mqtt_credentials(:'external', topic_prefix => 'plant') ->> 'topic_prefix', 'plant', 'any prefix at an external broker');
 SELECT is(
     api.generate_mqtt_credentials(:'hosted', can_subscribe => false, publish_filters => '{org_alice/+/up}', max_per_second => 5) - '{id,credential_id}'::text []
     @> '{"can_publish": true, "can_subscribe": false, "publish_filters": ["org_alice/+/up"], "max_per_second": 5}', true, 'narrowed to a direction and filters'

@@ -8,12 +8,12 @@ SELECT act_as('authenticated', :'alice');
 SELECT api.upsert_integration(:'org_alice', 'plant', 'mqtt', '{"broker_url": "broker.example.com", "port": 1883, "protocol": "mqtt", "username": "optional", "use_tls": false}') AS made \gset
 SELECT is(
     :'made'::jsonb -> 'settings', '{"broker_url": "broker.example.com", "port": 1883, "protocol": "mqtt", "username": "optional", "use_tls": false}',
-    'a foreign broker as the replaced system had it'
+    'an external broker as the replaced system had it'
 );
 SELECT is(:'made'::jsonb ->> 'status', 'active', 'it is active');
 SELECT is(:'made'::jsonb ->> 'has_password', 'false', 'it has no password');
 SELECT :'made'::jsonb ->> 'id' AS made_id \gset
-SELECT is((SELECT count(*) FROM mqtt.mqtt_subscriptions AS s WHERE s.integration_id = :'made_id'), 0::bigint, 'nothing is subscribed at a foreign broker');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_subscriptions AS s WHERE s.integration_id = :'made_id'), 0::bigint, 'nothing is subscribed at an external broker');
 SELECT api.upsert_integration(:'org_alice', 'hosted', 'mqtt_hosted') ->> 'id' AS made_hosted \gset
 SELECT is(
     (SELECT array_agg(s.topic || ' ' || s.qos || ' ' || s.no_local) FROM mqtt.mqtt_subscriptions AS s WHERE s.integration_id = :'made_hosted'),

@@ -137,7 +137,7 @@ def use_devices(ground: Ground, tenant: Tenant, gateway: Api) -> None:
 
 def use_foreign_brokers(ground: Ground, tenant: Tenant, broker: Broker) -> None:
     api, admin = tenant.api, tenant.admin
-    password, key = ground.plant("password of a foreign broker"), ground.plant("client_key", f"-----BEGIN {secrets.token_hex(20)}")
+    password, key = ground.plant("password of an external broker"), ground.plant("client_key", f"-----BEGIN {secrets.token_hex(20)}")
     works = {"broker_url": "127.0.0.1", "port": broker.port, "protocol": "mqtt", "username": "u", "password": password}
     body = {"organization_id": tenant.organization_id, "name": "foreign", "integration_type": "mqtt_external", "settings": works}
     made = api.ok("upsert_integration", body, token=admin)
