@@ -28,9 +28,9 @@ def run() -> None:
     TOPICBASE_MOSQUITTO_ACL_FILE           when that broker is a Mosquitto on this machine,
     TOPICBASE_MOSQUITTO_PID_FILE           and whom to tell by SIGHUP
     TOPICBASE_METRICS_ADDRESS              host:port for /metrics, /healthz and /readyz
-    TOPICBASE_PRIVATE_KEY_FILE             key that opens sealed broker passwords (topicbase keygen)
+    TOPICBASE_PRIVATE_KEY_FILE             key that opens sealed secrets, of brokers and webhooks (topicbase keygen)
     TOPICBASE_OLD_PRIVATE_KEY_FILES        keys that some may still be sealed to, until topicbase reseal; several with : between
-    TOPICBASE_ALLOW_PRIVATE_ADDRESSES      1: tenants may name brokers at private addresses
+    TOPICBASE_ALLOW_PRIVATE_ADDRESSES      1: tenants may name brokers and callbacks at private addresses
     TOPICBASE_LOG_LEVEL                    DEBUG, INFO (default), WARNING or ERROR
 
     All may stand in a file instead (--config, TOPICBASE_CONFIG). SIGHUP reads it and the files that it names again; what cannot change

@@ -46,4 +46,4 @@ def world(stack: Stack, seed: int) -> Iterator[Callable[..., World]]:
 
 
 # Single rows that stop clocks, disks and cables take minutes each: TOPICBASE_CHAOS=1 adds them.
-collect_ignore = [] if os.environ.get("TOPICBASE_CHAOS") else ["test_rows.py", "test_server.py", "test_partition.py"]
+collect_ignore = [] if os.environ.get("TOPICBASE_CHAOS") else ["test_rows.py", "test_server.py"]
