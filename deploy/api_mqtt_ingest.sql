@@ -58,7 +58,7 @@ BEGIN
     RETURNING mqtt.message_id(q.enqueued_at, q.msg_id) INTO v_message_id;
     UPDATE mqtt.ledger AS l
     SET accepted = l.accepted + 1
-    WHERE l.organization_id = v_session.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    WHERE l.organization_id = v_session.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = mqtt.ledger_shard();
     IF NOT found THEN
         PERFORM mqtt.count_accepted(v_session.organization_id, 1);
     END IF;

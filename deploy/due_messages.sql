@@ -7,6 +7,9 @@ CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+-- A plan made while the queue was empty would go on reading the whole table when it is not, dead rows and all.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     -- What this session remembers, as a hint: where each organization's waiting messages begin, so that a batch need not
@@ -14,17 +17,23 @@ DECLARE
     v_memory jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}')::jsonb;
     v_now CONSTANT timestamptz := clock_timestamp();
     v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
-    -- Who inserts and commits within this time is never overlooked; who takes longer is found by the next sweep.
+    -- A row may come to light behind a mark, when its transaction commits late. While batches are small, each reads 2 seconds back. A busy
+    -- worker, to whom that would be 80,000 dead rows, reads 0.1 second back, and once a second 3, so that who commits within 2 seconds waits
+    -- one more at most; who takes longer is found by the next sweep.
     v_margin CONSTANT interval := '2 seconds';
+    v_busy_margin CONSTANT interval := '0.1 seconds';
+    v_looked_back_at timestamptz := coalesce((v_memory ->> 'looked_back_at')::timestamptz, '-infinity');
     v_swept_at CONSTANT timestamptz := (v_memory ->> 'swept_at')::timestamptz;
-    -- A clock that was set back makes all marks worthless.
-    v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + interval '5 seconds', true);
+    -- A sweep reads all dead rows: it is made less often the longer it took. A clock that was set back makes all marks worthless.
+    v_sweep_took interval := coalesce((v_memory ->> 'sweep_took')::interval, '0');
+    v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + greatest(interval '5 seconds', 50 * v_sweep_took), true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
     v_marks timestamptz [] := '{}';
     v_last uuid := v_start;
     v_next record;
+    v_first timestamptz;
     v_share integer;
     v_tids tid [];
     v_new jsonb;
@@ -51,6 +60,7 @@ BEGIN
                 v_candidates := v_candidates || jsonb_build_object(v_next.id::text, v_next.mark - interval '1 microsecond');
             END LOOP;
             v_candidates := v_candidates - '~';
+            v_sweep_took := clock_timestamp() - v_now;
             v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
         ELSE
             -- Those remembered, and those of the newest rows.
@@ -63,6 +73,12 @@ BEGIN
                 ) AS r
                 GROUP BY r.organization_id
             ) AS x;
+            IF v_now NOT BETWEEN v_looked_back_at AND v_looked_back_at + interval '1 second' THEN
+                -- All of them, since those whose turn is later keep the mark until then.
+                SELECT coalesce(jsonb_object_agg(c.key, least(c.value::timestamptz, v_now - interval '3 seconds')), '{}') INTO v_candidates
+                FROM jsonb_each_text(v_candidates) AS c;
+                v_looked_back_at := v_now;
+            END IF;
         END IF;
         FOR v_next IN
             SELECT c.key::uuid AS id, c.value::timestamptz AS mark
@@ -70,16 +86,20 @@ BEGIN
             ORDER BY c.key::uuid <= v_start, c.key::uuid
         LOOP
             EXIT look WHEN cardinality(v_organizations) >= least(64, batch_size);
+            SELECT q.vt INTO v_first
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT 1;
             -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
-            IF EXISTS (
-                SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
-            ) AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
+            IF found AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
                 v_organizations := v_organizations || v_next.id;
-                v_marks := v_marks || v_next.mark;
+                -- What is dead has been read once now, and need not be again below.
+                v_marks := v_marks || v_first - interval '1 microsecond';
             END IF;
         END LOOP;
-        -- Nothing where something was expected: look everywhere, though not more than once a second.
-        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + interval '1 second';
+        -- Nothing where something was expected: look everywhere, though not more than once a second, nor for long.
+        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
         v_is_sweep := true;
     END LOOP;
     v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
@@ -115,7 +135,9 @@ BEGIN
         ) AS t
     )
     SELECT coalesce(array_agg(t.tid), '{}'), (SELECT jsonb_object_agg(m.organization_id, m.mark) FROM (
-        SELECT x.organization_id, max(x.vt) - v_margin AS mark FROM taken AS x GROUP BY x.organization_id
+        SELECT x.organization_id, max(x.vt) - CASE WHEN (SELECT count(*) FROM taken) * 10 >= batch_size THEN v_busy_margin ELSE v_margin END AS mark
+        FROM taken AS x
+        GROUP BY x.organization_id
     ) AS m)
     INTO v_tids, v_new
     FROM taken AS t;
@@ -123,7 +145,7 @@ BEGIN
     PERFORM set_config(
         'topicbase.queue_memory',
         jsonb_build_object(
-            'swept_at', v_memory -> 'swept_at', 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
+            'swept_at', v_memory -> 'swept_at', 'sweep_took', v_sweep_took, 'looked_back_at', v_looked_back_at, 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
             'marks', CASE WHEN (SELECT count(*) FROM jsonb_object_keys(v_candidates)) <= 1000 THEN v_candidates ELSE '{}' END
         )::text, false
     );

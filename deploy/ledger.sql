@@ -17,11 +17,19 @@ COMMENT ON TABLE mqtt.ledger IS
 'Per organization and minute in which messages were accepted: how many, and what became of them. accepted = completed + dead + expired + still queued, always.';
 COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
 COMMENT ON COLUMN mqtt.ledger.shard IS
-'Rows that are added up: 0 to 63 by the backend that accepted, so that no two of them wait for one row; -1 written by the workers; -2 rolled up.';
+'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -2 rolled up to the hour; -3 rolled up to the minute.';
 ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.ledger FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
 GRANT SELECT ON mqtt.ledger TO authenticated, service_role;
+
+CREATE FUNCTION mqtt.ledger_shard() RETURNS integer
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT pg_backend_pid() % 64 + 64 * (date_part('second', now())::integer / 5);
+END;
+COMMENT ON FUNCTION mqtt.ledger_shard() IS
+'Where this backend counts what it accepts now: its own row, so that no two wait for one, and a new one every 5 seconds, since while an old transaction holds back vacuum each update reads all earlier versions of its row.';
 
 CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -32,10 +40,10 @@ BEGIN
     -- PL/pgSQL, since it keeps the plan from call to call.
     UPDATE mqtt.ledger AS l
     SET accepted = l.accepted + messages
-    WHERE l.organization_id = count_accepted.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    WHERE l.organization_id = count_accepted.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = mqtt.ledger_shard();
     IF NOT found THEN
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted)
-        VALUES (count_accepted.organization_id, date_trunc('minute', now()), pg_backend_pid() % 64, messages)
+        VALUES (count_accepted.organization_id, date_trunc('minute', now()), mqtt.ledger_shard(), messages)
         ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET accepted = l.accepted + excluded.accepted;
     END IF;
 END;
@@ -62,19 +70,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH old AS (
         DELETE FROM mqtt.ledger AS l
-        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than)
-        RETURNING l.*
+        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than) OR l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
+        RETURNING l.*, l.bucket < date_trunc('hour', now() - older_than) AS is_old
     ),
     rolled AS (
     INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
-        SELECT o.organization_id, date_trunc('hour', o.bucket), -2, sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+        SELECT
+            o.organization_id, CASE WHEN o.is_old THEN date_trunc('hour', o.bucket) ELSE o.bucket END, CASE WHEN o.is_old THEN -2 ELSE -3 END,
+            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
-        GROUP BY o.organization_id, date_trunc('hour', o.bucket)
+        GROUP BY 1, 2, 3
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
             accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
             dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
     )
     SELECT count(*) FROM old;
 $$;
-COMMENT ON FUNCTION mqtt.roll_up_ledger(interval) IS 'Adds minutes that are over up to hours; returns the rows that went.';
+COMMENT ON FUNCTION mqtt.roll_up_ledger(interval) IS
+'Adds up the shards of minutes that are over, and minutes older than that to hours; returns the rows that went.';
 COMMIT;

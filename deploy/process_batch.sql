@@ -13,6 +13,8 @@ CREATE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+-- A plan made while the tables were small would go on reading them whole, dead rows and all, instead of by address and key.
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_stored integer;
@@ -25,6 +27,12 @@ BEGIN
             q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
             q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
     ),
+    -- Looked up once for each, not for each message.
+    integration AS MATERIALIZED (
+        SELECT i.id, i.topic_like, i.device_level, i.settings ->> 'content_type' AS content_type
+        FROM mqtt.device_integrations AS i
+        WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
+    ),
     decoded AS MATERIALIZED (
         SELECT
             t.*,
@@ -35,11 +43,11 @@ BEGIN
             END AS external_id,
             CASE WHEN t.sent_at < t.enqueued_at + interval '1 day' THEN t.sent_at ELSE t.enqueued_at END AS measured_at
         FROM taken AS t
-        LEFT JOIN mqtt.device_integrations AS i ON i.id = t.integration_id
+        LEFT JOIN integration AS i ON i.id = t.integration_id
         CROSS JOIN LATERAL (
             SELECT CASE
                 WHEN t.body IS NULL THEN ROW(coalesce(t.message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
-                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.settings ->> 'content_type'), t.body)
+                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body)
             END AS decoded
         ) AS d
     ),

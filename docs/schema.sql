@@ -979,7 +979,7 @@ BEGIN
     RETURNING mqtt.message_id(q.enqueued_at, q.msg_id) INTO v_message_id;
     UPDATE mqtt.ledger AS l
     SET accepted = l.accepted + 1
-    WHERE l.organization_id = v_session.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    WHERE l.organization_id = v_session.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = mqtt.ledger_shard();
     IF NOT found THEN
         PERFORM mqtt.count_accepted(v_session.organization_id, 1);
     END IF;
@@ -4736,10 +4736,10 @@ BEGIN
     -- PL/pgSQL, since it keeps the plan from call to call.
     UPDATE mqtt.ledger AS l
     SET accepted = l.accepted + messages
-    WHERE l.organization_id = count_accepted.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = pg_backend_pid() % 64;
+    WHERE l.organization_id = count_accepted.organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = mqtt.ledger_shard();
     IF NOT found THEN
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted)
-        VALUES (count_accepted.organization_id, date_trunc('minute', now()), pg_backend_pid() % 64, messages)
+        VALUES (count_accepted.organization_id, date_trunc('minute', now()), mqtt.ledger_shard(), messages)
         ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET accepted = l.accepted + excluded.accepted;
     END IF;
 END;
@@ -5085,6 +5085,8 @@ CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $$
 DECLARE
     -- What this session remembers, as a hint: where each organization's waiting messages begin, so that a batch need not
@@ -5092,17 +5094,23 @@ DECLARE
     v_memory jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}')::jsonb;
     v_now CONSTANT timestamptz := clock_timestamp();
     v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
-    -- Who inserts and commits within this time is never overlooked; who takes longer is found by the next sweep.
+    -- A row may come to light behind a mark, when its transaction commits late. While batches are small, each reads 2 seconds back. A busy
+    -- worker, to whom that would be 80,000 dead rows, reads 0.1 second back, and once a second 3, so that who commits within 2 seconds waits
+    -- one more at most; who takes longer is found by the next sweep.
     v_margin CONSTANT interval := '2 seconds';
+    v_busy_margin CONSTANT interval := '0.1 seconds';
+    v_looked_back_at timestamptz := coalesce((v_memory ->> 'looked_back_at')::timestamptz, '-infinity');
     v_swept_at CONSTANT timestamptz := (v_memory ->> 'swept_at')::timestamptz;
-    -- A clock that was set back makes all marks worthless.
-    v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + interval '5 seconds', true);
+    -- A sweep reads all dead rows: it is made less often the longer it took. A clock that was set back makes all marks worthless.
+    v_sweep_took interval := coalesce((v_memory ->> 'sweep_took')::interval, '0');
+    v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + greatest(interval '5 seconds', 50 * v_sweep_took), true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
     v_marks timestamptz [] := '{}';
     v_last uuid := v_start;
     v_next record;
+    v_first timestamptz;
     v_share integer;
     v_tids tid [];
     v_new jsonb;
@@ -5129,6 +5137,7 @@ BEGIN
                 v_candidates := v_candidates || jsonb_build_object(v_next.id::text, v_next.mark - interval '1 microsecond');
             END LOOP;
             v_candidates := v_candidates - '~';
+            v_sweep_took := clock_timestamp() - v_now;
             v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
         ELSE
             -- Those remembered, and those of the newest rows.
@@ -5141,6 +5150,12 @@ BEGIN
                 ) AS r
                 GROUP BY r.organization_id
             ) AS x;
+            IF v_now NOT BETWEEN v_looked_back_at AND v_looked_back_at + interval '1 second' THEN
+                -- All of them, since those whose turn is later keep the mark until then.
+                SELECT coalesce(jsonb_object_agg(c.key, least(c.value::timestamptz, v_now - interval '3 seconds')), '{}') INTO v_candidates
+                FROM jsonb_each_text(v_candidates) AS c;
+                v_looked_back_at := v_now;
+            END IF;
         END IF;
         FOR v_next IN
             SELECT c.key::uuid AS id, c.value::timestamptz AS mark
@@ -5148,16 +5163,20 @@ BEGIN
             ORDER BY c.key::uuid <= v_start, c.key::uuid
         LOOP
             EXIT look WHEN cardinality(v_organizations) >= least(64, batch_size);
+            SELECT q.vt INTO v_first
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT 1;
             -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
-            IF EXISTS (
-                SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
-            ) AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
+            IF found AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
                 v_organizations := v_organizations || v_next.id;
-                v_marks := v_marks || v_next.mark;
+                -- What is dead has been read once now, and need not be again below.
+                v_marks := v_marks || v_first - interval '1 microsecond';
             END IF;
         END LOOP;
-        -- Nothing where something was expected: look everywhere, though not more than once a second.
-        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + interval '1 second';
+        -- Nothing where something was expected: look everywhere, though not more than once a second, nor for long.
+        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
         v_is_sweep := true;
     END LOOP;
     v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
@@ -5193,7 +5212,9 @@ BEGIN
         ) AS t
     )
     SELECT coalesce(array_agg(t.tid), '{}'), (SELECT jsonb_object_agg(m.organization_id, m.mark) FROM (
-        SELECT x.organization_id, max(x.vt) - v_margin AS mark FROM taken AS x GROUP BY x.organization_id
+        SELECT x.organization_id, max(x.vt) - CASE WHEN (SELECT count(*) FROM taken) * 10 >= batch_size THEN v_busy_margin ELSE v_margin END AS mark
+        FROM taken AS x
+        GROUP BY x.organization_id
     ) AS m)
     INTO v_tids, v_new
     FROM taken AS t;
@@ -5201,7 +5222,7 @@ BEGIN
     PERFORM set_config(
         'topicbase.queue_memory',
         jsonb_build_object(
-            'swept_at', v_memory -> 'swept_at', 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
+            'swept_at', v_memory -> 'swept_at', 'sweep_took', v_sweep_took, 'looked_back_at', v_looked_back_at, 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
             'marks', CASE WHEN (SELECT count(*) FROM jsonb_object_keys(v_candidates)) <= 1000 THEN v_candidates ELSE '{}' END
         )::text, false
     );
@@ -5797,6 +5818,16 @@ END;
 ALTER FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) IS 'Whether a device may log in at the hosted broker with this credential now.';
+
+CREATE FUNCTION mqtt.ledger_shard() RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((pg_backend_pid() % 64) + (64 * ((date_part('second'::text, now()))::integer / 5)));
+END;
+
+ALTER FUNCTION mqtt.ledger_shard() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ledger_shard() IS 'Where this backend counts what it accepts now: its own row, so that no two wait for one, and a new one every 5 seconds, since while an old transaction holds back vacuum each update reads all earlier versions of its row.';
 
 CREATE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -7613,14 +7644,16 @@ CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '02:00:00'::inte
     AS $$
     WITH old AS (
         DELETE FROM mqtt.ledger AS l
-        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than)
-        RETURNING l.*
+        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than) OR l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
+        RETURNING l.*, l.bucket < date_trunc('hour', now() - older_than) AS is_old
     ),
     rolled AS (
     INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
-        SELECT o.organization_id, date_trunc('hour', o.bucket), -2, sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+        SELECT
+            o.organization_id, CASE WHEN o.is_old THEN date_trunc('hour', o.bucket) ELSE o.bucket END, CASE WHEN o.is_old THEN -2 ELSE -3 END,
+            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
-        GROUP BY o.organization_id, date_trunc('hour', o.bucket)
+        GROUP BY 1, 2, 3
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
             accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
             dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
@@ -7630,7 +7663,7 @@ $$;
 
 ALTER FUNCTION mqtt.roll_up_ledger(older_than interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds minutes that are over up to hours; returns the rows that went.';
+COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds up the shards of minutes that are over, and minutes older than that to hours; returns the rows that went.';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7837,6 +7870,7 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     v_stored integer;
@@ -7849,6 +7883,12 @@ BEGIN
             q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
             q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
     ),
+    -- Looked up once for each, not for each message.
+    integration AS MATERIALIZED (
+        SELECT i.id, i.topic_like, i.device_level, i.settings ->> 'content_type' AS content_type
+        FROM mqtt.device_integrations AS i
+        WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
+    ),
     decoded AS MATERIALIZED (
         SELECT
             t.*,
@@ -7859,11 +7899,11 @@ BEGIN
             END AS external_id,
             CASE WHEN t.sent_at < t.enqueued_at + interval '1 day' THEN t.sent_at ELSE t.enqueued_at END AS measured_at
         FROM taken AS t
-        LEFT JOIN mqtt.device_integrations AS i ON i.id = t.integration_id
+        LEFT JOIN integration AS i ON i.id = t.integration_id
         CROSS JOIN LATERAL (
             SELECT CASE
                 WHEN t.body IS NULL THEN ROW(coalesce(t.message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
-                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.settings ->> 'content_type'), t.body)
+                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body)
             END AS decoded
         ) AS d
     ),
@@ -9380,7 +9420,7 @@ COMMENT ON TABLE mqtt.ledger IS 'Per organization and minute in which messages w
 
 COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
 
-COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 to 63 by the backend that accepted, so that no two of them wait for one row; -1 written by the workers; -2 rolled up.';
+COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -2 rolled up to the hour; -3 rolled up to the minute.';
 
 ALTER TABLE mqtt.mqtt_callback_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME mqtt.mqtt_callback_deliveries_number_seq
@@ -10436,6 +10476,8 @@ GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_creden
 GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO emqx_reader;
 GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.ledger_shard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.lets_hash_slip(filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO rabbitmq_reader;

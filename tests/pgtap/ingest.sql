@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(66);
+SELECT plan(69);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -195,6 +195,24 @@ SELECT act_as('none');
 UPDATE mqtt.quota_buckets SET filled_at = filled_at - interval '1 second';
 SELECT act_as('anon', NULL, :'login');
 SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'until the bucket has filled again');
+SELECT act_as('none');
+UPDATE mqtt.organizations SET max_per_second = NULL, max_burst = NULL WHERE id = :'org_alice';
+UPDATE mqtt.mqtt_credentials SET max_per_second = 1, max_burst = 2 WHERE id = :'pump_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(
+    (
+        SELECT jsonb_agg(r ->> 'code')
+        FROM jsonb_array_elements(
+            api.mqtt_ingest_batch((SELECT json_agg('{"topic": "org_alice/x", "payload": 1}'::json) FROM generate_series(1, 4)))::jsonb -> 'rejected'
+        ) AS r
+    ), '["quota_exceeded", "quota_exceeded"]', 'a credential has a quota of its own'
+);
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"quota_exceeded"%', 'which single messages count against, too');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET max_per_second = NULL, max_burst = NULL WHERE id = :'pump_login';
+UPDATE mqtt.mqtt_credentials SET max_per_second = 0.001, max_burst = 1 WHERE id = :'bob_login';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'without a quota, and beside others that have one, it may go on');
 SELECT act_as('none');
 UPDATE mqtt.organizations SET intake_stop = 'too many' WHERE id = :'org_alice';
 SELECT act_as('anon', NULL, :'login');

@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(48);
+SELECT plan(53);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -126,7 +126,25 @@ SELECT tap.queue(:'org_bob', :'bob_hosted', 'org_bob/f', '1');
 SELECT is(mqtt.process_batch(100), '{"dead": 0, "more": true, "failed": 0, "processed": 100}', 'a full batch says that there is more');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'org_bob/f'), 1::bigint, 'the other''s single message was in it');
 SELECT is((SELECT array_agg(payload::integer ORDER BY payload::integer) FROM mqtt.mqtt_messages WHERE topic = 'org_alice/f'), ARRAY(SELECT generate_series(1, 99)), 'the oldest go first');
+-- The worker remembers now where the first one's messages go on, and has not heard of the second one's newest.
+SELECT tap.queue(:'org_bob', :'bob_hosted', 'org_bob/f', '2') \g /dev/null
+SELECT sum((mqtt.process_batch(50) ->> 'processed')::integer) FROM generate_series(1, 2) \g /dev/null
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'org_bob/f'), 2::bigint, 'nor by more than two batches while a worker is busy with the first');
+SELECT ok((SELECT count(*) > 0 FROM pgmq.q_mqtt_messages), 'though much waits still');
 DELETE FROM pgmq.q_mqtt_messages;
+
+-- What comes to light late, behind a busy worker's mark, as when its transaction took a second.
+SELECT count(tap.queue(:'org_alice', :'hosted', 'org_alice/g', to_jsonb(n))) FROM generate_series(1, 20) AS n \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '20', 'a full batch');
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/late', '1', '{}', NULL, '1 second') \g /dev/null
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/g', '21') \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '1', 'the next batch does not read the dead rows of the last second again');
+SELECT set_config(
+    'topicbase.queue_memory',
+    jsonb_set(current_setting('topicbase.queue_memory')::jsonb, '{looked_back_at}', to_jsonb(clock_timestamp() - interval '1.1 seconds'))::text, false
+) \g /dev/null
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/g', '22') \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '2', 'but once a second one does, and finds it');
 
 -- One by hand.
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/h', '1') AS byhand \gset

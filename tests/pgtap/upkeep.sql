@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, intake, statistics, replay.
 \ir setup.psql
-SELECT plan(49);
+SELECT plan(52);
 
 -- Partitions.
 SELECT is(
@@ -68,6 +68,16 @@ SELECT is((SELECT difference FROM mqtt.check_ledger()), 1::bigint, 'one deleted 
 SELECT mqtt.count_accepted(:'org_alice', -1);
 SELECT mqtt.process_batch(3);
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'stored and queued ones add up');
+SELECT is(mqtt.roll_up_ledger(), 0::bigint, 'a minute that may still be counted in is left alone');
+INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted, completed)
+SELECT :'org_alice', date_trunc('minute', now() - interval '7 minutes'), s, CASE WHEN s >= 0 THEN 2 ELSE 0 END, CASE WHEN s < 0 THEN 4 ELSE 0 END
+FROM unnest('{-1,3,67}'::integer []) AS s;
+SELECT is(mqtt.roll_up_ledger(), 2::bigint, 'the shards of a minute that is over are added up');
+SELECT results_eq(
+    $$SELECT shard, accepted, completed FROM mqtt.ledger WHERE bucket = date_trunc('minute', now() - interval '7 minutes') ORDER BY shard$$,
+    $$VALUES (-3::smallint, 4::bigint, 0::bigint), (-1::smallint, 0::bigint, 4::bigint)$$, 'to one row, beside that of the workers'
+);
+DELETE FROM mqtt.ledger WHERE bucket = date_trunc('minute', now() - interval '7 minutes');
 UPDATE mqtt.ledger SET bucket = bucket - interval '5 hours';
 UPDATE pgmq.q_mqtt_messages SET enqueued_at = enqueued_at - interval '5 hours';
 SELECT ok(mqtt.roll_up_ledger() > 0, 'minutes are rolled up to hours');
