@@ -148,6 +148,29 @@ $$;
 COMMENT ON FUNCTION mqtt.watch() IS
 'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
 
+CREATE FUNCTION mqtt.log_expired_credentials() RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH expired AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET is_expiry_logged = true
+        WHERE NOT c.is_expiry_logged AND c.revoked_at IS NULL AND c.expires_at IS NOT NULL AND c.expires_at <= now()
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.expires_at
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, details)
+        SELECT
+            e.organization_id, e.integration_id, 'credential_expired', 'success',
+            jsonb_build_object('credential_id', e.id, 'username', e.username, 'expires_at', e.expires_at)
+        FROM expired AS e
+        RETURNING 1
+    )
+    SELECT count(*) FROM logged;
+$$;
+COMMENT ON FUNCTION mqtt.log_expired_credentials() IS
+'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since it last ran; returns how many. They are refused from expires_at on, whether it ran or not.';
+
 CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -159,6 +182,7 @@ DECLARE
     v_intake jsonb;
     v_repaired bigint;
     v_watched jsonb;
+    v_expired bigint;
     v_postponed text;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
@@ -168,6 +192,7 @@ BEGIN
     v_intake := mqtt.check_intake();
     v_rolled := mqtt.roll_up_ledger();
     v_watched := mqtt.watch();
+    v_expired := mqtt.log_expired_credentials();
     -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
     BEGIN
         v_made := mqtt.prepare_partitions();
@@ -176,10 +201,11 @@ BEGIN
         v_postponed := SQLERRM;
     END;
     RETURN coalesce(v_cleaned, '{}') || v_intake || v_watched || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired, 'postponed', v_postponed
+        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired,
+        'credentials_expired', v_expired, 'postponed', v_postponed
     ));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, credentials that expired, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 COMMIT;

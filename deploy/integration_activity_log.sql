@@ -18,7 +18,7 @@ CREATE TABLE mqtt.integration_activity_log (
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX integration_activity_log_integration_idx ON mqtt.integration_activity_log (integration_id, created_at);
 COMMENT ON TABLE mqtt.integration_activity_log IS 'What happened in an integration: one row per processed batch, with its count, and one per failure or change.';
-COMMENT ON COLUMN mqtt.integration_activity_log.activity_type IS 'What it was: messages_processed, message_failed, message_dead, messages_published, credential_generated, …';
+COMMENT ON COLUMN mqtt.integration_activity_log.activity_type IS 'What it was: messages_processed, message_failed, message_dead, messages_published, credential_generated, credential_first_used, credential_expired, …';
 COMMENT ON COLUMN mqtt.integration_activity_log.message_count IS 'How many messages the row speaks of; 0 where it speaks of none.';
 COMMENT ON COLUMN mqtt.integration_activity_log.details IS 'Facts of the case; never a secret, never a payload.';
 SELECT mqtt.create_default_partition('mqtt.integration_activity_log');

@@ -26,6 +26,7 @@ CREATE TABLE mqtt.mqtt_credentials (
     max_per_second numeric CHECK (max_per_second > 0),
     max_burst integer CHECK (max_burst > 0),
     expires_at timestamptz,
+    is_expiry_logged boolean NOT NULL DEFAULT false,
     revoked_at timestamptz,
     last_connected_at timestamptz,
     connection_count bigint NOT NULL DEFAULT 0,
@@ -37,6 +38,7 @@ CREATE TABLE mqtt.mqtt_credentials (
 ) WITH (fillfactor = 80);
 CREATE INDEX mqtt_credentials_integration_idx ON mqtt.mqtt_credentials (organization_id, integration_id);
 CREATE INDEX mqtt_credentials_device_idx ON mqtt.mqtt_credentials (organization_id, device_id);
+CREATE INDEX mqtt_credentials_expiry_idx ON mqtt.mqtt_credentials (expires_at) WHERE NOT is_expiry_logged AND revoked_at IS NULL AND expires_at IS NOT NULL;
 COMMENT ON TABLE mqtt.mqtt_credentials IS 'Device logins. The password is shown once, when it is made; kept are a fast verifier and the hashes that brokers need.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.topic_prefix IS 'Whole topic levels below which the credential may publish and subscribe.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.publish_filters IS 'Topic filters, beside the prefix, that a topic must match to be published to; null leaves the prefix alone.';
@@ -49,6 +51,7 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second tha
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; upkeep writes both.';
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));

@@ -94,6 +94,7 @@ BEGIN
             GROUP BY t.credential_id
         ) AS u
         WHERE c.id = u.credential_id
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
@@ -104,10 +105,16 @@ BEGIN
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
     ),
     logged AS (
-        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status)
-        SELECT s.organization_id, s.integration_id, 'incoming', count(*), 'messages_processed', 'success'
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
+        SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, count(*), 'messages_processed', 'success', NULL::jsonb
         FROM stored AS s
         GROUP BY s.organization_id, s.integration_id
+        UNION ALL
+        SELECT
+            u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
+            jsonb_build_object('credential_id', u.id, 'username', u.username)
+        FROM used AS u
+        WHERE u.is_first
     )
     SELECT count(*)::integer INTO v_stored FROM stored;
     RETURN v_stored;

@@ -3599,6 +3599,7 @@ CREATE TABLE mqtt.mqtt_credentials (
     max_per_second numeric,
     max_burst integer,
     expires_at timestamp with time zone,
+    is_expiry_logged boolean DEFAULT false NOT NULL,
     revoked_at timestamp with time zone,
     last_connected_at timestamp with time zone,
     connection_count bigint DEFAULT 0 NOT NULL,
@@ -3637,6 +3638,8 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.bcrypt_hash IS 'bcrypt with prefix $2a$,
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null is without limit.';
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; upkeep writes both.';
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 
@@ -4884,12 +4887,15 @@ CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) 
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    -- Read once: within the query it would be read, as JSON, for every row of a table small enough to be scanned.
+    v_user_id uuid := mqtt.current_user_id();
 BEGIN
     -- PL/pgSQL, since it keeps the plan: every statement under row-level security begins here.
     RETURN ARRAY(
         SELECT m.organization_id
         FROM mqtt.organization_members AS m
-        WHERE m.user_id = mqtt.current_user_id() AND (NOT admin_only OR m.role = 'admin')
+        WHERE m.user_id = v_user_id AND (NOT admin_only OR m.role = 'admin')
     );
 END;
 $$;
@@ -4901,12 +4907,7 @@ COMMENT ON FUNCTION mqtt.current_organization_ids(admin_only boolean) IS 'Organi
 CREATE FUNCTION mqtt.current_user_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (s.sub ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'::text) THEN (s.sub)::uuid
-             ELSE NULL::uuid
-         END AS "case"
-    FROM ( SELECT ((NULLIF(current_setting('request.jwt.claims'::text, true), ''::text))::jsonb ->> 'sub'::text) AS sub) s;
+ SELECT ("substring"(((NULLIF(current_setting('request.jwt.claims'::text, true), ''::text))::jsonb ->> 'sub'::text), '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'::text))::uuid AS "substring";
 END;
 
 ALTER FUNCTION mqtt.current_user_id() OWNER TO mqtt_owner;
@@ -5875,6 +5876,31 @@ $$;
 ALTER FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) IS 'Writes one row of the activity log.';
+
+CREATE FUNCTION mqtt.log_expired_credentials() RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH expired AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET is_expiry_logged = true
+        WHERE NOT c.is_expiry_logged AND c.revoked_at IS NULL AND c.expires_at IS NOT NULL AND c.expires_at <= now()
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.expires_at
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, details)
+        SELECT
+            e.organization_id, e.integration_id, 'credential_expired', 'success',
+            jsonb_build_object('credential_id', e.id, 'username', e.username, 'expires_at', e.expires_at)
+        FROM expired AS e
+        RETURNING 1
+    )
+    SELECT count(*) FROM logged;
+$$;
+
+ALTER FUNCTION mqtt.log_expired_credentials() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.log_expired_credentials() IS 'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since it last ran; returns how many. They are refused from expires_at on, whether it ran or not.';
 
 CREATE FUNCTION mqtt.log_subscription() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7950,6 +7976,7 @@ BEGIN
             GROUP BY t.credential_id
         ) AS u
         WHERE c.id = u.credential_id
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
@@ -7960,10 +7987,16 @@ BEGIN
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
     ),
     logged AS (
-        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status)
-        SELECT s.organization_id, s.integration_id, 'incoming', count(*), 'messages_processed', 'success'
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
+        SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, count(*), 'messages_processed', 'success', NULL::jsonb
         FROM stored AS s
         GROUP BY s.organization_id, s.integration_id
+        UNION ALL
+        SELECT
+            u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
+            jsonb_build_object('credential_id', u.id, 'username', u.username)
+        FROM used AS u
+        WHERE u.is_first
     )
     SELECT count(*)::integer INTO v_stored FROM stored;
     RETURN v_stored;
@@ -8303,6 +8336,7 @@ DECLARE
     v_intake jsonb;
     v_repaired bigint;
     v_watched jsonb;
+    v_expired bigint;
     v_postponed text;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
@@ -8312,6 +8346,7 @@ BEGIN
     v_intake := mqtt.check_intake();
     v_rolled := mqtt.roll_up_ledger();
     v_watched := mqtt.watch();
+    v_expired := mqtt.log_expired_credentials();
     -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
     BEGIN
         v_made := mqtt.prepare_partitions();
@@ -8320,14 +8355,15 @@ BEGIN
         v_postponed := SQLERRM;
     END;
     RETURN coalesce(v_cleaned, '{}') || v_intake || v_watched || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired, 'postponed', v_postponed
+        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired,
+        'credentials_expired', v_expired, 'postponed', v_postponed
     ));
 END;
 $$;
 
 ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, credentials that expired, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 
 CREATE FUNCTION mqtt.upkeep_jobs() RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -8633,7 +8669,7 @@ COMMENT ON TABLE mqtt.integration_activity_log IS 'What happened in an integrati
 
 COMMENT ON COLUMN mqtt.integration_activity_log.message_count IS 'How many messages the row speaks of; 0 where it speaks of none.';
 
-COMMENT ON COLUMN mqtt.integration_activity_log.activity_type IS 'What it was: messages_processed, message_failed, message_dead, messages_published, credential_generated, …';
+COMMENT ON COLUMN mqtt.integration_activity_log.activity_type IS 'What it was: messages_processed, message_failed, message_dead, messages_published, credential_generated, credential_first_used, credential_expired, …';
 
 COMMENT ON COLUMN mqtt.integration_activity_log.details IS 'Facts of the case; never a secret, never a payload.';
 
@@ -9659,6 +9695,8 @@ CREATE INDEX mqtt_callback_deliveries_order_idx ON mqtt.mqtt_callback_deliveries
 
 CREATE INDEX mqtt_credentials_device_idx ON mqtt.mqtt_credentials USING btree (organization_id, device_id);
 
+CREATE INDEX mqtt_credentials_expiry_idx ON mqtt.mqtt_credentials USING btree (expires_at) WHERE ((NOT is_expiry_logged) AND (revoked_at IS NULL) AND (expires_at IS NOT NULL));
+
 CREATE INDEX mqtt_credentials_integration_idx ON mqtt.mqtt_credentials USING btree (organization_id, integration_id);
 
 CREATE INDEX mqtt_messages_device_idx ON ONLY mqtt.mqtt_messages USING btree (device_id, received_at) WHERE (device_id IS NOT NULL);
@@ -10488,6 +10526,8 @@ GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO go_auth_reader;
 REVOKE ALL ON FUNCTION mqtt.live_bridges(caller_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.log_expired_credentials() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.log_subscription() FROM PUBLIC;
 

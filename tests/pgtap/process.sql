@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(53);
+SELECT plan(55);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -47,6 +47,17 @@ SELECT results_eq(
     $$SELECT organization_id, message_count FROM mqtt.integration_activity_log WHERE activity_type = 'messages_processed' ORDER BY message_count DESC$$,
     format('VALUES (%L::uuid, 4), (%L::uuid, 1)', :'org_alice', :'org_bob'), 'one activity row per integration and batch'
 );
+SELECT results_eq(
+    $$SELECT organization_id, integration_id, message_count, details FROM mqtt.integration_activity_log WHERE activity_type = 'credential_first_used'$$,
+    format(
+        $$VALUES (%L::uuid, %L::uuid, 0, jsonb_build_object('credential_id', %L, 'username', 'pump_login'))$$, :'org_alice', :'hosted', :'pump_login'
+    ), 'a credential''s first use is told, once for its messages in a batch'
+);
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/other', '{"no": "device"}', '{}', NULL, '1 second', :'pump_login') \g /dev/null
+SELECT mqtt.process_batch(100) \g /dev/null
+SELECT is(
+    (SELECT count(*) FROM mqtt.integration_activity_log WHERE activity_type = 'credential_first_used'), 1::bigint, 'and no later use is'
+);
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger adds up');
 
 -- The newest wins by the device's clock, within reason.
@@ -78,7 +89,7 @@ SELECT results_eq(
 ALTER TABLE mqtt.mqtt_messages ADD CONSTRAINT no_poison CHECK (payload ->> 'poison' IS NULL);
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/p', CASE WHEN n = 7 THEN '{"poison": 1}'::jsonb ELSE to_jsonb(n) END) FROM generate_series(1, 10) AS n;
 SELECT is(mqtt.process_batch(100), '{"dead": 0, "more": false, "failed": 1, "processed": 9}', 'one poison message holds up none of its neighbours');
-SELECT is((SELECT sum(message_count) FROM mqtt.integration_activity_log WHERE activity_type = 'messages_processed' AND direction = 'incoming'), 28::bigint, 'nor doubles their effects');
+SELECT is((SELECT sum(message_count) FROM mqtt.integration_activity_log WHERE activity_type = 'messages_processed' AND direction = 'incoming'), 29::bigint, 'nor doubles their effects');
 SELECT results_eq(
     $$SELECT status, attempts, max_attempts, next_retry_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1.25 seconds', error_message LIKE '%no_poison%'
     FROM mqtt.mqtt_message_queue WHERE status NOT IN ('completed', 'failed')$$,

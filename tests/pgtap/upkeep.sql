@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, intake, statistics, replay.
 \ir setup.psql
-SELECT plan(52);
+SELECT plan(57);
 
 -- Partitions.
 SELECT is(
@@ -106,6 +106,21 @@ UPDATE mqtt.organizations SET max_queued = 3 WHERE id = :'org_alice';
 SELECT is(mqtt.check_intake() - 'free_disk_bytes', '{"queued": 4, "intake_stop": null, "organizations_stopped": 1}', 'an organization has its own limit');
 SELECT results_eq('SELECT id FROM mqtt.organizations WHERE intake_stop IS NOT NULL', ARRAY[:'org_alice'::uuid], 'that stops it alone');
 SELECT isnt(mqtt.upkeep() ->> 'partitions_made', NULL, 'upkeep does all of it');
+
+-- Credentials whose end has come.
+SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'no credential has expired');
+UPDATE mqtt.mqtt_credentials SET expires_at = now() + CASE id WHEN :'pump_login' THEN interval '0' ELSE interval '1 hour' END;
+SELECT is(mqtt.upkeep() ->> 'credentials_expired', '1', 'upkeep tells of one that has');
+SELECT results_eq(
+    $$SELECT organization_id, integration_id, details FROM mqtt.integration_activity_log WHERE activity_type = 'credential_expired'$$,
+    format(
+        $$VALUES (%L::uuid, %L::uuid, jsonb_build_object('credential_id', %L, 'username', 'pump_login', 'expires_at', now()))$$,
+        :'org_alice', :'hosted', :'pump_login'
+    ), 'in the activity log'
+);
+SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'once');
+UPDATE mqtt.mqtt_credentials SET expires_at = now(), revoked_at = now() WHERE id = :'bob_login';
+SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'of a revoked one no more is told');
 
 -- What upkeep watches.
 SELECT is(mqtt.watch() -> 'ledger_differences', '1', 'hours that do not add up are counted');
