@@ -1,6 +1,7 @@
 """Fixtures: a stack for each worker of pytest, and what speaks to it."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give a run without --basetemp a root of its own: every pytest that starts closes the shared one to other users."""
+    if config.option.basetemp is None and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+        root = tempfile.mkdtemp(prefix="tbp.", dir=os.environ.get("TOPICBASE_TEST_DIR"))
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+        config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,13 @@
 """The migrations where PL/Python is missing, comes later, or lacks a library: everything else stands, and each part says what it needs."""
 
+import base64
+import json
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,8 +35,7 @@ def bare_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of PostgreSQL without PL/Python: its programs find their files relative to themselves."""
     version = PROGRAMS.parent.name
     root = tmp_path_factory.mktemp("postgres")
-    for directory in (root, *root.parents[:2]):
-        directory.chmod(0o755)
+    root.chmod(0o755)
     shared = root / "usr/share/postgresql" / version
     (shared / "extension").mkdir(parents=True)
     shutil.copytree(PROGRAMS, root / "usr/lib/postgresql" / version / "bin")
@@ -55,7 +58,90 @@ def run_script(stack: Stack, *scripts: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
 
 
-def test_a_server_without_pl_python_then_with(fresh_stack: Start, bare_postgres: Path) -> None:
+PLANTED = "planted-secret-of-a-broker"
+SETTINGS = {"broker_url": "broker.example.com"}
+CERTIFICATE = {"client_certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"}
+
+
+class Caller:
+    """Calls as PostgREST would make them, as an admin or as the service, on a database that has a sealing key."""
+
+    def __init__(self, connection: psycopg.Connection[Any], role: str) -> None:
+        self.connection, self.role = connection, role
+        self.organization, self.user = str(uuid.uuid4()), str(uuid.uuid4())
+        connection.execute("UPDATE mqtt.configuration SET sealing_public_key = decode(repeat('09', 32), 'hex')")
+        connection.execute("INSERT INTO mqtt.organizations (id, name, slug) VALUES (%s, 'x', %s)", (self.organization, self.user))
+        connection.execute("INSERT INTO mqtt.organization_members VALUES (%s, %s, 'admin')", (self.organization, self.user))
+
+    def run(self, statement: str, *parameters: Any) -> Any:
+        with self.connection.transaction():
+            claims = json.dumps({"role": self.role, "sub": self.user})
+            self.connection.execute("SELECT set_config('request.jwt.claims', %s, true), set_config('role', %s, true)", (claims, self.role))
+            row = self.connection.execute(statement.encode(), parameters).fetchone()
+            return row and row[0]
+
+    def insert(self, settings: dict[str, Any]) -> Any:
+        return self.run(
+            "INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings)"
+            " VALUES (%s, 'x', 'mqtt', %s) RETURNING id",
+            self.organization, json.dumps(settings),
+        )  # fmt: skip
+
+    def upsert(self, settings: dict[str, Any], integration: str | None = None) -> Any:
+        return self.run(
+            "SELECT api.upsert_integration(%s, 'x', 'mqtt', %s, %s) ->> 'id'", self.organization, json.dumps(settings), integration
+        )
+
+    def update(self, integration: str, settings: dict[str, Any]) -> Any:
+        return self.run("UPDATE mqtt.device_integrations SET settings = %s WHERE id = %s RETURNING id", json.dumps(settings), integration)
+
+    def rotate(self, subscription: str, secret: dict[str, str] | None = None) -> Any:
+        return self.run("SELECT api.rotate_mqtt_callback_secret(%s, callback_secret => %s)", subscription, secret and json.dumps(secret))
+
+    def subscribe(self, integration: str, secret: dict[str, str] | None) -> Any:
+        return self.run(
+            "SELECT api.mqtt_subscribe(%s, 'a/#', callback_url => 'https://example.com/', callback_secret => %s) ->> 'id'",
+            integration, secret and json.dumps(secret),
+        )  # fmt: skip
+
+
+def refused(call: Callable[[], Any]) -> str:
+    with pytest.raises(psycopg.DatabaseError) as caught:
+        call()
+    assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("PT400", "sealing_unavailable")
+    told = f"{caught.value} {caught.value.diag.message_detail} {caught.value.diag.message_hint}"
+    assert PLANTED not in told
+    assert "the database has no PL/Python, and secrets are never stored in clear" in told
+    assert "Seal it yourself (libsodium crypto_box_seal, public key CQkJ" in told
+    return str(caught.value.diag.message_detail)
+
+
+def secrets_in_clear_are_refused(stack: Stack, role: str) -> None:
+    """By every door, in insert, update and upsert; what the caller sealed is taken."""
+    with stack.connect() as connection:
+        caller = Caller(connection, role)
+        box = {"sealed": base64.b64encode(b"x" * 100).decode()}
+        made = [caller.upsert(SETTINGS | {"password": box}), caller.insert(SETTINGS | CERTIFICATE | {"client_key": box})]
+        for name, others in (("password", {}), ("client_key", CERTIFICATE)):
+            clear = SETTINGS | others | {name: PLANTED}
+            for call in (
+                lambda clear=clear: caller.upsert(clear),
+                lambda clear=clear: caller.upsert(clear, made[0]),
+                lambda clear=clear: caller.insert(clear),
+                lambda clear=clear: caller.update(made[1], clear),
+            ):
+                assert refused(call).startswith(f"settings.{name} cannot be sealed here")
+        assert refused(lambda: caller.subscribe(made[0], None)).startswith("callback_secret cannot be sealed here")
+        subscription = caller.subscribe(made[0], box)
+        assert refused(lambda: caller.rotate(subscription)).startswith("callback_secret cannot be sealed here")
+        rows = connection.execute(
+            "SELECT settings FROM mqtt.device_integrations WHERE organization_id = %s", (caller.organization,)
+        ).fetchall()
+        assert sorted(json.dumps(row[0].get("password") or row[0].get("client_key")) for row in rows) == [json.dumps(box)] * 2
+    assert PLANTED not in stack.log("postgres")
+
+
+def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: Start) -> None:
     stack = fresh_stack(without=DATABASE_ONLY, TOPICBASE_PG_BIN=str(bare_postgres))
     log = stack.log("sqitch")
     assert "The parts in PL/Python are left out, since the server has no PL/Python" in log
@@ -65,6 +151,8 @@ def test_a_server_without_pl_python_then_with(fresh_stack: Start, bare_postgres:
         for reason in codecs(connection).values():
             assert "not created, since the server has no PL/Python: install it (Debian: postgresql-plpython3-" in str(reason)
         stack.run("sqitch", "verify")
+        for role in ("authenticated", "service_role"):
+            secrets_in_clear_are_refused(stack, role)
 
         extensions = bare_postgres.parents[3] / "share/postgresql" / bare_postgres.parent.name / "extension"
         for file in (Path("/usr/share/postgresql") / bare_postgres.parent.name / "extension").glob("plpython3u*"):
@@ -96,8 +184,7 @@ def test_scripts_run_again(fresh_stack: Start) -> None:
 
 
 def test_a_python_without_nacl(fresh_stack: Start, tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    tmp_path.chmod(0o755)
     (tmp_path / "nacl.py").write_text(WITHOUT_NACL)
     stack = fresh_stack(without=DATABASE_ONLY, deploy=True, PYTHONPATH=str(tmp_path))
     assert "mqtt.py_seal(bytea, text) is not created, since the server's Python does not import nacl" in stack.log("sqitch")
