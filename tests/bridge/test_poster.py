@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,29 @@ def test_private_addresses_are_refused_before_a_connection(receiver: Receiver, h
         Poster(private_allowed=False).post(f"https://{host}:1/", {}, b"{}")
     assert str(open_port.value) == str(closed_port.value), "it does not tell which ports are open"
     assert receiver.hits == []
+
+
+def test_a_name_whose_answer_changes(receiver: Receiver, trusting: Poster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: a name is looked up once, all of its addresses are checked, and the connection goes to what was checked."""
+    asked: list[str] = []
+
+    def answer(*addresses: str) -> None:
+        def look_up(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+            asked.append(host)
+            found = addresses if len(asked) == 1 else ("127.0.0.1",)
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)) for address in found]
+
+        asked.clear()
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    answer("127.0.0.1")
+    assert trusting.post(receiver.url.replace("127.0.0.1", "rebind.example"), {}, b"{}").code == 200
+    assert asked == ["rebind.example"]
+    answer("93.184.216.34", "127.0.0.1")
+    with pytest.raises(PostError, match="leads to a loopback, link-local or private address"):
+        Poster(private_allowed=False).post(f"https://rebind.example:{receiver.port}/", {}, b"{}")
+    assert asked == ["rebind.example"]
+    assert len(receiver.hits) == 1
 
 
 @pytest.mark.parametrize("url", ["http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https://example.com:99999/"])
