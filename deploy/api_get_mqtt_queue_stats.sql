@@ -29,7 +29,16 @@ BEGIN
     WHERE o.id = org_id;
     SELECT q.enqueued_at INTO v_oldest
     FROM pgmq.q_mqtt_messages AS q
-    WHERE q.organization_id = org_id
+    -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
+    WHERE q.organization_id = org_id AND q.vt >= coalesce((
+        SELECT l.bucket
+        FROM mqtt.ledger AS l
+        WHERE l.organization_id = org_id
+        GROUP BY l.bucket
+        HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
+        ORDER BY l.bucket
+        LIMIT 1
+    ), '-infinity')
     ORDER BY q.vt
     LIMIT 1;
     SELECT

@@ -690,7 +690,16 @@ BEGIN
     WHERE o.id = org_id;
     SELECT q.enqueued_at INTO v_oldest
     FROM pgmq.q_mqtt_messages AS q
-    WHERE q.organization_id = org_id
+    -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
+    WHERE q.organization_id = org_id AND q.vt >= coalesce((
+        SELECT l.bucket
+        FROM mqtt.ledger AS l
+        WHERE l.organization_id = org_id
+        GROUP BY l.bucket
+        HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
+        ORDER BY l.bucket
+        LIMIT 1
+    ), '-infinity')
     ORDER BY q.vt
     LIMIT 1;
     SELECT
@@ -6902,7 +6911,27 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
     SELECT
         'ingest',
         greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l), 0)::bigint,
-        (SELECT greatest(extract(EPOCH FROM clock_timestamp() - q.enqueued_at), 0) FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id LIMIT 1)
+        -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
+        (
+            SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
+            FROM (
+                SELECT o.organization_id, min(o.bucket) AS bucket
+                FROM (
+                    SELECT l.organization_id, l.bucket
+                    FROM mqtt.ledger AS l
+                    GROUP BY l.organization_id, l.bucket
+                    HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
+                ) AS o
+                GROUP BY o.organization_id
+            ) AS w
+            CROSS JOIN LATERAL (
+                SELECT q.enqueued_at
+                FROM pgmq.q_mqtt_messages AS q
+                WHERE q.organization_id = w.organization_id AND q.vt >= w.bucket
+                ORDER BY q.vt
+                LIMIT 1
+            ) AS f
+        )
     UNION ALL
     SELECT
         'outbound',
