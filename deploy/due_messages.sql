@@ -9,6 +9,8 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 -- A plan made while the queue was empty would go on reading the whole table when it is not, dead rows and all.
 SET enable_seqscan = off
+-- Dead rows make the planner think a look-up dear enough to be compiled, which takes longer than the look-up.
+SET jit = off
 SET enable_bitmapscan = off
 AS $$
 DECLARE

@@ -15,6 +15,7 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 -- A plan made while the tables were small would go on reading them whole, dead rows and all, instead of by address and key.
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_stored integer;

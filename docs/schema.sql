@@ -5096,6 +5096,7 @@ CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     SET enable_bitmapscan TO 'off'
     AS $$
 DECLARE
@@ -7926,6 +7927,7 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
     v_stored integer;
