@@ -49,6 +49,7 @@ class Listener(Protocol):
     def arrived(
         self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
     ) -> None: ...
+    def is_storing(self, packet_id: int) -> bool: ...
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
     def completed(self, packet_id: int, code: int, reason: str | None) -> None: ...
 
@@ -334,8 +335,11 @@ class Client(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         # Only what is marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,
         # and the broker the packet id for another message.
-        if qos == 2 and command & 8 and packet_id in self._received:
-            return self._send_pubrec(packet_id)
+        if qos == 2 and command & 8:
+            if packet_id in self._received:
+                return self._send_pubrec(packet_id)
+            if self.listener.is_storing(packet_id):
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
         self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties, subscription)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 

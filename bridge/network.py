@@ -109,6 +109,9 @@ class Link:
         self._unsubscribing: dict[int, list[str]] = {}
         self._doubtful: set[str] = set()  # which the broker may hold, since UNSUBSCRIBE or its answer was lost
         self._received: set[int] = set()
+        # QoS 2 messages handed on and not stored yet, by packet id: the connections on which they came first and last.
+        self._storing: dict[int, tuple[int, int]] = {}
+        self._session_began = 0
         self._session_present = False
         self._was_refused = False
         self._dialing = False
@@ -222,6 +225,8 @@ class Link:
         self._acked_since_up = False
         self._cleared = set() if session_present else None
         if not session_present:
+            self._session_began = self.generation
+            self._storing.clear()
             self._held.clear()
             self._doubtful.clear()
         self._session_present = session_present
@@ -467,15 +472,28 @@ class Link:
         if len(self.filters) != 1:  # none: they are not known yet, but what the broker has kept is there already
             # Which filters the broker holds is what the database thinks, but while it is being told.
             which = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
+        if qos == 2:
+            self._storing[packet_id] = (self.generation, self.generation)
         self.network.sink.arrived(Incoming(self, self.generation, packet_id, qos, retain, topic, payload, properties, which))
+
+    def is_storing(self, packet_id: int) -> bool:
+        """Whether a QoS 2 message that comes again is on its way to the database; it is then acknowledged on this connection."""
+        first, _ = self._storing.get(packet_id, (0, 0))
+        if first:
+            self._storing[packet_id] = (first, self.generation)
+        return bool(first)
 
     def acknowledge(self, generation: int, packets: list[tuple[int, int]]) -> None:
         """The messages (packet id, qos) are stored. Those of an earlier connection the broker delivers again."""
         client = self.client
-        if generation != self.generation or client is None or client.connection is None:
-            return
         for packet_id, qos in packets:
-            client.acknowledge(packet_id, qos)
+            came = generation
+            if qos == 2 and self._storing.get(packet_id, (0, 0))[0] == generation:
+                _, came = self._storing.pop(packet_id)
+            if came == self.generation and client is not None and client.connection is not None:
+                client.acknowledge(packet_id, qos)
+            elif qos == 2 and came >= self._session_began:
+                self._received.add(packet_id)
         self.flush()
 
     def set_filters(self, filters: dict[str, Filter]) -> None:

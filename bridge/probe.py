@@ -82,6 +82,9 @@ class Probe:
     ) -> None:
         self._events.put(("arrived", payload))
 
+    def is_storing(self, packet_id: int) -> bool:
+        return False
+
     def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None:
         self._events.put(("answered", (code, reason)))
 

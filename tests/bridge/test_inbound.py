@@ -142,6 +142,41 @@ def test_a_qos_2_message_sent_twice_is_stored_once(stack: Stack, db: Connection,
     assert sorted(row["topic"] for row in history(stack, owner, 3)) == ["a", "a", "b"]
 
 
+@pytest.mark.parametrize("order", ["again before it is stored", "again after it is stored"])
+def test_a_qos_2_message_whose_connection_ends_before_it_is_stored(
+    stack: Stack, db: Connection, tenant: Tenants, witness: Witness, order: str
+) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "#", 2)
+    witness.session_present = True
+
+    def come_again() -> None:
+        wait_until(lambda: witness.greeted == 2, 20, "the next connection")
+        witness.deliver(b"a", b"12", 2, 7, dup=True)
+
+    with stack.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE pgmq.q_mqtt_messages IN EXCLUSIVE MODE")
+        witness.deliver(b"a", b"12", 2, 7)
+        wait_until(lambda: waits_for_lock(db), 20, "the message on its way into the queue")
+        witness.cut()
+        if order == "again before it is stored":
+            come_again()
+        blocker.rollback()
+    if order == "again after it is stored":
+        history(stack, owner, 1)
+        come_again()
+    wait_until(lambda: ("PUBREC", 7) in witness.acknowledged, 20, "the acknowledgement on the new connection")
+    witness.deliver(b"b", b"3", 1, 8)
+    assert sorted(row["topic"] for row in history(stack, owner, 2)) == ["a", "b"]
+
+
+def waits_for_lock(db: Connection) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%bridge.ingest%'"
+    row = db.execute(query).fetchone()
+    return row is not None and row[0] > 0
+
+
 def test_odd_topics_become_dead_letters_and_are_acknowledged(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)

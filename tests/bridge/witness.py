@@ -65,6 +65,7 @@ class Witness:
     subscribed: list[tuple[str, int]] = field(default_factory=list)
     unsubscribed: list[str] = field(default_factory=list)
     connects: list[dict[str, Any]] = field(default_factory=list)
+    greeted: int = 0  # CONNACKs sent
     peak_in_flight: int = 0
 
     def __post_init__(self) -> None:
@@ -192,6 +193,7 @@ class Witness:
         if version == 5:
             answer += _length(len(self.connack_properties)) + self.connack_properties
         session.send(b"\x20" + _length(len(answer)) + answer)
+        self.greeted += 1
         if self.connack:
             session.client.shutdown(socket.SHUT_RDWR)
 
