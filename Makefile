@@ -32,7 +32,7 @@ demo: install ## Start the stack and watch devices, broker and database at work
 	@bin/demo
 
 test: ## Run everything that CI runs, on stacks of its own
-	@bin/install rabbitmq
+	@bin/install test
 	@bin/test
 
 fuzz: install ## Schemathesis as each role, 10,000 cases each (long; a short form is in test)

@@ -1,8 +1,4 @@
 -- Revert topicbase:api_mqtt_ingest_batch from pg
 BEGIN;
 DROP FUNCTION api.mqtt_ingest_batch(json);
-DROP FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer);
-DROP FUNCTION mqtt.queue_plain_messages(mqtt.device_session, jsonb);
-DROP FUNCTION mqtt.message_faults(json, text);
-DROP FUNCTION mqtt.bare_messages(json);
 COMMIT;

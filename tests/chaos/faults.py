@@ -391,7 +391,7 @@ def make_release(directory: Path, number: int) -> Path:
 
 # ------------------------------------------------------------------------------------------------------------------------ poison
 
-QUICK = (("bridge.worker.BATCH_TIMEOUT", 3.0), ("bridge.worker.CAREFUL_TIMEOUT", 2.0), ("bridge.worker.AGAIN_SECONDS", 2.0))
+QUICK = (("bridge.worker.BATCH_TIMEOUT", 3.0), ("bridge.worker.CAREFUL_TIMEOUT", 2.0), ("bridge.worker.AGAIN_SECONDS", 4.0))
 # While the server recovers, time passes too.
 SLOW = (*QUICK[:2], ("bridge.worker.AGAIN_SECONDS", 10.0))
 
