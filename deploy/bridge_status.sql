@@ -48,7 +48,7 @@ AS $$
         );
 $$;
 COMMENT ON FUNCTION mqtt.queue_depths() IS
-'The two queues: messages that wait (outbound is counted up to a million) and for how long the oldest has; null when none does.';
+'The two queues: messages that wait (outbound is counted up to a million) and for how long the oldest has, one that waits for a retry counting as of when it is due; null when none does.';
 
 CREATE FUNCTION bridge.gauges() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER
