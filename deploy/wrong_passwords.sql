@@ -52,12 +52,13 @@ BEGIN
     IF v_row.tries <= v_most THEN
         RETURN 0;
     END IF;
+    -- Once: who has looked before this count was committed comes after it.
     PERFORM mqtt.log_activity(
         c.organization_id, c.integration_id, 'wrong_passwords', 'failed',
         jsonb_build_object('credential_id', c.id, 'username', c.username, 'tries', v_row.tries, 'since', v_row.since)
     )
     FROM mqtt.mqtt_credentials AS c
-    WHERE c.username = count_wrong_password.username;
+    WHERE c.username = count_wrong_password.username AND v_row.tries = v_most + 1;
     RETURN ceil(extract(EPOCH FROM v_row.since + interval '1 minute' - v_now));
 END;
 $$;
