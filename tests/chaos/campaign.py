@@ -40,7 +40,10 @@ def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: in
     world.load.only = fault.producers
     world.load.resume()
     world.load.wait_accepted(load)
-    fault.harm(world, rng)
+    try:
+        fault.harm(world, rng)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{world.evidence()}") from None
     tally.recoveries.append(world.recover())
     world.load.wait_accepted(load // 2)
     tally.count.add(world.check())
