@@ -4811,12 +4811,13 @@ BEGIN
     IF v_row.tries <= v_most THEN
         RETURN 0;
     END IF;
+    -- Once: who has looked before this count was committed comes after it.
     PERFORM mqtt.log_activity(
         c.organization_id, c.integration_id, 'wrong_passwords', 'failed',
         jsonb_build_object('credential_id', c.id, 'username', c.username, 'tries', v_row.tries, 'since', v_row.since)
     )
     FROM mqtt.mqtt_credentials AS c
-    WHERE c.username = count_wrong_password.username;
+    WHERE c.username = count_wrong_password.username AND v_row.tries = v_most + 1;
     RETURN ceil(extract(EPOCH FROM v_row.since + interval '1 minute' - v_now));
 END;
 $_$;
@@ -6949,7 +6950,7 @@ $$;
 
 ALTER FUNCTION mqtt.queue_depths() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.queue_depths() IS 'The two queues: messages that wait (outbound is counted up to a million) and for how long the oldest has; null when none does.';
+COMMENT ON FUNCTION mqtt.queue_depths() IS 'The two queues: messages that wait (outbound is counted up to a million) and for how long the oldest has, one that waits for a retry counting as of when it is due; null when none does.';
 
 CREATE FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
