@@ -31,6 +31,7 @@ from bridge.upkeep import Upkeep
 from bridge.worker import Worker
 
 HEARTBEAT_SECONDS = 2.0
+LEASE_SECONDS = 6.0  # after a heartbeat, in which no other bridge can have taken over: that takes 8 s of silence (bridge.heartbeat)
 SYNC_SECONDS = 10.0
 DEBOUNCE_SECONDS = 0.03
 DRAIN_SECONDS = 5.0
@@ -91,6 +92,9 @@ class Coordinator:
     def may_read(self) -> bool:
         return self.inbound.may_read()
 
+    def is_storing_from(self, links: list[Link]) -> bool:
+        return self.inbound.is_storing_from(links)
+
     def state_changed(self, link: Link, state: str, detail: str | None) -> None:
         if state in ("active", "error"):
             self._report("state", (link.integration_id, state, detail))
@@ -147,7 +151,7 @@ class Coordinator:
                 self.stop_event.set()
             except psycopg.Error as error:
                 self.is_ready = False
-                self.network.may_connect = False
+                self.network.connect_until = 0.0
                 metrics.DATABASE_FAILURES.labels("coordinator").inc()
                 failures = 0 if time.monotonic() - began > 10 else failures + 1
                 if time.monotonic() - told_at >= TELL_SECONDS:
@@ -226,9 +230,9 @@ class Coordinator:
         self._parts_stop.set()
         self.worker.event.set()
         self.outbound.event.set()
-        while time.monotonic() < deadline and not (self.outbound.is_idle() and self.inbound.is_idle() and self.callbacks.is_idle()):
+        while time.monotonic() < deadline and not (self.outbound.is_idle() and self.callbacks.is_idle()):
             time.sleep(0.02)
-        self.network.remove(list(self._links.values()), patience=0)
+        self.network.remove(list(self._links.values()), patience=1)
         last = time.monotonic() + 2
         while time.monotonic() < last and not (self.outbound.is_idle() and self.inbound.is_idle()):
             self.outbound.event.set()
@@ -340,6 +344,8 @@ class Coordinator:
         if silent is None:
             log.warning("bridge_unknown")
             raise psycopg.OperationalError("this bridge is not known to the database any more")
+        if self.is_ready:
+            self.network.connect_until = time.monotonic() + LEASE_SECONDS
         for other in silent:
             ended = database.end_bridge(other)
             log.warning("silent_bridge_ended", bridge=other, sessions=ended)
@@ -391,7 +397,7 @@ class Coordinator:
             self._links[found.id] = link
             self.outbound.links[found.id] = link
             self._filters_stamp = None
-        self.network.may_connect = True
+        self.network.connect_until = time.monotonic() + LEASE_SECONDS
         self._set_filters(database)
         self.is_ready = True
 

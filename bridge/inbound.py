@@ -45,6 +45,10 @@ class Inbound(Part):
     def is_idle(self) -> bool:
         return not self._waiting and not self._batch
 
+    def is_storing_from(self, links: list[Link]) -> bool:
+        """Whether a message of one of these links waits, or is stored and its acknowledgement is not on its way yet."""
+        return any(message.link in links for message in [*self._waiting, *self._batch])
+
     # --------------------------------------------------------------------------------------------------------------- this thread
 
     def serve(self, database: Database) -> None:
@@ -64,12 +68,13 @@ class Inbound(Part):
     def _take(self) -> None:
         size = 0
         while self._waiting and len(self._batch) < BATCH and size < BATCH_BYTES:
-            message = self._waiting.popleft()
+            message = self._waiting[0]
             size += len(message.payload)
             if message.qos and message.link.will_be_redelivered:
                 self._went += len(message.payload) + OVERHEAD
             else:
                 self._batch.append(message)
+            self._waiting.popleft()  # last, so that it is always in one of the two
 
     def _store(self, database: Database) -> None:
         """Store the batch; it is kept when that fails, and stored by the next connection."""
@@ -85,10 +90,10 @@ class Inbound(Part):
         metrics.BATCH.labels("ingest").observe(len(batch))
         for result, count in counts.items():
             metrics.RECEIVED.labels(result).inc(count)
-        self._batch = []
         self._went += sum([len(message.payload) for message in batch]) + OVERHEAD * len(batch)
         metrics.INBOUND_WAITING.set(len(self._waiting))
         self._acknowledge([message for message in batch if message.link.integration_id not in not_held] if not_held else batch)
+        self._batch = []
         if not_held and self.network is not None:
             for link in {message.link for message in batch if message.link.integration_id in not_held}:
                 self.network.call(link.give_up)

@@ -1,6 +1,7 @@
 """All broker connections, on one thread: a selector over their sockets, and for each integration a Link that keeps it connected."""
 
 import contextlib
+import math
 import random
 import selectors
 import socket
@@ -83,6 +84,7 @@ class Sink(Protocol):
 
     def arrived(self, message: Incoming) -> None: ...
     def may_read(self) -> bool: ...
+    def is_storing_from(self, links: "list[Link]") -> bool: ...
     def state_changed(self, link: "Link", state: str, detail: str | None) -> None: ...
     def subscribed(self, results: list[tuple[UUID, int, str]]) -> None: ...
     def ready(self, link: "Link") -> None: ...
@@ -139,8 +141,9 @@ class Link:
 
     @property
     def will_be_redelivered(self) -> bool:
-        """Whether the broker keeps what is not acknowledged, for the next link: this one is closed, its session is not."""
-        return self._closed and not self.is_moved and not self.target.clean_start and self.target.session_expiry > 0
+        """Whether the broker keeps what is not acknowledged, for the next link: this one is at its end, its session is not."""
+        is_at_its_end = self._draining or self._closed
+        return is_at_its_end and not self.is_moved and not self.target.clean_start and self.target.session_expiry > 0
 
     # ------------------------------------------------------------------------------------------------------------- connecting
 
@@ -171,7 +174,8 @@ class Link:
 
     def dialed(self, connection: Connection | None, error: DialError | None) -> None:
         self._dialing = False
-        if self._closed:
+        if self._closed or not self.network.may_connect:
+            # Connecting would end the connection of whoever has the integration now.
             if connection is not None:
                 connection.buffer.close()
             return
@@ -277,7 +281,7 @@ class Link:
         self.network.sink.state_changed(self, "lost", reason)
 
     def drain(self) -> None:
-        """Send no more; what is under way may still be acknowledged."""
+        """Send no more and store no more that comes again; what is under way may still be acknowledged."""
         self._draining = True
         self._release_pending()
 
@@ -597,7 +601,7 @@ class Network(threading.Thread):
         super().__init__(name="network", daemon=True)
         self.sink = sink
         self.keeps_sessions = keeps_sessions
-        self.may_connect = True
+        self.connect_until = math.inf  # time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._calls: deque[Callable[[], None]] = deque()
         self._awake, self._wake = socket.socketpair()
@@ -611,6 +615,10 @@ class Network(threading.Thread):
         self._ending = threading.Event()
         self.is_reading = True
         self.turned_at = time.monotonic()
+
+    @property
+    def may_connect(self) -> bool:
+        return time.monotonic() < self.connect_until
 
     # ----------------------------------------------------------------------------------------------------- from other threads
 
@@ -637,11 +645,14 @@ class Network(threading.Thread):
         return link
 
     def remove(self, links: list[Link], patience: float = 2.0, timeout: float = 5.0) -> None:
-        """Close links, once what they have under way is acknowledged or patience is over, and wait until they are."""
+        """Close links, once what they have under way is acknowledged or patience is over, and wait until they are.
+
+        That goes for both directions: what was stored and not acknowledged would come again, and be stored again.
+        """
         for link in links:
             self.call(link.drain)
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and any(link.is_up and link.unacked for link in links):
+        while time.monotonic() < deadline and (any(link.is_up and link.unacked for link in links) or self.sink.is_storing_from(links)):
             time.sleep(0.005)
         done = threading.Event()
 

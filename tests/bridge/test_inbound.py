@@ -171,6 +171,33 @@ def test_a_qos_2_message_whose_connection_ends_before_it_is_stored(
     assert sorted(row["topic"] for row in history(stack, owner, 2)) == ["a", "b"]
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_connection_is_left_when_what_it_brought_is_acknowledged(
+    stack: Stack, db: Connection, tenant: Tenants, witness: Witness, qos: int
+) -> None:
+    """Else the broker would deliver again what is stored; what came too late to be stored, it does."""
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "#", 2)
+    witness.session_present = True
+    with stack.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE pgmq.q_mqtt_messages IN EXCLUSIVE MODE")
+        witness.deliver(b"a", b"1", qos, 7)
+        wait_until(lambda: waits_for_lock(db), 20, "the message on its way into the queue")
+        db.execute("UPDATE mqtt.device_integrations SET settings = settings || '{\"keepalive\": 77}' WHERE id = %s", (integration_id,))
+        time.sleep(0.5)
+        witness.deliver(b"b", b"2", qos, 8)
+        assert witness.greeted == 1
+        blocker.rollback()
+    wait_until(lambda: witness.greeted == 2, 20, "the next connection")
+    name = "PUBACK" if qos == 1 else "PUBREC"
+    assert (name, 7) in witness.acknowledged
+    assert (name, 8) not in witness.acknowledged
+    witness.deliver(b"b", b"2", qos, 8, dup=True)
+    wait_until(lambda: (name, 8) in witness.acknowledged, 20, "the acknowledgement on the new connection")
+    assert [row["topic"] for row in history(stack, owner, 2)] == ["a", "b"]
+
+
 def waits_for_lock(db: Connection) -> bool:
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%bridge.ingest%'"
     row = db.execute(query).fetchone()
