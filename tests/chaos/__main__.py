@@ -2,21 +2,24 @@
 
 import argparse
 import contextlib
+import multiprocessing
+import queue
 import random
 import re
 import statistics
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.chaos.campaign import Tally, cycle, make_place, make_world
+from tests.chaos.campaign import Tally, cycle, cycles, make_place, make_world
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.measures import retention, snapshot
-from tests.chaos.places import NotHereError
 from tests.chaos.world import World
 from tests.support.stack import ROOT
 
@@ -57,8 +60,8 @@ def row(tally: Tally) -> str:
 def table(tallies: Iterable[Tally], absent: dict[str, str], seed: int, seconds: float) -> str:
     tallies = list(tallies)
     total = sum(tally.count.accepted for tally in tallies)
-    cycles = sum(tally.cycles for tally in tallies)
-    text = f"{cycles:,} cycles, {total:,} messages accepted, in {seconds / 60:.0f} minutes; seed {seed}.\n\n{HEAD}"
+    count = sum(tally.cycles for tally in tallies)
+    text = f"{count:,} cycles, {total:,} messages accepted, in {seconds / 60:.0f} minutes; seed {seed}.\n\n{HEAD}"
     text += "".join(row(tally) for tally in tallies)
     for name, reason in absent.items():
         text += f"\n{name}: {reason}.\n"
@@ -78,39 +81,43 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
     chosen = [FAULTS[name] for name in arguments.fault or FAULTS]
     wanted = {fault.name: arguments.cycles or fault.cycles for fault in chosen}
     load = max(60, arguments.messages // max(1, sum(wanted.values()))) if not arguments.cycles else arguments.load
-    tallies: list[Tally] = []
-    absent: dict[str, str] = {}
-    status = 0
-    with Progress(*COLUMNS, console=console) as progress:
-        for number, fault in enumerate(chosen):
+    left = list(chosen)  # the last ones take longest: they are begun first
+    results: dict[str, tuple[Tally, str | None, str]] = {}
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(arguments.jobs, mp_context=context, max_tasks_per_child=1) as pool,
+        ThreadPoolExecutor(arguments.jobs) as starters,
+        Progress(*COLUMNS, console=console) as progress,
+    ):
+        news = manager.Queue()
+        tasks = {fault.name: progress.add_task(fault.name, total=wanted[fault.name], state="") for fault in chosen}
+
+        def next_one(_: int) -> None:
             # What time is left is shared by the faults that are left.
-            share = time.monotonic() + (until - time.monotonic()) / (len(chosen) - number)
-            task = progress.add_task(fault.name, total=wanted[fault.name], state="")
-            tally = Tally(fault.name, arguments.seed)
-            rng = random.Random(f"{arguments.seed} {fault.name}")
-            try:
-                with make_place(fault) as place, contextlib.closing(make_world(place, fault, arguments.seed)) as world:
-                    while tally.cycles < wanted[fault.name] and (time.monotonic() < share or not tally.cycles):
-                        cycle(world, fault, rng, tally, load)
-                        progress.update(
-                            task, completed=tally.cycles, state=f"{tally.count.accepted:,} accepted, {tally.recoveries[-1]:.1f} s"
-                        )
-            except NotHereError as reason:
-                absent[fault.name] = f"not run, {reason}"
-                progress.update(task, state=str(reason))
-                continue
-            except AssertionError as error:
-                console.print(f"[bold red]{fault.name}, cycle {tally.cycles + 1}[/]: {error}", highlight=False)
-                absent[fault.name] = f"given up in cycle {tally.cycles + 1}: {str(error).splitlines()[0]}"
-                status = 1
-            tallies.append(tally)
+            share = time.monotonic() + (until - time.monotonic()) * min(1.0, arguments.jobs / len(left))
+            fault = left.pop()
+            result = pool.submit(cycles, fault, arguments.seed, wanted[fault.name], load, arguments.pause, share, news).result()
+            results[fault.name] = result
+            if result[1]:
+                console.print(f"[bold red]{fault.name}[/]: {result[1]}\n{result[2]}", highlight=False)
             if not console.is_terminal:
-                console.print(row(tally).strip(), highlight=False, soft_wrap=True)
+                console.print(row(result[0]).strip(), highlight=False, soft_wrap=True)
+
+        ended = [starters.submit(next_one, number) for number in range(len(chosen))]
+        while not all(future.done() for future in ended):
+            with contextlib.suppress(queue.Empty):
+                name, done, state = news.get(timeout=0.5)
+                progress.update(tasks[name], completed=done, state=state)
+        for future in ended:
+            future.result()
+    tallies = [results[fault.name][0] for fault in chosen if results[fault.name][0].cycles]
+    absent = {fault.name: reason for fault in chosen if (reason := results[fault.name][1])}
     text = table(tallies, absent, arguments.seed, time.monotonic() - began)
     console.print(text, highlight=False, soft_wrap=True)
     if arguments.write:
         write(text)
-    return status
+    return int(any(evidence for _, _, evidence in results.values()))
 
 
 def soak(console: Console, arguments: argparse.Namespace) -> int:
@@ -157,7 +164,9 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, help="of each fault (default: 300 kills of the bridge, 100 of each other)")
     parser.add_argument("--minutes", type=float, help="stop after so long, time shared by the faults (default: when all cycles are done)")
     parser.add_argument("--messages", type=int, default=1_000_000, help="to accept at least, over all cycles (default: 1,000,000)")
+    parser.add_argument("--jobs", type=int, default=1, help="faults at a time, each with a stack of its own (default: 1)")
     parser.add_argument("--load", type=int, default=120, help="messages accepted before each fault, with --cycles (default: 120)")
+    parser.add_argument("--pause", type=float, default=0.02, help="seconds between two sends of a producer (default: 0.02)")
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1 << 32))
     parser.add_argument("--soak", action="store_true", help="one world for --minutes (30), with a fault each minute")
     parser.add_argument(

@@ -5,14 +5,15 @@ import random
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.faults import Fault
-from tests.chaos.places import Cable, cable, faketime, small_disk
+from tests.chaos.places import Cable, NotHereError, cable, faketime, small_disk
 from tests.chaos.world import Count, World
 from tests.support.stack import Stack, start_stack
 
@@ -95,3 +96,20 @@ def make_world(place: Place, fault: Fault, seed: int) -> World:
         world.close()
         raise
     return world
+
+
+def cycles(fault: Fault, seed: int, wanted: int, load: int, pause: float, until: float, news: Any) -> tuple[Tally, str | None, str]:
+    """All cycles of one fault, in a process of its own: what they came to, why not all were run, and the evidence."""
+    tally = Tally(fault.name, seed)
+    rng = random.Random(f"{seed} {fault.name}")
+    try:
+        with make_place(fault) as place, closing(make_world(place, fault, seed)) as world:
+            world.load.pause_seconds = pause
+            while tally.cycles < wanted and (time.monotonic() < until or not tally.cycles):
+                cycle(world, fault, rng, tally, load)
+                news.put((fault.name, tally.cycles, f"{tally.count.accepted:,} accepted, {tally.recoveries[-1]:.1f} s"))
+    except NotHereError as reason:
+        return tally, f"not run, {reason}", ""
+    except AssertionError as error:
+        return tally, f"given up in cycle {tally.cycles + 1}: {str(error).splitlines()[0]}", str(error)
+    return tally, None, ""
