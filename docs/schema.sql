@@ -5113,8 +5113,9 @@ DECLARE
     v_busy_margin CONSTANT interval := '0.1 seconds';
     v_looked_back_at timestamptz := coalesce((v_memory ->> 'looked_back_at')::timestamptz, '-infinity');
     v_swept_at CONSTANT timestamptz := (v_memory ->> 'swept_at')::timestamptz;
-    -- A sweep reads all dead rows: it is made less often the longer it took. A clock that was set back makes all marks worthless.
-    v_sweep_took interval := coalesce((v_memory ->> 'sweep_took')::interval, '0');
+    -- A sweep reads all dead rows: it is made less often the longer it took, or seemed to take by a clock that was set meanwhile.
+    -- A clock that was set back makes all marks worthless.
+    v_sweep_took interval := least(coalesce((v_memory ->> 'sweep_took')::interval, '0'), interval '2 seconds');
     v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + greatest(interval '5 seconds', 50 * v_sweep_took), true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_candidates jsonb := '{}';

@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(55);
+SELECT plan(56);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -156,6 +156,17 @@ SELECT set_config(
 ) \g /dev/null
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/g', '22') \g /dev/null
 SELECT is(mqtt.process_batch(20) ->> 'processed', '2', 'but once a second one does, and finds it');
+
+-- A clock that was set forward during a sweep, and back later, makes neither a long sweep nor the marks of that time credible for long.
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/g', '23', '{}', NULL, '1 minute') \g /dev/null
+SELECT set_config(
+    'topicbase.queue_memory',
+    jsonb_build_object(
+        'swept_at', clock_timestamp() - interval '2 minutes', 'sweep_took', interval '3 hours', 'looked_back_at', clock_timestamp() + interval '1 hour',
+        'seen', 1::bigint << 60, 'marks', jsonb_build_object(:'org_alice', clock_timestamp() + interval '1 hour')
+    )::text, false
+) \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '1', 'what waits is found all the same');
 
 -- One by hand.
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/h', '1') AS byhand \gset
