@@ -11,11 +11,8 @@ and packing of packets, its keep-alive and its connection states are what is use
 - PUBREL for an unknown packet id is answered with PUBCOMP; paho, acknowledging by hand, leaves it unanswered for ever.
 """
 
-import base64
-import json
 import struct
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from paho.mqtt import client as mqtt
@@ -26,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bridge.properties import Packed
 from bridge.sockets import BufferedSocket, Connection
 from bridge.target import Target
 
@@ -68,18 +66,6 @@ class Limits:
         self.retain_available = bool(value("RetainAvailable", 1))
         self.subscription_identifiers = bool(value("SubscriptionIdentifierAvailable", 1))
         self.reason: str | None = getattr(properties, "ReasonString", None)
-
-
-class Packed:
-    """Properties in their wire form."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, properties: Properties) -> None:
-        self.data = bytes(properties.pack())  # type: ignore[no-untyped-call]
-
-    def pack(self) -> bytes:
-        return self.data
 
 
 class Client(mqtt.Client):
@@ -413,55 +399,3 @@ def _lone_identifier(packet: Any, at: int) -> tuple[int, int]:
 
 def _nothing(*_: Any) -> None:
     """Paho calls loop_write by itself unless someone listens here."""
-
-
-def properties_of_publish(values: dict[str, Any] | None, expires_in: int | None) -> Packed | None:
-    """PUBLISH properties (MQTT 5 section 3.3.2.3) from a queued message's keys; None when there are none.
-
-    Raises ValueError for one that cannot be sent.
-    """
-    if not values and expires_in is None:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if expires_in is not None:
-        properties.MessageExpiryInterval = max(0, min(expires_in, 0xFFFFFFFF))
-    if values:
-        for key, set_property in _PROPERTIES.items():
-            if values.get(key) is not None:
-                try:
-                    set_property(properties, values[key])
-                except Exception as error:  # noqa: BLE001  # paho raises several kinds
-                    raise ValueError(f"{key} cannot be sent: {error}") from None
-    try:
-        return Packed(properties)
-    except Exception as error:  # noqa: BLE001  # struct.error, UnicodeEncodeError, …
-        raise ValueError(f"its properties cannot be sent: {error}") from None
-
-
-def _set_content_type(properties: Properties, value: Any) -> None:
-    properties.ContentType = str(value)
-
-
-def _set_response_topic(properties: Properties, value: Any) -> None:
-    properties.ResponseTopic = str(value)
-
-
-def _set_correlation_data(properties: Properties, value: Any) -> None:
-    properties.CorrelationData = base64.b64decode(value, validate=True)
-
-
-def _set_user_properties(properties: Properties, value: Any) -> None:
-    pairs = value.items() if isinstance(value, dict) else value
-    properties.UserProperty = [(str(name), text if isinstance(text, str) else _json(text)) for name, text in pairs]
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-_PROPERTIES: dict[str, Callable[[Properties, Any], None]] = {
-    "content_type": _set_content_type,
-    "response_topic": _set_response_topic,
-    "correlation_data": _set_correlation_data,
-    "user_properties": _set_user_properties,
-}

@@ -22,7 +22,9 @@ from bridge import __version__, log, metrics, mosquitto, pooler, probe
 from bridge.callbacks import Callbacks
 from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
 from bridge.inbound import Inbound
-from bridge.network import Filter, Incoming, Link, Network
+from bridge.link import Link
+from bridge.link_base import Filter, Incoming
+from bridge.network import Network
 from bridge.outbound import Outbound
 from bridge.settings import Settings, SettingsError, Source
 from bridge.systemd import Notifier

@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from bridge import SCHEMA_VERSION, __version__, log, metrics, pooler
-from bridge.network import Filter, Incoming, Outgoing
+from bridge.link_base import Filter, Incoming, Outgoing
 
 CHANNEL = "topicbase"
 PATIENCE_SECONDS = 5.0  # beyond the server's own statement_timeout

@@ -10,7 +10,9 @@ import psycopg
 
 from bridge import log, metrics
 from bridge.database import Database, Part
-from bridge.network import Incoming, Link, Network
+from bridge.link import Link
+from bridge.link_base import Incoming
+from bridge.network import Network
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from bridge import metrics
 from bridge.database import Database, Part
-from bridge.network import Link, Network, Outgoing
+from bridge.link import Link
+from bridge.link_base import Outgoing
+from bridge.network import Network
 
 TARGET = 2000  # messages in hand for one integration
 TOTAL = 20000  # and for all

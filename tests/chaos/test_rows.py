@@ -92,7 +92,7 @@ def test_row_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
 def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float) -> None:
     """Within the deadline nothing is sent twice; beyond it, all is sent again, and waited for longer."""
     deadline = 2.0
-    playground = world(constants={"bridge.network.ACK_SECONDS": deadline})
+    playground = world(constants={"bridge.link.ACK_SECONDS": deadline})
     playground.witness.ack_delay = factor * deadline
     ids = publish(playground, *[message(f"out/{number}", number) for number in range(5)])
     if factor < 1:
@@ -148,7 +148,7 @@ def test_row_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
     assert playground.bridge.is_alive()
 
 
-@pytest.mark.parametrize("place", ["bridge.inbound.Inbound.arrived", "bridge.network.Link.arrived", "bridge.network.Link.answered"])
+@pytest.mark.parametrize("place", ["bridge.inbound.Inbound.arrived", "bridge.link.Link.arrived", "bridge.link.Link.answered"])
 def test_row_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
     """What raises where it never should costs a connection at most: it is logged, and all is delivered in the end."""
     playground = world(bridges=0)

@@ -18,8 +18,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge import log, mosquitto, sealing, settings
-from bridge.client import Client, properties_of_publish
+from bridge.client import Client
 from bridge.database import facts_of_properties
+from bridge.properties import properties_of_publish
 from bridge.sockets import BufferedSocket, is_private
 from bridge.target import TargetError, default_client_id, of_integration
 
