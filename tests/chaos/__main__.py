@@ -120,8 +120,7 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
 
 
 def soak(console: Console, arguments: argparse.Namespace) -> int:
-    """One world, a fault each minute: the bridge's memory has to stay as it is, and nothing may be lost."""
-    until = time.monotonic() + arguments.minutes * 60
+    """One world at half its rate, a fault each minute: the bridge's memory has to stay as it is, and nothing may be lost."""
     rng = random.Random(arguments.seed)
     faults = [fault for fault in FAULTS.values() if fault.place == "plain" and fault.bridges == 1 and not fault.name.startswith("poison")]
     constants = tuple(constant for fault in faults for constant in fault.constants)
@@ -129,26 +128,47 @@ def soak(console: Console, arguments: argparse.Namespace) -> int:
     sizes: list[int] = []
     whole = Fault("soak", faults[0].harm, constants=constants)
     with make_place(whole) as place, contextlib.closing(make_world(place, whole, arguments.seed)) as world:
+        most = _most(world)
+        tally.count.add(world.check())
         world.load.pause_seconds = 0.05
-        while time.monotonic() < until:
+        console.print(f"at most {most:,.0f} messages a second are accepted here")
+        began, accepted = time.monotonic(), tally.count.accepted
+        while time.monotonic() < began + arguments.minutes * 60:
             fault = rng.choice(faults)
-            next_at = time.monotonic() + 60
+            next_at = min(time.monotonic() + 60, began + arguments.minutes * 60)
             cycle(world, fault, rng, tally, 100)
             world.load.resume()
-            time.sleep(max(0.0, min(next_at, until) - time.monotonic()))
+            since, before = time.monotonic(), world.load.accepted()
+            time.sleep(max(0.0, next_at - since))
+            took, count = time.monotonic() - since, world.load.accepted() - before
+            if took > 5:
+                world.load.pause_seconds = min(1.0, max(0.001, world.load.pause_seconds * count / took / (most / 2)))
             sizes.append(_resident(world))
             console.print(
-                f"{fault.name}: recovered in {tally.recoveries[-1]:.1f} s, {tally.count.accepted:,} accepted, bridge {sizes[-1]:,} KiB"
+                f"{fault.name}: recovered in {tally.recoveries[-1]:.1f} s, {tally.count.accepted + world.load.accepted():,} accepted,"
+                f" {count / max(took, 0.001):,.0f} a second after it, bridge {sizes[-1]:,} KiB"
             )
         tally.count.add(world.check())
+        rate = (tally.count.accepted - accepted) / (time.monotonic() - began)
     console.print(table([tally], {}, arguments.seed, arguments.minutes * 60), highlight=False, soft_wrap=True)
     third = max(1, len(sizes) // 3)
     first, last = statistics.median(sizes[:third]), statistics.median(sizes[-third:])
+    console.print(f"{rate:,.0f} messages accepted a second, {rate / most:.2f} of the most, the faults' pauses included")
     console.print(f"the bridge: {first:,.0f} KiB in the first third, {last:,.0f} KiB in the last, {max(sizes):,} KiB at most")
     if max(sizes) > MOST_KIB or last > first * FLAT:
         console.print("[bold red]the bridge grew[/]")
         return 1
     return 0
+
+
+def _most(world: World, seconds: float = 20) -> float:
+    """Messages a second that are accepted when the producers do not pause, and stored and acknowledged in the end."""
+    world.load.pause_seconds = 0.0
+    world.load.resume()
+    began = time.monotonic()
+    time.sleep(seconds)
+    world.settle()
+    return world.load.accepted() / (time.monotonic() - began)
 
 
 def _resident(world: World) -> int:

@@ -90,6 +90,10 @@ class Broker:
         self._loop.call(work)
         return offer
 
+    def backlog(self) -> int:
+        """How many messages wait for a subscriber's window, or for its return."""
+        return max((len(session.waiting) for session in list(self._sessions.values())), default=0)
+
     def has_subscriber(self, topic: str) -> bool:
         return self._loop.call(
             lambda: any(s.connection is not None and any(_matches(f, topic) for f in s.filters) for s in self._sessions.values())
