@@ -113,6 +113,19 @@ class Point:
     y: float
     p50: float | None = None
     p99: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def point_of(x: float, samples: Sequence[Sample]) -> Point:
+    """The median of the samples, each figure for itself, and the spread of their rates."""
+
+    def middle(values: list[float]) -> float | None:
+        return statistics.median(values) if values else None
+
+    rates = [s.rate for s in samples]
+    p50, p99 = middle([s.p50 for s in samples if s.p50 is not None]), middle([s.p99 for s in samples if s.p99 is not None])
+    return Point(x, statistics.median(rates), p50, p99, min(rates), max(rates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +210,22 @@ class Bench:
         if self.progress and task is not None:
             self.progress.remove_task(task)
         return sides
+
+    def growth(self, title: str, sizes: Sequence[int], measure: Callable[[int], Mapping[str, Sample]]) -> dict[str, list[Point]]:
+        """The lines of plots: every size measured in turn, up and down again, the median and the spread of the rounds."""
+        sizes = sizes[:3] if self.options.quick else sizes
+        rounds = 1 if self.options.quick else 3
+        found: dict[str, dict[int, list[Sample]]] = {}
+        task = self.progress.add_task(title, total=len(sizes) * rounds) if self.progress else None
+        for number in range(rounds):
+            for size in sizes if number % 2 == 0 else sizes[::-1]:
+                for name, sample in measure(size).items():
+                    found.setdefault(name, {}).setdefault(size, []).append(sample)
+                if self.progress and task is not None:
+                    self.progress.advance(task)
+        if self.progress and task is not None:
+            self.progress.remove_task(task)
+        return {name: [point_of(size, samples) for size, samples in line.items()] for name, line in found.items()}
 
     def server_cpu(self) -> float:
         """Seconds of CPU that PostgreSQL, with all its backends past and present, and PostgREST have used."""

@@ -9,6 +9,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -27,6 +28,8 @@ from bench.tenants import Tenant, empty_history, make_tenants, settle
 
 WAIT = 120.0
 PEERS = "bench"  # topics that the bridge does not subscribe to
+STAMPED = b'{"sent":'
+STAMP_SECONDS = 0.004
 INFLIGHT = 100  # what the stack's broker allows; paho's own default of 20 would slow it down
 
 
@@ -116,10 +119,12 @@ class Demo:
 # ------------------------------------------------------------------------------------------------------------------- outbound
 
 PUBLISH = "SELECT api.mqtt_publish(integration_id => %s, messages => %s::json)"
+# From the begin of the call that queued it to the receipt, in seconds, by the server's clock.
+SETTLED = "SELECT extract(EPOCH FROM r.settled_at - r.queued_at) FROM mqtt.mqtt_publish_receipts AS r"
 
 
 def outbound_ours(bench: Bench, demo: Demo, count: int, qos: int) -> Sample:
-    """mqtt_publish in calls of 1,000 until every receipt is settled."""
+    """mqtt_publish in calls of 1,000 until every receipt is settled; p50 and p99 of a message's time from its call to its receipt."""
     body = json.loads(payload())
     batches = []
     for start in range(0, count, 1000):
@@ -137,7 +142,8 @@ def outbound_ours(bench: Bench, demo: Demo, count: int, qos: int) -> Sample:
         seconds = time.perf_counter() - start_at
         if row(watch, done) != count:
             raise RuntimeError(f"outbound: {row(watch, done)} of {count} receipts say sent or acknowledged")
-    return sample_of(count, seconds)
+        latencies = [float(found[0]) for found in watch.execute(SETTLED).fetchall()]
+    return sample_of(count, seconds, latencies)
 
 
 def row(db: Connection, statement: str) -> int:
@@ -146,25 +152,27 @@ def row(db: Connection, statement: str) -> int:
 
 
 def outbound_paho(broker: Broker, demo: Demo, count: int, qos: int) -> Sample:
-    """Bare paho-mqtt, no database: until every message is sent (QoS 0) or acknowledged."""
-    body, done = payload(), 0
+    """Bare paho-mqtt, no database: until every message is sent (QoS 0) or acknowledged; p50 and p99 from publish() to on_publish."""
+    body = payload()
+    begun: list[float] = []
+    ended: list[tuple[int, float]] = []
     finished = threading.Event()
 
-    def on_publish(*_: Any) -> None:
-        nonlocal done
-        done += 1
-        if done == count:
+    def on_publish(_: paho.Client, __: object, number: int, *___: object) -> None:
+        ended.append((number, time.perf_counter()))
+        if len(ended) == count:
             finished.set()
 
     with broker.connected("bench-out") as client:
         client.on_publish = on_publish
         start = time.perf_counter()
         for n in range(count):
+            begun.append(time.perf_counter())
             client.publish(f"{demo.prefix}/devices/device-{n % 100}/commands", body, qos)
         if not finished.wait(WAIT):
-            raise RuntimeError(f"paho: {done} of {count}")
+            raise RuntimeError(f"paho: {len(ended)} of {count}")
         seconds = time.perf_counter() - start
-    return sample_of(count, seconds)
+    return sample_of(count, seconds, [at - begun[number - 1] for number, at in ended])  # paho numbers them from 1
 
 
 def outbound_connect(broker: Broker, demo: Demo, count: int) -> Sample:
@@ -194,7 +202,10 @@ def outbound(bench: Bench) -> None:
             if qos == 1:
                 contenders["once"] = lambda: outbound_connect(broker, demo, 30 if bench.options.quick else 100)
             sides = bench.alternate(f"outbound QoS {qos}", contenders)
-            setting = f"100 B JSON, {count:,} messages, mqtt_publish in calls of 1,000, one integration, MQTT 5, Mosquitto"
+            setting = (
+                f"100 B JSON, {count:,} messages, mqtt_publish in calls of 1,000, one integration, MQTT 5, Mosquitto; p50 and p99 of a"
+                " message, all published as fast as can be: from call to receipt, paho's from call to on_publish"
+            )
             bench.compare(
                 f"outbound-{qos}", f"outbound QoS {qos} with receipts", f"bare paho-mqtt, {INFLIGHT} in flight, no database",
                 sides["bridge"], sides["paho"], target=0.7, setting=setting,
@@ -209,47 +220,73 @@ def outbound(bench: Bench) -> None:
 # -------------------------------------------------------------------------------------------------------------------- inbound
 
 
-def publishers(broker: Broker, prefix: str, file: Path) -> list[subprocess.Popen[bytes]]:
-    """Two mosquitto_pub (C) at QoS 1, each sending every line of the file as a message."""
+def publisher(home: Path, topic: str, **streams: Any) -> subprocess.Popen[bytes]:
+    """mosquitto_pub (C) with the options in home, sending every line that it reads as a message."""
     program = shutil.which("mosquitto_pub")
     if not program:
         raise RuntimeError("mosquitto_pub is missing (Debian package mosquitto-clients)")
-    home = file.parent / "home"
-    home.mkdir(exist_ok=True)
-    (home / "mosquitto_pub").write_text(
-        f"-h 127.0.0.1\n-p {broker.port}\n-u {broker.username}\n-P {broker.password}\n-V mqttv5\n-q 1\n-l\n"
-    )
-    started = []
-    for number in range(2):
-        topic = f"{prefix}/devices/device-{number:04}/telemetry"
-        with file.open("rb") as lines:
-            started.append(
-                subprocess.Popen(
-                    [program, "-t", topic, "-i", f"bench-{uuid.uuid4().hex[:8]}"], stdin=lines, stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE, env={"XDG_CONFIG_HOME": str(home), "PATH": "/usr/bin"},
-                )
-            )  # fmt: skip
-    return started
+    return subprocess.Popen(
+        [program, "-t", topic, "-i", f"bench-{uuid.uuid4().hex[:8]}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env={"XDG_CONFIG_HOME": str(home), "PATH": "/usr/bin"}, **streams,
+    )  # fmt: skip
 
 
-def finish(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        if process.wait(30):
-            error = process.stderr.read().decode() if process.stderr else ""
-            raise RuntimeError(f"mosquitto_pub: {error}")
+class Load:
+    """Two publishers at QoS 1 that each send all lines of a file at once, and one that meanwhile sends messages with their time."""
+
+    def __init__(self, broker: Broker, prefix: str, file: Path, count: int) -> None:
+        home = file.parent / "home"
+        home.mkdir(exist_ok=True)
+        (home / "mosquitto_pub").write_text(
+            f"-h 127.0.0.1\n-p {broker.port}\n-u {broker.username}\n-P {broker.password}\n-V mqttv5\n-q 1\n-l\n"
+        )
+        self._count, self._stamped = count, 0
+        self._loaded = threading.Event()
+        self._stamper = publisher(home, f"{prefix}/devices/device-0002/telemetry", stdin=subprocess.PIPE, bufsize=0)
+        self._processes = []
+        for number in range(2):
+            with file.open("rb") as lines:
+                self._processes.append(publisher(home, f"{prefix}/devices/device-{number:04}/telemetry", stdin=lines))
+        self._thread = threading.Thread(target=self._stamp)
+        self._thread.start()
+
+    def _stamp(self) -> None:
+        if self._stamper.stdin is None:
+            return
+        with self._stamper.stdin as lines:
+            while any(process.poll() is None for process in self._processes):
+                if self._stamper.poll() is not None:
+                    break  # finish() tells why
+                lines.write(f'{{"sent":{time.time():.6f},"pad":"{"x" * 65}"}}\n'.encode())
+                self._stamped += 1
+                time.sleep(STAMP_SECONDS)
+        self._loaded.set()
+
+    def total(self) -> int:
+        """How many messages there are in all; none is enough before all are sent."""
+        return self._count + self._stamped if self._loaded.is_set() else sys.maxsize
+
+    def finish(self) -> None:
+        self._thread.join(WAIT)
+        for process in (*self._processes, self._stamper):
+            if process.wait(30):
+                error = process.stderr.read().decode() if process.stderr else ""
+                raise RuntimeError(f"mosquitto_pub: {error}")
 
 
 def inbound_paho(broker: Broker, file: Path, count: int, work: Callable[[bytes], object] = len) -> Sample:
-    """Bare paho: receive and discard, or hand each message to work."""
+    """Bare paho: receive and discard, or hand each message to work; p50 and p99 from sending to the end of that, of stamped messages."""
     seen = 0
-    finished, subscribed = threading.Event(), threading.Event()
+    latencies: list[float] = []
+    subscribed = threading.Event()
 
     def on_message(_: paho.Client, __: object, message: paho.MQTTMessage) -> None:
         nonlocal seen
-        work(bytes(message.payload))
+        data = bytes(message.payload)
+        work(data)
         seen += 1
-        if seen == count:
-            finished.set()
+        if data.startswith(STAMPED):
+            latencies.append(time.time() - json.loads(data)["sent"])
 
     with broker.connected("bench-in") as client:
         client.on_message = on_message
@@ -257,12 +294,11 @@ def inbound_paho(broker: Broker, file: Path, count: int, work: Callable[[bytes],
         client.subscribe(f"{PEERS}/#", 1)
         subscribed.wait(10)
         start = time.perf_counter()
-        processes = publishers(broker, PEERS, file)
-        if not finished.wait(WAIT):
-            raise RuntimeError(f"paho: {seen} of {count}")
+        load = Load(broker, PEERS, file, count)
+        until(lambda: seen >= load.total(), "paho", 0.002)
         seconds = time.perf_counter() - start
-        finish(processes)
-    return sample_of(count, seconds)
+        load.finish()
+    return sample_of(load.total(), seconds, latencies)
 
 
 def inbound_naive(bench: Bench, broker: Broker, file: Path, count: int) -> Sample:
@@ -279,19 +315,23 @@ def inbound_naive(bench: Bench, broker: Broker, file: Path, count: int) -> Sampl
 
 
 def inbound_ours(bench: Bench, broker: Broker, demo: Demo, file: Path, count: int) -> Sample:
-    """Until all are committed by the bridge, which acknowledges after that; it also works the queue off meanwhile."""
+    """Until all are committed by the bridge, which acknowledges after that; it also works the queue off meanwhile.
+
+    p50 and p99 are of stamped messages, from sending to the commit of their row in the history: one step further than the rate's.
+    """
     accepted = f"SELECT sum(l.accepted) FROM mqtt.ledger AS l WHERE l.organization_id = '{demo.organization_id}'"
     with bench.connect() as db:
         until(lambda: not row(db, "SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_messages LIMIT 1) AS q"), "worker")
+        empty_history(db)
         before = row(db, accepted)
         start = time.perf_counter()
-        processes = publishers(broker, demo.prefix, file)
-        until(lambda: row(db, accepted) - before >= count, "inbound", 0.005)
+        load = Load(broker, demo.prefix, file, count)
+        until(lambda: row(db, accepted) - before >= load.total(), "inbound", 0.005)
         seconds = time.perf_counter() - start
-        finish(processes)
-        if row(db, accepted) - before != count:
+        load.finish()
+        if row(db, accepted) - before != load.total():
             raise RuntimeError("inbound: more came than was sent")
-    return sample_of(count, seconds)
+    return sample_of(load.total(), seconds, stored_latencies(bench))
 
 
 def inbound(bench: Bench) -> None:
@@ -322,7 +362,10 @@ def inbound(bench: Bench) -> None:
             "naive": lambda: inbound_naive(bench, broker, files[few], few),
         },
     )
-    setting = f"100 B JSON, QoS 1, {many:,} messages from two mosquitto_pub (C), one subscriber, MQTT 5"
+    setting = (
+        f"100 B JSON, QoS 1, {many:,} messages from two mosquitto_pub (C) as fast as can be, one subscriber, MQTT 5; p50 and p99 of"
+        " messages sent every 4 ms meanwhile: from sending to the history row's commit, paho's to its callback, the script's to its commit"
+    )
     bench.compare(
         "inbound-paho", "inbound QoS 1, acknowledged after COMMIT", "bare paho-mqtt, receive and discard", sides["bridge"], sides["paho"],
         target=0.85, setting=setting, note="the bridge processes the queue into the history meanwhile",
@@ -355,17 +398,19 @@ def node_red_rows(bench: Bench) -> None:
             return inbound_ours(bench, broker, demo, file, count)
 
     def red(flow: str) -> Sample:
-        return node_red.measure(bench, broker, place, flow, count, lambda: publishers(broker, PEERS, file))
+        return node_red.measure(bench, broker, place, flow, count, lambda: Load(broker, PEERS, file, count))
 
     out = bench.alternate("Node-RED, out", {"bridge": ours_out, "Node-RED": lambda: red("out")}, warm=False)
     bench.compare(
         "outbound-node-red", "outbound QoS 1 with receipts", "Node-RED fed from Postgres (function node with node-postgres, MQTT out)",
-        out["bridge"], out["Node-RED"], target=3, setting=f"100 B JSON, {count:,} messages",
+        out["bridge"], out["Node-RED"], target=3,
+        setting=f"100 B JSON, {count:,} messages; p50 and p99 of a message: from call to receipt, theirs from INSERT to a subscriber",
     )  # fmt: skip
     come = bench.alternate("Node-RED, in", {"bridge": ours_in, "Node-RED": lambda: red("in")}, warm=False)
     bench.compare(
         "inbound-node-red", "inbound QoS 1, acknowledged after COMMIT", "Node-RED's MQTT in + node-postgres, an INSERT a message",
-        come["bridge"], come["Node-RED"], target=3, setting=f"100 B JSON, {count:,} messages from two mosquitto_pub",
+        come["bridge"], come["Node-RED"], target=3,
+        setting=f"100 B JSON, {count:,} messages from two mosquitto_pub; p50 and p99 of messages sent every 4 ms: to their row's commit",
     )  # fmt: skip
 
 
@@ -410,7 +455,7 @@ FROM mqtt.mqtt_messages AS m WHERE m.payload ? 'sent'
 
 
 def stored_latencies(bench: Bench) -> list[float]:
-    """From the client's sending to the commit of the row in the history (track_commit_timestamp), in seconds."""
+    """From the client's sending to the commit of its row in the history (track_commit_timestamp), in seconds."""
     with bench.connect() as db:
         until(lambda: not row(db, "SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_messages LIMIT 1) AS q"), "worker")
         return [float(found[0]) for found in db.execute(STORED).fetchall()]

@@ -14,7 +14,7 @@ from bench import peers
 from bench.harness import RUN, Bench, Sample, payload, sample_of
 
 if TYPE_CHECKING:
-    from bench.mqtt_rows import Broker
+    from bench.mqtt_rows import Broker, Load
 
 PACKAGES = {"node-red": "4.1.15", "pg": "8.23.1"}
 WAIT = 120
@@ -72,9 +72,7 @@ def flow(name: str, broker: Broker) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def measure(
-    bench: Bench, broker: Broker, place: Path, name: str, count: int, publish: Callable[[], list[subprocess.Popen[bytes]]]
-) -> Sample:
+def measure(bench: Bench, broker: Broker, place: Path, name: str, count: int, publish: Callable[[], Load]) -> Sample:
     """Starts Node-RED with the flow; the time runs from the first message to the last, not from the start of Node-RED."""
     folder = RUN / f"node-red-{name}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,15 +102,18 @@ def measure(
         process.wait(20)
 
 
-def receive(bench: Bench, broker: Broker, name: str, count: int, publish: Callable[[], list[subprocess.Popen[bytes]]]) -> Sample:
-    seen = 0
+COMMITTED = """
+SELECT extract(EPOCH FROM pg_xact_commit_timestamp(n.xmin)) - (n.payload ->> 'sent')::numeric
+FROM public.bench_naive AS n WHERE n.payload ? 'sent'
+"""
+
+
+def receive(bench: Bench, broker: Broker, name: str, count: int, publish: Callable[[], Load]) -> Sample:
+    """p50 and p99: out, from the INSERT of all rows to the arrival of each; in, from sending to the commit, of stamped messages."""
+    arrived: list[float] = []
 
     def on_message(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-
-    def reached() -> int:
-        return seen if name == "out" else one(db.execute("SELECT count(*) FROM public.bench_naive").fetchone())
+        arrived.append(time.perf_counter())
 
     with bench.connect() as db, broker.connected("bench-red") as client:
         if name == "out":
@@ -123,32 +124,39 @@ def receive(bench: Bench, broker: Broker, name: str, count: int, publish: Callab
                 " FROM generate_series(1, %s) AS n"
             ).replace("n % 100", "n %% 100")
             db.execute(insert, (payload(), 1))
-            wait(reached, 1)  # it is up and connected
-            seen = 0
+            wait(lambda: len(arrived) >= 1)  # it is up and connected
+            arrived.clear()
             start = time.perf_counter()
             db.execute(insert, (payload(), count))
-        else:
-            deadline = time.monotonic() + 60
-            while not reached():
-                client.publish("bench/devices/device-1/telemetry", payload(), 1)
-                time.sleep(0.2)
-                if time.monotonic() > deadline:
-                    raise RuntimeError("Node-RED stores nothing")
-            time.sleep(1)
-            db.execute("TRUNCATE public.bench_naive")
-            start = time.perf_counter()
-            publish()
-        wait(reached, count)
-        return sample_of(count, time.perf_counter() - start)
+            wait(lambda: len(arrived) >= count)
+            return sample_of(count, time.perf_counter() - start, [at - start for at in arrived])
+
+        def stored() -> int:
+            return one(db.execute("SELECT count(*) FROM public.bench_naive").fetchone())
+
+        deadline = time.monotonic() + 60
+        while not stored():
+            client.publish("bench/devices/device-1/telemetry", payload(), 1)
+            time.sleep(0.2)
+            if time.monotonic() > deadline:
+                raise RuntimeError("Node-RED stores nothing")
+        time.sleep(1)
+        db.execute("TRUNCATE public.bench_naive")
+        start = time.perf_counter()
+        load = publish()
+        wait(lambda: stored() >= load.total())
+        seconds = time.perf_counter() - start
+        load.finish()
+        return sample_of(load.total(), seconds, [float(found[0]) for found in db.execute(COMMITTED).fetchall()])
 
 
 def one(found: tuple[Any, ...] | None) -> int:
     return int(found[0]) if found else 0
 
 
-def wait(reached: Callable[[], int], count: int) -> None:
+def wait(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT
-    while reached() < count:
+    while not reached():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"Node-RED: {reached()} of {count}")
+            raise RuntimeError(f"Node-RED: not within {WAIT} s")
         time.sleep(0.01)

@@ -105,7 +105,10 @@ def draw(document: dict[str, Any]) -> None:
     folder = ROOT / "bench" / "plots"
     folder.mkdir(exist_ok=True)
     for key, plot in document["plots"].items():
-        lines = {name: [(point["x"], point["y"]) for point in points] for name, points in plot["lines"].items()}
+        lines = {
+            name: [(p["x"], p["y"], p.get("low") or p["y"], p.get("high") or p["y"]) for p in points]
+            for name, points in plot["lines"].items()
+        }
         (folder / f"{key}.svg").write_text(svg.chart(plot["title"], plot["x"], plot["y"], lines))
 
 

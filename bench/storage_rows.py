@@ -7,9 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from bench.harness import Bench, Connection, Point, Sample, Side, sample_of
+from bench.harness import Bench, Connection, Sample, Side, sample_of
 from bench.http_rows import clear, post
-from bench.tenants import Tenant, claims, empty_history, empty_queue, fill_queue, make_tenants, settle
+from bench.tenants import Tenant, claims, empty_history, empty_queue, fill_queue, make_tenants
 from bench.worker_rows import FLOOR, drain, run_worker
 
 SIZES = """
@@ -121,7 +121,7 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
         """,
         ([t.organization_id for t in tenants], [t.integration_id for t in tenants], devices),
     )
-    for day in range(1, days + 1):
+    for day in range(days + 1):
         db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date - %s::integer)", (day,))
     step = 1_000_000
     for start in range(0, count, step):
@@ -131,7 +131,8 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
                 SELECT array_agg(v.id ORDER BY v.organization_id, v.external_id) AS ids, array_agg(v.organization_id
                     ORDER BY v.organization_id, v.external_id) AS organizations,
                     array_agg(v.integration_id ORDER BY v.organization_id, v.external_id) AS integrations, count(*) AS n
-                FROM mqtt.devices AS v WHERE v.organization_id = ANY (%(organizations)s::uuid[])
+                FROM mqtt.devices AS v
+                WHERE v.organization_id = ANY (%(organizations)s::uuid[]) AND v.external_id < 'device-' || lpad(%(devices)s::text, 4, '0')
             )
             INSERT INTO mqtt.mqtt_messages
                 (received_at, created_at, organization_id, id, integration_id, device_id, direction, topic, payload)
@@ -144,12 +145,71 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
             ) AS s
             """,
             {
-                "organizations": [t.organization_id for t in tenants], "count": count, "days": days - 1,
+                "organizations": [t.organization_id for t in tenants], "count": count, "days": days - 1, "devices": devices,
                 "from": start, "to": min(start + step, count) - 1,
             },
         )  # fmt: skip
         db.execute("CHECKPOINT")
     db.execute("VACUUM (ANALYZE) mqtt.mqtt_messages, mqtt.devices")
+
+
+class Shelf:
+    """Histories of different lengths side by side: one is the partitions up to today, the others are detached from the table."""
+
+    PARTITIONS = """
+    SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), substring(pg_get_expr(c.relpartbound, c.oid), $$FROM \\('(.*?)'\\)$$),
+        substring(pg_get_expr(c.relpartbound, c.oid), $$TO \\('(.*?)'\\)$$)
+    FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'mqtt.mqtt_messages'::regclass AND c.relname ~ '_[0-9]{8}$'
+        AND right(c.relname, 8) <= to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
+    """
+
+    def __init__(self, db: Connection, tenants: list[Tenant]) -> None:
+        self.db, self.tenants = db, tenants
+        self.bounds: dict[int, dict[str, str]] = {}
+        self.current: int | None = None
+
+    def fill(self, count: int) -> None:
+        """A new history of so many rows, which is then the current one."""
+        self._put_away()
+        self.db.execute(f"CREATE SCHEMA bench_history_{count}")
+        empty_history(self.db)
+        fill_history(self.db, self.tenants, 0)
+        for name, _, start, end in self.db.execute(self.PARTITIONS).fetchall():
+            # With this, attaching it again does not read it all.
+            check = f"received_at IS NOT NULL AND received_at >= '{start}' AND received_at < '{end}'"
+            self.db.execute(f"ALTER TABLE mqtt.{name} ADD CHECK ({check})")
+        # At least 100 messages of each device, so that there are as many to be read.
+        fill_history(self.db, self.tenants, count, devices=devices_in(count, self.tenants))
+        self.bounds[count], self.current = {}, count
+
+    def take(self, count: int) -> None:
+        """Make that one the current one."""
+        if count != self.current:
+            self._put_away()
+            for name, bound in self.bounds[count].items():
+                self.db.execute(f"ALTER TABLE bench_history_{count}.{name} SET SCHEMA mqtt")
+                self.db.execute(f"ALTER TABLE mqtt.mqtt_messages ATTACH PARTITION mqtt.{name} {bound}")
+            self.current = count
+        self.db.execute("TRUNCATE mqtt.mqtt_messages_default, mqtt.integration_activity_log")
+        self.db.execute("ANALYZE mqtt.mqtt_messages")
+        self.db.execute("CHECKPOINT")
+
+    def _put_away(self) -> None:
+        if self.current is None:
+            for name, *_ in self.db.execute(self.PARTITIONS).fetchall():
+                self.db.execute(f"DROP TABLE mqtt.{name}")
+            return
+        for name, bound, *_ in self.db.execute(self.PARTITIONS).fetchall():
+            self.db.execute(f"ALTER TABLE mqtt.mqtt_messages DETACH PARTITION mqtt.{name}")
+            self.db.execute(f"ALTER TABLE mqtt.{name} SET SCHEMA bench_history_{self.current}")
+            self.bounds[self.current][name] = bound
+        self.current = None
+
+    def clear(self) -> None:
+        for count in self.bounds:
+            self.db.execute(f"DROP SCHEMA bench_history_{count} CASCADE")
+        empty_history(self.db)
 
 
 LAST_100 = "SELECT * FROM {} AS m WHERE m.organization_id = %s ORDER BY m.received_at DESC LIMIT 100"
@@ -226,79 +286,79 @@ def stats(bench: Bench) -> None:
     clear(bench)
 
 
-def ingest_and_read(bench: Bench, tenants: list[Tenant], view: str, rounds: int) -> tuple[list[Sample], list[Sample]]:
-    """Single ingest over HTTP, and "last 100 of a device", with the history as it is."""
-    with bench.connect() as db:
-        devices = [
-            (str(row[0]),)
-            for row in db.execute(
-                "SELECT id FROM mqtt.devices WHERE organization_id = %s ORDER BY id LIMIT 50", (tenants[0].organization_id,)
-            ).fetchall()
-        ]
-    ingest, read = [], []
-    for number in range(rounds + 1):
-        clear(bench)
-        sample = post(bench, "mqtt_ingest", tenants[0].message(), tenants[0].headers)
-        latency = query(bench, "authenticated", tenants[0], LAST_100_DEVICE.format(view), devices, 300)
-        if number:
-            ingest.append(sample)
-            read.append(latency)
-    return ingest, read
-
-
 def history(bench: Bench) -> None:
-    """Ingest and "last 100 of a device" with millions of stored rows, and on a small history."""
+    """Ingest and "last 100 of a device" with millions of stored rows, and on a small history, in turns."""
     clear(bench)
     total, few = bench.options.scale, 10_000
+    sides = {name: Side(name) for name in ("ingest", "read", "ingest of few", "read of few")}
     with bench.connect() as db:
         tenants = make_tenants(db, 10)
         view = history_view(db)
-    ingest, read = Side("full"), Side("full")
-    small_ingest, small_read = Side("small"), Side("small")
-    for number in range(2):
-        with bench.connect() as db:
-            empty_history(db)
-            fill_history(db, tenants, (few, total)[number])
-        settle(bench)
-        result = ingest_and_read(bench, tenants, view, bench.options.rounds)
-        ((small_ingest, small_read), (ingest, read))[number][0].samples.extend(result[0])
-        ((small_ingest, small_read), (ingest, read))[number][1].samples.extend(result[1])
-    setting = f"{total:,} stored rows of 10 organizations and 1,000 devices, 7 days; against {few:,} rows"
+        shelf = Shelf(db, tenants)
+        shelf.fill(few)
+        shelf.fill(total)
+        for number in range(-1, bench.options.rounds):
+            for size in (few, total) if number % 2 else (total, few):
+                shelf.take(size)
+                clear(bench)
+                ingest = post(bench, "mqtt_ingest", tenants[0].message(), tenants[0].headers)
+                read = query(bench, "authenticated", tenants[0], LAST_100_DEVICE.format(view), devices_of(db, tenants, size), 300)
+                if number >= 0:
+                    sides["ingest of few" if size == few else "ingest"].samples.append(ingest)
+                    sides["read of few" if size == few else "read"].samples.append(read)
+        shelf.clear()
+    setting = f"{total:,} stored rows of 10 organizations and 1,000 devices, 7 days; against {few:,} of 100 devices; in turns"
     bench.compare(
-        "history-ingest", "single ingest, long history", "the same, short history", ingest, small_ingest, target=0.9, setting=setting
-    )
-    bench.compare(
-        "history-read", "last 100 of a device, long history (speed)", "the same, short history", small_read, read, target=0.9, unit="ms",
-        setting=setting, note="ratio of times turned round; first figure short, second long",
+        "history-ingest", "single ingest, long history", "the same, short history", sides["ingest"], sides["ingest of few"], target=0.9,
+        setting=setting,
     )  # fmt: skip
-    with bench.connect() as db:
-        empty_history(db)
+    bench.compare(
+        "history-read", "last 100 of a device, long history (speed)", "the same, short history", sides["read of few"], sides["read"],
+        target=0.9, unit="ms", setting=setting, note="ratio of times turned round; first figure short, second long",
+    )  # fmt: skip
+
+
+def devices_in(count: int, tenants: list[Tenant]) -> int:
+    """How many devices of each organization a history of so many messages is of."""
+    return max(1, min(100, count // 100 // len(tenants)))
+
+
+def devices_of(db: Connection, tenants: list[Tenant], count: int) -> list[tuple[str]]:
+    """Up to 50 devices of the first organization that have messages in a history of so many."""
+    found = db.execute(
+        "SELECT id FROM mqtt.devices WHERE organization_id = %s ORDER BY external_id LIMIT %s",
+        (tenants[0].organization_id, min(50, devices_in(count, tenants))),
+    ).fetchall()
+    return [(str(row[0]),) for row in found]
 
 
 def growth_history(bench: Bench) -> None:
-    """Plot: ingest, and reading back, against the rows stored."""
+    """Plot: ingest, the worker, and reading back, against the rows stored."""
     clear(bench)
+    sizes = [n for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= bench.options.scale]
     with bench.connect() as db:
         tenants = make_tenants(db, 10)
         view = history_view(db)
-    sizes = [n for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= bench.options.scale]
-    ingest, read, worker = [], [], []
-    for size in sizes:
-        with bench.connect() as db:
-            empty_history(db)
-            fill_history(db, tenants, size)
-        settle(bench)
-        a, b = ingest_and_read(bench, tenants, view, 3)
-        ingest.append(Point(size, statistics.median(s.rate for s in a), statistics.median(s.p50 or 0 for s in a)))
-        read.append(Point(size, statistics.median(s.rate for s in b)))
-        with bench.connect() as db:
+        shelf = Shelf(db, tenants)
+        for size in sizes:
+            shelf.fill(size)
+
+        def measure(size: int) -> dict[str, Sample]:
+            shelf.take(size)
+            clear(bench)
+            ingest = post(bench, "mqtt_ingest", tenants[0].message(), tenants[0].headers)
+            read = query(bench, "authenticated", tenants[0], LAST_100_DEVICE.format(view), devices_of(db, tenants, size), 300)
             empty_queue(db)
             fill_queue(db, tenants[0], 20_000)
             start = time.perf_counter()
-            drain(db, 1000)
-            worker.append(Point(size, 20_000 / (time.perf_counter() - start)))
-    bench.plot("history-ingest", "Single ingest against stored rows", ("stored rows", "msg/s"), {"single ingest, 16 connections": ingest})
-    bench.plot("history-worker", "Queue worker against stored rows", ("stored rows", "msg/s"), {"worker, batch 1,000": worker})
-    bench.plot("history-read", "Last 100 of a device against stored rows", ("stored rows", "ms"), {"member, with RLS": read})
-    with bench.connect() as db:
-        empty_history(db)
+            _, latencies = drain(db, 1000)
+            worker = sample_of(20_000, time.perf_counter() - start, latencies)
+            return {"ingest": ingest, "read": read, "worker": worker}
+
+        lines = bench.growth("stored rows", sizes, measure)
+        shelf.clear()
+    bench.plot(
+        "history-ingest", "Single ingest against stored rows", ("stored rows", "msg/s"), {"single ingest, 16 connections": lines["ingest"]}
+    )
+    bench.plot("history-worker", "Queue worker against stored rows", ("stored rows", "msg/s"), {"worker, batch 1,000": lines["worker"]})
+    bench.plot("history-read", "Last 100 of a device against stored rows", ("stored rows", "ms"), {"member, with RLS": lines["read"]})

@@ -25,9 +25,10 @@ def ceiling(value: float) -> float:
     return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= value)
 
 
-def chart(title: str, x_label: str, y_label: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    xs = [x for points in lines.values() for x, _ in points]
-    top = ceiling(max(y for points in lines.values() for _, y in points))
+def chart(title: str, x_label: str, y_label: str, lines: Mapping[str, Sequence[tuple[float, float, float, float]]]) -> str:
+    """Points are x, y, and the least and largest y of the rounds."""
+    xs = [x for points in lines.values() for x, *_ in points]
+    top = ceiling(max(high for points in lines.values() for *_, high in points))
     low, high = math.log10(min(xs)), math.log10(max(xs))
     span = high - low or 1.0
 
@@ -54,7 +55,9 @@ def chart(title: str, x_label: str, y_label: str, lines: Mapping[str, Sequence[t
         parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{short(x)}</text>')
     for number, (name, points) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
-        places = [place(x, y) for x, y in points]
+        places = [place(x, y) for x, y, *_ in points]
+        bars = [(place(x, least), place(x, most)) for x, _, least, most in points]
+        parts.extend(f'<path d="M{x:.1f} {y:.1f}V{end:.1f}" stroke="{colour}" stroke-opacity="0.5"/>' for (x, y), (_, end) in bars)
         path = " ".join(f"{'L' if index else 'M'}{x:.1f} {y:.1f}" for index, (x, y) in enumerate(places))
         parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.extend(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places)
