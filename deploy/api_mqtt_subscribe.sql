@@ -100,7 +100,7 @@ BEGIN
             v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
         );
     END IF;
-    RETURN (to_jsonb(v_subscription) - '{number,active_at}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) IS
@@ -132,7 +132,7 @@ BEGIN
     END IF;
     PERFORM mqtt.require_organization(v_subscription.organization_id, true);
     DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
-    RETURN to_jsonb(v_subscription) - '{number,active_at}'::text [];
+    RETURN to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [];
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_unsubscribe(uuid) IS

@@ -52,32 +52,55 @@ BEGIN
         ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, subscription_number, place)
         JOIN held AS h ON h.number = m.number
         CROSS JOIN mqtt.configuration AS c
-    ), filter AS MATERIALIZED (
+    ),
+    -- Messages of the same topic are matched once, with the few filters that an index finds.
+    alike AS MATERIALIZED (
+        SELECT row_number() OVER () AS id, k.*
+        FROM (
+            SELECT a.organization_id, a.integration_id, a.topic, a.qos, a.retain, a.subscription_number, array_agg(a.place) AS places
+            FROM came AS a
+            WHERE a.subscription_number IS NOT NULL
+            GROUP BY a.organization_id, a.integration_id, a.topic, a.qos, a.retain, a.subscription_number
+        ) AS k
+    ), candidate AS MATERIALIZED (
         SELECT
-            s.integration_id, s.id, s.number, s.granted_qos, s.no_local, (s.active_at, s.number) AS since,
-            starts_with(s.topic, '$share/') AS is_shared, mqtt.topic_filter_pattern(s.topic) AS pattern
-        FROM held AS h
-        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = h.organization_id AND s.integration_id = h.integration_id
-        WHERE ingest.subscription_numbers IS NOT NULL AND s.status = 'active' AND NOT s.is_paused
+            k.id AS alike_id, k.places, k.topic, k.qos, k.retain, k.subscription_number, s.id, s.number, s.granted_qos, s.no_local,
+            s.active_at, starts_with(s.topic, '$share/') AS is_shared, s.pattern
+        FROM alike AS k
+        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
+        JOIN mqtt.mqtt_subscriptions AS s
+            ON s.organization_id = k.organization_id AND s.integration_id = k.integration_id AND s.prefix = p.prefix
+        WHERE s.status = 'active' AND NOT s.is_paused
+        -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once.
+        ORDER BY s.number
+    ), filter AS (
+        SELECT
+            c.*,
+            max(c.number) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_number,
+            max(c.active_at) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_active_at,
+            max(c.granted_qos) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_granted_qos,
+            bool_or(c.no_local) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_no_local,
+            bool_or(c.is_shared) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_is_shared
+        FROM candidate AS c
+        WHERE c.topic ~ c.pattern
+        WINDOW own AS (PARTITION BY c.alike_id)
     ),
     -- Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that
     -- there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all.
     matched AS MATERIALIZED (
         SELECT
-            a.place,
-            jsonb_agg(f.id ORDER BY f.since) AS ids,
+            unnest(f.places) AS place,
+            jsonb_agg(f.id ORDER BY f.active_at, f.number) AS ids,
             coalesce(bool_or(
-                f.number <> own.number AND NOT f.is_shared AND NOT own.is_shared AND NOT a.retain AND (own.no_local OR NOT f.no_local)
-                AND CASE a.qos
-                    WHEN 0 THEN f.granted_qos > own.granted_qos OR f.granted_qos = own.granted_qos AND f.since < own.since
-                    ELSE f.granted_qos > 0 AND f.since < own.since
+                f.number <> f.own_number AND NOT f.is_shared AND NOT f.own_is_shared AND NOT f.retain AND (f.own_no_local OR NOT f.no_local)
+                AND CASE f.qos
+                    WHEN 0 THEN f.granted_qos > f.own_granted_qos
+                        OR f.granted_qos = f.own_granted_qos AND (f.active_at, f.number) < (f.own_active_at, f.own_number)
+                    ELSE f.granted_qos > 0 AND (f.active_at, f.number) < (f.own_active_at, f.own_number)
                 END
             ), false) AS is_copy
-        FROM came AS a
-        JOIN filter AS f ON f.integration_id = a.integration_id AND a.topic ~ f.pattern
-        LEFT JOIN filter AS own ON own.integration_id = a.integration_id AND own.number = a.subscription_number
-        WHERE a.subscription_number IS NOT NULL
-        GROUP BY a.place
+        FROM filter AS f
+        GROUP BY f.alike_id, f.places
     ), arrived AS MATERIALIZED (
         SELECT
             a.organization_id, a.integration_id, a.topic, a.payload, a.place, a.message_id, a.fault,

@@ -67,6 +67,26 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_matches(text, text) IS 'Whether a topic name matches a topic filter (MQTT 5 section 4.7).';
 
+CREATE FUNCTION mqtt.topic_filter_prefix(filter text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT array_to_string(
+        (string_to_array(regexp_replace(regexp_replace(filter, '^\$share/[^/]+/', ''), '(^|/)[+#].*$', ''), '/'))[1:16], '/'
+    );
+END;
+COMMENT ON FUNCTION mqtt.topic_filter_prefix(text) IS
+'The levels of a filter before its first wildcard, at most 16: one of mqtt.topic_prefixes of every topic that it matches.';
+
+CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
+BEGIN ATOMIC
+    SELECT DISTINCT array_to_string(t.levels[1:n], '/')
+    FROM (SELECT (string_to_array(topic, '/'))[1:16] AS levels) AS t
+    CROSS JOIN LATERAL generate_series(0, cardinality(t.levels)) AS n;
+END;
+COMMENT ON FUNCTION mqtt.topic_prefixes(text) IS
+'What mqtt.topic_filter_prefix of a filter may be that matches this topic name: an index finds them among thousands, where each expression would be tried.';
+
 CREATE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -75,5 +95,5 @@ END;
 COMMENT ON FUNCTION mqtt.topic_is_under(text, text) IS
 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
 GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.topic_name_error(text), mqtt.topic_filter_error(text), mqtt.topic_filter_pattern(text),
-mqtt.topic_matches(text, text), mqtt.topic_is_under(text, text) TO authenticated, service_role;
+mqtt.topic_matches(text, text), mqtt.topic_filter_prefix(text), mqtt.topic_prefixes(text), mqtt.topic_is_under(text, text) TO authenticated, service_role;
 COMMIT;

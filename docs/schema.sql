@@ -1338,7 +1338,7 @@ BEGIN
             v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
         );
     END IF;
-    RETURN (to_jsonb(v_subscription) - '{number,active_at}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $_$;
 
@@ -1405,7 +1405,7 @@ BEGIN
     END IF;
     PERFORM mqtt.require_organization(v_subscription.organization_id, true);
     DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
-    RETURN to_jsonb(v_subscription) - '{number,active_at}'::text [];
+    RETURN to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [];
 END;
 $$;
 
@@ -2761,32 +2761,55 @@ BEGIN
         ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, subscription_number, place)
         JOIN held AS h ON h.number = m.number
         CROSS JOIN mqtt.configuration AS c
-    ), filter AS MATERIALIZED (
+    ),
+    -- Messages of the same topic are matched once, with the few filters that an index finds.
+    alike AS MATERIALIZED (
+        SELECT row_number() OVER () AS id, k.*
+        FROM (
+            SELECT a.organization_id, a.integration_id, a.topic, a.qos, a.retain, a.subscription_number, array_agg(a.place) AS places
+            FROM came AS a
+            WHERE a.subscription_number IS NOT NULL
+            GROUP BY a.organization_id, a.integration_id, a.topic, a.qos, a.retain, a.subscription_number
+        ) AS k
+    ), candidate AS MATERIALIZED (
         SELECT
-            s.integration_id, s.id, s.number, s.granted_qos, s.no_local, (s.active_at, s.number) AS since,
-            starts_with(s.topic, '$share/') AS is_shared, mqtt.topic_filter_pattern(s.topic) AS pattern
-        FROM held AS h
-        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = h.organization_id AND s.integration_id = h.integration_id
-        WHERE ingest.subscription_numbers IS NOT NULL AND s.status = 'active' AND NOT s.is_paused
+            k.id AS alike_id, k.places, k.topic, k.qos, k.retain, k.subscription_number, s.id, s.number, s.granted_qos, s.no_local,
+            s.active_at, starts_with(s.topic, '$share/') AS is_shared, s.pattern
+        FROM alike AS k
+        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
+        JOIN mqtt.mqtt_subscriptions AS s
+            ON s.organization_id = k.organization_id AND s.integration_id = k.integration_id AND s.prefix = p.prefix
+        WHERE s.status = 'active' AND NOT s.is_paused
+        -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once.
+        ORDER BY s.number
+    ), filter AS (
+        SELECT
+            c.*,
+            max(c.number) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_number,
+            max(c.active_at) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_active_at,
+            max(c.granted_qos) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_granted_qos,
+            bool_or(c.no_local) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_no_local,
+            bool_or(c.is_shared) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_is_shared
+        FROM candidate AS c
+        WHERE c.topic ~ c.pattern
+        WINDOW own AS (PARTITION BY c.alike_id)
     ),
     -- Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that
     -- there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all.
     matched AS MATERIALIZED (
         SELECT
-            a.place,
-            jsonb_agg(f.id ORDER BY f.since) AS ids,
+            unnest(f.places) AS place,
+            jsonb_agg(f.id ORDER BY f.active_at, f.number) AS ids,
             coalesce(bool_or(
-                f.number <> own.number AND NOT f.is_shared AND NOT own.is_shared AND NOT a.retain AND (own.no_local OR NOT f.no_local)
-                AND CASE a.qos
-                    WHEN 0 THEN f.granted_qos > own.granted_qos OR f.granted_qos = own.granted_qos AND f.since < own.since
-                    ELSE f.granted_qos > 0 AND f.since < own.since
+                f.number <> f.own_number AND NOT f.is_shared AND NOT f.own_is_shared AND NOT f.retain AND (f.own_no_local OR NOT f.no_local)
+                AND CASE f.qos
+                    WHEN 0 THEN f.granted_qos > f.own_granted_qos
+                        OR f.granted_qos = f.own_granted_qos AND (f.active_at, f.number) < (f.own_active_at, f.own_number)
+                    ELSE f.granted_qos > 0 AND (f.active_at, f.number) < (f.own_active_at, f.own_number)
                 END
             ), false) AS is_copy
-        FROM came AS a
-        JOIN filter AS f ON f.integration_id = a.integration_id AND a.topic ~ f.pattern
-        LEFT JOIN filter AS own ON own.integration_id = a.integration_id AND own.number = a.subscription_number
-        WHERE a.subscription_number IS NOT NULL
-        GROUP BY a.place
+        FROM filter AS f
+        GROUP BY f.alike_id, f.places
     ), arrived AS MATERIALIZED (
         SELECT
             a.organization_id, a.integration_id, a.topic, a.payload, a.place, a.message_id, a.fault,
@@ -4086,6 +4109,16 @@ ALTER FUNCTION mqtt.broker_url(integration mqtt.device_integrations) OWNER TO mq
 
 COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'URL of the integration''s broker, as devices are told.';
 
+CREATE FUNCTION mqtt.topic_filter_prefix(filter text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT array_to_string((string_to_array(regexp_replace(regexp_replace(filter, '^\$share/[^/]+/'::text, ''::text), '(^|/)[+#].*$'::text, ''::text), '/'::text))[1:16], '/'::text) AS array_to_string;
+END;
+
+ALTER FUNCTION mqtt.topic_filter_prefix(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_filter_prefix(filter text) IS 'The levels of a filter before its first wildcard, at most 16: one of mqtt.topic_prefixes of every topic that it matches.';
+
 CREATE TABLE mqtt.mqtt_callback_deliveries (
     organization_id uuid NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -4142,6 +4175,8 @@ CREATE TABLE mqtt.mqtt_subscriptions (
     active_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    prefix text GENERATED ALWAYS AS (mqtt.topic_filter_prefix(topic)) STORED NOT NULL,
+    pattern text GENERATED ALWAYS AS (mqtt.topic_filter_pattern(topic)) STORED NOT NULL,
     CONSTRAINT mqtt_subscriptions_callback_url_check CHECK ((octet_length(callback_url) <= 2048)),
     CONSTRAINT mqtt_subscriptions_qos_check CHECK (((qos >= 0) AND (qos <= 2))),
     CONSTRAINT mqtt_subscriptions_retain_handling_check CHECK (((retain_handling >= 0) AND (retain_handling <= 2))),
@@ -4174,6 +4209,10 @@ COMMENT ON COLUMN mqtt.mqtt_subscriptions.granted_qos IS 'QoS that the broker gr
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.number IS 'Its Subscription Identifier at the broker; a new one with each change of what is asked for, so that what a broker has queued for the old is told apart.';
 
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.active_at IS 'Since when the broker grants it without a break.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.prefix IS 'The topic filter''s levels before the first wildcard, by which those that may match a topic are found.';
+
+COMMENT ON COLUMN mqtt.mqtt_subscriptions.pattern IS 'The topic filter as a regular expression for topic names.';
 
 CREATE FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -8305,6 +8344,18 @@ ALTER FUNCTION mqtt.topic_prefix_error(prefix text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.topic_prefix_error(prefix text) IS 'Why this is no topic prefix, in words; null when it is one: whole levels without wildcards.';
 
+CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
+    LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT DISTINCT array_to_string(t.levels[1:n.n], '/'::text) AS array_to_string
+    FROM (( SELECT (string_to_array(topic_prefixes.topic, '/'::text))[1:16] AS levels) t
+      CROSS JOIN LATERAL generate_series(0, cardinality(t.levels)) n(n));
+END;
+
+ALTER FUNCTION mqtt.topic_prefixes(topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_prefixes(topic text) IS 'What mqtt.topic_filter_prefix of a filter may be that matches this topic name: an index finds them among thousands, where each expression would be tried.';
+
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -9744,6 +9795,8 @@ CREATE INDEX mqtt_requests_open_idx ON mqtt.mqtt_requests USING btree (created_a
 
 CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions USING btree (integration_id) WHERE ((callback_url IS NOT NULL) AND (callback_gone_at IS NULL) AND (NOT is_paused));
 
+CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions USING btree (integration_id, prefix);
+
 CREATE INDEX organization_members_user_id_idx ON mqtt.organization_members USING btree (user_id) INCLUDE (organization_id, role);
 
 CREATE INDEX outbound_batches_id_idx ON mqtt.outbound_batches USING btree (id);
@@ -10368,6 +10421,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO service_r
 
 REVOKE ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO service_role;
+
 GRANT SELECT ON TABLE mqtt.mqtt_callback_deliveries TO authenticated;
 GRANT SELECT ON TABLE mqtt.mqtt_callback_deliveries TO service_role;
 
@@ -10723,6 +10780,10 @@ GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefi
 GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.topic_prefix_error(prefix text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.topic_prefixes(topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) FROM PUBLIC;
 

@@ -1,6 +1,6 @@
 -- MQTT topic names and filters: validity, matching, prefixes (MQTT 5 section 4.7).
 \ir setup.psql
-SELECT plan(47);
+SELECT plan(49);
 
 SELECT is(mqtt.topic_name_error(t), NULL, 'a topic name: ' || left(t, 30))
 FROM unnest(ARRAY['a', '/', 'a/', '//', 'a b', 'org_alice/devices/1/telemetry', 'größe/日本', repeat('x', 65535)]) AS t;
@@ -23,6 +23,15 @@ SELECT results_eq(
         ('a.b', 'a.b'), ('a/+/c', 'a/b/c'), ('$share/g/a/+', 'a/b')$$,
     'filters match what the specification says, and nothing else'
 );
+SELECT is_empty(
+    $$SELECT m.* FROM (VALUES
+        ('#', 'a/b'), ('$SYS/#', '$SYS/a'), ('a/#', 'a'), ('a/#', 'a/b/c'), ('+', 'a'), ('/+', '/a'), ('+/+', '/a'), ('a/+', 'a/'), ('a//+', 'a//b'),
+        ('a/b', 'a/b'), ('a/+/c', 'a/b/c'), ('$share/g/a/+', 'a/b'), ('/', '/'), ('//#', '//a'), ('a/#', repeat('a/', 30)),
+        (repeat('a/', 20) || '#', repeat('a/', 30)), (repeat('a/', 20) || 'b', repeat('a/', 20) || 'b')
+    ) AS m (f, t) WHERE NOT mqtt.topic_matches(f, t) OR mqtt.topic_filter_prefix(f) NOT IN (SELECT p FROM mqtt.topic_prefixes(t) AS p)$$,
+    'a filter that matches is found by one of the topic''s prefixes'
+);
+SELECT bag_eq($$SELECT p FROM mqtt.topic_prefixes('/a/b') AS p$$, $$VALUES (''), ('/a'), ('/a/b')$$, 'the prefixes of a topic, each once');
 SELECT ok(mqtt.topic_is_under('org_a/x', 'org_a'), 'below a prefix');
 SELECT ok(NOT mqtt.topic_is_under(t, 'org_a'), 'not below org_a: ' || t)
 FROM unnest(ARRAY['org_ab/x', 'orgXa/x', 'org_a', 'ORG_A/x', '/org_a/x']) AS t;
