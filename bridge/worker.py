@@ -1,8 +1,9 @@
 """Works the queue off: from ingested messages to the history, by the database's own function.
 
 A message may end the session that processes it (a crash of the server process) or hang it until its time limit. Then nothing of the
-batch is stored, and nothing tells which message it was. So the next ones are tried one by one, each attempt counted in a transaction of
-its own before it is made, until those that may have been in the batch are through.
+batch is stored, and nothing tells which message it was. So those of the batch, which the database names before it begins, are tried one
+by one, each attempt counted in a transaction of its own before it is made, until they are through; where the batch is not known, since the
+process died with it, the oldest are.
 """
 
 import threading
@@ -40,10 +41,14 @@ class Worker(Part):
         self._suspected_from = 0.0
         self._accepted_before: datetime | None = None
         self._suspicions: list[float] = []
+        self._batch: str | None = None  # row addresses of the batch under way
+        self._suspects: list[int] | None = None  # messages
         self._interrupted: dict[int, float] = {}  # message: when its attempt began
 
     def serve(self, database: Database) -> None:
+        database.connection.add_notice_handler(self._told)
         if _value(database, "SELECT bridge.begin_work(%s)", self.bridge_id):
+            self._batch = None
             self._suspect("a bridge ended before it had worked the queue off once", time.monotonic())
         _limit(database, BATCH_TIMEOUT, BATCH_LOCK_TIMEOUT)
         try:
@@ -92,6 +97,7 @@ class Worker(Part):
     def _process(self, database: Database) -> dict[str, int] | None:
         """A batch; None when it could not be done and is to be tried again."""
         began = time.monotonic()
+        self._batch = None
         try:
             counts = database.process_queue(BATCH)
         except psycopg.Error as error:
@@ -113,15 +119,21 @@ class Worker(Part):
                 metrics.PROCESSED.labels(result).inc(counts[result])
         return counts
 
+    def _told(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.message_primary == "batch":
+            self._batch = diagnostic.message_detail
+
     # --------------------------------------------------------------------------------------------------------------- one by one
 
     def _suspect(self, reason: str, began: float) -> None:
         now = time.monotonic()
-        self._suspicions = [when for when in self._suspicions if when > now - MEMORY_SECONDS] + [now]
+        if self._batch is None:
+            self._suspicions = [when for when in self._suspicions if when > now - MEMORY_SECONDS] + [now]
         self._careful_at = now
         self._suspected_from = began
         self._accepted_before = None
-        log.warning("worker_careful", reason=reason, messages=self._most())
+        self._suspects = None
+        log.warning("worker_careful", reason=reason, messages="those of the batch" if self._batch else self._most())
 
     def _most(self) -> int:
         """A batch; where that did not find it, for batches are fair and attempts go by age, four times as many with each crash more."""
@@ -131,15 +143,18 @@ class Worker(Part):
         if self._accepted_before is None:
             past = time.monotonic() - self._suspected_from
             self._accepted_before = _value(database, "SELECT clock_timestamp() - make_interval(secs => %s)", past)
+            if self._batch is not None:
+                # With those of earlier batches whose next attempt is due.
+                self._suspects = [*_value(database, "SELECT bridge.suspects(%s)", self._batch), *self._interrupted]
         outcomes: dict[str, int] = {}
         started = time.monotonic()
         is_through = False
         _limit(database, CAREFUL_TIMEOUT, CAREFUL_LOCK_TIMEOUT)
-        left = self._most()
+        left = self._most() if self._suspects is None else len(self._suspects) + 1
         while left and not self.stop_event.is_set():
             began = time.monotonic()
             try:
-                attempted = _value(database, "SELECT bridge.begin_attempt(%s)", self._accepted_before)
+                attempted = _value(database, "SELECT bridge.begin_attempt(%s, %s)", self._accepted_before, self._suspects)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 attempted = 0
             if attempted is None:

@@ -9,9 +9,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN mqtt.process_batch(batch_size);
+    RETURN mqtt.process_batch(batch_size, true);
 END;
 $$;
-COMMENT ON FUNCTION bridge.process_queue(integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}.';
+COMMENT ON FUNCTION bridge.process_queue(integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}; an INFO "batch" names their row addresses first, for bridge.suspects.';
 GRANT EXECUTE ON FUNCTION bridge.process_queue(integer) TO mqtt_bridge;
 COMMIT;

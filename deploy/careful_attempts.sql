@@ -4,9 +4,11 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamptz) RETURNS bigint
+CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamptz, suspects bigint [] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- With suspects, it is their rows that are looked up.
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_next record;
@@ -16,7 +18,7 @@ BEGIN
     LOOP
         SELECT q.msg_id, q.organization_id INTO v_next
         FROM pgmq.q_mqtt_messages AS q
-        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
+        WHERE q.enqueued_at <= accepted_before AND (suspects IS NULL OR q.msg_id = ANY (suspects)) AND q.organization_id <> ALL (v_busy)
             AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
         ORDER BY q.msg_id
         LIMIT 1;
@@ -49,8 +51,8 @@ BEGIN
     RETURN CASE WHEN v_busy <> '{}' THEN 0 END;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz) IS
-'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz, bigint []) IS
+'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
 CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -101,14 +103,24 @@ $$;
 COMMENT ON FUNCTION mqtt.finish_attempt(bigint) IS
 'Processes the message that mqtt.begin_attempt returned: processed, failed (waits for its next attempt), dead, gone, or busy (a lock or a fault of the server was in the way: the attempt does not count).';
 
-CREATE FUNCTION bridge.begin_attempt(accepted_before timestamptz) RETURNS bigint
+CREATE FUNCTION bridge.suspects(tids tid []) RETURNS bigint []
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT mqtt.begin_attempt(accepted_before);
+    SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
 $$;
-COMMENT ON FUNCTION bridge.begin_attempt(timestamptz) IS 'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit.';
-GRANT EXECUTE ON FUNCTION bridge.begin_attempt(timestamptz) TO mqtt_bridge;
+COMMENT ON FUNCTION bridge.suspects(tid []) IS 'msg_ids of the batch that bridge.process_queue named before its session died or ran into its time limit: one of them may be why.';
+GRANT EXECUTE ON FUNCTION bridge.suspects(tid []) TO mqtt_bridge;
+
+CREATE FUNCTION bridge.begin_attempt(accepted_before timestamptz, suspects bigint [] DEFAULT NULL) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT mqtt.begin_attempt(accepted_before, suspects);
+$$;
+COMMENT ON FUNCTION bridge.begin_attempt(timestamptz, bigint []) IS
+'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit; suspects: those of bridge.suspects, null when the batch is not known.';
+GRANT EXECUTE ON FUNCTION bridge.begin_attempt(timestamptz, bigint []) TO mqtt_bridge;
 
 CREATE FUNCTION bridge.finish_attempt(attempted bigint) RETURNS text
 LANGUAGE sql VOLATILE SECURITY DEFINER

@@ -208,7 +208,7 @@ $$;
 COMMENT ON FUNCTION mqtt.store_or_split(tid []) IS
 'Stores a batch; when that raises, its halves, down to the single message at fault. Returns how many were stored, failed and became dead letters.';
 
-CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000) RETURNS jsonb
+CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000, announces boolean DEFAULT false) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -217,6 +217,10 @@ DECLARE
     v_counts integer [] := '{0,0,0}';
 BEGIN
     IF v_tids <> '{}' THEN
+        IF announces THEN
+            -- Goes out at once, and so before what may end the session.
+            RAISE INFO 'batch' USING DETAIL = v_tids::text;
+        END IF;
         v_counts := mqtt.store_or_split(v_tids);
     END IF;
     RETURN jsonb_build_object(
@@ -224,6 +228,6 @@ BEGIN
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.process_batch(integer) IS
-'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again.';
+COMMENT ON FUNCTION mqtt.process_batch(integer, boolean) IS
+'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
 COMMIT;

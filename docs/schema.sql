@@ -2330,16 +2330,16 @@ ALTER FUNCTION bridge.answer_request(request_id uuid, result jsonb) OWNER TO mqt
 
 COMMENT ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) IS 'The answer to a question: {"ok": bool, "reason": text, …}; only the first answer counts.';
 
-CREATE FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) RETURNS bigint
+CREATE FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[] DEFAULT NULL::bigint[]) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT mqtt.begin_attempt(accepted_before);
+    SELECT mqtt.begin_attempt(accepted_before, suspects);
 $$;
 
-ALTER FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) IS 'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit.';
+COMMENT ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit; suspects: those of bridge.suspects, null when the batch is not known.';
 
 CREATE FUNCTION bridge.begin_work(bridge_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3011,13 +3011,13 @@ CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS js
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    RETURN mqtt.process_batch(batch_size);
+    RETURN mqtt.process_batch(batch_size, true);
 END;
 $$;
 
 ALTER FUNCTION bridge.process_queue(batch_size integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.process_queue(batch_size integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}.';
+COMMENT ON FUNCTION bridge.process_queue(batch_size integer) IS 'Processes up to batch_size queued messages: {"processed", "failed", "dead", "more"}; an INFO "batch" names their row addresses first, for bridge.suspects.';
 
 CREATE FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3471,6 +3471,17 @@ ALTER FUNCTION bridge.surplus_integrations(bridge_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.surplus_integrations(bridge_id uuid) IS 'Integrations beyond a bridge''s fair share, the newest first, for another bridge that has fewer.';
 
+CREATE FUNCTION bridge.suspects(tids tid[]) RETURNS bigint[]
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
+$$;
+
+ALTER FUNCTION bridge.suspects(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.suspects(tids tid[]) IS 'msg_ids of the batch that bridge.process_queue named before its session died or ran into its time limit: one of them may be why.';
+
 CREATE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3831,9 +3842,10 @@ ALTER FUNCTION mqtt.bcrypt_password_hash(password text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.bcrypt_password_hash(password text) IS 'bcrypt hash with prefix $2a$, for brokers that check passwords in the database. For random passwords only: the lowest cost, 4.';
 
-CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) RETURNS bigint
+CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[] DEFAULT NULL::bigint[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 DECLARE
     v_next record;
@@ -3843,7 +3855,7 @@ BEGIN
     LOOP
         SELECT q.msg_id, q.organization_id INTO v_next
         FROM pgmq.q_mqtt_messages AS q
-        WHERE q.enqueued_at <= accepted_before AND q.organization_id <> ALL (v_busy)
+        WHERE q.enqueued_at <= accepted_before AND (suspects IS NULL OR q.msg_id = ANY (suspects)) AND q.organization_id <> ALL (v_busy)
             AND q.vt <= clock_timestamp() + CASE WHEN q.attempts > 0 AND q.errors -> -1 ->> 'code' = 'interrupted' THEN interval '30 seconds' ELSE '0' END
         ORDER BY q.msg_id
         LIMIT 1;
@@ -3877,9 +3889,9 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) IS 'Counts an attempt for the oldest due message accepted until then and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
 CREATE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6206,7 +6218,7 @@ ALTER FUNCTION mqtt.prepare_partitions() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.prepare_partitions() IS 'Makes the missing partitions of today and the configured days ahead, of every partitioned table; returns how many.';
 
-CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000) RETURNS jsonb
+CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000, announces boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6215,6 +6227,10 @@ DECLARE
     v_counts integer [] := '{0,0,0}';
 BEGIN
     IF v_tids <> '{}' THEN
+        IF announces THEN
+            -- Goes out at once, and so before what may end the session.
+            RAISE INFO 'batch' USING DETAIL = v_tids::text;
+        END IF;
         v_counts := mqtt.store_or_split(v_tids);
     END IF;
     RETURN jsonb_build_object(
@@ -6223,9 +6239,9 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION mqtt.process_batch(batch_size integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.process_batch(batch_size integer, announces boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.process_batch(batch_size integer) IS 'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again.';
+COMMENT ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) IS 'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
 
 CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -10188,8 +10204,8 @@ GRANT ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, in
 REVOKE ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) TO mqtt_bridge;
 
-REVOKE ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone) TO mqtt_bridge;
+REVOKE ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.begin_work(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.begin_work(bridge_id uuid) TO mqtt_bridge;
@@ -10277,6 +10293,9 @@ GRANT ALL ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) TO 
 
 REVOKE ALL ON FUNCTION bridge.surplus_integrations(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.surplus_integrations(bridge_id uuid) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.suspects(tids tid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.suspects(tids tid[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.take_integrations(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.take_integrations(bridge_id uuid) TO mqtt_bridge;
@@ -10405,7 +10424,7 @@ REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.bcrypt_password_hash(password text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.bridge_lock(subject uuid) FROM PUBLIC;
 
@@ -10655,7 +10674,7 @@ REVOKE ALL ON FUNCTION mqtt.plpython_obstacle(module text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.prepare_partitions() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_timestamptz(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO authenticated;

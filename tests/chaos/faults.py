@@ -353,7 +353,7 @@ def migrate(world: World, rng: random.Random) -> None:
 
 
 def make_release(directory: Path, number: int) -> Path:
-    """This project with one change more, as a next release may have it: a column, an index and a function replaced."""
+    """This project with one change more, as a next release may have it; tables in the order in which the worker locks them."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     for name in ("deploy", "revert", "verify"):
@@ -367,9 +367,9 @@ def make_release(directory: Path, number: int) -> Path:
         "BEGIN;\n"
         "SET LOCAL lock_timeout = '10s';\n"
         "SET LOCAL ROLE mqtt_owner;\n"
-        f"ALTER TABLE mqtt.mqtt_messages ADD COLUMN extra_{number} text;\n"
-        f"ALTER TABLE mqtt.devices ADD COLUMN extra_{number} integer NOT NULL DEFAULT 0;\n"
         f"ALTER TABLE pgmq.q_mqtt_messages ADD COLUMN extra_{number} text;\n"
+        f"ALTER TABLE mqtt.devices ADD COLUMN extra_{number} integer NOT NULL DEFAULT 0;\n"
+        f"ALTER TABLE mqtt.mqtt_messages ADD COLUMN extra_{number} text;\n"
         f"CREATE FUNCTION api.extra_{number}() RETURNS integer LANGUAGE sql STABLE BEGIN ATOMIC SELECT {number}; END;\n"
         f"GRANT EXECUTE ON FUNCTION api.extra_{number}() TO anon;\n"
         "NOTIFY pgrst, 'reload schema';\n"

@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(56);
+SELECT plan(59);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -128,6 +128,12 @@ SELECT results_eq('SELECT attempts, jsonb_array_length(errors) FROM pgmq.q_mqtt_
 UPDATE pgmq.q_mqtt_messages SET vt = now(), attempts = 3;
 SELECT is(mqtt.begin_attempt(now()), NULL, 'what used up its attempts is not tried again');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_dead_letters WHERE topic = 'org_alice/c'), 1::bigint, 'it is a dead letter');
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '4') \g /dev/null
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '5') AS careful \gset
+SELECT is(bridge.suspects(ARRAY(SELECT ctid FROM pgmq.q_mqtt_messages WHERE msg_id = :careful)), ARRAY[:careful::bigint], 'a batch that was named is known');
+SELECT is(mqtt.begin_attempt(now(), '{}'), NULL, 'where nobody is suspected, nobody is tried');
+SELECT is(mqtt.begin_attempt(now(), ARRAY[:careful]), :careful::bigint, 'else those who are, though others are older');
+DELETE FROM pgmq.q_mqtt_messages;
 
 -- What is queued with a time long past is found by the next sweep; here at once.
 SELECT set_config('topicbase.queue_memory', '', false) \g /dev/null
