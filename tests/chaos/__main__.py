@@ -8,6 +8,7 @@ import random
 import re
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -68,10 +69,18 @@ def table(tallies: Iterable[Tally], absent: dict[str, str], seed: int, seconds: 
 
 
 def write(text: str) -> None:
+    """Put these rows into the page, in place of those of the same faults; the others stay."""
     page = PAGE.read_text()
-    inside = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    assert inside.search(page), f"{PAGE} has no {BEGIN}"
-    PAGE.write_text(inside.sub(lambda _: f"{BEGIN}\n{text}{END}", page))
+    inside = re.compile(f"{re.escape(BEGIN)}(.*?){re.escape(END)}", re.DOTALL)
+    found = inside.search(page)
+    assert found, f"{PAGE} has no {BEGIN}"
+    rows = {
+        line.split("|")[1].strip(): line for line in (found[1] + text).splitlines() if line.startswith("| ") and "| fault |" not in line
+    }
+    lines = [rows[name] for name in FAULTS if name in rows]
+    cycles, accepted = (sum(int(line.split("|")[place].replace(",", "")) for line in lines) for place in (2, 3))
+    table = f"{cycles:,} cycles, {accepted:,} messages accepted.\n\n{HEAD}" + "".join(f"{line}\n" for line in lines)
+    PAGE.write_text(inside.sub(lambda _: f"{BEGIN}\n{table}{END}", page))
 
 
 def campaign(console: Console, arguments: argparse.Namespace) -> int:
@@ -82,6 +91,7 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
     load = max(60, arguments.messages // max(1, sum(wanted.values()))) if not arguments.cycles else arguments.load
     left = list(chosen)  # the last ones take longest: they are begun first
     results: dict[str, tuple[Tally, str | None, str]] = {}
+    writing = threading.Lock()
     context = multiprocessing.get_context("spawn")
     with (
         context.Manager() as manager,
@@ -100,6 +110,9 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
             results[fault.name] = result
             if result[1]:
                 console.print(f"[bold red]{fault.name}[/]: {result[1]}\n{result[2]}", highlight=False)
+            if arguments.write and not result[1]:
+                with writing:
+                    write(row(result[0]))
             if not console.is_terminal:
                 console.print(row(result[0]).strip(), highlight=False, soft_wrap=True)
 
@@ -114,8 +127,6 @@ def campaign(console: Console, arguments: argparse.Namespace) -> int:
     absent = {fault.name: reason for fault in chosen if (reason := results[fault.name][1])}
     text = table(tallies, absent, arguments.seed, time.monotonic() - began)
     console.print(text, highlight=False, soft_wrap=True)
-    if arguments.write:
-        write(text)
     return int(any(evidence for _, _, evidence in results.values()))
 
 
@@ -194,7 +205,7 @@ def main() -> int:
         help="the rate while a snapshot is held for --minutes (10), or the time --rows take to go",
     )
     parser.add_argument("--rows", type=int, default=10_000_000, help="old rows for --measure retention (default: 10,000,000)")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/delivery.md")
+    parser.add_argument("--write", action="store_true", help="write each row into the table of docs/delivery.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.fault) - FAULTS.keys():
         parser.error(f"there is no fault {', '.join(sorted(unknown))}")
