@@ -62,6 +62,20 @@ def fresh_stack() -> Iterator[Callable[..., Stack]]:
         running.down()
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[Stack]:
+    """A stack for one file of tests, since others should not notice what it stops and restarts."""
+    running = start_stack()
+    yield running
+    running.down()
+
+
+@pytest.fixture
+def owner(own: Stack) -> Tenant:
+    """A new organization there."""
+    return make_tenant(own, Api(own.api_url))
+
+
 @pytest.fixture
 def database_only(fresh_stack: Callable[..., Stack]) -> Stack:
     """PostgreSQL with the migrations newly applied, and nothing else."""

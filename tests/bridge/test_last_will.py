@@ -6,22 +6,9 @@ from typing import Any
 import pytest
 
 from tests.bridge.support import Peer, status
-from tests.support.api import Api
-from tests.support.stack import Stack, start_stack
-from tests.support.tenant import Tenant, make_tenant
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Stack]:
-    running = start_stack()
-    yield running
-    running.down()
-
-
-@pytest.fixture
-def owner(own: Stack) -> Tenant:
-    return make_tenant(own, Api(own.api_url))
 
 
 @pytest.fixture

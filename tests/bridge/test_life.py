@@ -21,28 +21,19 @@ from tests.bridge.support import Peer, publish, receipts, status, stored
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign, prefix
 from tests.bridge.witness import Witness
-from tests.support.api import Api
-from tests.support.stack import ROOT, Stack, start_stack
-from tests.support.tenant import Tenant, make_tenant
+from tests.support.stack import ROOT, Stack
+from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Stack]:
-    """A stack for this file, since other tests should not notice its restarts."""
-    running = start_stack()
-    yield running
-    running.down()
-
-
 @pytest.fixture
-def owner(own: Stack) -> Tenant:
-    made = make_tenant(own, Api(own.api_url))
+def owner(own: Stack, owner: Tenant) -> Tenant:
+    """Its hosted integration listens."""
     with own.connect() as db:
-        wait_until(lambda: (subscription(db, made.integration_id, f"{prefix(made)}/#") or ("",))[0] == "active")
-    return made
+        wait_until(lambda: (subscription(db, owner.integration_id, f"{prefix(owner)}/#") or ("",))[0] == "active")
+    return owner
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,11 @@ from psycopg.types.json import Jsonb
 from bridge import sealing
 from tests.bridge.support import publish, receipts, status
 from tests.cli.conftest import PROGRAM, bridge_environment, run
-from tests.support.api import Api
-from tests.support.stack import Stack, start_stack
-from tests.support.tenant import Tenant, make_tenant
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
 COUNT = 600
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Stack]:
-    running = start_stack()
-    yield running
-    running.down()
-
-
-@pytest.fixture
-def owner(own: Stack) -> Tenant:
-    return make_tenant(own, Api(own.api_url))
 
 
 def key_of(environment: dict[str, str], directory: Path, name: str) -> tuple[str, str]:
