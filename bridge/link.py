@@ -12,6 +12,7 @@ from bridge.link_incoming import IncomingHalf
 from bridge.link_outgoing import OutgoingHalf
 from bridge.sockets import Connection, DialError
 from bridge.target import Target
+from bridge.websockets import FrameError
 
 if TYPE_CHECKING:
     from bridge.network import Network
@@ -243,7 +244,7 @@ class Link(OutgoingHalf, IncomingHalf):
                 client.read()
         except Exception as error:  # noqa: BLE001  # whatever a broker sends must cost its own connection at most
             log.error("packet_refused", exc_info=True, integration=self.integration_id)
-            what = str(error) if isinstance(error, ConnectionError) else type(error).__name__
+            what = str(error) if isinstance(error, ConnectionError | FrameError) else type(error).__name__
             self.drop(f"the broker sent something unreadable: {what}")
             return
         if self.is_up and self.pending:

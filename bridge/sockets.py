@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import WebsocketConnectionError, _WebsocketWrapper
+from paho.mqtt.client import WebsocketConnectionError
 
 from bridge.target import Target
+from bridge.websockets import WebSocket
 
 # IPv6 ranges within which an IPv4 address may hide: compatible, NAT64, Teredo, 6to4.
 _WRAPPERS = [ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/32", "2001::/32", "2002::/16", "fec0::/10")]
@@ -317,7 +318,7 @@ def _dial(target: Target, deadline: float, report: Report) -> Connection:
             # A peer that sends a byte now and then, or bytes without end, is no better than a silent one.
             buffer.deadline, buffer.allowance = deadline, HANDSHAKE_BYTES
             try:
-                outer = _WebsocketWrapper(
+                outer = WebSocket(
                     socket=buffer,  # type: ignore[arg-type]
                     host=target.host,
                     port=target.port,
