@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bridge.link import Link
     from bridge.network import Network
 
-MAX_FILTERS = 8  # a SUBSCRIBE packet, which is what AWS IoT Core takes
+MAX_FILTERS = 8  # a SUBSCRIBE or UNSUBSCRIBE packet, which is what AWS IoT Core takes
 
 
 class IncomingHalf(LinkBase):
@@ -73,9 +73,10 @@ class IncomingHalf(LinkBase):
         if client is None:
             return
         gone = [topic for topic in self._held.keys() | self._doubtful if topic not in self.filters]
-        if gone:
-            self._unsubscribing[client.send_unsubscribe(gone)] = gone
-            for topic in gone:
+        for begin in range(0, len(gone), MAX_FILTERS):
+            topics = gone[begin : begin + MAX_FILTERS]
+            self._unsubscribing[client.send_unsubscribe(topics)] = topics
+            for topic in topics:
                 self._held.pop(topic, None)
         self._doubtful.clear()
         known = {topic: (found.terms(), found.number) for topic, found in self._held.items()}

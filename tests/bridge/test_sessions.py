@@ -85,6 +85,18 @@ def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, w
     assert len(witness.connects) == 1
 
 
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_no_packet_names_more_filters_than_aws_iot_takes(db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port, mqtt_version=version)
+    topics = [f"plant/{number}/#" for number in range(20)]
+    keys = [subscribed(db, owner, integration_id, topic) for topic in topics]
+    db.execute("DELETE FROM mqtt.mqtt_subscriptions WHERE id = ANY (%s::uuid[])", (keys,))
+    wait_until(lambda: sorted(witness.unsubscribed) == sorted(topics), what="UNSUBSCRIBE")
+    assert witness.most_filters <= 8
+    assert len(witness.connects) == 1
+
+
 # --------------------------------------------------------------------------------------------------------------------- refusals
 
 REFUSALS_5 = {

@@ -64,6 +64,7 @@ class Witness:
     acknowledged: list[tuple[str, int]] = field(default_factory=list)  # by the client: PUBACK, PUBREC, PUBCOMP
     subscribed: list[tuple[str, int]] = field(default_factory=list)
     unsubscribed: list[str] = field(default_factory=list)
+    most_filters: int = 0  # in a SUBSCRIBE or UNSUBSCRIBE packet
     connects: list[dict[str, Any]] = field(default_factory=list)
     greeted: int = 0  # CONNACKs sent
     peak_in_flight: int = 0
@@ -247,13 +248,14 @@ class Witness:
             position += 3 + size
             self.subscribed.append((topic, options))
             codes += bytes([options & 3 if self.suback is None else self.suback])
+        self.most_filters = max(self.most_filters, len(codes))
         if not self.answer_subscribe:
             return
         answer = identifier + (b"\x00" if session.version == 5 else b"") + codes
         session.send(b"\x90" + _length(len(answer)) + answer)
 
     def _unsubscribe(self, session: Session, body: bytes) -> None:
-        position = 2
+        position, count = 2, 0
         if session.version == 5:
             size, used = _decode_length(body[2:])
             position += used + size
@@ -261,6 +263,8 @@ class Witness:
             size = int.from_bytes(body[position : position + 2], "big")
             self.unsubscribed.append(body[position + 2 : position + 2 + size].decode())
             position += 2 + size
+            count += 1
+        self.most_filters = max(self.most_filters, count)
 
 
 def _length(value: int) -> bytes:
