@@ -64,6 +64,7 @@ class Claim:
     message: Outgoing
     attempts: int
     fault: str | None
+    waited: float  # seconds since it was due
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,14 +234,14 @@ class Database:
 
     def claim_outbound(self, ids: Sequence[UUID], limits: Sequence[int], in_flight: Sequence[int]) -> list[Claim]:
         rows = self._rows(
-            "SELECT batch_id, integration_number, msg_id, qos, retain, topic, payload, properties, expires_in, attempts, fault "
+            "SELECT batch_id, integration_number, msg_id, qos, retain, topic, payload, properties, expires_in, attempts, fault, waited "
             "FROM bridge.claim_outbound(%s, %s, %s::integer[], %s::text::bigint[])",
             self.bridge_id,
             list(ids),
             list(limits),
             "{" + ",".join(map(str, in_flight)) + "}",
         )
-        return [Claim(row[0], row[1], Outgoing(*row[2:9]), row[9], row[10]) for row in rows]
+        return [Claim(row[0], row[1], Outgoing(*row[2:9]), row[9], row[10], row[11]) for row in rows]
 
     def settle_outbound(self, outcomes: Sequence[tuple[int, str, int | None, str | None]], batches: Sequence[int]) -> dict[str, int]:
         """Outcomes are (msg_id, state, reason code, reason)."""

@@ -123,6 +123,11 @@ ANSWER = FastHistogram(
     "Time that brokers took to answer a publish of QoS 1 or 2.",
     (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20),
 )
+PUBLISH = FastHistogram(
+    "topicbase_publish_seconds",
+    "Time from when a message of QoS 1 or 2 was due to be published until its broker had acknowledged it.",
+    (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800),
+)
 DATABASE = DatabaseGauges()
 
 

@@ -27,10 +27,10 @@ class Outbound(Part):
         self.event = threading.Event()
         self.links: dict[UUID, Link] = {}
         self.is_draining = False
-        self._news: deque[tuple[Link, int, str, int | None, str | None]] = deque()
+        self._news: deque[tuple[Link, int, str, int | None, str | None, float]] = deque()
         self._outcomes: list[_Outcome] = []
         self._finished: list[int] = []
-        self._in_flight: dict[int, int] = {}  # message: batch
+        self._in_flight: dict[int, tuple[int, float]] = {}  # message: batch, and when it was due by time.monotonic()
         self._batches: dict[int, int] = {}  # batch: messages that are not settled
         self._in_hand: dict[UUID, int] = {}  # integration: messages
         self._owner: dict[int, UUID] = {}  # batch: integration
@@ -38,7 +38,7 @@ class Outbound(Part):
     # ---------------------------------------------------------------------------------------------------- from other threads
 
     def settled(self, link: Link, msg_id: int, state: str, code: int | None, reason: str | None) -> None:
-        self._news.append((link, msg_id, state, code, reason))
+        self._news.append((link, msg_id, state, code, reason, time.monotonic()))
         self.event.set()
 
     def is_idle(self) -> bool:
@@ -87,24 +87,25 @@ class Outbound(Part):
         ids = [key for key, _ in asked]
         wanted = set(ids)
         began = time.monotonic()
-        in_flight = [msg_id for msg_id, batch in self._in_flight.items() if self._owner.get(batch) in wanted]
+        in_flight = [msg_id for msg_id, (batch, _) in self._in_flight.items() if self._owner.get(batch) in wanted]
         claims = database.claim_outbound(ids, [limit for _, limit in asked], in_flight)
         if not claims:
             return 0
-        metrics.BATCH_SECONDS.labels("claim").observe(time.monotonic() - began)
+        now = time.monotonic()
+        metrics.BATCH_SECONDS.labels("claim").observe(now - began)
         metrics.BATCH.labels("claim").observe(len(claims))
         parts: dict[UUID, list[Outgoing]] = {}
         for claim in claims:
             key = ids[claim.integration_number - 1]
             msg_id = claim.message.msg_id
-            self._in_flight[msg_id] = claim.batch_id
+            self._in_flight[msg_id] = claim.batch_id, now - claim.waited
             self._batches[claim.batch_id] = self._batches.get(claim.batch_id, 0) + 1
             self._owner[claim.batch_id] = key
             self._in_hand[key] = self._in_hand.get(key, 0) + 1
             if claim.fault is None:
                 parts.setdefault(key, []).append(claim.message)
             else:
-                self._news.append((links[key], msg_id, "failed", None, claim.fault))
+                self._news.append((links[key], msg_id, "failed", None, claim.fault, now))
         metrics.IN_FLIGHT.set(len(self._in_flight))
         for key, messages in parts.items():
             self._hand_over(links[key], messages)
@@ -117,10 +118,13 @@ class Outbound(Part):
     def _settle(self, database: Database) -> int:
         news = self._news
         for _ in range(min(len(news), SETTLE_AT_MOST)):
-            link, msg_id, state, code, reason = news.popleft()
-            batch = self._in_flight.pop(msg_id, None)
-            if batch is None:
+            link, msg_id, state, code, reason, at = news.popleft()
+            found = self._in_flight.pop(msg_id, None)
+            if found is None:
                 continue
+            batch, due_at = found
+            if state == "acknowledged":
+                metrics.PUBLISH.observe(max(at - due_at, 0.0))
             key = link.integration_id
             left = self._in_hand.get(key, 1) - 1
             if left > 0:

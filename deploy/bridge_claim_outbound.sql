@@ -8,7 +8,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid [], limits integer [], in_flight bigint [] DEFAULT '{}')
 RETURNS TABLE (
     batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea,
-    properties jsonb, expires_in integer, fault text
+    properties jsonb, expires_in integer, waited real, fault text
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -64,6 +64,7 @@ BEGIN
         coalesce(p.body, convert_to((p.message -> 'payload')::text, 'UTF8'), ''),
         nullif(p.message - '{topic,payload,qos,retain,message_expiry}'::text [], '{}'),
         ceil(extract(epoch FROM p.expires_at - clock_timestamp()))::integer,
+        extract(epoch FROM clock_timestamp() - p.vt)::real,
         CASE
             WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
                 THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
@@ -76,6 +77,6 @@ END;
 $$;
 COMMENT ON FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []) IS
 'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, '
-'so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason.';
+'so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason. waited: seconds since it was due.';
 GRANT EXECUTE ON FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []) TO mqtt_bridge;
 COMMIT;

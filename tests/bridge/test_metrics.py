@@ -1,5 +1,7 @@
 """/metrics: names by Prometheus' conventions, queues and books, and few questions to the database however often it is scraped."""
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,26 +10,27 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bridge.support import publish, receipts
-from tests.support.stack import Stack
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-UNITS = (
-    "_total",
-    "_callbacks",
-    "_in_flight",
-    "_differences",
-    "_seconds",
-    "_messages",
-    "_bytes",
-    "_ratio",
-    "_info",
-    "_open",
-    "_integrations",
-    "_failures",
-    "_created",
+# What `promtool check metrics` finds fault with: units that are not base units, abbreviations, and the type in the name.
+NOT_BASE = (
+    "milliseconds",
+    "microseconds",
+    "minutes",
+    "hours",
+    "days",
+    "kilobytes",
+    "megabytes",
+    "kibibytes",
+    "mebibytes",
+    "bits",
+    "percent",
 )
+ABBREVIATED = ("s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "m", "h", "d")
+TYPES = ("counter", "gauge", "histogram", "summary")
 
 
 def families(stack: Stack) -> dict[str, Any]:
@@ -43,16 +46,38 @@ def sample(stack: Stack, name: str, **labels: str) -> float | None:
 
 
 def test_names_and_help(stack: Stack) -> None:
+    text = requests.get(stack.metrics_url, timeout=10).text
+    helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE))
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     ours = {name: found for name, found in families(stack).items() if name.startswith("topicbase_")}
-    assert ours
+    assert len(ours) > 20
     for name, found in ours.items():
-        assert found.documentation.endswith("."), name
-        assert name.endswith(UNITS), name
-        if found.type == "counter":
-            assert all(one.name.endswith(("_total", "_created")) for one in found.samples), name
+        full = f"{name}_total" if found.type == "counter" else name
+        assert re.fullmatch(r"[a-z_]+", name), name
+        # prometheus_client tells when each counter was made by gauges of their own.
+        assert helps[full].endswith("."), full
+        assert types[full] == found.type, full
+        words = name.removeprefix("topicbase_").split("_")
+        assert not {"total", *NOT_BASE, *ABBREVIATED, *TYPES}.intersection(words), name
+        # A unit is the last word, but for counters, where _total follows it.
+        assert not {"seconds", "bytes", "ratio", "info"}.intersection(words[:-1]) or (found.type == "gauge" and words[-1] == "created"), (
+            name
+        )
+        if found.type == "histogram":
+            assert words[-1] in ("seconds", "messages"), name
+            assert {one.name.removeprefix(name) for one in found.samples} <= {"_bucket", "_sum", "_count", "_created"}, name
+        if found.type != "histogram":
+            assert not any("le" in one.labels for one in found.samples), name
         # A label with a value for each tenant would grow without end.
         labels = {label for one in found.samples for label in one.labels}
         assert labels <= {"state", "result", "part", "queue", "le", "version"}, name
+
+
+def test_each_is_documented(stack: Stack) -> None:
+    page = (ROOT / "docs" / "bridge.md").read_text()
+    named = {name.removesuffix("_total") for name in re.findall(r"`(topicbase_[a-z_]+)", page)}
+    served = {name for name in families(stack) if name.startswith("topicbase_") and not name.endswith("_created")}
+    assert served <= named
 
 
 def test_queues_and_their_age(stack: Stack, db: Connection, tenant: Callable[..., Tenant]) -> None:
@@ -78,6 +103,28 @@ def test_answers_of_the_broker_are_timed(stack: Stack, tenant: Callable[..., Ten
     assert (sample(stack, "topicbase_broker_answer_seconds_count") or 0) >= before + 2
     assert (sample(stack, "topicbase_broker_answer_seconds_bucket", le="+Inf") or 0) >= before + 2
     assert (sample(stack, "topicbase_broker_answer_seconds_sum") or 0) > 0
+
+
+def test_from_due_to_acknowledged(stack: Stack, db: Connection, tenant: Callable[..., Tenant]) -> None:
+    owner = tenant()
+    name = "topicbase_publish_seconds"
+
+    def seen() -> tuple[float, float]:
+        return sample(stack, f"{name}_count") or 0, sample(stack, f"{name}_sum") or 0
+
+    topic = f"org_{owner.slug}/devices/d/c"
+    count, total = seen()
+    receipts(owner, publish(owner, [{"topic": topic, "payload": 1, "qos": qos} for qos in (0, 1, 2)]))
+    assert seen()[0] == count + 2, "QoS 0 is not acknowledged"
+    assert 0 < seen()[1] - total < 20
+    count, total = seen()
+    message = {"topic": topic, "payload": 1, "qos": 1}
+    db.execute(
+        "INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id) VALUES (now() - interval '100 s', %s, %s, %s)",
+        (json.dumps(message), owner.organization_id, owner.integration_id),
+    )
+    wait_until(lambda: seen()[0] > count, 20, "its acknowledgement")
+    assert 100 <= seen()[1] - total < 130, "it counts how long the message has waited, too"
 
 
 def test_a_storm_of_scrapes_asks_the_database_no_more(stack: Stack, db: Connection) -> None:
