@@ -52,7 +52,9 @@ Behaviour = Callable[[Hit], Reply]
 class Receiver:
     """Answers 200, or what `behave` returns, which may take its time."""
 
-    def __init__(self, behave: Behaviour = lambda _: Reply(), *, context: ssl.SSLContext | None = None, port: int = 0) -> None:
+    def __init__(
+        self, behave: Behaviour = lambda _: Reply(), *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.behave = behave
         self.hits: list[Hit] = []
         receiver = self
@@ -84,7 +86,7 @@ class Receiver:
             def handle_error(self, *_: object) -> None:
                 """A peer that hangs up is what some tests are about."""
 
-        self._server = Server(("127.0.0.1", port), Handler)
+        self._server = Server((host, port), Handler)
         self.is_https = context is not None
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)

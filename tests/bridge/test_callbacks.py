@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import requests
+import standardwebhooks
 
 from tests.bridge.receiver import Hit, Receiver, Reply
 from tests.bridge.support import Peer
@@ -68,6 +69,10 @@ def test_a_message_over_http_is_posted_signed(tenant: Tenants, receiver: Receive
     assert hit.is_signed_with(secret)
     assert not hit.is_signed_with("whsec_" + "A" * 43 + "=")
     assert abs(int(hit.headers["webhook-timestamp"]) - before) < 60
+    # What the specification's own library says.
+    assert standardwebhooks.Webhook(secret).verify(hit.body, hit.headers) == hit.json
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(secret).verify(hit.body + b" ", hit.headers)
     assert (hit.path, hit.headers["content-type"]) == ("/in?from=topicbase", "application/json")
     (delivery,) = finished(owner, 1)
     assert hit.id == delivery["id"]

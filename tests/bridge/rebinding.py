@@ -1,0 +1,79 @@
+"""Run in network and mount namespaces of its own by test_rebinding.py: a name server whose answer changes, two receivers, and one POST.
+
+Arguments: a directory with receiver.pem, receiver.key and ca.pem. Prints what became of it as JSON.
+"""
+
+import json
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from bridge.poster import Poster, PostError
+from tests.bridge.receiver import Receiver
+
+PUBLIC, PRIVATE, NAME_SERVER = "93.184.216.34", "127.0.0.1", "127.0.0.53"
+A = 1
+
+
+class NameServer:
+    """Answers the first question for an IPv4 address by one list of addresses, and all later ones by another; nothing may be kept."""
+
+    def __init__(self) -> None:
+        self.first: list[str] = []
+        self.later: list[str] = []
+        self.asked = 0
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((NAME_SERVER, 53))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def answers(self, first: list[str], later: list[str]) -> None:
+        self.first, self.later, self.asked = first, later, 0
+
+    def _serve(self) -> None:
+        while True:
+            query, peer = self._socket.recvfrom(512)
+            end = query.index(b"\0", 12) + 5
+            addresses: list[str] = []
+            if query[end - 4 : end - 2] == struct.pack("!H", A):
+                addresses = self.later if self.asked else self.first
+                self.asked += 1
+            head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, len(addresses), 0, 0)
+            records = [b"\xc0\x0c" + struct.pack("!HHIH", A, 1, 0, 4) + socket.inet_aton(address) for address in addresses]
+            self._socket.sendto(head + query[12:end] + b"".join(records), peer)
+
+
+def main(directory: Path) -> dict[str, Any]:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "address", "add", f"{PUBLIC}/32", "dev", "lo"], check=True)
+    server = NameServer()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "receiver.pem", directory / "receiver.key")
+
+    def post() -> str:
+        poster = Poster(private_allowed=False)
+        try:
+            return str(poster.post(f"https://rebind.test:{outside.port}/", {}, b"{}").code)
+        except PostError as error:
+            return str(error)
+        finally:
+            poster.close()
+
+    found: dict[str, Any] = {}
+    with Receiver(context=context, host=PUBLIC) as outside, Receiver(context=context, host=PRIVATE, port=outside.port) as inside:
+        for name, first, later in (
+            ("public, then private", [PUBLIC], [PRIVATE]),
+            ("private, then public", [PRIVATE], [PUBLIC]),
+            ("both at once", [PUBLIC, PRIVATE], [PUBLIC]),
+        ):
+            server.answers(first, later)
+            found[name] = {"outcome": post(), "asked": server.asked, "outside": len(outside.hits), "inside": len(inside.hits)}
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]))))
