@@ -5,6 +5,15 @@
 -- requires: vacuum_holders
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
+-- Which changes are deployed: their names, and nothing else of sqitch's registry.
+DO $$
+BEGIN
+    IF to_regclass('sqitch.changes') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA sqitch TO mqtt_owner;
+        GRANT SELECT (project, change) ON sqitch.changes TO mqtt_owner;
+    END IF;
+END;
+$$;
 SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.surplus_privileges(role name) RETURNS SETOF text
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -66,20 +75,43 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_table regclass := to_regclass('cron.job');
     v_jobs integer;
 BEGIN
-    IF v_table IS NULL THEN
+    IF to_regnamespace('cron') IS NULL THEN
         RETURN 0;
-    ELSIF NOT has_schema_privilege('cron', 'usage') OR NOT has_table_privilege(v_table, 'select') THEN
+    -- A name that may not be looked up is an error, so the schema comes first.
+    ELSIF NOT has_schema_privilege('cron', 'usage') THEN
+        RETURN NULL;
+    ELSIF to_regclass('cron.job') IS NULL THEN
+        RETURN 0;
+    ELSIF NOT has_table_privilege('cron.job', 'select') THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', v_table)
+    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
     INTO v_jobs USING 'mqtt\.(upkeep|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
     RETURN v_jobs;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.upkeep_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
+
+CREATE FUNCTION mqtt.deployed_changes() RETURNS text []
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_changes text [];
+BEGIN
+    -- A name that may not be looked up is an error, so the schema comes first.
+    IF to_regnamespace('sqitch') IS NULL OR NOT has_schema_privilege('sqitch', 'usage') OR to_regclass('sqitch.changes') IS NULL
+        OR NOT has_column_privilege('sqitch.changes', 'change', 'select') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE 'SELECT coalesce(array_agg(DISTINCT c.change), $1) FROM sqitch.changes AS c WHERE c.project = $2'
+    INTO v_changes USING '{}'::text [], 'topicbase';
+    RETURN v_changes;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null where sqitch''s registry is elsewhere or mqtt_owner may not see it.';
 
 CREATE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -87,6 +119,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_build_object(
         'schema_version', 1,
+        'changes', to_jsonb(mqtt.deployed_changes()),
         'server_version', current_setting('server_version_num')::integer,
         'at', extract(EPOCH FROM clock_timestamp()),
         'role', session_user,

@@ -1,5 +1,6 @@
 """What is wrong with an installation, and how to mend it."""
 
+import re
 import shutil
 import time
 import urllib.error
@@ -7,6 +8,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
@@ -36,9 +38,9 @@ def doctor(
 ) -> None:
     """Check this installation, and say how to mend what is wrong.
 
-    Looks at the settings, the database (version, schema, rights of the role, clock, pgmq, partitions, keys, PL/Python, pg_cron, what holds
-    vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name, address, TLS, login, round trip.
-    It changes nothing. Run it with the bridge's own settings, as the bridge's user.
+    Looks at the settings, the database (version, schema, deployed changes, rights of the role, clock, pgmq, partitions, keys, PL/Python,
+    pg_cron, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name, address,
+    TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's user.
 
     Exit code 0 when there is no fault (notes do not count), else 1.
 
@@ -102,7 +104,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield _without_diagnosis(error, connection.info.user)
             return
         facts: dict[str, Any] = row[0] if row else {}
-    for check in (_schema, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices, _intake):
+    for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices, _intake):
         yield check(facts)
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
@@ -146,6 +148,36 @@ def _schema(facts: dict[str, Any]) -> Finding:
         "schema", found == SCHEMA_VERSION, f"version {found} of schema bridge; this program speaks {SCHEMA_VERSION}",
         "sqitch deploy, or install the bridge of the release that the database has; the database goes first",
     )  # fmt: skip
+
+
+def _changes(facts: dict[str, Any]) -> Finding:
+    if facts.get("changes") is None:
+        return Finding(
+            "migrations", "note", "sqitch's registry is not in schema sqitch, or mqtt_owner may not read its names",
+            "sqitch status, as who deployed; GRANT USAGE ON SCHEMA sqitch and SELECT (project, change) ON sqitch.changes TO mqtt_owner",
+        )  # fmt: skip
+    planned, deployed = planned_changes(), set(facts["changes"])
+    missing = [name for name in planned if name not in deployed]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        return Finding(
+            "migrations", "fault",
+            f"{len(missing)} of this release's {len(planned)} changes are not deployed: {', '.join(missing[:3])}{more}",
+            "sqitch deploy --verify, of the release of this program",
+        )  # fmt: skip
+    if surplus := sorted(deployed.difference(planned)):
+        return Finding(
+            "migrations", "note",
+            f"all {len(planned)} of this release are deployed, and {len(surplus)} that it does not know: {surplus[0]} …",
+            "the database is of a newer release: install its bridge too",
+        )  # fmt: skip
+    return Finding("migrations", "ok", f"all {len(planned)} changes of this release are deployed")
+
+
+def planned_changes() -> list[str]:
+    """The changes of sqitch.plan, which lies beside this package's modules."""
+    plan = Path(__file__).parent.parent / "sqitch.plan"
+    return list(dict.fromkeys(re.findall(r"^([a-z_0-9]+) ", plan.read_text(encoding="utf-8"), re.MULTILINE)))
 
 
 def _role(facts: dict[str, Any]) -> Finding:

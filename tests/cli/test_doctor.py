@@ -61,6 +61,7 @@ def test_a_healthy_installation(cli: Cli) -> None:
         "pooler",
         "clock",
         "schema",
+        "migrations",
         "role",
         "pgmq",
         "partitions",
@@ -119,6 +120,38 @@ def test_a_role_that_may_too_much_or_too_little(own: Stack, doctor: Doctor) -> N
 
 def test_a_database_without_the_schema(doctor: Doctor) -> None:
     assert "sqitch deploy" in doctor(PGDATABASE="postgres")["schema"]["mend"]
+
+
+def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
+    aside = "CREATE TABLE aside AS SELECT * FROM sqitch.changes WHERE change IN ('bridge_status', 'bridge_reseal')"
+    undone(own, f"{aside}; SET session_replication_role = replica; DELETE FROM sqitch.changes WHERE change IN (SELECT change FROM aside)")
+    try:
+        found = doctor()["migrations"]
+        assert found["state"] == "fault"
+        assert re.search(r"^2 of this release's \d+ changes are not deployed: bridge_reseal, bridge_status$", found["words"])
+        assert "sqitch deploy" in found["mend"]
+    finally:
+        undone(own, "SET session_replication_role = replica; INSERT INTO sqitch.changes SELECT * FROM aside; DROP TABLE aside")
+    undone(own, "UPDATE sqitch.changes SET change = 'of_a_later_release' WHERE change = 'bridge_status'")
+    try:
+        assert "bridge_status" in doctor()["migrations"]["words"]
+    finally:
+        undone(own, "UPDATE sqitch.changes SET change = 'bridge_status' WHERE change = 'of_a_later_release'")
+    undone(own, "REVOKE USAGE ON SCHEMA sqitch FROM mqtt_owner")
+    try:
+        assert doctor()["migrations"]["state"] == "note"
+    finally:
+        undone(own, "GRANT USAGE ON SCHEMA sqitch TO mqtt_owner")
+    assert "migrations" not in doctor()
+
+
+def test_pg_cron_that_may_not_be_seen(own: Stack, doctor: Doctor) -> None:
+    undone(own, "CREATE SCHEMA cron CREATE TABLE job (active boolean, command text)")
+    try:
+        assert "schema" not in doctor(), "the diagnosis goes on"
+    finally:
+        undone(own, "DROP SCHEMA cron CASCADE")
+    assert "migrations" not in doctor()
 
 
 def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:
