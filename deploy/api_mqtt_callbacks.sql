@@ -1,6 +1,7 @@
 -- Deploy topicbase:api_mqtt_callbacks to pg
 -- requires: callback_secrets
 -- requires: api_views
+-- requires: api_mqtt_subscribe
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -33,19 +34,8 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_subscription mqtt.mqtt_subscriptions;
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_subscription(require_callback.subscription_id);
 BEGIN
-    SELECT s.* INTO v_subscription
-    FROM mqtt.mqtt_subscriptions AS s
-    WHERE s.id = require_callback.subscription_id
-        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
-    IF NOT found THEN
-        RAISE EXCEPTION 'subscription_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
-            HINT = 'GET /mqtt_subscriptions shows yours.';
-    END IF;
-    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
     IF v_subscription.callback_url IS NULL THEN
         RAISE EXCEPTION 'callback_missing' USING
             ERRCODE = 'PT400',

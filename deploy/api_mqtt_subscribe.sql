@@ -116,14 +116,17 @@ Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback
 `sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) TO authenticated, service_role;
 
-CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+CREATE FUNCTION mqtt.require_subscription(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
+LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_subscription mqtt.mqtt_subscriptions;
 BEGIN
-    SELECT s.* INTO v_subscription FROM mqtt.mqtt_subscriptions AS s WHERE s.id = mqtt_unsubscribe.subscription_id;
+    SELECT s.* INTO v_subscription
+    FROM mqtt.mqtt_subscriptions AS s
+    WHERE s.id = require_subscription.subscription_id
+        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
     IF NOT found THEN
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
@@ -131,6 +134,20 @@ BEGIN
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
     PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    RETURN v_subscription;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_subscription(uuid) IS
+'The subscription, where the caller may see it (else PT404 subscription_not_found) and is an admin there (else PT403 admin_required).';
+GRANT EXECUTE ON FUNCTION mqtt.require_subscription(uuid) TO authenticated, service_role;
+
+CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_subscription(mqtt_unsubscribe.subscription_id);
+BEGIN
     DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
     RETURN to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [];
 END;
