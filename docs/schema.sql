@@ -1394,16 +1394,8 @@ CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_subscription mqtt.mqtt_subscriptions;
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_subscription(mqtt_unsubscribe.subscription_id);
 BEGIN
-    SELECT s.* INTO v_subscription FROM mqtt.mqtt_subscriptions AS s WHERE s.id = mqtt_unsubscribe.subscription_id;
-    IF NOT found THEN
-        RAISE EXCEPTION 'subscription_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
-            HINT = 'GET /mqtt_subscriptions shows yours.';
-    END IF;
-    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
     DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
     RETURN to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [];
 END;
@@ -2437,7 +2429,7 @@ ALTER FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uui
 
 COMMENT ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) IS 'Requests to make, at most room, of the integrations that the bridge holds; busy: how many each subscription has under way in it already. Each is one attempt, hidden for a minute; those of an ordered subscription are to be made one after the other, and the rest released after a failure. body is null when the message has left the history, secrets when there are none.';
 
-CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, fault text)
+CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, waited real, fault text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2492,6 +2484,7 @@ BEGIN
         coalesce(p.body, convert_to((p.message -> 'payload')::text, 'UTF8'), ''),
         nullif(p.message - '{topic,payload,qos,retain,message_expiry}'::text [], '{}'),
         ceil(extract(epoch FROM p.expires_at - clock_timestamp()))::integer,
+        extract(epoch FROM clock_timestamp() - p.vt)::real,
         CASE
             WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
                 THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
@@ -2505,7 +2498,7 @@ $$;
 
 ALTER FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason.';
+COMMENT ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason. waited: seconds since it was due.';
 
 CREATE FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer DEFAULT 10) RETURNS TABLE(id uuid, request_type text, integration_id uuid, organization_id uuid, integration_type text, settings jsonb, topic_prefix text)
     LANGUAGE sql SECURITY DEFINER
@@ -2543,6 +2536,7 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
     AS $$
     SELECT jsonb_build_object(
         'schema_version', 1,
+        'changes', to_jsonb(mqtt.deployed_changes()),
         'server_version', current_setting('server_version_num')::integer,
         'at', extract(EPOCH FROM clock_timestamp()),
         'role', session_user,
@@ -5068,6 +5062,28 @@ ALTER FUNCTION mqtt.default_topic_pattern() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that set none.';
 
+CREATE FUNCTION mqtt.deployed_changes() RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_changes text [];
+BEGIN
+    -- A name that may not be looked up is an error, so the schema comes first.
+    IF to_regnamespace('sqitch') IS NULL OR NOT has_schema_privilege('sqitch', 'usage') OR to_regclass('sqitch.changes') IS NULL
+        OR NOT has_column_privilege('sqitch.changes', 'change', 'select') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE 'SELECT coalesce(array_agg(DISTINCT c.change), $1) FROM sqitch.changes AS c WHERE c.project = $2'
+    INTO v_changes USING '{}'::text [], 'topicbase';
+    RETURN v_changes;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.deployed_changes() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null where sqitch''s registry is elsewhere or mqtt_owner may not see it.';
+
 CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7590,19 +7606,8 @@ CREATE FUNCTION mqtt.require_callback(subscription_id uuid) RETURNS mqtt.mqtt_su
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_subscription mqtt.mqtt_subscriptions;
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_subscription(require_callback.subscription_id);
 BEGIN
-    SELECT s.* INTO v_subscription
-    FROM mqtt.mqtt_subscriptions AS s
-    WHERE s.id = require_callback.subscription_id
-        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
-    IF NOT found THEN
-        RAISE EXCEPTION 'subscription_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
-            HINT = 'GET /mqtt_subscriptions shows yours.';
-    END IF;
-    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
     IF v_subscription.callback_url IS NULL THEN
         RAISE EXCEPTION 'callback_missing' USING
             ERRCODE = 'PT400',
@@ -7704,6 +7709,32 @@ $$;
 ALTER FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, where the caller may see it (else PT404 organization_not_found) and, if asked for, administers it (else PT403 admin_required).';
+
+CREATE FUNCTION mqtt.require_subscription(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    SELECT s.* INTO v_subscription
+    FROM mqtt.mqtt_subscriptions AS s
+    WHERE s.id = require_subscription.subscription_id
+        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
+    IF NOT found THEN
+        RAISE EXCEPTION 'subscription_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            HINT = 'GET /mqtt_subscriptions shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    RETURN v_subscription;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_subscription(subscription_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_subscription(subscription_id uuid) IS 'The subscription, where the caller may see it (else PT404 subscription_not_found) and is an admin there (else PT403 admin_required).';
 
 CREATE FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) RETURNS mqtt.devices
     LANGUAGE plpgsql STABLE
@@ -8470,15 +8501,19 @@ CREATE FUNCTION mqtt.upkeep_jobs() RETURNS integer
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-    v_table regclass := to_regclass('cron.job');
     v_jobs integer;
 BEGIN
-    IF v_table IS NULL THEN
+    IF to_regnamespace('cron') IS NULL THEN
         RETURN 0;
-    ELSIF NOT has_schema_privilege('cron', 'usage') OR NOT has_table_privilege(v_table, 'select') THEN
+    -- A name that may not be looked up is an error, so the schema comes first.
+    ELSIF NOT has_schema_privilege('cron', 'usage') THEN
+        RETURN NULL;
+    ELSIF to_regclass('cron.job') IS NULL THEN
+        RETURN 0;
+    ELSIF NOT has_table_privilege('cron.job', 'select') THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', v_table)
+    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
     INTO v_jobs USING 'mqtt\.(upkeep|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
     RETURN v_jobs;
 END;
@@ -10519,6 +10554,8 @@ REVOKE ALL ON FUNCTION mqtt.default_topic_pattern() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.deployed_changes() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.device_login() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) FROM PUBLIC;
@@ -10751,6 +10788,10 @@ GRANT ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization
 REVOKE ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) FROM PUBLIC;
 
