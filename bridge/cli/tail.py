@@ -17,7 +17,10 @@ from bridge.cli import common
 PAGE = 1000
 POLL_SECONDS = 1.0
 OVERLAP = timedelta(seconds=3)
-_COLUMNS = "id,received_at,direction,topic,payload,body,qos,retain,integration_id"
+LATE_SECONDS = 10.0  # between two looks for what was stored late
+LATE = timedelta(minutes=10)
+SLACK = timedelta(seconds=15)  # a row has the time at which its transaction began
+_COLUMNS = "id,received_at,created_at,direction,topic,payload,body,qos,retain,integration_id"
 
 
 def tail(
@@ -30,8 +33,9 @@ def tail(
 ) -> None:
     """Show the messages of your organizations as they are stored, oldest first, until interrupted.
 
-    It reads the history in the order in which messages were accepted. One that is stored more than three seconds later than newer ones
-    (after a retry, or when its broker was down) is not shown while following; it is in the history all the same.
+    It reads the history in the order in which messages were accepted. One that is stored more than three seconds after that (after a
+    retry, say) is shown up to ten seconds later, out of order; one that is stored more than ten minutes after that is not shown while
+    following, and is in the history all the same.
 
     \b
     Examples:
@@ -63,26 +67,43 @@ def tail(
 def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
     # Also without a backlog to show, the newest message says where to begin, by the database's clock.
     newest = client.rows("mqtt_messages", {**query, "order": "received_at.desc,id.desc", "limit": str(max(last, 1))})
-    seen = {row["id"]: _at(row) for row in newest}
-    reached = max(seen.values(), default=datetime.now(UTC) - timedelta(minutes=1))
-    # Of what was accepted before, no more than was asked for is shown.
-    floor = reached if newest else datetime.min.replace(tzinfo=UTC)
+    reached = max((_at(row) for row in newest), default=datetime.now(UTC) - timedelta(minutes=1))
+    stored = max((_at(row, "created_at") for row in newest), default=reached)
+    # Of what was stored before, no more than was asked for is shown.
+    accepted_before, stored_before = reached, stored
+    seen = {row["id"]: (_at(row), _at(row, "created_at")) for row in newest}
     yield from reversed(newest[:last])
+    late_from, late_at = stored, time.monotonic() + LATE_SECONDS
     while follow:
-        began, seen = reached - OVERLAP, {name: at for name, at in seen.items() if at >= reached - OVERLAP}
-        after = f"received_at.gte.{began.isoformat()}"
-        while True:
-            rows = _patiently(client, {**query, "order": "received_at,id", "limit": str(PAGE), "and": f"({after})"})
-            for row in rows:
-                if row["id"] not in seen and _at(row) > floor:
-                    seen[row["id"]] = _at(row)
-                    reached = max(reached, _at(row))
-                    yield row
-            if len(rows) < PAGE:
-                break
-            end = rows[-1]
-            after = f"or(received_at.gt.{end['received_at']},and(received_at.eq.{end['received_at']},id.gt.{end['id']}))"
+        is_late_due = time.monotonic() >= late_at
+        if is_late_due:
+            # What was accepted long before it was stored lies behind what is looked at each second.
+            begin, terms = reached - LATE, f",created_at.gte.{(late_from - SLACK).isoformat()}"
+            late_from, late_at = stored, time.monotonic() + LATE_SECONDS
+        else:
+            begin, terms = reached - OVERLAP, ""
+        for row in _pages(client, query, begin, terms):
+            accepted_at, stored_at = _at(row), _at(row, "created_at")
+            is_new = not newest or accepted_at > accepted_before or stored_at > stored_before
+            if is_new and row["id"] not in seen:
+                seen[row["id"]] = accepted_at, stored_at
+                reached, stored = max(reached, accepted_at), max(stored, stored_at)
+                yield row
+        if is_late_due:
+            seen = {name: (at, then) for name, (at, then) in seen.items() if at >= reached - OVERLAP or then >= late_from - SLACK}
         time.sleep(POLL_SECONDS)
+
+
+def _pages(client: Api, query: dict[str, str], begin: datetime, terms: str) -> Iterator[dict[str, Any]]:
+    """All messages accepted from then on, oldest first."""
+    after = f"received_at.gte.{begin.isoformat()}"
+    while True:
+        rows = _patiently(client, {**query, "order": "received_at,id", "limit": str(PAGE), "and": f"({after}{terms})"})
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        end = rows[-1]
+        after = f"or(received_at.gt.{end['received_at']},and(received_at.eq.{end['received_at']},id.gt.{end['id']}))"
 
 
 def _patiently(client: Api, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -96,8 +117,8 @@ def _patiently(client: Api, query: dict[str, str]) -> list[dict[str, Any]]:
     return client.rows("mqtt_messages", query)
 
 
-def _at(row: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(row["received_at"])
+def _at(row: dict[str, Any], column: str = "received_at") -> datetime:
+    return datetime.fromisoformat(row[column])
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -136,6 +136,16 @@ def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: App
             while received[-1] < last:
                 received.append(payload(lines))
             assert received == list(range(received[0], last + 1))
+            # Accepted two minutes ago, and stored only now.
+            with stack.connect() as db:
+                db.execute(
+                    "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload) "
+                    "VALUES (now() - interval '2 minutes', %s, gen_random_uuid(), %s, 'incoming', 'late', '7')",
+                    (owner.organization_id, owner.integration_id),
+                )
+            assert payload(lines) == 7
+            device.send(last + 1)
+            assert payload(lines) == last + 1, "each is shown once"
         finally:
             following.terminate()
             reader.join(10)
