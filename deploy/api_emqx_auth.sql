@@ -20,9 +20,11 @@ BEGIN
     ELSIF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(emqx_authenticate.username);
     END IF;
-    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid) IS NOT TRUE THEN
+    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid AND mqtt.is_heard(v_credential)) IS NOT TRUE THEN
         RETURN '{"result": "deny", "is_superuser": false}'::json;
-    ELSIF v_credential.expires_at IS NULL THEN
+    END IF;
+    PERFORM mqtt.note_broker_login(v_credential);
+    IF v_credential.expires_at IS NULL THEN
         RETURN '{"result": "allow", "is_superuser": false}'::json;
     END IF;
     RETURN json_build_object(
@@ -35,7 +37,7 @@ $md$EMQX asks: may this device log in
 
 For EMQX's HTTP authenticator, with the key of `generate_broker_key` in its `authorization` header. Always answers 200
 `{"result": "allow" or "deny", "is_superuser": false}`, and `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer end the
-session then. `reason` is `broker_unknown` where the key is wrong.$md$;
+session then. It is `deny` until the bridge has had its first subscription for the integration granted. `reason` is `broker_unknown` where the key is wrong.$md$;
 GRANT EXECUTE ON FUNCTION api.emqx_authenticate(text, text, text) TO anon, authenticated, service_role;
 
 CREATE FUNCTION api.emqx_authorize(
@@ -52,7 +54,8 @@ BEGIN
     IF v_broker.id IS NULL THEN
         RETURN '{"result": "deny", "reason": "broker_unknown"}'::json;
     ELSIF v_credential.client_id = coalesce(emqx_authorize.clientid, v_credential.client_id)
-        AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL THEN
+        AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL
+        AND (emqx_authorize.action <> 'publish' OR mqtt.is_heard(v_credential)) THEN
         RETURN '{"result": "allow"}'::json;
     END IF;
     RETURN '{"result": "deny"}'::json;

@@ -77,7 +77,7 @@ $md$Explain whether a device may use a topic
 action is `publish` (topic: a topic name) or `subscribe` (topic: the filter asked for, which must lie within one that is allowed). Answers
 `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`, `topic_invalid`,
 `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and the `explanation` in words. What is said here is what
-HTTP ingest and the brokers do.
+HTTP ingest and the brokers do, the latter once the bridge is subscribed: until then a hosted broker lets no device in.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.explain_mqtt_access(uuid, text, text) TO authenticated, service_role;
 COMMIT;

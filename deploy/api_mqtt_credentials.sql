@@ -78,8 +78,9 @@ $$;
 COMMENT ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) IS
 $md$Give a device's login a new password
 
-The answer is the only place that shows it. The old password ends at once, or works over HTTP for grace longer (up to 30 days); brokers
-know only the new one.
+The answer is the only place that shows it. The old password ends at once, or works for grace longer (up to 30 days) over HTTP and at brokers
+that ask over HTTP. Brokers that know hashes, as Mosquitto, have only the new one: it is the one to log in with there from now on, and
+Mosquitto cuts a session with the old one within seconds.
 Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.$md$;
 GRANT EXECUTE ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) TO authenticated, service_role;
 

@@ -55,21 +55,25 @@ DECLARE
     v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_user.username);
     v_fits boolean := mqtt.password_fits(v_credential, rabbitmq_auth_user.password);
+    v_allowed boolean;
 BEGIN
     IF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
     END IF;
     -- Only MQTT tells a client id: a device's login is none for AMQP, STOMP or the management pages.
-    RETURN mqtt.plain_verdict(
-        v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost
-    );
+    v_allowed := v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id
+        AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost AND mqtt.is_heard(v_credential);
+    IF v_allowed THEN
+        PERFORM mqtt.note_broker_login(v_credential);
+    END IF;
+    RETURN mqtt.plain_verdict(v_allowed);
 END;
 $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) IS
 $md$RabbitMQ asks: may this device log in
 
 `auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must be
-the credential's own.
+the credential's own, and the bridge must have had its first subscription for the integration granted.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) TO anon, authenticated, service_role;
 
@@ -142,6 +146,7 @@ BEGIN
     -- To RabbitMQ a dot in a topic is a slash, so the rules are read as it would read them.
     RETURN mqtt.plain_verdict(
         v_credential.id IS NOT NULL AND rabbitmq_auth_topic.vhost = v_broker.vhost AND resource = 'topic' AND name = v_broker.exchange
+        AND (permission <> 'write' OR mqtt.is_heard(v_credential))
         AND EXISTS (
             SELECT FROM mqtt.access_rules(v_credential) AS r
             WHERE r.action = v_action AND mqtt.rule_allows(replace(r.filter, '.', '/'), v_action, v_topic)

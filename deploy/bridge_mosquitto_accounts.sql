@@ -12,20 +12,13 @@ AS $$
     WITH valid AS MATERIALIZED (
         SELECT c.username, c.mosquitto_hash, c.expires_at, r.rules
         FROM mqtt.mqtt_credentials AS c
-        JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+        JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
         CROSS JOIN LATERAL (
             SELECT coalesce(string_agg(format(E'topic %s %s\n', x.access, x.filter), '' ORDER BY x.access, x.filter), '') AS rules
             FROM (SELECT CASE a.action WHEN 'publish' THEN 'write' ELSE 'read' END AS access, a.filter FROM mqtt.access_rules(c) AS a) AS x
         ) AS r
-        WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
+        WHERE i.is_hosted AND i.is_on AND i.is_heard
             AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
-            -- What a device published before the bridge's first subscription would be acknowledged and lost.
-            AND NOT EXISTS (
-                SELECT
-                FROM mqtt.mqtt_subscriptions AS s
-                WHERE s.organization_id = i.organization_id AND s.integration_id = i.id
-                HAVING count(*) > 0 AND count(s.granted_qos) = 0
-            )
     ), stamped AS (
         SELECT
             coalesce(md5(string_agg(v.username || ' ' || v.mosquitto_hash || ' ' || v.rules, E'\n' ORDER BY v.username)), '') AS stamp,

@@ -6,8 +6,8 @@ SET LOCAL ROLE mqtt_owner;
 CREATE VIEW broker.go_auth_user WITH (security_barrier = true) AS
 SELECT c.username, 'PBKDF2$sha512' || substr(c.mosquitto_hash, 3) AS password_hash, 0 AS is_superuser
 FROM mqtt.mqtt_credentials AS c
-INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
-WHERE mqtt.is_valid_at_hosted_broker(c, i);
+INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+WHERE i.is_hosted AND i.is_on AND i.is_heard AND mqtt.is_valid_now(c);
 COMMENT ON VIEW broker.go_auth_user IS 'For pg_userquery and pg_superquery of mosquitto-go-auth: the devices that may log in now.';
 COMMENT ON COLUMN broker.go_auth_user.username IS 'Username';
 COMMENT ON COLUMN broker.go_auth_user.password_hash IS 'PBKDF2-SHA512 as hasher pbkdf2 (the plugin''s default) reads it, salt in base64';
@@ -24,9 +24,9 @@ SELECT
         ELSE 5
     END AS access
 FROM mqtt.mqtt_credentials AS c
-INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 CROSS JOIN LATERAL mqtt.access_rules(c) AS a
-WHERE mqtt.is_valid_at_hosted_broker(c, i) AND NOT mqtt.has_placeholder(a.filter);
+WHERE i.is_hosted AND i.is_on AND i.is_heard AND mqtt.is_valid_now(c) AND NOT mqtt.has_placeholder(a.filter);
 COMMENT ON VIEW broker.go_auth_acl IS 'For pg_aclquery of mosquitto-go-auth: what each device may do.';
 COMMENT ON COLUMN broker.go_auth_acl.username IS 'Username';
 COMMENT ON COLUMN broker.go_auth_acl.topic IS 'Topic filter, written out';

@@ -22,14 +22,12 @@ BEGIN
 END;
 $$;
 SET LOCAL ROLE mqtt_owner;
-CREATE FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) RETURNS boolean
+CREATE FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) RETURNS boolean
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
-    SELECT (integration).integration_type = 'mqtt_hosted' AND (integration).status <> 'inactive' AND (credential).revoked_at IS NULL
-        AND ((credential).expires_at > now()) IS NOT FALSE;
+    SELECT (credential).revoked_at IS NULL AND ((credential).expires_at > now()) IS NOT FALSE;
 END;
-COMMENT ON FUNCTION mqtt.is_valid_at_hosted_broker(mqtt.mqtt_credentials, mqtt.device_integrations) IS
-'Whether a device may log in at the hosted broker with this credential now.';
+COMMENT ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
 
 CREATE FUNCTION mqtt.has_placeholder(filter text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -48,8 +46,8 @@ COMMENT ON FUNCTION mqtt.lets_hash_slip(text) IS
 'Whether a broker that matches a subscription like a topic, level by level, would take a # in it for what the last + of the filter allows: a/+ would let a/# in.';
 
 -- In a view the functions are the reader's to call. These compute on what they are given, and mqtt stays closed to the readers by name.
-GRANT EXECUTE ON FUNCTION mqtt.is_valid_at_hosted_broker(mqtt.mqtt_credentials, mqtt.device_integrations), mqtt.has_placeholder(text),
-mqtt.lets_hash_slip(text), mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_error(text),
+GRANT EXECUTE ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials), mqtt.has_placeholder(text), mqtt.lets_hash_slip(text),
+mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_error(text),
 mqtt.topic_name_error(text), mqtt.has_forbidden_character(text) TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
 
 CREATE FUNCTION mqtt.verify_broker_view(checked regclass, readers text []) RETURNS void

@@ -26,7 +26,7 @@ SELECT
     ''::text AS mountpoint, c.client_id, c.username, c.bcrypt_hash AS password,
     coalesce(r.publish_acl, '[]'::json) AS publish_acl, coalesce(r.subscribe_acl, '[]'::json) AS subscribe_acl
 FROM mqtt.mqtt_credentials AS c
-INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
 CROSS JOIN LATERAL (
     SELECT
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter) FILTER (WHERE a.action = 'publish') AS publish_acl,
@@ -36,7 +36,7 @@ CROSS JOIN LATERAL (
     FROM mqtt.access_rules(c) AS a
     WHERE NOT mqtt.has_placeholder(a.filter)
 ) AS r
-WHERE mqtt.is_valid_at_hosted_broker(c, i);
+WHERE i.is_hosted AND i.is_on AND i.is_heard AND mqtt.is_valid_now(c);
 COMMENT ON VIEW broker.vmq_auth_acl IS 'The table that VerneMQ''s PostgreSQL script (vmq_diversity, auth/postgres.lua) reads: devices that may log in now, and what they may do.';
 COMMENT ON COLUMN broker.vmq_auth_acl.mountpoint IS 'Always the default one';
 COMMENT ON COLUMN broker.vmq_auth_acl.client_id IS 'The only MQTT client id that it may have';

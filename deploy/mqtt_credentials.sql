@@ -30,6 +30,7 @@ CREATE TABLE mqtt.mqtt_credentials (
     revoked_at timestamptz,
     last_connected_at timestamptz,
     connection_count bigint NOT NULL DEFAULT 0,
+    broker_login_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     rotated_at timestamptz,
     UNIQUE (organization_id, id),
@@ -51,6 +52,7 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second tha
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.broker_login_at IS 'When it first logged in at a broker that asks over HTTP.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; upkeep writes both.';
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated

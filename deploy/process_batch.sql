@@ -113,7 +113,7 @@ BEGIN
         UNION ALL
         SELECT
             u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
-            jsonb_build_object('credential_id', u.id, 'username', u.username)
+            jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
         FROM used AS u
         WHERE u.is_first
     )

@@ -272,9 +272,11 @@ BEGIN
     ELSIF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(emqx_authenticate.username);
     END IF;
-    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid) IS NOT TRUE THEN
+    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid AND mqtt.is_heard(v_credential)) IS NOT TRUE THEN
         RETURN '{"result": "deny", "is_superuser": false}'::json;
-    ELSIF v_credential.expires_at IS NULL THEN
+    END IF;
+    PERFORM mqtt.note_broker_login(v_credential);
+    IF v_credential.expires_at IS NULL THEN
         RETURN '{"result": "allow", "is_superuser": false}'::json;
     END IF;
     RETURN json_build_object(
@@ -289,7 +291,7 @@ COMMENT ON FUNCTION api.emqx_authenticate(username text, password text, clientid
 
 For EMQX''s HTTP authenticator, with the key of `generate_broker_key` in its `authorization` header. Always answers 200
 `{"result": "allow" or "deny", "is_superuser": false}`, and `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer end the
-session then. `reason` is `broker_unknown` where the key is wrong.';
+session then. It is `deny` until the bridge has had its first subscription for the integration granted. `reason` is `broker_unknown` where the key is wrong.';
 
 CREATE FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text DEFAULT NULL::text, qos text DEFAULT NULL::text, retain text DEFAULT NULL::text) RETURNS json
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -303,7 +305,8 @@ BEGIN
     IF v_broker.id IS NULL THEN
         RETURN '{"result": "deny", "reason": "broker_unknown"}'::json;
     ELSIF v_credential.client_id = coalesce(emqx_authorize.clientid, v_credential.client_id)
-        AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL THEN
+        AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL
+        AND (emqx_authorize.action <> 'publish' OR mqtt.is_heard(v_credential)) THEN
         RETURN '{"result": "allow"}'::json;
     END IF;
     RETURN '{"result": "deny"}'::json;
@@ -393,7 +396,7 @@ COMMENT ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, top
 action is `publish` (topic: a topic name) or `subscribe` (topic: the filter asked for, which must lie within one that is allowed). Answers
 `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`, `topic_invalid`,
 `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and the `explanation` in words. What is said here is what
-HTTP ingest and the brokers do.
+HTTP ingest and the brokers do, the latter once the bridge is subscribed: until then a hosted broker lets no device in.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.';
 
 CREATE FUNCTION api.generate_broker_key(name text, integration_id uuid DEFAULT NULL::uuid, vhost text DEFAULT '/'::text, exchange text DEFAULT 'amq.topic'::text) RETURNS jsonb
@@ -1623,6 +1626,7 @@ BEGIN
     -- To RabbitMQ a dot in a topic is a slash, so the rules are read as it would read them.
     RETURN mqtt.plain_verdict(
         v_credential.id IS NOT NULL AND rabbitmq_auth_topic.vhost = v_broker.vhost AND resource = 'topic' AND name = v_broker.exchange
+        AND (permission <> 'write' OR mqtt.is_heard(v_credential))
         AND EXISTS (
             SELECT FROM mqtt.access_rules(v_credential) AS r
             WHERE r.action = v_action AND mqtt.rule_allows(replace(r.filter, '.', '/'), v_action, v_topic)
@@ -1647,14 +1651,18 @@ DECLARE
     v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_user.username);
     v_fits boolean := mqtt.password_fits(v_credential, rabbitmq_auth_user.password);
+    v_allowed boolean;
 BEGIN
     IF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
     END IF;
     -- Only MQTT tells a client id: a device's login is none for AMQP, STOMP or the management pages.
-    RETURN mqtt.plain_verdict(
-        v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost
-    );
+    v_allowed := v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id
+        AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost AND mqtt.is_heard(v_credential);
+    IF v_allowed THEN
+        PERFORM mqtt.note_broker_login(v_credential);
+    END IF;
+    RETURN mqtt.plain_verdict(v_allowed);
 END;
 $$;
 
@@ -1663,7 +1671,7 @@ ALTER FUNCTION api.rabbitmq_auth_user(username text, password text, client_id te
 COMMENT ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) IS 'RabbitMQ asks: may this device log in
 
 `auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must be
-the credential''s own.
+the credential''s own, and the bridge must have had its first subscription for the integration granted.
 Errors: 401 `broker_unknown`.';
 
 CREATE FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
@@ -2105,8 +2113,9 @@ ALTER FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) O
 
 COMMENT ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) IS 'Give a device''s login a new password
 
-The answer is the only place that shows it. The old password ends at once, or works over HTTP for grace longer (up to 30 days); brokers
-know only the new one.
+The answer is the only place that shows it. The old password ends at once, or works for grace longer (up to 30 days) over HTTP and at brokers
+that ask over HTTP. Brokers that know hashes, as Mosquitto, have only the new one: it is the one to log in with there from now on, and
+Mosquitto cuts a session with the old one within seconds.
 Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.';
 
 CREATE TABLE mqtt.organizations (
@@ -2966,20 +2975,13 @@ CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL::text) R
     WITH valid AS MATERIALIZED (
         SELECT c.username, c.mosquitto_hash, c.expires_at, r.rules
         FROM mqtt.mqtt_credentials AS c
-        JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+        JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
         CROSS JOIN LATERAL (
             SELECT coalesce(string_agg(format(E'topic %s %s\n', x.access, x.filter), '' ORDER BY x.access, x.filter), '') AS rules
             FROM (SELECT CASE a.action WHEN 'publish' THEN 'write' ELSE 'read' END AS access, a.filter FROM mqtt.access_rules(c) AS a) AS x
         ) AS r
-        WHERE i.integration_type = 'mqtt_hosted' AND i.status <> 'inactive'
+        WHERE i.is_hosted AND i.is_on AND i.is_heard
             AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > clock_timestamp())
-            -- What a device published before the bridge's first subscription would be acknowledged and lost.
-            AND NOT EXISTS (
-                SELECT
-                FROM mqtt.mqtt_subscriptions AS s
-                WHERE s.organization_id = i.organization_id AND s.integration_id = i.id
-                HAVING count(*) > 0 AND count(s.granted_qos) = 0
-            )
     ), stamped AS (
         SELECT
             coalesce(md5(string_agg(v.username || ' ' || v.mosquitto_hash || ' ' || v.rules, E'\n' ORDER BY v.username)), '') AS stamp,
@@ -3640,6 +3642,7 @@ CREATE TABLE mqtt.mqtt_credentials (
     revoked_at timestamp with time zone,
     last_connected_at timestamp with time zone,
     connection_count bigint DEFAULT 0 NOT NULL,
+    broker_login_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     rotated_at timestamp with time zone,
     CONSTRAINT mqtt_credentials_bcrypt_hash_check CHECK ((bcrypt_hash ~~ '$2a$%'::text)),
@@ -3681,6 +3684,8 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activit
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
+
+COMMENT ON COLUMN mqtt.mqtt_credentials.broker_login_at IS 'When it first logged in at a broker that asks over HTTP.';
 
 CREATE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABLE(action text, filter text)
     LANGUAGE sql STABLE
@@ -3935,11 +3940,11 @@ CREATE FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) R
     AS $$
     SELECT c
     FROM mqtt.mqtt_credentials AS c
-    JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
-    WHERE c.username = broker_credential.username AND c.revoked_at IS NULL AND (c.expires_at > now()) IS NOT FALSE AND i.status <> 'inactive'
+    JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+    WHERE c.username = broker_credential.username AND c.revoked_at IS NULL AND (c.expires_at > now()) IS NOT FALSE AND i.is_on
         AND CASE
             WHEN (broker).id IS NULL THEN false
-            WHEN (broker).integration_id IS NULL THEN i.integration_type = 'mqtt_hosted'
+            WHEN (broker).integration_id IS NULL THEN i.is_hosted
             ELSE i.id = (broker).integration_id
         END;
 $$;
@@ -3952,7 +3957,10 @@ CREATE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT k
+    -- An unknown username is hashed like a wrong key; not in WHERE, which would make an inner join of it.
+    SELECT CASE WHEN sha256(
+        coalesce(k.key_salt, '\x00000000000000000000000000000000') || convert_to(coalesce(substr(b.login, strpos(b.login, ':') + 1), ''), 'UTF8')
+    ) = k.key_hash THEN k END
     FROM (
         SELECT encode(decode(h.token, 'base64'), 'escape') AS login
         FROM (
@@ -3962,13 +3970,12 @@ CREATE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys
             ))[1] AS token
         ) AS h
     ) AS b
-    JOIN mqtt.broker_keys AS k ON k.username = split_part(b.login, ':', 1)
-    WHERE sha256(k.key_salt || convert_to(substr(b.login, strpos(b.login, ':') + 1), 'UTF8')) = k.key_hash;
+    LEFT JOIN mqtt.broker_keys AS k ON k.username = split_part(b.login, ':', 1);
 $_$;
 
 ALTER FUNCTION mqtt.broker_login() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker behind this HTTP request, by Authorization: Basic (RFC 7617) with its username and key; null when it is none.';
+COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker behind this HTTP request, by Authorization: Basic (RFC 7617) with its username and key; null when it is none, in the same time.';
 
 CREATE TABLE mqtt.configuration (
     is_only_row boolean DEFAULT true NOT NULL,
@@ -5694,6 +5701,33 @@ ALTER FUNCTION mqtt.integration_json(integration mqtt.device_integrations) OWNER
 
 COMMENT ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.';
 
+CREATE VIEW mqtt.broker_integrations WITH (security_barrier='true') AS
+ SELECT i.organization_id,
+    i.id,
+    (i.integration_type = 'mqtt_hosted'::text) AS is_hosted,
+    (i.status <> 'inactive'::text) AS is_on,
+    ((i.integration_type <> 'mqtt_hosted'::text) OR (NOT (EXISTS ( SELECT
+           FROM mqtt.mqtt_subscriptions s
+          WHERE ((s.organization_id = i.organization_id) AND (s.integration_id = i.id))
+         HAVING ((count(*) FILTER (WHERE (NOT s.is_paused)) > 0) AND (count(s.granted_qos) = 0)))))) AS is_heard
+   FROM mqtt.device_integrations i;
+
+ALTER TABLE mqtt.broker_integrations OWNER TO mqtt_owner;
+
+COMMENT ON VIEW mqtt.broker_integrations IS 'Whether the devices of an integration may log in at its broker: it is switched on, and heard, that is, of the subscriptions that it has at the hosted broker the first is granted. Asked by all that lets devices in at brokers, whichever these are.';
+
+CREATE FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT i.is_heard
+    FROM mqtt.broker_integrations i
+   WHERE ((i.organization_id = (is_heard.credential).organization_id) AND (i.id = (is_heard.credential).integration_id));
+END;
+
+ALTER FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) IS 'Whether what a device publishes at its broker reaches the database (mqtt.broker_integrations); until then it is to wait outside. Null for no credential.';
+
 CREATE FUNCTION mqtt.is_service() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -5889,15 +5923,15 @@ ALTER FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) OWNER TO
 
 COMMENT ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) IS 'Whether nothing has changed but the boxes that secrets are sealed in.';
 
-CREATE FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) RETURNS boolean
+CREATE FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) RETURNS boolean
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT (((integration).integration_type = 'mqtt_hosted'::text) AND ((integration).status <> 'inactive'::text) AND ((credential).revoked_at IS NULL) AND (((credential).expires_at > now()) IS NOT FALSE));
+ SELECT (((credential).revoked_at IS NULL) AND (((credential).expires_at > now()) IS NOT FALSE));
 END;
 
-ALTER FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) IS 'Whether a device may log in at the hosted broker with this credential now.';
+COMMENT ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
 
 CREATE FUNCTION mqtt.ledger_shard() RETURNS integer
     LANGUAGE sql STABLE
@@ -6078,6 +6112,32 @@ END;
 ALTER FUNCTION mqtt.mosquitto_password_hash(password text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.mosquitto_password_hash(password text) IS 'The hash as Mosquitto''s password_file has it: $7$<rounds>$<salt>$<PBKDF2-HMAC-SHA512>. For random passwords only: one round.';
+
+CREATE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- Written once in a credential's life, and never waited for: whoever finds the row locked leaves it to the next login.
+    IF credential.broker_login_at IS NOT NULL OR current_setting('transaction_read_only')::boolean THEN
+        RETURN;
+    END IF;
+    UPDATE mqtt.mqtt_credentials AS c
+    SET broker_login_at = clock_timestamp()
+    FROM (SELECT n.id FROM mqtt.mqtt_credentials AS n WHERE n.id = credential.id AND n.broker_login_at IS NULL FOR NO KEY UPDATE SKIP LOCKED) AS free
+    WHERE c.id = free.id;
+    IF found THEN
+        PERFORM mqtt.log_activity(
+            credential.organization_id, credential.integration_id, 'credential_first_used',
+            details => jsonb_build_object('credential_id', credential.id, 'username', credential.username, 'via', 'broker')
+        );
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) IS 'Logs the first login at a broker that asks over HTTP, once for each credential.';
 
 CREATE FUNCTION mqtt.notify_config() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8113,7 +8173,7 @@ BEGIN
         UNION ALL
         SELECT
             u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
-            jsonb_build_object('credential_id', u.id, 'username', u.username)
+            jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
         FROM used AS u
         WHERE u.is_first
     )
@@ -10621,6 +10681,8 @@ REVOKE ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integration
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.is_service() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_service() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_service() TO service_role;
@@ -10655,11 +10717,11 @@ GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO service_role
 
 REVOKE ALL ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.is_valid_at_hosted_broker(credential mqtt.mqtt_credentials, integration mqtt.device_integrations) TO go_auth_reader;
+REVOKE ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO go_auth_reader;
 
 REVOKE ALL ON FUNCTION mqtt.ledger_shard() FROM PUBLIC;
 
@@ -10692,6 +10754,8 @@ GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.mosquitto_password_hash(password text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.notify_config() FROM PUBLIC;
 

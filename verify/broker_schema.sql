@@ -1,6 +1,6 @@
 -- Verify topicbase:broker_schema on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.is_valid_at_hosted_broker(mqtt.mqtt_credentials, mqtt.device_integrations)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.is_valid_now(mqtt.mqtt_credentials)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.has_placeholder(text)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.lets_hash_slip(text)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.verify_broker_view(regclass, text[])', false, 's', '{}');

@@ -1,5 +1,7 @@
 """Guessing: what an attacker without a credential learns, and what they can spoil."""
 
+import base64
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ import requests
 
 from tests.api.support import Queue, accepted, refused
 from tests.support.api import Api, Device
+from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 
 
@@ -60,12 +63,27 @@ def test_an_unknown_username_takes_the_work_of_a_wrong_password(db: psycopg.Conn
     """One statement for both, in which a stand-in salt is hashed where no credential is found; measured times would prove nothing here."""
     rows = db.execute(
         "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid IN"
-        " ('mqtt.request_session()'::regprocedure, 'mqtt.password_fits(mqtt.mqtt_credentials, text)'::regprocedure)"
+        " ('mqtt.request_session()'::regprocedure, 'mqtt.password_fits(mqtt.mqtt_credentials, text)'::regprocedure,"
+        " 'mqtt.broker_login()'::regprocedure)"
     ).fetchall()
-    assert len(rows) == 2
+    assert len(rows) == 3
     for (source,) in rows:
-        assert re.search(r"sha256\(+coalesce\([^,]*secret_salt, '\\x0{32}'", source, re.IGNORECASE), source
+        assert re.search(r"sha256\(\s*\(*coalesce\([^,]*(secret|key)_salt, '\\x0{32}'", source, re.IGNORECASE), source
     assert "LEFT JOIN mqtt.mqtt_credentials" in str(rows)
+
+
+def test_an_unknown_broker_takes_the_work_of_a_wrong_key(db: psycopg.Connection[tuple[Any, ...]], stack: Stack) -> None:
+    """The hash is computed above an outer join, which the planner would turn into an inner one if it stood in WHERE."""
+    row = db.execute("SELECT prosrc FROM pg_proc WHERE oid = 'mqtt.broker_login()'::regprocedure").fetchone()
+    assert row is not None
+    login = base64.b64encode(b"broker_nobody:wrong").decode()
+    with stack.connect(autocommit=False) as asking:
+        asking.execute("SELECT set_config('request.headers', %s, true)", (json.dumps({"authorization": f"Basic {login}"}),))
+        plan = [line for (line,) in asking.execute(f"EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF, SUMMARY OFF) {row[0]}")]
+    assert "Left Join" in plan[0], plan
+    assert "rows=1" in plan[0], plan
+    assert "sha256" in plan[1], plan
+    assert "sha256" not in "".join(plan[2:]), plan
 
 
 def test_a_storm_is_held_back_and_locks_nobody_out(home: Tenant, queue: Queue) -> None:

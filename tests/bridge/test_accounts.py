@@ -1,7 +1,9 @@
 """Mosquitto takes the credentials that work over HTTP, with their limits, and drops them when they end."""
 
+import itertools
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -113,3 +115,64 @@ def test_a_switched_off_integration_lets_nobody_in(db: Connection, tenant: Tenan
     assert device.disconnected.wait(5)
     db.execute("UPDATE mqtt.device_integrations SET status = 'active' WHERE id = %s", (owner.integration_id,))
     login(peer, credential)
+
+
+def test_a_password_rotated_in_mid_stream(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    """Row 53: over HTTP the old one works through its grace; Mosquitto has room for one, the new; nothing that was accepted is lost."""
+    owner = hosted(db, tenant)
+    old = owner.device()
+    topic, accepted, unanswered = f"{prefix(owner)}/devices/d/telemetry", set[int](), set[int]()
+    numbers = itertools.count()
+
+    def post(device: Device) -> int:
+        number = next(numbers)
+        answer = device.send(number, topic=topic)
+        if answer.status_code == 202:
+            accepted.add(number)
+        return answer.status_code
+
+    def speak(session: Peer) -> None:
+        number = next(numbers)
+        mid = session.client.publish(topic, str(number), 1).mid
+        wait_until(lambda: mid in session.published or session.disconnected.is_set(), what="a PUBACK, or the cut")
+        (accepted if session.published.get(mid) == 0 else unanswered).add(number)
+
+    first = login(peer, old)
+    for _ in range(20):
+        assert post(old) == 202
+        speak(first)
+    assert not unanswered
+
+    (row,) = owner.api.ok("get_mqtt_credentials", {"integration_id": owner.integration_id}, token=owner.admin)
+    rotated = owner.api.ok("rotate_mqtt_credentials", {"credential_id": row["id"], "grace": "6 seconds"}, token=owner.admin)
+    ends = datetime.fromisoformat(rotated["previous_until"])
+    cut_by = time.monotonic() + 5
+    while not first.disconnected.is_set():
+        assert time.monotonic() < cut_by
+        assert post(old) == 202
+        speak(first)
+    first.close()
+    assert len(unanswered) <= 1
+    new = Device(owner.api, old.username, rotated["password"], old.client_id, old.topic_prefix)
+    second = login(peer, new)
+    assert peer(username=old.username, password=old.password).code == REFUSED
+    speak(second)
+    # Judged by the clock of the request: accepted before the end, refused after it.
+    while True:
+        asked_at = datetime.now(UTC)
+        if post(old) == 401:
+            assert datetime.now(UTC) >= ends
+            break
+        assert asked_at < ends
+        assert post(new) == 202
+        speak(second)
+    for _ in range(5):
+        assert post(old) == 401
+        assert post(new) == 202
+        speak(second)
+    assert not second.disconnected.is_set()
+    assert len(unanswered) <= 1
+
+    payloads = [row["payload"] for row in history(stack, owner, len(accepted))]
+    assert accepted <= set(payloads) <= accepted | unanswered
+    assert len(payloads) == len(set(payloads))

@@ -26,7 +26,12 @@ def api(stack: Stack) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def home(stack: Stack, api: Api) -> Tenant:
-    return make_tenant(stack, api)
+    tenant = make_tenant(stack, api)
+    with stack.connect() as db:
+        # As the bridge would, once it is subscribed: devices wait for that.
+        granted = "UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = %s"
+        db.execute(granted, (tenant.integration_id,))
+    return tenant
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 -- EMQX's two questions over HTTP: always an answer, never an error.
 \ir setup.psql
-SELECT plan(30);
+SELECT plan(35);
 SELECT act_as('service_role');
 SELECT api.generate_broker_key('emqx') ->> 'authorization' AS key \gset
 SELECT jsonb_build_object('authorization', :'key') AS headers \gset
@@ -36,5 +36,15 @@ SELECT is(api.emqx_authenticate('pump_login', :'pump_password', 'pump_login_1') 
 UPDATE mqtt.mqtt_credentials SET expires_at = NULL, revoked_at = now() WHERE id = :'pump_login';
 SELECT is(api.emqx_authenticate('pump_login', :'pump_password', 'pump_login_1') ->> 'result', 'deny', 'revoked');
 SELECT is(api.emqx_authorize('pump_login', 'org_alice/x', 'publish', 'pump_login_1') ->> 'result', 'deny', 'in a session that is still there too');
+
+-- Before the bridge's first subscription.
+SELECT is((SELECT count(*) FROM mqtt.integration_activity_log WHERE activity_type = 'credential_first_used'), 1::bigint, 'the first login is told once');
+UPDATE mqtt.mqtt_credentials SET revoked_at = NULL WHERE id = :'pump_login';
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/#');
+SELECT is(api.emqx_authenticate('pump_login', :'pump_password', 'pump_login_1') ->> 'result', 'deny', 'nobody in before the bridge listens');
+SELECT is(api.emqx_authorize('pump_login', 'org_alice/x', 'publish', 'pump_login_1') ->> 'result', 'deny', 'nor may a session that is there already publish');
+UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = :'hosted';
+SELECT is(api.emqx_authenticate('pump_login', :'pump_password', 'pump_login_1') ->> 'result', 'allow', 'once it does');
+SELECT is(api.emqx_authorize('pump_login', 'org_alice/x', 'publish', 'pump_login_1') ->> 'result', 'allow', 'they are let in, and heard');
 SELECT * FROM finish();
 ROLLBACK;

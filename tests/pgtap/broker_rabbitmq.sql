@@ -1,6 +1,6 @@
 -- Keys of brokers; RabbitMQ's four questions: who may ask, what is answered.
 \ir setup.psql
-SELECT plan(86);
+SELECT plan(95);
 
 SELECT act_as('service_role');
 SELECT api.generate_broker_key('rabbit') AS made \gset
@@ -115,5 +115,38 @@ SELECT is(pg_temp.answers(:'login'), '{allow,allow,deny}', 'subscribe-only');
 UPDATE mqtt.mqtt_credentials SET can_publish = true WHERE id = :'pump_login';
 UPDATE mqtt.device_integrations SET status = 'inactive' WHERE id = :'hosted';
 SELECT is(pg_temp.answers(:'login'), '{deny,deny,deny}', 'a switched-off integration');
+
+-- What a device published before the bridge's first subscription would be acknowledged and lost.
+UPDATE mqtt.device_integrations SET status = 'active' WHERE id = :'hosted';
+DELETE FROM mqtt.wrong_passwords;
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/#');
+SELECT is(pg_temp.answers(:'login'), '{deny,allow,deny}', 'neither login nor publish before the bridge''s first subscription is granted');
+SELECT is(pg_temp.topic('pump_login', 'read', 'org_alice.x'), 'allow', 'listening loses nothing');
+SELECT is((SELECT count(*) FROM mqtt.wrong_passwords), 0::bigint, 'and it is no wrong password');
+UPDATE mqtt.mqtt_subscriptions SET is_paused = true WHERE integration_id = :'hosted';
+SELECT is(pg_temp.answers(:'login'), '{allow,allow,allow}', 'one that is paused is not waited for');
+UPDATE mqtt.mqtt_subscriptions SET is_paused = false, granted_qos = 1, status = 'active' WHERE integration_id = :'hosted';
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/x/#');
+SELECT is(pg_temp.answers(:'login'), '{allow,allow,allow}', 'nor are others than the first');
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'external', 'y/#');
+UPDATE mqtt.mqtt_credentials SET integration_id = :'external' WHERE id = :'pump_login';
+INSERT INTO mqtt.broker_keys (organization_id, integration_id, name, username, key_salt, key_hash)
+SELECT :'org_alice', :'external', 'own', 'own', k.key_salt, k.key_hash FROM mqtt.broker_keys AS k WHERE k.id = (:'made'::jsonb ->> 'id')::uuid;
+SELECT act_as('none', NULL, jsonb_build_object(
+    'authorization', 'Basic ' || translate(encode(convert_to('own:' || (:'made'::jsonb ->> 'key'), 'UTF8'), 'base64'), E'\n', '')
+));
+SELECT is(pg_temp.ask(:'login'), 'allow', 'at a broker of one''s own it is not the bridge that devices wait for');
+
+-- The first login is in the activity log.
+SELECT results_eq(
+    $$SELECT organization_id, integration_id, status, details FROM mqtt.integration_activity_log WHERE activity_type = 'credential_first_used'$$,
+    format(
+        $$VALUES (%L::uuid, %L::uuid, 'success', jsonb_build_object('credential_id', %L, 'username', 'pump_login', 'via', 'broker'))$$,
+        :'org_alice', :'hosted', :'pump_login'
+    ), 'a credential''s first login is told, and no later one is'
+);
+UPDATE mqtt.mqtt_credentials SET broker_login_at = NULL WHERE id = :'pump_login';
+SELECT is(pg_temp.ask(:'login'::jsonb || '{"client_id": "other"}'), 'deny', 'a login that is refused');
+SELECT is((SELECT c.broker_login_at FROM mqtt.mqtt_credentials AS c WHERE c.id = :'pump_login'), NULL, 'is none');
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- Views for EMQX, VerneMQ and mosquitto-go-auth: by their documented queries; and what their login roles may read.
 \ir setup.psql
-SELECT plan(53);
+SELECT plan(57);
 -- A login with every kind of rule; one of an external broker, which no view may show.
 UPDATE mqtt.mqtt_credentials
 SET publish_filters = '{org_alice/+/up,org_alice/raw/+}',
@@ -95,7 +95,20 @@ SELECT results_eq($$EXECUTE emqx_authz ('pump_login')$$, $$VALUES ('deny', 'all'
 SELECT is_empty(format('EXECUTE vernemq_server ('''', %L, %L, %L)', 'pump_login_1', 'pump_login', :'pump_password'), 'VerneMQ: a revoked one does not');
 SELECT is_empty($$EXECUTE go_user ('pump_login')$$, 'go-auth: a revoked one does not');
 SELECT is_empty($$EXECUTE go_acl ('pump_login', 1)$$, 'and its session receives nothing more');
-UPDATE mqtt.mqtt_credentials SET revoked_at = NULL, expires_at = now() WHERE username = 'pump_login';
+UPDATE mqtt.mqtt_credentials SET revoked_at = NULL WHERE username = 'pump_login';
+CREATE TEMPORARY VIEW logins AS
+SELECT u.username FROM broker.emqx_user AS u
+UNION ALL
+SELECT v.username FROM broker.vmq_auth_acl AS v
+UNION ALL
+SELECT g.username FROM broker.go_auth_user AS g;
+SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 3::bigint, 'a login at each');
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/#');
+SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 0::bigint, 'not before the bridge''s first subscription is granted: what it published would be lost');
+SELECT results_eq($$EXECUTE emqx_authz ('pump_login')$$, $$VALUES ('deny', 'all', '#', '0,1,2', 'all'), ('deny', 'all', '#', '0,1,2', 'all')$$, 'and whoever is in all the same may do nothing');
+UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = :'hosted';
+SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 3::bigint, 'but after');
+UPDATE mqtt.mqtt_credentials SET expires_at = now() WHERE username = 'pump_login';
 SELECT is((SELECT count(*) FROM broker.emqx_user) + (SELECT count(*) FROM broker.vmq_auth_acl) + (SELECT count(*) FROM broker.go_auth_user), 3::bigint, 'nor does an expired one');
 UPDATE mqtt.device_integrations SET status = 'inactive' WHERE id = :'bob_hosted';
 SELECT is((SELECT count(*) FROM broker.emqx_user) + (SELECT count(*) FROM broker.vmq_auth_acl) + (SELECT count(*) FROM broker.go_auth_user), 0::bigint, 'nor one whose integration is switched off');

@@ -50,7 +50,7 @@ SELECT results_eq(
 SELECT results_eq(
     $$SELECT organization_id, integration_id, message_count, details FROM mqtt.integration_activity_log WHERE activity_type = 'credential_first_used'$$,
     format(
-        $$VALUES (%L::uuid, %L::uuid, 0, jsonb_build_object('credential_id', %L, 'username', 'pump_login'))$$, :'org_alice', :'hosted', :'pump_login'
+        $$VALUES (%L::uuid, %L::uuid, 0, jsonb_build_object('credential_id', %L, 'username', 'pump_login', 'via', 'http'))$$, :'org_alice', :'hosted', :'pump_login'
     ), 'a credential''s first use is told, once for its messages in a batch'
 );
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/other', '{"no": "device"}', '{}', NULL, '1 second', :'pump_login') \g /dev/null
