@@ -1,5 +1,6 @@
 """The queue by hand: processing, retries and dead letters, statistics, retention; and its books after all that."""
 
+import json
 import time
 import uuid
 from collections import Counter
@@ -14,6 +15,7 @@ import requests
 
 from tests.api.support import Connection, Queue, Witness, accepted, answered, refused, stored
 from tests.support.api import Api
+from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -312,6 +314,51 @@ def test_a_batch_beyond_the_quota_is_taken_in_part(home: Tenant, queue: Queue, a
     assert int(answer.headers["Retry-After"]) == 100
     assert seen.changed() == {"in the queue": 3, "accepted": 3}
     assert queue.work()["processed"] == 3
+
+
+def test_a_flood_keeps_no_neighbour_waiting(
+    tenant: Callable[..., Tenant], queue: Queue, api: Api, stack: Stack, witness: Callable[[Tenant], Witness]
+) -> None:
+    """Row 54: one floods, nine are quiet. None of its locks, of its rows in the queue and of its refused calls is in their way."""
+    flood, quiet = tenant(), [tenant() for _ in range(9)]
+    limits = {"organization_id": flood.organization_id, "max_per_second": 0.01, "max_burst": 600}
+    api.ok("set_organization_limits", limits, token=queue.service)
+    loud, devices = flood.device(), [each.device() for each in quiet]
+    messages = [{"topic": loud.topic(), "payload": n} for n in range(600)]
+
+    def from_each() -> None:
+        for device in devices:
+            accepted(device.send(1))
+
+    def stored_of_each() -> list[int]:
+        return [len(api.rows("mqtt_messages", token=each.member)) for each in quiet]
+
+    with stack.connect(autocommit=False) as held:
+        # The flood's call, stopped just before its commit, with all that it has locked.
+        headers = {key.lower(): value for key, value in loud.headers.items()}
+        held.execute("SELECT set_config('request.headers', %s, true)", (json.dumps(headers),))
+        held.execute("SET LOCAL ROLE anon")
+        row = held.execute("SELECT api.mqtt_ingest_batch(%s)", (json.dumps(messages),)).fetchone()
+        assert row is not None
+        assert row[0]["accepted"] == 600
+        from_each()
+        assert queue.work()["processed"] == 9
+        assert stored_of_each() == [1] * 9
+        held.rollback()
+
+    assert loud.send_batch(messages).json() == {"accepted": 600, "rejected": []}
+    # Over its quota: each call is answered before anything is written.
+    seen = witness(flood)
+    for response in (*(loud.send(n) for n in range(20)), loud.send_batch([{"topic": loud.topic(), "payload": 1}] * 100)):
+        refused(response, 429, "quota_exceeded")
+    assert seen.changed() == {}
+
+    # Its 600 wait, with the neighbours' behind them, which are in the next batches all the same.
+    from_each()
+    for _ in range(2):
+        assert api.ok("process_mqtt_queue", {"batch_size": 50}, token=queue.service)["more"]
+    assert stored_of_each() == [2] * 9
+    assert queue.work()["processed"] == 509
 
 
 def test_intake_closes_for_an_organization_and_for_all(tenant: Callable[..., Tenant], queue: Queue, api: Api, db: Connection) -> None:
