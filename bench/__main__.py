@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import growth_rows, http_rows, jobs_rows, mqtt_rows, report, storage_rows, worker_rows
+from bench import growth_rows, http_rows, jobs_rows, mqtt_rows, report, storage_rows, webhook_rows, worker_rows
 from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "node-red": mqtt_rows.node_red_rows,
     "latency": mqtt_rows.latency,
     "listening": mqtt_rows.listening,
+    "webhooks": webhook_rows.webhooks,
     "rls": storage_rows.row_security,
     "stats": storage_rows.stats,
 }
