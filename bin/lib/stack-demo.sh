@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# The demo's tenant in the local stack; sourced by bin/stack.
+
+demo_organization_id='' demo_integration_id='' demo_user_id=''
+
+load_demo() {
+    local name value
+    [[ -f $run/demo ]] || return 0
+    while IFS='=' read -r name value; do
+        case $name in
+            DEMO_ORGANIZATION_ID) demo_organization_id=$value ;;
+            DEMO_INTEGRATION_ID) demo_integration_id=$value ;;
+            DEMO_USER_ID) demo_user_id=$value ;;
+        esac
+    done < "$run/demo"
+}
+
+# Through the product's own functions: the organization as the service would make it, the integration as its admin would.
+provision_demo() {
+    superuser_psql --tuples-only --no-align --file=- > "$run/demo.new" << 'SQL'
+SET client_min_messages = warning;
+SELECT count(*) = 0 AS missing FROM mqtt.organizations WHERE slug = 'demo' \gset
+\if :missing
+    BEGIN;
+    SELECT gen_random_uuid() AS admin \gset
+    SELECT set_config('request.jwt.claims', '{"role": "service_role"}', true) \g /dev/null
+    SET LOCAL ROLE service_role;
+    SELECT api.create_organization(name => 'Demo', slug => 'demo', admin_user_id => :'admin') \g /dev/null
+    RESET ROLE;
+    SELECT id AS organization FROM mqtt.organizations WHERE slug = 'demo' \gset
+    SELECT set_config('request.jwt.claims', json_build_object('role', 'authenticated', 'sub', :'admin')::text, true) \g /dev/null
+    SET LOCAL ROLE authenticated;
+    SELECT api.upsert_integration(
+        organization_id => :'organization', name => 'Hosted broker', integration_type => 'mqtt_hosted', settings => '{}') \g /dev/null
+    RESET ROLE;
+    COMMIT;
+\endif
+SELECT 'DEMO_ORGANIZATION_ID=' || id FROM mqtt.organizations WHERE slug = 'demo';
+SELECT 'DEMO_INTEGRATION_ID=' || i.id
+FROM mqtt.device_integrations AS i INNER JOIN mqtt.organizations AS o ON i.organization_id = o.id
+WHERE o.slug = 'demo' AND i.integration_type = 'mqtt_hosted' ORDER BY i.created_at LIMIT 1;
+SELECT 'DEMO_USER_ID=' || m.user_id
+FROM mqtt.organization_members AS m INNER JOIN mqtt.organizations AS o ON m.organization_id = o.id
+WHERE o.slug = 'demo' AND m.role = 'admin' ORDER BY m.created_at LIMIT 1;
+SQL
+    mv "$run/demo.new" "$run/demo"
+}

@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# The other parts of the local stack: Mosquitto, PostgREST, the gateway, the bridge; sourced by bin/stack.
+
+start_mosquitto() {
+    local dir=$place/mosquitto user
+    needs_program mosquitto mosquitto
+    needs_program mosquitto_passwd mosquitto
+    user=$(run_as mosquitto)
+    mkdir -p "$dir/data"
+    # The bridge keeps these two in step with the database; before its first run they hold its own account alone.
+    if [[ ! -s $dir/passwords ]]; then
+        private_file "$dir/passwords" root "topicbase_bridge:${secret[BROKER_PASSWORD]}"
+        mosquitto_passwd -U "$dir/passwords"
+        printf 'user topicbase_bridge\ntopic readwrite #\n' > "$dir/acl"
+        chmod 600 "$dir/passwords" "$dir/acl"
+    fi
+    own "$user" "$dir" "$dir/data" "$dir/passwords" "$dir/acl"
+    needs_port mosquitto MQTT
+    template=(
+        [MQTT_PORT]=${port[MQTT]} [MOSQUITTO_USER]=$user [MOSQUITTO_DATA_DIR]=$dir/data [MOSQUITTO_PASSWORD_FILE]=$dir/passwords [MOSQUITTO_ACL_FILE]=$dir/acl
+    )
+    render mosquitto.conf > "$dir/mosquitto.conf"
+    launch mosquitto "$(command -v mosquitto)" -c "$dir/mosquitto.conf"
+    wait_until_up mosquitto port_is_taken "${port[MQTT]}"
+}
+
+start_postgrest() {
+    local program configuration dir=$place/postgrest
+    program=$(postgrest_program)
+    [[ -x $program ]] || die "PostgREST is not at $program. \`bin/install\` installs it; POSTGREST names another one."
+    needs_port postgrest API
+    needs_port postgrest API_ADMIN
+    mkdir -p "$dir"
+    pg_socket_dir=$(socket_dir)
+    template=(
+        [DATABASE]=$database [AUTHENTICATOR_PASSWORD]=${secret[AUTHENTICATOR_PASSWORD]} [JWT_SECRET]=${secret[JWT_SECRET]}
+        [JWT_AUDIENCE]=$jwt_audience [API_PORT]=${port[API]} [API_ADMIN_PORT]=${port[API_ADMIN]}
+    )
+    if [[ -n $pg_socket_dir ]]; then
+        template+=([PG_URI_HOST]='' [PG_URI_QUERY]="?host=$pg_socket_dir&port=${port[PG]}")
+    else
+        template+=([PG_URI_HOST]="127.0.0.1:${port[PG]}" [PG_URI_QUERY]='')
+    fi
+    configuration=$(render postgrest.conf)
+    private_file "$dir/postgrest.conf" "$(run_as postgrest)" "$configuration"
+    (cd / && unset "${!PG@}" "${!PGRST@}" && launch postgrest "$program" "$dir/postgrest.conf")
+    wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API_ADMIN]}/ready"
+    wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API]}/"
+}
+
+http_answers() { # http_answers STATUS URL
+    [[ $(curl --silent --noproxy '*' --output /dev/null --max-time 5 --write-out '%{http_code}' "$2") == "$1" ]]
+}
+
+start_gateway() {
+    local dir=$place/gateway
+    needs_program nginx nginx-light
+    needs_port gateway GATEWAY
+    mkdir -p "$dir"
+    own "$(run_as gateway)" "$dir"
+    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]})
+    render nginx.conf > "$dir/nginx.conf"
+    render nginx-headers.conf > "$dir/headers.conf"
+    render nginx-device.conf > "$dir/device.conf"
+    launch gateway "$(command -v nginx)" -e stderr -p "$dir" -c "$dir/nginx.conf"
+    wait_until_up gateway http_answers 200 "http://127.0.0.1:${port[GATEWAY]}/healthz"
+}
+
+start_bridge() {
+    local dir=$place/bridge user
+    if [[ ! -f $root/bridge/__main__.py ]]; then
+        say "stack: there is no bridge/ in this checkout; going on without the bridge"
+        return
+    fi
+    needs_port bridge METRICS
+    user=$(run_as bridge)
+    mkdir -p "$dir"
+    chmod 700 "$dir"
+    own "$user" "$dir"
+    [[ ! -f $dir/private.key ]] || own "$user" "$dir/private.key"
+    pg_socket_dir=$(socket_dir)
+    local host=${pg_socket_dir:-127.0.0.1}
+    private_file "$dir/pgpass" "$user" "*:${port[PG]}:*:mqtt_bridge:${secret[MQTT_BRIDGE_PASSWORD]}"
+    private_file "$dir/broker-password" "$user" "${secret[BROKER_PASSWORD]}"
+    (
+        cd "$root"
+        unset "${!PG@}"
+        export PGHOST=$host PGPORT=${port[PG]} PGUSER=mqtt_bridge PGDATABASE=$database PGPASSFILE=$dir/pgpass HOME=$dir
+        export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+        export TOPICBASE_HOSTED_BROKER_URL=mqtt://127.0.0.1:${port[MQTT]}
+        export TOPICBASE_HOSTED_BROKER_USERNAME=topicbase_bridge
+        export TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=$dir/broker-password
+        export TOPICBASE_MOSQUITTO_PASSWORD_FILE=$place/mosquitto/passwords
+        export TOPICBASE_MOSQUITTO_ACL_FILE=$place/mosquitto/acl
+        export TOPICBASE_MOSQUITTO_PID_FILE=$run/mosquitto.pid
+        export TOPICBASE_METRICS_ADDRESS=127.0.0.1:${port[METRICS]}
+        export TOPICBASE_PRIVATE_KEY_FILE=$dir/private.key
+        export TOPICBASE_ALLOW_PRIVATE_ADDRESSES=1
+        launch bridge "$root/.venv/bin/python" -m bridge run
+    )
+    wait_until_up bridge http_answers 200 "http://127.0.0.1:${port[METRICS]}/readyz"
+}
+
+stop_postgres() { stop_part postgres INT 30; }
+stop_mosquitto() { stop_part mosquitto TERM 10; }
+stop_postgrest() { stop_part postgrest TERM 10; }
+stop_gateway() { stop_part gateway TERM 10; }
+stop_bridge() { stop_part bridge TERM 15; }
