@@ -31,6 +31,8 @@ DECLARE
     v_sweep_took interval := least(coalesce((v_memory ->> 'sweep_took')::interval, '0'), interval '2 seconds');
     v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + greatest(interval '5 seconds', 50 * v_sweep_took), true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
+    v_newer bigint := 0;
+    v_looks integer := 0;
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
     v_marks timestamptz [] := '{}';
@@ -45,6 +47,7 @@ BEGIN
     LOOP
         IF v_is_sweep THEN
             -- Every organization with rows, one index probe each, going on after the last one served.
+            v_candidates := '{}';
             v_last := v_start;
             FOR v_step IN 1..1000 LOOP
                 SELECT q.organization_id AS id, q.vt AS mark INTO v_next
@@ -67,10 +70,12 @@ BEGIN
             v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
         ELSE
             -- Those remembered, and those of the newest rows.
-            SELECT coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}'), coalesce(max(x.seen), v_seen)
-            INTO v_candidates, v_seen
+            SELECT
+                coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}') || v_candidates,
+                coalesce(max(x.seen), v_seen), coalesce(sum(x.newer), 0)
+            INTO v_candidates, v_seen, v_newer
             FROM (
-                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen
+                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen, count(*) AS newer
                 FROM (
                     SELECT q.organization_id, q.vt, q.msg_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id > v_seen ORDER BY q.msg_id LIMIT 1000
                 ) AS r
@@ -101,6 +106,9 @@ BEGIN
                 v_marks := v_marks || v_first - interval '1 microsecond';
             END IF;
         END LOOP;
+        -- All of the newest belong to organizations that other workers are at: who comes after them need not wait.
+        v_looks := v_looks + 1;
+        CONTINUE look WHEN v_organizations = '{}' AND NOT v_is_sweep AND v_newer = 1000 AND v_looks < 20;
         -- Nothing where something was expected: look everywhere, though not more than once a second, nor for long.
         EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
         v_is_sweep := true;

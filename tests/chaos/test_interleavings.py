@@ -166,6 +166,23 @@ def test_two_workers_at_two_organizations(scene: Scene) -> None:
     assert (scene.stored(), scene.queued()) == (2, 0)
 
 
+def test_one_message_behind_thousands_that_another_worker_is_at(scene: Scene) -> None:
+    other = make_tenant(scene.stack, scene.tenant.api).device()
+    scene.b.do(PROCESS)
+    scene.b.commit()  # who has just looked everywhere does not do so again for a second
+    organization = scene.tenant.organization_id
+    scene.value(
+        "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
+        " SELECT clock_timestamp(), '{\"topic\": \"x\"}', %s, %s FROM generate_series(1, 3000) RETURNING 1)"
+        " SELECT mqtt.count_accepted(%s, count(*)::integer) FROM queued",
+        organization, scene.tenant.integration_id, organization,
+    )  # fmt: skip
+    assert other.send({"n": 1}).status_code == 202
+    assert scene.a.do("SELECT pg_advisory_xact_lock(1953460323, hashtext(%s::text))", organization) is not None
+    assert scene.b.do(PROCESS)["processed"] == 1
+    scene.b.commit()
+
+
 # -------------------------------------------------------------------------------------- process_batch and process_mqtt_queue_message
 
 
