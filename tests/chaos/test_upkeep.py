@@ -1,9 +1,11 @@
 """What upkeep does beside a session that will not end: name it when it holds back vacuum, and do the rest when it holds a lock."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.chaos.world import World
-from tests.support.stack import Stack
+from tests.support.api import Api
+from tests.support.stack import Stack, start_stack
 from tests.support.waiting import wait_until
 
 
@@ -27,6 +29,35 @@ def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., W
             assert f"vacuum is held back by session {pid}" in stack.log("postgres")
         finally:
             playground.query("UPDATE mqtt.configuration SET vacuum_alarm_after = DEFAULT")
+
+
+def test_row_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text("max_prepared_transactions = 2\nwal_level = logical\n")
+    stack = start_stack(without=("mosquitto", "gateway", "bridge"), TOPICBASE_PG_CONF=str(conf))
+    try:
+        api, service = Api(stack.api_url), stack.token("service_role")
+        with api.session, stack.connect() as db, stack.connect(autocommit=False) as session:
+            # First, since it would wait for the end of the other.
+            db.execute("SELECT pg_create_logical_replication_slot('left_behind', 'pgoutput')")
+            session.execute("SELECT pg_current_xact_id()")
+            session.execute("PREPARE TRANSACTION 'half done'")
+            found = {row["kind"]: row for row in api.ok("get_vacuum_holders", {"older_than": "0"}, token=service)}
+            assert found["prepared transaction"]["name"].endswith("half done")
+            assert (found["prepared transaction"]["state"], found["prepared transaction"]["pid"]) == ("prepared", None)
+            assert (found["replication slot"]["name"], found["replication slot"]["state"]) == ("left_behind", "inactive")
+            assert found["replication slot"]["held_seconds"] is None
+            assert api.ok("get_vacuum_holders", token=service) == [], "not for long yet"
+            db.execute("UPDATE mqtt.configuration SET vacuum_alarm_after = '1 microsecond'")
+            told = db.execute("SELECT mqtt.watch() -> 'vacuum_held_by'").fetchone()
+            assert told is not None
+            assert (told[0]["kind"], told[0]["name"]) == ("prepared transaction", found["prepared transaction"]["name"])
+            assert "vacuum is held back by prepared transaction" in stack.log("postgres"), "although it has no pid"
+            db.execute("ROLLBACK PREPARED 'half done'")
+            db.execute("SELECT pg_drop_replication_slot('left_behind')")
+            assert api.ok("get_vacuum_holders", {"older_than": "0"}, token=service) == []
+    finally:
+        stack.down()
 
 
 def test_row_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_not(stack: Stack) -> None:
