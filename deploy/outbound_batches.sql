@@ -10,7 +10,6 @@ CREATE TABLE mqtt.outbound_batches (
     id bigint GENERATED ALWAYS AS IDENTITY,
     bridge_id uuid NOT NULL,
     msg_ids bigint [] NOT NULL,
-    claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (organization_id, id),
     FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations (organization_id, id) ON DELETE CASCADE
 );
