@@ -9,6 +9,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 -- With suspects, it is their rows that are looked up.
 SET plan_cache_mode = force_custom_plan
+-- As in mqtt.store_messages: never the whole table, dead rows and all.
+SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_next record;
@@ -57,6 +60,10 @@ COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz, bigint []) IS
 CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     UPDATE pgmq.q_mqtt_messages AS q
@@ -70,6 +77,10 @@ COMMENT ON FUNCTION mqtt.undo_attempt(bigint) IS 'Takes back the attempt that mq
 CREATE FUNCTION mqtt.finish_attempt(attempted bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_tid tid;
@@ -132,8 +143,7 @@ COMMENT ON FUNCTION bridge.finish_attempt(bigint) IS 'mqtt.finish_attempt for th
 GRANT EXECUTE ON FUNCTION bridge.finish_attempt(bigint) TO mqtt_bridge;
 
 CREATE TABLE mqtt.workers (
-    bridge_id uuid PRIMARY KEY,
-    began_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    bridge_id uuid PRIMARY KEY
 );
 COMMENT ON TABLE mqtt.workers IS 'Bridges whose queue worker has begun and not worked the queue off yet: one that is gone may have died of a message.';
 ALTER TABLE mqtt.workers ENABLE ROW LEVEL SECURITY;

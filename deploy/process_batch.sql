@@ -136,6 +136,10 @@ COMMENT ON FUNCTION mqtt.retry_delay(integer) IS
 CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
     v_row pgmq.q_mqtt_messages;

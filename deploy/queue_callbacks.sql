@@ -9,6 +9,10 @@ SET LOCAL ROLE mqtt_owner;
 CREATE FUNCTION mqtt.queue_callbacks(tids tid []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN

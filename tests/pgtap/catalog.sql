@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(34);
+SELECT plan(35);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -250,6 +250,13 @@ SELECT is_empty(
         WHERE r.kind = 'f' OR (r.kind = 'S' AND has_sequence_privilege(x, r.oid, 'usage, select, update'))
         UNION ALL SELECT p.pubname, '' FROM pg_catalog.pg_publication AS p WHERE p.puballtables$$,
     'no foreign tables, no sequences that a role could read or move on, no publication of everything'
+);
+SELECT is_empty(
+    $$SELECT x FROM unnest('{store_messages,queue_callbacks,record_failure,due_messages,begin_attempt,undo_attempt,finish_attempt}'::text []) AS x
+        WHERE NOT EXISTS (
+            SELECT FROM routine AS r WHERE r.proname = x AND r.schema = 'mqtt' AND r.config @> '{enable_seqscan=off,jit=off}'
+        )$$,
+    'what takes rows of the queue by address or key never reads it whole, whatever it held when the plan was made'
 );
 SELECT * FROM finish();
 ROLLBACK;
