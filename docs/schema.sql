@@ -3845,6 +3845,8 @@ CREATE FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, sus
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
     v_next record;
@@ -5192,6 +5194,8 @@ DECLARE
     v_sweep_took interval := least(coalesce((v_memory ->> 'sweep_took')::interval, '0'), interval '2 seconds');
     v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + greatest(interval '5 seconds', 50 * v_sweep_took), true);
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
+    v_newer bigint := 0;
+    v_looks integer := 0;
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
     v_marks timestamptz [] := '{}';
@@ -5206,6 +5210,7 @@ BEGIN
     LOOP
         IF v_is_sweep THEN
             -- Every organization with rows, one index probe each, going on after the last one served.
+            v_candidates := '{}';
             v_last := v_start;
             FOR v_step IN 1..1000 LOOP
                 SELECT q.organization_id AS id, q.vt AS mark INTO v_next
@@ -5228,10 +5233,12 @@ BEGIN
             v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
         ELSE
             -- Those remembered, and those of the newest rows.
-            SELECT coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}'), coalesce(max(x.seen), v_seen)
-            INTO v_candidates, v_seen
+            SELECT
+                coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}') || v_candidates,
+                coalesce(max(x.seen), v_seen), coalesce(sum(x.newer), 0)
+            INTO v_candidates, v_seen, v_newer
             FROM (
-                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen
+                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen, count(*) AS newer
                 FROM (
                     SELECT q.organization_id, q.vt, q.msg_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id > v_seen ORDER BY q.msg_id LIMIT 1000
                 ) AS r
@@ -5262,6 +5269,9 @@ BEGIN
                 v_marks := v_marks || v_first - interval '1 microsecond';
             END IF;
         END LOOP;
+        -- All of the newest belong to organizations that other workers are at: who comes after them need not wait.
+        v_looks := v_looks + 1;
+        CONTINUE look WHEN v_organizations = '{}' AND NOT v_is_sweep AND v_newer = 1000 AND v_looks < 20;
         -- Nothing where something was expected: look everywhere, though not more than once a second, nor for long.
         EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
         v_is_sweep := true;
@@ -5401,7 +5411,7 @@ CREATE TABLE mqtt.devices (
     CONSTRAINT devices_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 )
-WITH (fillfactor='70');
+WITH (fillfactor='20');
 
 ALTER TABLE mqtt.devices OWNER TO mqtt_owner;
 
@@ -5461,6 +5471,9 @@ COMMENT ON FUNCTION mqtt.find_device(device text, integration_id uuid, organizat
 CREATE FUNCTION mqtt.finish_attempt(attempted bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
     v_tid tid;
@@ -7010,6 +7023,9 @@ Raises 38000 (external_routine_exception) for null, a key that is none, and secr
 CREATE FUNCTION mqtt.queue_callbacks(tids tid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
@@ -7410,6 +7426,9 @@ COMMENT ON FUNCTION mqtt.random_password() IS '32 random URL-safe characters (ba
 CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
     v_row pgmq.q_mqtt_messages;
@@ -8503,6 +8522,9 @@ COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text,
 CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
     UPDATE pgmq.q_mqtt_messages AS q
@@ -9696,8 +9718,7 @@ CREATE TABLE mqtt.outbound_batches (
     integration_id uuid NOT NULL,
     id bigint NOT NULL,
     bridge_id uuid NOT NULL,
-    msg_ids bigint[] NOT NULL,
-    claimed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    msg_ids bigint[] NOT NULL
 );
 
 ALTER TABLE mqtt.outbound_batches OWNER TO mqtt_owner;
@@ -9754,8 +9775,7 @@ ALTER TABLE mqtt.sealed_values OWNER TO mqtt_owner;
 COMMENT ON VIEW mqtt.sealed_values IS 'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. What is sealed elsewhere one day joins here and in bridge.reseal.';
 
 CREATE TABLE mqtt.workers (
-    bridge_id uuid NOT NULL,
-    began_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    bridge_id uuid NOT NULL
 );
 
 ALTER TABLE mqtt.workers OWNER TO mqtt_owner;

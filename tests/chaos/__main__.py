@@ -205,6 +205,7 @@ def main() -> int:
         help="the rate while a snapshot is held for --minutes (10), or the time --rows take to go",
     )
     parser.add_argument("--rows", type=int, default=10_000_000, help="old rows for --measure retention (default: 10,000,000)")
+    parser.add_argument("--devices", type=int, default=100, help="that the messages of --measure snapshot name; 0: none (default: 100)")
     parser.add_argument("--write", action="store_true", help="write each row into the table of docs/delivery.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.fault) - FAULTS.keys():
@@ -212,7 +213,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(f"seed {arguments.seed}")
     if arguments.measure == "snapshot":
-        return snapshot(console, arguments.minutes or 10)
+        return snapshot(console, arguments.minutes or 10, arguments.devices)
     if arguments.measure == "retention":
         return retention(console, arguments.rows)
     if arguments.soak:

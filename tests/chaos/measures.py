@@ -12,22 +12,23 @@ from tests.support.stack import Stack, start_stack
 
 FEED = (
     "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
-    " SELECT clock_timestamp(), jsonb_build_object('topic', 'm/' || n %% 100, 'payload', jsonb_build_object('n', n)), %s, %s"
+    " SELECT clock_timestamp(), jsonb_build_object('topic', replace(%s, '+', 'd' || n %% %s), 'payload', jsonb_build_object('n', n)),"
+    " %s, %s"
     " FROM generate_series(1, 1000) AS n RETURNING 1) SELECT mqtt.count_accepted(%s, count(*)::integer) FROM queued"
 )
 
 
-def snapshot(console: Console, minutes: float) -> int:
-    """The queue's rate at full load, without and with a snapshot that is held all the while."""
+def snapshot(console: Console, minutes: float, devices: int) -> int:
+    """The queue's rate at full load, without and with a snapshot that is held all the while; messages of so many devices, or of none."""
     stack = start_stack(without=("gateway", "bridge"))
     try:
         with closing(World(stack, seed=1)) as world:
-            _rate(world, 10)
-            free = _rate(world, minutes * 60)
+            _rate(world, 10, devices)
+            free = _rate(world, minutes * 60, devices)
             with stack.connect(autocommit=False) as holder:
                 holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 holder.execute("SELECT count(*) FROM pgmq.q_mqtt_messages")
-                held = _rate(world, minutes * 60)
+                held = _rate(world, minutes * 60, devices)
     finally:
         stack.down()
     without, with_it, last = sum(free) / len(free), sum(held) / len(held), sum(held[-len(held) // 4 :]) / len(held[-len(held) // 4 :])
@@ -36,11 +37,12 @@ def snapshot(console: Console, minutes: float) -> int:
     return 0 if with_it >= 0.8 * without else 1
 
 
-def _rate(world: World, seconds: float) -> list[float]:
+def _rate(world: World, seconds: float, devices: int) -> list[float]:
     """Messages a second, of each part of a tenth: one session feeds, one processes, neither waits for the other."""
     ended = threading.Event()
     fed, done = [0], [0]
     organization = world.tenant.organization_id
+    topic = world.device.topic("+") if devices else "m/+"
 
     def feed() -> None:
         with world.stack.connect() as connection:
@@ -49,7 +51,7 @@ def _rate(world: World, seconds: float) -> list[float]:
                 if fed[0] - done[0] >= 20000:
                     time.sleep(0.01)
                     continue
-                connection.execute(FEED, (organization, world.tenant.integration_id, organization))
+                connection.execute(FEED, (topic, devices or 100, organization, world.tenant.integration_id, organization))
                 fed[0] += 1000
 
     feeder = threading.Thread(target=feed, daemon=True)
