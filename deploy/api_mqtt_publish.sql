@@ -28,6 +28,7 @@ DECLARE
     v_max_bytes integer;
     v_prefix text;
     v_messages jsonb;
+    v_count integer;
     v_fault record;
     v_receipts jsonb;
 BEGIN
@@ -40,21 +41,25 @@ BEGIN
     ELSIF messages IS NULL OR json_typeof(messages) <> 'array' THEN
         RAISE EXCEPTION 'messages_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'One message goes as an array of one.';
-    ELSIF json_array_length(messages) = 0 THEN
+    END IF;
+    v_count := json_array_length(messages);
+    IF v_count = 0 THEN
         RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages holds no message.', HINT = 'Send at least one.';
-    ELSIF json_array_length(messages) > v_limits.max_batch_messages THEN
+    ELSIF v_count > v_limits.max_batch_messages THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s messages are more than the %s of one call.', json_array_length(messages), v_limits.max_batch_messages),
+            DETAIL = format('%s messages are more than the %s of one call.', v_count, v_limits.max_batch_messages),
             HINT = 'Send them in several calls.';
     END IF;
-    IF mqtt.json_fault(messages) IS NOT NULL THEN
-        RAISE EXCEPTION 'message_invalid' USING
-            ERRCODE = 'PT400',
-            DETAIL = coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)),
-            HINT = 'None of the messages was queued.';
-    END IF;
-    v_messages := messages::jsonb;
+    BEGIN
+        v_messages := mqtt.checked_jsonb(messages::text);
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
+            RAISE EXCEPTION 'message_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)),
+                HINT = 'None of the messages was queued.';
+    END;
     -- At the shared broker, an organization's topics are its own; service_role stands above organizations.
     IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator() THEN
         v_prefix := v_organization.topic_prefix;
@@ -101,7 +106,7 @@ BEGIN
             SELECT
                 e.ordinality,
                 e.value,
-                greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) AS due_at,
+                CASE WHEN e.value ->> 'deliver_at' IS NULL THEN now() ELSE greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) END AS due_at,
                 mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding') AS body
             FROM jsonb_array_elements(v_messages) WITH ORDINALITY AS e (value, ordinality)
         ) AS d

@@ -33,7 +33,8 @@ BEGIN ATOMIC
         WHEN coalesce(encoding, 'null') NOT IN ('null', '"json"', '"text"', '"base64"') THEN 'payload_encoding is json, text or base64.'
         WHEN encoding IN ('"text"', '"base64"') AND jsonb_typeof(payload) <> 'string'
             THEN format('payload is a string where payload_encoding is %s.', encoding #>> '{}')
-        WHEN encoding = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is no base64 (RFC 4648 section 4).'
+        -- An unknown AND is decided by its other side: without coalesce, each payload would be tried.
+        WHEN coalesce(encoding, 'null') = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is no base64 (RFC 4648 section 4).'
     END;
 END;
 COMMENT ON FUNCTION mqtt.payload_fault(jsonb, jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
@@ -74,8 +75,9 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.publish_fault(jsonb) IS 'Why the message cannot be published, in words; null when it can.';
 
+-- As stable as convert_to, or it would not be inlined.
 CREATE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN encoding = 'base64' THEN mqtt.try_base64(payload #>> '{}')
@@ -88,14 +90,21 @@ COMMENT ON FUNCTION mqtt.outbound_body(jsonb, text) IS
 CREATE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT jsonb_strip_nulls(message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text [])
-        || CASE WHEN coalesce(message ->> 'qos', '0')::numeric > 0 THEN jsonb_build_object('qos', (message ->> 'qos')::numeric::integer) ELSE '{}' END
-        || CASE WHEN message -> 'retain' = 'true' THEN '{"retain": true}'::jsonb ELSE '{}' END
-        || CASE
-            WHEN message ->> 'message_expiry' IS NOT NULL THEN jsonb_build_object('message_expiry', (message ->> 'message_expiry')::numeric::bigint)
-            ELSE '{}'
-        END
-        || CASE WHEN message ->> 'payload_encoding' = 'base64' THEN '{}' ELSE jsonb_build_object('payload', message -> 'payload') END;
+    SELECT CASE
+        -- The usual message is its own document.
+        WHEN message - '{topic,payload,qos}'::text [] = '{}' AND coalesce(message ->> 'qos', '1') IN ('1', '2') AND message -> 'qos' IS DISTINCT FROM 'null'
+            THEN message
+        ELSE
+            jsonb_strip_nulls(message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text [])
+            || CASE WHEN coalesce(message ->> 'qos', '0')::numeric > 0 THEN jsonb_build_object('qos', (message ->> 'qos')::numeric::integer) ELSE '{}' END
+            || CASE WHEN message -> 'retain' = 'true' THEN '{"retain": true}'::jsonb ELSE '{}' END
+            || CASE
+                WHEN message ->> 'message_expiry' IS NOT NULL
+                    THEN jsonb_build_object('message_expiry', (message ->> 'message_expiry')::numeric::bigint)
+                ELSE '{}'
+            END
+            || CASE WHEN message ->> 'payload_encoding' = 'base64' THEN '{}' ELSE jsonb_build_object('payload', message -> 'payload') END
+    END;
 END;
 COMMENT ON FUNCTION mqtt.outbound_document(jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message holds it: without defaults, without a payload that is bytes. Text stands here, to be read, and in body, as it goes out.';
 COMMIT;

@@ -1165,6 +1165,7 @@ DECLARE
     v_max_bytes integer;
     v_prefix text;
     v_messages jsonb;
+    v_count integer;
     v_fault record;
     v_receipts jsonb;
 BEGIN
@@ -1177,21 +1178,25 @@ BEGIN
     ELSIF messages IS NULL OR json_typeof(messages) <> 'array' THEN
         RAISE EXCEPTION 'messages_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'One message goes as an array of one.';
-    ELSIF json_array_length(messages) = 0 THEN
+    END IF;
+    v_count := json_array_length(messages);
+    IF v_count = 0 THEN
         RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages holds no message.', HINT = 'Send at least one.';
-    ELSIF json_array_length(messages) > v_limits.max_batch_messages THEN
+    ELSIF v_count > v_limits.max_batch_messages THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s messages are more than the %s of one call.', json_array_length(messages), v_limits.max_batch_messages),
+            DETAIL = format('%s messages are more than the %s of one call.', v_count, v_limits.max_batch_messages),
             HINT = 'Send them in several calls.';
     END IF;
-    IF mqtt.json_fault(messages) IS NOT NULL THEN
-        RAISE EXCEPTION 'message_invalid' USING
-            ERRCODE = 'PT400',
-            DETAIL = coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)),
-            HINT = 'None of the messages was queued.';
-    END IF;
-    v_messages := messages::jsonb;
+    BEGIN
+        v_messages := mqtt.checked_jsonb(messages::text);
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
+            RAISE EXCEPTION 'message_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)),
+                HINT = 'None of the messages was queued.';
+    END;
     -- At the shared broker, an organization's topics are its own; service_role stands above organizations.
     IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator() THEN
         v_prefix := v_organization.topic_prefix;
@@ -1238,7 +1243,7 @@ BEGIN
             SELECT
                 e.ordinality,
                 e.value,
-                greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) AS due_at,
+                CASE WHEN e.value ->> 'deliver_at' IS NULL THEN now() ELSE greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) END AS due_at,
                 mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding') AS body
             FROM jsonb_array_elements(v_messages) WITH ORDINALITY AS e (value, ordinality)
         ) AS d
@@ -6168,7 +6173,7 @@ ALTER FUNCTION mqtt.notify_config() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
 
 CREATE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
@@ -6185,23 +6190,27 @@ COMMENT ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) IS 'The pay
 CREATE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT ((((jsonb_strip_nulls((message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text[])) ||
+ SELECT
          CASE
-             WHEN ((COALESCE((message ->> 'qos'::text), '0'::text))::numeric > (0)::numeric) THEN jsonb_build_object('qos', (((message ->> 'qos'::text))::numeric)::integer)
-             ELSE '{}'::jsonb
-         END) ||
-         CASE
-             WHEN ((message -> 'retain'::text) = 'true'::jsonb) THEN '{"retain": true}'::jsonb
-             ELSE '{}'::jsonb
-         END) ||
-         CASE
-             WHEN ((message ->> 'message_expiry'::text) IS NOT NULL) THEN jsonb_build_object('message_expiry', (((message ->> 'message_expiry'::text))::numeric)::bigint)
-             ELSE '{}'::jsonb
-         END) ||
-         CASE
-             WHEN ((message ->> 'payload_encoding'::text) = 'base64'::text) THEN '{}'::jsonb
-             ELSE jsonb_build_object('payload', (message -> 'payload'::text))
-         END);
+             WHEN (((message - '{topic,payload,qos}'::text[]) = '{}'::jsonb) AND (COALESCE((message ->> 'qos'::text), '1'::text) = ANY (ARRAY['1'::text, '2'::text])) AND ((message -> 'qos'::text) IS DISTINCT FROM 'null'::jsonb)) THEN message
+             ELSE ((((jsonb_strip_nulls((message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text[])) ||
+             CASE
+                 WHEN ((COALESCE((message ->> 'qos'::text), '0'::text))::numeric > (0)::numeric) THEN jsonb_build_object('qos', (((message ->> 'qos'::text))::numeric)::integer)
+                 ELSE '{}'::jsonb
+             END) ||
+             CASE
+                 WHEN ((message -> 'retain'::text) = 'true'::jsonb) THEN '{"retain": true}'::jsonb
+                 ELSE '{}'::jsonb
+             END) ||
+             CASE
+                 WHEN ((message ->> 'message_expiry'::text) IS NOT NULL) THEN jsonb_build_object('message_expiry', (((message ->> 'message_expiry'::text))::numeric)::bigint)
+                 ELSE '{}'::jsonb
+             END) ||
+             CASE
+                 WHEN ((message ->> 'payload_encoding'::text) = 'base64'::text) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('payload', (message -> 'payload'::text))
+             END)
+         END AS "case";
 END;
 
 ALTER FUNCTION mqtt.outbound_document(message jsonb) OWNER TO mqtt_owner;
@@ -6237,7 +6246,7 @@ CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
              WHEN (payload IS NULL) THEN 'payload is missing; send "" for an empty one.'::text
              WHEN (COALESCE(encoding, 'null'::jsonb) <> ALL (ARRAY['null'::jsonb, '"json"'::jsonb, '"text"'::jsonb, '"base64"'::jsonb])) THEN 'payload_encoding is json, text or base64.'::text
              WHEN ((encoding = ANY (ARRAY['"text"'::jsonb, '"base64"'::jsonb])) AND (jsonb_typeof(payload) <> 'string'::text)) THEN format('payload is a string where payload_encoding is %s.'::text, (encoding #>> '{}'::text[]))
-             WHEN ((encoding = '"base64"'::jsonb) AND (mqtt.try_base64((payload #>> '{}'::text[])) IS NULL)) THEN 'payload is no base64 (RFC 4648 section 4).'::text
+             WHEN ((COALESCE(encoding, 'null'::jsonb) = '"base64"'::jsonb) AND (mqtt.try_base64((payload #>> '{}'::text[])) IS NULL)) THEN 'payload is no base64 (RFC 4648 section 4).'::text
              ELSE NULL::text
          END AS "case";
 END;

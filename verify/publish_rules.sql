@@ -3,6 +3,6 @@ BEGIN;
 SELECT mqtt.verify_function('mqtt.user_properties_fault(jsonb)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.payload_fault(jsonb, jsonb)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.publish_fault(jsonb)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.outbound_body(jsonb, text)', false, 'i', '{}');
+SELECT mqtt.verify_function('mqtt.outbound_body(jsonb, text)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.outbound_document(jsonb)', false, 'i', '{}');
 ROLLBACK;
