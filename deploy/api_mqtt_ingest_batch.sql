@@ -9,7 +9,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_session mqtt.device_session := mqtt.device_login();
+    v_session mqtt.device_session;
     v_nul_mark text;
     v_bare json;
     v_messages jsonb;
@@ -20,6 +20,7 @@ DECLARE
     v_most integer;
     v_queued integer := 0;
 BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
@@ -69,7 +70,6 @@ BEGIN
     END IF;
     IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
         v_queued := mqtt.queue_plain_messages(v_session, v_messages);
-        v_answer := json_build_object('accepted', v_queued, 'rejected', '[]'::json);
     END IF;
     IF v_queued = 0 THEN
         v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
@@ -80,6 +80,9 @@ BEGIN
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
+    IF v_answer IS NULL THEN
+        RETURN json_build_object('accepted', v_queued, 'rejected', '[]'::json);
+    END IF;
     RETURN json_build_object('accepted', v_answer -> 'accepted', 'rejected', v_answer -> 'rejected');
 END;
 $$;

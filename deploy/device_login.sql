@@ -93,7 +93,6 @@ BEGIN ATOMIC
             FROM (SELECT nullif(current_setting('request.headers', true), '')::jsonb AS headers OFFSET 0) AS h
             OFFSET 0
         ) AS b
-        OFFSET 0
     ) AS l
     CROSS JOIN mqtt.configuration AS k
     LEFT JOIN mqtt.mqtt_credentials AS c ON c.username = l.username

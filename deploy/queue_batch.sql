@@ -158,29 +158,29 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
+    v_prefix CONSTANT text := session.topic_prefix || '/';
+    v_most_bytes CONSTANT integer := CASE WHEN session.publish_filters IS NULL THEN least(session.max_payload_bytes, 65535) END;
     v_queued integer;
 BEGIN
     WITH judged AS MATERIALIZED (
         SELECT
             t.value,
-            jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string' AND t.payload IS NOT NULL
-            AND t.value - '{topic,payload}'::text [] = '{}'
-            AND mqtt.ingest_fault(t.topic, 0, pg_column_size(t.payload), session.topic_prefix, session.publish_filters, session.max_payload_bytes) IS NULL
-            AS is_plain
-        FROM (
-            SELECT e.value, e.value ->> 'topic' AS topic, e.value -> 'payload' AS payload
-            FROM jsonb_array_elements(messages) AS e (value)
-            OFFSET 0
-        ) AS t
-    ),
-    queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
-        SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
-        FROM judged AS j
-        WHERE (SELECT bool_and(x.is_plain) FROM judged AS x)
-        RETURNING 1
+            t.topic IS NOT NULL AND t.value ? 'payload' AND t.value - '{topic,payload}'::text [] = '{}'
+            AND CASE
+                -- Most: neither topic nor payload is larger than both, and what is no string holds none of these characters, or no slash.
+                WHEN pg_column_size(t.value) <= v_most_bytes AND t.topic ~ '^[A-Za-z0-9_./:@=,;() -]+$' THEN starts_with(t.topic, v_prefix)
+                ELSE jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string'
+                    AND mqtt.ingest_fault(
+                        t.topic, 0, pg_column_size(t.value -> 'payload'), session.topic_prefix, session.publish_filters, session.max_payload_bytes
+                    ) IS NULL
+            END AS is_plain
+        FROM (SELECT e.value, e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e (value) OFFSET 0) AS t
     )
-    SELECT count(*) INTO v_queued FROM queued;
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
+    SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
+    FROM judged AS j
+    WHERE (SELECT bool_and(x.is_plain) FROM judged AS x);
+    GET DIAGNOSTICS v_queued = ROW_COUNT;
     RETURN v_queued;
 END;
 $$;

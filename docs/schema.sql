@@ -948,7 +948,7 @@ DECLARE
     v_session mqtt.device_session;
     v_text text;
     v_qos CONSTANT integer := coalesce(qos, 0);
-    v_payload jsonb := 'null';
+    v_payload jsonb;
     v_body bytea;
     v_fault text;
     v_message_id uuid;
@@ -957,24 +957,32 @@ BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
-    v_text := payload::text;
-    IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
-        v_fault := 'payload_too_large';
-    ELSIF payload_encoding = 'base64' THEN
-        v_payload := NULL;
-        v_body := CASE WHEN json_typeof(payload) = 'string' THEN mqtt.try_base64(payload #>> '{}') END;
-        v_fault := CASE WHEN v_body IS NULL THEN 'payload_not_base64' END;
-    ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
-        v_fault := 'payload_encoding_invalid';
-    ELSIF payload IS NOT NULL THEN
-        v_payload := mqtt.quick_jsonb(v_text);
-    END IF;
-    -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
-    IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
-        v_fault := 'timestamp_invalid';
-    END IF;
-    IF v_fault IS NOT NULL THEN
-        PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
+    -- What is short, without \u escapes and far exponents, cannot fail: no subtransaction. One expression, since each is set up anew in a transaction.
+    v_payload := CASE
+        WHEN payload_encoding IS NULL AND "timestamp" IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
+            THEN mqtt.quick_jsonb(payload::text)
+    END;
+    IF v_payload IS NULL THEN
+        v_text := payload::text;
+        v_payload := 'null';
+        IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
+            v_fault := 'payload_too_large';
+        ELSIF payload_encoding = 'base64' THEN
+            v_payload := NULL;
+            v_body := CASE WHEN json_typeof(payload) = 'string' THEN mqtt.try_base64(payload #>> '{}') END;
+            v_fault := CASE WHEN v_body IS NULL THEN 'payload_not_base64' END;
+        ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
+            v_fault := 'payload_encoding_invalid';
+        ELSIF payload IS NOT NULL THEN
+            v_payload := mqtt.quick_jsonb(v_text);
+        END IF;
+        -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
+        IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+            v_fault := 'timestamp_invalid';
+        END IF;
+        IF v_fault IS NOT NULL THEN
+            PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
+        END IF;
     END IF;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL OR message_id IS NOT NULL OR content_type IS NOT NULL
         OR mqtt.ingest_fault(
@@ -1023,7 +1031,7 @@ CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-    v_session mqtt.device_session := mqtt.device_login();
+    v_session mqtt.device_session;
     v_nul_mark text;
     v_bare json;
     v_messages jsonb;
@@ -1034,6 +1042,7 @@ DECLARE
     v_most integer;
     v_queued integer := 0;
 BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
@@ -1083,7 +1092,6 @@ BEGIN
     END IF;
     IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
         v_queued := mqtt.queue_plain_messages(v_session, v_messages);
-        v_answer := json_build_object('accepted', v_queued, 'rejected', '[]'::json);
     END IF;
     IF v_queued = 0 THEN
         v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
@@ -1094,6 +1102,9 @@ BEGIN
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
+    IF v_answer IS NULL THEN
+        RETURN json_build_object('accepted', v_queued, 'rejected', '[]'::json);
+    END IF;
     RETURN json_build_object('accepted', v_answer -> 'accepted', 'rejected', v_answer -> 'rejected');
 END;
 $_$;
@@ -7315,34 +7326,34 @@ CREATE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
+    AS $_$
 DECLARE
+    v_prefix CONSTANT text := session.topic_prefix || '/';
+    v_most_bytes CONSTANT integer := CASE WHEN session.publish_filters IS NULL THEN least(session.max_payload_bytes, 65535) END;
     v_queued integer;
 BEGIN
     WITH judged AS MATERIALIZED (
         SELECT
             t.value,
-            jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string' AND t.payload IS NOT NULL
-            AND t.value - '{topic,payload}'::text [] = '{}'
-            AND mqtt.ingest_fault(t.topic, 0, pg_column_size(t.payload), session.topic_prefix, session.publish_filters, session.max_payload_bytes) IS NULL
-            AS is_plain
-        FROM (
-            SELECT e.value, e.value ->> 'topic' AS topic, e.value -> 'payload' AS payload
-            FROM jsonb_array_elements(messages) AS e (value)
-            OFFSET 0
-        ) AS t
-    ),
-    queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
-        SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
-        FROM judged AS j
-        WHERE (SELECT bool_and(x.is_plain) FROM judged AS x)
-        RETURNING 1
+            t.topic IS NOT NULL AND t.value ? 'payload' AND t.value - '{topic,payload}'::text [] = '{}'
+            AND CASE
+                -- Most: neither topic nor payload is larger than both, and what is no string holds none of these characters, or no slash.
+                WHEN pg_column_size(t.value) <= v_most_bytes AND t.topic ~ '^[A-Za-z0-9_./:@=,;() -]+$' THEN starts_with(t.topic, v_prefix)
+                ELSE jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string'
+                    AND mqtt.ingest_fault(
+                        t.topic, 0, pg_column_size(t.value -> 'payload'), session.topic_prefix, session.publish_filters, session.max_payload_bytes
+                    ) IS NULL
+            END AS is_plain
+        FROM (SELECT e.value, e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e (value) OFFSET 0) AS t
     )
-    SELECT count(*) INTO v_queued FROM queued;
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
+    SELECT statement_timestamp(), j.value, session.organization_id, session.integration_id, session.credential_id
+    FROM judged AS j
+    WHERE (SELECT bool_and(x.is_plain) FROM judged AS x);
+    GET DIAGNOSTICS v_queued = ROW_COUNT;
     RETURN v_queued;
 END;
-$$;
+$_$;
 
 ALTER FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
 
@@ -7370,7 +7381,7 @@ CREATE FUNCTION mqtt.quick_jsonb(value text) RETURNS jsonb
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN ((octet_length(value) <= 1000) AND (value !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{200}'::text)) THEN (value)::jsonb
+             WHEN ((octet_length(value) <= 1000) AND (value !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}'::text) AND ((octet_length(value) < 200) OR (value !~ '[0-9]{200}'::text))) THEN (value)::jsonb
              ELSE mqtt.checked_jsonb(value)
          END AS checked_jsonb;
 END;
@@ -7677,8 +7688,7 @@ CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
                          END AS basic
                     FROM ( SELECT (NULLIF(current_setting('request.headers'::text, true), ''::text))::jsonb AS headers
                           OFFSET 0) h
-                  OFFSET 0) b
-          OFFSET 0) l
+                  OFFSET 0) b) l
       CROSS JOIN mqtt.configuration k)
       LEFT JOIN mqtt.mqtt_credentials c ON ((c.username = l.username)))
       LEFT JOIN mqtt.device_integrations i ON ((i.id = c.integration_id)))

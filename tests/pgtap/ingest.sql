@@ -121,7 +121,8 @@ SELECT is_empty(
         FROM jsonb_array_elements($$[
             {"topic": "org_alice/x"}, {"payload": 1}, {"topic": null, "payload": 1}, {"topic": 1, "payload": 1}, {"topic": "org_alice", "payload": 1},
             {"topic": "org_bob/x", "payload": 1}, {"topic": "org_alice/+", "payload": 1}, {"topic": "org_alice/x", "payload": 1, "qos": 0},
-            {"topic": "org_alice/x", "payload": 1, "message_id": null}, 1, null, "topic", [], ["topic", "payload"]
+            {"topic": "org_alice/x", "payload": 1, "message_id": null}, {"topic": ["org_alice/x"], "payload": 1},
+            1, null, "topic", "payload", [], ["topic", "payload"]
         ]$$) AS o (odd)
         WHERE mqtt.queue_plain_messages(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}]'::jsonb || jsonb_build_array(o.odd)) <> 0$test$,
     'one message that is not plain is enough for the long way'
