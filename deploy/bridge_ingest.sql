@@ -14,6 +14,7 @@ CREATE FUNCTION bridge.ingest(
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_counts jsonb;
@@ -68,9 +69,14 @@ BEGIN
             s.active_at, starts_with(s.topic, '$share/') AS is_shared, s.pattern
         FROM alike AS k
         CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
-        JOIN mqtt.mqtt_subscriptions AS s
-            ON s.organization_id = k.organization_id AND s.integration_id = k.integration_id AND s.prefix = p.prefix
-        WHERE s.status = 'active' AND NOT s.is_paused
+        CROSS JOIN LATERAL (
+            SELECT f.*
+            FROM mqtt.mqtt_subscriptions AS f
+            WHERE f.organization_id = k.organization_id AND f.integration_id = k.integration_id AND f.prefix = p.prefix
+                AND f.status = 'active' AND NOT f.is_paused
+            -- Looked up for each prefix, never all filters joined first.
+            OFFSET 0
+        ) AS s
         -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once.
         ORDER BY s.number
     ), filter AS (

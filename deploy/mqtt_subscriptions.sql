@@ -30,7 +30,7 @@ CREATE TABLE mqtt.mqtt_subscriptions (
     UNIQUE (organization_id, integration_id, topic),
     FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations (organization_id, id) ON DELETE CASCADE
 );
-CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions (integration_id, prefix);
+CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions (organization_id, integration_id, prefix);
 -- So small where nobody has callbacks that asking costs a batch nothing.
 CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions (integration_id)
 WHERE callback_url IS NOT NULL AND callback_gone_at IS NULL AND NOT is_paused;

@@ -2742,6 +2742,7 @@ Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.';
 CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[] DEFAULT NULL::text[], properties jsonb[] DEFAULT NULL::jsonb[], faults text[] DEFAULT NULL::text[], subscription_numbers integer[] DEFAULT NULL::integer[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     AS $_$
 DECLARE
     v_counts jsonb;
@@ -2796,9 +2797,14 @@ BEGIN
             s.active_at, starts_with(s.topic, '$share/') AS is_shared, s.pattern
         FROM alike AS k
         CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
-        JOIN mqtt.mqtt_subscriptions AS s
-            ON s.organization_id = k.organization_id AND s.integration_id = k.integration_id AND s.prefix = p.prefix
-        WHERE s.status = 'active' AND NOT s.is_paused
+        CROSS JOIN LATERAL (
+            SELECT f.*
+            FROM mqtt.mqtt_subscriptions AS f
+            WHERE f.organization_id = k.organization_id AND f.integration_id = k.integration_id AND f.prefix = p.prefix
+                AND f.status = 'active' AND NOT f.is_paused
+            -- Looked up for each prefix, never all filters joined first.
+            OFFSET 0
+        ) AS s
         -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once.
         ORDER BY s.number
     ), filter AS (
@@ -9945,7 +9951,7 @@ CREATE INDEX mqtt_requests_open_idx ON mqtt.mqtt_requests USING btree (created_a
 
 CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions USING btree (integration_id) WHERE ((callback_url IS NOT NULL) AND (callback_gone_at IS NULL) AND (NOT is_paused));
 
-CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions USING btree (integration_id, prefix);
+CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions USING btree (organization_id, integration_id, prefix);
 
 CREATE INDEX organization_members_user_id_idx ON mqtt.organization_members USING btree (user_id) INCLUDE (organization_id, role);
 
