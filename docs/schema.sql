@@ -4502,6 +4502,12 @@ BEGIN
             DETAIL = 'The token has no exp or no aud.',
             HINT = 'A token says until when it is valid (exp) and for whom it is meant (aud): RFC 7519 section 4.1.';
     END IF;
+    -- The planner's estimate is made from statistics of all organizations' rows: it tells how common a value is among others.
+    IF current_setting('role') = 'authenticated'
+        AND nullif(current_setting('request.headers', true), '')::jsonb ->> 'prefer' ~* 'count\s*=\s*(planned|estimated)' THEN
+        RAISE EXCEPTION 'count_not_offered' USING
+            ERRCODE = 'PT400', DETAIL = 'Estimates of counts are not given.', HINT = 'Prefer: count=exact counts the rows that you may see.';
+    END IF;
 END;
 $$;
 

@@ -3,10 +3,13 @@
 The catalogue says what there is to test: a new function, argument or view without an expectation here fails the suite.
 """
 
+import http.client
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -498,6 +501,32 @@ def test_who_sees_which_rows(home: World, strangers: World, stack: Stack, view: 
         headers={"Authorization": f"Bearer {home.tenant.admin}", "Prefer": "count=exact", "Connection": "close"},
     )
     assert response.headers["Content-Range"] == "*/0"
+
+
+@pytest.mark.usefixtures("nothing_happens")
+def test_no_estimate_tells_what_is_common_among_others(home: World, gateway: Api) -> None:
+    """The planner's statistics are of all rows; an app's count is of those that it may see. The gateway leaves one Prefer of several."""
+    direct = home.tenant.api.url
+    cases = [(url, [preference]) for url in (direct, gateway.url) for preference in ("count=planned", "x=y, count=estimated")]
+    cases += [(gateway.url, ["count=planned", "x=y"]), (gateway.url, ["x=y", "count=planned"])]
+    for url, preferences in cases:
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+        connection.putrequest("GET", f"{parts.path}/devices?select=id")
+        connection.putheader("Authorization", f"Bearer {home.tenant.member}")
+        for preference in preferences:
+            connection.putheader("Prefer", preference)
+        connection.endheaders()
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        if response.status == 400:
+            assert json.loads(body)["message"] == "count_not_offered"
+        else:
+            counted = response.getheader("Content-Range")
+            assert (preferences, response.status) == (["x=y", "count=planned"], 200), (url, preferences, response.status, body)
+            assert counted is not None
+            assert counted.endswith("/*"), "the second Prefer is gone, so nothing is counted"
 
 
 @pytest.mark.parametrize("view", VIEWS)
