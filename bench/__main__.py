@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import growth_rows, http_rows, jobs_rows, mqtt_rows, report, storage_rows, webhook_rows, worker_rows
+from bench import growth_rows, http_rows, jobs_rows, mqtt_rows, neighbour_rows, report, storage_rows, webhook_rows, worker_rows
 from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "latency": mqtt_rows.latency,
     "listening": mqtt_rows.listening,
     "webhooks": webhook_rows.webhooks,
+    "neighbours": neighbour_rows.neighbours,
     "rls": storage_rows.row_security,
     "stats": storage_rows.stats,
 }
