@@ -9,7 +9,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,11 +107,16 @@ def use_devices(ground: Ground, tenant: Tenant, gateway: Api) -> None:
             {**own, "X-Password": password, "Content-Type": "text/html"},
         ):
             bodies: list[Any] = [message, {"topic": "$SYS/x", "payload": 1}, {"no": "topic"}, [], {**message, "message_id": "no uuid"}]
+            # Whoever refuses so large a head may end the connection before its answer is read.
+            patience = suppress(requests.RequestException) if "X-Filler" in headers else nullcontext()
             for body in bodies:
                 gateway.session.post(ingest, json=body, headers=headers)
-                api.call("mqtt_ingest", body, headers=headers)
-                api.call("mqtt_ingest_batch", {"messages": [body]}, headers=headers)
-            api.call("mqtt_ingest", data=b'{"topic": ', headers=headers)
+                with patience:
+                    api.call("mqtt_ingest", body, headers=headers)
+                with patience:
+                    api.call("mqtt_ingest_batch", {"messages": [body]}, headers=headers)
+            with patience:
+                api.call("mqtt_ingest", data=b'{"topic": ', headers=headers)
             gateway.session.get(ingest, headers=headers)
         api.call("get_mqtt_credentials", headers={"Authorization": f"Bearer {password}"})
     row = api.ok("get_mqtt_credentials", {"integration_id": tenant.integration_id}, token=admin)[0]
