@@ -33,6 +33,12 @@ DECLARE
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_newer bigint := 0;
     v_looks integer := 0;
+    -- Where workers are more than one, each leaves half of the organizations to the others.
+    v_contended_at timestamptz := (v_memory ->> 'contended_at')::timestamptz;
+    v_most integer := least(64, batch_size);
+    v_due integer;
+    v_busy uuid;
+    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
     v_marks timestamptz [] := '{}';
@@ -88,22 +94,31 @@ BEGIN
                 v_looked_back_at := v_now;
             END IF;
         END IF;
+        IF v_now BETWEEN v_contended_at AND v_contended_at + interval '1 second' THEN
+            v_most := least(v_most, (SELECT greatest(1, (count(*) + 1) / 2) FROM jsonb_object_keys(v_candidates)));
+        END IF;
+        v_due := 0;
         FOR v_next IN
             SELECT c.key::uuid AS id, c.value::timestamptz AS mark
             FROM jsonb_each_text(v_candidates) AS c
             ORDER BY c.key::uuid <= v_start, c.key::uuid
         LOOP
-            EXIT look WHEN cardinality(v_organizations) >= least(64, batch_size);
+            EXIT look WHEN cardinality(v_organizations) >= v_most;
             SELECT q.vt INTO v_first
             FROM pgmq.q_mqtt_messages AS q
             WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
             ORDER BY q.vt
             LIMIT 1;
+            CONTINUE WHEN NOT found;
+            v_due := v_due + 1;
             -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
-            IF found AND pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
+            IF pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
                 v_organizations := v_organizations || v_next.id;
                 -- What is dead has been read once now, and need not be again below.
                 v_marks := v_marks || v_first - interval '1 microsecond';
+            ELSE
+                v_contended_at := v_now;
+                v_busy := coalesce(v_busy, v_next.id);
             END IF;
         END LOOP;
         -- All of the newest belong to organizations that other workers are at: who comes after them need not wait.
@@ -113,6 +128,26 @@ BEGIN
         EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
         v_is_sweep := true;
     END LOOP;
+    IF v_organizations = '{}' AND v_due > 1 THEN
+        -- Another worker has them all, and would again a moment after its commit: who waits in line comes first, and shows that it is there.
+        BEGIN
+            PERFORM set_config('lock_timeout', '50ms', true);
+            PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_busy::text));
+            PERFORM set_config('lock_timeout', v_lock_timeout, true);
+            SELECT q.vt INTO v_first
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.organization_id = v_busy AND q.vt > (v_candidates ->> v_busy::text)::timestamptz AND q.vt <= v_now
+            ORDER BY q.vt
+            LIMIT 1;
+            IF found THEN
+                v_organizations := ARRAY[v_busy];
+                v_marks := ARRAY[v_first - interval '1 microsecond'];
+            END IF;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                NULL;
+        END;
+    END IF;
     v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
     WITH due AS MATERIALIZED (
         SELECT
@@ -156,7 +191,7 @@ BEGIN
     PERFORM set_config(
         'topicbase.queue_memory',
         jsonb_build_object(
-            'swept_at', v_memory -> 'swept_at', 'sweep_took', v_sweep_took, 'looked_back_at', v_looked_back_at, 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
+            'swept_at', v_memory -> 'swept_at', 'sweep_took', v_sweep_took, 'looked_back_at', v_looked_back_at, 'contended_at', v_contended_at, 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
             'marks', CASE WHEN (SELECT count(*) FROM jsonb_object_keys(v_candidates)) <= 1000 THEN v_candidates ELSE '{}' END
         )::text, false
     );

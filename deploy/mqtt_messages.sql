@@ -9,7 +9,7 @@ GRANT USAGE ON TYPE mqtt.message_direction TO authenticated, service_role;
 -- Columns stand in the order that wastes no alignment bytes.
 CREATE TABLE mqtt.mqtt_messages (
     received_at timestamptz NOT NULL DEFAULT now(),
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
     integration_id uuid NOT NULL,

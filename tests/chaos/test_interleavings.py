@@ -183,6 +183,37 @@ def test_one_message_behind_thousands_that_another_worker_is_at(scene: Scene) ->
     scene.b.commit()
 
 
+def test_two_workers_share_the_organizations(scene: Scene) -> None:
+    devices = [scene.device, *(make_tenant(scene.stack, scene.tenant.api).device() for _ in range(3))]
+    few = "SELECT mqtt.process_batch(4)"
+
+    def held(session: Session) -> Any:
+        """Organizations that a session's batch is at."""
+        query = "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'advisory' AND classid = 1953460323"
+        return scene.value(query, session.connection.info.backend_pid)
+
+    for _ in range(20):
+        for device in devices:
+            for number in range(6):
+                assert device.send({"n": number}).status_code == 202
+        scene.a.do(few)
+        assert held(scene.a) == 4
+        in_line = scene.b.later(few)
+        scene.a.commit()
+        if in_line.result(30)["processed"]:
+            break
+        scene.b.commit()  # it waits for a moment only
+        scene.db.execute("SELECT mqtt.process_batch(100000)")
+    assert held(scene.b) >= 1, "who waits in line has its turn"
+    scene.a.do(few)
+    assert held(scene.a) == 4 - held(scene.b)
+    scene.a.commit()
+    scene.a.do(few)
+    assert held(scene.a) == 2, "half, since there is another worker"
+    scene.a.commit()
+    scene.b.commit()
+
+
 # -------------------------------------------------------------------------------------- process_batch and process_mqtt_queue_message
 
 
