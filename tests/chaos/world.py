@@ -214,7 +214,14 @@ class World:
             ):
                 return time.monotonic() - began
             time.sleep(0.02)
-        raise AssertionError(f"not recovered within {within:g} s; waiting: {self.waiting()}\n{self.evidence()}")
+        found = self.query(
+            "SELECT received_at, clock_timestamp() FROM mqtt.mqtt_messages WHERE organization_id = %s AND payload ->> 'n' = %s",
+            self.tenant.organization_id,
+            str(number),
+        )
+        raise AssertionError(
+            f"not recovered within {within:g} s; waiting: {self.waiting()}, arrived: {has_arrived}, stored: {found}\n{self.evidence()}"
+        )
 
     def settle(self, within: float = DRAIN_SECONDS, parked: int = 0) -> None:
         """Pause the load and wait until nothing is on its way any more."""
