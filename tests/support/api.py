@@ -6,7 +6,6 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 TIMEOUT = 70.0  # above the longest long poll
 
@@ -21,9 +20,7 @@ class _LastAfterHead(HTTPAdapter):
 
 def _session() -> requests.Session:
     session = requests.Session()
-    # The server may end a kept connection just when it is used; what is safe to repeat is sent once more (RFC 9110 section 9.2.2).
-    again = Retry(total=1, connect=0, read=1, redirect=0, status=0, other=0, allowed_methods={"GET", "HEAD", "OPTIONS"})
-    session.mount("http://", _LastAfterHead(max_retries=again))
+    session.mount("http://", _LastAfterHead())
     return session
 
 
