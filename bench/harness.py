@@ -379,19 +379,23 @@ def needs_wrk() -> None:
         raise SystemExit("bench: the load generator wrk is missing: apt-get install wrk")
 
 
+def wrk_command(folder: Path, url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seconds: int) -> list[str | Path]:
+    """wrk that POSTs the body over kept connections, one thread in C; what it sends lies in the folder."""
+    body_file, header_file = folder / "body", folder / "headers"
+    body_file.write_bytes(body)
+    header_file.write_text("".join(f"{k}: {v}\n" for k, v in {"Content-Type": "application/json", **headers}.items()))
+    script = Path(__file__).with_name("post.lua")
+    return ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "-s", script, url, "--", body_file, header_file]
+
+
 def wrk(url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seconds: int, messages: int = 1) -> Sample:
-    """POSTs the body over kept connections for some seconds, one thread in C. rate counts messages, p50 and p99 are of requests.
+    """POSTs the body for some seconds. rate counts messages, p50 and p99 are of requests.
 
     Raises when any answer is not 2xx: a fast error is no result.
     """
     with tempfile.TemporaryDirectory() as folder:
-        body_file, header_file = Path(folder, "body"), Path(folder, "headers")
-        body_file.write_bytes(body)
-        header_file.write_text("".join(f"{k}: {v}\n" for k, v in {"Content-Type": "application/json", **headers}.items()))
-        done = subprocess.run(
-            ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "-s", Path(__file__).with_name("post.lua"), url, "--",
-             body_file, header_file], capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        command = wrk_command(Path(folder), url, body, headers, clients=clients, seconds=seconds)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     last = next((line for line in done.stdout.splitlines() if line.startswith("{")), "")
     if not last:
         raise RuntimeError(f"wrk {url}: {done.stdout} {done.stderr}")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.harness import Bench, Sample, percentiles, threads
+from bench.harness import Bench, Sample, percentiles, threads, wrk_command
 from bench.http_rows import clear
 from bench.tenants import Tenant, make_tenants, settle
 
@@ -72,11 +72,6 @@ def calm(bench: Bench, tenants: list[Tenant], seconds: float) -> Sample:
 
 def flood(bench: Bench, tenant: Tenant, seconds: int, folder: Path) -> subprocess.Popen[bytes]:
     """All that some connections can send, whatever is answered."""
-    body, headers = folder / "body", folder / "headers"
-    body.write_text(tenant.message())
-    headers.write_text("".join(f"{k}: {v}\n" for k, v in {"Content-Type": "application/json", **tenant.headers}.items()))
-    script = Path(__file__).with_name("post.lua")
-    return subprocess.Popen(
-        ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", "-s", script, f"{bench.api}/rpc/mqtt_ingest", "--", body, headers],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    url, body = f"{bench.api}/rpc/mqtt_ingest", tenant.message().encode()
+    command = wrk_command(folder, url, body, tenant.headers, clients=CLIENTS, seconds=seconds)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
