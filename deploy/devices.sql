@@ -18,9 +18,8 @@ CREATE TABLE mqtt.devices (
     UNIQUE (organization_id, integration_id, external_id),
     FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations (organization_id, id) ON DELETE CASCADE
 )
--- Room for many versions in a page: an update that stays in its page makes no index entries, and while an old transaction holds back
--- vacuum, each later update would read those.
-WITH (fillfactor = 20);
+-- Room for new versions in the page: an update that stays there makes no index entries.
+WITH (fillfactor = 70);
 COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first message.';
 COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
 COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message.';

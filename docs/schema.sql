@@ -3836,6 +3836,99 @@ ALTER FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) OWNER TO mqt
 
 COMMENT ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) IS 'The answer to a login that could not be placed, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After; raises what else is the matter with a session (mqtt.refuse_login).';
 
+CREATE FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_devices bigint;
+    v_credentials bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1953460324, 1) THEN
+        RETURN 0;
+    END IF;
+    WITH taken AS (
+        DELETE FROM mqtt.deferred_device_updates AS u
+        WHERE u.noted_at > noted_after
+        RETURNING u.*
+    ),
+    news AS MATERIALIZED (
+        SELECT DISTINCT ON (t.organization_id, t.device_id)
+            t.organization_id, t.device_id, t.last_data, t.last_data_at, max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
+        FROM taken AS t
+        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC, t.noted_at DESC
+    ),
+    -- In the workers' order. A device deleted meanwhile has no row.
+    device AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM news AS n
+        JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
+        ORDER BY d.organization_id, d.integration_id, d.external_id
+        FOR NO KEY UPDATE OF d
+    )
+    UPDATE mqtt.devices AS d
+    SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
+        last_data_at = greatest(d.last_data_at, n.last_data_at),
+        last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
+    FROM device AS n
+    WHERE d.organization_id = n.organization_id AND d.id = n.id;
+    GET DIAGNOSTICS v_devices = ROW_COUNT;
+    WITH taken AS (
+        DELETE FROM mqtt.deferred_credential_updates AS u
+        WHERE u.noted_at > noted_after
+        RETURNING u.*
+    ),
+    credential AS MATERIALIZED (
+        SELECT t.credential_id, sum(t.uses) AS uses, max(t.last_connected_at) AS last_connected_at FROM taken AS t GROUP BY t.credential_id
+    )
+    UPDATE mqtt.mqtt_credentials AS c
+    SET connection_count = c.connection_count + n.uses, last_connected_at = greatest(c.last_connected_at, n.last_connected_at)
+    FROM credential AS n
+    WHERE c.id = n.credential_id;
+    GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    RETURN v_devices + v_credentials;
+END;
+$$;
+
+ALTER FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) IS 'Brings devices and credentials up to date with what was deferred after that time, and deletes it: one update a row. Returns how many rows; 0 also while another session is at it.';
+
+CREATE FUNCTION mqtt.apply_due_updates() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_applied_at CONSTANT timestamptz := coalesce(nullif(current_setting('topicbase.updates_applied_at', true), ''), '-infinity');
+    v_was_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
+    -- Dead rows alone are soon gone, and an old transaction alone does no harm.
+    v_is_deferred CONSTANT boolean :=
+        pg_stat_get_dead_tuples('mqtt.devices'::regclass) + pg_stat_get_dead_tuples('mqtt.mqtt_credentials'::regclass) > 2000
+        AND EXISTS (SELECT FROM mqtt.vacuum_holders('5 seconds'));
+    v_rows bigint;
+BEGIN
+    PERFORM set_config('topicbase.is_update_deferred', v_is_deferred::text, false);
+    PERFORM set_config('topicbase.deferral_looked_at', v_now::text, false);
+    -- Without a cause, once a minute for what other sessions left.
+    IF v_is_deferred = v_was_deferred
+        AND v_now BETWEEN v_applied_at AND v_applied_at + make_interval(secs => CASE WHEN v_is_deferred THEN 5 ELSE 60 END) THEN
+        RETURN false;
+    END IF;
+    -- What was applied is dead, and would be read each time. Whose commit took longer than 10 seconds is found when vacuum is no longer held back.
+    v_rows := mqtt.apply_deferred_updates(CASE WHEN v_is_deferred THEN v_applied_at - interval '10 seconds' ELSE '-infinity' END);
+    PERFORM set_config('topicbase.updates_applied_at', v_now::text, false);
+    RETURN v_rows > 0;
+END;
+$$;
+
+ALTER FUNCTION mqtt.apply_due_updates() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.apply_due_updates() IS 'Decides for this session whether rows of devices and credentials are updated with each batch or, while they have more than 2,000 dead versions that an old transaction keeps from vacuum, every 5 seconds (setting topicbase.is_update_deferred), and makes the updates that are due. True when it made some: the transaction then holds locks on rows, and should end before a batch takes its own. To be called once a second.';
+
 CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5474,7 +5567,7 @@ CREATE TABLE mqtt.devices (
     CONSTRAINT devices_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 )
-WITH (fillfactor='20');
+WITH (fillfactor='70');
 
 ALTER TABLE mqtt.devices OWNER TO mqtt_owner;
 
@@ -6379,9 +6472,14 @@ CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000, announces bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_tids tid [] := mqtt.due_messages(batch_size);
+    v_tids tid [];
     v_counts integer [] := '{0,0,0}';
+    v_looked_at CONSTANT timestamptz := coalesce(nullif(current_setting('topicbase.deferral_looked_at', true), ''), '-infinity');
 BEGIN
+    IF clock_timestamp() NOT BETWEEN v_looked_at AND v_looked_at + interval '1 second' AND mqtt.apply_due_updates() THEN
+        RETURN jsonb_build_object('processed', 0, 'failed', 0, 'dead', 0, 'more', true);
+    END IF;
+    v_tids := mqtt.due_messages(batch_size);
     IF v_tids <> '{}' THEN
         IF announces THEN
             -- Goes out at once, and so before what may end the session.
@@ -6397,7 +6495,7 @@ $$;
 
 ALTER FUNCTION mqtt.process_batch(batch_size integer, announces boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) IS 'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, call again. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
+COMMENT ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) IS 'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, or updates that were deferred were made instead; call again. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
 
 CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -8164,6 +8262,8 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     AS $$
 DECLARE
     v_stored integer;
+    -- See mqtt.apply_due_updates.
+    v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
     -- PL/pgSQL, since it keeps the plan: making it takes longer than storing a small batch.
     WITH taken AS MATERIALIZED (
@@ -8197,15 +8297,30 @@ BEGIN
             END AS decoded
         ) AS d
     ),
-    -- In the order of the key, so that two workers cannot lock each other out.
-    seen AS (
-        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+    news AS MATERIALIZED (
         SELECT DISTINCT ON (x.organization_id, x.integration_id, x.external_id)
-            x.organization_id, x.integration_id, x.external_id, CASE WHEN (x.decoded).body IS NULL THEN (x.decoded).payload END, x.measured_at,
-            max(x.enqueued_at) OVER (PARTITION BY x.organization_id, x.integration_id, x.external_id)
+            x.organization_id, x.integration_id, x.external_id, CASE WHEN (x.decoded).body IS NULL THEN (x.decoded).payload END AS last_data,
+            x.measured_at AS last_data_at, max(x.enqueued_at) OVER (PARTITION BY x.organization_id, x.integration_id, x.external_id) AS last_seen_at
         FROM decoded AS x
         WHERE x.external_id IS NOT NULL
         ORDER BY x.organization_id, x.integration_id, x.external_id, (x.decoded).body IS NULL DESC, x.measured_at DESC, x.msg_id DESC
+    ),
+    known AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM news AS n
+        JOIN mqtt.devices AS d USING (organization_id, integration_id, external_id)
+        WHERE v_is_deferred
+    ),
+    deferred_news AS (
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at FROM known AS k
+    ),
+    -- In the order of the key, so that two workers cannot lock each other out.
+    seen AS (
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        SELECT n.*
+        FROM news AS n
+        WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
             last_data = CASE
                 WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
@@ -8214,6 +8329,11 @@ BEGIN
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
+    ),
+    device AS MATERIALIZED (
+        SELECT s.id, s.integration_id, s.external_id FROM seen AS s
+        UNION ALL
+        SELECT k.id, k.integration_id, k.external_id FROM known AS k
     ),
     stored AS (
         INSERT INTO mqtt.mqtt_messages (
@@ -8225,21 +8345,34 @@ BEGIN
             x.sent_at, 'incoming', coalesce((x.message ->> 'qos')::smallint, 0), coalesce((x.message ->> 'retain')::boolean, false), x.topic,
             (x.decoded).payload, x.message ->> 'content_type', (x.decoded).body, (x.decoded).decode_error, x.message -> 'properties'
         FROM decoded AS x
-        LEFT JOIN seen AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        LEFT JOIN device AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
         RETURNING organization_id, integration_id
     ),
+    -- The first use is noted in the activity log, and so at once.
+    uses AS MATERIALIZED (
+        SELECT
+            x.*,
+            v_is_deferred AND EXISTS (
+                SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = x.credential_id AND c.connection_count > 0
+            ) AS is_deferred
+        FROM (
+            SELECT t.credential_id, t.organization_id, count(*) AS uses, max(t.enqueued_at) AS last_at
+            FROM taken AS t
+            WHERE t.credential_id IS NOT NULL
+            GROUP BY t.credential_id, t.organization_id
+        ) AS x
+    ),
+    deferred_uses AS (
+        INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
+        SELECT u.organization_id, u.credential_id, u.uses, u.last_at FROM uses AS u WHERE u.is_deferred
+    ),
     used AS (
         UPDATE mqtt.mqtt_credentials AS c
         SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
-        FROM (
-            SELECT t.credential_id, count(*) AS uses, max(t.enqueued_at) AS last_at
-            FROM taken AS t
-            WHERE t.credential_id IS NOT NULL
-            GROUP BY t.credential_id
-        ) AS u
-        WHERE c.id = u.credential_id
+        FROM uses AS u
+        WHERE c.id = u.credential_id AND NOT u.is_deferred
         RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (
@@ -8269,7 +8402,7 @@ $$;
 
 ALTER FUNCTION mqtt.store_messages(tids tid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.store_messages(tids tid[]) IS 'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics, activity log. Returns how many; raises when one of them cannot be stored.';
+COMMENT ON FUNCTION mqtt.store_messages(tids tid[]) IS 'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log. Returns how many; raises when one of them cannot be stored.';
 
 CREATE FUNCTION mqtt.store_or_split(tids tid[]) RETURNS integer[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9711,6 +9844,53 @@ COMMENT ON TABLE mqtt.callback_secrets IS 'What requests to a subscription''s ca
 
 COMMENT ON COLUMN mqtt.callback_secrets.previous IS 'The secret before the last rotation, which requests are signed with as well until previous_until.';
 
+CREATE TABLE mqtt.deferred_credential_updates (
+    organization_id uuid NOT NULL,
+    credential_id uuid NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    number bigint NOT NULL,
+    uses bigint NOT NULL,
+    last_connected_at timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+ALTER TABLE mqtt.deferred_credential_updates OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.deferred_credential_updates IS 'The same of mqtt.mqtt_credentials: messages delivered over HTTP, one row a credential and batch.';
+
+ALTER TABLE mqtt.deferred_credential_updates ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME mqtt.deferred_credential_updates_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE mqtt.deferred_device_updates (
+    organization_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    number bigint NOT NULL,
+    last_data jsonb,
+    last_data_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+ALTER TABLE mqtt.deferred_device_updates OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.deferred_device_updates IS 'What the newest messages say of devices, one row a device and batch, while vacuum is held back; within seconds mqtt.apply_deferred_updates takes it into mqtt.devices. Else empty.';
+
+ALTER TABLE mqtt.deferred_device_updates ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME mqtt.deferred_device_updates_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE mqtt.ingest_keys (
     organization_id uuid NOT NULL,
     credential_id uuid NOT NULL,
@@ -9884,6 +10064,12 @@ ALTER TABLE ONLY mqtt.callback_secrets
 
 ALTER TABLE ONLY mqtt.configuration
     ADD CONSTRAINT configuration_pkey PRIMARY KEY (is_only_row);
+
+ALTER TABLE ONLY mqtt.deferred_credential_updates
+    ADD CONSTRAINT deferred_credential_updates_pkey PRIMARY KEY (noted_at, number);
+
+ALTER TABLE ONLY mqtt.deferred_device_updates
+    ADD CONSTRAINT deferred_device_updates_pkey PRIMARY KEY (noted_at, number);
 
 ALTER TABLE ONLY mqtt.device_integrations
     ADD CONSTRAINT device_integrations_organization_id_id_key UNIQUE (organization_id, id);
@@ -10088,6 +10274,10 @@ ALTER TABLE mqtt.callback_circuits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.callback_secrets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.deferred_credential_updates ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.deferred_device_updates ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.device_integrations ENABLE ROW LEVEL SECURITY;
 
@@ -10600,6 +10790,10 @@ REVOKE ALL ON FUNCTION mqtt.rule_allows(filter text, action text, topic text) FR
 REVOKE ALL ON FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.apply_due_updates() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
 

@@ -4,5 +4,4 @@ DROP FUNCTION mqtt.process_batch(integer, boolean);
 DROP FUNCTION mqtt.store_or_split(tid []);
 DROP FUNCTION mqtt.record_failure(tid, text, text, boolean);
 DROP FUNCTION mqtt.retry_delay(integer);
-DROP FUNCTION mqtt.store_messages(tid []);
 COMMIT;

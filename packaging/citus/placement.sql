@@ -18,6 +18,8 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.mqtt_callback_deliveries', 'local', 'is claimed beside mqtt_subscriptions; numbered in the order of arrival'),
 ('mqtt.broker_keys', 'local', 'a login finds it by its name before its organization is known'),
 ('mqtt.devices', 'local', 'credentials refer to it; written by the batch that empties the queue'),
+('mqtt.deferred_device_updates', 'local', 'as devices'),
+('mqtt.deferred_credential_updates', 'local', 'as mqtt_credentials'),
 ('mqtt.ledger', 'local', 'written by the transactions that fill and empty the queue'),
 ('mqtt.ingest_keys', 'local', 'written by the transaction that fills the queue'),
 ('mqtt.mqtt_requests', 'local', 'lives for minutes'),

@@ -1,7 +1,9 @@
 """What upkeep does beside a session that will not end: name it when it holds back vacuum, and do the rest when it holds a lock."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import LiteralString
 
 from tests.chaos.world import World
 from tests.support.api import Api
@@ -74,3 +76,52 @@ def test_row_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_no
         assert "postponed" not in done[0]
         gone = "SELECT to_regclass('mqtt.mqtt_messages_' || to_char(current_date - 400, 'YYYYMMDD'))"
         assert db.execute(gone).fetchone() == (None,)
+
+
+def test_row_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(world: Callable[..., World], stack: Stack) -> None:
+    playground = world(bridges=0)
+    sent = 0
+    with stack.connect() as worker, stack.connect(autocommit=False) as report:
+
+        def value(query: LiteralString, *parameters: object) -> object:
+            row = worker.execute(query, parameters).fetchone()
+            assert row is not None
+            return row[0]
+
+        def work() -> None:
+            while value("SELECT (mqtt.process_batch() ->> 'more')::boolean"):
+                pass
+
+        def send_and_work() -> None:
+            """One message over HTTP from each of 50 devices, and a batch."""
+            nonlocal sent
+            sent += 1
+            messages = [{"topic": playground.device.topic(f"d{n}"), "payload": {"n": sent}} for n in range(50)]
+            assert playground.device.send_batch(messages).status_code == 202
+            work()
+
+        def is_deferred() -> object:
+            send_and_work()
+            return value("SELECT current_setting('topicbase.is_update_deferred')::boolean")
+
+        def newest() -> list[object]:
+            work()
+            devices = playground.api.rows("devices", token=playground.tenant.member, external_id="in.(d0,d49)")
+            return [device["last_data"] for device in devices]
+
+        def uses() -> object:
+            return value("SELECT connection_count FROM mqtt.mqtt_credentials WHERE username = %s", playground.device.username)
+
+        report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        report.execute("SELECT count(*) FROM mqtt.devices")
+        wait_until(is_deferred, 60, "updates being deferred")
+        versions, began = set(), time.monotonic()
+        for _ in range(20):
+            send_and_work()
+            versions.add(value("SELECT xmin::text FROM mqtt.devices WHERE external_id = 'd0'"))
+        assert len(versions) <= 2 + (time.monotonic() - began) / 5
+        wait_until(lambda: newest() == [{"n": sent}] * 2, 20, "the devices showing the newest data")
+        assert uses() == 50 * sent
+        report.rollback()
+        wait_until(lambda: not is_deferred(), 20, "vacuum being let go")
+        assert newest() == [{"n": sent}] * 2, "at once again"

@@ -1,0 +1,160 @@
+-- Deploy topicbase:store_messages to pg
+-- requires: queues
+-- requires: ledger
+-- requires: decode_payload
+-- requires: integration_activity_log
+-- requires: message_ids
+-- requires: deferred_updates
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+-- A plan made while the tables were small would go on reading them whole, dead rows and all, instead of by address and key.
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_stored integer;
+    -- See mqtt.apply_due_updates.
+    v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
+BEGIN
+    -- PL/pgSQL, since it keeps the plan: making it takes longer than storing a small batch.
+    WITH taken AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (tids)
+        RETURNING
+            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
+            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+    ),
+    -- Looked up once for each, not for each message.
+    integration AS MATERIALIZED (
+        SELECT i.id, i.topic_like, i.device_level, i.settings ->> 'content_type' AS content_type
+        FROM mqtt.device_integrations AS i
+        WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
+    ),
+    decoded AS MATERIALIZED (
+        SELECT
+            t.*,
+            d.decoded,
+            CASE
+                WHEN t.topic LIKE i.topic_like AND octet_length(split_part(t.topic, '/', i.device_level)) BETWEEN 1 AND 255
+                    THEN split_part(t.topic, '/', i.device_level)
+            END AS external_id,
+            CASE WHEN t.sent_at < t.enqueued_at + interval '1 day' THEN t.sent_at ELSE t.enqueued_at END AS measured_at
+        FROM taken AS t
+        LEFT JOIN integration AS i ON i.id = t.integration_id
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN t.body IS NULL THEN ROW(coalesce(t.message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
+                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body)
+            END AS decoded
+        ) AS d
+    ),
+    news AS MATERIALIZED (
+        SELECT DISTINCT ON (x.organization_id, x.integration_id, x.external_id)
+            x.organization_id, x.integration_id, x.external_id, CASE WHEN (x.decoded).body IS NULL THEN (x.decoded).payload END AS last_data,
+            x.measured_at AS last_data_at, max(x.enqueued_at) OVER (PARTITION BY x.organization_id, x.integration_id, x.external_id) AS last_seen_at
+        FROM decoded AS x
+        WHERE x.external_id IS NOT NULL
+        ORDER BY x.organization_id, x.integration_id, x.external_id, (x.decoded).body IS NULL DESC, x.measured_at DESC, x.msg_id DESC
+    ),
+    known AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM news AS n
+        JOIN mqtt.devices AS d USING (organization_id, integration_id, external_id)
+        WHERE v_is_deferred
+    ),
+    deferred_news AS (
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at FROM known AS k
+    ),
+    -- In the order of the key, so that two workers cannot lock each other out.
+    seen AS (
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        SELECT n.*
+        FROM news AS n
+        WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
+        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+            last_data = CASE
+                WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
+                ELSE d.last_data
+            END,
+            last_data_at = greatest(d.last_data_at, excluded.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+        RETURNING d.id, d.integration_id, d.external_id
+    ),
+    device AS MATERIALIZED (
+        SELECT s.id, s.integration_id, s.external_id FROM seen AS s
+        UNION ALL
+        SELECT k.id, k.integration_id, k.external_id FROM known AS k
+    ),
+    stored AS (
+        INSERT INTO mqtt.mqtt_messages (
+            organization_id, id, integration_id, device_id, received_at, sent_at, direction, qos, retain, topic, payload, content_type,
+            body, decode_error, properties
+        )
+        SELECT
+            x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
+            x.sent_at, 'incoming', coalesce((x.message ->> 'qos')::smallint, 0), coalesce((x.message ->> 'retain')::boolean, false), x.topic,
+            (x.decoded).payload, x.message ->> 'content_type', (x.decoded).body, (x.decoded).decode_error, x.message -> 'properties'
+        FROM decoded AS x
+        LEFT JOIN device AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        -- As they came, so that index pages fill up instead of being split in the middle.
+        ORDER BY x.msg_id
+        RETURNING organization_id, integration_id
+    ),
+    -- The first use is noted in the activity log, and so at once.
+    uses AS MATERIALIZED (
+        SELECT
+            x.*,
+            v_is_deferred AND EXISTS (
+                SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = x.credential_id AND c.connection_count > 0
+            ) AS is_deferred
+        FROM (
+            SELECT t.credential_id, t.organization_id, count(*) AS uses, max(t.enqueued_at) AS last_at
+            FROM taken AS t
+            WHERE t.credential_id IS NOT NULL
+            GROUP BY t.credential_id, t.organization_id
+        ) AS x
+    ),
+    deferred_uses AS (
+        INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
+        SELECT u.organization_id, u.credential_id, u.uses, u.last_at FROM uses AS u WHERE u.is_deferred
+    ),
+    used AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
+        FROM uses AS u
+        WHERE c.id = u.credential_id AND NOT u.is_deferred
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
+    ),
+    counted AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
+        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
+        FROM taken AS t
+        GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
+        SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, count(*), 'messages_processed', 'success', NULL::jsonb
+        FROM stored AS s
+        GROUP BY s.organization_id, s.integration_id
+        UNION ALL
+        SELECT
+            u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
+            jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
+        FROM used AS u
+        WHERE u.is_first
+    )
+    SELECT count(*)::integer INTO v_stored FROM stored;
+    RETURN v_stored;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.store_messages(tid []) IS
+'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log. Returns how many; raises when one of them cannot be stored.';
+COMMIT;
