@@ -138,7 +138,7 @@ COMMENT ON COLUMN api.devices.integration_id IS 'Integration that it belongs to'
 COMMENT ON COLUMN api.devices.external_id IS 'Device id as it stands in its topics';
 COMMENT ON COLUMN api.devices.name IS 'Name, for people';
 COMMENT ON COLUMN api.devices.metadata IS 'What sync_device was given';
-COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message';
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; while an old transaction holds back vacuum, up to some seconds late';
 COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
 COMMENT ON COLUMN api.devices.last_seen_at IS 'When anything last came from it';
 COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';

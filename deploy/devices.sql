@@ -22,7 +22,7 @@ CREATE TABLE mqtt.devices (
 WITH (fillfactor = 70);
 COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first message.';
 COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
-COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message.';
+COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
 COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
 COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When anything last came from the device, by the database''s clock.';
 ALTER TABLE mqtt.devices ENABLE ROW LEVEL SECURITY;

@@ -5575,7 +5575,7 @@ COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first 
 
 COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
 
-COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message.';
+COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
 
 COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
 
@@ -9056,7 +9056,7 @@ COMMENT ON COLUMN api.devices.name IS 'Name, for people';
 
 COMMENT ON COLUMN api.devices.metadata IS 'What sync_device was given';
 
-COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message';
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; while an old transaction holds back vacuum, up to some seconds late';
 
 COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
 

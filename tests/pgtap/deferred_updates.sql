@@ -73,7 +73,7 @@ SELECT is(
 
 SELECT tap.queue('pump', NULL, now() - interval '1 minute', :'pump_login');
 SELECT tap.queue('new', '"down"', now() + interval '1 second', :'pump_login');
-SELECT tap.batch(true) \g /dev/null
+SELECT tap.batch(true);
 DELETE FROM mqtt.devices WHERE external_id = 'new';
 SELECT tap.second_passes() \g /dev/null
 SELECT is(mqtt.process_batch(100) ->> 'more', 'true', 'what is deferred when vacuum is let go is made up for');
