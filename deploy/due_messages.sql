@@ -25,65 +25,84 @@ DECLARE
     v_margin CONSTANT interval := '2 seconds';
     v_busy_margin CONSTANT interval := '0.1 seconds';
     v_looked_back_at timestamptz := coalesce((v_memory ->> 'looked_back_at')::timestamptz, '-infinity');
-    v_swept_at CONSTANT timestamptz := (v_memory ->> 'swept_at')::timestamptz;
+    v_swept_at timestamptz := (v_memory ->> 'swept_at')::timestamptz;
     -- A sweep reads all dead rows: it is made less often the longer it took, or seemed to take by a clock that was set meanwhile.
     -- A clock that was set back makes all marks worthless.
     v_sweep_took interval := least(coalesce((v_memory ->> 'sweep_took')::interval, '0'), interval '2 seconds');
     v_is_sweep boolean := coalesce(v_now NOT BETWEEN v_swept_at AND v_swept_at + greatest(interval '5 seconds', 50 * v_sweep_took), true);
+    -- So many organizations are remembered. Where more have rows, the next sweep goes on where the last one was cut off, when those are served.
+    v_remembered CONSTANT integer := 1000;
+    v_is_cut boolean := coalesce((v_memory ->> 'is_cut')::boolean, false);
+    v_marks jsonb := coalesce(v_memory -> 'marks', '{}');
     v_seen bigint := coalesce((v_memory ->> 'seen')::bigint, 0);
     v_newer bigint := 0;
     v_looks integer := 0;
     -- Where workers are more than one, each leaves half of the organizations to the others.
     v_contended_at timestamptz := (v_memory ->> 'contended_at')::timestamptz;
-    v_most integer := least(64, batch_size);
+    -- 64 organizations share a batch, or more where some of these do not need their share, as far as the server's table of locks has room.
+    v_share integer := ceil(batch_size / 64.0);
+    v_most integer := least(batch_size, 400, current_setting('max_connections')::integer * current_setting('max_locks_per_transaction')::integer / 16);
+    v_room integer := batch_size;
     v_due integer;
     v_busy uuid;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
     v_candidates jsonb := '{}';
     v_organizations uuid [] := '{}';
-    v_marks timestamptz [] := '{}';
-    v_last uuid := v_start;
+    v_firsts timestamptz [] := '{}';
+    v_waiting integer [] := '{}';
+    v_kept uuid [] := '{}';
+    v_last uuid;
     v_next record;
     v_first timestamptz;
-    v_share integer;
     v_tids tid [];
     v_new jsonb;
 BEGIN
+    IF v_is_cut AND v_now > v_swept_at + 5 * v_sweep_took THEN
+        v_is_sweep := v_is_sweep OR (SELECT count(*) FILTER (WHERE m.id::uuid > v_start) < v_most FROM jsonb_object_keys(v_marks) AS m (id));
+    END IF;
     <<look>>
     LOOP
         IF v_is_sweep THEN
             -- Every organization with rows, one index probe each, going on after the last one served.
-            v_candidates := '{}';
-            v_last := v_start;
-            FOR v_step IN 1..1000 LOOP
-                SELECT q.organization_id AS id, q.vt AS mark INTO v_next
-                FROM pgmq.q_mqtt_messages AS q
-                WHERE q.organization_id > v_last
-                ORDER BY q.organization_id, q.vt
-                LIMIT 1;
-                IF v_next.id IS NULL THEN
-                    EXIT WHEN v_last = '00000000-0000-0000-0000-000000000000' OR v_candidates ? '~';
-                    v_candidates := v_candidates || '{"~": null}';
-                    v_last := '00000000-0000-0000-0000-000000000000';
-                    CONTINUE;
-                END IF;
-                EXIT WHEN v_candidates ? v_next.id::text;
-                v_last := v_next.id;
-                v_candidates := v_candidates || jsonb_build_object(v_next.id::text, v_next.mark - interval '1 microsecond');
-            END LOOP;
-            v_candidates := v_candidates - '~';
+            WITH RECURSIVE walk AS (
+                SELECT v_start AS id, NULL::timestamptz AS vt, false AS is_round
+                UNION ALL
+                SELECT n.organization_id, n.vt, n.is_round
+                FROM walk AS w
+                CROSS JOIN LATERAL (
+                    (
+                        SELECT q.organization_id, q.vt, w.is_round
+                        FROM pgmq.q_mqtt_messages AS q
+                        WHERE q.organization_id > w.id
+                        ORDER BY q.organization_id, q.vt
+                        LIMIT 1
+                    )
+                    UNION ALL
+                    SELECT '00000000-0000-0000-0000-000000000000', NULL, true
+                    WHERE NOT w.is_round
+                    LIMIT 1
+                ) AS n
+                WHERE NOT w.is_round OR w.id < v_start
+            )
+            SELECT coalesce(jsonb_object_agg(s.id, s.vt - interval '1 microsecond') FILTER (WHERE s.vt IS NOT NULL), '{}'), count(s.vt) >= v_remembered
+            INTO v_candidates, v_is_cut
+            FROM (SELECT w.id, w.vt FROM walk AS w LIMIT v_remembered + 2) AS s;
             v_sweep_took := clock_timestamp() - v_now;
-            v_memory := jsonb_set(v_memory, '{swept_at}', to_jsonb(v_now));
+            v_swept_at := v_now;
         ELSE
             -- Those remembered, and those of the newest rows.
             SELECT
-                coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || coalesce(v_memory -> 'marks', '{}') || v_candidates,
+                coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || v_marks || v_candidates,
                 coalesce(max(x.seen), v_seen), coalesce(sum(x.newer), 0)
             INTO v_candidates, v_seen, v_newer
             FROM (
                 SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen, count(*) AS newer
                 FROM (
-                    SELECT q.organization_id, q.vt, q.msg_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id > v_seen ORDER BY q.msg_id LIMIT 1000
+                    SELECT q.organization_id, q.vt, q.msg_id
+                    FROM pgmq.q_mqtt_messages AS q
+                    WHERE q.msg_id > v_seen AND (SELECT count(*) FROM jsonb_object_keys(v_marks)) <= v_remembered
+                    ORDER BY q.msg_id
+                    LIMIT 1000
                 ) AS r
                 GROUP BY r.organization_id
             ) AS x;
@@ -99,24 +118,36 @@ BEGIN
         END IF;
         v_due := 0;
         FOR v_next IN
-            SELECT c.key::uuid AS id, c.value::timestamptz AS mark
-            FROM jsonb_each_text(v_candidates) AS c
-            ORDER BY c.key::uuid <= v_start, c.key::uuid
+            SELECT c.id, f.first, f.waiting
+            FROM (
+                SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(v_candidates) AS j ORDER BY j.key::uuid <= v_start, j.key::uuid
+            ) AS c
+            CROSS JOIN LATERAL (
+                SELECT min(x.vt) AS first, count(*) AS waiting
+                FROM (
+                    SELECT q.vt
+                    FROM pgmq.q_mqtt_messages AS q
+                    WHERE q.organization_id = c.id AND q.vt > c.mark AND q.vt <= v_now
+                    ORDER BY q.vt
+                    LIMIT v_share
+                ) AS x
+            ) AS f
+            WHERE f.waiting > 0
         LOOP
-            EXIT look WHEN cardinality(v_organizations) >= v_most;
-            SELECT q.vt INTO v_first
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.organization_id = v_next.id AND q.vt > v_next.mark AND q.vt <= v_now
-            ORDER BY q.vt
-            LIMIT 1;
-            CONTINUE WHEN NOT found;
+            EXIT look WHEN v_room = 0 OR cardinality(v_organizations) >= v_most;
             v_due := v_due + 1;
             -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
             IF pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
                 v_organizations := v_organizations || v_next.id;
                 -- What is dead has been read once now, and need not be again below.
-                v_marks := v_marks || v_first - interval '1 microsecond';
+                v_firsts := v_firsts || v_next.first - interval '1 microsecond';
+                v_waiting := v_waiting || least(v_next.waiting, v_room)::integer;
+                v_room := v_room - least(v_next.waiting, v_room)::integer;
+                IF v_next.waiting >= v_share THEN
+                    v_kept := v_kept || v_next.id;
+                END IF;
             ELSE
+                v_kept := v_kept || v_next.id;
                 v_contended_at := v_now;
                 v_busy := coalesce(v_busy, v_next.id);
             END IF;
@@ -141,32 +172,36 @@ BEGIN
             LIMIT 1;
             IF found THEN
                 v_organizations := ARRAY[v_busy];
-                v_marks := ARRAY[v_first - interval '1 microsecond'];
+                v_firsts := ARRAY[v_first - interval '1 microsecond'];
+                v_waiting := ARRAY[batch_size];
             END IF;
         EXCEPTION
             WHEN lock_not_available THEN
                 NULL;
         END;
     END IF;
-    v_share := ceil(batch_size::numeric / greatest(1, cardinality(v_organizations)));
+    v_last := v_organizations[cardinality(v_organizations)];
     WITH due AS MATERIALIZED (
         SELECT
             o.id,
             o.mark,
             CASE
+                WHEN s.share = v_share THEN o.waiting
                 WHEN cardinality(v_organizations) = 1 THEN batch_size
                 ELSE (
                     SELECT count(*)
                     FROM (
-                        SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt > o.mark AND q.vt <= v_now LIMIT v_share
+                        SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt > o.mark AND q.vt <= v_now LIMIT s.share
                     ) AS x
                 )
-            END AS waiting
-        FROM unnest(v_organizations, v_marks) AS o (id, mark)
+            END AS waiting,
+            s.share
+        FROM unnest(v_organizations, v_firsts, v_waiting) AS o (id, mark, waiting)
+        CROSS JOIN (SELECT greatest(v_share, ceil(batch_size::numeric / greatest(1, cardinality(v_organizations))))) AS s (share)
     ),
     -- What some organizations do not need of their share goes to those that do.
     spare AS (
-        SELECT greatest(0, floor((batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = v_share), 0)))::bigint AS each FROM due AS d
+        SELECT greatest(0, floor((batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = d.share), 0)))::bigint AS each FROM due AS d
     ),
     taken AS MATERIALIZED (
         SELECT t.*
@@ -177,7 +212,7 @@ BEGIN
             FROM pgmq.q_mqtt_messages AS q
             WHERE q.organization_id = d.id AND q.vt > d.mark AND q.vt <= v_now
             ORDER BY q.vt
-            LIMIT d.waiting + CASE WHEN d.waiting = v_share THEN coalesce(s.each, 0) ELSE 0 END
+            LIMIT d.waiting + CASE WHEN d.waiting = d.share THEN coalesce(s.each, 0) ELSE 0 END
         ) AS t
     )
     SELECT coalesce(array_agg(t.tid), '{}'), (SELECT jsonb_object_agg(m.organization_id, m.mark) FROM (
@@ -187,17 +222,24 @@ BEGIN
     ) AS m)
     INTO v_tids, v_new
     FROM taken AS t;
-    v_candidates := v_candidates || coalesce(v_new, '{}');
+    v_marks := v_candidates || coalesce(v_new, '{}');
+    IF (SELECT count(*) FROM jsonb_object_keys(v_marks)) > v_remembered THEN
+        -- Those that were looked at and left without messages are forgotten: the newest rows, or a sweep, will tell of their next ones.
+        SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') INTO v_marks
+        FROM jsonb_each(v_marks) AS m
+        WHERE m.key IN (SELECT k::text FROM unnest(v_kept) AS k)
+            OR CASE WHEN v_last > v_start THEN m.key::uuid <= v_start OR m.key::uuid > v_last ELSE m.key::uuid <= v_start AND m.key::uuid > v_last END;
+    END IF;
     PERFORM set_config(
         'topicbase.queue_memory',
         jsonb_build_object(
-            'swept_at', v_memory -> 'swept_at', 'sweep_took', v_sweep_took, 'looked_back_at', v_looked_back_at, 'contended_at', v_contended_at, 'seen', v_seen, 'last', v_organizations[cardinality(v_organizations)],
-            'marks', CASE WHEN (SELECT count(*) FROM jsonb_object_keys(v_candidates)) <= 1000 THEN v_candidates ELSE '{}' END
+            'swept_at', v_swept_at, 'sweep_took', v_sweep_took, 'is_cut', v_is_cut, 'looked_back_at', v_looked_back_at,
+            'contended_at', v_contended_at, 'seen', v_seen, 'last', v_last, 'marks', v_marks
         )::text, false
     );
     RETURN v_tids;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.due_messages(integer) IS
-'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
 COMMIT;

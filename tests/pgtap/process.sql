@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(59);
+SELECT plan(63);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -149,6 +149,28 @@ SELECT sum((mqtt.process_batch(50) ->> 'processed')::integer) FROM generate_seri
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'org_bob/f'), 2::bigint, 'nor by more than two batches while a worker is busy with the first');
 SELECT ok((SELECT count(*) > 0 FROM pgmq.q_mqtt_messages), 'though much waits still');
 DELETE FROM pgmq.q_mqtt_messages;
+
+-- Many organizations with little waiting: more than 64 share a batch then, and more than are remembered have their turn all the same.
+INSERT INTO mqtt.organizations (name, slug) SELECT 'many', 'many-' || n FROM generate_series(1, 1200) AS n;
+INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings)
+SELECT o.id, 'many', 'mqtt_hosted', '{}' FROM mqtt.organizations AS o WHERE o.name = 'many';
+SELECT count(tap.queue(i.organization_id, i.id, 'org_' || n || '/many', to_jsonb(n)))
+FROM (SELECT row_number() OVER (ORDER BY i.organization_id) AS place, i.* FROM mqtt.device_integrations AS i WHERE i.name = 'many') AS i
+CROSS JOIN generate_series(1, 2) AS n
+WHERE i.place % 8 = 0 \g /dev/null
+SELECT is(mqtt.process_batch(200) ->> 'processed', '200', 'organizations with little waiting fill a batch together');
+SELECT is(mqtt.process_batch(200) ->> 'processed', '100', 'those that were left come next');
+SELECT results_eq(
+    $$SELECT count(*), bool_and(x.in_order) FROM (
+        SELECT array_agg(m.payload::integer ORDER BY m.id) = '{1,2}' AS in_order FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%/many' GROUP BY m.organization_id
+    ) AS x$$,
+    'VALUES (150::bigint, true)', 'each has its own, in order'
+);
+SELECT count(tap.queue(i.organization_id, i.id, 'org_x/many', '3')) FROM mqtt.device_integrations AS i WHERE i.name = 'many' \g /dev/null
+SELECT set_config('topicbase.queue_memory', '', false) \g /dev/null
+SELECT count(tap.queue(:'org_alice', :'hosted', 'org_alice/m', to_jsonb(n))) FROM generate_series(1, 600) AS n \g /dev/null
+SELECT sum((mqtt.process_batch(1000) ->> 'processed')::integer) FROM generate_series(1, 6) \g /dev/null
+SELECT is_empty('SELECT FROM pgmq.q_mqtt_messages', 'when those remembered are served, the others are looked for at once');
 
 -- What comes to light late, behind a busy worker's mark, as when its transaction took a second.
 SELECT count(tap.queue(:'org_alice', :'hosted', 'org_alice/g', to_jsonb(n))) FROM generate_series(1, 20) AS n \g /dev/null
