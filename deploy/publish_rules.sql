@@ -25,8 +25,9 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.user_properties_fault(jsonb) IS 'Why these are no MQTT 5 user properties (section 3.3.2.3.7), in words; null when they are.';
 
+-- As stable as format is, or it would not be inlined; so are those below.
 CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN payload IS NULL THEN 'payload is missing; send "" for an empty one.'
@@ -50,8 +51,8 @@ BEGIN ATOMIC
         WHEN mqtt.topic_name_error(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_error(message ->> 'topic')
         WHEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
             THEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding')
-        WHEN message ->> 'qos' IS NOT NULL AND NOT mqtt.jsonb_integer_between(message -> 'qos', 0, 2) THEN 'qos is 0, 1 or 2.'
-        WHEN message ->> 'retain' IS NOT NULL AND jsonb_typeof(message -> 'retain') <> 'boolean' THEN 'retain is true or false.'
+        WHEN message -> 'qos' NOT IN ('null', '0', '1', '2') THEN 'qos is 0, 1 or 2.'
+        WHEN message -> 'retain' NOT IN ('null', 'true', 'false') THEN 'retain is true or false.'
         WHEN message ->> 'content_type' IS NOT NULL AND mqtt.jsonb_text_fault(message -> 'content_type', 255) IS NOT NULL
             THEN 'content_type ' || mqtt.jsonb_text_fault(message -> 'content_type', 255) || '.'
         WHEN message ->> 'response_topic' IS NOT NULL
@@ -75,7 +76,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.publish_fault(jsonb) IS 'Why the message cannot be published, in words; null when it can.';
 
--- As stable as convert_to, or it would not be inlined.
 CREATE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -88,12 +88,12 @@ COMMENT ON FUNCTION mqtt.outbound_body(jsonb, text) IS
 'The payload as bytes, where they are not its JSON text: base64, text, and strings whose encoding is not said.';
 
 CREATE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         -- The usual message is its own document.
-        WHEN message - '{topic,payload,qos}'::text [] = '{}' AND coalesce(message ->> 'qos', '1') IN ('1', '2') AND message -> 'qos' IS DISTINCT FROM 'null'
-            THEN message
+        WHEN message - '{topic,payload,qos}'::text [] = '{}' AND coalesce(message ->> 'qos', '0') IN ('0', '1', '2')
+            THEN CASE WHEN message ->> 'qos' IN ('1', '2') THEN message ELSE message - 'qos' END
         ELSE
             jsonb_strip_nulls(message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text [])
             || CASE WHEN coalesce(message ->> 'qos', '0')::numeric > 0 THEN jsonb_build_object('qos', (message ->> 'qos')::numeric::integer) ELSE '{}' END

@@ -6381,11 +6381,15 @@ ALTER FUNCTION mqtt.outbound_body(payload jsonb, encoding text) OWNER TO mqtt_ow
 COMMENT ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) IS 'The payload as bytes, where they are not its JSON text: base64, text, and strings whose encoding is not said.';
 
 CREATE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (((message - '{topic,payload,qos}'::text[]) = '{}'::jsonb) AND (COALESCE((message ->> 'qos'::text), '1'::text) = ANY (ARRAY['1'::text, '2'::text])) AND ((message -> 'qos'::text) IS DISTINCT FROM 'null'::jsonb)) THEN message
+             WHEN (((message - '{topic,payload,qos}'::text[]) = '{}'::jsonb) AND (COALESCE((message ->> 'qos'::text), '0'::text) = ANY (ARRAY['0'::text, '1'::text, '2'::text]))) THEN
+             CASE
+                 WHEN ((message ->> 'qos'::text) = ANY (ARRAY['1'::text, '2'::text])) THEN message
+                 ELSE (message - 'qos'::text)
+             END
              ELSE ((((jsonb_strip_nulls((message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text[])) ||
              CASE
                  WHEN ((COALESCE((message ->> 'qos'::text), '0'::text))::numeric > (0)::numeric) THEN jsonb_build_object('qos', (((message ->> 'qos'::text))::numeric)::integer)
@@ -6432,7 +6436,7 @@ ALTER FUNCTION mqtt.password_verifier(salt bytea, password text) OWNER TO mqtt_o
 COMMENT ON FUNCTION mqtt.password_verifier(salt bytea, password text) IS 'SHA-256 of salt and password, as mqtt_credentials.secret_hash holds it.';
 
 CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
@@ -6595,8 +6599,8 @@ CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
              WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or no string.'::text
              WHEN (mqtt.topic_name_error((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.topic_name_error((message ->> 'topic'::text))
              WHEN (mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text))
-             WHEN (((message ->> 'qos'::text) IS NOT NULL) AND (NOT mqtt.jsonb_integer_between((message -> 'qos'::text), (0)::bigint, (2)::bigint))) THEN 'qos is 0, 1 or 2.'::text
-             WHEN (((message ->> 'retain'::text) IS NOT NULL) AND (jsonb_typeof((message -> 'retain'::text)) <> 'boolean'::text)) THEN 'retain is true or false.'::text
+             WHEN ((message -> 'qos'::text) <> ALL (ARRAY['null'::jsonb, '0'::jsonb, '1'::jsonb, '2'::jsonb])) THEN 'qos is 0, 1 or 2.'::text
+             WHEN ((message -> 'retain'::text) <> ALL (ARRAY['null'::jsonb, 'true'::jsonb, 'false'::jsonb])) THEN 'retain is true or false.'::text
              WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_fault((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_fault((message -> 'content_type'::text), 255)) || '.'::text)
              WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_error((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is no topic name. '::text || COALESCE(mqtt.topic_name_error((message ->> 'response_topic'::text)), ''::text))
              WHEN (((message ->> 'correlation_data'::text) IS NOT NULL) AND (NOT COALESCE(

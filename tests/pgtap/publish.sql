@@ -1,6 +1,6 @@
 -- api.mqtt_publish, its receipts, cancelling: grants, the queue rows, each documented error, isolation.
 \ir setup.psql
-SELECT plan(107);
+SELECT plan(108);
 SELECT function_privs_are('api', 'mqtt_publish', ARRAY['uuid', 'json', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'get_mqtt_publish_receipts', ARRAY['uuid[]', 'numeric'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'cancel_mqtt_publish', ARRAY['uuid[]'], 'anon', ARRAY[]::text[]);
@@ -24,6 +24,10 @@ SELECT api.mqtt_publish(:'external', '[
     {"topic": "a", "payload": "AP8=", "payload_encoding": "base64", "qos": 2.0},
     {"topic": "a", "payload": "", "retain": true},
     {"topic": "a", "payload": null, "content_type": null, "qos": null, "deliver_at": null},
+    {"topic": "a", "payload": 1, "qos": 2},
+    {"topic": "a", "payload": 1, "qos": 1.0},
+    {"topic": "a", "payload": 1, "qos": 0},
+    {"topic": "a", "payload": 1, "qos": null},
     {"topic": "a", "payload": 1, "content_type": "text/plain", "response_topic": "b", "correlation_data": "aGk=", "message_expiry": 60,
      "user_properties": [["k", "v"], ["k", "w"]], "deliver_at": "2000-01-01T00:00:00Z"}
 ]') AS answer \gset
@@ -37,6 +41,10 @@ SELECT is(
         '{"qos": 2, "topic": "a"} \x00ff',
         '{"topic": "a", "retain": true, "payload": ""} \x',
         '{"topic": "a", "payload": null}',
+        '{"qos": 2, "topic": "a", "payload": 1}',
+        '{"qos": 1, "topic": "a", "payload": 1}',
+        '{"topic": "a", "payload": 1}',
+        '{"topic": "a", "payload": 1}',
         '{"topic": "a", "payload": 1, "content_type": "text/plain", "message_expiry": 60, "response_topic": "b", "user_properties": [["k", "v"], ["k", "w"]], "correlation_data": "aGk="}'
     ], 'what goes out, in order'
 );
@@ -46,6 +54,10 @@ SELECT is(
     (SELECT array_agg((r.value ->> 'receipt_id')::uuid ORDER BY (r.value ->> 'index')::integer) FROM jsonb_array_elements(:'answer'::jsonb -> 'receipts') AS r),
     (SELECT array_agg(mqtt.message_id(q.enqueued_at, q.msg_id, true) ORDER BY q.msg_id) FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = :'external'),
     'a receipt for each, by index'
+);
+SELECT doesnt_match(
+    plan_of('SELECT mqtt.publish_fault(e.value), mqtt.outbound_body(e.value, e.value #>> $${}$$), mqtt.outbound_document(e.value) FROM jsonb_array_elements($$[]$$) AS e'),
+    '(publish_fault|payload_fault|outbound_body|outbound_document)\(', 'what each message goes through is inlined'
 );
 SELECT act_as('authenticated', :'anna');
 SELECT api.mqtt_publish(:'hosted', json_build_array(json_build_object('topic', 'org_alice/x', 'payload', 1, 'deliver_at', now() + interval '1 hour', 'message_expiry', 1)))

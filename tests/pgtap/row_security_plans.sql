@@ -1,18 +1,5 @@
 -- What row-level security costs is in the plan: the memberships are read once for a statement, as an InitPlan, and the index is used as without it.
 \ir setup.psql
-CREATE FUNCTION tap.plan_of(query text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    v_line text;
-    v_plan text := '';
-BEGIN
-    FOR v_line IN EXECUTE 'EXPLAIN (VERBOSE, COSTS OFF) ' || query LOOP
-        v_plan := v_plan || v_line || E'\n';
-    END LOOP;
-    RETURN v_plan;
-END;
-$$;
-GRANT EXECUTE ON FUNCTION tap.plan_of(text) TO public;
 CREATE TABLE tap.tenant_table AS
 SELECT c.oid::regclass::text AS name
 FROM pg_class AS c
