@@ -1,6 +1,6 @@
 -- Devices and credentials while vacuum is held back: put aside by the batches, made up for every few seconds.
 \ir setup.psql
-SELECT plan(18);
+SELECT plan(19);
 
 CREATE FUNCTION tap.queue(device text, payload jsonb, sent_at timestamptz, credential_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE sql AS $$
@@ -82,5 +82,11 @@ SELECT results_eq(
     'bytes that are no JSON leave the newest payload as it is'
 );
 SELECT is((SELECT count(*) FROM mqtt.devices WHERE external_id = 'new'), 0::bigint, 'a device that was deleted meanwhile stays so');
+SELECT is_empty(
+    $$SELECT t, r FROM unnest('{deferred_device_updates,deferred_credential_updates}'::text []) AS t
+        CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS r
+        WHERE has_any_column_privilege(r, 'mqtt.' || t, 'select, insert, update, references') OR has_table_privilege(r, 'mqtt.' || t, 'delete')$$,
+    'no role reaches what is put aside'
+);
 SELECT * FROM finish();
 ROLLBACK;
