@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -118,59 +119,44 @@ def batch_ingest(bench: Bench) -> None:
             )  # fmt: skip
 
 
-STUBS = """
-CREATE OR REPLACE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
-LANGUAGE sql STABLE SECURITY INVOKER ROWS 1 AS $stub$ SELECT (ROW({values})::mqtt.device_session).* $stub$;
-CREATE OR REPLACE FUNCTION mqtt.ingest_fault({arguments}) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE AS $stub$ SELECT NULL::text $stub$;
-"""
+# What mqtt_ingest does for login and topic on its usual way, and what takes its place: the tenant's ids.
+LOGIN_PARTS = (
+    (r"AND octet_length\(topic\)[^\n]*\n", "\n"),
+    (r"v_headers := [^;]*;\s*v_login := [^;]*;", ""),
+    (
+        r"FROM mqtt\.mqtt_credentials AS c\s.*?(?=RETURNING)",
+        """FROM (VALUES ('{0.organization_id}'::uuid, '{0.integration_id}'::uuid, '{0.credential_id}'::uuid))
+            AS c (organization_id, integration_id, id) """,
+    ),
+)
 
 
 def login_cost(bench: Bench) -> None:
-    """What the login and the topic's authorization add to a single ingest: with them, and with both replaced by stubs."""
+    """What the login and the topic's authorization add to a single ingest: with them, and with both left out."""
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
-        functions = [
-            row[0]
-            for row in db.execute(
-                "SELECT pg_get_functiondef(oid) FROM pg_proc"
-                " WHERE oid IN (to_regproc('mqtt.request_session'), to_regproc('mqtt.ingest_fault'))"
-            ).fetchall()
-        ]
-        arguments = db.execute("SELECT pg_get_function_arguments(to_regproc('mqtt.ingest_fault'))").fetchone()
-        columns = db.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'mqtt.device_session'::regclass"
-            " AND attnum > 0 ORDER BY attnum"
-        ).fetchall()
-        row = db.execute(
-            "SELECT to_jsonb(c) || to_jsonb(k) FROM mqtt.mqtt_credentials AS c CROSS JOIN mqtt.configuration AS k WHERE c.id = %s",
-            (tenant.credential_id,),
-        ).fetchone()
-    if len(functions) != 2 or not arguments or not row:
-        bench.skip("login-cost", "mqtt.request_session or mqtt.ingest_fault is not there")
-        return
-    known = {**row[0], "credential_id": tenant.credential_id}
-    values = ", ".join("NULL" if known.get(name) is None else f"'{known[name]}'::{kind}" for name, kind in columns)
-    stubs = STUBS.format(values=values, arguments=arguments[0])
+        row = db.execute("SELECT pg_get_functiondef(to_regproc('api.mqtt_ingest'))").fetchone()
+    whole = row[0] if row else ""
+    bare = whole
+    for part, instead in LOGIN_PARTS:
+        bare, count = re.subn(part, instead.format(tenant), bare, flags=re.DOTALL)
+        if count != 1:
+            bench.skip("login-cost", f"api.mqtt_ingest has changed: {part} is in it {count} times")
+            return
 
-    def run(with_checks: bool) -> Sample:
+    def run(definition: str) -> Sample:
         with bench.connect() as db:
-            if with_checks:
-                for function in functions:
-                    db.execute(function)
-            else:
-                db.execute(stubs)
+            db.execute(definition)
         return post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
 
     try:
         sides = bench.alternate(
-            "login cost", {"with checks": lambda: run(True), "without": lambda: run(False)}, before=lambda: clear(bench), cpu=True
+            "login cost", {"with checks": lambda: run(whole), "without": lambda: run(bare)}, before=lambda: clear(bench), cpu=True
         )
     finally:
         with bench.connect() as db:
-            for function in functions:
-                db.execute(function)
+            db.execute(whole)
     bench.compare(
         "login-cost", "time of a single ingest with login and topic authorization", "without them (stubs)", sides["without"],
         sides["with checks"], target=1.10, at_least=False, setting="100 B JSON, 16 connections",

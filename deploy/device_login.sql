@@ -46,6 +46,17 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.refuse_login(text, text) IS 'Raises the fault that mqtt.device_login found, with its HTTP status and hint.';
 
+CREATE FUNCTION mqtt.basic_login(headers jsonb) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN headers ->> 'authorization' ~ '^[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$'
+            THEN encode(decode(ltrim(substr(headers ->> 'authorization', 6)), 'base64'), 'escape')
+    END;
+END;
+COMMENT ON FUNCTION mqtt.basic_login(jsonb) IS
+'username:password from Authorization: Basic (RFC 7617), null without it. Bytes that are no UTF-8 come out escaped and so match no credential.';
+
 CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
@@ -85,11 +96,7 @@ BEGIN ATOMIC
         FROM (
             SELECT
                 h.headers,
-                -- RFC 7617. Bytes that are no UTF-8 come out escaped and so match no credential.
-                CASE
-                    WHEN h.headers ->> 'authorization' ~ '^[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$'
-                        THEN encode(decode(ltrim(substr(h.headers ->> 'authorization', 6)), 'base64'), 'escape')
-                END AS basic
+                mqtt.basic_login(h.headers) AS basic
             FROM (SELECT nullif(current_setting('request.headers', true), '')::jsonb AS headers OFFSET 0) AS h
             OFFSET 0
         ) AS b

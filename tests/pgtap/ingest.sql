@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(69);
+SELECT plan(76);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -38,11 +38,12 @@ UPDATE mqtt.mqtt_credentials SET revoked_at = NULL, can_publish = false WHERE id
 SELECT act_as('anon', NULL, :'login');
 SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT403', 'publish_not_allowed', 'a credential that only subscribes');
 SELECT act_as('none');
-UPDATE mqtt.mqtt_credentials SET can_publish = true, publish_filters = '{org_alice/+/pump/#}' WHERE id = :'pump_login';
+UPDATE mqtt.mqtt_credentials SET can_publish = true WHERE id = :'pump_login';
 UPDATE mqtt.device_integrations SET status = 'inactive' WHERE id = :'hosted';
 SELECT act_as('anon', NULL, :'login');
 SELECT refuses($$SELECT api.mqtt_ingest('org_alice/devices/pump/telemetry', '1')$$, 'PT403', 'integration_inactive', 'an integration that is switched off');
 SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET publish_filters = '{org_alice/+/pump/#}' WHERE id = :'pump_login';
 UPDATE mqtt.device_integrations SET status = 'error' WHERE id = :'hosted';
 SELECT act_as('anon', NULL, :'login');
 SELECT is(api.mqtt_ingest('org_alice/devices/pump/telemetry', '1') ->> 'status', 'queued', 'a broker that is down does not stop ingest');
@@ -87,6 +88,47 @@ SELECT refuses(format('SELECT api.mqtt_ingest(%L, %L, content_type => %L)', 'org
 SELECT is(api.mqtt_ingest('org_alice/x', '"1e100000 is only text"') ->> 'status', 'queued', 'what looks like a huge number may stand in a string');
 SELECT act_as('none');
 SELECT results_eq($$SELECT count(*) FROM pgmq.q_mqtt_messages$$, ARRAY[1::bigint], 'nothing of what was refused is queued');
+DELETE FROM pgmq.q_mqtt_messages;
+
+-- The short way of mqtt_ingest, and what must not take it.
+SELECT act_as('anon', NULL, :'login');
+SELECT api.mqtt_ingest('org_alice/x', '{"b": [1, 2.50, "é"], "a": null}');
+SELECT api.mqtt_ingest('org_alice/x', '{"b": [1, 2.50, "é"], "a": null}', payload_encoding => 'json');
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT count(*), count(DISTINCT to_jsonb(q) - '{msg_id,enqueued_at,vt}'::text[]), bool_and(q.vt BETWEEN now() AND clock_timestamp())
+    FROM pgmq.q_mqtt_messages AS q$$,
+    $$VALUES (2::bigint, 1::bigint, true)$$, 'a message leaves the same row by the short way as by the long one'
+);
+DELETE FROM pgmq.q_mqtt_messages;
+SELECT act_as('anon', NULL, :'login');
+SELECT api.mqtt_ingest('org_alice/x', '1', retain => true);
+SELECT api.mqtt_ingest('org_alice/x', '1', "timestamp" => '2026-01-02T03:04:05Z');
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT q.message - '{topic,payload}'::text[] FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id$$,
+    $$VALUES ('{"retain": true}'::jsonb), ('{"timestamp": "2026-01-02T03:04:05+00:00"}')$$, 'what is not the default is kept, each for itself'
+);
+DELETE FROM pgmq.q_mqtt_messages;
+SELECT cmp_ok(max(pg_column_size(p.payload::jsonb)::numeric / octet_length(p.payload)), '<=', 32::numeric, 'the short way''s bound for the size of a payload as jsonb')
+FROM (VALUES
+    ('1'), ('-1'), ('""'), ('[]'), ('{}'), ('null'), ('{"":1}'), ('["",1]'), (repeat('[', 400) || repeat(']', 400)),
+    (repeat('[1,', 200) || '1' || repeat(']', 200)), ('[1' || repeat(',1', 400) || ']'), (repeat('{"":', 150) || '1' || repeat('}', 150)),
+    ('[1e99' || repeat(',1e99', 150) || ']'), ('[1e-99' || repeat(',1e-99', 150) || ']'), ('[1e9,' || repeat('{"":1e99},', 90) || '[]]')
+) AS p (payload);
+UPDATE mqtt.organizations SET max_payload_bytes = 20 WHERE id = :'org_alice';
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '"0123456789abcdef"')$$, 'PT413', 'payload_too_large', 'an organization''s own limit');
+SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'and what is within it');
+SELECT act_as('none');
+UPDATE mqtt.organizations SET max_payload_bytes = NULL WHERE id = :'org_alice';
+UPDATE mqtt.configuration SET max_payload_bytes = 20;
+SELECT act_as('anon', NULL, :'login');
+SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '"0123456789abcdef"')$$, 'PT413', 'payload_too_large', 'the installation''s limit');
+SELECT act_as('anon', NULL, :'basic'::jsonb || '{"authorization": "Basic cHVtcF9sb2dpbjp3cm9uZw=="}');
+SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'message', 'invalid_credentials', 'a wrong password by HTTP Basic');
+SELECT act_as('none');
+UPDATE mqtt.configuration SET max_payload_bytes = 262144;
 DELETE FROM pgmq.q_mqtt_messages;
 
 -- What is queued.
@@ -219,6 +261,7 @@ UPDATE mqtt.organizations SET intake_stop = 'too many' WHERE id = :'org_alice';
 SELECT act_as('anon', NULL, :'login');
 SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_full"%', 'a full queue refuses its organization');
 SELECT act_as('none');
+UPDATE mqtt.organizations SET intake_stop = NULL WHERE id = :'org_alice';
 UPDATE mqtt.configuration SET intake_stop = 'disk';
 SELECT act_as('anon', NULL, :'login');
 SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"intake_stopped"%', 'a full disk refuses everyone');
