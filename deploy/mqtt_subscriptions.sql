@@ -32,7 +32,7 @@ CREATE TABLE mqtt.mqtt_subscriptions (
 );
 CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions (organization_id, integration_id, prefix);
 -- So small where nobody has callbacks that asking costs a batch nothing.
-CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions (integration_id)
+CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions (organization_id, integration_id, prefix)
 WHERE callback_url IS NOT NULL AND callback_gone_at IS NULL AND NOT is_paused;
 COMMENT ON TABLE mqtt.mqtt_subscriptions IS 'Topic filters that the bridge is subscribed to at an integration''s broker; what matches is queued like what devices post.';
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.topic IS 'Topic filter, wildcards + and # allowed, also $share/<name>/<filter>.';

@@ -80,9 +80,10 @@ COMMENT ON FUNCTION mqtt.topic_filter_prefix(text) IS
 CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
 BEGIN ATOMIC
-    SELECT DISTINCT array_to_string(t.levels[1:n], '/')
-    FROM (SELECT (string_to_array(topic, '/'))[1:16] AS levels) AS t
-    CROSS JOIN LATERAL generate_series(0, cardinality(t.levels)) AS n;
+    -- The level before a leading slash is empty, as is no level at all: one of them will do.
+    SELECT array_to_string(t.levels[1:n], '/')
+    FROM (SELECT string_to_array(topic, '/') AS levels OFFSET 0) AS t
+    CROSS JOIN LATERAL generate_series(starts_with(topic, '/')::integer, least(16, cardinality(t.levels))) AS n;
 END;
 COMMENT ON FUNCTION mqtt.topic_prefixes(text) IS
 'What mqtt.topic_filter_prefix of a filter may be that matches this topic name: an index finds them among thousands, where each expression would be tried.';

@@ -7280,18 +7280,52 @@ BEGIN
     IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
         RETURN;
     END IF;
-    WITH hook AS MATERIALIZED (
-        SELECT s.organization_id, s.integration_id, s.id, mqtt.topic_filter_pattern(s.topic) AS pattern
-        FROM mqtt.mqtt_subscriptions AS s
-        WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
-            AND s.integration_id IN (SELECT q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids))
+    WITH hooked AS MATERIALIZED (
+        SELECT i.organization_id, i.integration_id
+        FROM (SELECT DISTINCT q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)) AS i
+        WHERE EXISTS (
+            SELECT FROM mqtt.mqtt_subscriptions AS s
+            WHERE s.organization_id = i.organization_id AND s.integration_id = i.integration_id
+                AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
+        )
+    ),
+    arrived AS MATERIALIZED (
+        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id
+        FROM hooked AS i
+        JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
+        WHERE q.ctid = ANY (tids)
+    ),
+    -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
+    prefixed AS MATERIALIZED (
+        SELECT k.organization_id, k.integration_id, p.prefix, array_agg(k.topic) AS topics
+        FROM (SELECT DISTINCT a.organization_id, a.integration_id, a.topic FROM arrived AS a) AS k
+        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
+        GROUP BY k.organization_id, k.integration_id, p.prefix
+    ),
+    hook AS MATERIALIZED (
+        SELECT c.organization_id, c.integration_id, t.topic, c.id
+        FROM (
+            SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
+            FROM prefixed AS p
+            CROSS JOIN LATERAL (
+                SELECT f.id, f.topic, f.pattern
+                FROM mqtt.mqtt_subscriptions AS f
+                WHERE f.organization_id = p.organization_id AND f.integration_id = p.integration_id AND f.prefix = p.prefix
+                    AND f.callback_url IS NOT NULL AND f.callback_gone_at IS NULL AND NOT f.is_paused
+                -- Looked up for each prefix, never all filters joined first.
+                OFFSET 0
+            ) AS s
+            -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
+            OFFSET 0
+        ) AS c
+        CROSS JOIN LATERAL unnest(c.topics) AS t (topic)
+        WHERE c.filter = t.topic OR t.topic ~ c.pattern
     )
     INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
-    SELECT h.organization_id, h.id, coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)), q.enqueued_at
+    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.message_id(a.enqueued_at, a.msg_id)), a.enqueued_at
     FROM hook AS h
-    JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = h.integration_id AND q.organization_id = h.organization_id
-    WHERE q.ctid = ANY (tids) AND q.message ->> 'topic' ~ h.pattern
-    ORDER BY q.msg_id;
+    JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
+    ORDER BY a.msg_id;
     IF found THEN
         PERFORM mqtt.wake_bridge('callback');
     END IF;
@@ -8753,9 +8787,10 @@ COMMENT ON FUNCTION mqtt.topic_prefix_error(prefix text) IS 'Why this is no topi
 CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
     LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
     BEGIN ATOMIC
- SELECT DISTINCT array_to_string(t.levels[1:n.n], '/'::text) AS array_to_string
-    FROM (( SELECT (string_to_array(topic_prefixes.topic, '/'::text))[1:16] AS levels) t
-      CROSS JOIN LATERAL generate_series(0, cardinality(t.levels)) n(n));
+ SELECT array_to_string(t.levels[1:n.n], '/'::text) AS array_to_string
+    FROM (( SELECT string_to_array(topic_prefixes.topic, '/'::text) AS levels
+          OFFSET 0) t
+      CROSS JOIN LATERAL generate_series((starts_with(topic_prefixes.topic, '/'::text))::integer, LEAST(16, cardinality(t.levels))) n(n));
 END;
 
 ALTER FUNCTION mqtt.topic_prefixes(topic text) OWNER TO mqtt_owner;
@@ -10257,7 +10292,7 @@ CREATE INDEX mqtt_requests_integration_idx ON mqtt.mqtt_requests USING btree (or
 
 CREATE INDEX mqtt_requests_open_idx ON mqtt.mqtt_requests USING btree (created_at) WHERE (status <> 'done'::text);
 
-CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions USING btree (integration_id) WHERE ((callback_url IS NOT NULL) AND (callback_gone_at IS NULL) AND (NOT is_paused));
+CREATE INDEX mqtt_subscriptions_callback_idx ON mqtt.mqtt_subscriptions USING btree (organization_id, integration_id, prefix) WHERE ((callback_url IS NOT NULL) AND (callback_gone_at IS NULL) AND (NOT is_paused));
 
 CREATE INDEX mqtt_subscriptions_prefix_idx ON mqtt.mqtt_subscriptions USING btree (organization_id, integration_id, prefix);
 

@@ -1,6 +1,6 @@
 -- Callbacks: which messages are queued for whom, what a bridge may claim, what becomes of outcomes, who sees and replays what.
 \ir setup.psql
-SELECT plan(70);
+SELECT plan(72);
 SELECT function_privs_are('api', 'rotate_mqtt_callback_secret', ARRAY['uuid', 'integer', 'jsonb'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'replay_mqtt_callback_deliveries', ARRAY['uuid', 'uuid[]'], 'anon', ARRAY[]::text[]);
 SELECT table_privs_are('mqtt', 'callback_secrets', r, ARRAY[]::text[], r || ' reads no secrets')
@@ -195,5 +195,20 @@ SELECT is(d.status, 'dead', 'and with it what waits') FROM waiting AS d WHERE d.
 SELECT is_empty(format('SELECT FROM mqtt.callback_secrets WHERE subscription_id = %L', :'all_x'), 'and the secret');
 UPDATE mqtt.mqtt_callback_deliveries SET created_at = now() - interval '8 days';
 SELECT cmp_ok((mqtt.cleanup() ->> 'callbacks')::integer, '>', 10, 'the log ends with its term');
+
+-- Many callbacks: PostgreSQL keeps 32 compiled expressions, and trying each message against each filter would take seconds.
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, callback_url)
+SELECT :'org_bob', :'bob_hosted', CASE n % 3 WHEN 0 THEN 'org_bob/m/' || n WHEN 1 THEN 'org_bob/m/' || n || '/#' ELSE '$share/g/org_bob/m/' || n || '/+' END,
+    'https://m.example.com/'
+FROM generate_series(1, 1000) AS n;
+SELECT arrive(:'bob_hosted', 'org_bob/m/' || n || CASE WHEN n % 2 = 0 THEN '/x' ELSE '' END) FROM generate_series(1, 600) AS n;
+SET LOCAL statement_timeout = '2s';
+SELECT is(mqtt.process_batch() ->> 'processed', '600', 'a batch of 600 topics with 1,000 callbacks takes no second');
+RESET statement_timeout;
+SELECT results_eq(
+    $$SELECT (split_part(w.topic, 'org_bob/m/', 2) ~ '^[0-9]+$')::integer, count(*), bool_and(w.message_topic ~ ('/m/' || substring(w.topic FROM '/m/([0-9]+)') || '(/x)?$'))
+    FROM waiting AS w WHERE w.topic LIKE '%org_bob/m/%' GROUP BY 1 ORDER BY 1$$,
+    'VALUES (0, 300::bigint, true), (1, 100::bigint, true)', 'and each is queued for those that it matches'
+);
 SELECT * FROM finish();
 ROLLBACK;
