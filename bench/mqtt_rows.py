@@ -334,18 +334,27 @@ def inbound_ours(bench: Bench, broker: Broker, demo: Demo, file: Path, count: in
     return sample_of(load.total(), seconds, stored_latencies(bench))
 
 
+def inbound_count(bench: Bench) -> int:
+    """How many messages the rows on receiving send: at 5,000 the first quarter of a second, while batches grow, would be all there is."""
+    return 5000 if bench.options.quick else 20_000
+
+
+def inbound_file(bench: Bench, count: int) -> Path:
+    """What one of the two publishers sends, a message a line."""
+    folder = bench.run_dir.parent / "inbound"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{count}.txt"
+    file.write_text((payload() + "\n") * (count // 2))
+    return file
+
+
 def inbound(bench: Bench) -> None:
     """Receiving at QoS 1, acknowledged after COMMIT, beside paho-mqtt without a database, a naive script and Node-RED."""
     clear(bench)
     settle(bench)
     broker, demo = Broker(bench), Demo(bench)
-    many, few = (5000, 500) if bench.options.quick else (20_000, 3000)
-    folder = bench.run_dir.parent / "inbound"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for count in (many, few):
-        files[count] = folder / f"{count}.txt"
-        files[count].write_text((payload() + "\n") * (count // 2))
+    many, few = inbound_count(bench), 500 if bench.options.quick else 3000
+    files = {count: inbound_file(bench, count) for count in (many, few)}
 
     def ours() -> Sample:
         with bridge(bench):
@@ -381,10 +390,8 @@ def node_red_rows(bench: Bench) -> None:
     clear(bench)
     broker, demo = Broker(bench), Demo(bench)
     count = 1000 if bench.options.quick else 5000
-    folder = bench.run_dir.parent / "inbound"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{count}.txt"
-    file.write_text((payload() + "\n") * (count // 2))
+    many = inbound_count(bench)
+    file = inbound_file(bench, many)
     place = node_red.install()
 
     def ours_out() -> Sample:
@@ -395,10 +402,10 @@ def node_red_rows(bench: Bench) -> None:
     def ours_in() -> Sample:
         with bridge(bench):
             time.sleep(2)
-            return inbound_ours(bench, broker, demo, file, count)
+            return inbound_ours(bench, broker, demo, file, many)
 
     def red(flow: str) -> Sample:
-        return node_red.measure(bench, broker, place, flow, count, lambda: Load(broker, PEERS, file, count))
+        return node_red.measure(bench, broker, place, flow, count, lambda: Load(broker, PEERS, file, many))
 
     out = bench.alternate("Node-RED, out", {"bridge": ours_out, "Node-RED": lambda: red("out")}, warm=False)
     bench.compare(
@@ -410,7 +417,7 @@ def node_red_rows(bench: Bench) -> None:
     bench.compare(
         "inbound-node-red", "inbound QoS 1, acknowledged after COMMIT", "Node-RED's MQTT in + node-postgres, an INSERT a message",
         come["bridge"], come["Node-RED"], target=3,
-        setting=f"100 B JSON, {count:,} messages from two mosquitto_pub; p50 and p99 of messages sent every 4 ms: to their row's commit",
+        setting=f"100 B JSON, {many:,} messages sent as above; p50 and p99 of those sent every 4 ms: to their row's commit",
     )  # fmt: skip
 
 

@@ -21,7 +21,9 @@ BATCH = 1000
 TRIAL = 30  # full batches after which a new worker has shown that the queue does not kill it
 POLL_SECONDS = 1.0
 LINGER_SECONDS = 0.01
-PAUSE_SECONDS = 0.01  # at most, after a batch that was not full: many small ones would take the machine from those who send
+PAUSE_SECONDS = 0.01
+MANY = 20  # messages in a batch
+PAUSE_AFTER_MANY_SECONDS = 0.025
 RETRY_SECONDS = 0.1
 BATCH_TIMEOUT = 60.0
 BATCH_LOCK_TIMEOUT = 10.0
@@ -85,7 +87,7 @@ class Worker(Part):
             if is_asleep:
                 self.event.wait(POLL_SECONDS)
             elif has_worked:
-                self.event.wait(min(PAUSE_SECONDS, 4 * (now - began)))
+                self.event.wait(pause_after(counts["processed"], now - began))
             elif now - worked_at < LINGER_SECONDS:
                 self.event.wait(0.002)
             else:
@@ -186,6 +188,14 @@ class Worker(Part):
             self._interrupted = {msg_id: when for msg_id, when in self._interrupted.items() if when + AGAIN_SECONDS > started}
         self._careful_at = max(self._interrupted.values()) + AGAIN_SECONDS if self._interrupted else None
         log.info("attempts_made", **outcomes, waiting=len(self._interrupted))
+
+
+def pause_after(messages: int, seconds: float) -> float:
+    """Seconds to wait after a batch that was not full and took so long: many small ones would take the machine from those who send.
+
+    Only at a high rate so long that one would notice.
+    """
+    return min(PAUSE_AFTER_MANY_SECONDS if messages >= MANY else PAUSE_SECONDS, 4 * seconds)
 
 
 def _value(database: Database, query: LiteralString, *parameters: Any) -> Any:
