@@ -193,8 +193,10 @@ class Worker(Part):
 def pause_after(messages: int, seconds: float) -> float:
     """Seconds to wait after a batch that was not full and took so long: many small ones would take the machine from those who send.
 
-    Only at a high rate so long that one would notice.
+    Only at a high rate so long that one would notice. None after half a batch: what many organizations have a little of may not fill one.
     """
+    if messages * 2 >= BATCH:
+        return 0.0
     return min(PAUSE_AFTER_MANY_SECONDS if messages >= MANY else PAUSE_SECONDS, 4 * seconds)
 
 

@@ -23,7 +23,7 @@ from bridge.database import facts_of_properties
 from bridge.properties import properties_of_publish
 from bridge.sockets import BufferedSocket, is_private
 from bridge.target import TargetError, default_client_id, of_integration
-from bridge.worker import MANY, pause_after
+from bridge.worker import BATCH, MANY, pause_after
 
 ID = UUID("0190c5f2-0000-7000-8000-00000000abcd")
 
@@ -309,7 +309,7 @@ class TestPaho:
 
 @pytest.mark.parametrize(
     ("messages", "seconds", "pause"),
-    [(1, 0.001, 0.004), (MANY - 1, 0.1, 0.01), (MANY, 0.001, 0.004), (MANY, 0.005, 0.02), (MANY, 0.1, 0.025)],
+    [(1, 0.001, 0.004), (MANY - 1, 0.1, 0.01), (MANY, 0.001, 0.004), (MANY, 0.005, 0.02), (MANY, 0.1, 0.025), (BATCH // 2, 0.1, 0.0)],
 )
 def test_the_worker_pauses_longer_only_at_a_high_rate(messages: int, seconds: float, pause: float) -> None:
     assert pause_after(messages, seconds) == pause
