@@ -166,6 +166,8 @@ def test_gone_pauses_until_subscribed_again(tenant: Tenants, receiver: Receiver)
     (seen,) = owner.api.rows("mqtt_subscriptions", token=owner.member, id=f"eq.{row['id']}")
     assert seen["callback_gone_at"] is not None
     device.send(2, device.topic())
+    # What is processed only after that is posted.
+    wait_until(lambda: len(owner.api.rows("mqtt_messages", token=owner.member)) == 2, what="the second message being stored")
     receiver.behave = lambda _: Reply()
     assert subscribe(owner, receiver)["callback_gone_at"] is None
     device.send(3, device.topic())
