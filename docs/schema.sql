@@ -3932,7 +3932,7 @@ DECLARE
     -- Dead rows alone are soon gone, and an old transaction alone does no harm.
     v_is_deferred CONSTANT boolean :=
         pg_stat_get_dead_tuples('mqtt.devices'::regclass) + pg_stat_get_dead_tuples('mqtt.mqtt_credentials'::regclass) > 2000
-        AND EXISTS (SELECT FROM mqtt.vacuum_holders('5 seconds'));
+        AND EXISTS (SELECT FROM mqtt.vacuum_holders('1 second'));
     v_rows bigint;
 BEGIN
     PERFORM set_config('topicbase.is_update_deferred', v_is_deferred::text, false);
