@@ -19,7 +19,7 @@ FEED = (
 
 
 def snapshot(console: Console, minutes: float, devices: int) -> int:
-    """The queue's rate at full load with a snapshot held for so long, and a fifth of that without; messages of so many devices, or of none."""
+    """The queue's rate at full load, with a snapshot held for so long and a fifth of that without; messages of so many devices or none."""
     stack = start_stack(without=("gateway", "bridge"))
     try:
         with closing(World(stack, seed=1)) as world:
