@@ -1469,8 +1469,8 @@ ALTER FUNCTION api.process_mqtt_queue(batch_size integer) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.process_mqtt_queue(batch_size integer) IS 'Process queued messages
 
 Moves up to `batch_size` due messages into the history with all their effects; safe to call from anywhere at any time, also beside the
-bridge. Answers `{"processed", "failed", "dead", "more"}`: stored, waiting for another attempt, given up, and whether a full batch was
-taken. Errors: 400 `batch_size_invalid`.';
+bridge. Answers `{"processed", "failed", "dead", "more"}`: stored, waiting for another attempt, given up, and whether to call again: a
+full batch was taken, or updates put aside while vacuum was held back were made instead. Errors: 400 `batch_size_invalid`.';
 
 CREATE FUNCTION api.process_mqtt_queue_message(p_message_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
