@@ -32,6 +32,18 @@ CREATE TABLE mqtt.deferred_credential_updates (
 COMMENT ON TABLE mqtt.deferred_credential_updates IS 'The same of mqtt.mqtt_credentials: messages delivered over HTTP, one row a credential and batch.';
 ALTER TABLE mqtt.deferred_credential_updates ENABLE ROW LEVEL SECURITY;
 
+CREATE TABLE mqtt.deferred_device_ids (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    external_id text NOT NULL,
+    device_id uuid NOT NULL,
+    PRIMARY KEY (organization_id, integration_id, external_id),
+    FOREIGN KEY (organization_id, integration_id, external_id) REFERENCES mqtt.devices (organization_id, integration_id, external_id)
+    ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE mqtt.deferred_device_ids IS 'Which device it is, once its updates were deferred: found here without reading the versions it has in mqtt.devices. Else empty.';
+ALTER TABLE mqtt.deferred_device_ids ENABLE ROW LEVEL SECURITY;
+
 CREATE FUNCTION mqtt.apply_deferred_updates(noted_after timestamptz DEFAULT '-infinity') RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -64,14 +76,22 @@ BEGIN
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
         ORDER BY d.organization_id, d.integration_id, d.external_id
         FOR NO KEY UPDATE OF d
+    ),
+    updated AS (
+        UPDATE mqtt.devices AS d
+        SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
+            last_data_at = greatest(d.last_data_at, n.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
+        FROM device AS n
+        WHERE d.organization_id = n.organization_id AND d.id = n.id
+        RETURNING d.organization_id, d.integration_id, d.external_id, d.id
+    ),
+    remembered AS (
+        INSERT INTO mqtt.deferred_device_ids (organization_id, integration_id, external_id, device_id)
+        SELECT u.* FROM updated AS u
+        ON CONFLICT DO NOTHING
     )
-    UPDATE mqtt.devices AS d
-    SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
-        last_data_at = greatest(d.last_data_at, n.last_data_at),
-        last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
-    FROM device AS n
-    WHERE d.organization_id = n.organization_id AND d.id = n.id;
-    GET DIAGNOSTICS v_devices = ROW_COUNT;
+    SELECT count(*) INTO v_devices FROM updated;
     WITH taken AS (
         DELETE FROM mqtt.deferred_credential_updates AS u
         WHERE u.noted_at > noted_after
@@ -85,11 +105,14 @@ BEGIN
     FROM credential AS n
     WHERE c.id = n.credential_id;
     GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    IF noted_after = '-infinity' THEN
+        DELETE FROM mqtt.deferred_device_ids;
+    END IF;
     RETURN v_devices + v_credentials;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.apply_deferred_updates(timestamptz) IS
-'Brings devices and credentials up to date with what was deferred after that time, and deletes it: one update a row. Returns how many rows; 0 also while another session is at it.';
+'Brings devices and credentials up to date with what was deferred after that time, and deletes it: one update a row. Remembers the devices'' ids, or with -infinity forgets them. Returns how many rows; 0 also while another session is at it.';
 
 CREATE FUNCTION mqtt.apply_due_updates() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

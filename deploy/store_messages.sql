@@ -64,7 +64,15 @@ BEGIN
     known AS MATERIALIZED (
         SELECT d.id, n.*
         FROM news AS n
-        JOIN mqtt.devices AS d USING (organization_id, integration_id, external_id)
+        LEFT JOIN mqtt.deferred_device_ids AS r USING (organization_id, integration_id, external_id)
+        CROSS JOIN LATERAL (
+            SELECT r.device_id AS id
+            WHERE r.device_id IS NOT NULL
+            UNION ALL
+            SELECT x.id
+            FROM mqtt.devices AS x
+            WHERE r.device_id IS NULL AND x.organization_id = n.organization_id AND x.integration_id = n.integration_id AND x.external_id = n.external_id
+        ) AS d
         WHERE v_is_deferred
     ),
     deferred_news AS (

@@ -3892,14 +3892,22 @@ BEGIN
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
         ORDER BY d.organization_id, d.integration_id, d.external_id
         FOR NO KEY UPDATE OF d
+    ),
+    updated AS (
+        UPDATE mqtt.devices AS d
+        SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
+            last_data_at = greatest(d.last_data_at, n.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
+        FROM device AS n
+        WHERE d.organization_id = n.organization_id AND d.id = n.id
+        RETURNING d.organization_id, d.integration_id, d.external_id, d.id
+    ),
+    remembered AS (
+        INSERT INTO mqtt.deferred_device_ids (organization_id, integration_id, external_id, device_id)
+        SELECT u.* FROM updated AS u
+        ON CONFLICT DO NOTHING
     )
-    UPDATE mqtt.devices AS d
-    SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
-        last_data_at = greatest(d.last_data_at, n.last_data_at),
-        last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
-    FROM device AS n
-    WHERE d.organization_id = n.organization_id AND d.id = n.id;
-    GET DIAGNOSTICS v_devices = ROW_COUNT;
+    SELECT count(*) INTO v_devices FROM updated;
     WITH taken AS (
         DELETE FROM mqtt.deferred_credential_updates AS u
         WHERE u.noted_at > noted_after
@@ -3913,13 +3921,16 @@ BEGIN
     FROM credential AS n
     WHERE c.id = n.credential_id;
     GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    IF noted_after = '-infinity' THEN
+        DELETE FROM mqtt.deferred_device_ids;
+    END IF;
     RETURN v_devices + v_credentials;
 END;
 $$;
 
 ALTER FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) IS 'Brings devices and credentials up to date with what was deferred after that time, and deletes it: one update a row. Returns how many rows; 0 also while another session is at it.';
+COMMENT ON FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) IS 'Brings devices and credentials up to date with what was deferred after that time, and deletes it: one update a row. Remembers the devices'' ids, or with -infinity forgets them. Returns how many rows; 0 also while another session is at it.';
 
 CREATE FUNCTION mqtt.apply_due_updates() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8423,7 +8434,15 @@ BEGIN
     known AS MATERIALIZED (
         SELECT d.id, n.*
         FROM news AS n
-        JOIN mqtt.devices AS d USING (organization_id, integration_id, external_id)
+        LEFT JOIN mqtt.deferred_device_ids AS r USING (organization_id, integration_id, external_id)
+        CROSS JOIN LATERAL (
+            SELECT r.device_id AS id
+            WHERE r.device_id IS NOT NULL
+            UNION ALL
+            SELECT x.id
+            FROM mqtt.devices AS x
+            WHERE r.device_id IS NULL AND x.organization_id = n.organization_id AND x.integration_id = n.integration_id AND x.external_id = n.external_id
+        ) AS d
         WHERE v_is_deferred
     ),
     deferred_news AS (
@@ -9983,6 +10002,17 @@ ALTER TABLE mqtt.deferred_credential_updates ALTER COLUMN number ADD GENERATED A
     CACHE 1
 );
 
+CREATE TABLE mqtt.deferred_device_ids (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    external_id text NOT NULL,
+    device_id uuid NOT NULL
+);
+
+ALTER TABLE mqtt.deferred_device_ids OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.deferred_device_ids IS 'Which device it is, once its updates were deferred: found here without reading the versions it has in mqtt.devices. Else empty.';
+
 CREATE TABLE mqtt.deferred_device_updates (
     organization_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -10184,6 +10214,9 @@ ALTER TABLE ONLY mqtt.configuration
 ALTER TABLE ONLY mqtt.deferred_credential_updates
     ADD CONSTRAINT deferred_credential_updates_pkey PRIMARY KEY (noted_at, number);
 
+ALTER TABLE ONLY mqtt.deferred_device_ids
+    ADD CONSTRAINT deferred_device_ids_pkey PRIMARY KEY (organization_id, integration_id, external_id);
+
 ALTER TABLE ONLY mqtt.deferred_device_updates
     ADD CONSTRAINT deferred_device_updates_pkey PRIMARY KEY (noted_at, number);
 
@@ -10341,6 +10374,9 @@ ALTER TABLE ONLY mqtt.callback_circuits
 ALTER TABLE ONLY mqtt.callback_secrets
     ADD CONSTRAINT callback_secrets_organization_id_subscription_id_fkey FOREIGN KEY (organization_id, subscription_id) REFERENCES mqtt.mqtt_subscriptions(organization_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY mqtt.deferred_device_ids
+    ADD CONSTRAINT deferred_device_ids_organization_id_integration_id_externa_fkey FOREIGN KEY (organization_id, integration_id, external_id) REFERENCES mqtt.devices(organization_id, integration_id, external_id) ON UPDATE CASCADE ON DELETE CASCADE;
+
 ALTER TABLE ONLY mqtt.device_integrations
     ADD CONSTRAINT device_integrations_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
 
@@ -10392,6 +10428,8 @@ ALTER TABLE mqtt.callback_secrets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.deferred_credential_updates ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.deferred_device_ids ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.deferred_device_updates ENABLE ROW LEVEL SECURITY;
 

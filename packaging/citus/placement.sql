@@ -20,6 +20,7 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.devices', 'local', 'credentials refer to it; written by the batch that empties the queue'),
 ('mqtt.deferred_device_updates', 'local', 'as devices'),
 ('mqtt.deferred_credential_updates', 'local', 'as mqtt_credentials'),
+('mqtt.deferred_device_ids', 'local', 'as devices'),
 ('mqtt.ledger', 'local', 'written by the transactions that fill and empty the queue'),
 ('mqtt.ingest_keys', 'local', 'written by the transaction that fills the queue'),
 ('mqtt.mqtt_requests', 'local', 'lives for minutes'),

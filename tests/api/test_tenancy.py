@@ -482,6 +482,7 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         "mqtt.callback_circuits",
         "mqtt.deferred_device_updates",
         "mqtt.deferred_credential_updates",
+        "mqtt.deferred_device_ids",
     }
 
 

@@ -1,6 +1,6 @@
 -- Devices and credentials while vacuum is held back: put aside by the batches, made up for every few seconds.
 \ir setup.psql
-SELECT plan(19);
+SELECT plan(26);
 
 CREATE FUNCTION tap.queue(device text, payload jsonb, sent_at timestamptz, credential_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE sql AS $$
@@ -82,8 +82,36 @@ SELECT results_eq(
     'bytes that are no JSON leave the newest payload as it is'
 );
 SELECT is((SELECT count(*) FROM mqtt.devices WHERE external_id = 'new'), 0::bigint, 'a device that was deleted meanwhile stays so');
+SELECT tap.queue('valve', '1', now()) \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT tap.queue('valve', '2', now()) \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT id AS valve FROM mqtt.devices WHERE external_id = 'valve' \gset
+SELECT is(mqtt.apply_deferred_updates(now() - interval '1 hour'), 1::bigint, 'while vacuum is held back, a device that was deferred');
+SELECT results_eq('SELECT external_id, device_id FROM mqtt.deferred_device_ids', format('VALUES (''valve'', %L::uuid)', :'valve'), 'is remembered');
+UPDATE mqtt.deferred_device_ids SET device_id = '11111111-0000-4000-8000-0000000000fe';
+SELECT tap.queue('valve', '3', now()) \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT is(
+    (SELECT payload FROM mqtt.mqtt_messages WHERE device_id = '11111111-0000-4000-8000-0000000000fe'), '3', 'and found there, not among its versions'
+);
+UPDATE mqtt.deferred_device_ids SET device_id = :'valve';
+UPDATE mqtt.devices SET external_id = 'old valve' WHERE id = :'valve';
+SELECT tap.queue('valve', '4', now()) \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT isnt((SELECT id FROM mqtt.devices WHERE external_id = 'valve'), :'valve', 'under its old name one that was renamed is another');
+SELECT is((SELECT external_id FROM mqtt.deferred_device_ids), 'old valve', 'and it is remembered by its new one');
+DELETE FROM mqtt.devices WHERE id = :'valve';
+SELECT is_empty('SELECT FROM mqtt.deferred_device_ids', 'and not at all when it is deleted');
+SELECT tap.queue('valve', '5', now()) \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT mqtt.apply_deferred_updates(now() - interval '1 hour') \g /dev/null
+SELECT tap.second_passes() \g /dev/null
+SELECT mqtt.process_batch(100) \g /dev/null
+SELECT is_empty('SELECT FROM mqtt.deferred_device_ids', 'nor is any when vacuum is let go');
+
 SELECT is_empty(
-    $$SELECT t, r FROM unnest('{deferred_device_updates,deferred_credential_updates}'::text []) AS t
+    $$SELECT t, r FROM unnest('{deferred_device_updates,deferred_credential_updates,deferred_device_ids}'::text []) AS t
         CROSS JOIN unnest('{anon,authenticated,service_role,mqtt_bridge,authenticator}'::text []) AS r
         WHERE has_any_column_privilege(r, 'mqtt.' || t, 'select, insert, update, references') OR has_table_privilege(r, 'mqtt.' || t, 'delete')$$,
     'no role reaches what is put aside'
