@@ -11,6 +11,7 @@ and packing of packets, its keep-alive and its connection states are what is use
 - PUBREL for an unknown packet id is answered with PUBCOMP; paho, acknowledging by hand, leaves it unanswered for ever.
 """
 
+import contextlib
 import struct
 import time
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ MAX_PACKET = 16 << 20  # bytes; far above any payload that is kept whole, far be
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
 SUBSCRIPTION_IDENTIFIER = 0x0B
+_PUBACK = struct.Struct("!BBH").pack
 _SUCCESSES = {0x10: "No matching subscribers"}
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
 
@@ -183,10 +185,14 @@ class Client(mqtt.Client):
         connection = self.connection
         if connection is None:
             return
-        ahead = connection.buffer.has_read_ahead
-        is_plain = connection.outer is connection.buffer
+        buffer = connection.buffer
+        ahead = buffer.has_read_ahead
+        is_plain = connection.outer is buffer
+        if is_plain and not ahead():
+            with contextlib.suppress(OSError):  # what is wrong shows again below
+                buffer.fill()
         for _ in range(at_most):
-            if is_plain and self._in_packet["command"] == 0 and self._read_acknowledgements(connection.buffer) and not ahead():
+            if is_plain and self._in_packet["command"] == 0 and self._read_usual(buffer) and not ahead():
                 return
             code = self._packet_read()
             if code == MQTTErrorCode.MQTT_ERR_AGAIN:
@@ -199,22 +205,42 @@ class Client(mqtt.Client):
             if self._sock is None or not ahead():
                 return
 
-    def _read_acknowledgements(self, buffer: BufferedSocket) -> bool:
-        """Take successful PUBACKs straight from the buffer; under load they are nearly all there is. Whether there were any."""
+    def _read_usual(self, buffer: BufferedSocket) -> bool:
+        """Take the usual packets straight from the buffer, up to the first that is not: under load they are nearly all there is.
+
+        These are successful PUBACKs and whole PUBLISH packets that need no more than their lengths looked at. Whether there were any.
+        """
+        if self._state != _ConnectionState.MQTT_CS_CONNECTED:
+            return False
         data, position = buffer.peek()
         began, end = position, len(data)
-        answered = self.listener.answered
-        while position + 4 <= end and data[position] == PUBACK:
+        answered, arrived = self.listener.answered, self.listener.arrived
+        is_v5 = self._protocol == MQTTProtocolVersion.MQTTv5
+        while position + 4 <= end:
+            command = data[position]
+            at = position + 2
             size = data[position + 1]
-            code = 0
-            if size > 2:
-                if size > 127 or position + 2 + size > end or data[position + 4] >= 0x80:
+            if size > 127:
+                size += (data[at] - 1) << 7
+                if data[at] > 127:
                     break
-                code = data[position + 4]
-            elif size < 2:
+                at += 1
+            if at + size > end:
                 break
-            answered(data[position + 2] << 8 | data[position + 3], code, _SUCCESSES.get(code), received=False)
-            position += 2 + size
+            if command & 0xF0 == PUBLISH:
+                message = _usual_message(command, data, at, at + size, is_v5=is_v5)
+                if message is None or command & 0x0E == 0x0C:
+                    break
+                packet_id, topic, payload, subscription = message
+                arrived(packet_id, command >> 1 & 3, bool(command & 1), topic, payload, None, subscription)
+            elif command == PUBACK and 2 <= size <= 3:
+                code = data[at + 2] if size > 2 else 0
+                if code and code not in _SUCCESSES:
+                    break
+                answered(data[at] << 8 | data[at + 1], code, _SUCCESSES.get(code), received=False)
+            else:
+                break
+            position = at + size
         if position == began:
             return False
         buffer.skip_to(position)
@@ -297,19 +323,10 @@ class Client(mqtt.Client):
         command = self._in_packet["command"]
         packet = self._in_packet["packet"]
         qos = command >> 1 & 3
-        end = 2 + (packet[0] << 8 | packet[1])
-        # The usual message needs no more than its lengths looked at; any other goes through paho.
-        properties_at = end + 2 if qos else end
-        subscription = 0
-        if self._protocol != MQTTProtocolVersion.MQTTv5:
-            head = properties_at
-        elif len(packet) > properties_at and packet[properties_at] == 0:
-            head = properties_at + 1
-        else:
-            head, subscription = _lone_identifier(packet, properties_at)
-        if head and qos < 3 and len(packet) >= head and end > 2:
-            packet_id = packet[end] << 8 | packet[end + 1] if qos else 0
-            topic, payload, properties = bytes(packet[2:end]), bytes(packet[head:]), None
+        properties = None
+        message = _usual_message(command, bytes(packet), 0, len(packet), is_v5=self._protocol == MQTTProtocolVersion.MQTTv5)
+        if message is not None:
+            packet_id, topic, payload, subscription = message
         else:
             found = decode_publish(command, packet, self._protocol)
             if qos == 3 or not found.topic:
@@ -329,13 +346,15 @@ class Client(mqtt.Client):
         self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties, subscription)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def acknowledge(self, packet_id: int, qos: int) -> None:
-        """The message is stored: PUBACK, or PUBREC."""
-        if qos == 1:
-            self._packet_queue(PUBACK, struct.pack("!BBH", PUBACK, 2, packet_id), packet_id, 1)
-        elif qos == 2:
-            self._received.add(packet_id)
-            self._send_pubrec(packet_id)
+    def acknowledge(self, packet_ids: list[int]) -> None:
+        """The messages of QoS 1 are stored: a PUBACK for each."""
+        packets = b"".join([_PUBACK(PUBACK, 2, packet_id) for packet_id in packet_ids])
+        self._packet_queue(PUBACK, packets, 0, 1)
+
+    def acknowledge_receipt(self, packet_id: int) -> None:
+        """The message of QoS 2 is stored: PUBREC."""
+        self._received.add(packet_id)
+        self._send_pubrec(packet_id)
 
     def _handle_pubrel(self) -> MQTTErrorCode:
         packet_id: int = struct.unpack("!H", self._in_packet["packet"][:2])[0]
@@ -383,18 +402,34 @@ class Client(mqtt.Client):
         self.loop_misc()
 
 
-def _lone_identifier(packet: Any, at: int) -> tuple[int, int]:
-    """Where the payload begins, and the Subscription Identifier, if that is the only property; else zeros."""
-    size = packet[at] if len(packet) > at + 2 else 0
-    if not 2 <= size <= 5 or packet[at + 1] != SUBSCRIPTION_IDENTIFIER or len(packet) < at + 1 + size:
-        return 0, 0
-    number = 0
-    for place in range(size - 1):
-        byte = packet[at + 2 + place]
-        number |= (byte & 0x7F) << 7 * place
-        if (byte < 0x80) != (place == size - 2):
-            return 0, 0
-    return at + 1 + size, number
+def _usual_message(command: int, data: bytes, at: int, end: int, *, is_v5: bool) -> tuple[int, bytes, bytes, int] | None:
+    """Packet id, topic, payload and Subscription Identifier of the PUBLISH whose body is data[at:end]; None when it is not the usual kind.
+
+    The usual kind has a topic, and no property but one Subscription Identifier.
+    """
+    if end - at < 3 or command & 6 == 6:
+        return None
+    topic_end = at + 2 + (data[at] << 8 | data[at + 1])
+    head = topic_end + 2 if command & 6 else topic_end
+    packet_id = subscription = 0
+    if head + is_v5 > end or topic_end == at + 2:
+        return None
+    if command & 6:
+        packet_id = data[topic_end] << 8 | data[topic_end + 1]
+        if not packet_id:
+            return None
+    if is_v5:
+        size = data[head]
+        if size:
+            if not 2 <= size <= 5 or head + 1 + size > end or data[head + 1] != SUBSCRIPTION_IDENTIFIER:
+                return None
+            for place in range(size - 1):
+                byte = data[head + 2 + place]
+                subscription |= (byte & 0x7F) << 7 * place
+                if (byte < 0x80) != (place == size - 2):
+                    return None
+        head += 1 + size
+    return packet_id, data[at + 2 : topic_end], data[head:end], subscription
 
 
 def _nothing(*_: Any) -> None:

@@ -94,6 +94,9 @@ class Coordinator:
     def may_read(self) -> bool:
         return self.inbound.may_read()
 
+    def is_storing(self) -> bool:
+        return self.inbound.is_storing()
+
     def is_storing_from(self, links: list[Link]) -> bool:
         return self.inbound.is_storing_from(links)
 

@@ -47,6 +47,10 @@ class Inbound(Part):
     def is_idle(self) -> bool:
         return not self._waiting and not self._batch
 
+    def is_storing(self) -> bool:
+        """Whether a batch is under way, which a message that comes now is too late for."""
+        return bool(self._batch)
+
     def is_storing_from(self, links: list[Link]) -> bool:
         """Whether a message of one of these links waits, or is stored and its acknowledgement is not on its way yet."""
         return any(message.link in links for message in [*self._waiting, *self._batch])

@@ -51,14 +51,19 @@ class IncomingHalf(LinkBase):
 
     def acknowledge(self, generation: int, packets: list[tuple[int, int]]) -> None:
         """The messages (packet id, qos) are stored. Those of an earlier connection the broker delivers again."""
-        client = self.client
+        client = self.client if self.client is not None and self.client.connection is not None else None
+        stored = [packet_id for packet_id, qos in packets if qos == 1]
+        if stored and client is not None and generation == self.generation:
+            client.acknowledge(stored)
         for packet_id, qos in packets:
+            if qos != 2:
+                continue
             came = generation
-            if qos == 2 and self._storing.get(packet_id, (0, 0))[0] == generation:
+            if self._storing.get(packet_id, (0, 0))[0] == generation:
                 _, came = self._storing.pop(packet_id)
-            if came == self.generation and client is not None and client.connection is not None:
-                client.acknowledge(packet_id, qos)
-            elif qos == 2 and came >= self._session_began:
+            if came == self.generation and client is not None:
+                client.acknowledge_receipt(packet_id)
+            elif came >= self._session_began:
                 self._received.add(packet_id)
         self.flush()
 

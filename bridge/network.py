@@ -17,6 +17,7 @@ from bridge.link_base import Sink
 from bridge.sockets import Connection, DialError, dial
 from bridge.target import Target
 
+NAP_SECONDS = 0.001
 DIAL_SECONDS = 10.0
 DIALERS = 128  # threads, made as they are needed: brokers that keep silent must not keep the others waiting
 
@@ -36,6 +37,8 @@ class Network(threading.Thread):
         self._wake.setblocking(False)
         self._is_woken = False
         self._selector.register(self._awake, selectors.EVENT_READ, None)
+        self._nap = selectors.DefaultSelector()
+        self._nap.register(self._awake, selectors.EVENT_READ)
         self._links: dict[UUID, Link] = {}
         self._wanted: dict[Link, int] = {}
         self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
@@ -173,6 +176,9 @@ class Network(threading.Thread):
             link.close()
 
     def _turn(self, next_tick: float) -> float:
+        if self.sink.is_storing():
+            # What comes meanwhile is stored no sooner when it is read at once: so, fewer and larger reads. A call ends it.
+            self._nap.select(NAP_SECONDS)
         self.turned_at = now = time.monotonic()
         for key, events in self._selector.select(max(0.0, min(next_tick - now, 1.0))):
             if key.data is None:

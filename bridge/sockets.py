@@ -91,6 +91,10 @@ class BufferedSocket:
         self._position += min(size, available)
         return self._read[start : self._position]
 
+    def fill(self) -> None:
+        """Read ahead what there is, once all that was read is taken; raises what the socket does."""
+        self._read, self._position = self.sock.recv(READ_BYTES), 0
+
     def peek(self) -> tuple[bytes, int]:
         """What was read ahead, and from where on it is not taken yet."""
         return self._read, self._position

@@ -87,6 +87,15 @@ def test_payloads_that_are_not_json(
     assert row["content_type"] == content_type
 
 
+def test_payloads_of_any_length_come_through(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = hosted(db, tenant), peer()
+    # Packets around the lengths at which their header grows, and larger ones than are read at once.
+    sizes = [*range(80, 132), *range(16_330, 16_390), 250_000, 1]
+    for size in sizes:
+        device.client.publish(f"{prefix(owner)}/x", b"x" * size, 1)
+    assert [len(row["payload"]) for row in history(stack, owner, len(sizes), 30)] == sizes
+
+
 def test_properties_are_kept(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner, device = hosted(db, tenant), peer()
     device.publish(f"{prefix(owner)}/x", b"1", ResponseTopic="answers", CorrelationData=b"\x00\xff", UserProperty=[("a", "1"), ("a", "2")])

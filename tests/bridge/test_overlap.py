@@ -9,7 +9,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge.client import _lone_identifier
+from bridge.client import _usual_message
 from tests.bridge.support import Peer, stored
 from tests.bridge.test_inbound import history, hosted, subscribed, subscription
 from tests.bridge.test_outbound import foreign, prefix
@@ -113,8 +113,11 @@ def test_the_identifier_is_read_as_paho_writes_it(number: int) -> None:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.SubscriptionIdentifier = number
     packed = bytes(properties.pack())  # type: ignore[no-untyped-call]
-    assert _lone_identifier(b"??" + packed + b"payload", 2) == (2 + len(packed), number)
-    for cut in range(len(packed)):
-        assert _lone_identifier(b"??" + packed[:cut], 2) == (0, 0)
+    head = b"\x00\x01t\x00\x07"
+    data = b"?" + head + packed + b"payload" + b"?"
+    assert _usual_message(0x32, data, 1, len(data) - 1, is_v5=True) == (7, b"t", b"payload", number)
+    for cut in range(len(head + packed)):
+        assert _usual_message(0x32, data, 1, 1 + cut, is_v5=True) is None
     properties.ContentType = "x"
-    assert _lone_identifier(bytes(properties.pack()) + b"payload", 0) == (0, 0)  # type: ignore[no-untyped-call]
+    data = head + bytes(properties.pack()) + b"payload"  # type: ignore[no-untyped-call]
+    assert _usual_message(0x32, data, 0, len(data), is_v5=True) is None
