@@ -13,6 +13,23 @@ DECLARE
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
 BEGIN
+    -- Nearly all are JSON: one block for them, and no call into another.
+    IF coalesce(v_type, '') IN ('', 'application/json') THEN
+        BEGIN
+            v_text := convert_from(body, 'UTF8');
+            RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
+        EXCEPTION
+            WHEN data_exception OR SQLSTATE 'PT400' THEN
+                IF v_type = 'application/json' THEN
+                    NULL;  -- why not is told below
+                ELSIF v_text IS NULL THEN
+                    RETURN v_decoded;
+                ELSE
+                    -- No content type: text where it is UTF-8 and no JSON.
+                    RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
+                END IF;
+        END;
+    END IF;
     BEGIN
         IF v_type = 'application/cbor' OR v_type LIKE '%+cbor' THEN
             IF to_regprocedure('mqtt.py_decode_cbor(bytea)') IS NULL THEN
@@ -26,33 +43,20 @@ BEGIN
                 RETURN v_decoded;
             END IF;
             RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL)::mqtt.decoded_payload;
-        ELSIF v_type = 'application/octet-stream' THEN
-            RETURN v_decoded;
         ELSIF v_type LIKE 'text/%' THEN
             RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_type = 'application/json' OR v_type LIKE '%+json' THEN
             RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
-        ELSIF coalesce(v_type, '') <> '' THEN
-            RETURN v_decoded;
         END IF;
-        v_text := convert_from(body, 'UTF8');
+        RETURN v_decoded;
     EXCEPTION
         WHEN OTHERS THEN
             -- A payload that is not what it says is kept as it came: that is data, not a failure of ours.
             v_decoded.decode_error := left(regexp_replace(SQLERRM, '^ValueError: ', ''), 300);
             IF SQLSTATE = 'PT400' THEN
                 GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
-            ELSIF coalesce(v_type, '') = '' THEN
-                v_decoded.decode_error := NULL;
             END IF;
             RETURN v_decoded;
-    END;
-    -- No content type: JSON where it is JSON, else text where it is UTF-8.
-    BEGIN
-        RETURN ROW(mqtt.checked_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
-    EXCEPTION
-        WHEN SQLSTATE 'PT400' THEN
-            RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
     END;
 END;
 $$;

@@ -42,7 +42,7 @@ BEGIN
                 HINT = 'See RFC 8259; strings are UTF-8 without lone surrogates.';
     END;
     -- 1e100000 is eight bytes here and 100,001 when read back.
-    IF value ~ '[eE][+-]?0*[1-9][0-9]{2}|[0-9]{200}' AND mqtt.has_extreme_number(v_value) THEN
+    IF (value ~ '[eE][+-]?0*[1-9][0-9]{2}' OR octet_length(value) >= 200 AND value ~ '[0-9]{200}') AND mqtt.has_extreme_number(v_value) THEN
         RAISE EXCEPTION 'payload_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'The JSON holds a number outside the range of a double precision float.',
