@@ -4,6 +4,7 @@
 -- requires: ingest_keys
 -- requires: mqtt_dead_letters
 -- requires: ledger
+-- requires: queue_plain
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -14,6 +15,7 @@ CREATE FUNCTION bridge.ingest(
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE
@@ -22,6 +24,14 @@ DECLARE
     v_accepted integer [];
     v_dead integer [];
 BEGIN
+    IF ingest.content_types IS NULL AND ingest.properties IS NULL AND ingest.faults IS NULL AND ingest.subscription_numbers IS NULL THEN
+        v_counts := mqtt.queue_plain(
+            ingest.bridge_id, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
+        );
+        IF v_counts IS NOT NULL THEN
+            RETURN v_counts;
+        END IF;
+    END IF;
     WITH held AS (
         SELECT h.number, l.organization_id, l.integration_id
         FROM unnest(ingest.integration_ids) WITH ORDINALITY AS h (integration_id, number)

@@ -2766,6 +2766,7 @@ Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.';
 CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[] DEFAULT NULL::text[], properties jsonb[] DEFAULT NULL::jsonb[], faults text[] DEFAULT NULL::text[], subscription_numbers integer[] DEFAULT NULL::integer[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET jit TO 'off'
     AS $_$
 DECLARE
@@ -2774,6 +2775,14 @@ DECLARE
     v_accepted integer [];
     v_dead integer [];
 BEGIN
+    IF ingest.content_types IS NULL AND ingest.properties IS NULL AND ingest.faults IS NULL AND ingest.subscription_numbers IS NULL THEN
+        v_counts := mqtt.queue_plain(
+            ingest.bridge_id, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
+        );
+        IF v_counts IS NOT NULL THEN
+            RETURN v_counts;
+        END IF;
+    END IF;
     WITH held AS (
         SELECT h.number, l.organization_id, l.integration_id
         FROM unnest(ingest.integration_ids) WITH ORDINALITY AS h (integration_id, number)
@@ -4706,7 +4715,7 @@ BEGIN
                 HINT = 'See RFC 8259; strings are UTF-8 without lone surrogates.';
     END;
     -- 1e100000 is eight bytes here and 100,001 when read back.
-    IF value ~ '[eE][+-]?0*[1-9][0-9]{2}|[0-9]{200}' AND mqtt.has_extreme_number(v_value) THEN
+    IF (value ~ '[eE][+-]?0*[1-9][0-9]{2}' OR octet_length(value) >= 200 AND value ~ '[0-9]{200}') AND mqtt.has_extreme_number(v_value) THEN
         RAISE EXCEPTION 'payload_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'The JSON holds a number outside the range of a double precision float.',
@@ -5183,6 +5192,23 @@ DECLARE
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
 BEGIN
+    -- Nearly all are JSON: one block for them, and no call into another.
+    IF coalesce(v_type, '') IN ('', 'application/json') THEN
+        BEGIN
+            v_text := convert_from(body, 'UTF8');
+            RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
+        EXCEPTION
+            WHEN data_exception OR SQLSTATE 'PT400' THEN
+                IF v_type = 'application/json' THEN
+                    NULL;  -- why not is told below
+                ELSIF v_text IS NULL THEN
+                    RETURN v_decoded;
+                ELSE
+                    -- No content type: text where it is UTF-8 and no JSON.
+                    RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
+                END IF;
+        END;
+    END IF;
     BEGIN
         IF v_type = 'application/cbor' OR v_type LIKE '%+cbor' THEN
             IF to_regprocedure('mqtt.py_decode_cbor(bytea)') IS NULL THEN
@@ -5196,33 +5222,20 @@ BEGIN
                 RETURN v_decoded;
             END IF;
             RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL)::mqtt.decoded_payload;
-        ELSIF v_type = 'application/octet-stream' THEN
-            RETURN v_decoded;
         ELSIF v_type LIKE 'text/%' THEN
             RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_type = 'application/json' OR v_type LIKE '%+json' THEN
             RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
-        ELSIF coalesce(v_type, '') <> '' THEN
-            RETURN v_decoded;
         END IF;
-        v_text := convert_from(body, 'UTF8');
+        RETURN v_decoded;
     EXCEPTION
         WHEN OTHERS THEN
             -- A payload that is not what it says is kept as it came: that is data, not a failure of ours.
             v_decoded.decode_error := left(regexp_replace(SQLERRM, '^ValueError: ', ''), 300);
             IF SQLSTATE = 'PT400' THEN
                 GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
-            ELSIF coalesce(v_type, '') = '' THEN
-                v_decoded.decode_error := NULL;
             END IF;
             RETURN v_decoded;
-    END;
-    -- No content type: JSON where it is JSON, else text where it is UTF-8.
-    BEGIN
-        RETURN ROW(mqtt.checked_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
-    EXCEPTION
-        WHEN SQLSTATE 'PT400' THEN
-            RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
     END;
 END;
 $$;
@@ -7595,6 +7608,87 @@ $_$;
 ALTER FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
+
+CREATE FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    -- Whose integration_ids[i] is; null where this bridge does not hold it.
+    v_owners uuid [];
+    v_is_plain boolean;
+    v_organizations uuid [];
+    v_accepted integer [];
+    v_queued integer;
+BEGIN
+    SELECT array_agg(l.organization_id ORDER BY i.number) INTO v_owners
+    FROM unnest(queue_plain.integration_ids) WITH ORDINALITY AS i (id, number)
+    LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id AND l.bridge_id = queue_plain.bridge_id;
+    SELECT
+        bool_and(k.is_plain),
+        array_agg(k.organization_id) FILTER (WHERE k.organization_id IS NOT NULL),
+        array_agg(k.accepted) FILTER (WHERE k.organization_id IS NOT NULL)
+    INTO v_is_plain, v_organizations, v_accepted
+    FROM (
+        SELECT
+            v_owners[m.number] AS organization_id,
+            count(*)::integer AS accepted,
+            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_error(m.topic) IS NULL) AS is_plain
+        FROM (
+            SELECT
+                unnest(queue_plain.integration_numbers) AS number,
+                unnest(queue_plain.topics) AS topic,
+                unnest(queue_plain.payloads) AS payload
+        ) AS m
+        CROSS JOIN mqtt.configuration AS c
+        GROUP BY v_owners[m.number]
+        ORDER BY v_owners[m.number]
+    ) AS k;
+    IF NOT v_is_plain THEN
+        RETURN NULL;
+    END IF;
+    -- In the order of the arrays, which unnest keeps.
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
+    SELECT
+        clock_timestamp(),
+        CASE
+            WHEN m.retain THEN jsonb_build_object('topic', m.topic, 'retain', true)
+                || CASE WHEN m.qos > 0 THEN jsonb_build_object('qos', m.qos) ELSE '{}' END
+            WHEN m.qos > 0 THEN jsonb_build_object('topic', m.topic, 'qos', m.qos)
+            ELSE jsonb_build_object('topic', m.topic)
+        END,
+        v_owners[m.number],
+        queue_plain.integration_ids[m.number],
+        m.payload
+    FROM (
+        SELECT
+            unnest(queue_plain.integration_numbers) AS number,
+            unnest(queue_plain.topics) AS topic,
+            unnest(queue_plain.payloads) AS payload,
+            unnest(queue_plain.qos) AS qos,
+            unnest(queue_plain.retains) AS retain
+    ) AS m
+    WHERE v_owners[m.number] IS NOT NULL;
+    GET DIAGNOSTICS v_queued = ROW_COUNT;
+    IF v_queued > 0 THEN
+        PERFORM mqtt.count_accepted(c.organization_id, c.accepted)
+        FROM unnest(v_organizations, v_accepted) AS c (organization_id, accepted);
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    RETURN jsonb_build_object('queued', v_queued, 'dead', 0, 'passed_over', cardinality(queue_plain.topics) - v_queued)
+        || coalesce((
+            SELECT jsonb_build_object('not_held', jsonb_agg(i.id ORDER BY i.id))
+            FROM unnest(queue_plain.integration_ids, v_owners) AS i (id, organization_id)
+            WHERE i.organization_id IS NULL
+            HAVING count(*) > 0
+        ), '{}');
+END;
+$$;
+
+ALTER FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) IS 'The short way of bridge.ingest, with its arguments and answer: for messages without properties, faults and several filters. Null, with nothing done, when one of them cannot be queued.';
 
 CREATE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11240,6 +11334,8 @@ REVOKE ALL ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos intege
 REVOKE ALL ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) FROM PUBLIC;
 
