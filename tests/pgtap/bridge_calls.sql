@@ -1,6 +1,6 @@
 -- What the bridge calls: leases, claims, settling, ingest, states, accounts, requests; each under its lease, and nothing but these.
 \ir setup.psql
-SELECT plan(68);
+SELECT plan(71);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -157,6 +157,25 @@ SELECT is(
     (SELECT count(*) FROM pgmq.q_mqtt_messages), 'the ledger adds up'
 );
 SELECT is(bridge.ingest(:'two', '{}', '{}', '{}', '{}', '{}', '{}'), '{"queued": 0, "dead": 0, "passed_over": 0}', 'nothing is nothing');
+DELETE FROM pgmq.q_mqtt_messages;
+SELECT is(
+    (
+        SELECT array_agg(bridge.ingest(
+            :'two', ARRAY[:'external', :'bob_external', :'hosted']::uuid [], '{1,2,3,2,1}', '{a,b,c,d,a}', '{1,2,3,4,5}', '{0,1,1,0,2}', '{f,f,f,t,t}', x.content_types
+        ))
+        FROM (VALUES (NULL), (array_fill(NULL::text, '{5}'))) AS x (content_types)
+    ),
+    array_fill(jsonb_build_object('queued', 4, 'dead', 0, 'passed_over', 1, 'not_held', ARRAY[:'hosted']), '{2}'), 'the short way and the long one answer alike'
+);
+SELECT results_eq(
+    $$SELECT message, body, organization_id, integration_id FROM pgmq.q_mqtt_messages ORDER BY msg_id LIMIT 4$$,
+    $$SELECT message, body, organization_id, integration_id FROM pgmq.q_mqtt_messages ORDER BY msg_id OFFSET 4$$,
+    'and queue the same, in the same order'
+);
+SELECT is(
+    (SELECT sum(l.accepted) - sum(l.dead) FROM mqtt.ledger AS l WHERE l.organization_id IN (:'org_alice', :'org_bob'))::bigint - 3,
+    (SELECT count(*) FROM pgmq.q_mqtt_messages), 'the ledger adds up'
+);
 
 -- States
 SELECT is(bridge.integration_states(:'two', ARRAY[:'external']::uuid [], '{error}', '{"connection refused"}'), 1, 'a broker is down');
