@@ -94,8 +94,8 @@ class Coordinator:
     def may_read(self) -> bool:
         return self.inbound.may_read()
 
-    def is_storing(self) -> bool:
-        return self.inbound.is_storing()
+    def may_wait(self) -> float:
+        return self.inbound.may_wait()
 
     def is_storing_from(self, links: list[Link]) -> bool:
         return self.inbound.is_storing_from(links)

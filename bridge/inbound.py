@@ -17,6 +17,8 @@ from bridge.network import Network
 BATCH = 1000
 BATCH_BYTES = 8 << 20
 LINGER_SECONDS = 0.003
+UNREAD_SECONDS = 0.001
+LAST_LOOK_SECONDS = 0.0005
 PAUSE_AT = 20000
 PAUSE_AT_BYTES = 64 << 20
 OVERHEAD = 500  # bytes that a waiting message costs beside its payload
@@ -31,6 +33,7 @@ class Inbound(Part):
         self._came = 0  # bytes; each counter has one writer
         self._went = 0
         self._batch: list[Incoming] = []
+        self._takes_at = 0.0  # time.monotonic()
 
     # ------------------------------------------------------------------------------------------------ from the network thread
 
@@ -47,9 +50,11 @@ class Inbound(Part):
     def is_idle(self) -> bool:
         return not self._waiting and not self._batch
 
-    def is_storing(self) -> bool:
-        """Whether a batch is under way, which a message that comes now is too late for."""
-        return bool(self._batch)
+    def may_wait(self) -> float:
+        """Seconds for which what arrives now may stay unread and be stored no later: while a batch is stored, or waits to grow."""
+        if self._batch:
+            return UNREAD_SECONDS
+        return min(UNREAD_SECONDS, self._takes_at - LAST_LOOK_SECONDS - time.monotonic())
 
     def is_storing_from(self, links: list[Link]) -> bool:
         """Whether a message of one of these links waits, or is stored and its acknowledgement is not on its way yet."""
@@ -66,6 +71,7 @@ class Inbound(Part):
                     if not self._waiting:
                         continue
                 if len(self._waiting) < BATCH:
+                    self._takes_at = time.monotonic() + LINGER_SECONDS
                     time.sleep(LINGER_SECONDS)
                 self._take()
             if self._batch:

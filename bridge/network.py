@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import select
 import selectors
 import socket
 import threading
@@ -17,7 +18,6 @@ from bridge.link_base import Sink
 from bridge.sockets import Connection, DialError, dial
 from bridge.target import Target
 
-NAP_SECONDS = 0.001
 DIAL_SECONDS = 10.0
 DIALERS = 128  # threads, made as they are needed: brokers that keep silent must not keep the others waiting
 
@@ -37,8 +37,6 @@ class Network(threading.Thread):
         self._wake.setblocking(False)
         self._is_woken = False
         self._selector.register(self._awake, selectors.EVENT_READ, None)
-        self._nap = selectors.DefaultSelector()
-        self._nap.register(self._awake, selectors.EVENT_READ)
         self._links: dict[UUID, Link] = {}
         self._wanted: dict[Link, int] = {}
         self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
@@ -176,9 +174,9 @@ class Network(threading.Thread):
             link.close()
 
     def _turn(self, next_tick: float) -> float:
-        if self.sink.is_storing():
-            # What comes meanwhile is stored no sooner when it is read at once: so, fewer and larger reads. A call ends it.
-            self._nap.select(NAP_SECONDS)
+        if (pause := self.sink.may_wait()) > 0:
+            # Fewer and larger reads; a call ends it. Not the selector, which rounds up to milliseconds.
+            select.select([self._awake], [], [], pause)
         self.turned_at = now = time.monotonic()
         for key, events in self._selector.select(max(0.0, min(next_tick - now, 1.0))):
             if key.data is None:
