@@ -41,8 +41,12 @@ BEGIN
                 DETAIL = 'The payload is no valid JSON.',
                 HINT = 'See RFC 8259; strings are UTF-8 without lone surrogates.';
     END;
-    -- 1e100000 is eight bytes here and 100,001 when read back.
-    IF (value ~ '[eE][+-]?0*[1-9][0-9]{2}' OR octet_length(value) >= 200 AND value ~ '[0-9]{200}') AND mqtt.has_extreme_number(v_value) THEN
+    -- 1e100000 is eight bytes here and 100,001 when read back. One look for both, a quarter of the parsing; only where a number can begin, since
+    -- many an id has 4e123 in it. {100} alone doubles the time of what is too short for it.
+    IF (value ~ CASE
+        WHEN octet_length(value) >= 200 THEN '(^|[,:\s[])-?[0-9.]+([eE][+-]?0*[1-9][0-9]{2}|[0-9]{100})'
+        ELSE '(^|[,:\s[])-?[0-9.]+[eE][+-]?0*[1-9][0-9]{2}'
+    END) AND mqtt.has_extreme_number(v_value) THEN
         RAISE EXCEPTION 'payload_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'The JSON holds a number outside the range of a double precision float.',
