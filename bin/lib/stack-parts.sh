@@ -25,7 +25,7 @@ start_mosquitto() {
 }
 
 start_postgrest() {
-    local program configuration dir=$place/postgrest
+    local program configuration cores dir=$place/postgrest
     program=$(postgrest_program)
     [[ -x $program ]] || die "PostgREST is not at $program. \`bin/install\` installs it; POSTGREST names another one."
     needs_port postgrest API
@@ -43,7 +43,9 @@ start_postgrest() {
     fi
     configuration=$(render postgrest.conf)
     private_file "$dir/postgrest.conf" "$(run_as postgrest)" "$configuration"
-    (cd / && unset "${!PG@}" "${!PGRST@}" && launch postgrest "$program" "$dir/postgrest.conf")
+    # Its garbage collector runs every 4 MiB a core by default, several times while it reads one large body.
+    cores=$(nproc)
+    (cd / && unset "${!PG@}" "${!PGRST@}" && export GHCRTS="${GHCRTS--A$((cores < 32 ? 128 / cores : 4))m}" && launch postgrest "$program" "$dir/postgrest.conf")
     wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API_ADMIN]}/ready"
     wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API]}/"
 }
