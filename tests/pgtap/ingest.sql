@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(76);
+SELECT plan(77);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -266,5 +266,20 @@ UPDATE mqtt.configuration SET intake_stop = 'disk';
 SELECT act_as('anon', NULL, :'login');
 SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"intake_stopped"%', 'a full disk refuses everyone');
 SELECT throws_like($$SELECT mqtt.device_login()$$, 'permission denied%', 'the inner functions are closed to devices');
+SELECT act_as('none');
+SELECT is_empty(
+    $$SELECT left(d.document, 80) FROM (
+        SELECT replace(p.place, '#', n.number) AS document
+        FROM unnest(ARRAY[
+            '1e400', '-1e400', '1E+0400', '0.1e999', '1e-400', '1.5e-324', '123e308', '1e308', '0e999', '1e99', repeat('9', 309), repeat('9', 308),
+            '0.' || repeat('0', 330) || '1', repeat('9', 211) || 'e99', '0.' || repeat('0', 225) || '1e-99', repeat('9', 200) || '.' || repeat('9', 150)
+        ]) AS n (number)
+        CROSS JOIN unnest(ARRAY[
+            '#', ' #', '[#]', '[1,#]', '{"a":#}', '{"a": #}', E'{"a":\n\t#\r\n}', '[[#]]', '{"a":{"b":[0,#,1]}}', '["4e123",#]', '["#"]', '{"#":1}'
+        ]) AS p (place)
+    ) AS d
+    WHERE mqtt.has_extreme_number(d.document::jsonb) IS DISTINCT FROM (mqtt.json_fault(d.document::json) IS NOT NULL)$$,
+    'the look at the text misses no number that is out of range, wherever it stands'
+);
 SELECT * FROM finish();
 ROLLBACK;
