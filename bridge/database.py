@@ -291,8 +291,11 @@ class Database:
     def expire_outbound(self) -> int:
         return int(self._value("SELECT bridge.expire_outbound()"))
 
-    def ingest(self, messages: Sequence[Incoming]) -> tuple[dict[str, int], set[UUID]]:
-        """Queue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return; and the integrations passed over."""
+    def ingest(self, messages: Sequence[Incoming], known_fault: str | None = None) -> tuple[dict[str, int], set[UUID]]:
+        """Queue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return; and the integrations passed over.
+
+        With a known fault they become dead letters.
+        """
         numbers: dict[UUID, int] = {}
         which, topics, payloads, qos, retains = [], [], [], [], []
         content_types: list[str | None] = []
@@ -302,7 +305,7 @@ class Database:
         is_plain = True
         for message in messages:
             which.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
-            fault = None
+            fault = known_fault
             try:
                 topic = message.topic.decode()
             except UnicodeDecodeError:

@@ -91,41 +91,54 @@ class Inbound(Part):
     def _store(self, database: Database) -> None:
         """Store the batch; it is kept when that fails, and stored by the next connection."""
         batch = self._batch
+        refused: list[Incoming] = []
         began = time.monotonic()
         try:
             counts, not_held = database.ingest(batch)
         except psycopg.Error as error:
-            if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
+            if not _is_of_a_message(error):
                 raise
-            counts, not_held = self._store_each(database, batch)
+            counts, not_held, refused = self._store_each(database, batch)
         metrics.BATCH_SECONDS.labels("ingest").observe(time.monotonic() - began)
         metrics.BATCH.labels("ingest").observe(len(batch))
         for result, count in counts.items():
             metrics.RECEIVED.labels(result).inc(count)
         self._went += sum([len(message.payload) for message in batch]) + OVERHEAD * len(batch)
         metrics.INBOUND_WAITING.set(len(self._waiting))
-        self._acknowledge([message for message in batch if message.link.integration_id not in not_held] if not_held else batch)
-        self._batch = []
+        if not_held or refused:
+            batch = [message for message in batch if message.link.integration_id not in not_held and message not in refused]
+        self._acknowledge(batch)
         if not_held and self.network is not None:
-            for link in {message.link for message in batch if message.link.integration_id in not_held}:
+            for link in {message.link for message in self._batch if message.link.integration_id in not_held}:
                 self.network.call(link.give_up)
+        self._batch = []
 
-    def _store_each(self, database: Database, batch: list[Incoming]) -> tuple[dict[str, int], set[UUID]]:
-        """A batch that the database refuses: each message alone, so that only the one at fault is lost, and that is said."""
-        total = {"queued": 0, "dead": 0, "passed_over": 0, "refused": 0}
+    def _store_each(self, database: Database, batch: list[Incoming]) -> tuple[dict[str, int], set[UUID], list[Incoming]]:
+        """A batch that the database refuses: each message alone, and what is at fault as a dead letter. Last, those refused in any form."""
+        total = {"queued": 0, "dead": 0, "passed_over": 0}
         not_held: set[UUID] = set()
+        refused: list[Incoming] = []
         for message in batch:
-            try:
-                counts, passed_over = database.ingest([message])
-                not_held |= passed_over
-                for result, count in counts.items():
-                    total[result] = total.get(result, 0) + count
-            except psycopg.Error as error:
-                if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "40", "53", "55", "58", "XX"):
-                    raise
-                total["refused"] += 1
-                log.error("message_refused", integration=message.link.integration_id, bytes=len(message.payload), sqlstate=error.sqlstate)
-        return total, not_held
+            fault: str | None = None
+            for _ in range(2):
+                try:
+                    counts, passed_over = database.ingest([message], fault)
+                except psycopg.Error as error:
+                    if not _is_of_a_message(error):
+                        raise
+                    fault = f"The database does not take it: {error.diag.message_primary}"
+                    log.error(
+                        "message_refused", integration=message.link.integration_id, bytes=len(message.payload), sqlstate=error.sqlstate
+                    )
+                else:
+                    not_held |= passed_over
+                    for result, count in counts.items():
+                        total[result] = total.get(result, 0) + count
+                    break
+            else:
+                # Not acknowledged: the broker keeps it.
+                refused.append(message)
+        return total, not_held, refused
 
     def _acknowledge(self, batch: list[Incoming]) -> None:
         packets: dict[tuple[Link, int], list[tuple[int, int]]] = {}
@@ -135,3 +148,8 @@ class Inbound(Part):
         if self.network is not None:
             for (link, generation), acks in packets.items():
                 self.network.call(partial(link.acknowledge, generation, acks))
+
+
+def _is_of_a_message(error: psycopg.Error) -> bool:
+    """Whether it says that a message cannot be stored; of anything else (read-only, no right, no function) no message is the cause."""
+    return error.sqlstate is not None and error.sqlstate[:2] in ("22", "23", "54")

@@ -134,6 +134,46 @@ def test_acknowledged_only_after_commit(stack: Stack, db: Connection, tenant: Te
     assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 2}
 
 
+def test_nothing_is_acknowledged_while_the_database_refuses_everything(
+    stack: Stack, db: Connection, tenant: Tenants, witness: Witness
+) -> None:
+    """A right that is missing, as during a failed deployment: no message is at fault, so all of them wait."""
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "plant/#")
+    row = db.execute("SELECT 'bridge.ingest'::regproc::oid::regprocedure::text").fetchone()
+    assert row is not None
+    refusals = stack.log("bridge").count("42501")
+    db.execute(f"REVOKE EXECUTE ON FUNCTION {row[0]} FROM mqtt_bridge".encode())
+    try:
+        witness.deliver(b"plant/a", b"1", 1, 11)
+        witness.deliver(b"plant/b", b"2", 1, 12)
+        wait_until(lambda: stack.log("bridge").count("42501") > refusals, 20, "an attempt to store them")
+        assert witness.acknowledged == []
+    finally:
+        db.execute(f"GRANT EXECUTE ON FUNCTION {row[0]} TO mqtt_bridge".encode())
+    wait_until(lambda: len(witness.acknowledged) == 2, 30, "the acknowledgements")
+    assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 2}
+
+
+def test_a_message_that_the_database_refuses_becomes_a_dead_letter(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port)
+    subscribed(db, owner, integration_id, "plant/#")
+    db.execute("ALTER TABLE pgmq.q_mqtt_messages ADD CONSTRAINT no_odd CHECK (message ->> 'topic' <> 'plant/odd') NOT VALID")
+    try:
+        for number, topic in enumerate((b"plant/a", b"plant/odd", b"plant/b"), 1):
+            witness.deliver(topic, str(number).encode(), 1, number)
+        wait_until(lambda: len(witness.acknowledged) == 3, 20, "the acknowledgements")
+    finally:
+        db.execute("ALTER TABLE pgmq.q_mqtt_messages DROP CONSTRAINT no_odd")
+    assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 3}
+    query = "SELECT topic, body, error_message FROM mqtt.mqtt_dead_letters WHERE integration_id = %s"
+    dead = db.execute(query, (integration_id,)).fetchall()
+    assert [(topic, body) for topic, body, _ in dead] == [("plant/odd", b"2")]
+    assert "no_odd" in dead[0][2]
+
+
 def test_a_qos_2_message_sent_twice_is_stored_once(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
