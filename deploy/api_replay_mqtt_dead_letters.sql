@@ -1,5 +1,6 @@
 -- Deploy topicbase:api_replay_mqtt_dead_letters to pg
 -- requires: access
+-- requires: outbound_fault
 -- requires: careful_attempts
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -22,6 +23,7 @@ DECLARE
     v_incoming integer;
     v_outgoing integer;
     v_fault text;
+    v_refused text;
     -- Once for all rows; Citus wants no volatile function in an UPDATE.
     v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
@@ -103,9 +105,12 @@ BEGIN
             )
         ),
         (SELECT count(*) FROM replayed AS r WHERE r.direction = 'incoming'),
-        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing')
-    INTO v_answer, v_incoming, v_outgoing
+        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing'),
+        min(mqtt.outbound_fault(c.integration_id, c.message ->> 'topic', coalesce(octet_length(c.body), octet_length(c.message ->> 'payload'))))
+        FILTER (WHERE c.direction = 'outgoing')
+    INTO v_answer, v_incoming, v_outgoing, v_refused
     FROM chosen AS c;
+    PERFORM mqtt.refuse_outbound(v_refused);
     IF NOT dry_run AND v_incoming + v_outgoing > 0 THEN
         PERFORM mqtt.log_activity(
             organization_id, to_integration_id, 'dead_letters_replayed', 'success',
@@ -130,7 +135,8 @@ replayed before. `to_integration_id` sends them to another integration, `patch` 
 `max_per_second` spreads them, `dry_run` only tells. Each keeps its row, marked with `replayed_at`, and the new message carries `replay_of` in
 its properties. Answers `{"matched", "replayed", "messages": [first 100]}`.
 
-Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`.$md$;
+Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
+for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_dead_letters(uuid, text, text, timestamptz, timestamptz, uuid [], uuid, jsonb, numeric, boolean, integer)
 TO authenticated, service_role;
 COMMIT;

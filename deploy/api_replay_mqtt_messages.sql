@@ -1,6 +1,8 @@
 -- Deploy topicbase:api_replay_mqtt_messages to pg
 -- requires: access
+-- requires: outbound_fault
 -- requires: queues
+-- requires: publish_rules
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -15,6 +17,7 @@ DECLARE
     v_source mqtt.device_integrations := mqtt.require_integration(integration_id, NULL, true);
     v_target mqtt.device_integrations := mqtt.require_integration(coalesce(to_integration_id, integration_id), v_source.organization_id, true);
     v_fault text;
+    v_refused text;
     v_answer jsonb;
 BEGIN
     v_fault := CASE
@@ -30,7 +33,13 @@ BEGIN
     END IF;
     WITH chosen AS MATERIALIZED (
         SELECT
-            m.id, replace(coalesce(to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.body, m.qos, m.content_type,
+            m.id, replace(coalesce(to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
+            -- Text goes out as text; what was decoded goes out as the JSON that it became.
+            CASE
+                WHEN m.body IS NULL AND m.content_type ~* '^application/(.*\+)?json' THEN NULL
+                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, NULL))
+            END AS body,
+            CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type,
             clock_timestamp()
             + make_interval(secs => ((row_number() OVER (ORDER BY m.received_at, m.id) - 1) / max_per_second)::double precision) AS due_at,
             row_number() OVER (ORDER BY m.received_at, m.id) AS place
@@ -48,7 +57,7 @@ BEGIN
         SELECT
             c.due_at,
             jsonb_build_object('topic', c.topic, 'qos', c.qos, 'user_properties', jsonb_build_object('replay_of', c.id))
-            || CASE WHEN c.body IS NULL THEN jsonb_build_object('payload', c.payload) ELSE '{}' END
+            || CASE WHEN c.body IS NULL OR jsonb_typeof(c.payload) = 'string' THEN jsonb_build_object('payload', c.payload) ELSE '{}' END
             || CASE WHEN c.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', c.content_type) END,
             v_target.organization_id, v_target.id, c.body
         FROM chosen AS c
@@ -62,8 +71,10 @@ BEGIN
         'messages', coalesce(
             jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.topic, 'due_at', c.due_at) ORDER BY c.place) FILTER (WHERE c.place <= 100), '[]'
         )
-    ) INTO v_answer
+    ), min(mqtt.outbound_fault(v_target.id, c.topic, coalesce(octet_length(c.body), octet_length(c.payload::text))))
+    INTO v_answer, v_refused
     FROM chosen AS c;
+    PERFORM mqtt.refuse_outbound(v_refused);
     IF (v_answer ->> 'replayed')::integer > 0 THEN
         PERFORM mqtt.log_activity(
             v_target.organization_id, v_target.id, 'messages_replayed', 'success',
@@ -81,7 +92,8 @@ Takes incoming messages of an integration whose topic matches `topic` (a topic f
 publishes them to the broker of `to_integration_id` (or the same integration) at `max_per_second`; `to_topic` may hold `{topic}` for the original
 one. Each carries the user property `replay_of`. `dry_run` only tells. Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
-Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`.$md$;
+Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
+as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_messages(uuid, text, timestamptz, timestamptz, uuid, text, numeric, boolean, integer)
 TO authenticated, service_role;
 COMMIT;
