@@ -66,7 +66,11 @@ BEGIN
         CONTINUE WHEN v_bucket.shard IS NULL;
         v_tokens := least(
             v_burst / v_shards,
-            v_bucket.tokens + greatest(0, extract(EPOCH FROM clock_timestamp() - v_bucket.filled_at)) * rate::double precision / v_shards
+            CASE
+                -- The clock was set back: full, or it would fill no sooner than the old time comes again.
+                WHEN v_bucket.filled_at > clock_timestamp() + interval '1 second' THEN v_burst / v_shards
+                ELSE v_bucket.tokens + greatest(0, extract(EPOCH FROM clock_timestamp() - v_bucket.filled_at)) * rate::double precision / v_shards
+            END
         );
         v_taken := least(v_left, floor(v_tokens))::integer;
         UPDATE mqtt.quota_buckets AS b
