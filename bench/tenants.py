@@ -81,7 +81,7 @@ def fill_queue(db: Connection, tenant: Tenant, count: int, *, devices: int = 100
         """
         WITH queued AS (
             INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id, credential_id)
-            SELECT now() + (n - %(count)s) * interval '50 us', now(),
+            SELECT now() + (n - %(count)s) * interval '50 us', now() + (n - %(count)s) * interval '1 us',
                 jsonb_build_object('topic', %(prefix)s || '/devices/device-' || lpad((n %% %(devices)s)::text, 4, '0')
                 || '/telemetry', 'payload', %(payload)s::jsonb), %(organization)s, %(integration)s, %(credential)s
             FROM generate_series(0, %(count)s - 1) AS n

@@ -111,7 +111,7 @@ BEGIN
     queued AS (
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
         SELECT
-            statement_timestamp(),
+            statement_timestamp() + c.ordinality * interval '1 microsecond',
             mqtt.queue_document(
                 c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
             ),
@@ -164,8 +164,10 @@ DECLARE
 BEGIN
     -- The array is taken apart twice, which is less work than to keep what the first time found.
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
-    SELECT statement_timestamp(), m.value, session.organization_id, session.integration_id, session.credential_id
-    FROM jsonb_array_elements(messages) AS m (value)
+    SELECT
+        -- Due one after the other, or a worker that takes a part of them would have them in the order of their row addresses.
+        statement_timestamp() + m.ordinality * interval '1 microsecond', m.value, session.organization_id, session.integration_id, session.credential_id
+    FROM jsonb_array_elements(messages) WITH ORDINALITY AS m (value, ordinality)
     WHERE NOT EXISTS (
         SELECT
         FROM (SELECT e.value, e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e (value) OFFSET 0) AS t
