@@ -63,6 +63,8 @@ BEGIN
     <<look>>
     LOOP
         IF v_is_sweep THEN
+            -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
+            SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
             -- Every organization with rows, one index probe each, going on after the last one served.
             WITH RECURSIVE walk AS (
                 SELECT v_start AS id, NULL::timestamptz AS vt, false AS is_round

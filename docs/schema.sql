@@ -1823,6 +1823,7 @@ DECLARE
     v_incoming integer;
     v_outgoing integer;
     v_fault text;
+    v_refused text;
     -- Once for all rows; Citus wants no volatile function in an UPDATE.
     v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
@@ -1904,9 +1905,12 @@ BEGIN
             )
         ),
         (SELECT count(*) FROM replayed AS r WHERE r.direction = 'incoming'),
-        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing')
-    INTO v_answer, v_incoming, v_outgoing
+        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing'),
+        min(mqtt.outbound_fault(c.integration_id, c.message ->> 'topic', coalesce(octet_length(c.body), octet_length(c.message ->> 'payload'))))
+        FILTER (WHERE c.direction = 'outgoing')
+    INTO v_answer, v_incoming, v_outgoing, v_refused
     FROM chosen AS c;
+    PERFORM mqtt.refuse_outbound(v_refused);
     IF NOT dry_run AND v_incoming + v_outgoing > 0 THEN
         PERFORM mqtt.log_activity(
             organization_id, to_integration_id, 'dead_letters_replayed', 'success',
@@ -1933,7 +1937,8 @@ replayed before. `to_integration_id` sends them to another integration, `patch` 
 `max_per_second` spreads them, `dry_run` only tells. Each keeps its row, marked with `replayed_at`, and the new message carries `replay_of` in
 its properties. Answers `{"matched", "replayed", "messages": [first 100]}`.
 
-Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`.';
+Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
+for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.';
 
 CREATE FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_integration_id uuid DEFAULT NULL::uuid, to_topic text DEFAULT NULL::text, max_per_second numeric DEFAULT 100, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1943,6 +1948,7 @@ DECLARE
     v_source mqtt.device_integrations := mqtt.require_integration(integration_id, NULL, true);
     v_target mqtt.device_integrations := mqtt.require_integration(coalesce(to_integration_id, integration_id), v_source.organization_id, true);
     v_fault text;
+    v_refused text;
     v_answer jsonb;
 BEGIN
     v_fault := CASE
@@ -1958,7 +1964,13 @@ BEGIN
     END IF;
     WITH chosen AS MATERIALIZED (
         SELECT
-            m.id, replace(coalesce(to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.body, m.qos, m.content_type,
+            m.id, replace(coalesce(to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
+            -- Text goes out as text; what was decoded goes out as the JSON that it became.
+            CASE
+                WHEN m.body IS NULL AND m.content_type ~* '^application/(.*\+)?json' THEN NULL
+                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, NULL))
+            END AS body,
+            CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type,
             clock_timestamp()
             + make_interval(secs => ((row_number() OVER (ORDER BY m.received_at, m.id) - 1) / max_per_second)::double precision) AS due_at,
             row_number() OVER (ORDER BY m.received_at, m.id) AS place
@@ -1976,7 +1988,7 @@ BEGIN
         SELECT
             c.due_at,
             jsonb_build_object('topic', c.topic, 'qos', c.qos, 'user_properties', jsonb_build_object('replay_of', c.id))
-            || CASE WHEN c.body IS NULL THEN jsonb_build_object('payload', c.payload) ELSE '{}' END
+            || CASE WHEN c.body IS NULL OR jsonb_typeof(c.payload) = 'string' THEN jsonb_build_object('payload', c.payload) ELSE '{}' END
             || CASE WHEN c.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', c.content_type) END,
             v_target.organization_id, v_target.id, c.body
         FROM chosen AS c
@@ -1990,8 +2002,10 @@ BEGIN
         'messages', coalesce(
             jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.topic, 'due_at', c.due_at) ORDER BY c.place) FILTER (WHERE c.place <= 100), '[]'
         )
-    ) INTO v_answer
+    ), min(mqtt.outbound_fault(v_target.id, c.topic, coalesce(octet_length(c.body), octet_length(c.payload::text))))
+    INTO v_answer, v_refused
     FROM chosen AS c;
+    PERFORM mqtt.refuse_outbound(v_refused);
     IF (v_answer ->> 'replayed')::integer > 0 THEN
         PERFORM mqtt.log_activity(
             v_target.organization_id, v_target.id, 'messages_replayed', 'success',
@@ -2011,7 +2025,8 @@ Takes incoming messages of an integration whose topic matches `topic` (a topic f
 publishes them to the broker of `to_integration_id` (or the same integration) at `max_per_second`; `to_topic` may hold `{topic}` for the original
 one. Each carries the user property `replay_of`. `dry_run` only tells. Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
-Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`.';
+Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
+as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.';
 
 CREATE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5413,6 +5428,8 @@ BEGIN
     <<look>>
     LOOP
         IF v_is_sweep THEN
+            -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
+            SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
             -- Every organization with rows, one index probe each, going on after the last one served.
             WITH RECURSIVE walk AS (
                 SELECT v_start AS id, NULL::timestamptz AS vt, false AS is_round
@@ -6479,6 +6496,26 @@ END;
 ALTER FUNCTION mqtt.outbound_document(message jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.outbound_document(message jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message holds it: without defaults, without a payload that is bytes. Text stands here, to be read, and in body, as it goes out.';
+
+CREATE FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (i.status = 'inactive'::text) THEN 'integration_inactive'::text
+             WHEN ((i.integration_type = 'mqtt_hosted'::text) AND (NOT mqtt.is_operator()) AND (NOT starts_with(outbound_fault.topic, (o.topic_prefix || '/'::text)))) THEN 'topic_not_allowed'::text
+             WHEN (outbound_fault.bytes > LEAST(o.max_payload_bytes, c.max_payload_bytes)) THEN 'payload_too_large'::text
+             ELSE NULL::text
+         END AS "case"
+    FROM ((mqtt.device_integrations i
+      JOIN mqtt.organizations o ON ((o.id = i.organization_id)))
+      CROSS JOIN mqtt.configuration c)
+   WHERE (i.id = outbound_fault.integration_id);
+END;
+
+ALTER FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) IS 'Slug of why the caller may not have a message of so many bytes published there through that integration; null when they may. The rules of api.mqtt_publish.';
 
 CREATE FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) RETURNS boolean
     LANGUAGE sql STABLE
@@ -7570,7 +7607,7 @@ BEGIN
     queued AS (
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
         SELECT
-            statement_timestamp(),
+            statement_timestamp() + c.ordinality * interval '1 microsecond',
             mqtt.queue_document(
                 c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
             ),
@@ -7706,8 +7743,10 @@ DECLARE
 BEGIN
     -- The array is taken apart twice, which is less work than to keep what the first time found.
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
-    SELECT statement_timestamp(), m.value, session.organization_id, session.integration_id, session.credential_id
-    FROM jsonb_array_elements(messages) AS m (value)
+    SELECT
+        -- Due one after the other, or a worker that takes a part of them would have them in the order of their row addresses.
+        statement_timestamp() + m.ordinality * interval '1 microsecond', m.value, session.organization_id, session.integration_id, session.credential_id
+    FROM jsonb_array_elements(messages) WITH ORDINALITY AS m (value, ordinality)
     WHERE NOT EXISTS (
         SELECT
         FROM (SELECT e.value, e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e (value) OFFSET 0) AS t
@@ -7930,6 +7969,28 @@ $$;
 ALTER FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) IS 'Raises the slug with its HTTP status (400, 403 or 413), its words and a hint.';
+
+CREATE FUNCTION mqtt.refuse_outbound(fault text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF fault IS NOT NULL THEN
+        RAISE EXCEPTION '%', fault USING
+            ERRCODE = CASE fault WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT403' END,
+            DETAIL = CASE fault
+                WHEN 'integration_inactive' THEN 'The integration is switched off.'
+                WHEN 'topic_not_allowed' THEN 'Topics at the hosted broker start with the organization''s own prefix.'
+                ELSE 'A payload is larger than the organization may publish.'
+            END,
+            HINT = 'None of the messages was queued.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_outbound(fault text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_outbound(fault text) IS 'Raises what mqtt.outbound_fault found, if anything.';
 
 CREATE FUNCTION mqtt.refuse_setting(name text, fault text, hint text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -8769,7 +8830,11 @@ BEGIN
         CONTINUE WHEN v_bucket.shard IS NULL;
         v_tokens := least(
             v_burst / v_shards,
-            v_bucket.tokens + greatest(0, extract(EPOCH FROM clock_timestamp() - v_bucket.filled_at)) * rate::double precision / v_shards
+            CASE
+                -- The clock was set back: full, or it would fill no sooner than the old time comes again.
+                WHEN v_bucket.filled_at > clock_timestamp() + interval '1 second' THEN v_burst / v_shards
+                ELSE v_bucket.tokens + greatest(0, extract(EPOCH FROM clock_timestamp() - v_bucket.filled_at)) * rate::double precision / v_shards
+            END
         );
         v_taken := least(v_left, floor(v_tokens))::integer;
         UPDATE mqtt.quota_buckets AS b
@@ -11304,6 +11369,8 @@ REVOKE ALL ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) FROM PUB
 
 REVOKE ALL ON FUNCTION mqtt.outbound_document(message jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.password_verifier(salt bytea, password text) FROM PUBLIC;
@@ -11371,6 +11438,8 @@ REVOKE ALL ON FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, 
 REVOKE ALL ON FUNCTION mqtt.refuse_login(slug text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_outbound(fault text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FROM PUBLIC;
 

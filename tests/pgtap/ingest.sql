@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(77);
+SELECT plan(79);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -211,6 +211,14 @@ SELECT is(
 );
 SELECT act_as('none');
 SELECT results_eq($$SELECT count(*) FROM pgmq.q_mqtt_messages$$, ARRAY[3::bigint], 'what was valid is queued, repeats once');
+SELECT act_as('anon', NULL, :'login');
+SELECT api.mqtt_ingest_batch((SELECT json_agg(json_build_object('topic', 'org_alice/order', 'payload', n)) FROM generate_series(1, 20) AS n)) \g /dev/null
+SELECT act_as('none');
+SELECT is(
+    (SELECT array_agg(message -> 'payload' ORDER BY vt) FROM pgmq.q_mqtt_messages WHERE message ->> 'topic' = 'org_alice/order' GROUP BY organization_id HAVING count(DISTINCT vt) = 20),
+    (SELECT array_agg(to_jsonb(n) ORDER BY n) FROM generate_series(1, 20) AS n), 'the messages of a batch are due one after the other'
+);
+DELETE FROM pgmq.q_mqtt_messages WHERE message ->> 'topic' = 'org_alice/order';
 SELECT is((SELECT sum(accepted) FROM mqtt.ledger WHERE organization_id = :'org_alice')::integer >= 3, true, 'the ledger counts them');
 
 -- Bytes.
@@ -238,6 +246,10 @@ SELECT act_as('none');
 UPDATE mqtt.quota_buckets SET filled_at = filled_at - interval '1 second';
 SELECT act_as('anon', NULL, :'login');
 SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'until the bucket has filled again');
+SELECT act_as('none');
+UPDATE mqtt.quota_buckets SET filled_at = filled_at + interval '1 hour';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'or the server''s clock was set back');
 SELECT act_as('none');
 UPDATE mqtt.organizations SET max_per_second = NULL, max_burst = NULL WHERE id = :'org_alice';
 UPDATE mqtt.mqtt_credentials SET max_per_second = 1, max_burst = 2 WHERE id = :'pump_login';
