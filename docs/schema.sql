@@ -710,23 +710,27 @@ BEGIN
         count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing
     INTO v_waiting
     FROM (SELECT q.attempts, q.read_ct FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
-    SELECT jsonb_object_agg(w.minutes || 'm', jsonb_build_object('in_per_second', round(w.accepted / (w.minutes * 60.0), 3), 'out_per_second', round(w.out / (w.minutes * 60.0), 3)))
-    INTO v_rates
-    FROM (
+    SELECT jsonb_object_agg(
+        w.minutes || 'm', jsonb_build_object(
+            -- The counters are by the minute: of up to one more than asked for.
+            'in_per_second', round(i.accepted / extract(EPOCH FROM now() - w.began), 3),
+            'out_per_second', round(a.stored / (w.minutes * 60.0), 3),
+            'retry_per_second', round(a.retried / (w.minutes * 60.0), 3),
+            'dead_per_second', round(a.dead / (w.minutes * 60.0), 3)
+        )
+    ) INTO v_rates
+    FROM (SELECT v.minutes, date_trunc('minute', now() - make_interval(mins => v.minutes)) AS began FROM (VALUES (1), (5), (60)) AS v (minutes)) AS w
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(l.accepted), 0) AS accepted FROM mqtt.ledger AS l WHERE l.organization_id = org_id AND l.bucket >= w.began
+    ) AS i
+    CROSS JOIN LATERAL (
         SELECT
-            m.minutes,
-            (
-                SELECT coalesce(sum(l.accepted), 0)
-                FROM mqtt.ledger AS l
-                WHERE l.organization_id = org_id AND l.bucket >= date_trunc('minute', now()) - make_interval(mins => m.minutes - 1)
-            ) AS accepted,
-            (
-                SELECT coalesce(sum(a.message_count), 0)
-                FROM mqtt.integration_activity_log AS a
-                WHERE a.organization_id = org_id AND a.activity_type = 'messages_processed' AND a.created_at >= now() - make_interval(mins => m.minutes)
-            ) AS out
-        FROM (VALUES (1), (5), (60)) AS m (minutes)
-    ) AS w;
+            coalesce(sum(l.message_count) FILTER (WHERE l.activity_type = 'messages_processed'), 0) AS stored,
+            count(*) FILTER (WHERE l.activity_type = 'message_failed') AS retried,
+            coalesce(sum(greatest(l.message_count, 1)) FILTER (WHERE l.activity_type = 'message_dead'), 0) AS dead
+        FROM mqtt.integration_activity_log AS l
+        WHERE l.organization_id = org_id AND l.created_at >= now() - make_interval(mins => w.minutes)
+    ) AS a;
     SELECT
         percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds) AS p50,
         percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds) AS p99
@@ -773,7 +777,7 @@ ALTER FUNCTION api.get_mqtt_queue_stats(org_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) IS 'How the queue does for one organization
 
 Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
-`dead` equals `failed`), `oldest_pending_seconds`, `rates` in and out per second over 1, 5 and 60 minutes, `seconds_in_queue` (p50 and p99
+`dead` equals `failed`), `oldest_pending_seconds`, `rates` per second over 1, 5 and 60 minutes (in, out, attempts that failed, dead letters), `seconds_in_queue` (p50 and p99
 of the last 1,000 stored), `top_errors` of the last hour. Errors: 404 `organization_not_found`.';
 
 CREATE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
@@ -2919,7 +2923,11 @@ BEGIN
         )
     ), queued AS (
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
-        SELECT clock_timestamp(), k.message, k.organization_id, k.integration_id, k.message_id, k.payload
+        SELECT
+            clock_timestamp(), k.message, k.organization_id, k.integration_id,
+            -- Two integrations may bring the same: then they are two rows of the history, received at the same time.
+            CASE WHEN row_number() OVER (PARTITION BY k.organization_id, k.message_id ORDER BY k.place) = 1 THEN k.message_id END,
+            k.payload
         FROM kept AS k
         WHERE k.fault IS NULL
         ORDER BY k.place

@@ -169,7 +169,7 @@ def test_any_number_of_workers_store_each_message_once(tenant: Callable[..., Ten
 def test_statistics_of_an_idle_and_of_a_busy_organization(home: Tenant, queue: Queue) -> None:
     idle = stats(home)
     assert (idle["oldest_pending_seconds"], idle["top_errors"], idle["retrying"]) == (None, [], 0)
-    assert idle["rates"]["5m"] == {"in_per_second": 0, "out_per_second": 0}
+    assert idle["rates"]["5m"] == {"in_per_second": 0, "out_per_second": 0, "retry_per_second": 0, "dead_per_second": 0}
     device = home.device()
     device.send_batch([{"topic": device.topic(), "payload": n} for n in range(60)])
     waiting = stats(home)
@@ -181,6 +181,8 @@ def test_statistics_of_an_idle_and_of_a_busy_organization(home: Tenant, queue: Q
     assert busy["rates"]["60m"] == {
         "in_per_second": pytest.approx(60 / 3600, abs=0.001),
         "out_per_second": pytest.approx(60 / 3600, abs=0.001),
+        "retry_per_second": 0,
+        "dead_per_second": 0,
     }
     assert 0 <= busy["seconds_in_queue"]["p50"] <= busy["seconds_in_queue"]["p99"] < 60
 

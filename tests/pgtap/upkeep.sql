@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, intake, statistics, replay.
 \ir setup.psql
-SELECT plan(57);
+SELECT plan(59);
 
 -- Partitions.
 SELECT is(
@@ -90,6 +90,15 @@ SELECT is(api.get_mqtt_queue_stats(:'org_alice') - '{rates,seconds_in_queue,top_
     format('{"organization_id": "%s", "pending": 1, "processing": 0, "completed": 3, "failed": 0, "dead": 0, "retrying": 0}', :'org_alice')::jsonb, 'counts by status');
 SELECT ok((api.get_mqtt_queue_stats(:'org_alice') ->> 'oldest_pending_seconds')::numeric > 17999, 'the oldest waits five hours');
 SELECT is(api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'out_per_second', '0.050', 'three a minute are 0.05 a second');
+SELECT act_as('none');
+SELECT mqtt.log_activity(:'org_alice', :'hosted', CASE WHEN n <= 3 THEN 'message_failed' ELSE 'message_dead' END, 'failed', '{}', 'bang') FROM generate_series(1, 9) AS n \g /dev/null
+UPDATE mqtt.ledger SET bucket = date_trunc('minute', now() - interval '1 minute') WHERE organization_id = :'org_alice';
+SELECT act_as('authenticated', :'anna');
+SELECT is((api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m') - '{in_per_second,out_per_second}'::text [], '{"dead_per_second": 0.100, "retry_per_second": 0.050}', 'failures and dead letters likewise');
+SELECT ok((api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'in_per_second')::numeric BETWEEN 0.033 AND 0.067, 'what came in the minute before this one is in the last minute');
+SELECT act_as('none');
+UPDATE mqtt.ledger SET bucket = date_trunc('hour', now() - interval '5 hours') WHERE organization_id = :'org_alice';
+SELECT act_as('authenticated', :'anna');
 SELECT refuses(format('SELECT api.get_mqtt_queue_stats(%L)', :'org_bob'), 'PT404', 'organization_not_found', 'another organization');
 SELECT refuses(format('SELECT api.get_mqtt_queue_stats(%L)', :'unknown'), 'PT404', 'organization_not_found', 'an unknown one: the same answer');
 
