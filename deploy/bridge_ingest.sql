@@ -153,7 +153,11 @@ BEGIN
         )
     ), queued AS (
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
-        SELECT clock_timestamp(), k.message, k.organization_id, k.integration_id, k.message_id, k.payload
+        SELECT
+            clock_timestamp(), k.message, k.organization_id, k.integration_id,
+            -- Two integrations may bring the same: then they are two rows of the history, received at the same time.
+            CASE WHEN row_number() OVER (PARTITION BY k.organization_id, k.message_id ORDER BY k.place) = 1 THEN k.message_id END,
+            k.payload
         FROM kept AS k
         WHERE k.fault IS NULL
         ORDER BY k.place

@@ -1,7 +1,7 @@
 -- What comes again: MQTT messages with an id of their own, attempts that a lock was in the way of, workers that ended before they had
 -- begun well, and times that come again because the clock was set back.
 \ir setup.psql
-SELECT plan(27);
+SELECT plan(30);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 \set id 'cccccccc-0000-4000-8000-000000000001'
@@ -37,6 +37,15 @@ SELECT is(
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'repeats are not counted as accepted');
 SELECT is(mqtt.process_batch(10) ->> 'processed', '4', 'all are stored');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE id = :'id'), 2::bigint, 'under the id they came with');
+INSERT INTO mqtt.bridge_leases (organization_id, integration_id, bridge_id) VALUES (:'org_alice', :'hosted', :'two');
+\set other 'cccccccc-0000-4000-8000-000000000002'
+SELECT is(
+    pg_temp.deliver(ARRAY[:'external', :'hosted']::uuid [], '{1,2}', ARRAY[:'other', :'other']), '{"queued": 2, "dead": 0, "passed_over": 0}',
+    'two integrations of an organization bring the same at once'
+);
+SELECT is(mqtt.process_batch(10), '{"dead": 0, "more": false, "failed": 0, "processed": 2}', 'both are stored');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE id = :'other'), 1::bigint, 'one of them under an id of its own');
+DELETE FROM mqtt.bridge_leases WHERE integration_id = :'hosted';
 
 -- Attempts
 INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
