@@ -1,5 +1,6 @@
 """What the tests of the API share: working the queue off by hand, and telling whether a call left anything behind."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,13 +52,18 @@ class Queue:
         self.drained = self.work()
 
     def work(self, batch_size: int = 1000) -> dict[str, int]:
-        """Process until no full batch is left; returns the sums."""
+        """Process until nothing is due; returns the sums.
+
+        As a worker does, again where a call took less than there is: one that met another leaves it half, and looks everywhere once a second.
+        """
         sums = {"processed": 0, "failed": 0, "dead": 0}
+        deadline = time.monotonic() + 5
         while True:
             answer = self.api.ok("process_mqtt_queue", {"batch_size": batch_size}, token=self.service)
             for key in sums:
                 sums[key] += answer[key]
-            if not answer["more"]:
+            due = self.db.execute("SELECT EXISTS (SELECT FROM pgmq.q_mqtt_messages WHERE vt <= clock_timestamp())").fetchone()
+            if not answer["more"] and (due == (False,) or time.monotonic() > deadline):
                 return sums
 
     def make_due(self, organization_id: str) -> None:
