@@ -54,7 +54,7 @@ class Queue:
     def work(self, batch_size: int = 1000) -> dict[str, int]:
         """Process until nothing is due; returns the sums.
 
-        As a worker does, again where a call took less than there is: one that met another leaves it half, and looks everywhere once a second.
+        As a worker does, again where a call took less than there is: having met another it leaves it half, for a second.
         """
         sums = {"processed": 0, "failed": 0, "dead": 0}
         deadline = time.monotonic() + 5
