@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +56,7 @@ class Coordinator:
         self._parts_stop = threading.Event()
         self._last_stop = threading.Event()
         self.worker = Worker(self.bridge_id, self._parts_stop)
-        self.upkeep = Upkeep(self.bridge_id, self._parts_stop)
+        self.upkeep = Upkeep(self.bridge_id, self._parts_stop, self.pause)
         self.inbound = Inbound(self.bridge_id, self._last_stop)
         self.outbound = Outbound(self.bridge_id, self._last_stop)
         self.callbacks = Callbacks(self.bridge_id, self._last_stop, settings)
@@ -112,6 +113,13 @@ class Coordinator:
 
     def given_up(self, link: Link) -> None:
         self._report("given up", link)
+
+    def pause(self, reasons: dict[UUID, str]) -> None:
+        """Leave the brokers of these integrations unread, and read those of all others. From the upkeep's thread."""
+        for integration_id, link in list(self._links.items()):
+            reason = reasons.get(integration_id)
+            if link.is_paused != (reason is not None):
+                self.network.call(partial(link.pause, reason))
 
     def _report(self, kind: str, what: Any) -> None:
         self._reports.append((kind, what))

@@ -343,9 +343,16 @@ class Database:
     def gauges(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.gauges()"))
 
-    def run_upkeep(self) -> dict[str, Any] | None:
-        answer = self._value("SELECT bridge.run_upkeep()")
-        return None if answer is None else dict(answer)
+    def check_intake(self) -> tuple[int | None, dict[UUID, str]]:
+        """Free bytes on the data disk, and the integrations whose brokers are to be left unread, with why."""
+        answer = self._value("SELECT bridge.check_intake(%b)", self.bridge_id)
+        return answer["free_disk_bytes"], {UUID(key): reason for key, reason in answer["paused"].items()}
+
+    def keep_house(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.keep_house()"))
+
+    def cleanup(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.cleanup()"))
 
 
 def facts_of_properties(properties: Any) -> tuple[str | None, str | None]:

@@ -36,7 +36,19 @@ class Link(OutgoingHalf, IncomingHalf):
         self._retry_at = 0.0
         self._connack_by: float | None = None
         self._up_since = 0.0
+        self._unread_at = 0.0
+        self.is_paused = False
         self.is_moved = False  # the integration goes on at another broker, or under another client id
+
+    @property
+    def may_read(self) -> bool:
+        return self.network.is_reading and not self.is_paused
+
+    def pause(self, reason: str | None) -> None:
+        """Leave the broker unread, so that it keeps its messages; read on when there is no reason."""
+        self.is_paused = reason is not None
+        log.info("reading_paused" if reason else "reading_resumed", integration=self.integration_id, reason=reason)
+        self.network.apply(self)
 
     @property
     def takes_more(self) -> bool:
@@ -55,17 +67,20 @@ class Link(OutgoingHalf, IncomingHalf):
         if self._closed or self._dialing:
             return
         if self.client is None or self.client.connection is None:
-            if now >= self._retry_at and self.network.may_connect and self.network.is_reading:
+            if now >= self._retry_at and self.network.may_connect and self.may_read:
                 self._dialing = True
                 self.network.dial(self)
             return
-        if not self.network.is_reading:
+        if not self.may_read:
             # What the broker has answered lies unread: neither its silence nor a missing acknowledgement means anything.
+            self._unread_at = now
+            if self._connack_by is not None:
+                self._connack_by = now + CONNACK_SECONDS
             self.client.stay_alive()
             self.flush()
         elif self._connack_by is not None and now > self._connack_by:
             self.drop("the broker does not answer CONNECT")
-        elif self.unacked and now - next(iter(self.unacked.values())).sent_at > self.patience():
+        elif self.unacked and now - max(self._unread_at, next(iter(self.unacked.values())).sent_at) > self.patience():
             self.drop(f"the broker has not acknowledged a message for {self.patience():.0f} s")
         elif self.is_up:
             self.client.tick()

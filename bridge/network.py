@@ -117,7 +117,7 @@ class Network(threading.Thread):
             self._dialers.submit(work)
 
     def register(self, link: Link, connection: Connection) -> None:
-        events = selectors.EVENT_READ if self.is_reading else 0
+        events = selectors.EVENT_READ if link.may_read else 0
         self._wanted[link] = selectors.EVENT_READ
         if events:
             self._selector.register(connection.buffer.fileno(), events, link)
@@ -142,13 +142,14 @@ class Network(threading.Thread):
     def want(self, link: Link, *, write: bool) -> None:
         if link in self._wanted:
             self._wanted[link] = selectors.EVENT_READ | (selectors.EVENT_WRITE if write else 0)
-            self._apply(link)
+            self.apply(link)
 
-    def _apply(self, link: Link) -> None:
+    def apply(self, link: Link) -> None:
+        """Have the selector wait for what the link wants."""
         client = link.client
         if client is None or client.connection is None:
             return
-        events = self._wanted.get(link, 0) & ~(0 if self.is_reading else selectors.EVENT_READ)
+        events = self._wanted.get(link, 0) & ~(0 if link.may_read else selectors.EVENT_READ)
         if events == link._registered:
             return
         descriptor = client.connection.buffer.fileno()
@@ -193,7 +194,7 @@ class Network(threading.Thread):
             self.is_reading = may_read
             log.info("reading_resumed" if may_read else "reading_paused")
             for link in list(self._wanted):
-                self._apply(link)
+                self.apply(link)
         now = time.monotonic()
         if now >= next_tick:
             for link in list(self._links.values()):

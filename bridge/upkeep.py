@@ -1,36 +1,46 @@
-"""What has to be done now and then: expired messages, partitions, retention."""
+"""What has to be done now and then: expired messages, room for more, partitions, retention."""
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from bridge import log, metrics
 from bridge.database import Database, Part
 
-EXPIRE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 UPKEEP_SECONDS = 60.0
 
 
 class Upkeep(Part):
-    def __init__(self, bridge_id: UUID, stop: threading.Event) -> None:
+    def __init__(self, bridge_id: UUID, stop: threading.Event, pause: Callable[[dict[UUID, str]], None]) -> None:
         super().__init__("upkeep", bridge_id, stop)
+        self._pause = pause
         self._next = time.monotonic() + 5
+        self._has_more = False
 
     def serve(self, database: Database) -> None:
-        while not self.stop_event.wait(EXPIRE_SECONDS):
+        while not self.stop_event.wait(LOOK_SECONDS):
             while (expired := database.expire_outbound()) and not self.stop_event.is_set():
                 metrics.PUBLISHED.labels("expired").inc(expired)
+            free, paused = database.check_intake()
+            if free is not None:
+                metrics.FREE_DISK.set(free)
+            self._pause(paused)
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + UPKEEP_SECONDS
-                done = database.run_upkeep()
-                if done is not None and "skipped" not in done:
-                    self._tell(done)
+                self._has_more = True
+                self._tell(database.keep_house())
+            if self._has_more:
+                gone = database.cleanup()
+                self._has_more = gone.pop("more", False)
+                _log("retention", gone)
             metrics.DATABASE.refresh(database.gauges)
 
     def _tell(self, done: dict[str, Any]) -> None:
-        if done["free_disk_bytes"] is not None:
-            metrics.FREE_DISK.set(done["free_disk_bytes"])
+        if "skipped" in done:
+            return
         for state, count in done.pop("ledger").items():
             metrics.LEDGER.labels(state).set(count)
         metrics.LEDGER_DIFFERENCES.set(done["ledger_differences"])
@@ -41,4 +51,9 @@ class Upkeep(Part):
         metrics.VACUUM_HELD.set(0 if holder is None else holder["held_seconds"] or 1)
         if holder is not None:
             log.warning("vacuum_held_back", **{key: value for key, value in holder.items() if value is not None})
-        log.info("upkeep", **{key: value for key, value in done.items() if value})
+        _log("upkeep", done)
+
+
+def _log(event: str, done: dict[str, Any]) -> None:
+    if facts := {key: value for key, value in done.items() if value and key != "skipped"}:
+        log.info(event, **facts)

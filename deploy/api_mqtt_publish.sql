@@ -3,6 +3,7 @@
 -- requires: access
 -- requires: message_ids
 -- requires: wakeup
+-- requires: quotas
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -38,7 +39,9 @@ BEGIN
     IF v_integration.status = 'inactive' THEN
         RAISE EXCEPTION 'integration_inactive' USING
             ERRCODE = 'PT403', DETAIL = 'The integration is switched off.', HINT = 'An admin switches it on with upsert_integration, status active.';
-    ELSIF messages IS NULL OR json_typeof(messages) <> 'array' THEN
+    END IF;
+    PERFORM mqtt.require_room(v_integration.organization_id, 'outbound');
+    IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
         RAISE EXCEPTION 'messages_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'One message goes as an array of one.';
     END IF;
@@ -138,6 +141,6 @@ messages is an array; all of them are queued, or none. Each has
 Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once they are durable; get_mqtt_publish_receipts tells what
 became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (details name the index); 403 `topic_not_allowed`,
-`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`.$md$;
+`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_publish(uuid, json, uuid) TO authenticated, service_role;
 COMMIT;

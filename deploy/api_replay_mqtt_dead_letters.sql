@@ -2,6 +2,7 @@
 -- requires: access
 -- requires: outbound_fault
 -- requires: careful_attempts
+-- requires: quotas
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -118,10 +119,12 @@ BEGIN
         );
     END IF;
     IF NOT dry_run AND v_incoming > 0 THEN
+        PERFORM mqtt.require_room(organization_id, 'ingest');
         PERFORM mqtt.count_accepted(organization_id, v_incoming);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     IF NOT dry_run AND v_outgoing > 0 THEN
+        PERFORM mqtt.require_room(organization_id, 'outbound');
         PERFORM mqtt.wake_bridge('outbound');
     END IF;
     RETURN v_answer;
@@ -136,7 +139,8 @@ replayed before. `to_integration_id` sends them to another integration, `patch` 
 its properties. Answers `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
-for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.$md$;
+for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;
+429 `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_dead_letters(uuid, text, text, timestamptz, timestamptz, uuid [], uuid, jsonb, numeric, boolean, integer)
 TO authenticated, service_role;
 COMMIT;

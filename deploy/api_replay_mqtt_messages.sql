@@ -3,6 +3,7 @@
 -- requires: outbound_fault
 -- requires: queues
 -- requires: publish_rules
+-- requires: quotas
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -76,6 +77,7 @@ BEGIN
     FROM chosen AS c;
     PERFORM mqtt.refuse_outbound(v_refused);
     IF (v_answer ->> 'replayed')::integer > 0 THEN
+        PERFORM mqtt.require_room(v_target.organization_id, 'outbound');
         PERFORM mqtt.log_activity(
             v_target.organization_id, v_target.id, 'messages_replayed', 'success',
             jsonb_build_object('count', v_answer -> 'replayed', 'topic', topic, 'to_topic', to_topic, 'by', mqtt.current_user_id())
@@ -93,7 +95,7 @@ publishes them to the broker of `to_integration_id` (or the same integration) at
 one. Each carries the user property `replay_of`. `dry_run` only tells. Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
 Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
-as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.$md$;
+as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`; 429 `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_messages(uuid, text, timestamptz, timestamptz, uuid, text, numeric, boolean, integer)
 TO authenticated, service_role;
 COMMIT;

@@ -144,6 +144,7 @@ AS $$
         'notify_queue_ratio', pg_notification_queue_usage(),
         'sealing', bridge.sealing_state(),
         'intake_stop', c.intake_stop,
+        'publish_stop', c.publish_stop,
         'allow_private_addresses', c.allow_private_addresses,
         'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
     )

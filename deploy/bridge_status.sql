@@ -12,7 +12,7 @@ AS $$
     -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
     SELECT
         'ingest',
-        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l), 0)::bigint,
+        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > -4), 0)::bigint,
         -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
@@ -21,6 +21,7 @@ AS $$
                 FROM (
                     SELECT l.organization_id, l.bucket
                     FROM mqtt.ledger AS l
+                    WHERE l.shard > -4
                     GROUP BY l.organization_id, l.bucket
                     HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
                 ) AS o
@@ -103,6 +104,7 @@ AS $$
         ),
         'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', round(d.oldest_seconds::numeric, 3))) FROM mqtt.queue_depths() AS d),
         'intake_stop', (SELECT c.intake_stop FROM mqtt.configuration AS c),
+        'publish_stop', (SELECT c.publish_stop FROM mqtt.configuration AS c),
         'sealing', bridge.sealing_state() - 'public_key'
     );
 $$;

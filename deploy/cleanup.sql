@@ -1,41 +1,55 @@
 -- Deploy topicbase:cleanup to pg
--- requires: process_batch
+-- requires: partitions_ahead
 -- requires: mqtt_requests
--- requires: mqtt_publish_receipts
 -- requires: mqtt_callbacks
--- requires: intake
--- requires: clock_repair
--- requires: api_check_mqtt_ledger
--- requires: vacuum_holders
+-- requires: ingest_keys
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION mqtt.longest_term(term text) RETURNS integer
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_days integer;
+BEGIN
+    EXECUTE format('SELECT greatest(max(c.%1$I), max(o.%1$I)) FROM mqtt.configuration AS c LEFT JOIN mqtt.organizations AS o ON true', term) INTO v_days;
+    RETURN v_days;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.longest_term(text) IS
+'Days that a table is kept for the sake of the organization that keeps it longest; term names a column of configuration and organizations.';
+
+CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- Few rows out of very many: by the primary key, whatever the planner thinks of their number.
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_longest CONSTANT integer := mqtt.longest_term(term);
+    v_organizations CONSTANT integer := 500;
     v_organization record;
     v_rows bigint;
-    v_total bigint := 0;
+    v_total bigint;
 BEGIN
-    -- The partitions go by the longest term; here go the rows of organizations with a shorter one, and what the default partition holds.
-    FOR v_organization IN
-        SELECT
-            o.id,
-            now() - make_interval(days => CASE term
-                WHEN 'completed_days' THEN coalesce(o.completed_days, c.completed_days)
-                WHEN 'failed_days' THEN coalesce(o.failed_days, c.failed_days)
-                WHEN 'activity_days' THEN coalesce(o.activity_days, c.activity_days)
-            END) AS before
-        FROM mqtt.organizations AS o
-        CROSS JOIN mqtt.configuration AS c
-    LOOP
+    -- The partitions go by the longest term. Left are what the default one holds,
+    EXECUTE format(
+        'DELETE FROM mqtt.%1$I WHERE (organization_id, %2$I, id) IN (SELECT organization_id, %2$I, id FROM mqtt.%1$I WHERE %2$I < $1 LIMIT $2)',
+        (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default', time_column
+    ) USING now() - make_interval(days => v_longest), most;
+    GET DIAGNOSTICS v_total = ROW_COUNT;
+    -- and organizations with a shorter term: each its share, in an order by chance, so that none is always the last.
+    FOR v_organization IN EXECUTE format(
+        'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
+        'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
+    ) USING v_longest, most, v_organizations LOOP
         EXIT WHEN v_total >= most;
         EXECUTE format(
-            'DELETE FROM %s WHERE (organization_id, %I, id) IN (SELECT organization_id, %2$I, id FROM %1$s '
+            'DELETE FROM %s WHERE organization_id = $1 AND %I < $2 AND (%2$I, id) IN (SELECT %2$I, id FROM %1$s '
             'WHERE organization_id = $1 AND %2$I < $2 ORDER BY %2$I LIMIT $3)', target, time_column
-        ) USING v_organization.id, v_organization.before, most - v_total;
+        ) USING v_organization.id, v_organization.before, least(v_organization.share, most - v_total);
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_total := v_total + v_rows;
     END LOOP;
@@ -43,67 +57,103 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, integer) IS
-'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days); returns how many.';
+'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many.';
 
-CREATE FUNCTION mqtt.cleanup() RETURNS jsonb
+CREATE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_longest record;
-    v_completed bigint;
-    v_failed bigint;
-    v_activity bigint;
-    v_receipts bigint;
     v_keys bigint;
     v_requests bigint;
     v_callbacks bigint;
 BEGIN
-    SELECT
-        greatest(c.completed_days, max(o.completed_days)) AS completed_days,
-        greatest(c.failed_days, max(o.failed_days)) AS failed_days,
-        greatest(c.activity_days, max(o.activity_days)) AS activity_days,
-        c.receipt_days,
-        c.idempotency_window
-    INTO v_longest
-    FROM mqtt.configuration AS c
-    LEFT JOIN mqtt.organizations AS o ON true
-    GROUP BY c.is_only_row;
-    DELETE FROM mqtt.ingest_keys AS k WHERE k.received_at < now() - v_longest.idempotency_window;
+    DELETE FROM mqtt.ingest_keys AS k
+    WHERE (k.organization_id, k.credential_id, k.message_id) IN (
+        SELECT x.organization_id, x.credential_id, x.message_id
+        FROM mqtt.ingest_keys AS x
+        WHERE x.received_at < now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c)
+        LIMIT most
+    );
     GET DIAGNOSTICS v_keys = ROW_COUNT;
-    DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
+    DELETE FROM mqtt.mqtt_requests AS r
+    WHERE (r.organization_id, r.id) IN (
+        SELECT x.organization_id, x.id FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most
+    );
     GET DIAGNOSTICS v_requests = ROW_COUNT;
-    -- What still waits after the longest term of the history has nothing left to post.
     DELETE FROM mqtt.mqtt_callback_deliveries AS d
     WHERE (d.organization_id, d.id) IN (
         SELECT x.organization_id, x.id
         FROM mqtt.organizations AS o
+        CROSS JOIN (SELECT c.receipt_days, mqtt.longest_term('completed_days') AS completed_days FROM mqtt.configuration AS c) AS t
         CROSS JOIN LATERAL (
             SELECT y.organization_id, y.id
             FROM mqtt.mqtt_callback_deliveries AS y
-            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => v_longest.receipt_days)
-                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => v_longest.completed_days))
-            LIMIT 10000
+            -- What still waits after the longest term of the history has nothing left to post.
+            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
+                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => t.completed_days))
+            LIMIT most
         ) AS x
-        LIMIT 10000
+        LIMIT most
     );
     GET DIAGNOSTICS v_callbacks = ROW_COUNT;
-    -- Late and the busiest last, for the table of a dropped partition is locked until the end of the transaction.
-    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
-    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
-        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
-    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
-        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
-    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
-        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
-    RETURN jsonb_build_object(
-        'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
-        'idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks
-    );
+    RETURN jsonb_build_object('idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks);
 END;
 $$;
-COMMENT ON FUNCTION mqtt.cleanup() IS
-'Removes what is past its term: whole partitions, then bounded batches for organizations with a shorter term. Returns the rows that went, by kind.';
+COMMENT ON FUNCTION mqtt.trim_small_tables(integer) IS
+'Deletes at most so many message ids past their window, requests older than a day and callback deliveries past their term: {"idempotency_keys", "requests", "callbacks"}.';
+
+CREATE FUNCTION mqtt.cleanup(most integer DEFAULT 10000) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_trimmed jsonb;
+    v_expired jsonb;
+    v_partitions regclass [];
+    v_postponed text;
+BEGIN
+    v_trimmed := jsonb_build_object(
+        'completed', mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days', most),
+        'failed', mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days', most),
+        'activity', mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days', most),
+        'receipts', 0
+    ) || mqtt.trim_small_tables(10 * most);
+    WITH expired AS (
+        SELECT t.place, t.kind, e.partition, e.row_count
+        FROM (
+            -- The busiest last: it is locked until the end of the transaction.
+            VALUES
+            (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
+            (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
+            (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
+            (4, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
+        ) AS t (place, kind, parent, days)
+        CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
+    )
+    SELECT
+        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
+        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
+    INTO v_expired, v_partitions;
+    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
+    BEGIN
+        PERFORM mqtt.drop_partitions(v_partitions);
+    EXCEPTION WHEN lock_not_available THEN
+        v_expired := '{}';
+        v_postponed := SQLERRM;
+    END;
+    RETURN (
+        SELECT jsonb_object_agg(t.key, t.value::bigint + coalesce((v_expired ->> t.key)::bigint, 0)) || jsonb_build_object(
+            'more', bool_or(t.value::bigint >= CASE WHEN t.key IN ('completed', 'failed', 'activity') THEN most ELSE 10 * most END)
+        )
+        FROM jsonb_each_text(v_trimmed) AS t
+    ) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.cleanup(integer) IS
+'Removes what is past its term: bounded batches (most rows of a table, ten times as many of the small ones; "more" when there may be more), then whole partitions, unless somebody has a lock on their table ("postponed"). Returns the rows that went, by kind.';
 
 CREATE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -116,96 +166,8 @@ $md$Remove what is past its retention
 
 Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
 also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge's upkeep too.
-Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}`.$md$;
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}` (of partitions over 64 MiB an
+estimate), `more`: whether another call would find more, and `postponed`: why partitions could not be dropped now, if so.$md$;
 GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
 
-CREATE FUNCTION mqtt.watch() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_ledger jsonb;
-    v_differences bigint;
-    v_holder record;
-BEGIN
-    SELECT jsonb_build_object(
-        'accepted', coalesce(sum(l.accepted), 0), 'completed', coalesce(sum(l.completed), 0),
-        'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
-    ) INTO v_ledger
-    FROM mqtt.ledger AS l;
-    SELECT count(*) INTO v_differences FROM mqtt.check_ledger();
-    IF v_differences > 0 THEN
-        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM api.check_mqtt_ledger() names them', v_differences;
-    END IF;
-    SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
-    IF found THEN
-        RAISE LOG 'topicbase: vacuum is held back by % % (%), % for % s', v_holder.kind, v_holder.pid, v_holder.name, v_holder.state, v_holder.held_seconds;
-    END IF;
-    RETURN jsonb_build_object('ledger', v_ledger, 'ledger_differences', v_differences)
-        || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.watch() IS
-'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
-
-CREATE FUNCTION mqtt.log_expired_credentials() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH expired AS (
-        UPDATE mqtt.mqtt_credentials AS c
-        SET is_expiry_logged = true
-        WHERE NOT c.is_expiry_logged AND c.revoked_at IS NULL AND c.expires_at IS NOT NULL AND c.expires_at <= now()
-        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.expires_at
-    ),
-    logged AS (
-        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, details)
-        SELECT
-            e.organization_id, e.integration_id, 'credential_expired', 'success',
-            jsonb_build_object('credential_id', e.id, 'username', e.username, 'expires_at', e.expires_at)
-        FROM expired AS e
-        RETURNING 1
-    )
-    SELECT count(*) FROM logged;
-$$;
-COMMENT ON FUNCTION mqtt.log_expired_credentials() IS
-'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since it last ran; returns how many. They are refused from expires_at on, whether it ran or not.';
-
-CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_made integer;
-    v_cleaned jsonb;
-    v_rolled bigint;
-    v_intake jsonb;
-    v_repaired bigint;
-    v_watched jsonb;
-    v_expired bigint;
-    v_postponed text;
-BEGIN
-    IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
-        RETURN jsonb_build_object('skipped', true);
-    END IF;
-    v_repaired := mqtt.repair_clock();
-    v_intake := mqtt.check_intake();
-    v_rolled := mqtt.roll_up_ledger();
-    v_watched := mqtt.watch();
-    v_expired := mqtt.log_expired_credentials();
-    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
-    BEGIN
-        v_made := mqtt.prepare_partitions();
-        v_cleaned := mqtt.cleanup();
-    EXCEPTION WHEN lock_not_available THEN
-        v_postponed := SQLERRM;
-    END;
-    RETURN coalesce(v_cleaned, '{}') || v_intake || v_watched || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired,
-        'credentials_expired', v_expired, 'postponed', v_postponed
-    ));
-END;
-$$;
-COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, credentials that expired, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
 COMMIT;

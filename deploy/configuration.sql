@@ -20,6 +20,7 @@ CREATE TABLE mqtt.configuration (
     max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
     min_free_bytes bigint NOT NULL DEFAULT 268435456 CHECK (min_free_bytes >= 0),
     intake_stop text,
+    publish_stop text,
     vacuum_alarm_after interval NOT NULL DEFAULT '5 minutes' CHECK (vacuum_alarm_after > '0'),
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
@@ -38,8 +39,9 @@ COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity lo
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
 COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a message to a callback_url before that is given up; they are spread by retry_base and retry_cap, over some 14 hours by default.';
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
-COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (429) until they are fewer.';
-COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (429) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting to be processed, of all organizations, from which on ingest is refused (429, brokers left unread) until they are fewer; likewise those waiting to be published and mqtt_publish.';
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest and mqtt_publish are refused (429, brokers left unread) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.publish_stop IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_intake, null while they are not.';
 COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
 COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before upkeep names it as what holds back vacuum.';
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';

@@ -65,7 +65,8 @@ BEGIN
         IF v_is_sweep THEN
             -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
             SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
-            -- Every organization with rows, one index probe each, going on after the last one served.
+            -- Every organization with rows, one index probe each, going on after the last one served. Where the first is due later, others
+            -- may come that are due at once.
             WITH RECURSIVE walk AS (
                 SELECT v_start AS id, NULL::timestamptz AS vt, false AS is_round
                 UNION ALL
@@ -86,7 +87,7 @@ BEGIN
                 ) AS n
                 WHERE NOT w.is_round OR w.id < v_start
             )
-            SELECT coalesce(jsonb_object_agg(s.id, s.vt - interval '1 microsecond') FILTER (WHERE s.vt IS NOT NULL), '{}'), count(s.vt) >= v_remembered
+            SELECT coalesce(jsonb_object_agg(s.id, least(s.vt, v_now - v_margin) - interval '1 microsecond') FILTER (WHERE s.vt IS NOT NULL), '{}'), count(s.vt) >= v_remembered
             INTO v_candidates, v_is_cut
             FROM (SELECT w.id, w.vt FROM walk AS w LIMIT v_remembered + 2) AS s;
             v_sweep_took := clock_timestamp() - v_now;
@@ -94,7 +95,7 @@ BEGIN
         ELSE
             -- Those remembered, and those of the newest rows.
             SELECT
-                coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || v_marks || v_candidates,
+                coalesce(jsonb_object_agg(x.organization_id, least(x.mark, v_now) - v_margin), '{}') || v_marks || v_candidates,
                 coalesce(max(x.seen), v_seen), coalesce(sum(x.newer), 0)
             INTO v_candidates, v_seen, v_newer
             FROM (

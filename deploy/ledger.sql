@@ -15,9 +15,12 @@ CREATE TABLE mqtt.ledger (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 COMMENT ON TABLE mqtt.ledger IS
 'Per organization and minute in which messages were accepted: how many, and what became of them. accepted = completed + dead + expired + still queued, always.';
-COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
+COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old, -infinity for all that is older than any term of retention) in which the messages were accepted.';
 COMMENT ON COLUMN mqtt.ledger.shard IS
-'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -2 rolled up to the hour; -3 rolled up to the minute.';
+'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -3 rolled up to the minute; -2 rolled up to the hour; -4 an hour whose messages are all settled.';
+-- What waits is looked for every second, among rows that may still change; hours that are settled only grow in number.
+CREATE INDEX ledger_open_idx ON mqtt.ledger (organization_id, bucket) WHERE shard > -4;
+CREATE INDEX ledger_settled_idx ON mqtt.ledger (bucket) WHERE shard = -4;
 ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.ledger FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
@@ -65,18 +68,34 @@ $$;
 COMMENT ON FUNCTION mqtt.count_dead(uuid, timestamptz) IS 'Counts a message accepted at that time that became a dead letter.';
 
 CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '2 hours') RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_hour CONSTANT timestamptz := date_trunc('hour', now() - older_than);
+    v_day CONSTANT timestamptz := (
+        SELECT now() - make_interval(days => greatest(c.completed_days, c.failed_days, max(o.completed_days), max(o.failed_days)) + 1)
+        FROM mqtt.configuration AS c
+        LEFT JOIN mqtt.organizations AS o ON true
+        GROUP BY c.is_only_row
+    );
+    v_rows bigint;
+BEGIN
     WITH old AS (
         DELETE FROM mqtt.ledger AS l
-        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than) OR l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
-        RETURNING l.*, l.bucket < date_trunc('hour', now() - older_than) AS is_old
+        WHERE l.shard > -4 AND (
+            l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
+            OR l.bucket < v_hour AND (l.shard <> -2 OR l.accepted = l.completed + l.dead + l.expired)
+        )
+        OR l.shard = -4 AND l.bucket < v_day AND l.bucket > '-infinity'
+        RETURNING l.*
     ),
     rolled AS (
-    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
         SELECT
-            o.organization_id, CASE WHEN o.is_old THEN date_trunc('hour', o.bucket) ELSE o.bucket END, CASE WHEN o.is_old THEN -2 ELSE -3 END,
+            o.organization_id,
+            CASE WHEN o.shard = -4 THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
+            CASE WHEN o.shard IN (-2, -4) THEN -4 WHEN o.bucket < v_hour THEN -2 ELSE -3 END,
             sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
         GROUP BY 1, 2, 3
@@ -84,8 +103,10 @@ AS $$
             accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
             dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
     )
-    SELECT count(*) FROM old;
+    SELECT count(*) INTO v_rows FROM old;
+    RETURN v_rows;
+END;
 $$;
 COMMENT ON FUNCTION mqtt.roll_up_ledger(interval) IS
-'Adds up the shards of minutes that are over, and minutes older than that to hours; returns the rows that went.';
+'Adds up the shards of minutes that are over, minutes older than that to hours, and hours older than any term of retention to one row for each organization; marks hours whose messages are all settled. Returns the rows that went.';
 COMMIT;

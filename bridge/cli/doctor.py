@@ -104,8 +104,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield _without_diagnosis(error, connection.info.user)
             return
         facts: dict[str, Any] = row[0] if row else {}
-    for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices, _intake):
+    for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices):
         yield check(facts)
+    yield from _intake(facts)
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
         yield Finding(
@@ -284,9 +285,9 @@ def _notices(facts: dict[str, Any]) -> Finding:
     )
 
 
-def _intake(facts: dict[str, Any]) -> Finding:
-    stop = facts["intake_stop"]
-    return _judged("ingest", stop is None, stop or "open", "make room, or raise the limit (docs/operations.md, Configuration)")
+def _intake(facts: dict[str, Any]) -> Iterator[Finding]:
+    for name, stop in (("ingest", facts["intake_stop"]), ("publish", facts["publish_stop"])):
+        yield _judged(name, stop is None, stop or "open", "make room, or raise the limit (docs/operations.md, Configuration)")
 
 
 def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:

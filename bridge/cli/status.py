@@ -32,7 +32,7 @@ def status(
         _show(found)
     live = any(bridge["is_live"] for bridge in found["bridges"])
     wanting = [one for one in found["integrations"] if one["status"] == "error" or (one["status"] == "active" and one["bridge"] is None)]
-    if not live or wanting or found["intake_stop"]:
+    if not live or wanting or found["intake_stop"] or found["publish_stop"]:
         raise typer.Exit(common.NO)
 
 
@@ -78,6 +78,8 @@ def _show(found: dict[str, Any]) -> None:
     console.print(queues)
     if found["intake_stop"]:
         console.print(f"[red]Ingest is refused:[/] {text(found['intake_stop'])}")
+    if found["publish_stop"]:
+        console.print(f"[red]mqtt_publish is refused:[/] {text(found['publish_stop'])}")
     sealing = found["sealing"]
     if other := sum(count for name, count in sealing["sealed"].items() if name != sealing["key"]):
         console.print(f"{other} secrets are not sealed to the present key: topicbase reseal")

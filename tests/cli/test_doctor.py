@@ -211,11 +211,12 @@ def test_what_holds_vacuum_back(own: Stack, doctor: Doctor) -> None:
 
 def test_ingest_that_is_stopped(own: Stack, doctor: Doctor) -> None:
     own.stop("bridge")  # or its upkeep opens it again
-    undone(own, "UPDATE mqtt.configuration SET intake_stop = 'The disk is full.'")
+    undone(own, "UPDATE mqtt.configuration SET intake_stop = 'The disk is full.', publish_stop = 'Too many.'")
     try:
-        assert doctor()["ingest"]["words"] == "The disk is full."
+        found = doctor()
+        assert (found["ingest"]["words"], found["publish"]["words"]) == ("The disk is full.", "Too many.")
     finally:
-        undone(own, "UPDATE mqtt.configuration SET intake_stop = NULL")
+        undone(own, "UPDATE mqtt.configuration SET intake_stop = NULL, publish_stop = NULL")
         own.start("bridge")
 
 

@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(63);
+SELECT plan(67);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -195,6 +195,17 @@ SELECT set_config(
     )::text, false
 ) \g /dev/null
 SELECT is(mqtt.process_batch(20) ->> 'processed', '1', 'what waits is found all the same');
+
+-- What waits for another attempt, or for a time that a replay chose, does not keep what comes after it waiting.
+SELECT set_config('topicbase.queue_memory', jsonb_build_object('looked_back_at', clock_timestamp())::text, false) \g /dev/null
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/later', '1', '{}', NULL, '-1 day') \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '0', 'nothing is due');
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/now', '1') \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '1', 'what came after a look at everything is found at once');
+SELECT tap.queue(:'org_bob', :'bob_hosted', 'org_bob/later', '1', '{}', NULL, '-1 day') \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '0', 'nothing is due');
+SELECT tap.queue(:'org_bob', :'bob_hosted', 'org_bob/now', '1') \g /dev/null
+SELECT is(mqtt.process_batch(20) ->> 'processed', '1', 'as is what came after a look at the newest');
 
 -- One by hand.
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/h', '1') AS byhand \gset

@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, intake, statistics, replay.
 \ir setup.psql
-SELECT plan(59);
+SELECT plan(78);
 
 -- Partitions.
 SELECT is(
@@ -37,7 +37,7 @@ SELECT now() - make_interval(days => d), now(), :'org_alice', gen_random_uuid(),
 FROM unnest(ARRAY[0, 8, 31]) AS d;
 SELECT act_as('service_role');
 SELECT is(
-    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "receipts": 0, "requests": 0, "callbacks": 0, "completed": 4, "idempotency_keys": 0}',
+    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "receipts": 0, "requests": 0, "callbacks": 0, "completed": 4, "idempotency_keys": 0, "more": false}',
     'completed messages go after 7 days, failed ones after 30'
 );
 SELECT act_as('none');
@@ -47,6 +47,14 @@ SELECT is((api.set_organization_limits(:'org_bob', completed_days => 2)).complet
 SELECT is(api.cleanup_mqtt_queue() ->> 'completed', '2', 'its own rows go earlier');
 SELECT act_as('none');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = :'org_alice' AND topic LIKE 'old/%'), 3::bigint, 'the other''s do not');
+INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() - make_interval(days => d), o.id, gen_random_uuid(), :'hosted', 'incoming', 'many', '1'
+FROM unnest('{3,3,3,3,3,200}'::integer []) AS d CROSS JOIN mqtt.organizations AS o;
+UPDATE mqtt.organizations SET completed_days = 1 WHERE slug <> 'bob';
+SELECT is(mqtt.cleanup(1) - '{failed,activity,receipts,requests,callbacks,idempotency_keys}'::text [], '{"completed": 1, "more": true}', 'no more at once than is said');
+SELECT ok(mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days', 10000) >= 11, 'the rest later, what lay in the default partition, too');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'many'), 0::bigint, 'all of it');
+UPDATE mqtt.organizations SET completed_days = NULL;
 SELECT act_as('service_role');
 SELECT refuses(format('SELECT api.set_organization_limits(%L, max_per_second => -1)', :'org_bob'), 'PT400', 'limit_invalid', 'a limit below 1');
 SELECT refuses(format('SELECT api.set_organization_limits(%L)', :'unknown'), 'PT404', 'organization_not_found', 'an unknown organization');
@@ -83,6 +91,19 @@ UPDATE pgmq.q_mqtt_messages SET enqueued_at = enqueued_at - interval '5 hours';
 SELECT ok(mqtt.roll_up_ledger() > 0, 'minutes are rolled up to hours');
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'which changes no sum');
 SELECT ok(bool_and(shard = -2 AND bucket = date_trunc('hour', bucket)), 'only whole hours are left') FROM mqtt.ledger;
+SELECT is(mqtt.roll_up_ledger(), 0::bigint, 'an hour with a message that waits stays open');
+INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted, completed, dead, expired)
+VALUES (:'org_bob', date_trunc('hour', now() - interval '5 hours'), -2, 5, 3, 1, 1), (:'org_bob', now() - interval '100 days', -4, 2, 2, 0, 0),
+(:'org_bob', now() - interval '99 days', -4, 1, 1, 0, 0), (:'org_bob', now() - interval '20 days', -4, 1, 1, 0, 0);
+SELECT is(mqtt.roll_up_ledger(), 3::bigint, 'one of which all are settled is closed; what is older than any term goes into one row');
+SELECT results_eq(
+    format('SELECT bucket, shard, accepted, completed FROM mqtt.ledger WHERE organization_id = %L ORDER BY bucket', :'org_bob'),
+    $$VALUES ('-infinity'::timestamptz, -4::smallint, 3::bigint, 3::bigint), (now() - interval '20 days', -4::smallint, 1::bigint, 1::bigint),
+    (date_trunc('hour', now() - interval '5 hours'), -4::smallint, 5::bigint, 3::bigint)$$, 'with the same sums'
+);
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'and the books add up');
+SELECT is((SELECT messages FROM mqtt.queue_depths() WHERE queue = 'ingest'), 1::bigint, 'closed hours hold none that wait');
+DELETE FROM mqtt.ledger WHERE organization_id = :'org_bob';
 
 -- Statistics.
 SELECT act_as('authenticated', :'anna');
@@ -107,14 +128,48 @@ SELECT act_as('none');
 SELECT is(mqtt.check_intake() ->> 'intake_stop', NULL, 'intake is open');
 UPDATE mqtt.configuration SET max_queued = 1, min_free_bytes = 0;
 SELECT mqtt.count_accepted(:'org_alice', 3);
-SELECT matches(mqtt.check_intake() ->> 'intake_stop', '^4 messages wait', 'a full queue closes it');
+SELECT is(mqtt.check_intake() ->> 'intake_stop', 'More than 1 messages wait to be processed.', 'a full queue closes it');
+SELECT act_as('authenticated', :'alice');
+SELECT throws_like(
+    format('SELECT api.replay_mqtt_dead_letters(%L)', :'org_alice'), '%"intake_stopped"%', 'for replays as well'
+);
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', dry_run => true) ->> 'replayed', '0', 'which may be tried');
+SELECT is(api.mqtt_publish(:'external', '[{"topic": "a", "payload": 1}, {"topic": "b", "payload": 1}]') ->> 'status', 'queued', 'mqtt_publish has a queue of its own');
+SELECT act_as('none');
+SELECT is(mqtt.check_intake() ->> 'publish_stop', 'More than 1 messages wait to be published.', 'which closes when it is full');
+SELECT act_as('authenticated', :'alice');
+SELECT throws_like(format($$SELECT api.mqtt_publish(%L, '[{"topic": "a", "payload": 1}]')$$, :'external'), '%"intake_stopped"%', 'then it refuses');
+SELECT throws_like(
+    format($$SELECT api.replay_mqtt_messages(%L, '#', now() - interval '10 days', now() + interval '1 day', to_topic => 'org_alice/again')$$, :'hosted'), '%"intake_stopped"%', 'and so does a replay of the history'
+);
+SELECT act_as('none');
+INSERT INTO mqtt.bridges (id, name, version, main_pid) VALUES ('aaaaaaaa-0000-4000-8000-000000000001', 'host:1', '1', 1);
+INSERT INTO mqtt.bridge_leases (organization_id, integration_id, bridge_id) VALUES (:'org_alice', :'hosted', 'aaaaaaaa-0000-4000-8000-000000000001');
+SELECT act_as('mqtt_bridge');
+SELECT is(
+    bridge.check_intake('aaaaaaaa-0000-4000-8000-000000000001') -> 'paused', jsonb_build_object(:'hosted', 'More than 1 messages wait to be processed.'),
+    'a bridge hears which brokers to leave unread'
+);
+SELECT is(bridge.check_intake('aaaaaaaa-0000-4000-8000-000000000002') -> 'paused', '{}', 'of those that it holds');
+SELECT act_as('none');
+DELETE FROM pgmq.q_mqtt_outbound;
 UPDATE mqtt.configuration SET max_queued = 4;
-SELECT matches(mqtt.check_intake() ->> 'intake_stop', '^4 messages wait', 'and it stays closed until a tenth is free');
+SELECT is(mqtt.check_intake() ->> 'intake_stop', 'More than 4 messages wait to be processed.', 'and it stays closed until a tenth is free');
 UPDATE mqtt.configuration SET max_queued = 5;
 UPDATE mqtt.organizations SET max_queued = 3 WHERE id = :'org_alice';
-SELECT is(mqtt.check_intake() - 'free_disk_bytes', '{"queued": 4, "intake_stop": null, "organizations_stopped": 1}', 'an organization has its own limit');
+SELECT is(mqtt.check_intake() - 'free_disk_bytes', '{"queued": 4, "intake_stop": null, "publish_stop": null, "organizations_stopped": 1}', 'an organization has its own limit');
 SELECT results_eq('SELECT id FROM mqtt.organizations WHERE intake_stop IS NOT NULL', ARRAY[:'org_alice'::uuid], 'that stops it alone');
+SELECT act_as('mqtt_bridge');
+SELECT is(
+    bridge.check_intake('aaaaaaaa-0000-4000-8000-000000000001') -> 'paused', jsonb_build_object(:'hosted', 'More than 3 messages of the organization wait to be processed.'),
+    'and leaves its broker unread'
+);
+SELECT ok(bridge.keep_house() ? 'ledger_differences', 'the house is kept by the bridge');
+SELECT ok(bridge.cleanup() ? 'more', 'retention as well');
+SELECT act_as('none');
 SELECT isnt(mqtt.upkeep() ->> 'partitions_made', NULL, 'upkeep does all of it');
+
+UPDATE mqtt.organizations SET max_queued = NULL, intake_stop = NULL;
 
 -- Credentials whose end has come.
 SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'no credential has expired');
