@@ -43,9 +43,10 @@ BEGIN
     LIMIT 1;
     SELECT
         count(*) FILTER (WHERE x.attempts > 0) AS retrying,
-        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing
+        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
+        min(x.enqueued_at) AS oldest
     INTO v_waiting
-    FROM (SELECT q.attempts, q.read_ct FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
+    FROM (SELECT q.attempts, q.read_ct, q.enqueued_at FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
     SELECT jsonb_object_agg(
         w.minutes || 'm', jsonb_build_object(
             -- The counters are by the minute: of up to one more than asked for.
@@ -78,18 +79,19 @@ BEGIN
         ORDER BY m.received_at DESC
         LIMIT 1000
     ) AS s;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('error', t.error, 'count', t.n) ORDER BY t.n DESC), '[]') INTO v_errors
+    SELECT coalesce(jsonb_agg(jsonb_build_object('code', t.code, 'error', t.error, 'count', t.n) ORDER BY t.n DESC, t.error), '[]') INTO v_errors
     FROM (
-        SELECT a.error_message AS error, count(*) AS n
+        SELECT a.code, max(a.error_message) AS error, count(*) AS n
         FROM (
-            SELECT x.error_message
+            SELECT x.error_message, x.details ->> 'code' AS code
             FROM mqtt.integration_activity_log AS x
             WHERE x.organization_id = org_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
             ORDER BY x.created_at DESC
             LIMIT 1000
         ) AS a
-        GROUP BY a.error_message
-        ORDER BY n DESC
+        -- What differs only in a name or a number is one error.
+        GROUP BY a.code, regexp_replace(a.error_message, '"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '', 'g')
+        ORDER BY n DESC, error
         LIMIT 5
     ) AS t;
     RETURN jsonb_build_object(
@@ -100,7 +102,7 @@ BEGIN
         'failed', v_counts.failed,
         'retrying', v_waiting.retrying,
         'dead', v_counts.failed,
-        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - v_oldest), 3),
+        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - least(v_oldest, v_waiting.oldest)), 3),
         'rates', v_rates,
         'seconds_in_queue', jsonb_build_object('p50', round(v_times.p50::numeric, 4), 'p99', round(v_times.p99::numeric, 4)),
         'top_errors', v_errors
@@ -112,6 +114,6 @@ $md$How the queue does for one organization
 
 Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
 `dead` equals `failed`), `oldest_pending_seconds`, `rates` per second over 1, 5 and 60 minutes (in, out, attempts that failed, dead letters), `seconds_in_queue` (p50 and p99
-of the last 1,000 stored), `top_errors` of the last hour. Errors: 404 `organization_not_found`.$md$;
+of the last 1,000 stored), `top_errors` of the last hour (`code`: SQLSTATE, `error`, `count`). Errors: 404 `organization_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_queue_stats(uuid) TO authenticated, service_role;
 COMMIT;

@@ -53,8 +53,13 @@ BEGIN
         SELECT
             d.failed_at, d.id, d.direction, d.credential_id, d.replay_count,
             coalesce(replay_mqtt_dead_letters.to_integration_id, d.integration_id) AS integration_id,
-            coalesce(d.message, '{}') || coalesce(patch, '{}')
-            || jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id)) AS message,
+            coalesce(d.message, '{}') || coalesce(patch, '{}') || CASE
+                WHEN d.direction = 'incoming'
+                    THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
+                WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
+                    THEN jsonb_build_object('user_properties', (d.message -> 'user_properties') || jsonb_build_array(jsonb_build_array('replay_of', d.id)))
+                ELSE jsonb_build_object('user_properties', coalesce(d.message -> 'user_properties', '{}') || jsonb_build_object('replay_of', d.id))
+            END AS message,
             CASE WHEN patch ? 'payload' THEN NULL ELSE d.body END AS body,
             -- The first now, each other its share of a second later.
             v_now + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
@@ -136,7 +141,7 @@ $md$Put dead letters back into the queue
 Chooses by `topic` (a topic filter), `error` (part of its text), `since` and `until` (when they failed) and `ids`; without `ids` only those not
 replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`, `retain` or `content_type`,
 `max_per_second` spreads them, `dry_run` only tells. Each keeps its row, marked with `replayed_at`, and the new message carries `replay_of` in
-its properties. Answers `{"matched", "replayed", "messages": [first 100]}`.
+its properties (one that goes out, in its user properties). Answers `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
 for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;

@@ -94,7 +94,7 @@ def test_three_attempts_and_then_a_dead_letter(home: Tenant, queue: Queue, api: 
         assert wait > 0.75 * 5 * 2 ** (attempt - 1) - 2.5  # less what has passed since
         numbers = stats(home)
         assert (numbers["pending"], numbers["retrying"], numbers["failed"]) == (1, 1, 0)
-        assert numbers["top_errors"] == [{"error": f"stumbled over {bad_topic}", "count": attempt}]
+        assert numbers["top_errors"] == [{"code": "P0001", "error": f"stumbled over {bad_topic}", "count": attempt}]
         assert queue.work() == {"processed": 0, "failed": 0, "dead": 0}, "not before it is due"
         queue.make_due(home.organization_id)
         if attempt == 1:

@@ -1,6 +1,6 @@
 -- Replay to a broker: the topics, sizes and integrations that mqtt_publish allows, and the bytes that came.
 \ir setup.psql
-SELECT plan(16);
+SELECT plan(24);
 INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload, content_type, body)
 SELECT now() - interval '1 minute', :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
 FROM (VALUES (:'hosted'::uuid), (:'external')) AS i (id)
@@ -54,6 +54,47 @@ SELECT act_as('service_role');
 SELECT is(
     api.replay_mqtt_messages(:'hosted', 'org_alice/json', now() - interval '1 hour', to_topic => 'fleet/x') ->> 'replayed', '1', 'the operator may use any topic'
 );
+
+-- Which dead letters, where to, how fast, and their trace.
+SELECT act_as('none');
+DELETE FROM mqtt.mqtt_dead_letters;
+DELETE FROM pgmq.q_mqtt_messages;
+DELETE FROM pgmq.q_mqtt_outbound;
+INSERT INTO mqtt.mqtt_dead_letters (failed_at, received_at, organization_id, id, integration_id, direction, attempts, error_message, topic, message, body)
+SELECT
+    now() - make_interval(hours => n), now() - make_interval(hours => n), :'org_alice', md5(n::text)::uuid, :'hosted', d::mqtt.message_direction, 3, 'boom',
+    'org_alice/' || n, jsonb_build_object('topic', 'org_alice/' || n) || m, convert_to(n::text, 'UTF8')
+FROM (
+    VALUES (1, 'incoming', '{}'::jsonb), (2, 'incoming', '{}'), (3, 'incoming', '{}'), (4, 'outgoing', '{}'), (5, 'outgoing', '{"user_properties": {"a": "b"}}'),
+    (6, 'outgoing', '{"user_properties": [["a", "b"], ["a", "c"]]}')
+) AS v (n, d, m);
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', since => now() - interval '2.5 hours', until => now() - interval '1.5 hours', dry_run => true) #>> '{messages,0,topic}', 'org_alice/2', 'by time');
+SELECT is(
+    api.replay_mqtt_dead_letters(
+        :'org_alice', topic => 'org_alice/+', until => now() - interval '30 minutes', ids => ARRAY[md5('1'), md5('2'), md5('3')]::uuid [], to_integration_id => :'external',
+        max_per_second => 0.1, patch => '{"topic": "org_alice/mended", "qos": 1, "retain": true}'
+    ) ->> 'replayed', '3', 'to another integration'
+);
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT integration_id, message - 'properties', convert_from(body, 'UTF8') COLLATE "C", round(extract(EPOCH FROM vt - min(vt) OVER ())) FROM pgmq.q_mqtt_messages ORDER BY vt$$,
+    format($$SELECT %L::uuid, '{"topic": "org_alice/mended", "qos": 1, "retain": true}'::jsonb, n::text COLLATE "C", (3 - n) * 10::numeric FROM generate_series(3, 1, -1) AS n$$, :'external'),
+    'patched, oldest first, one in ten seconds'
+);
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'they are accepted anew in the books');
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[md5('1')]::uuid []) ->> 'replayed', '1', 'who is named goes again');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice') ->> 'replayed', '3', 'the others once');
+SELECT act_as('none');
+SELECT results_eq(
+    'SELECT message -> ''user_properties'' FROM pgmq.q_mqtt_outbound ORDER BY message ->> ''topic''',
+    format(
+        'VALUES (jsonb_build_object(''replay_of'', %1$L)), (jsonb_build_object(''a'', ''b'', ''replay_of'', %2$L)), (jsonb_build_array(''["a", "b"]''::jsonb, ''["a", "c"]''::jsonb, jsonb_build_array(''replay_of'', %3$L)))',
+        md5('4')::uuid, md5('5')::uuid, md5('6')::uuid
+    ), 'what goes out tells in its user properties whose replay it is'
+);
+SELECT is((SELECT array_agg(replay_count ORDER BY topic) FROM mqtt.mqtt_dead_letters), '{2,1,1,1,1,1}'::smallint [], 'each is counted');
 
 -- A backlog, which is what a replay makes.
 SELECT act_as('none');
