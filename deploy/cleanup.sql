@@ -20,7 +20,7 @@ $$;
 COMMENT ON FUNCTION mqtt.longest_term(text) IS
 'Days that a table is kept for the sake of the organization that keeps it longest; term names a column of configuration and organizations.';
 
-CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
+CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 -- Few rows out of very many: by the primary key, whatever the planner thinks of their number.
@@ -30,34 +30,36 @@ AS $$
 DECLARE
     v_longest CONSTANT integer := mqtt.longest_term(term);
     v_organizations CONSTANT integer := 500;
-    v_organization record;
+    v_organization_id uuid;
+    v_before timestamptz;
+    v_share bigint;
     v_rows bigint;
-    v_total bigint;
 BEGIN
     -- The partitions go by the longest term. Left are what the default one holds,
     EXECUTE format(
         'DELETE FROM mqtt.%1$I WHERE (organization_id, %2$I, id) IN (SELECT organization_id, %2$I, id FROM mqtt.%1$I WHERE %2$I < $1 LIMIT $2)',
         (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default', time_column
     ) USING now() - make_interval(days => v_longest), most;
-    GET DIAGNOSTICS v_total = ROW_COUNT;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    is_more := removed = most;
     -- and organizations with a shorter term: each its share, in an order by chance, so that none is always the last.
-    FOR v_organization IN EXECUTE format(
+    FOR v_organization_id, v_before, v_share IN EXECUTE format(
         'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
         'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
     ) USING v_longest, most, v_organizations LOOP
-        EXIT WHEN v_total >= most;
+        EXIT WHEN removed >= most;
         EXECUTE format(
             'DELETE FROM %s WHERE organization_id = $1 AND %I < $2 AND (%2$I, id) IN (SELECT %2$I, id FROM %1$s '
             'WHERE organization_id = $1 AND %2$I < $2 ORDER BY %2$I LIMIT $3)', target, time_column
-        ) USING v_organization.id, v_organization.before, least(v_organization.share, most - v_total);
+        ) USING v_organization_id, v_before, least(v_share, most - removed);
         GET DIAGNOSTICS v_rows = ROW_COUNT;
-        v_total := v_total + v_rows;
+        is_more := is_more OR v_rows >= least(v_share, most - removed);
+        removed := removed + v_rows;
     END LOOP;
-    RETURN v_total;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, integer) IS
-'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many.';
+'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many, and whether there may be more.';
 
 CREATE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -110,17 +112,24 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_trimmed jsonb;
+    v_counts jsonb;
+    v_small jsonb;
+    v_is_more boolean;
     v_expired jsonb;
     v_partitions regclass [];
     v_postponed text;
 BEGIN
-    v_trimmed := jsonb_build_object(
-        'completed', mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days', most),
-        'failed', mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days', most),
-        'activity', mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days', most),
-        'receipts', 0
-    ) || mqtt.trim_small_tables(10 * most);
+    SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
+    FROM (
+        VALUES
+        ('completed', 'mqtt.mqtt_messages', 'received_at', 'completed_days'),
+        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'failed_days'),
+        ('activity', 'mqtt.integration_activity_log', 'created_at', 'activity_days')
+    ) AS t (kind, target, time_column, term)
+    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.term, most) AS r;
+    v_small := mqtt.trim_small_tables(10 * most);
+    v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
+    v_counts := v_counts || v_small;
     WITH expired AS (
         SELECT t.place, t.kind, e.partition, e.row_count
         FROM (
@@ -145,11 +154,8 @@ BEGIN
         v_postponed := SQLERRM;
     END;
     RETURN (
-        SELECT jsonb_object_agg(t.key, t.value::bigint + coalesce((v_expired ->> t.key)::bigint, 0)) || jsonb_build_object(
-            'more', bool_or(t.value::bigint >= CASE WHEN t.key IN ('completed', 'failed', 'activity') THEN most ELSE 10 * most END)
-        )
-        FROM jsonb_each_text(v_trimmed) AS t
-    ) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
+        SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
+    ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.cleanup(integer) IS

@@ -191,7 +191,8 @@ COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS 'Remove what is past its retenti
 
 Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
 also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge''s upkeep too.
-Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}`.';
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}` (of partitions over 64 MiB an
+estimate), `more`: whether another call would find more, and `postponed`: why partitions could not be dropped now, if so.';
 
 CREATE FUNCTION api.create_organization(name text, slug text, admin_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -707,9 +708,10 @@ BEGIN
     LIMIT 1;
     SELECT
         count(*) FILTER (WHERE x.attempts > 0) AS retrying,
-        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing
+        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
+        min(x.enqueued_at) AS oldest
     INTO v_waiting
-    FROM (SELECT q.attempts, q.read_ct FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
+    FROM (SELECT q.attempts, q.read_ct, q.enqueued_at FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
     SELECT jsonb_object_agg(
         w.minutes || 'm', jsonb_build_object(
             -- The counters are by the minute: of up to one more than asked for.
@@ -742,18 +744,19 @@ BEGIN
         ORDER BY m.received_at DESC
         LIMIT 1000
     ) AS s;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('error', t.error, 'count', t.n) ORDER BY t.n DESC), '[]') INTO v_errors
+    SELECT coalesce(jsonb_agg(jsonb_build_object('code', t.code, 'error', t.error, 'count', t.n) ORDER BY t.n DESC, t.error), '[]') INTO v_errors
     FROM (
-        SELECT a.error_message AS error, count(*) AS n
+        SELECT a.code, max(a.error_message) AS error, count(*) AS n
         FROM (
-            SELECT x.error_message
+            SELECT x.error_message, x.details ->> 'code' AS code
             FROM mqtt.integration_activity_log AS x
             WHERE x.organization_id = org_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
             ORDER BY x.created_at DESC
             LIMIT 1000
         ) AS a
-        GROUP BY a.error_message
-        ORDER BY n DESC
+        -- What differs only in a name or a number is one error.
+        GROUP BY a.code, regexp_replace(a.error_message, '"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '', 'g')
+        ORDER BY n DESC, error
         LIMIT 5
     ) AS t;
     RETURN jsonb_build_object(
@@ -764,7 +767,7 @@ BEGIN
         'failed', v_counts.failed,
         'retrying', v_waiting.retrying,
         'dead', v_counts.failed,
-        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - v_oldest), 3),
+        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - least(v_oldest, v_waiting.oldest)), 3),
         'rates', v_rates,
         'seconds_in_queue', jsonb_build_object('p50', round(v_times.p50::numeric, 4), 'p99', round(v_times.p99::numeric, 4)),
         'top_errors', v_errors
@@ -778,7 +781,7 @@ COMMENT ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) IS 'How the queue does
 
 Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
 `dead` equals `failed`), `oldest_pending_seconds`, `rates` per second over 1, 5 and 60 minutes (in, out, attempts that failed, dead letters), `seconds_in_queue` (p50 and p99
-of the last 1,000 stored), `top_errors` of the last hour. Errors: 404 `organization_not_found`.';
+of the last 1,000 stored), `top_errors` of the last hour (`code`: SQLSTATE, `error`, `count`). Errors: 404 `organization_not_found`.';
 
 CREATE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1214,7 +1217,9 @@ BEGIN
     IF v_integration.status = 'inactive' THEN
         RAISE EXCEPTION 'integration_inactive' USING
             ERRCODE = 'PT403', DETAIL = 'The integration is switched off.', HINT = 'An admin switches it on with upsert_integration, status active.';
-    ELSIF messages IS NULL OR json_typeof(messages) <> 'array' THEN
+    END IF;
+    PERFORM mqtt.require_room(v_integration.organization_id, 'outbound');
+    IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
         RAISE EXCEPTION 'messages_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'One message goes as an array of one.';
     END IF;
@@ -1316,7 +1321,7 @@ messages is an array; all of them are queued, or none. Each has
 Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once they are durable; get_mqtt_publish_receipts tells what
 became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (details name the index); 403 `topic_not_allowed`,
-`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`.';
+`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `intake_stopped`, with `Retry-After`.';
 
 CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false, callback_ordered boolean DEFAULT false, callback_secret jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1856,8 +1861,13 @@ BEGIN
         SELECT
             d.failed_at, d.id, d.direction, d.credential_id, d.replay_count,
             coalesce(replay_mqtt_dead_letters.to_integration_id, d.integration_id) AS integration_id,
-            coalesce(d.message, '{}') || coalesce(patch, '{}')
-            || jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id)) AS message,
+            coalesce(d.message, '{}') || coalesce(patch, '{}') || CASE
+                WHEN d.direction = 'incoming'
+                    THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
+                WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
+                    THEN jsonb_build_object('user_properties', (d.message -> 'user_properties') || jsonb_build_array(jsonb_build_array('replay_of', d.id)))
+                ELSE jsonb_build_object('user_properties', coalesce(d.message -> 'user_properties', '{}') || jsonb_build_object('replay_of', d.id))
+            END AS message,
             CASE WHEN patch ? 'payload' THEN NULL ELSE d.body END AS body,
             -- The first now, each other its share of a second later.
             v_now + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
@@ -1922,10 +1932,12 @@ BEGIN
         );
     END IF;
     IF NOT dry_run AND v_incoming > 0 THEN
+        PERFORM mqtt.require_room(organization_id, 'ingest');
         PERFORM mqtt.count_accepted(organization_id, v_incoming);
         PERFORM mqtt.wake_bridge('ingest');
     END IF;
     IF NOT dry_run AND v_outgoing > 0 THEN
+        PERFORM mqtt.require_room(organization_id, 'outbound');
         PERFORM mqtt.wake_bridge('outbound');
     END IF;
     RETURN v_answer;
@@ -1939,10 +1951,11 @@ COMMENT ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic tex
 Chooses by `topic` (a topic filter), `error` (part of its text), `since` and `until` (when they failed) and `ids`; without `ids` only those not
 replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`, `retain` or `content_type`,
 `max_per_second` spreads them, `dry_run` only tells. Each keeps its row, marked with `replayed_at`, and the new message carries `replay_of` in
-its properties. Answers `{"matched", "replayed", "messages": [first 100]}`.
+its properties (one that goes out, in its user properties). Answers `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
-for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.';
+for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;
+429 `intake_stopped`, with `Retry-After`.';
 
 CREATE FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_integration_id uuid DEFAULT NULL::uuid, to_topic text DEFAULT NULL::text, max_per_second numeric DEFAULT 100, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2011,6 +2024,7 @@ BEGIN
     FROM chosen AS c;
     PERFORM mqtt.refuse_outbound(v_refused);
     IF (v_answer ->> 'replayed')::integer > 0 THEN
+        PERFORM mqtt.require_room(v_target.organization_id, 'outbound');
         PERFORM mqtt.log_activity(
             v_target.organization_id, v_target.id, 'messages_replayed', 'success',
             jsonb_build_object('count', v_answer -> 'replayed', 'topic', topic, 'to_topic', to_topic, 'by', mqtt.current_user_id())
@@ -2030,7 +2044,7 @@ publishes them to the broker of `to_integration_id` (or the same integration) at
 one. Each carries the user property `replay_of`. `dry_run` only tells. Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
 Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
-as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`.';
+as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`; 429 `intake_stopped`, with `Retry-After`.';
 
 CREATE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2420,6 +2434,30 @@ ALTER FUNCTION bridge.begin_work(bridge_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'A bridge''s queue worker begins. Answers whether another ended before its bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
 
+CREATE FUNCTION bridge.check_intake(bridge_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_found jsonb := '{}';
+BEGIN
+    IF pg_try_advisory_xact_lock(1953460324, 1) THEN
+        v_found := mqtt.check_intake();
+    END IF;
+    RETURN jsonb_build_object('free_disk_bytes', v_found -> 'free_disk_bytes', 'paused', (
+        SELECT coalesce(jsonb_object_agg(l.integration_id, coalesce(c.intake_stop, o.intake_stop)), '{}')
+        FROM mqtt.bridge_leases AS l
+        JOIN mqtt.organizations AS o ON o.id = l.organization_id
+        CROSS JOIN mqtt.configuration AS c
+        WHERE l.bridge_id = check_intake.bridge_id AND (c.intake_stop IS NOT NULL OR o.intake_stop IS NOT NULL)
+    ));
+END;
+$$;
+
+ALTER FUNCTION bridge.check_intake(bridge_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.check_intake(bridge_id uuid) IS 'Looks whether there is room for more, each second: {"paused": {integration that the bridge holds: why its broker is to be left unread}, "free_disk_bytes": null when another bridge looks just now}.';
+
 CREATE FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[] DEFAULT '{}'::uuid[], busy_counts integer[] DEFAULT '{}'::integer[]) RETURNS TABLE(organization_id uuid, id uuid, attempt smallint, subscription_id uuid, url text, is_ordered boolean, secrets jsonb, body text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2598,6 +2636,17 @@ ALTER FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) OWNER TO m
 
 COMMENT ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
 
+CREATE FUNCTION bridge.cleanup() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.cleanup() ELSE '{"skipped": true}' END;
+$$;
+
+ALTER FUNCTION bridge.cleanup() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.cleanup() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
+
 CREATE FUNCTION bridge.diagnose() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2629,6 +2678,7 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         'notify_queue_ratio', pg_notification_queue_usage(),
         'sealing', bridge.sealing_state(),
         'intake_stop', c.intake_stop,
+        'publish_stop', c.publish_stop,
         'allow_private_addresses', c.allow_private_addresses,
         'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
     )
@@ -3046,6 +3096,17 @@ ALTER FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) OWNER TO 
 
 COMMENT ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) IS 'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. Whatever it holds beyond these, it is to close and release.';
 
+CREATE FUNCTION bridge.keep_house() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.keep_house() ELSE '{"skipped": true}' END;
+$$;
+
+ALTER FUNCTION bridge.keep_house() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.keep_house() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+
 CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, next_change_at timestamp with time zone, passwords text, acl text)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3175,17 +3236,6 @@ $$;
 ALTER FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) IS 'Puts new boxes in the place of old ones, where the old one is still there; returns how many. Raises PT409 sealing_key_changed when they are not sealed to the present key.';
-
-CREATE FUNCTION bridge.run_upkeep() RETURNS jsonb
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT mqtt.upkeep();
-$$;
-
-ALTER FUNCTION bridge.run_upkeep() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION bridge.run_upkeep() IS 'All periodic work, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
 
 CREATE FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) RETURNS TABLE(place text, organization_id uuid, id uuid, value jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3440,6 +3490,7 @@ CREATE FUNCTION bridge.status() RETURNS jsonb
         ),
         'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', round(d.oldest_seconds::numeric, 3))) FROM mqtt.queue_depths() AS d),
         'intake_stop', (SELECT c.intake_stop FROM mqtt.configuration AS c),
+        'publish_stop', (SELECT c.publish_stop FROM mqtt.configuration AS c),
         'sealing', bridge.sealing_state() - 'public_key'
     );
 $$;
@@ -4192,6 +4243,7 @@ CREATE TABLE mqtt.configuration (
     max_queued bigint DEFAULT 20000000 NOT NULL,
     min_free_bytes bigint DEFAULT 268435456 NOT NULL,
     intake_stop text,
+    publish_stop text,
     vacuum_alarm_after interval DEFAULT '00:05:00'::interval NOT NULL,
     hosted_broker_url text DEFAULT 'mqtt://localhost:1883'::text NOT NULL,
     sealing_public_key bytea,
@@ -4245,11 +4297,13 @@ COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a me
 
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
 
-COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting, of all organizations, from which on ingest is refused (429) until they are fewer.';
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting to be processed, of all organizations, from which on ingest is refused (429, brokers left unread) until they are fewer; likewise those waiting to be published and mqtt_publish.';
 
-COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest is refused (429) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest and mqtt_publish are refused (429, brokers left unread) before the disk is full; 0 switches that off. Needs PL/Python.';
 
 COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
+
+COMMENT ON COLUMN mqtt.configuration.publish_stop IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_intake, null while they are not.';
 
 COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before upkeep names it as what holds back vacuum.';
 
@@ -4542,24 +4596,36 @@ CREATE FUNCTION mqtt.check_intake() RETURNS jsonb
     AS $$
 DECLARE
     v_free CONSTANT bigint := mqtt.free_disk_bytes();
+    v_limits mqtt.configuration;
     v_queued bigint;
+    v_outbound bigint;
+    v_disk_stop text;
     v_stop text;
+    v_publish_stop text;
     v_stopped integer;
 BEGIN
-    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l;
+    SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
+    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > -4;
+    v_outbound := mqtt.count_outbound(v_limits.max_queued);
     -- Closed at the limit, open again at a tenth beyond it, so that it does not flap.
-    SELECT CASE
-        WHEN v_free < c.min_free_bytes * CASE WHEN c.intake_stop IS NULL THEN 1.0 ELSE 1.1 END
-            THEN format('The data disk has %s free; ingest is refused below %s.', pg_size_pretty(v_free), pg_size_pretty(c.min_free_bytes))
-        WHEN v_queued > c.max_queued * CASE WHEN c.intake_stop IS NULL THEN 1.0 ELSE 0.9 END
-            THEN format('%s messages wait to be processed; ingest is refused above %s.', v_queued, c.max_queued)
-    END INTO v_stop
-    FROM mqtt.configuration AS c;
-    UPDATE mqtt.configuration AS c SET intake_stop = v_stop WHERE c.intake_stop IS DISTINCT FROM v_stop;
+    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 1.1 END) THEN
+        v_disk_stop := format('The data disk has less than %s free.', pg_size_pretty(v_limits.min_free_bytes));
+    END IF;
+    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.intake_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+        v_stop := format('More than %s messages wait to be processed.', v_limits.max_queued);
+    END IF;
+    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+        v_publish_stop := format('More than %s messages wait to be published.', v_limits.max_queued);
+    END IF;
+    v_stop := coalesce(v_disk_stop, v_stop);
+    v_publish_stop := coalesce(v_disk_stop, v_publish_stop);
+    UPDATE mqtt.configuration AS c
+    SET intake_stop = v_stop, publish_stop = v_publish_stop
+    WHERE (c.intake_stop, c.publish_stop) IS DISTINCT FROM (v_stop, v_publish_stop);
     WITH depth AS (
         SELECT o.id, o.max_queued, o.intake_stop, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
         FROM mqtt.organizations AS o
-        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
+        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id AND l.shard > -4
         WHERE o.max_queued IS NOT NULL OR o.intake_stop IS NOT NULL
         GROUP BY o.id
     ),
@@ -4585,13 +4651,13 @@ BEGIN
         FROM changed AS c
     )
     SELECT count(*) FILTER (WHERE v.stop IS NOT NULL) INTO v_stopped FROM verdict AS v;
-    RETURN jsonb_build_object('free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'organizations_stopped', v_stopped);
+    RETURN jsonb_build_object('free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'publish_stop', v_publish_stop, 'organizations_stopped', v_stopped);
 END;
 $$;
 
 ALTER FUNCTION mqtt.check_intake() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_intake() IS 'Closes ingest (429), for all when the data disk or the whole queue is near full, for an organization when its max_queued is passed, and opens it again. Part of upkeep.';
+COMMENT ON FUNCTION mqtt.check_intake() IS 'Closes ingest (429; brokers are left unread) and mqtt_publish (429) for all when the data disk or the queue is near full, ingest for an organization when its max_queued is passed, and opens them again. The bridge looks each second; part of upkeep, too.';
 
 CREATE FUNCTION mqtt.check_integration() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4631,7 +4697,7 @@ ALTER FUNCTION mqtt.check_integration() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.check_integration() IS 'Trigger: checks and completes settings, seals secrets, compiles the topic pattern.';
 
-CREATE FUNCTION mqtt.check_ledger() RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
+CREATE FUNCTION mqtt.check_ledger(is_full boolean DEFAULT true) RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4644,6 +4710,11 @@ CREATE FUNCTION mqtt.check_ledger() RETURNS TABLE(organization_id uuid, hour tim
         FROM (
             SELECT l.organization_id, date_trunc('hour', l.bucket) AS hour, l.accepted, l.completed, l.dead, l.expired, 0 AS queued
             FROM mqtt.ledger AS l
+            WHERE l.shard > -4
+            UNION ALL
+            SELECT l.organization_id, date_trunc('hour', l.bucket), l.accepted, l.completed, l.dead, l.expired, 0
+            FROM mqtt.ledger AS l
+            WHERE is_full AND l.shard = -4
             UNION ALL
             SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
             FROM pgmq.q_mqtt_messages AS q
@@ -4653,9 +4724,9 @@ CREATE FUNCTION mqtt.check_ledger() RETURNS TABLE(organization_id uuid, hour tim
     WHERE x.accepted <> x.completed + x.dead + x.expired + x.queued;
 $$;
 
-ALTER FUNCTION mqtt.check_ledger() OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.check_ledger(is_full boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_ledger() IS 'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand.';
+COMMENT ON FUNCTION mqtt.check_ledger(is_full boolean) IS 'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand. Not full: without looking again at what was found settled before.';
 
 CREATE FUNCTION mqtt.check_token() RETURNS void
     LANGUAGE plpgsql STABLE
@@ -4823,67 +4894,61 @@ ALTER FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, orga
 
 COMMENT ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) IS 'The settings as they are stored: each known and in bounds, nulls left out, secrets sealed, secrets not mentioned kept from stored. Raises PT400 setting_invalid or sealing_unavailable.';
 
-CREATE FUNCTION mqtt.cleanup() RETURNS jsonb
+CREATE FUNCTION mqtt.cleanup(most integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_longest record;
-    v_completed bigint;
-    v_failed bigint;
-    v_activity bigint;
-    v_receipts bigint;
-    v_keys bigint;
-    v_requests bigint;
-    v_callbacks bigint;
+    v_counts jsonb;
+    v_small jsonb;
+    v_is_more boolean;
+    v_expired jsonb;
+    v_partitions regclass [];
+    v_postponed text;
 BEGIN
+    SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
+    FROM (
+        VALUES
+        ('completed', 'mqtt.mqtt_messages', 'received_at', 'completed_days'),
+        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'failed_days'),
+        ('activity', 'mqtt.integration_activity_log', 'created_at', 'activity_days')
+    ) AS t (kind, target, time_column, term)
+    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.term, most) AS r;
+    v_small := mqtt.trim_small_tables(10 * most);
+    v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
+    v_counts := v_counts || v_small;
+    WITH expired AS (
+        SELECT t.place, t.kind, e.partition, e.row_count
+        FROM (
+            -- The busiest last: it is locked until the end of the transaction.
+            VALUES
+            (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
+            (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
+            (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
+            (4, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
+        ) AS t (place, kind, parent, days)
+        CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
+    )
     SELECT
-        greatest(c.completed_days, max(o.completed_days)) AS completed_days,
-        greatest(c.failed_days, max(o.failed_days)) AS failed_days,
-        greatest(c.activity_days, max(o.activity_days)) AS activity_days,
-        c.receipt_days,
-        c.idempotency_window
-    INTO v_longest
-    FROM mqtt.configuration AS c
-    LEFT JOIN mqtt.organizations AS o ON true
-    GROUP BY c.is_only_row;
-    DELETE FROM mqtt.ingest_keys AS k WHERE k.received_at < now() - v_longest.idempotency_window;
-    GET DIAGNOSTICS v_keys = ROW_COUNT;
-    DELETE FROM mqtt.mqtt_requests AS r WHERE r.created_at < now() - interval '1 day';
-    GET DIAGNOSTICS v_requests = ROW_COUNT;
-    -- What still waits after the longest term of the history has nothing left to post.
-    DELETE FROM mqtt.mqtt_callback_deliveries AS d
-    WHERE (d.organization_id, d.id) IN (
-        SELECT x.organization_id, x.id
-        FROM mqtt.organizations AS o
-        CROSS JOIN LATERAL (
-            SELECT y.organization_id, y.id
-            FROM mqtt.mqtt_callback_deliveries AS y
-            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => v_longest.receipt_days)
-                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => v_longest.completed_days))
-            LIMIT 10000
-        ) AS x
-        LIMIT 10000
-    );
-    GET DIAGNOSTICS v_callbacks = ROW_COUNT;
-    -- Late and the busiest last, for the table of a dropped partition is locked until the end of the transaction.
-    v_receipts := mqtt.drop_partitions('mqtt.mqtt_publish_receipts', v_longest.receipt_days);
-    v_failed := mqtt.drop_partitions('mqtt.mqtt_dead_letters', v_longest.failed_days)
-        + mqtt.trim_rows('mqtt.mqtt_dead_letters', 'failed_at', 'failed_days');
-    v_activity := mqtt.drop_partitions('mqtt.integration_activity_log', v_longest.activity_days)
-        + mqtt.trim_rows('mqtt.integration_activity_log', 'created_at', 'activity_days');
-    v_completed := mqtt.drop_partitions('mqtt.mqtt_messages', v_longest.completed_days)
-        + mqtt.trim_rows('mqtt.mqtt_messages', 'received_at', 'completed_days');
-    RETURN jsonb_build_object(
-        'completed', v_completed, 'failed', v_failed, 'activity', v_activity, 'receipts', v_receipts,
-        'idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks
-    );
+        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
+        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
+    INTO v_expired, v_partitions;
+    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
+    BEGIN
+        PERFORM mqtt.drop_partitions(v_partitions);
+    EXCEPTION WHEN lock_not_available THEN
+        v_expired := '{}';
+        v_postponed := SQLERRM;
+    END;
+    RETURN (
+        SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
+    ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
 END;
 $$;
 
-ALTER FUNCTION mqtt.cleanup() OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.cleanup(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.cleanup() IS 'Removes what is past its term: whole partitions, then bounded batches for organizations with a shorter term. Returns the rows that went, by kind.';
+COMMENT ON FUNCTION mqtt.cleanup(most integer) IS 'Removes what is past its term: bounded batches (most rows of a table, ten times as many of the small ones; "more" when there may be more), then whole partitions, unless somebody has a lock on their table ("postponed"). Returns the rows that went, by kind.';
 
 CREATE FUNCTION mqtt.codecs() RETURNS TABLE(codec text, available boolean, reason text)
     LANGUAGE plpgsql
@@ -5037,6 +5102,23 @@ ALTER FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with 
 
 COMMENT ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) IS 'Counts a message accepted at that time that became a dead letter.';
 
+CREATE FUNCTION mqtt.count_outbound(enough bigint) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- Counted where the statistics are near what matters.
+    SELECT CASE
+        WHEN greatest(pg_stat_get_live_tuples(k.oid), k.reltuples) < enough / 2 THEN greatest(pg_stat_get_live_tuples(k.oid), 0)
+        ELSE (SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT enough + 1) AS q)
+    END
+    FROM pg_catalog.pg_class AS k
+    WHERE k.oid = 'pgmq.q_mqtt_outbound'::regclass;
+$$;
+
+ALTER FUNCTION mqtt.count_outbound(enough bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.count_outbound(enough bigint) IS 'About how many messages wait to be published; from half of enough on exactly, and no more than one beyond it.';
+
 CREATE FUNCTION mqtt.count_wrong_password(username text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5106,6 +5188,7 @@ CREATE FUNCTION mqtt.create_partition(parent regclass, day date) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '1s'
     AS $_$
 DECLARE
     v_parent text := (SELECT relname FROM pg_catalog.pg_class WHERE oid = parent);
@@ -5343,40 +5426,23 @@ ALTER FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, extern
 
 COMMENT ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) IS 'Topic prefix that only this device''s topics have; null where the pattern has a variable level before the device id.';
 
-CREATE FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) RETURNS bigint
+CREATE FUNCTION mqtt.drop_partitions(partitions regclass[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '1s'
-    AS $_$
+    AS $$
 DECLARE
-    v_name text;
-    v_names text [];
-    v_rows bigint;
-    v_total bigint := 0;
+    v_partition regclass;
 BEGIN
-    v_names := ARRAY(
-        SELECT k.relname
-        FROM pg_catalog.pg_inherits AS i
-        JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
-        WHERE i.inhparent = parent AND k.relname ~ '_[0-9]{8}$'
-            AND to_date(right(k.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - keep_days
-        ORDER BY k.relname
-    );
-    -- Counted before the first is dropped: from then on the whole table is locked.
-    FOREACH v_name IN ARRAY v_names LOOP
-        EXECUTE format('SELECT count(*) FROM mqtt.%I', v_name) INTO v_rows;
-        v_total := v_total + v_rows;
+    FOREACH v_partition IN ARRAY partitions LOOP
+        EXECUTE format('DROP TABLE %s', v_partition);
     END LOOP;
-    FOREACH v_name IN ARRAY v_names LOOP
-        EXECUTE format('DROP TABLE mqtt.%I', v_name);
-    END LOOP;
-    RETURN v_total;
 END;
-$_$;
+$$;
 
-ALTER FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.drop_partitions(partitions regclass[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) IS 'Drops the partitions of days more than keep_days before today (UTC); returns the rows that went with them.';
+COMMENT ON FUNCTION mqtt.drop_partitions(partitions regclass[]) IS 'Drops them. From the first on, their table is locked until the end of the transaction: so it comes last. Errors: 55P03 when a lock is not to be had within a second.';
 
 CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5438,7 +5504,8 @@ BEGIN
         IF v_is_sweep THEN
             -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
             SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
-            -- Every organization with rows, one index probe each, going on after the last one served.
+            -- Every organization with rows, one index probe each, going on after the last one served. Where the first is due later, others
+            -- may come that are due at once.
             WITH RECURSIVE walk AS (
                 SELECT v_start AS id, NULL::timestamptz AS vt, false AS is_round
                 UNION ALL
@@ -5459,7 +5526,7 @@ BEGIN
                 ) AS n
                 WHERE NOT w.is_round OR w.id < v_start
             )
-            SELECT coalesce(jsonb_object_agg(s.id, s.vt - interval '1 microsecond') FILTER (WHERE s.vt IS NOT NULL), '{}'), count(s.vt) >= v_remembered
+            SELECT coalesce(jsonb_object_agg(s.id, least(s.vt, v_now - v_margin) - interval '1 microsecond') FILTER (WHERE s.vt IS NOT NULL), '{}'), count(s.vt) >= v_remembered
             INTO v_candidates, v_is_cut
             FROM (SELECT w.id, w.vt FROM walk AS w LIMIT v_remembered + 2) AS s;
             v_sweep_took := clock_timestamp() - v_now;
@@ -5467,7 +5534,7 @@ BEGIN
         ELSE
             -- Those remembered, and those of the newest rows.
             SELECT
-                coalesce(jsonb_object_agg(x.organization_id, x.mark - v_margin), '{}') || v_marks || v_candidates,
+                coalesce(jsonb_object_agg(x.organization_id, least(x.mark, v_now) - v_margin), '{}') || v_marks || v_candidates,
                 coalesce(max(x.seen), v_seen), coalesce(sum(x.newer), 0)
             INTO v_candidates, v_seen, v_newer
             FROM (
@@ -5636,6 +5703,37 @@ $$;
 ALTER FUNCTION mqtt.end_callbacks() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.end_callbacks() IS 'Trigger: what waits for a callback that is no more is given up, and its secret forgotten.';
+
+CREATE FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) RETURNS TABLE(partition regclass, row_count bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_found record;
+BEGIN
+    FOR v_found IN
+        SELECT k.oid, k.reltuples
+        FROM pg_catalog.pg_inherits AS i
+        JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
+        WHERE i.inhparent = parent AND k.relname ~ '_[0-9]{8}$'
+            AND to_date(right(k.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - keep_days
+        ORDER BY k.relname
+    LOOP
+        partition := v_found.oid;
+        -- Counting a day of a busy installation would take minutes.
+        IF v_found.reltuples < 0 OR pg_relation_size(v_found.oid) < 64 * 1024 * 1024 THEN
+            EXECUTE format('SELECT count(*) FROM %s', partition) INTO row_count;
+        ELSE
+            row_count := v_found.reltuples;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) IS 'Partitions of days more than keep_days before today (UTC) and their rows: counted, beyond 64 MiB as VACUUM and ANALYZE last estimated them.';
 
 CREATE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6030,6 +6128,16 @@ ALTER FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) OWNER TO mqtt_own
 
 COMMENT ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) IS 'Whether what a device publishes at its broker reaches the database (mqtt.broker_integrations); until then it is to wait outside. Null for no credential.';
 
+CREATE FUNCTION mqtt.is_my_turn() RETURNS boolean
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pg_try_advisory_xact_lock(1953460324, 0) AS pg_try_advisory_xact_lock;
+END;
+
+ALTER FUNCTION mqtt.is_my_turn() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_my_turn() IS 'Whether nobody else is at the periodic work; nobody will be until the end of the transaction.';
+
 CREATE FUNCTION mqtt.is_service() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -6235,6 +6343,29 @@ ALTER FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) OWNER TO mqtt
 
 COMMENT ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
 
+CREATE FUNCTION mqtt.keep_house() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_done jsonb := '{}';
+    v_made integer;
+BEGIN
+    v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
+        || mqtt.watch() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+    BEGIN
+        v_made := mqtt.prepare_partitions();
+        RETURN v_done || jsonb_build_object('partitions_made', v_made);
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN v_done || jsonb_build_object('postponed', SQLERRM);
+    END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.keep_house() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.keep_house() IS 'Periodic work that is quick: messages hidden by a clock set back, the ledger, what holds back vacuum, credentials that expired, partitions ahead ("postponed" while a lock is not to be had).';
+
 CREATE FUNCTION mqtt.ledger_shard() RETURNS integer
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -6340,6 +6471,22 @@ $$;
 ALTER FUNCTION mqtt.log_subscription() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.log_subscription() IS 'Trigger: logs that a subscription was added or removed.';
+
+CREATE FUNCTION mqtt.longest_term(term text) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_days integer;
+BEGIN
+    EXECUTE format('SELECT greatest(max(c.%1$I), max(o.%1$I)) FROM mqtt.configuration AS c LEFT JOIN mqtt.organizations AS o ON true', term) INTO v_days;
+    RETURN v_days;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.longest_term(term text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.longest_term(term text) IS 'Days that a table is kept for the sake of the organization that keeps it longest; term names a column of configuration and organizations.';
 
 CREATE FUNCTION mqtt.message_faults(messages json, nul_mark text) RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -7416,7 +7563,7 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
     -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
     SELECT
         'ingest',
-        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l), 0)::bigint,
+        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > -4), 0)::bigint,
         -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
@@ -7425,6 +7572,7 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
                 FROM (
                     SELECT l.organization_id, l.bucket
                     FROM mqtt.ledger AS l
+                    WHERE l.shard > -4
                     GROUP BY l.organization_id, l.bucket
                     HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
                 ) AS o
@@ -8247,6 +8395,28 @@ ALTER FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolea
 
 COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, where the caller may see it (else PT404 organization_not_found) and, if asked for, administers it (else PT403 admin_required).';
 
+CREATE FUNCTION mqtt.require_room(organization_id uuid, queue text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_stop text := (
+        SELECT CASE queue WHEN 'outbound' THEN c.publish_stop ELSE coalesce(c.intake_stop, o.intake_stop) END
+        FROM mqtt.configuration AS c
+        CROSS JOIN mqtt.organizations AS o
+        WHERE o.id = require_room.organization_id
+    );
+BEGIN
+    IF v_stop IS NOT NULL THEN
+        PERFORM mqtt.refuse_for_now('429', 'intake_stopped', v_stop, 30);
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_room(organization_id uuid, queue text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_room(organization_id uuid, queue text) IS 'Raises 429 intake_stopped while mqtt.check_intake has closed that queue, ingest or outbound, for the organization.';
+
 CREATE FUNCTION mqtt.require_subscription(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8320,18 +8490,34 @@ ALTER FUNCTION mqtt.retry_delay(attempts integer) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION mqtt.retry_delay(attempts integer) IS 'Wait after so many failed attempts: retry_base, doubled with each, at most retry_cap, spread by plus or minus a quarter.';
 
 CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '02:00:00'::interval) RETURNS bigint
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_hour CONSTANT timestamptz := date_trunc('hour', now() - older_than);
+    v_day CONSTANT timestamptz := (
+        SELECT now() - make_interval(days => greatest(c.completed_days, c.failed_days, max(o.completed_days), max(o.failed_days)) + 1)
+        FROM mqtt.configuration AS c
+        LEFT JOIN mqtt.organizations AS o ON true
+        GROUP BY c.is_only_row
+    );
+    v_rows bigint;
+BEGIN
     WITH old AS (
         DELETE FROM mqtt.ledger AS l
-        WHERE l.shard <> -2 AND l.bucket < date_trunc('hour', now() - older_than) OR l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
-        RETURNING l.*, l.bucket < date_trunc('hour', now() - older_than) AS is_old
+        WHERE l.shard > -4 AND (
+            l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
+            OR l.bucket < v_hour AND (l.shard <> -2 OR l.accepted = l.completed + l.dead + l.expired)
+        )
+        OR l.shard = -4 AND l.bucket < v_day AND l.bucket > '-infinity'
+        RETURNING l.*
     ),
     rolled AS (
-    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
         SELECT
-            o.organization_id, CASE WHEN o.is_old THEN date_trunc('hour', o.bucket) ELSE o.bucket END, CASE WHEN o.is_old THEN -2 ELSE -3 END,
+            o.organization_id,
+            CASE WHEN o.shard = -4 THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
+            CASE WHEN o.shard IN (-2, -4) THEN -4 WHEN o.bucket < v_hour THEN -2 ELSE -3 END,
             sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
         GROUP BY 1, 2, 3
@@ -8339,12 +8525,14 @@ CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '02:00:00'::inte
             accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
             dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
     )
-    SELECT count(*) FROM old;
+    SELECT count(*) INTO v_rows FROM old;
+    RETURN v_rows;
+END;
 $$;
 
 ALTER FUNCTION mqtt.roll_up_ledger(older_than interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds up the shards of minutes that are over, and minutes older than that to hours; returns the rows that went.';
+COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds up the shards of minutes that are over, minutes older than that to hours, and hours older than any term of retention to one row for each organization; marks hours whose messages are all settled. Returns the rows that went.';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8994,42 +9182,95 @@ ALTER FUNCTION mqtt.topic_prefixes(topic text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.topic_prefixes(topic text) IS 'What mqtt.topic_filter_prefix of a filter may be that matches this topic name: an index finds them among thousands, where each expression would be tried.';
 
-CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer DEFAULT 10000) RETURNS bigint
+CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $_$
 DECLARE
-    v_organization record;
+    v_longest CONSTANT integer := mqtt.longest_term(term);
+    v_organizations CONSTANT integer := 500;
+    v_organization_id uuid;
+    v_before timestamptz;
+    v_share bigint;
     v_rows bigint;
-    v_total bigint := 0;
 BEGIN
-    -- The partitions go by the longest term; here go the rows of organizations with a shorter one, and what the default partition holds.
-    FOR v_organization IN
-        SELECT
-            o.id,
-            now() - make_interval(days => CASE term
-                WHEN 'completed_days' THEN coalesce(o.completed_days, c.completed_days)
-                WHEN 'failed_days' THEN coalesce(o.failed_days, c.failed_days)
-                WHEN 'activity_days' THEN coalesce(o.activity_days, c.activity_days)
-            END) AS before
-        FROM mqtt.organizations AS o
-        CROSS JOIN mqtt.configuration AS c
-    LOOP
-        EXIT WHEN v_total >= most;
+    -- The partitions go by the longest term. Left are what the default one holds,
+    EXECUTE format(
+        'DELETE FROM mqtt.%1$I WHERE (organization_id, %2$I, id) IN (SELECT organization_id, %2$I, id FROM mqtt.%1$I WHERE %2$I < $1 LIMIT $2)',
+        (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default', time_column
+    ) USING now() - make_interval(days => v_longest), most;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    is_more := removed = most;
+    -- and organizations with a shorter term: each its share, in an order by chance, so that none is always the last.
+    FOR v_organization_id, v_before, v_share IN EXECUTE format(
+        'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
+        'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
+    ) USING v_longest, most, v_organizations LOOP
+        EXIT WHEN removed >= most;
         EXECUTE format(
-            'DELETE FROM %s WHERE (organization_id, %I, id) IN (SELECT organization_id, %2$I, id FROM %1$s '
+            'DELETE FROM %s WHERE organization_id = $1 AND %I < $2 AND (%2$I, id) IN (SELECT %2$I, id FROM %1$s '
             'WHERE organization_id = $1 AND %2$I < $2 ORDER BY %2$I LIMIT $3)', target, time_column
-        ) USING v_organization.id, v_organization.before, most - v_total;
+        ) USING v_organization_id, v_before, least(v_share, most - removed);
         GET DIAGNOSTICS v_rows = ROW_COUNT;
-        v_total := v_total + v_rows;
+        is_more := is_more OR v_rows >= least(v_share, most - removed);
+        removed := removed + v_rows;
     END LOOP;
-    RETURN v_total;
 END;
 $_$;
 
-ALTER FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) IS 'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days); returns how many.';
+COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) IS 'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many, and whether there may be more.';
+
+CREATE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    v_keys bigint;
+    v_requests bigint;
+    v_callbacks bigint;
+BEGIN
+    DELETE FROM mqtt.ingest_keys AS k
+    WHERE (k.organization_id, k.credential_id, k.message_id) IN (
+        SELECT x.organization_id, x.credential_id, x.message_id
+        FROM mqtt.ingest_keys AS x
+        WHERE x.received_at < now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c)
+        LIMIT most
+    );
+    GET DIAGNOSTICS v_keys = ROW_COUNT;
+    DELETE FROM mqtt.mqtt_requests AS r
+    WHERE (r.organization_id, r.id) IN (
+        SELECT x.organization_id, x.id FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most
+    );
+    GET DIAGNOSTICS v_requests = ROW_COUNT;
+    DELETE FROM mqtt.mqtt_callback_deliveries AS d
+    WHERE (d.organization_id, d.id) IN (
+        SELECT x.organization_id, x.id
+        FROM mqtt.organizations AS o
+        CROSS JOIN (SELECT c.receipt_days, mqtt.longest_term('completed_days') AS completed_days FROM mqtt.configuration AS c) AS t
+        CROSS JOIN LATERAL (
+            SELECT y.organization_id, y.id
+            FROM mqtt.mqtt_callback_deliveries AS y
+            -- What still waits after the longest term of the history has nothing left to post.
+            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
+                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => t.completed_days))
+            LIMIT most
+        ) AS x
+        LIMIT most
+    );
+    GET DIAGNOSTICS v_callbacks = ROW_COUNT;
+    RETURN jsonb_build_object('idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks);
+END;
+$$;
+
+ALTER FUNCTION mqtt.trim_small_tables(most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.trim_small_tables(most integer) IS 'Deletes at most so many message ids past their window, requests older than a day and callback deliveries past their term: {"idempotency_keys", "requests", "callbacks"}.';
 
 CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9051,44 +9292,15 @@ ALTER FUNCTION mqtt.undo_attempt(attempted bigint) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION mqtt.undo_attempt(attempted bigint) IS 'Takes back the attempt that mqtt.begin_attempt counted: somebody else''s lock, say, was in the way, and the message is not to blame.';
 
 CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-    v_made integer;
-    v_cleaned jsonb;
-    v_rolled bigint;
-    v_intake jsonb;
-    v_repaired bigint;
-    v_watched jsonb;
-    v_expired bigint;
-    v_postponed text;
-BEGIN
-    IF NOT pg_try_advisory_xact_lock(1953460324, 0) THEN
-        RETURN jsonb_build_object('skipped', true);
-    END IF;
-    v_repaired := mqtt.repair_clock();
-    v_intake := mqtt.check_intake();
-    v_rolled := mqtt.roll_up_ledger();
-    v_watched := mqtt.watch();
-    v_expired := mqtt.log_expired_credentials();
-    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
-    BEGIN
-        v_made := mqtt.prepare_partitions();
-        v_cleaned := mqtt.cleanup();
-    EXCEPTION WHEN lock_not_available THEN
-        v_postponed := SQLERRM;
-    END;
-    RETURN coalesce(v_cleaned, '{}') || v_intake || v_watched || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_made, 'ledger_rows_rolled_up', v_rolled, 'clock_repaired', v_repaired,
-        'credentials_expired', v_expired, 'postponed', v_postponed
-    ));
-END;
+    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.check_intake() || mqtt.cleanup() || mqtt.keep_house() ELSE '{"skipped": true}' END;
 $$;
 
 ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work: messages hidden by a clock set back, intake, ledger, what holds back vacuum, credentials that expired, partitions ahead, retention (postponed while a lock is not to be had). One caller at a time, others are told {"skipped": true}. The bridge calls it each minute; SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'') does the same without one.';
+COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work at once: intake, retention, and mqtt.keep_house. One caller at a time, others are told {"skipped": true}. The bridge does the same, in parts; without one, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'').';
 
 CREATE FUNCTION mqtt.upkeep_jobs() RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -9281,7 +9493,7 @@ BEGIN
         'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
     ) INTO v_ledger
     FROM mqtt.ledger AS l;
-    SELECT count(*) INTO v_differences FROM mqtt.check_ledger();
+    SELECT count(*) INTO v_differences FROM mqtt.check_ledger(false);
     IF v_differences > 0 THEN
         RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM api.check_mqtt_ledger() names them', v_differences;
     END IF;
@@ -10241,9 +10453,9 @@ ALTER TABLE mqtt.ledger OWNER TO mqtt_owner;
 
 COMMENT ON TABLE mqtt.ledger IS 'Per organization and minute in which messages were accepted: how many, and what became of them. accepted = completed + dead + expired + still queued, always.';
 
-COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old) in which the messages were accepted.';
+COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old, -infinity for all that is older than any term of retention) in which the messages were accepted.';
 
-COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -2 rolled up to the hour; -3 rolled up to the minute.';
+COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -3 rolled up to the minute; -2 rolled up to the hour; -4 an hour whose messages are all settled.';
 
 ALTER TABLE mqtt.mqtt_callback_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME mqtt.mqtt_callback_deliveries_number_seq
@@ -10480,6 +10692,10 @@ CREATE INDEX broker_keys_integration_idx ON mqtt.broker_keys USING btree (organi
 CREATE INDEX ingest_keys_received_at_idx ON mqtt.ingest_keys USING brin (received_at);
 
 CREATE INDEX integration_activity_log_integration_idx ON ONLY mqtt.integration_activity_log USING btree (integration_id, created_at);
+
+CREATE INDEX ledger_open_idx ON mqtt.ledger USING btree (organization_id, bucket) WHERE (shard > '-4'::integer);
+
+CREATE INDEX ledger_settled_idx ON mqtt.ledger USING btree (bucket) WHERE (shard = '-4'::integer);
 
 CREATE INDEX mqtt_callback_deliveries_due_idx ON mqtt.mqtt_callback_deliveries USING btree (organization_id, subscription_id, due_at) WHERE (status = 'waiting'::text);
 
@@ -10913,6 +11129,9 @@ GRANT ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time z
 REVOKE ALL ON FUNCTION bridge.begin_work(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.begin_work(bridge_id uuid) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.check_intake(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.check_intake(bridge_id uuid) TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) TO mqtt_bridge;
 
@@ -10921,6 +11140,9 @@ GRANT ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid
 
 REVOKE ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.cleanup() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.cleanup() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.diagnose() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.diagnose() TO mqtt_bridge;
@@ -10955,6 +11177,9 @@ GRANT ALL ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids 
 REVOKE ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.keep_house() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.keep_house() TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) TO mqtt_bridge;
 
@@ -10966,9 +11191,6 @@ GRANT ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_id
 
 REVOKE ALL ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) TO mqtt_bridge;
-
-REVOKE ALL ON FUNCTION bridge.run_upkeep() FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.run_upkeep() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) TO mqtt_bridge;
@@ -11177,7 +11399,7 @@ REVOKE ALL ON FUNCTION mqtt.check_intake() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_integration() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.check_ledger() FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.check_ledger(is_full boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_token() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_token() TO anon;
@@ -11194,7 +11416,7 @@ GRANT ALL ON FUNCTION mqtt.checked_jsonb(value text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.cleanup() FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.cleanup(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.codecs() FROM PUBLIC;
 
@@ -11203,6 +11425,8 @@ REVOKE ALL ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_all
 REVOKE ALL ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.count_outbound(enough bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.count_wrong_password(username text) FROM PUBLIC;
 
@@ -11236,11 +11460,13 @@ REVOKE ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text
 GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.drop_partitions(parent regclass, keep_days integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.drop_partitions(partitions regclass[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.end_callbacks() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.fault_text(slug text, topic text) FROM PUBLIC;
 
@@ -11297,6 +11523,8 @@ GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations
 
 REVOKE ALL ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.is_my_turn() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.is_service() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_service() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_service() TO service_role;
@@ -11337,6 +11565,8 @@ GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO emq
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO go_auth_reader;
 
+REVOKE ALL ON FUNCTION mqtt.keep_house() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.ledger_shard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.lets_hash_slip(filter text) FROM PUBLIC;
@@ -11352,6 +11582,8 @@ REVOKE ALL ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uu
 REVOKE ALL ON FUNCTION mqtt.log_expired_credentials() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.log_subscription() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.longest_term(term text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.message_faults(messages json, nul_mark text) FROM PUBLIC;
 
@@ -11473,6 +11705,8 @@ REVOKE ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_onl
 GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.require_room(organization_id uuid, queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO service_role;
@@ -11529,7 +11763,9 @@ REVOKE ALL ON FUNCTION mqtt.topic_prefixes(topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.trim_small_tables(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.undo_attempt(attempted bigint) FROM PUBLIC;
 
