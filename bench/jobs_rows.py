@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench import peers
-from bench.harness import Bench, Sample, payload
+from bench.harness import Bench, Sample, payload, sample_of
 from bench.http_rows import clear
 from bench.tenants import make_tenants, settle
 from bench.worker_rows import run_worker
@@ -11,13 +13,13 @@ from bench.worker_rows import run_worker
 
 def job_queues(bench: Bench) -> None:
     """Messages stored per second beside jobs per second of procrastinate and graphile-worker, whose jobs do nothing."""
-    python, node = peers.python_peers(), peers.node_peers("node", peers.NODE)
+    python, node = peers.python_peers(), peers.node_peers()
     clear(bench)
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
     count = 20_000 if bench.options.quick else 40_000
-    few, many = (500, 5000) if bench.options.quick else (1000, 15_000)
+    few, many = (500, 20_000) if bench.options.quick else (3000, 100_000)
     concurrency = 10
     slow_url, fast_url = peers.database(bench, "bench_procrastinate"), peers.database(bench, "bench_graphile")
 
@@ -37,18 +39,22 @@ def job_queues(bench: Bench) -> None:
         "job queues",
         {"worker": lambda: run_worker(bench, [tenant], count, 1000), "procrastinate": procrastinate, "graphile-worker": graphile},
     )
-    setting = f"100 B JSON; ours {count:,} messages, batch 1,000, one connection"
+    setting = (
+        f"100 B JSON; ours {count:,} messages, batch 1,000, one connection, p50 and p99 of a batch; theirs from the first job's start to"
+        " the last one's end"
+    )
     bench.compare(
         "worker-procrastinate", "queue worker", "procrastinate 3.10.0, no-op jobs", sides["worker"], sides["procrastinate"], target=50,
-        setting=f"{setting}; theirs {few:,} jobs, one worker, concurrency {concurrency}",
+        setting=f"{setting}, {few:,} jobs, one worker, concurrency {concurrency}; p50 and p99 of a job, from fetched to noted as done",
     )  # fmt: skip
     bench.compare(
         "worker-graphile", "queue worker", "graphile-worker 0.18.0, no-op jobs", sides["worker"], sides["graphile-worker"], target=5,
-        setting=f"{setting}; theirs {many:,} jobs, concurrency 24, local queue of 500, batched completion (its page on performance)",
+        setting=f"{setting}, {many:,} jobs, concurrency 24, local queue of 500, batched completion (its page on performance); p50 and"
+        " p99 of a job, from fetched to run",
     )  # fmt: skip
 
 
-def check(answer: dict[str, float], expected: int) -> Sample:
+def check(answer: dict[str, Any], expected: int) -> Sample:
     if answer["count"] != expected:
         raise RuntimeError(f"{answer['count']} of {expected} jobs ran")
-    return Sample(expected / answer["seconds"], count=expected)
+    return sample_of(expected, answer["seconds"], answer["latencies"])

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import peers
-from bench.harness import RUN, Bench, Sample, payload, sample_of
+from bench.harness import RUN, Bench, Connection, Sample, payload, sample_of
 
 if TYPE_CHECKING:
     from bench.mqtt_rows import Broker, Load
 
-PACKAGES = {"node-red": "4.1.15", "pg": "8.23.1"}
 WAIT = 120
 
 SETTINGS = """
@@ -27,21 +26,18 @@ module.exports = {{
   functionGlobalContext: {{ pool: new Pool({{ connectionString: {url}, max: 10 }}) }},
 }};
 """
+# The second output leads back to the node: after a page comes the next one, and the tick only looks for what is new.
 READ = """
 const pool = global.get("pool");
 const found = await pool.query(
   `DELETE FROM bench_outbox WHERE id IN (SELECT id FROM bench_outbox ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)
    RETURNING topic, payload`);
-return [found.rows.map((row) => ({ topic: row.topic, payload: row.payload }))];
+return [found.rows.map((row) => ({ topic: row.topic, payload: row.payload })), found.rows.length ? {} : null];
 """
 WRITE = """
 await global.get("pool").query("INSERT INTO bench_naive (payload) VALUES ($1)", [msg.payload]);
 return null;
 """
-
-
-def install() -> Path:
-    return peers.node_peers("node-red", PACKAGES)
 
 
 def flow(name: str, broker: Broker) -> list[dict[str, Any]]:
@@ -59,7 +55,7 @@ def flow(name: str, broker: Broker) -> list[dict[str, Any]]:
         return [
             *nodes,
             {"id": "tick", "type": "inject", "z": "tab", **inject, "wires": [["read"]]},
-            {"id": "read", **function, "func": READ, "wires": [["mqtt"]]},
+            {"id": "read", **function, "outputs": 2, "func": READ, "wires": [["mqtt"], ["read"]]},
             {"id": "mqtt", "type": "mqtt out", "z": "tab", "topic": "", "qos": "1", "retain": "", "broker": "broker", "wires": []},
         ]
     return [
@@ -72,8 +68,8 @@ def flow(name: str, broker: Broker) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def measure(bench: Bench, broker: Broker, place: Path, name: str, count: int, publish: Callable[[], Load]) -> Sample:
-    """Starts Node-RED with the flow; the time runs from the first message to the last, not from the start of Node-RED."""
+def measure(bench: Bench, broker: Broker, place: Path, name: str, work: Callable[[], Sample]) -> Sample:
+    """Starts Node-RED with the flow, out or in, for as long as work takes; work waits for it to be up before it measures."""
     folder = RUN / f"node-red-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -94,7 +90,7 @@ def measure(bench: Bench, broker: Broker, place: Path, name: str, count: int, pu
             cwd=place, env={**peers.node_environment(place), "NODE_PATH": str(place / "node_modules")}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        return receive(bench, broker, name, count, publish)
+        return work()
     except RuntimeError as failure:
         raise RuntimeError(f"{failure}; {(folder / 'log').read_text()[-800:]}") from failure
     finally:
@@ -108,28 +104,19 @@ FROM public.bench_naive AS n WHERE n.payload ? 'sent'
 """
 
 
-def receive(bench: Bench, broker: Broker, name: str, count: int, publish: Callable[[], Load]) -> Sample:
-    """p50 and p99: out, from the INSERT of all rows to the arrival of each; in, from sending to the commit, of stamped messages."""
-    arrived: list[float] = []
+def feed(db: Connection, count: int) -> None:
+    """Rows for the flow out, a thousand an INSERT."""
+    for _ in range(0, count, 1000):
+        db.execute(
+            "INSERT INTO public.bench_outbox (topic, payload) SELECT 'bench/devices/device-' || n %% 100 || '/commands', %s::jsonb"
+            " FROM generate_series(1, %s) AS n",
+            (payload(), min(count, 1000)),
+        )
 
-    def on_message(*_: object) -> None:
-        arrived.append(time.perf_counter())
 
+def receive(bench: Bench, broker: Broker, publish: Callable[[], Load]) -> Sample:
+    """Until all that publish sends is committed, the second time; p50 and p99 from sending to the commit, of stamped messages."""
     with bench.connect() as db, broker.connected("bench-red") as client:
-        if name == "out":
-            client.on_message = on_message
-            client.subscribe("bench/#", 0)
-            insert = (
-                "INSERT INTO public.bench_outbox (topic, payload) SELECT 'bench/devices/device-' || n % 100 || '/commands', %s::jsonb"
-                " FROM generate_series(1, %s) AS n"
-            ).replace("n % 100", "n %% 100")
-            db.execute(insert, (payload(), 1))
-            wait(lambda: len(arrived) >= 1)  # it is up and connected
-            arrived.clear()
-            start = time.perf_counter()
-            db.execute(insert, (payload(), count))
-            wait(lambda: len(arrived) >= count)
-            return sample_of(count, time.perf_counter() - start, [at - start for at in arrived])
 
         def stored() -> int:
             return one(db.execute("SELECT count(*) FROM public.bench_naive").fetchone())
@@ -141,6 +128,10 @@ def receive(bench: Bench, broker: Broker, name: str, count: int, publish: Callab
             if time.monotonic() > deadline:
                 raise RuntimeError("Node-RED stores nothing")
         time.sleep(1)
+        db.execute("TRUNCATE public.bench_naive")
+        load = publish()  # what it compiles as it runs is compiled then
+        wait(lambda: stored() >= load.total())
+        load.finish()
         db.execute("TRUNCATE public.bench_naive")
         start = time.perf_counter()
         load = publish()

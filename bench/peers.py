@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 from bench.harness import RUN, Bench
 
 PYTHON = ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9")
-NODE = {"graphile-worker": "0.18.0"}
 SCRIPTS = Path(__file__).with_name("peers")
 
 
@@ -35,15 +35,17 @@ def python_peers() -> Path:
     return place / "bin" / "python"
 
 
-def node_peers(name: str, packages: dict[str, str]) -> Path:
-    """A directory whose node_modules holds the packages."""
-    place = RUN / "peers" / name
+def node_peers() -> Path:
+    """A directory whose node_modules holds what peers/package-lock.json names."""
+    place = RUN / "peers" / "npm"
     stamp = place / "stamp"
-    wanted = json.dumps(packages)
+    files = [SCRIPTS / "package.json", SCRIPTS / "package-lock.json"]
+    wanted = "".join(file.read_text() for file in files)
     if not stamp.exists() or stamp.read_text() != wanted:
         place.mkdir(parents=True, exist_ok=True)
-        (place / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
-        run(["npm", "install", "--no-fund", "--no-audit", "--loglevel=error"], cwd=place)
+        for file in files:
+            shutil.copy(file, place)
+        run(["npm", "ci", "--no-fund", "--no-audit", "--loglevel=error"], cwd=place)
         stamp.write_text(wanted)
     return place
 
@@ -63,4 +65,5 @@ def last_json(text: str) -> dict[str, Any]:
 
 
 def node_environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "PEERS": str(place), "NODE_ENV": "production"}
+    # Without the last one graphile-worker makes a line to be logged of each job, whether it is logged or not.
+    return {**os.environ, "PEERS": str(place), "NODE_ENV": "production", "NO_LOG_SUCCESS": "1"}
