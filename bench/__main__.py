@@ -30,9 +30,9 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "neighbours": neighbour_rows.neighbours,
     "rls": storage_rows.row_security,
     "stats": storage_rows.stats,
+    "history": storage_rows.history,
 }
 SCALE: dict[str, Callable[[Bench], None]] = {
-    "history": storage_rows.history,
     "growth-queue": growth_rows.queue_depth,
     "growth-organizations": growth_rows.organizations,
     "growth-devices": growth_rows.devices,
@@ -45,12 +45,12 @@ SCALE: dict[str, Callable[[Bench], None]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="names or patterns of parts (default: all but the scale parts)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="names or patterns of parts (default: all rows, no plots)")
     parser.add_argument("--quick", action="store_true", help="two short rounds each, to try something; not written to the results")
-    parser.add_argument("--scale", action="store_true", help="also the parts that fill millions of rows, for an hour or so")
+    parser.add_argument("--scale", action="store_true", help="also the growth plots, for an hour or so")
     parser.add_argument("--rounds", type=int, help="alternating rounds (default: 5, quick: 2)")
     parser.add_argument("--seconds", type=int, help="seconds of each HTTP run (default: 3, quick: 1)")
-    parser.add_argument("--rows", type=int, default=10_000_000, help="stored rows of the scale parts (default: 10,000,000)")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="stored rows of history and growth-history (default: 10,000,000)")
     parser.add_argument("--name", default="latest", help="results go to bench/results/NAME.json (default: latest)")
     parser.add_argument("--list", action="store_true", help="name the parts and stop")
     parser.add_argument("--report", action="store_true", help="only write README.md and the plots anew from the results")

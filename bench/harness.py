@@ -341,7 +341,10 @@ def machine(bench: Bench) -> dict[str, Any]:
                 " 'max_wal_size', 'full_page_writes', 'wal_compression', 'data_checksums')"
             ).fetchall()
         )
+    # What PostgREST's runtime was started with, from the process itself.
+    variables = Path(f"/proc/{(bench.run_dir / 'postgrest.pid').read_text().strip()}/environ").read_text().split("\0")
     return {
+        "postgrest": next((v for v in variables if v.startswith("GHCRTS=")), "GHCRTS unset"),
         "cpu": cpu, "cores": os.cpu_count(), "memory_gib": memory, "kernel": platform.release(), "python": platform.python_version(),
         "postgresql": version[0] if version else "", "settings": settings,
     }  # fmt: skip

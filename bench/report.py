@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -36,6 +37,14 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def beside(row: dict[str, Any], key: str) -> str:
+    """The figure, with as many digits as it takes to tell it from the goal that it misses."""
+    value, target = float(row[key]), float(row["target"])
+    if (value >= target if row["at_least"] else value <= target) or number(value) != number(target):
+        return number(value)
+    return next(text for digits in range(4, 18) if float(text := f"{value:.{digits}g}") != target)
+
+
 def table(rows: dict[str, Row]) -> Table:
     """The rows of this run."""
     shown = Table(title="Topicbase beside its peers")
@@ -44,7 +53,7 @@ def table(rows: dict[str, Row]) -> Table:
     for row in rows.values():
         sign = "≥" if row.at_least else "≤"
         shown.add_row(
-            row.what, row.against, number(row.ratio), f"{number(row.low)}-{number(row.high)}", f"{sign} {row.target:g}",
+            row.what, row.against, beside(asdict(row), "ratio"), f"{number(row.low)}-{number(row.high)}", f"{sign} {row.target:g}",
             number(row.ours["median"]), number(row.theirs["median"]) if row.theirs else "", number(row.ours.get("p50_ms")),
             number(row.ours.get("p99_ms")), "[green]met[/]" if row.is_met else "[red]short[/]",
         )  # fmt: skip
@@ -60,7 +69,8 @@ def markdown(document: dict[str, Any]) -> str:
     m = document["machine"]
     lines = [
         f"Machine: {m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}; PostgreSQL {m['postgresql']}, "
-        + ", ".join(f"{k} {v}" for k, v in sorted(m["settings"].items())) + ".",
+        + ", ".join(f"{k} {v}" for k, v in sorted(m["settings"].items()))
+        + (f"; PostgREST with {m['postgrest']}" if "postgrest" in m else "") + ".",
         "CPU: of PostgreSQL and PostgREST together.",
         "",
         "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms | CPU µs/msg | setting |",
@@ -73,7 +83,7 @@ def markdown(document: dict[str, Any]) -> str:
             row["what"],
             row["against"] or "(absolute)",
             f"{sign} {number(row['target'])}{unit}",
-            f"**{number(row['ratio'])}{unit}**",
+            f"**{beside(row, 'ratio')}{unit}**",
             f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
             "yes" if row["met"] else "**no**",
             f"{both(row, 'median')} {row['unit']}",
@@ -97,7 +107,7 @@ def quotation(document: dict[str, Any]) -> str:
     for row in (document["rows"][key] for key in QUOTED if key in document["rows"]):
         unit = f" {TIMES if row['theirs'] else row['unit']}"
         goal = f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit}{'' if row['met'] else ', not met'}"
-        lines.append(f"| {row['what']} | {row['against'] or '(absolute)'} | **{number(row['ratio'])}{unit}** | {goal} |")
+        lines.append(f"| {row['what']} | {row['against'] or '(absolute)'} | **{beside(row, 'ratio')}{unit}** | {goal} |")
     return "\n".join(lines)
 
 
