@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--scale", action="store_true", help="also the growth plots, for an hour or so")
     parser.add_argument("--rounds", type=int, help="alternating rounds (default: 5, quick: 2)")
     parser.add_argument("--seconds", type=int, help="seconds of each HTTP run (default: 3, quick: 1)")
-    parser.add_argument("--rows", type=int, default=10_000_000, help="stored rows of history and growth-history (default: 10,000,000)")
+    parser.add_argument("--rows", type=int, help="stored rows of history and growth-history (default: 10,000,000, quick: 200,000)")
     parser.add_argument("--name", default="latest", help="results go to bench/results/NAME.json (default: latest)")
     parser.add_argument("--list", action="store_true", help="name the parts and stop")
     parser.add_argument("--report", action="store_true", help="only write README.md and the plots anew from the results")
@@ -79,7 +79,7 @@ def main() -> int:
         quick=chosen.quick,
         rounds=chosen.rounds or (2 if chosen.quick else 5),
         seconds=chosen.seconds or (1 if chosen.quick else 3),
-        scale=chosen.rows,
+        scale=chosen.rows or (200_000 if chosen.quick else 10_000_000),
     )
     needs_wrk()
     bench = Bench(options, console, name)

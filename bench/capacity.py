@@ -39,9 +39,9 @@ class Limits:
             return float(rows[key]["ours"]["median"])
 
         return cls(
-            single=together(ours("single-pgmq"), ours("worker-rate")),
+            single=ours("listening"),  # measured with the worker at work
             batch=together(ours("batch-100-floor"), ours("worker-rate")),
-            mqtt=ours("inbound-paho"),  # measured with the worker at work
+            mqtt=ours("inbound-paho"),  # likewise
             outbound=ours("outbound-1"),
             worker=ours("worker-rate"),
             stored_bytes=ours("storage") * PAYLOAD,
@@ -69,7 +69,7 @@ def size(count: float) -> str:
 def limits_table(document: dict[str, Any]) -> str:
     limits, rows, machine = Limits.of(document["rows"]), document["rows"], document["machine"]
     lines = [
-        ("HTTP, one message a request, and stored", limits.single, "single-pgmq, worker-rate"),
+        ("HTTP, one message a request, and stored", limits.single, "listening"),
         ("HTTP, 100 a request, and stored", limits.batch, "batch-100-floor, worker-rate"),
         ("MQTT QoS 1 through one bridge, and stored", limits.mqtt, "inbound-paho"),
         ("published QoS 1 through one bridge, with receipts", limits.outbound, "outbound-1"),

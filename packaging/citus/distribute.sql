@@ -15,6 +15,11 @@ BEGIN
     IF to_regproc('create_distributed_table') IS NULL THEN
         RAISE EXCEPTION 'This database has no Citus.' USING HINT = 'CREATE EXTENSION citus, and add the workers with citus_add_node.';
     END IF;
+    -- Without it there are no reference tables on the coordinator, and so no foreign keys from its own tables to them.
+    IF NOT EXISTS (SELECT FROM pg_dist_node AS n WHERE n.groupid = 0) THEN
+        RAISE EXCEPTION 'The coordinator is not in pg_dist_node.' USING
+            HINT = 'SELECT citus_set_coordinator_host(''coordinator.example'', 5432); with the name and port by which the workers reach it.';
+    END IF;
 END;
 $$;
 SELECT d.statement FROM distribution AS d ORDER BY d.place \gexec

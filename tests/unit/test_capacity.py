@@ -28,6 +28,6 @@ def test_sizes_are_readable() -> None:
 
 def test_the_rows_it_needs_are_measured_with_its_payload() -> None:
     rows = json.loads((ROOT / "bench" / "results" / "latest.json").read_text())["rows"]
-    for key in ("single-pgmq", "batch-100-floor", "worker-rate", "inbound-paho", "outbound-1", "storage", "wal"):
+    for key in ("listening", "batch-100-floor", "worker-rate", "inbound-paho", "outbound-1", "storage", "wal"):
         assert rows[key]["setting"].startswith("100 B JSON"), key
     assert all(value > 0 for value in vars(Limits.of(rows)).values())
