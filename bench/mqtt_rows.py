@@ -28,7 +28,7 @@ from bench.http_rows import clear, post
 from bench.tenants import Tenant, empty_history, make_tenants, settle
 
 WAIT = 120.0
-PEERS = "bench"  # topics that the bridge does not subscribe to
+PEERS = "bench"  # topics that the bridge does not subscribe to: it would store what peers publish, on the same two cores
 STAMPED = b'{"sent":'
 STAMP_SECONDS = 0.004
 INFLIGHT = 100  # what the stack's broker allows; paho's own default of 20 would slow it down
@@ -227,7 +227,7 @@ def arrivals(bench: Bench, broker: Broker, topic: str, count: int, feed: Callabl
     return sample_of(count, max(times) - start, [at - start for at in times])
 
 
-def outbound_paho(broker: Broker, demo: Demo, count: int, qos: int) -> Sample:
+def outbound_paho(broker: Broker, count: int, qos: int) -> Sample:
     """Bare paho-mqtt, no database: until every message is sent (QoS 0) or acknowledged; p50 and p99 from publish() to on_publish."""
     body = payload()
     begun: list[float] = []
@@ -244,20 +244,20 @@ def outbound_paho(broker: Broker, demo: Demo, count: int, qos: int) -> Sample:
         start = time.perf_counter()
         for n in range(count):
             begun.append(time.perf_counter())
-            client.publish(f"{demo.prefix}/devices/device-{n % 100}/commands", body, qos)
+            client.publish(f"{PEERS}/devices/device-{n % 100}/commands", body, qos)
         if not finished.wait(WAIT):
             raise RuntimeError(f"paho: {len(ended)} of {count}")
         seconds = time.perf_counter() - start
     return sample_of(count, seconds, [at - begun[number - 1] for number, at in ended])  # paho numbers them from 1
 
 
-def outbound_connect(broker: Broker, demo: Demo, count: int) -> Sample:
+def outbound_connect(broker: Broker, count: int) -> Sample:
     """Connect, publish at QoS 1, disconnect, for each message: the replaced system's way."""
     latencies = []
     for n in range(count):
         start = time.perf_counter()
         with broker.connected("bench-once") as client:
-            client.publish(f"{demo.prefix}/devices/device-{n % 100}/commands", payload(), 1).wait_for_publish(10)
+            client.publish(f"{PEERS}/devices/device-{n % 100}/commands", payload(), 1).wait_for_publish(10)
         latencies.append(time.perf_counter() - start)
     return sample_of(count, sum(latencies), latencies)
 
@@ -273,10 +273,10 @@ def outbound(bench: Bench) -> None:
         for qos in (0, 1, 2):
             contenders: dict[str, Callable[[], Sample]] = {
                 "bridge": lambda qos=qos: outbound_ours(bench, demo, count, qos),  # type: ignore[misc]
-                "paho": lambda qos=qos: outbound_paho(broker, demo, count, qos),  # type: ignore[misc]
+                "paho": lambda qos=qos: outbound_paho(broker, count, qos),  # type: ignore[misc]
             }
             if qos == 1:
-                contenders["once"] = lambda: outbound_connect(broker, demo, 30 if bench.options.quick else 100)
+                contenders["once"] = lambda: outbound_connect(broker, 30 if bench.options.quick else 100)
             sides = bench.alternate(f"outbound QoS {qos}", contenders)
             setting = (
                 f"100 B JSON, {count:,} messages, mqtt_publish in calls of 1,000, one integration, MQTT 5, Mosquitto; p50 and p99 of a"
