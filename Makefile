@@ -45,7 +45,7 @@ bench: ## Measure against the alternatives, side by side, and write bench/README
 	@bin/install bench
 	@bench/run
 
-chaos: install ## Break real stacks again and again, and count what became of each message (hours; MINUTES=60 bounds it, JOBS=4 runs four faults at a time)
+chaos: install ## Run the long forms of the faults' tests, then break real stacks again and again and count what became of each message (hours; MINUTES=60 bounds it, JOBS=4 runs four faults at a time)
 	@bin/chaos --write $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS))
 
 soak: install ## Half an hour of one stack under load, with a fault each minute

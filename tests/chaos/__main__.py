@@ -3,10 +3,12 @@
 import argparse
 import contextlib
 import multiprocessing
+import os
 import queue
 import random
 import re
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -81,6 +83,13 @@ def write(text: str) -> None:
     cycles, accepted = (sum(int(line.split("|")[place].replace(",", "")) for line in lines) for place in (2, 3))
     table = f"{cycles:,} cycles, {accepted:,} messages accepted.\n\n{HEAD}" + "".join(f"{line}\n" for line in lines)
     PAGE.write_text(inside.sub(lambda _: f"{BEGIN}\n{table}{END}", page))
+
+
+def single_rows() -> int:
+    """The rows of the list of faults that have tests of their own, at the sizes it names; returns what pytest does."""
+    files = (f"tests/chaos/{name}.py" for name in ("test_rows", "test_server"))
+    command = [sys.executable, "-m", "pytest", "--durations=10", f"--basetemp={os.environ['TOPICBASE_TEST_DIR']}/pytest", *files]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "TOPICBASE_CHAOS": "1"}, check=False).returncode
 
 
 def campaign(console: Console, arguments: argparse.Namespace) -> int:
@@ -190,7 +199,7 @@ def _resident(world: World) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/chaos", description="Faults again and again, with an oracle outside the product.")
-    parser.add_argument("fault", nargs="*", metavar="FAULT", help=f"which (default: all): {', '.join(FAULTS)}")
+    parser.add_argument("fault", nargs="*", metavar="FAULT", help=f"which (default: all, after single rows): {', '.join(FAULTS)}")
     parser.add_argument("--cycles", type=int, help="of each fault (default: 300 kills of the bridge, 100 of each other)")
     parser.add_argument("--minutes", type=float, help="stop after so long, time shared by the faults (default: when all cycles are done)")
     parser.add_argument("--messages", type=int, default=1_000_000, help="to accept at least, over all cycles (default: 1,000,000)")
@@ -219,6 +228,9 @@ def main() -> int:
     if arguments.soak:
         arguments.minutes = arguments.minutes or 30
         return soak(console, arguments)
+    if not arguments.fault and (status := single_rows()):
+        console.print("[bold red]a row of the list of faults failed[/]; the faults under load were not begun")
+        return status
     return campaign(console, arguments)
 
 
