@@ -15,6 +15,7 @@ from tests.chaos.waits import waits_for_lock
 from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
 
 Row = tuple[Any, ...]
 
@@ -555,6 +556,363 @@ def test_row_23_a_late_bridge_settles_nothing(scene: Scene) -> None:
     scene.b.do(SETTLE, other, receipt, other)
     scene.b.commit()
     assert scene.receipts(receipt) == ["acknowledged"]
+
+
+# ------------------------------------------------------------------------------------------ process_batch and apply_deferred_updates
+
+# As if vacuum had been seen held back just now, or not.
+BATCH = """
+SELECT mqtt.process_batch(1000)
+WHERE set_config('topicbase.is_update_deferred', %s, false) <> ''
+    AND set_config('topicbase.deferral_looked_at', clock_timestamp()::text, false) <> ''
+"""
+APPLY = "SELECT mqtt.apply_deferred_updates()"
+
+
+def _device(scene: Scene) -> tuple[Any, Any]:
+    """The newest data of the one device, and the uses of its credential."""
+    return (
+        scene.value("SELECT last_data -> 'n' FROM mqtt.devices WHERE organization_id = %s", scene.tenant.organization_id),
+        scene.value("SELECT connection_count FROM mqtt.mqtt_credentials WHERE username = %s", scene.device.username),
+    )
+
+
+def _defer(scene: Scene) -> None:
+    """Two messages: the first one is in the device's row, what the second one says is put aside."""
+    for number, is_deferred in ((1, "false"), (2, "true")):
+        scene.send(payload={"n": number})
+        assert scene.a.do(BATCH, is_deferred)["processed"] == 1
+        scene.a.commit()
+    assert _device(scene) == (1, 1)
+
+
+def _apply_the_rest(scene: Scene) -> None:
+    scene.db.execute(APPLY)
+    for table in ("deferred_device_updates", "deferred_credential_updates"):
+        assert scene.value(f"SELECT count(*) FROM mqtt.{table}") == 0
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_a_batch_that_defers_while_deferred_updates_are_applied(scene: Scene, ends: str) -> None:
+    """Neither waits for the other, and what is put aside meanwhile is there for the next time."""
+    _defer(scene)
+    assert scene.b.do(APPLY) == 2, "the device and its credential"
+    scene.send(payload={"n": 3})
+    assert scene.a.do(BATCH, "true")["processed"] == 1
+    scene.a.commit()
+    getattr(scene.b, ends)()
+    assert _device(scene) == ((2, 2) if ends == "commit" else (1, 1))
+    _apply_the_rest(scene)
+    assert _device(scene) == (3, 3)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_applying_deferred_updates_while_a_batch_defers(scene: Scene, ends: str) -> None:
+    """What is not committed yet is left for the next time."""
+    _defer(scene)
+    scene.send(payload={"n": 3})
+    assert scene.a.do(BATCH, "true")["processed"] == 1
+    assert scene.b.do(APPLY) == 2
+    scene.b.commit()
+    getattr(scene.a, ends)()
+    assert _device(scene) == (2, 2)
+    if ends == "rollback":
+        assert scene.a.do(BATCH, "true")["processed"] == 1
+        scene.a.commit()
+    _apply_the_rest(scene)
+    assert _device(scene) == (3, 3)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_a_batch_that_updates_under_deferred_updates(scene: Scene, ends: str) -> None:
+    _defer(scene)
+    scene.send(payload={"n": 3})
+    assert scene.b.do(APPLY) == 2
+    batch = scene.a.waiting(scene.stack, BATCH, "false")
+    getattr(scene.b, ends)()
+    assert batch.result(30)["processed"] == 1
+    scene.a.commit()
+    _apply_the_rest(scene)
+    assert _device(scene) == (3, 3), "newer than what was put aside before"
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_applying_deferred_updates_under_a_batch_that_updates(scene: Scene, ends: str) -> None:
+    _defer(scene)
+    scene.send(payload={"n": 3})
+    assert scene.a.do(BATCH, "false")["processed"] == 1
+    applying = scene.b.waiting(scene.stack, APPLY)
+    getattr(scene.a, ends)()
+    assert applying.result(30) == 2
+    scene.b.commit()
+    assert _device(scene) == ((3, 3) if ends == "commit" else (2, 2)), "what was put aside is older"
+    if ends == "rollback":
+        assert scene.a.do(BATCH, "false")["processed"] == 1
+        scene.a.commit()
+    _apply_the_rest(scene)
+    assert _device(scene) == (3, 3)
+
+
+# ------------------------------------------------------------------------------------------------ count_accepted and roll_up_ledger
+
+ROLL_UP = "SELECT mqtt.roll_up_ledger('-2 hours')"  # of minutes to come, too, so that those that are being counted into are rolled up
+
+
+def _books(scene: Scene) -> tuple[int, int]:
+    """Accepted and completed."""
+    row = scene.db.execute(
+        "SELECT sum(accepted)::integer, sum(completed)::integer FROM mqtt.ledger WHERE organization_id = %s",
+        (scene.tenant.organization_id,),
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _counting(scene: Scene) -> tuple[str, str, str]:
+    """The statement and its arguments by which session a accepts a message, counted in a row of the ledger that is there already."""
+    scene.a.do(
+        "SELECT set_config('request.headers', %s, false)",
+        json.dumps({name.lower(): value for name, value in scene.device.headers.items()}),
+    )
+    scene.a.commit()
+    scene.db.execute(
+        "INSERT INTO mqtt.ledger (organization_id, bucket, shard)"
+        " SELECT %s, date_trunc('minute', now()) + make_interval(mins => m), %s %% 64 + 64 * s"
+        " FROM generate_series(0, 1) AS m, generate_series(0, 12) AS s",
+        (scene.tenant.organization_id, scene.a.connection.info.backend_pid),
+    )
+    return INGEST, scene.device.topic(), str(uuid.uuid4())
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_rolling_up_what_is_being_counted(scene: Scene, ends: str) -> None:
+    assert scene.a.do(*_counting(scene))["status"] == "queued"
+    rolling = scene.b.waiting(scene.stack, ROLL_UP)
+    getattr(scene.a, ends)()
+    assert rolling.result(30) >= 26
+    scene.b.commit()
+    assert _books(scene) == (scene.queued(), 0) == (int(ends == "commit"), 0)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_counting_what_is_being_rolled_up(scene: Scene, ends: str) -> None:
+    counting = _counting(scene)
+    assert scene.b.do(ROLL_UP) >= 26
+    accepting = scene.a.waiting(scene.stack, *counting)
+    getattr(scene.b, ends)()
+    assert accepting.result(30)["status"] == "queued"
+    scene.a.commit()
+    assert _books(scene) == (scene.queued(), 0) == (1, 0)
+
+
+@pytest.mark.parametrize("first", ["process", "roll up"])
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_rolling_up_and_a_batch(scene: Scene, first: str, ends: str) -> None:
+    """Both write the row in which the workers count."""
+    scene.send()
+    assert scene.a.do(PROCESS)["processed"] == 1
+    scene.a.commit()
+    scene.send()
+    one, other = (scene.a, scene.b) if first == "process" else (scene.b, scene.a)
+    queries = (PROCESS, ROLL_UP) if first == "process" else (ROLL_UP, PROCESS)
+    one.do(queries[0])
+    begun = other.waiting(scene.stack, queries[1])
+    getattr(one, ends)()
+    begun.result(30)
+    other.commit()
+    if scene.queued():
+        assert (first, ends) == ("process", "rollback")
+        assert scene.a.do(PROCESS)["processed"] == 1
+        scene.a.commit()
+    assert _books(scene) == (2, 2)
+
+
+# ------------------------------------------------------------------------------------------------------ process_batch and repair_clock
+
+REPAIR = "SELECT mqtt.repair_clock()"
+
+
+def _set_back(scene: Scene) -> None:
+    """What is queued was so before the server's clock was set back by an hour."""
+    hour = "interval '1 hour'"
+    for change in (
+        f"pgmq.q_mqtt_messages SET enqueued_at = enqueued_at + {hour}, vt = vt + {hour}",
+        f"mqtt.ledger SET bucket = bucket + {hour}",
+    ):
+        scene.db.execute(f"UPDATE {change} WHERE organization_id = %s".encode(), (scene.tenant.organization_id,))
+
+
+def _process_all(scene: Scene, session: Session, count: int) -> None:
+    """By a worker that has looked already; what then falls due behind its back it finds within seconds."""
+    done = 0
+
+    def work() -> bool:
+        nonlocal done
+        done += session.do(PROCESS)["processed"]
+        session.commit()
+        return bool(done >= count)
+
+    wait_until(work, 20, f"{count} messages processed")
+    assert (scene.stored(), scene.queued()) == (count, 0)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_a_batch_while_the_clock_is_repaired(scene: Scene, ends: str) -> None:
+    """It does not wait, and takes them when they are due."""
+    scene.send(2)
+    _set_back(scene)
+    assert scene.b.do(REPAIR) == 2
+    assert scene.a.do(PROCESS)["processed"] == 0
+    scene.a.commit()
+    getattr(scene.b, ends)()
+    if ends == "rollback":
+        assert scene.b.do(REPAIR) == 2
+        scene.b.commit()
+    _process_all(scene, scene.a, 2)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_repairing_the_clock_while_a_batch_is_processed(scene: Scene, ends: str) -> None:
+    scene.send()
+    _set_back(scene)
+    scene.send()
+    assert scene.a.do(PROCESS)["processed"] == 1
+    assert scene.b.do(REPAIR) == 1, "the other one"
+    scene.b.commit()
+    getattr(scene.a, ends)()
+    scene.a.do("SELECT 1")
+    left = 1 if ends == "commit" else 2
+    assert scene.queued() == left
+    scene.a.commit()
+    wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, 20, "both stored")
+    assert scene.stored() == 2
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_repairing_the_clock_under_one_that_is_processed_by_hand(scene: Scene, ends: str) -> None:
+    """By hand, a message is processed though its time has not come again: the row that is to be repaired may be gone."""
+    scene.send(2)
+    _set_back(scene)
+    message_id = scene.value(
+        "SELECT mqtt.message_id(enqueued_at, msg_id) FROM pgmq.q_mqtt_messages WHERE organization_id = %s", scene.tenant.organization_id
+    )
+    assert scene.a.do(BY_HAND, message_id)["status"] == "completed"
+    repairing = scene.b.waiting(scene.stack, REPAIR)
+    getattr(scene.a, ends)()
+    assert repairing.result(30) == (1 if ends == "commit" else 2)
+    scene.b.commit()
+    wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, 20, "both stored")
+    assert scene.stored() == 2
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_one_processed_by_hand_under_the_repair_of_the_clock(scene: Scene, ends: str) -> None:
+    scene.send()
+    _set_back(scene)
+    message_id = scene.value(
+        "SELECT mqtt.message_id(enqueued_at, msg_id) FROM pgmq.q_mqtt_messages WHERE organization_id = %s", scene.tenant.organization_id
+    )
+    assert scene.b.do(REPAIR) == 1
+    by_hand = scene.a.waiting(scene.stack, BY_HAND, message_id)
+    getattr(scene.b, ends)()
+    assert by_hand.result(30)["status"] == "completed", "its row has moved"
+    scene.a.commit()
+    assert (scene.stored(), scene.queued()) == (1, 0)
+
+
+# ------------------------------------------------------------------------------------------------------------------ cleanup and replay
+
+CLEANUP = "SELECT mqtt.cleanup()"
+
+
+@pytest.fixture
+def an_old_dead_letter(scene: Scene, one_dead_letter: str) -> str:
+    """One past its organization's term, though not past the installation's."""
+    organization = (scene.tenant.organization_id,)
+    scene.db.execute("UPDATE mqtt.organizations SET failed_days = 1 WHERE id = %s", organization)
+    scene.db.execute("UPDATE mqtt.mqtt_dead_letters SET failed_at = failed_at - interval '3 days' WHERE organization_id = %s", organization)
+    return one_dead_letter
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_cleanup_under_the_replay_of_a_dead_letter(scene: Scene, an_old_dead_letter: str, ends: str) -> None:
+    """What was replayed is in the queue, though its dead letter goes."""
+    del an_old_dead_letter
+    assert scene.a.do(REPLAY, scene.tenant.organization_id)["replayed"] == 1
+    cleaning = scene.b.waiting(scene.stack, CLEANUP)
+    getattr(scene.a, ends)()
+    assert cleaning.result(30)["failed"] == 1
+    scene.b.commit()
+    assert scene.a.do(PROCESS)["processed"] == int(ends == "commit")
+    scene.a.commit()
+    assert (scene.stored(), scene.queued(), scene.dead()) == (int(ends == "commit"), 0, 0)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_the_replay_of_a_dead_letter_under_cleanup(scene: Scene, an_old_dead_letter: str, ends: str) -> None:
+    """Gone is gone: what cleanup takes is not put back into the queue as well."""
+    del an_old_dead_letter
+    assert scene.b.do(CLEANUP)["failed"] == 1
+    replaying = scene.a.waiting(scene.stack, REPLAY, scene.tenant.organization_id)
+    getattr(scene.b, ends)()
+    assert replaying.result(30)["replayed"] == int(ends == "rollback")
+    scene.a.commit()
+    assert (scene.queued(), scene.dead()) == ((0, 0) if ends == "commit" else (1, 1))
+
+
+# ----------------------------------------------------------------------------------------------------------- ingest and check_intake
+
+CHECK_INTAKE = "SELECT mqtt.check_intake() ->> 'organizations_stopped'"
+
+
+@pytest.fixture
+def one_at_most(scene: Scene) -> Scene:
+    """Of an organization's messages one may wait; session a is the device."""
+    scene.db.execute("UPDATE mqtt.organizations SET max_queued = 1 WHERE id = %s", (scene.tenant.organization_id,))
+    headers = {name.lower(): value for name, value in scene.device.headers.items()}
+    scene.a.do("SELECT set_config('request.headers', %s, false)", json.dumps(headers))
+    scene.a.commit()
+    return scene
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+@pytest.mark.parametrize("has_id", [False, True], ids=["without an id", "with message_id"])
+def test_intake_is_closed_while_a_message_is_accepted(one_at_most: Scene, ends: str, *, has_id: bool) -> None:
+    """Neither waits; what is accepted before the end of who closes is accepted, and counted the next time."""
+    scene = one_at_most
+    message_id = str(uuid.uuid4()) if has_id else None
+    scene.send()
+    assert scene.a.do(INGEST, scene.device.topic(), message_id)["status"] == "queued"
+    assert scene.b.do(CHECK_INTAKE) == "0", "one is not too many, and of the other nobody knows yet"
+    scene.b.commit()
+    getattr(scene.a, ends)()
+    assert scene.b.do(CHECK_INTAKE) == ("1" if ends == "commit" else "0")
+    scene.b.commit()
+    assert scene.device.send(1).status_code == (429 if ends == "commit" else 202)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+@pytest.mark.parametrize("has_id", [False, True], ids=["without an id", "with message_id"])
+def test_a_message_is_accepted_while_intake_is_closed(one_at_most: Scene, ends: str, *, has_id: bool) -> None:
+    scene = one_at_most
+    message_id = str(uuid.uuid4()) if has_id else None
+    scene.send(2)
+    assert scene.b.do(CHECK_INTAKE) == "1"
+    assert scene.a.do(INGEST, scene.device.topic(), message_id)["status"] == "queued", "closed is what is committed"
+    getattr(scene.b, ends)()
+    scene.a.commit()
+    assert scene.queued() == 3
+    refused = scene.device.send(1)
+    assert refused.status_code == (429 if ends == "commit" else 202)
+    if ends == "commit":
+        assert refused.json()["message"] == "queue_full"
+        assert scene.a.do(PROCESS)["processed"] == 3
+        assert scene.b.do(CHECK_INTAKE) == "1", "that they are gone is not committed"
+        scene.b.commit()
+        scene.a.commit()
+        assert scene.b.do(CHECK_INTAKE) == "0"
+        scene.b.commit()
+        assert scene.device.send(1).status_code == 202
 
 
 @pytest.fixture
