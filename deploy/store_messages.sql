@@ -37,35 +37,42 @@ BEGIN
     ),
     decoded AS MATERIALIZED (
         SELECT
-            t.*,
-            d.decoded,
+            y.msg_id, y.enqueued_at, y.organization_id, y.integration_id, y.message_id, y.sent_at, y.topic,
+            coalesce((y.message ->> 'qos')::smallint, 0) AS qos, coalesce((y.message ->> 'retain')::boolean, false) AS retain,
+            y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
+            CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
+            (y.decoded).body, (y.decoded).decode_error,
             CASE
-                WHEN t.topic LIKE i.topic_like AND octet_length(split_part(t.topic, '/', i.device_level)) BETWEEN 1 AND 255
-                    THEN split_part(t.topic, '/', i.device_level)
+                WHEN y.topic LIKE y.topic_like AND octet_length(split_part(y.topic, '/', y.device_level)) BETWEEN 1 AND 255
+                    THEN split_part(y.topic, '/', y.device_level)
             END AS external_id,
-            CASE WHEN t.sent_at < t.enqueued_at + interval '1 day' THEN t.sent_at ELSE t.enqueued_at END AS measured_at
-        FROM taken AS t
-        LEFT JOIN integration AS i ON i.id = t.integration_id
-        CROSS JOIN LATERAL (
-            SELECT CASE
-                WHEN t.body IS NULL THEN ROW(coalesce(t.message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
-                ELSE mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body)
-            END AS decoded
-        ) AS d
+            CASE WHEN y.sent_at < y.enqueued_at + interval '1 day' THEN y.sent_at ELSE y.enqueued_at END AS measured_at
+        FROM (
+            SELECT
+                t.*, i.topic_like, i.device_level,
+                CASE WHEN t.body IS NOT NULL THEN mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body) END AS decoded
+            FROM taken AS t
+            LEFT JOIN integration AS i ON i.id = t.integration_id
+            -- Decoded once, not for each of its fields.
+            OFFSET 0
+        ) AS y
     ),
-    news AS MATERIALIZED (
-        SELECT DISTINCT ON (x.organization_id, x.integration_id, x.external_id)
-            x.organization_id, x.integration_id, x.external_id, CASE WHEN (x.decoded).body IS NULL THEN (x.decoded).payload END AS last_data,
-            x.measured_at AS last_data_at, max(x.enqueued_at) OVER device AS last_seen_at
+    -- Of each device, what was measured last and is JSON, if anything is; of what was measured at the same time, the last that came.
+    newest AS MATERIALIZED (
+        SELECT x.organization_id, x.integration_id, x.external_id, max(x.enqueued_at) AS last_seen_at,
+            max(x.measured_at) AS any_at, max(x.measured_at) FILTER (WHERE x.body IS NULL) AS json_at
         FROM decoded AS x
         WHERE x.external_id IS NOT NULL
-        -- In the order that DISTINCT ON needs, so that one sort does for both.
-        WINDOW device AS (
-            PARTITION BY x.organization_id, x.integration_id, x.external_id
-            ORDER BY (x.decoded).body IS NULL DESC, x.measured_at DESC, x.msg_id DESC
-            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-        )
-        ORDER BY x.organization_id, x.integration_id, x.external_id, (x.decoded).body IS NULL DESC, x.measured_at DESC, x.msg_id DESC
+        GROUP BY x.organization_id, x.integration_id, x.external_id
+    ),
+    news AS MATERIALIZED (
+        SELECT DISTINCT ON (n.organization_id, n.integration_id, n.external_id)
+            n.organization_id, n.integration_id, n.external_id, CASE WHEN x.body IS NULL THEN x.payload END AS last_data,
+            x.measured_at AS last_data_at, n.last_seen_at
+        FROM newest AS n
+        JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.measured_at = coalesce(n.json_at, n.any_at)
+        WHERE x.body IS NULL = (n.json_at IS NOT NULL)
+        ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
     ),
     known AS MATERIALIZED (
         SELECT d.id, n.*
@@ -112,8 +119,7 @@ BEGIN
         )
         SELECT
             x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
-            x.sent_at, 'incoming', coalesce((x.message ->> 'qos')::smallint, 0), coalesce((x.message ->> 'retain')::boolean, false), x.topic,
-            (x.decoded).payload, x.message ->> 'content_type', (x.decoded).body, (x.decoded).decode_error, x.message -> 'properties'
+            x.sent_at, 'incoming', x.qos, x.retain, x.topic, x.payload, x.content_type, x.body, x.decode_error, x.properties
         FROM decoded AS x
         LEFT JOIN device AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
         -- As they came, so that index pages fill up instead of being split in the middle.
