@@ -10039,13 +10039,10 @@ CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
     m.device_id,
     (m.direction)::text AS direction,
     m.topic,
-    ( SELECT
-                CASE
-                    WHEN ((i.message_type_level > 0) AND (m.topic ~~ i.topic_like)) THEN split_part(m.topic, '/'::text, (i.message_type_level)::integer)
-                    ELSE NULL::text
-                END AS "case"
-           FROM mqtt.device_integrations i
-          WHERE (i.id = m.integration_id)) AS message_type,
+        CASE
+            WHEN ((i.message_type_level > 0) AND (m.topic ~~ i.topic_like)) THEN split_part(m.topic, '/'::text, (i.message_type_level)::integer)
+            ELSE NULL::text
+        END AS message_type,
     m.payload,
     translate(encode(m.body, 'base64'::text), '
 '::text, ''::text) AS body,
@@ -10057,7 +10054,8 @@ CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
     m.sent_at,
     m.received_at,
     m.created_at
-   FROM mqtt.mqtt_messages m;
+   FROM (mqtt.mqtt_messages m
+     LEFT JOIN mqtt.device_integrations i ON ((i.id = m.integration_id)));
 
 ALTER TABLE api.mqtt_messages OWNER TO mqtt_owner;
 
