@@ -22,12 +22,14 @@ import psycopg
 from bridge import __version__, log, metrics, mosquitto, pooler, probe
 from bridge.callbacks import Callbacks
 from bridge.database import TELL_SECONDS, Database, Part, Watchdog, backoff, first_line
+from bridge.in_hand import InHand
 from bridge.inbound import Inbound
 from bridge.link import Link
 from bridge.link_base import Filter, Incoming
 from bridge.network import Network
 from bridge.outbound import Outbound
 from bridge.settings import Settings, SettingsError, Source
+from bridge.settler import Settler
 from bridge.systemd import Notifier
 from bridge.target import TargetError, of_integration
 from bridge.upkeep import Upkeep
@@ -58,7 +60,10 @@ class Coordinator:
         self.worker = Worker(self.bridge_id, self._parts_stop)
         self.upkeep = Upkeep(self.bridge_id, self._parts_stop, self.pause)
         self.inbound = Inbound(self.bridge_id, self._last_stop)
-        self.outbound = Outbound(self.bridge_id, self._last_stop)
+        self.in_hand = InHand()
+        has_room = threading.Event()
+        self.settler = Settler(self.bridge_id, self._last_stop, self.in_hand, has_room)
+        self.outbound = Outbound(self.bridge_id, self._last_stop, self.in_hand, has_room, self.settler.settled)
         self.callbacks = Callbacks(self.bridge_id, self._last_stop, settings)
         self.network = Network(self)
         self.watchdog = Watchdog(self._last_stop)
@@ -87,7 +92,7 @@ class Coordinator:
     # ---------------------------------------------------------------------------------------- the network's sink (its thread)
 
     def settled(self, link: Link, msg_id: int, state: str, code: int | None, reason: str | None) -> None:
-        self.outbound.settled(link, msg_id, state, code, reason)
+        self.settler.settled(link, msg_id, state, code, reason)
 
     def arrived(self, message: Incoming) -> None:
         self.inbound.arrived(message)
@@ -147,7 +152,7 @@ class Coordinator:
             log.warning("no_private_key", reason=self.settings.private_key_fault)
         if self.settings.metrics_port is not None:
             self._server = metrics.Server(self.settings.metrics_host, self.settings.metrics_port, self.live_fault, self.ready_fault)
-        for part in (self.watchdog, self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks):
+        for part in (self.watchdog, self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.settler, self.callbacks):
             part.start()
         failures = 0
         told_at = -TELL_SECONDS
@@ -218,7 +223,7 @@ class Coordinator:
         self._notifier.reloaded()
 
     def live_fault(self) -> str | None:
-        parts = (self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks)
+        parts = (self.network, self.worker, self.upkeep, self.inbound, self.outbound, self.settler, self.callbacks)
         dead = [part.name for part in parts if not part.is_alive()]
         if dead:
             return f"ended: {', '.join(dead)}"
@@ -228,11 +233,14 @@ class Coordinator:
     def ready_fault(self) -> str | None:
         if fault := self.live_fault():
             return fault
-        parts: tuple[Part, ...] = (self.worker, self.upkeep, self.inbound, self.outbound, self.callbacks)
+        parts: tuple[Part, ...] = (self.worker, self.upkeep, self.inbound, self.outbound, self.settler, self.callbacks)
         waiting = [part.name for part in parts if not part.is_connected]
         if not self.is_ready or waiting:
             return f"no database connection: {', '.join(waiting) or 'coordinator'}"
         return None
+
+    def _is_all_settled(self) -> bool:
+        return not len(self.in_hand) and self.settler.is_idle()
 
     def _end(self, database: Database | None) -> None:
         """Take no more, finish what is under way, within seconds."""
@@ -243,18 +251,18 @@ class Coordinator:
         self._parts_stop.set()
         self.worker.event.set()
         self.outbound.event.set()
-        while time.monotonic() < deadline and not (self.outbound.is_idle() and self.callbacks.is_idle()):
+        while time.monotonic() < deadline and not (self._is_all_settled() and self.callbacks.is_idle()):
             time.sleep(0.02)
         self.network.remove(list(self._links.values()), patience=1)
         last = time.monotonic() + 2
-        while time.monotonic() < last and not (self.outbound.is_idle() and self.inbound.is_idle()):
-            self.outbound.event.set()
+        while time.monotonic() < last and not (self._is_all_settled() and self.inbound.is_idle()):
             time.sleep(0.01)
         self._last_stop.set()
         self.outbound.event.set()
+        self.settler.event.set()
         self.callbacks.event.set()
         self.network.stop(1)
-        for part in (self.outbound, self.inbound, self.worker, self.callbacks):
+        for part in (self.outbound, self.settler, self.inbound, self.worker, self.callbacks):
             part.join(1)
         self.callbacks.close()
         self._probers.shutdown(wait=False, cancel_futures=True)
@@ -434,8 +442,7 @@ class Coordinator:
         self.network.remove(links)
         # What these links sent and had acknowledged is settled before anyone else may send it again.
         deadline = time.monotonic() + 2
-        while self.outbound.has_in_hand(ids) and time.monotonic() < deadline:
-            self.outbound.event.set()
+        while self.settler.is_settling(ids) and time.monotonic() < deadline:
             time.sleep(0.005)
         database.release_integrations(ids)
         log.info("integrations_released", count=len(ids))
