@@ -15,6 +15,7 @@ from bench.harness import RESULTS, Bench, Options, needs_wrk, progress_bar
 PARTS: dict[str, Callable[[Bench], None]] = {
     "single": http_rows.single_ingest,
     "login": http_rows.login_cost,
+    "idempotency": http_rows.idempotency_cost,
     "batch": http_rows.batch_ingest,
     "worker": worker_rows.queue_worker,
     "workers": worker_rows.four_workers,

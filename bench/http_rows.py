@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -117,6 +118,37 @@ def batch_ingest(bench: Bench) -> None:
                 "batch-single", "batch ingest of 100, in messages", "single ingest, 16 connections", ours, sides["mqtt_ingest"],
                 target=25, setting=setting,
             )  # fmt: skip
+
+
+def idempotency_cost(bench: Bench) -> None:
+    """What a message_id of the client's adds to a single ingest: remembered for a day, looked up for each message."""
+    settle(bench)
+    with bench.connect() as db:
+        tenant = make_tenants(db, 1)[0]
+    message = json.loads(tenant.message())
+    with_id = json.dumps({**message, "message_id": "$UUID"})
+    # The UUID is made and read in both.
+    without = json.dumps({**message, "payload": {**message["payload"], "id": "$UUID"}})
+    sides = bench.alternate(
+        "idempotency cost",
+        {
+            "with": lambda: post(bench, "mqtt_ingest", with_id, tenant.headers),
+            "without": lambda: post(bench, "mqtt_ingest", without, tenant.headers),
+        },
+        before=lambda: clear(bench),
+        cpu=True,
+    )
+    bench.compare(
+        "idempotency",
+        "single ingest with a message_id, each a new one",
+        "the same UUID in the payload, no message_id",
+        sides["with"],
+        sides["without"],
+        target=0.8,
+        setting="100 B JSON and a UUID, 16 connections",
+    )
+    with bench.connect() as db:
+        db.execute("TRUNCATE mqtt.ingest_keys")
 
 
 # What mqtt_ingest does for login and topic on its usual way, and what takes its place: the tenant's ids.

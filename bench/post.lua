@@ -1,4 +1,5 @@
--- wrk -s post.lua URL -- BODY_FILE HEADER_FILE: POSTs one body again and again; prints one line of JSON at the end.
+-- wrk -s post.lua URL -- BODY_FILE HEADER_FILE: POSTs one body again and again, with a UUID of its own where it says $UUID; prints one line of
+-- JSON at the end.
 function init(args)
    wrk.method = "POST"
    local file = assert(io.open(args[1], "rb"))
@@ -7,6 +8,16 @@ function init(args)
    for line in io.lines(args[2]) do
       local name, value = line:match("^([^:]+): (.*)$")
       wrk.headers[name] = value
+   end
+   local first, last = wrk.body:find("$UUID", 1, true)
+   if first then
+      local before, after = wrk.body:sub(1, first - 1), wrk.body:sub(last + 1)
+      -- Decimal digits only: what looks like a number with an exponent takes the longer way.
+      local run, number = os.time() % 100000000, 0
+      request = function()
+         number = number + 1
+         return wrk.format(nil, nil, nil, before .. string.format("%08d-0000-4000-8000-%012d", run, number) .. after)
+      end
    end
 end
 
