@@ -88,7 +88,7 @@ BEGIN
         RETURN NULL;
     END IF;
     EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
-    INTO v_jobs USING 'mqtt\.(upkeep|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
+    INTO v_jobs USING 'mqtt\.(upkeep|work_queue|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
     RETURN v_jobs;
 END;
 $$;

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from tests.chaos.faults import QUICK, SLOW
 from tests.chaos.poison import Hurry, install_poison
 from tests.chaos.world import World
+from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 
@@ -62,3 +64,31 @@ def test_a_hanging_message_does_not_cost_others_their_attempts_with_two_bridges(
     with Hurry(playground):
         playground.settle(60)
     assert playground.check().dead == 1
+
+
+def test_without_a_bridge_a_scheduler_counts_attempts_that_end_its_session(world: Callable[..., World], stack: Stack) -> None:
+    playground = world(bridges=0, producers=("single", "batch"))
+    install_poison(playground)
+    playground.load.resume()
+    playground.load.wait_accepted(100)
+    playground.load.poison("terminate")
+    playground.load.wait_accepted(100)
+    playground.load.pause()
+    ended = 0
+    with Hurry(playground):
+        for _ in range(30):
+            try:
+                with stack.connect() as scheduler:
+                    scheduler.execute("CALL mqtt.work_queue()")
+            except psycopg.errors.AdminShutdown:
+                ended += 1
+            if playground.waiting() == (0, 0):
+                break
+    # Three attempts, after the batch unless a bridge of an earlier test had given cause for caution.
+    assert ended in {3, 4}
+    query = "SELECT attempts, errors FROM mqtt.mqtt_dead_letters WHERE organization_id = %s"
+    ((attempts, errors),) = playground.query(query, playground.tenant.organization_id)
+    assert (attempts, [error["code"] for error in errors]) == (3, ["interrupted"] * 3)
+    count = playground.check()
+    assert (count.dead, count.stored) == (1, count.accepted - 1)
+    assert playground.query("SELECT count(*) FROM mqtt.workers") == [(0,)]

@@ -96,7 +96,8 @@ SELECT is_empty(
 );
 SELECT is_empty(
     $$SELECT r.name FROM routine AS r
-        WHERE (r.is_definer OR NOT r.is_atomic) AND (r.config @> ARRAY['search_path=pg_catalog, pg_temp']) IS NOT TRUE$$,
+        -- mqtt.work_queue commits, and so cannot; it names all schemas, and nobody but the owner may call it.
+        WHERE (r.is_definer OR NOT r.is_atomic) AND r.name <> 'mqtt.work_queue(integer)' AND (r.config @> ARRAY['search_path=pg_catalog, pg_temp']) IS NOT TRUE$$,
     'search_path is pinned, or names are bound at creation'
 );
 SELECT is_empty(
