@@ -169,6 +169,7 @@ def soak(console: Console, arguments: argparse.Namespace) -> int:
                 f" {count / max(took, 0.001):,.0f} a second after it, bridge {sizes[-1]:,} KiB"
             )
         tally.count.add(world.check())
+        tally.conclude(world)
         rate = (tally.count.accepted - accepted) / (time.monotonic() - began)
     console.print(table([tally], {}, arguments.seed, arguments.minutes * 60), highlight=False, soft_wrap=True)
     third = max(1, len(sizes) // 3)

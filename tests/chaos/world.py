@@ -34,6 +34,7 @@ from tests.support.waiting import wait_until
 
 HTTP_TIMEOUT = 15.0
 DRAIN_SECONDS = 90.0
+RATE_SECONDS = 0.5  # over which a rate is measured, at least
 BACKLOG = 2000  # messages at a broker above which a producer waits: it is to try the product, not the broker's memory
 
 
@@ -67,6 +68,17 @@ class Count:
     def add(self, other: "Count") -> None:
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Messages a second."""
+
+    accepted: float
+    stored: float
+
+    def is_back(self, before: "Rate") -> bool:
+        return self.accepted >= before.accepted / 2 and self.stored >= before.stored / 2
 
 
 # Channels, and whether the same number may come to be stored twice: QoS 1 without an id of its own may, as the protocol has it.
@@ -194,7 +206,34 @@ class World:
         with self._lock:
             self._published.update(zip(numbers, receipts, strict=True))
 
-    def recover(self, within: float = 60.0) -> float:
+    def progress(self) -> tuple[float, int, int]:
+        """When, and how many messages had been accepted and stored by then; the difference of two makes a rate."""
+        query = "SELECT coalesce(sum(completed), 0)::bigint FROM mqtt.ledger WHERE organization_id = %s"
+        stored = self.query(query, self.tenant.organization_id)[0][0]
+        return time.monotonic(), self.load.accepted(), stored
+
+    def rate(self, since: tuple[float, int, int]) -> Rate:
+        """Of what was accepted and stored since then, half a second ago or more."""
+        time.sleep(max(0.0, since[0] + RATE_SECONDS - time.monotonic()))
+        now = self.progress()
+        seconds = now[0] - since[0]
+        return Rate((now[1] - since[1]) / seconds, (now[2] - since[2]) / seconds)
+
+    def recover(self, before: Rate | None = None, within: float = 60.0) -> float:
+        """Seconds until all goes on: a message sent now is stored, one published now has reached the broker, and the load, which goes on
+        meanwhile, is accepted and stored at half of the rate before, at least."""
+        began = time.monotonic()
+        took = self._recover(within)
+        while before is not None:
+            since = self.progress()
+            rate = self.rate(since)
+            if rate.is_back(before):
+                return max(took, since[0] - began)
+            if time.monotonic() > began + within:
+                raise AssertionError(f"within {within:g} s the rate was not half of {before} again, but {rate}\n{self.evidence()}")
+        return took
+
+    def _recover(self, within: float) -> float:
         """Seconds until a message sent now is stored, and one published now has reached the broker."""
         began = time.monotonic()
         deadline = began + within
@@ -249,6 +288,50 @@ class World:
         if books := self.query("SELECT * FROM mqtt.check_ledger()"):
             count.faults.append(f"the ledger does not add up: {books}")
         self.load.forget()
+        return count
+
+    def examine_all(self) -> Count:
+        """Everything from the beginning, after the last examination: what came late, each examination of its own time would not see."""
+        count = Count()
+        times = bytearray(len(self.load.history))
+        with self.stack.connect(autocommit=False) as connection, connection.cursor(name="all") as cursor:
+            cursor.itersize = 100_000
+            cursor.execute(
+                "SELECT (payload ->> 'n')::bigint FROM mqtt.mqtt_messages WHERE organization_id = %s AND direction = 'incoming'"
+                " UNION ALL SELECT (coalesce(message ->> 'payload', convert_from(body, 'UTF8'))::jsonb ->> 'n')::bigint"
+                " FROM mqtt.mqtt_dead_letters WHERE organization_id = %s AND direction = 'incoming'",
+                (self.tenant.organization_id, self.tenant.organization_id),
+            )
+            for (number,) in cursor:
+                count.stored += 1
+                if not 0 <= number < len(times) or not self.load.history[number]:
+                    count.unasked += 1
+                else:
+                    times[number] = min(255, times[number] + 1)
+        names = list(CHANNELS)
+        for number, mark in enumerate(self.load.history):
+            if not mark:
+                continue
+            name, is_accepted = names[(mark >> 1) - 1], mark & 1
+            count.accepted += is_accepted
+            if is_accepted and not times[number]:
+                count.lost += 1
+                count.faults.append(f"{name}: in the end neither stored nor dead: {number}")
+            if times[number] > 1:
+                count.duplicates += times[number] - 1
+                if not CHANNELS[name]:
+                    count.faults.append(f"{name}: in the end stored more than once: {number}")
+        if count.unasked:
+            count.faults.append(f"in the end stored, but never sent: {count.unasked}")
+        arrivals = [int(json.loads(arrival.payload)["n"]) for arrival in self.witness.arrivals]
+        count.delivered = len(set(arrivals))
+        count.redelivered = len(arrivals) - count.delivered
+        return count
+
+    def check_all(self) -> Count:
+        """As examine_all, and fail when anything promised was not kept."""
+        count = self.examine_all()
+        assert not count.faults, "\n".join(count.faults[:20]) + "\n" + self.evidence()
         return count
 
     def _stored(self) -> dict[int, int]:
@@ -365,6 +448,8 @@ class Load:
         self.jump: Callable[[], str | None] = lambda: None  # the devices' clock
         self.arrivals_examined = 0
         self.only: tuple[str, ...] = ()  # these producers, for now; none named are all
+        # Of each number that was examined: 0 not sent, else the channel's place in CHANNELS from 1 on, and a bit whether it was accepted.
+        self.history = bytearray()
         self._numbers = itertools.count(1)
         self._publish_numbers = itertools.count(OFFSET)
         self._lock = threading.Lock()
@@ -408,7 +493,12 @@ class Load:
             self._mosquitto.loop_stop()
 
     def forget(self) -> None:
-        """What was examined is done with; the producers are paused."""
+        """What was examined is done with, until the end; the producers are paused."""
+        for place, channel in enumerate(self.channels.values(), 1):
+            for number in channel.sent:
+                if number >= len(self.history):
+                    self.history.extend(bytes(number + 1 - len(self.history)))
+                self.history[number] = place << 1 | (number in channel.accepted)
         self.channels = {name: Sent() for name in CHANNELS}
         self.world.examined = next(self._numbers)
         self.world._seen = len(self.world.witness.offers)
