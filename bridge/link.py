@@ -37,6 +37,7 @@ class Link(OutgoingHalf, IncomingHalf):
         self._connack_by: float | None = None
         self._up_since = 0.0
         self._unread_at = 0.0
+        self._is_kept = False  # whether the broker was to keep the session of the last connection, with messages for it
         self.is_paused = False
         self.is_moved = False  # the integration goes on at another broker, or under another client id
 
@@ -146,6 +147,10 @@ class Link(OutgoingHalf, IncomingHalf):
         self._up_since = time.monotonic()
         self._acked_since_up = False
         self._cleared = set() if session_present else None
+        if self._is_kept and not session_present:
+            # What it held for the bridge is gone, and nothing else tells.
+            log.warning("session_lost", integration=self.integration_id)
+            metrics.SESSIONS_LOST.inc()
         if not session_present:
             self._session_began = self.generation
             self._storing.clear()
@@ -168,6 +173,9 @@ class Link(OutgoingHalf, IncomingHalf):
 
     def disconnected(self, reason: str) -> None:
         was_up, self.is_up = self.is_up, False
+        if was_up:
+            keeps = self.network.keeps_sessions and not self.target.clean_start and self.target.session_expiry > 0
+            self._is_kept = keeps and bool(self.filters)
         self._connack_by = None
         # A SUBSCRIBE or UNSUBSCRIBE without an answer may have been lost, and the broker may keep the session all the same.
         for part in self._subscribing.values():

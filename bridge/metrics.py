@@ -34,6 +34,7 @@ VACUUM_HELD = Gauge(
     "topicbase_vacuum_held_seconds", "How long vacuum has been held back, beyond the alarm's threshold; else 0. Each minute."
 )
 CONNECT_FAILURES = Counter("topicbase_broker_connect_failures", "Attempts to connect to a broker that failed.")
+SESSIONS_LOST = Counter("topicbase_sessions_lost", "Times that a broker came back without the session, and so without what it held.")
 DATABASE_FAILURES = Counter("topicbase_database_failures", "Lost or failed database connections.", ["part"])
 BATCH = Histogram(
     "topicbase_batch_messages", "Messages in a batch.", ["part"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)

@@ -63,6 +63,11 @@ class Bridge:
             )
         return self
 
+    def run(self, *arguments: str) -> str:
+        """What another command of the program says, in this bridge's place."""
+        command = [*self._prefix, sys.executable, "-m", "bridge", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False, timeout=60).stdout
+
     @property
     def pid(self) -> int:
         assert self.process is not None

@@ -1,17 +1,24 @@
 """Rows of the list of faults in docs/delivery.md that are more particular than the faults under load, each by its number."""
 
+import functools
 import json
 import os
 import signal
+import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+import requests
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.bridge.mosquitto import Mosquitto
 from tests.chaos.witness import Arrival
 from tests.chaos.world import World
 from tests.support.stack import Stack
@@ -46,6 +53,14 @@ def numbers(arrivals: list[Arrival]) -> list[int]:
 def stored(world: World, number: int) -> int:
     query = "SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = %s AND direction = 'incoming' AND payload ->> 'n' = %s"
     return int(world.query(query, world.tenant.organization_id, str(number))[0][0])
+
+
+def wait_stored(world: World, number: int) -> None:
+    wait_until(lambda: stored(world, number) == 1, 20, f"message {number} stored")
+
+
+def wait_logged(world: World, text: str, times: int) -> None:
+    wait_until(lambda: world.bridge.log.count(text) >= times, 20, f"{text} in the log, {times} times")
 
 
 @pytest.mark.parametrize("qos", [1, 2])
@@ -164,34 +179,68 @@ def test_row_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
 
 
 def test_row_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> None:
-    """Their next attempts are spread, and a message of another organization is stored meanwhile."""
+    """Each fails once and waits for a time of its own; others' messages are stored meanwhile; waiting costs next to nothing."""
+    count, base = 10_000, 30.0
     sick = world(bridges=0)
     other = world(bridges=0)
+    organization = sick.tenant.organization_id
     with stack.connect() as connection:
         connection.execute(
             "ALTER TABLE mqtt.mqtt_messages ADD CONSTRAINT no_sick CHECK (direction <> 'incoming' OR topic <> 'out/sick') NOT VALID"
         )
+        connection.execute(f"UPDATE mqtt.configuration SET retry_base = make_interval(secs => {base})".encode())
         try:
             connection.execute(
                 "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
-                ' SELECT clock_timestamp(), \'{"topic": "out/sick"}\', %s, %s FROM generate_series(1, 5000) RETURNING 1)'
+                ' SELECT clock_timestamp(), \'{"topic": "out/sick"}\', %s, %s FROM generate_series(1, %s) RETURNING 1)'
                 " SELECT mqtt.count_accepted(%s, count(*)::integer) FROM queued",
-                (sick.tenant.organization_id, sick.tenant.integration_id, sick.tenant.organization_id),
+                (organization, sick.tenant.integration_id, count, organization),
             )
             sick.new_bridge().start()
-            number = other.load.probe(time.monotonic() + 20)
-            wait_until(lambda: stored(other, number) == 1, 20, "the other organization's message")
-            query = (
-                "SELECT count(*), extract(epoch FROM max(vt) - min(vt))::float FROM pgmq.q_mqtt_messages"
-                " WHERE organization_id = %s AND attempts = 1"
+            failed = "SELECT count(*) FROM pgmq.q_mqtt_messages WHERE organization_id = %s AND attempts > 0"
+            slowest = 0.0
+            began = time.monotonic()
+            while sick.query(failed, organization)[0][0] < count:
+                assert time.monotonic() < began + base * 0.7, "the first attempts take so long that the second ones come"
+                sent = time.monotonic()
+                number = other.load.probe(sent + 20)
+                wait_stored(other, number)
+                slowest = max(slowest, time.monotonic() - sent)
+            assert slowest < 5, "others' messages flow"
+            # The wait of each, in tenths of what it may be: from three quarters of the base to five quarters.
+            tenths = sick.query(
+                "SELECT width_bucket(extract(epoch FROM vt - (errors -> -1 ->> 'at')::timestamptz) / %s, 0.75, 1.25, 10), count(*)"
+                " FROM pgmq.q_mqtt_messages WHERE organization_id = %s AND attempts = 1 GROUP BY 1 ORDER BY 1",
+                base,
+                organization,
             )
-            wait_until(lambda: sick.query(query, sick.tenant.organization_id)[0][0] >= 1000, 60, "a thousand first attempts")
-            assert sick.query(query, sick.tenant.organization_id)[0][1] > 1, "the next attempts are spread over more than a second"
+            assert [tenth for tenth, _ in tenths] == list(range(1, 11))
+            assert all(0.08 * count < waiting < 0.12 * count for _, waiting in tenths), tenths
+            assert sum(waiting for _, waiting in tenths) == count, "one attempt each"
+            transactions, busy = _activity(sick, 3)
+            assert transactions < 100, "transactions a second while all wait"
+            assert busy < 0.5, "of a core while all wait"
         finally:
             sick.bridge.kill()
-            connection.execute("DELETE FROM pgmq.q_mqtt_messages WHERE organization_id = %s", (sick.tenant.organization_id,))
-            connection.execute("DELETE FROM mqtt.ledger WHERE organization_id = %s", (sick.tenant.organization_id,))
+            connection.execute("UPDATE mqtt.configuration SET retry_base = DEFAULT")
+            connection.execute("DELETE FROM pgmq.q_mqtt_messages WHERE organization_id = %s", (organization,))
+            connection.execute("DELETE FROM mqtt.ledger WHERE organization_id = %s", (organization,))
             connection.execute("ALTER TABLE mqtt.mqtt_messages DROP CONSTRAINT no_sick")
+
+
+def _activity(world: World, seconds: float) -> tuple[float, float]:
+    """Transactions a second, and cores that the bridge and its server processes take, both over so long."""
+    done = "SELECT pg_stat_get_db_xact_commit(oid) + pg_stat_get_db_xact_rollback(oid) FROM pg_database WHERE datname = current_database()"
+    pids = [world.bridge.pid, *(pid for (pid,) in world.query("SELECT pid FROM pg_stat_activity WHERE usename = 'mqtt_bridge'"))]
+
+    def measure() -> tuple[int, int]:
+        stats = [(Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split() for pid in pids]
+        return world.query(done)[0][0], sum(int(stat[11]) + int(stat[12]) for stat in stats)
+
+    transactions, ticks = measure()
+    time.sleep(seconds)
+    later, more_ticks = measure()
+    return (later - transactions) / seconds, (more_ticks - ticks) / os.sysconf("SC_CLK_TCK") / seconds
 
 
 @pytest.mark.parametrize(
@@ -230,6 +279,67 @@ def test_row_26_messages_arrive_while_the_database_is_away(world: Worlds) -> Non
     wait_until(lambda: all(offer.is_acknowledged for offer in offers), 60, "the bridge's acknowledgements")
     wait_until(lambda: playground.waiting() == (0, 0), 20, "an empty queue")
     assert stored(playground, 7) >= 3000
+
+
+def test_row_27_a_lost_session_is_counted(world: Worlds) -> None:
+    """The broker comes back without the session: subscribed anew, and that there is a gap is told, once; a session that is kept is none."""
+    playground = world(bridges=0)
+    port = _free_port()
+    playground.new_bridge().start(TOPICBASE_METRICS_ADDRESS=f"127.0.0.1:{port}")
+    playground.wait_subscribed()
+    for times, forget in ((0, False), (1, True), (1, False), (2, True)):
+        connects = playground.bridge.log.count(" broker_connected ")
+        subscribes = playground.witness.subscribes
+        playground.witness.kill(forget=forget)
+        playground.witness.start()
+        wait_logged(playground, " broker_connected ", connects + 1)
+        playground.wait_subscribed()
+        assert (playground.witness.subscribes > subscribes) == forget
+        offer = playground.load.offer(connects)
+        wait_until(functools.partial(getattr, offer, "is_acknowledged"), 20, "a message after it")
+        assert _metric(port, "topicbase_sessions_lost_total") == times
+        assert playground.bridge.log.count(" session_lost ") == times
+
+
+def test_row_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> None:
+    """Of 3,000 messages Mosquitto keeps 1,000 for who is away, and nothing tells that it dropped others; what it kept comes once."""
+    playground = world()
+    broker = Mosquitto(tmp_path, max_queued=1000)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    try:
+        integration = playground.tenant.integration("mqtt_external", broker_url="127.0.0.1", port=broker.port, protocol="mqtt")
+        playground.api.ok("mqtt_subscribe", {"integration_id": integration, "topic": "much/#", "qos": 1}, token=playground.tenant.admin)
+        active = "SELECT 1 FROM mqtt.mqtt_subscriptions WHERE integration_id = %s AND status = 'active'"
+        wait_until(lambda: playground.query(active, integration), 20, "the subscription")
+        playground.bridge.kill()
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        for number in range(3000):
+            info = client.publish("much/a", json.dumps({"n": number}), 1)
+        info.wait_for_publish(30)
+        playground.bridge.start()
+        query = "SELECT (payload ->> 'n')::integer FROM mqtt.mqtt_messages WHERE integration_id = %s AND organization_id = %s ORDER BY 1"
+        wait_until(lambda: len(playground.query(query, integration, playground.tenant.organization_id)) >= 1000, 20, "what was kept")
+        client.publish("much/a", json.dumps({"n": 3000}), 1).wait_for_publish(10)
+        wait_until(lambda: playground.query(query, integration, playground.tenant.organization_id)[-1] == (3000,), 20, "the next one")
+        found = [number for (number,) in playground.query(query, integration, playground.tenant.organization_id)]
+        assert found == [*range(len(found) - 1), 3000], "the first ones, each once"
+        assert 1000 <= len(found) - 1 < 1200, "so many as it has room and a window for"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+        broker.stop()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def _metric(port: int, name: str) -> float | None:
+    """A sample without labels; None while it is not shown."""
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), None)
 
 
 def _resident(pid: int) -> int:
@@ -283,20 +393,51 @@ def test_row_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
     assert playground.query("SELECT * FROM mqtt.check_ledger()") == []
 
 
-def test_row_32_the_queue_of_notices_does_not_fill(world: Worlds) -> None:
-    """No session of the bridge rests in a transaction, so what is notified is soon done with."""
-    playground = world()
-    for _ in range(30):
-        playground.query("SELECT pg_notify('topicbase', repeat('x', 5000) || n) FROM generate_series(1, 100) AS n")
-    idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'mqtt_bridge' AND state LIKE 'idle in transaction%%'"
-    assert playground.query(idle)[0][0] == 0
-    wait_until(lambda: playground.query("SELECT pg_notification_queue_usage()")[0][0] < 0.01, 10, "an empty queue of notices")
+def test_row_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_long: bool) -> None:
+    """Who listens and stays in a transaction fills it: metrics show it (and the doctor, from a tenth on); the bridge does no such thing."""
+    playground = world(bridges=0)
+    port = _free_port()
+    playground.new_bridge().start(TOPICBASE_METRICS_ADDRESS=f"127.0.0.1:{port}")
+    playground.wait_subscribed()
+    usage = "SELECT pg_notification_queue_usage()"
+    resting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'mqtt_bridge' AND state LIKE 'idle in transaction%%'"
+        " AND state_change < clock_timestamp() - interval '1 second'"
+    )
+    before = playground.query(usage)[0][0]
+    batches = 1150 if is_long else 30
+    share = batches * 100 * 8192 / (1 << 33)  # a notice of more than half a page takes a page, of 8 GiB
+    with stack.connect(autocommit=False) as listener:
+        listener.execute("LISTEN topicbase")
+        listener.commit()
+        listener.execute("SELECT 1")
+        for number in range(batches):
+            playground.query("SELECT pg_notify('topicbase', repeat('x', 7000) || n) FROM generate_series(1, 100) AS n")
+            if number % 10 == 0:
+                assert playground.query(resting)[0][0] == 0
+        assert playground.query(usage)[0][0] - before > 0.9 * share
+        wait_until(lambda: (_metric(port, "topicbase_notify_queue_ratio") or 0) > 0.9 * share, 40, "the metric")
+        if is_long:
+            doctor = playground.bridge.run("doctor")
+            assert "a session that listens and stays in a transaction fills it" in doctor, doctor
+        number = playground.load.probe(time.monotonic() + 10)
+        wait_until(lambda: stored(playground, number) == 1, 10, "a message meanwhile")
+        assert playground.query(resting)[0][0] == 0
+        listener.rollback()
+        listener.execute("UNLISTEN *")
+        listener.commit()
+        # Whoever notifies next lets the queue's end move on.
+        wait_until(
+            lambda: playground.query("SELECT pg_notify('topicbase', '')") and playground.query(usage)[0][0] < share / 10,
+            60,
+            "an empty queue",
+        )
     number = playground.load.probe(time.monotonic() + 10)
     wait_until(lambda: stored(playground, number) == 1, 10, "a message after so many notices")
 
 
 def test_row_34_no_connections_left(world: Worlds, stack: Stack) -> None:
-    """Who is connected works on; who is cut off comes back when there is room."""
+    """Who is connected works on, the others are told 503 and when to try again, at once; who is cut off comes back when there is room."""
     playground = world(producers=("batch",))
     playground.load.resume()
     playground.load.wait_accepted(40)
@@ -304,13 +445,40 @@ def test_row_34_no_connections_left(world: Worlds, stack: Stack) -> None:
     try:
         _take_all_connections(stack, held)
         playground.load.wait_accepted(100)
+        waiting = "SELECT 1 FROM pgmq.q_mqtt_messages WHERE organization_id = %s"
+        playground.load.pause()
+        organization = (playground.tenant.organization_id,)
+        wait_until(
+            lambda: held[0].execute(waiting.encode(), organization).fetchone() is None, 10, "the bridge working on what was accepted"
+        )
+        # PostgREST loses its connections, and others take their places.
+        while held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'authenticator'").fetchall():
+            _take_all_connections(stack, held)
+        began = time.monotonic()
+        refused = playground.device.send({"n": -1})
+        assert time.monotonic() - began < 2
+        assert refused.status_code == 503, refused.text
+        assert refused.json()["code"].startswith("PGRST"), refused.text
+        assert refused.json()["message"]
+        assert int(refused.headers["Retry-After"]) <= 32
+        published = playground.api.call(
+            "mqtt_publish", {"integration_id": playground.external, "messages": []}, token=playground.tenant.member
+        )
+        assert published.status_code == 503, published.text
         playground.database_proxy.cut()
         _take_all_connections(stack, held)
+        wait_until(lambda: " database_lost " in playground.bridge.log, 10, "the bridge's loss")
     finally:
         for connection in held:
             connection.close()
+    began = time.monotonic()
+    playground.load.probe(began + 40)
+    assert time.monotonic() - began < 10, "recovered as soon as there is room"
+    playground.load.resume()
     playground.recover()
+    playground.load.wait_accepted(100)
     playground.check()
+    assert all(status.startswith("503 PGRST") for status in playground.load.refused), playground.load.refused
 
 
 def _take_all_connections(stack: Stack, held: list[psycopg.Connection[Any]]) -> None:
@@ -362,6 +530,72 @@ def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, 
     assert _resident(playground.bridge.pid) < before + 100_000_000
     playground.bridge.kill()
     playground.query("DELETE FROM pgmq.q_mqtt_outbound WHERE organization_id = %s", playground.tenant.organization_id)
+
+
+def test_row_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
+    """Retention goes on in batches, nobody waits for its locks for a second, and what is not processed stays, however old it is."""
+    playground = world(bridges=0, producers=("single", "batch", "publish"), constants={"bridge.upkeep.UPKEEP_SECONDS": 1})
+    organization, old = playground.tenant.organization_id, 25_000
+    playground.query("UPDATE mqtt.organizations SET completed_days = 1, failed_days = 1, activity_days = 1 WHERE id = %s", organization)
+    for days in (3, 40):
+        playground.query("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - %s)", days)
+        playground.query(
+            "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)"
+            " SELECT current_date - %s + n * interval '1 millisecond', %s, gen_random_uuid(), %s, 'incoming', 'old', '1'"
+            " FROM generate_series(1, %s) AS n",
+            days,
+            organization,
+            playground.external,
+            old,
+        )
+    # As old, and still waiting: in for an hour from now, out for a day to come.
+    playground.query(
+        "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id)"
+        " SELECT now() - interval '400 days', now() + interval '1 hour', '{\"topic\": \"old\"}', %s, %s FROM generate_series(1, 10))"
+        " INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted)"
+        " VALUES (%s, date_trunc('minute', now() - interval '400 days'), 0, 10)",
+        organization,
+        playground.external,
+        organization,
+    )
+    left = "SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = %s AND received_at < now() - interval '2 days'"
+    longest, most, ended = 0.0, 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal longest
+        waits = (
+            "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart)), 0)::float FROM pg_locks AS l"
+            " JOIN pg_stat_activity AS a USING (pid) WHERE NOT l.granted AND a.usename IN ('authenticator', 'mqtt_bridge')"
+            # Who drops a partition waits too, for so long at most, and gives up.
+            " AND a.query NOT LIKE '%cleanup%' AND a.query NOT LIKE '%keep_house%'"
+        )
+        with stack.connect() as connection:
+            while not ended.wait(0.02):
+                row = connection.execute(waits.encode()).fetchone()
+                longest = max(longest, row[0] if row else 0)
+
+    playground.start()
+    playground.load.resume()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        playground.load.wait_accepted(500)
+        while playground.query(left, organization)[0][0]:
+            # Beside the bridge, as another one would, and in its turn.
+            gone = playground.query("SELECT bridge.cleanup()")[0][0]
+            most = max(most, gone.get("completed", 0))
+        playground.load.wait_accepted(500)
+    finally:
+        ended.set()
+        watcher.join()
+    assert most <= 10_000 + old, "a batch, and a partition"
+    assert longest < 1.1, "seconds that somebody waited for a lock"
+    assert playground.query("SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'old' AND organization_id = %s", organization) == [(0,)]
+    count = playground.check(parked=10)
+    assert (count.stored, count.dead) == (count.accepted, 0)
+    playground.query("UPDATE pgmq.q_mqtt_messages SET vt = now() WHERE organization_id = %s", organization)
+    playground.settle()
+    assert playground.query("SELECT * FROM mqtt.check_ledger() WHERE organization_id = %s", organization) == []
 
 
 def test_row_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
