@@ -36,7 +36,7 @@ BEGIN
     PERFORM pg_catalog.pg_advisory_unlock(mqtt.bridge_lock(v_worker_id));
 END;
 $$;
-COMMENT ON PROCEDURE mqtt.work_queue(integer) IS
+COMMENT ON PROCEDURE mqtt.work_queue(integer) IS  -- noqa: LT01
 'Works the queue off, a transaction for each batch, for a scheduler: SELECT cron.schedule(''topicbase queue'', ''* * * * *'', ''CALL mqtt.work_queue()''). A message that ends the session, or hangs until the session''s statement_timeout, costs itself an attempt in each further call, and becomes a dead letter like any other. May run beside bridges and beside itself.';
 REVOKE ALL ON PROCEDURE mqtt.work_queue(integer) FROM public;
 COMMIT;
