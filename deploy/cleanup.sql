@@ -23,75 +23,70 @@ COMMENT ON FUNCTION mqtt.longest_term(text) IS
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- Few rows out of very many: by the primary key, whatever the planner thinks of their number.
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 DECLARE
     v_longest CONSTANT integer := mqtt.longest_term(term);
     v_organizations CONSTANT integer := 500;
+    v_default text := (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default';
     v_organization_id uuid;
     v_before timestamptz;
     v_share bigint;
+    v_until timestamptz;
     v_rows bigint;
 BEGIN
     -- The partitions go by the longest term. Left are what the default one holds,
-    EXECUTE format(
-        'DELETE FROM mqtt.%1$I WHERE (organization_id, %2$I, id) IN (SELECT organization_id, %2$I, id FROM mqtt.%1$I WHERE %2$I < $1 LIMIT $2)',
-        (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default', time_column
-    ) USING now() - make_interval(days => v_longest), most;
+    EXECUTE format('SELECT max(x.t) FROM (SELECT %I AS t FROM mqtt.%I WHERE %1$I < $1 ORDER BY %1$I LIMIT $2) AS x', time_column, v_default)
+    INTO v_until USING now() - make_interval(days => v_longest), most;
+    EXECUTE format('DELETE FROM mqtt.%I WHERE %I <= $1', v_default, time_column) USING v_until;
     GET DIAGNOSTICS removed = ROW_COUNT;
-    is_more := removed = most;
+    is_more := removed >= most;
     -- and organizations with a shorter term: each its share, in an order by chance, so that none is always the last.
     FOR v_organization_id, v_before, v_share IN EXECUTE format(
         'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
         'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
     ) USING v_longest, most, v_organizations LOOP
         EXIT WHEN removed >= most;
+        v_share := least(v_share, most - removed);
+        -- By time, and not row by row: a join might be planned so that it reads all for each.
         EXECUTE format(
-            'DELETE FROM %s WHERE organization_id = $1 AND %I < $2 AND (%2$I, id) IN (SELECT %2$I, id FROM %1$s '
-            'WHERE organization_id = $1 AND %2$I < $2 ORDER BY %2$I LIMIT $3)', target, time_column
-        ) USING v_organization_id, v_before, least(v_share, most - removed);
+            'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE organization_id = $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x', time_column, target
+        ) INTO v_until USING v_organization_id, v_before, v_share;
+        CONTINUE WHEN v_until IS NULL;
+        EXECUTE format('DELETE FROM %s WHERE organization_id = $1 AND %I <= $2', target, time_column) USING v_organization_id, v_until;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
-        is_more := is_more OR v_rows >= least(v_share, most - removed);
+        is_more := is_more OR v_rows >= v_share;
         removed := removed + v_rows;
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, integer) IS
-'Deletes at most so many rows that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many, and whether there may be more.';
+'Deletes so many rows, and those of the same time, that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many, and whether there may be more.';
 
 CREATE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 DECLARE
     v_keys bigint;
     v_requests bigint;
     v_callbacks bigint;
 BEGIN
+    -- By row address, which needs no join.
     DELETE FROM mqtt.ingest_keys AS k
-    WHERE (k.organization_id, k.credential_id, k.message_id) IN (
-        SELECT x.organization_id, x.credential_id, x.message_id
-        FROM mqtt.ingest_keys AS x
-        WHERE x.received_at < now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c)
-        LIMIT most
-    );
+    WHERE k.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM mqtt.ingest_keys AS x WHERE x.received_at < now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c) LIMIT most
+    ));
     GET DIAGNOSTICS v_keys = ROW_COUNT;
     DELETE FROM mqtt.mqtt_requests AS r
-    WHERE (r.organization_id, r.id) IN (
-        SELECT x.organization_id, x.id FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most
-    );
+    WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most));
     GET DIAGNOSTICS v_requests = ROW_COUNT;
     DELETE FROM mqtt.mqtt_callback_deliveries AS d
-    WHERE (d.organization_id, d.id) IN (
-        SELECT x.organization_id, x.id
+    WHERE d.ctid = ANY (ARRAY(
+        SELECT x.address
         FROM mqtt.organizations AS o
         CROSS JOIN (SELECT c.receipt_days, mqtt.longest_term('completed_days') AS completed_days FROM mqtt.configuration AS c) AS t
         CROSS JOIN LATERAL (
-            SELECT y.organization_id, y.id
+            SELECT y.ctid AS address
             FROM mqtt.mqtt_callback_deliveries AS y
             -- What still waits after the longest term of the history has nothing left to post.
             WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
@@ -99,7 +94,7 @@ BEGIN
             LIMIT most
         ) AS x
         LIMIT most
-    );
+    ));
     GET DIAGNOSTICS v_callbacks = ROW_COUNT;
     RETURN jsonb_build_object('idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks);
 END;
@@ -119,6 +114,8 @@ DECLARE
     v_partitions regclass [];
     v_postponed text;
 BEGIN
+    -- As mqtt.is_my_turn, but waiting: two at once would delete the same rows, each in an order of its own.
+    PERFORM pg_advisory_xact_lock(1953460324, 0);
     SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
     FROM (
         VALUES

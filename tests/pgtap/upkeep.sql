@@ -48,7 +48,7 @@ SELECT is(api.cleanup_mqtt_queue() ->> 'completed', '2', 'its own rows go earlie
 SELECT act_as('none');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = :'org_alice' AND topic LIKE 'old/%'), 3::bigint, 'the other''s do not');
 INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
-SELECT now() - make_interval(days => d), o.id, gen_random_uuid(), :'hosted', 'incoming', 'many', '1'
+SELECT now() - make_interval(days => d) - row_number() OVER () * interval '1 s', o.id, gen_random_uuid(), :'hosted', 'incoming', 'many', '1'
 FROM unnest('{3,3,3,3,3,200}'::integer []) AS d CROSS JOIN mqtt.organizations AS o;
 UPDATE mqtt.organizations SET completed_days = 1 WHERE slug <> 'bob';
 SELECT is(mqtt.cleanup(1) - '{failed,activity,receipts,requests,callbacks,idempotency_keys}'::text [], '{"completed": 1, "more": true}', 'no more at once than is said');
