@@ -9,12 +9,14 @@ SET LOCAL ROLE mqtt_owner;
 CREATE VIEW api.mqtt_messages WITH (security_invoker = true) AS
 SELECT
     m.id, m.organization_id, m.integration_id, m.device_id, m.direction::text AS direction, m.topic,
-    CASE WHEN i.message_type_level > 0 AND m.topic LIKE i.topic_like THEN split_part(m.topic, '/', i.message_type_level) END AS message_type,
+    (
+        SELECT CASE WHEN i.message_type_level > 0 AND m.topic LIKE i.topic_like THEN split_part(m.topic, '/', i.message_type_level) END
+        FROM mqtt.device_integrations AS i
+        WHERE i.id = m.integration_id
+    ) AS message_type,
     m.payload, translate(encode(m.body, 'base64'), E'\n', '') AS body,
     m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at, m.created_at
-FROM mqtt.mqtt_messages AS m
--- Joined, so that it is looked up once for each integration, and not at all where message_type is not asked for.
-LEFT JOIN mqtt.device_integrations AS i ON i.id = m.integration_id;
+FROM mqtt.mqtt_messages AS m;
 COMMENT ON VIEW api.mqtt_messages IS
 $md$Message history
 

@@ -10075,10 +10075,13 @@ CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
     m.device_id,
     (m.direction)::text AS direction,
     m.topic,
-        CASE
-            WHEN ((i.message_type_level > 0) AND (m.topic ~~ i.topic_like)) THEN split_part(m.topic, '/'::text, (i.message_type_level)::integer)
-            ELSE NULL::text
-        END AS message_type,
+    ( SELECT
+                CASE
+                    WHEN ((i.message_type_level > 0) AND (m.topic ~~ i.topic_like)) THEN split_part(m.topic, '/'::text, (i.message_type_level)::integer)
+                    ELSE NULL::text
+                END AS "case"
+           FROM mqtt.device_integrations i
+          WHERE (i.id = m.integration_id)) AS message_type,
     m.payload,
     translate(encode(m.body, 'base64'::text), '
 '::text, ''::text) AS body,
@@ -10090,8 +10093,7 @@ CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
     m.sent_at,
     m.received_at,
     m.created_at
-   FROM (mqtt.mqtt_messages m
-     LEFT JOIN mqtt.device_integrations i ON ((i.id = m.integration_id)));
+   FROM mqtt.mqtt_messages m;
 
 ALTER TABLE api.mqtt_messages OWNER TO mqtt_owner;
 
