@@ -69,16 +69,18 @@ class Outbound(Part):
         metrics.BATCH_SECONDS.labels("claim").observe(now - began)
         metrics.BATCH.labels("claim").observe(len(claims))
         parts: dict[UUID, list[Outgoing]] = {}
+        unfit: list[tuple[Link, int, str]] = []
         for claim in claims:
             key = ids[claim.integration_number - 1]
             self._in_hand.take(key, claim.batch_id, claim.message.msg_id, now - claim.waited)
-            parts.setdefault(key, []).append(claim.message)
+            if claim.fault is None:
+                parts.setdefault(key, []).append(claim.message)
+            else:
+                unfit.append((links[key], claim.message.msg_id, claim.fault))
         metrics.IN_FLIGHT.set(len(self._in_hand))
-        for claim in claims:
-            if claim.fault is not None:
-                key = ids[claim.integration_number - 1]
-                parts[key].remove(claim.message)
-                self._settled(links[key], claim.message.msg_id, "failed", None, claim.fault)
+        # Not before all are taken: a batch of which none is under way is done with.
+        for link, msg_id, fault in unfit:
+            self._settled(link, msg_id, "failed", None, fault)
         for key, messages in parts.items():
             self._hand_over(links[key], messages)
         return len(claims)
