@@ -73,12 +73,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_hour CONSTANT timestamptz := date_trunc('hour', now() - older_than);
-    v_day CONSTANT timestamptz := (
-        SELECT now() - make_interval(days => greatest(c.completed_days, c.failed_days, max(o.completed_days), max(o.failed_days)) + 1)
-        FROM mqtt.configuration AS c
-        LEFT JOIN mqtt.organizations AS o ON true
-        GROUP BY c.is_only_row
-    );
+    v_day CONSTANT timestamptz := now() - make_interval(days => greatest(mqtt.longest_term('completed_days'), mqtt.longest_term('failed_days')) + 1);
     v_rows bigint;
 BEGIN
     WITH old AS (

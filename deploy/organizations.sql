@@ -26,9 +26,23 @@ COMMENT ON COLUMN mqtt.organizations.failed_days IS 'Days that its dead letters 
 COMMENT ON COLUMN mqtt.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s.';
 COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP together; null is without limit.';
 COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send at once after a pause; null takes two seconds'' worth.';
-COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429); null is without limit.';
+COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit.';
 COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
-COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused just now; written by mqtt.check_intake, null while its intake is open.';
+COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_intake, null while its intake is open.';
 ALTER TABLE mqtt.organizations ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON mqtt.organizations TO authenticated, service_role;
+
+CREATE FUNCTION mqtt.longest_term(term text) RETURNS integer
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_days integer;
+BEGIN
+    EXECUTE format('SELECT greatest(max(c.%1$I), max(o.%1$I)) FROM mqtt.configuration AS c LEFT JOIN mqtt.organizations AS o ON true', term) INTO v_days;
+    RETURN v_days;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.longest_term(text) IS
+'Days that a table is kept for the sake of the organization that keeps it longest; term names a column of configuration and organizations.';
 COMMIT;

@@ -2234,11 +2234,11 @@ COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that i
 
 COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send at once after a pause; null takes two seconds'' worth.';
 
-COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429); null is without limit.';
+COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit.';
 
 COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
 
-COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused just now; written by mqtt.check_intake, null while its intake is open.';
+COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_intake, null while its intake is open.';
 
 CREATE FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, max_queued bigint DEFAULT NULL::bigint, max_payload_bytes integer DEFAULT NULL::integer, completed_days integer DEFAULT NULL::integer, failed_days integer DEFAULT NULL::integer, activity_days integer DEFAULT NULL::integer) RETURNS mqtt.organizations
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8497,12 +8497,7 @@ CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '02:00:00'::inte
     AS $$
 DECLARE
     v_hour CONSTANT timestamptz := date_trunc('hour', now() - older_than);
-    v_day CONSTANT timestamptz := (
-        SELECT now() - make_interval(days => greatest(c.completed_days, c.failed_days, max(o.completed_days), max(o.failed_days)) + 1)
-        FROM mqtt.configuration AS c
-        LEFT JOIN mqtt.organizations AS o ON true
-        GROUP BY c.is_only_row
-    );
+    v_day CONSTANT timestamptz := now() - make_interval(days => greatest(mqtt.longest_term('completed_days'), mqtt.longest_term('failed_days')) + 1);
     v_rows bigint;
 BEGIN
     WITH old AS (

@@ -4,5 +4,4 @@ DROP FUNCTION api.cleanup_mqtt_queue();
 DROP FUNCTION mqtt.cleanup(integer);
 DROP FUNCTION mqtt.trim_small_tables(integer);
 DROP FUNCTION mqtt.trim_rows(regclass, text, text, integer);
-DROP FUNCTION mqtt.longest_term(text);
 COMMIT;

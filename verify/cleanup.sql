@@ -1,6 +1,5 @@
 -- Verify topicbase:cleanup on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.longest_term(text)', true, 's', '{}');
 SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.cleanup(integer)', true, 'v', '{}');
