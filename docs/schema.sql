@@ -2416,23 +2416,15 @@ ALTER FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, su
 COMMENT ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit; suspects: those of bridge.suspects, null when the batch is not known.';
 
 CREATE FUNCTION bridge.begin_work(bridge_id uuid) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-    v_is_orphaned boolean;
-BEGIN
-    DELETE FROM mqtt.workers AS w
-    WHERE w.bridge_id <> begin_work.bridge_id AND pg_try_advisory_xact_lock(mqtt.bridge_lock(w.bridge_id));
-    v_is_orphaned := found;
-    INSERT INTO mqtt.workers (bridge_id) VALUES (begin_work.bridge_id) ON CONFLICT DO NOTHING;
-    RETURN v_is_orphaned;
-END;
+    SELECT mqtt.begin_work(bridge_id);
 $$;
 
 ALTER FUNCTION bridge.begin_work(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'A bridge''s queue worker begins. Answers whether another ended before its bridge.end_work: with its machine, perhaps, and perhaps because of a message.';
+COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'mqtt.begin_work for the queue worker of a bridge.';
 
 CREATE FUNCTION bridge.check_intake(bridge_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2705,12 +2697,12 @@ CREATE FUNCTION bridge.end_work(bridge_id uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    DELETE FROM mqtt.workers AS w WHERE w.bridge_id = end_work.bridge_id;
+    SELECT mqtt.end_work(bridge_id);
 $$;
 
 ALTER FUNCTION bridge.end_work(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.end_work(bridge_id uuid) IS 'A bridge''s queue worker has worked the queue off, or ends in order.';
+COMMENT ON FUNCTION bridge.end_work(bridge_id uuid) IS 'mqtt.end_work for the queue worker of a bridge.';
 
 CREATE FUNCTION bridge.expire_outbound(batch_size integer DEFAULT 1000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4141,6 +4133,25 @@ ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, susp
 
 COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
+CREATE FUNCTION mqtt.begin_work(worker_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_is_orphaned boolean;
+BEGIN
+    DELETE FROM mqtt.workers AS w
+    WHERE w.bridge_id <> begin_work.worker_id AND pg_try_advisory_xact_lock(mqtt.bridge_lock(w.bridge_id));
+    v_is_orphaned := found;
+    INSERT INTO mqtt.workers (bridge_id) VALUES (begin_work.worker_id) ON CONFLICT DO NOTHING;
+    RETURN v_is_orphaned;
+END;
+$$;
+
+ALTER FUNCTION mqtt.begin_work(worker_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.begin_work(worker_id uuid) IS 'A queue worker begins; it holds mqtt.bridge_lock of its id. Returns whether another ended before its mqtt.end_work: with its machine, perhaps, and perhaps because of a message.';
+
 CREATE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -4976,7 +4987,7 @@ BEGIN
             WHEN undefined_function THEN
                 reason := concat(
                     'not created', ', since ' || mqtt.plpython_obstacle(v_codec.module),
-                    format('; run as superuser: psql -f deploy/%s.sql', v_codec.change)
+                    format('; run as superuser: psql -f deploy/base/%s.sql', v_codec.change)
                 );
             WHEN external_routine_exception THEN
                 reason := sqlerrm;
@@ -5705,6 +5716,17 @@ $$;
 ALTER FUNCTION mqtt.end_callbacks() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.end_callbacks() IS 'Trigger: what waits for a callback that is no more is given up, and its secret forgotten.';
+
+CREATE FUNCTION mqtt.end_work(worker_id uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    DELETE FROM mqtt.workers AS w WHERE w.bridge_id = end_work.worker_id;
+$$;
+
+ALTER FUNCTION mqtt.end_work(worker_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.end_work(worker_id uuid) IS 'A queue worker has emptied the queue, or stops in order.';
 
 CREATE FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) RETURNS TABLE(partition regclass, row_count bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -9494,7 +9516,7 @@ BEGIN
     FROM mqtt.ledger AS l;
     SELECT count(*) INTO v_differences FROM mqtt.check_ledger(false);
     IF v_differences > 0 THEN
-        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM api.check_mqtt_ledger() names them', v_differences;
+        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM mqtt.check_ledger() names them', v_differences;
     END IF;
     SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
     IF found THEN
@@ -9521,7 +9543,7 @@ DECLARE
     v_counts pg_catalog.jsonb;
 BEGIN
     PERFORM pg_catalog.pg_advisory_lock(mqtt.bridge_lock(v_worker_id));
-    v_is_careful := bridge.begin_work(v_worker_id);
+    v_is_careful := mqtt.begin_work(v_worker_id);
     COMMIT;
     IF v_is_careful THEN
         -- Whoever was at it before ended in the middle, perhaps because of a message: as many as a batch one by one, each attempt counted before.
@@ -9538,7 +9560,7 @@ BEGIN
         COMMIT;
         EXIT WHEN NOT pg_catalog.jsonb_extract_path_text(v_counts, 'more')::pg_catalog.bool;
     END LOOP;
-    PERFORM bridge.end_work(v_worker_id);
+    PERFORM mqtt.end_work(v_worker_id);
     PERFORM pg_catalog.pg_advisory_unlock(mqtt.bridge_lock(v_worker_id));
 END;
 $$;
@@ -11394,6 +11416,8 @@ REVOKE ALL ON FUNCTION mqtt.bcrypt_password_hash(password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.begin_work(worker_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.bridge_lock(subject uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) FROM PUBLIC;
@@ -11502,6 +11526,8 @@ REVOKE ALL ON FUNCTION mqtt.drop_partitions(partitions regclass[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.end_callbacks() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.end_work(worker_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) FROM PUBLIC;
 

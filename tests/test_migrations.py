@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import DATABASE_ONLY
 from tests.support.stack import ROOT, Stack
 
-CHANGES = re.findall(r"^([a-z_]+) ", (ROOT / "sqitch.plan").read_text(), re.MULTILINE)
+CHANGES = re.findall(r"^([a-z_]+/[a-z_]+) ", (ROOT / "sqitch.plan").read_text(), re.MULTILINE)
 
 # Everything outside the registry of sqitch and the extensions that PostgreSQL ships, by schema, kind and name.
 LEFT_OVERS = """
@@ -53,12 +53,12 @@ def test_deploy_revert_deploy(fresh_stack: Callable[..., Stack]) -> None:
 
 @pytest.mark.parametrize("kind", ["deploy", "revert", "verify"])
 def test_every_change_has_its_three_scripts_and_no_more(kind: str) -> None:
-    scripts = {path.stem for path in (ROOT / kind).glob("*.sql")}
+    scripts = {path.relative_to(ROOT / kind).with_suffix("").as_posix() for path in (ROOT / kind).rglob("*.sql")}
     assert scripts == {change.partition("@")[0] for change in CHANGES}
 
 
 def test_a_change_is_one_intent() -> None:
-    sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "deploy").glob("*.sql")}
+    sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "deploy").glob("*/*.sql")}
     assert {name: lines for name, lines in sizes.items() if lines > 250 and not name.startswith("py_")} == {}  # those are rendered
 
 
@@ -66,7 +66,7 @@ def test_a_change_is_one_intent() -> None:
 def test_released_scripts_are_frozen() -> None:
     plan = (ROOT / "sqitch.plan").read_text()
     for tag in re.findall(r"^@(v[^ ]+)", plan, re.MULTILINE):
-        released = re.findall(r"^([a-z_]+) ", plan.partition(f"@{tag} ")[0], re.MULTILINE)
+        released = re.findall(r"^([a-z_]+/[a-z_]+) ", plan.partition(f"@{tag} ")[0], re.MULTILINE)
         paths = [f"{kind}/{change}.sql" for change in released for kind in ("deploy", "revert", "verify")]
         changed = subprocess.run(["git", "diff", "--name-only", tag, "--", *paths], cwd=ROOT, capture_output=True, text=True, check=True)
         assert changed.stdout == ""

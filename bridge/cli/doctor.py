@@ -178,7 +178,7 @@ def _changes(facts: dict[str, Any]) -> Finding:
 def planned_changes() -> list[str]:
     """The changes of sqitch.plan, which lies beside this package's modules."""
     plan = Path(__file__).parent.parent / "sqitch.plan"
-    return list(dict.fromkeys(re.findall(r"^([a-z_0-9]+) ", plan.read_text(encoding="utf-8"), re.MULTILINE)))
+    return list(dict.fromkeys(re.findall(r"^([a-z_0-9/]+) ", plan.read_text(encoding="utf-8"), re.MULTILINE)))
 
 
 def _role(facts: dict[str, Any]) -> Finding:

@@ -361,7 +361,7 @@ def make_release(directory: Path, number: int) -> Path:
     shutil.copy(ROOT / "sqitch.conf", directory)
     name = f"release_{number}"
     plan = (ROOT / "sqitch.plan").read_text().rstrip("\n")
-    line = f"{name} [process_batch] 2030-01-01T00:00:00Z Topicbase <topicbase@users.noreply.github.com> # a next release"
+    line = f"{name} [process/process_batch] 2030-01-01T00:00:00Z Topicbase <topicbase@users.noreply.github.com> # a next release"
     (directory / "sqitch.plan").write_text(f"{plan}\n{line}\n")
     (directory / "deploy" / f"{name}.sql").write_text(
         "BEGIN;\n"

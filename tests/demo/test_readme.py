@@ -63,7 +63,7 @@ def test_its_commands_show_the_messages_of_every_way(tour: str, stack: Stack) ->
 
 
 def test_it_names_every_variable() -> None:
-    sources = [*ROOT.glob("bridge/*.py"), *ROOT.glob("bin/*"), *ROOT.glob("demo/*.py"), *ROOT.glob("deploy/*.sql")]
+    sources = [*ROOT.glob("bridge/*.py"), *ROOT.glob("bin/*"), *ROOT.glob("demo/*.py"), *ROOT.glob("deploy/*/*.sql")]
     used = {name for path in sources if path.is_file() for name in re.findall(r"\bTOPICBASE_[A-Z_]*[A-Z]\b", path.read_text())}
     internal = {
         "TOPICBASE_TEMPLATE",  # set by the test runner for its own stacks

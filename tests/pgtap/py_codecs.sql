@@ -15,7 +15,7 @@ SELECT results_eq(
 SELECT is_empty($$SELECT * FROM mqtt.codecs() WHERE available <> (reason IS NULL)$$, 'a reason is given where a part is absent, and only there');
 
 DROP FUNCTION IF EXISTS mqtt.py_seal(bytea, text);
-SELECT matches(reason, '^not created.*; run as superuser: psql -f deploy/py_seal\.sql$', 'says how to get an absent part')
+SELECT matches(reason, '^not created.*; run as superuser: psql -f deploy/base/py_seal\.sql$', 'says how to get an absent part')
 FROM mqtt.codecs() WHERE codec = 'seal';
 SELECT matches(mqtt.plpython_obstacle('topicbase_no_such_module'), 'PL/Python|topicbase_no_such_module.*install', 'a missing module is named');
 SET LOCAL ROLE mqtt_owner;

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/api.md").read_text()
-DEPLOY = {path.stem: path.read_text() for path in (ROOT / "deploy").glob("*.sql")}
+DEPLOY = {f"{path.parent.name}/{path.stem}": path.read_text() for path in (ROOT / "deploy").glob("*/*.sql")}
 EVERYTHING = "\n".join(DEPLOY.values())
 WORDS = set(re.findall(r"[a-z_]+", "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))))
 # What a broker calls has its pages under docs/brokers, and arguments that the broker chose.
@@ -13,18 +13,18 @@ FOR_BROKERS = ("rabbitmq_", "emqx_")
 
 
 def test_every_function_is_named() -> None:
-    assert set(re.findall(r"CREATE FUNCTION api\.(\w+)", EVERYTHING)) <= WORDS
+    assert set(re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)", EVERYTHING)) <= WORDS
 
 
 def test_every_view_is_named() -> None:
-    views = set(re.findall(r"CREATE VIEW api\.(\w+)", EVERYTHING))
+    views = set(re.findall(r"CREATE OR REPLACE VIEW api\.(\w+)", EVERYTHING))
     table = PAGE.split("## Views", 1)[1].split("\n## ", 1)[0]
     assert views == {name for line in table.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
 
 
 def test_every_argument_is_named() -> None:
     arguments: set[str] = set()
-    for name, signature in re.findall(r"CREATE FUNCTION api\.(\w+)\((.*?)\) RETURNS", EVERYTHING, re.DOTALL):
+    for name, signature in re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)\((.*?)\) RETURNS", EVERYTHING, re.DOTALL):
         if not name.startswith(FOR_BROKERS):
             arguments |= set(
                 re.findall(r'(?:^|,)\s*"?(\w+)"? (?:uuid|text|jsonb?|integer|bigint|boolean|numeric|interval|timestamptz)', signature)
@@ -33,7 +33,8 @@ def test_every_argument_is_named() -> None:
 
 
 def test_the_settings_are_those_that_there_are() -> None:
-    names = set(re.findall(r"'(\w+)'", DEPLOY["integration_settings"].split("BEGIN ATOMIC", 1)[1].split("END;", 1)[0])) - {"mqtt_hosted"}
+    rules = DEPLOY["integrations/setting_rules"].split("BEGIN ATOMIC", 1)[1].split("END;", 1)[0]
+    names = set(re.findall(r"'(\w+)'", rules)) - {"mqtt_hosted"}
     section = PAGE.split("### Settings", 1)[1].split("\n## ", 1)[0]
     assert names == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
 
@@ -41,6 +42,6 @@ def test_the_settings_are_those_that_there_are() -> None:
 def test_every_error_is_named() -> None:
     slugs = set()
     for name, script in DEPLOY.items():
-        if not name.startswith(("bridge", "pgmq")):
+        if not name.startswith(("bridge/", "base/pgmq")):
             slugs |= set(re.findall(r"RAISE EXCEPTION '(\w+)'", script))
     assert slugs - {"read_only"} <= WORDS

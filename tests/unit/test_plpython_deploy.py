@@ -160,7 +160,9 @@ def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: 
         assert "CREATE EXTENSION plpython3u" in str(codecs(connection)["cbor"])
         stack.run("sqitch", "verify")
         run_script(
-            stack, "deploy/plpython.sql", *(f"deploy/py_{name}.sql" for name in ("decode_cbor", "decode_msgpack", "free_disk", "seal"))
+            stack,
+            "deploy/base/plpython.sql",
+            *(f"deploy/base/py_{name}.sql" for name in ("decode_cbor", "decode_msgpack", "free_disk", "seal")),
         )
         assert codecs(connection) == dict.fromkeys(CODECS)
         stack.run("sqitch", "verify")
@@ -168,7 +170,7 @@ def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: 
 
 def test_scripts_run_again(fresh_stack: Start) -> None:
     stack = fresh_stack(without=DATABASE_ONLY)
-    scripts = ["deploy/plpython.sql", *(f"deploy/{path.name}" for path in sorted((ROOT / "deploy").glob("py_*.sql")))]
+    scripts = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
     assert "left out" not in run_script(stack, *scripts)
     with stack.connect() as connection:
         assert codecs(connection) == dict.fromkeys(CODECS)
@@ -179,7 +181,7 @@ def test_scripts_run_again(fresh_stack: Start) -> None:
         connection.execute("CREATE ROLE dba LOGIN PASSWORD 'dba' IN ROLE mqtt_owner")
         with stack.connect(user="dba", password="dba") as as_dba:
             assert "only a superuser creates functions in PL/Python" in str(codecs(as_dba)["seal"])
-        run_script(stack, "deploy/py_seal.sql")
+        run_script(stack, "deploy/base/py_seal.sql")
         stack.run("sqitch", "verify")
 
 

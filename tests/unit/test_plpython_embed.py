@@ -30,9 +30,9 @@ def tree(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "bin/embed-plpython", tmp_path / "bin")
     shutil.copytree(ROOT / "plpython", tmp_path / "plpython")
     for folder in ("deploy", "revert", "verify"):
-        (tmp_path / folder).mkdir()
-        for script in (ROOT / folder).glob("py_*.sql"):
-            shutil.copy(script, tmp_path / folder)
+        (tmp_path / folder / "base").mkdir(parents=True)
+        for script in (ROOT / folder / "base").glob("py_*.sql"):
+            shutil.copy(script, tmp_path / folder / "base")
     return tmp_path
 
 
@@ -44,14 +44,14 @@ def test_the_scripts_are_up_to_date() -> None:
 def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
     with (tree / "plpython/json_text.py").open("a") as part:
         part.write("# changed\n")
-    (tree / "verify/py_seal.sql").unlink()
+    (tree / "verify/base/py_seal.sql").unlink()
     before = {path: path.read_text() for path in tree.rglob("*.sql")}
     result = embed(tree, "--check")
     assert result.returncode == 1
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
-        "deploy/py_decode_cbor.sql",
-        "deploy/py_decode_msgpack.sql",
-        "verify/py_seal.sql",
+        "deploy/base/py_decode_cbor.sql",
+        "deploy/base/py_decode_msgpack.sql",
+        "verify/base/py_seal.sql",
     ]
     assert before == {path: path.read_text() for path in tree.rglob("*.sql")}
 
@@ -70,7 +70,7 @@ def test_a_script_without_a_module_is_named(tree: Path) -> None:
     (tree / "plpython/seal.py").unlink()
     result = embed(tree, "--check")
     assert result.returncode == 1
-    assert "deploy/py_seal.sql: has no module" in result.stderr
+    assert "deploy/base/py_seal.sql: has no module" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_what_does_not_fit_is_refused(tree: Path, top: str, docstring: str, reas
     assert result.returncode == 1
     assert "plpython/odd.py" in result.stderr
     assert reason in result.stderr
-    assert not (tree / "deploy/py_odd.sql").exists()
+    assert not (tree / "deploy/base/py_odd.sql").exists()
 
 
 def test_a_new_module_gets_its_three_scripts(tree: Path) -> None:
     (tree / "plpython/odd.py").write_text(MODULE.format(top="", docstring='"""Say it in hex\n\n    Two digits a byte.\n    """'))
-    assert embed(tree).stdout.splitlines() == [f"{folder}/py_odd.sql: written" for folder in ("deploy", "revert", "verify")]
-    deploy = (tree / "deploy/py_odd.sql").read_text()
+    assert embed(tree).stdout.splitlines() == [f"{folder}/base/py_odd.sql: written" for folder in ("deploy", "revert", "verify")]
+    deploy = (tree / "deploy/base/py_odd.sql").read_text()
     assert "CREATE OR REPLACE FUNCTION mqtt.py_odd(data bytea) RETURNS text\nLANGUAGE plpython3u IMMUTABLE STRICT" in deploy
     assert "$md$Say it in hex\n\nTwo digits a byte.$md$" in deploy
-    assert "DROP FUNCTION IF EXISTS mqtt.py_odd(bytea);" in (tree / "revert/py_odd.sql").read_text()
+    assert "DROP FUNCTION IF EXISTS mqtt.py_odd(bytea);" in (tree / "revert/base/py_odd.sql").read_text()

@@ -1,0 +1,109 @@
+-- Deploy topicbase:api/broker_keys to pg
+-- requires: base/passwords
+-- requires: integrations/access
+-- requires: tables/broker_keys
+-- requires: tables/log_activity
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.generate_broker_key(
+    name text, integration_id uuid DEFAULT NULL, vhost text DEFAULT '/', exchange text DEFAULT 'amq.topic'
+) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration mqtt.device_integrations;
+    v_username text := 'broker_' || encode(mqtt.random_bytes(8), 'hex');
+    v_key text := mqtt.random_password();
+    v_salt bytea := mqtt.random_bytes(16);
+    v_hash bytea := mqtt.password_verifier(v_salt, v_key);
+    v_row mqtt.broker_keys;
+BEGIN
+    IF generate_broker_key.integration_id IS NOT NULL THEN
+        v_integration := mqtt.require_integration(generate_broker_key.integration_id, admin_only => true);
+    ELSIF NOT mqtt.is_operator() THEN
+        RAISE EXCEPTION 'integration_required' USING
+            ERRCODE = 'PT403',
+            DETAIL = 'A key for the hosted broker, which serves every organization, is the operator''s to make.',
+            HINT = 'Name the integration whose devices log in at a broker of your own.';
+    END IF;
+    IF (length(name) BETWEEN 1 AND 200 AND length(vhost) BETWEEN 1 AND 255 AND length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
+        RAISE EXCEPTION 'name_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'name has 1 to 200 characters, vhost and exchange 1 to 255.', HINT = 'Give the broker a name to know its key by.';
+    END IF;
+    INSERT INTO mqtt.broker_keys AS k (organization_id, integration_id, name, username, key_salt, key_hash, vhost, exchange)
+    VALUES (
+        v_integration.organization_id, v_integration.id, generate_broker_key.name, v_username, v_salt, v_hash,
+        generate_broker_key.vhost, generate_broker_key.exchange
+    )
+    RETURNING k.* INTO v_row;
+    IF v_integration.id IS NOT NULL THEN
+        PERFORM mqtt.log_activity(
+            v_integration.organization_id, v_integration.id, 'broker_key_generated',
+            details => jsonb_build_object('key_id', v_row.id, 'name', v_row.name, 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN to_jsonb(v_row) - '{key_salt,key_hash}'::text [] || jsonb_build_object(
+        'key', v_key,
+        'authorization', 'Basic ' || translate(encode(convert_to(v_username || ':' || v_key, 'UTF8'), 'base64'), E'\n', '')
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.generate_broker_key(text, uuid, text, text) IS
+$md$Generate a key with which a broker asks about devices
+
+For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the whole header, username and key
+as HTTP Basic. Without integration_id (service_role alone) the broker is the hosted one and may ask about the credentials of all
+`mqtt_hosted` integrations; with it, about those of that integration alone. vhost and exchange are RabbitMQ's.
+Errors: 400 `name_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.generate_broker_key(text, uuid, text, text) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT to_jsonb(k) - '{key_salt,key_hash}'::text []
+    FROM mqtt.broker_keys AS k
+    WHERE mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))
+    ORDER BY k.created_at DESC, k.id;
+$$;
+COMMENT ON FUNCTION api.get_broker_keys() IS
+$md$List the keys of brokers
+
+Newest first; those of the organizations that the caller administers, for service_role all. Never the key itself.$md$;
+GRANT EXECUTE ON FUNCTION api.get_broker_keys() TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_row mqtt.broker_keys;
+BEGIN
+    DELETE FROM mqtt.broker_keys AS k
+    WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
+    RETURNING k.* INTO v_row;
+    IF NOT found THEN
+        RAISE EXCEPTION 'broker_key_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
+            HINT = 'get_broker_keys shows yours.';
+    END IF;
+    IF v_row.integration_id IS NOT NULL THEN
+        PERFORM mqtt.log_activity(
+            v_row.organization_id, v_row.integration_id, 'broker_key_revoked',
+            details => jsonb_build_object('key_id', v_row.id, 'name', v_row.name, 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    RETURN to_jsonb(v_row) - '{key_salt,key_hash}'::text [];
+END;
+$$;
+COMMENT ON FUNCTION api.revoke_broker_key(uuid) IS
+$md$Revoke the key of a broker
+
+From its next question on, all of which are answered no. Answers what the key was.
+Errors: 404 `broker_key_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.revoke_broker_key(uuid) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,56 @@
+-- Deploy topicbase:api/cancel_mqtt_publish to pg
+-- requires: api/get_mqtt_publish_receipts
+-- requires: publish/settle_outbound
+-- requires: tables/outbound_batches
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.cancel_mqtt_publish(receipt_ids uuid [])
+RETURNS TABLE (
+    receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint,
+    reason text, queued_at timestamptz, settled_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_cancelled bigint [];
+BEGIN
+    IF cardinality(receipt_ids) > v_limit THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            HINT = 'Cancel them in several calls.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
+    -- What a bridge has in hand is left to it.
+    v_cancelled := ARRAY(
+        SELECT q.msg_id
+        FROM mqtt.publish_receipts(receipt_ids) AS r
+        JOIN pgmq.q_mqtt_outbound AS q ON q.msg_id = mqtt.message_id_number(r.receipt_id, true)
+        WHERE r.state = 'queued'
+            AND NOT EXISTS (
+                SELECT FROM mqtt.outbound_batches AS b
+                WHERE b.organization_id = q.organization_id AND b.integration_id = q.integration_id AND q.msg_id = ANY (b.msg_ids)
+            )
+        ORDER BY q.msg_id
+        FOR UPDATE OF q SKIP LOCKED
+    );
+    IF cardinality(v_cancelled) > 0 THEN
+        PERFORM mqtt.settle_outbound(
+            v_cancelled, array_fill('cancelled'::text, ARRAY[cardinality(v_cancelled)]), '{}',
+            array_fill('It was cancelled before the broker was given it.'::text, ARRAY[cardinality(v_cancelled)])
+        );
+    END IF;
+    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+END;
+$$;
+COMMENT ON FUNCTION api.cancel_mqtt_publish(uuid []) IS
+$md$Take back messages that are still queued
+
+Answers the receipts as get_mqtt_publish_receipts does: what could be taken back is `cancelled`; what is still `queued` is with the bridge
+at this moment and goes out.
+Errors: 413 `batch_too_large`.$md$;
+GRANT EXECUTE ON FUNCTION api.cancel_mqtt_publish(uuid []) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,20 @@
+-- Deploy topicbase:api/check_mqtt_ledger to pg
+-- requires: maintenance/check_ledger
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.check_mqtt_ledger() RETURNS TABLE (
+    organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT * FROM mqtt.check_ledger();
+$$;
+COMMENT ON FUNCTION api.check_mqtt_ledger() IS
+$md$Prove that no accepted message was lost
+
+Lists organizations and hours where accepted messages are not all completed, dead, expired or still queued, with the difference; an empty
+list is the proof that the books add up.$md$;
+GRANT EXECUTE ON FUNCTION api.check_mqtt_ledger() TO service_role;
+COMMIT;

@@ -1,0 +1,20 @@
+-- Deploy topicbase:api/cleanup_mqtt_queue to pg
+-- requires: maintenance/retention
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT mqtt.cleanup();
+$$;
+COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS
+$md$Remove what is past its retention
+
+Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
+also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge's upkeep too.
+Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}` (of partitions over 64 MiB an
+estimate), `more`: whether another call would find more, and `postponed`: why partitions could not be dropped now, if so.$md$;
+GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
+COMMIT;

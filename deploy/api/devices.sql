@@ -1,0 +1,170 @@
+-- Deploy topicbase:api/devices to pg
+-- requires: base/json
+-- requires: integrations/access
+-- requires: tables/devices
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_found mqtt.devices [];
+BEGIN
+    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+        v_found := ARRAY(
+            SELECT d
+            FROM mqtt.organizations AS o
+            JOIN mqtt.devices AS d ON d.organization_id = o.id AND d.id = device::uuid
+            WHERE o.id = coalesce(find_device.organization_id, o.id) AND d.integration_id = coalesce(find_device.integration_id, d.integration_id)
+        );
+    END IF;
+    IF coalesce(cardinality(v_found), 0) = 0 THEN
+        v_found := ARRAY(
+            SELECT d
+            FROM mqtt.device_integrations AS i
+            JOIN mqtt.devices AS d ON d.organization_id = i.organization_id AND d.integration_id = i.id AND d.external_id = device
+            WHERE i.id = coalesce(find_device.integration_id, i.id) AND i.organization_id = coalesce(find_device.organization_id, i.organization_id)
+            LIMIT 2
+        );
+    END IF;
+    IF cardinality(v_found) = 0 THEN
+        RAISE EXCEPTION 'device_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
+            HINT = 'list_devices shows yours; sync_device registers one before its first message.';
+    ELSIF cardinality(v_found) > 1 THEN
+        RAISE EXCEPTION 'device_ambiguous' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Several integrations have a device %s.', left(device, 255)),
+            HINT = 'Name the integration_id too, or give the device''s id.';
+    END IF;
+    RETURN v_found[1];
+END;
+$$;
+COMMENT ON FUNCTION mqtt.find_device(text, uuid, uuid) IS
+'The device of that id, or of that external id, among those that the caller sees; else raises PT404 device_not_found or PT409 device_ambiguous.';
+GRANT EXECUTE ON FUNCTION mqtt.find_device(text, uuid, uuid) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.list_devices(
+    "limit" integer DEFAULT 100, cursor text DEFAULT NULL, integration_id uuid DEFAULT NULL, organization_id uuid DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_place text [];
+    v_after text;
+    v_devices mqtt.devices [];
+    v_last mqtt.devices;
+BEGIN
+    IF (list_devices."limit" BETWEEN 1 AND 1000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Follow next_cursor for more.';
+    END IF;
+    IF list_devices.integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(list_devices.integration_id, list_devices.organization_id);
+    ELSIF list_devices.organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(list_devices.organization_id);
+    END IF;
+    IF list_devices.cursor IS NOT NULL THEN
+        -- A cursor is the last device's place in the index: organization, integration, external id in hexadecimal.
+        BEGIN
+            v_place := regexp_match(list_devices.cursor, '^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.((?:[0-9a-f]{2})+)$');
+            v_after := convert_from(decode(v_place[3], 'hex'), 'UTF8');
+        EXCEPTION
+            WHEN data_exception THEN
+                v_place := NULL;
+        END;
+        IF v_place IS NULL THEN
+            RAISE EXCEPTION 'cursor_invalid' USING
+                ERRCODE = 'PT400', DETAIL = 'cursor is what next_cursor of an earlier answer said.', HINT = 'Leave it out to begin at the start.';
+        END IF;
+    END IF;
+    v_devices := ARRAY(
+        SELECT d
+        FROM mqtt.devices AS d
+        WHERE (list_devices.integration_id IS NULL OR d.integration_id = list_devices.integration_id)
+            AND (list_devices.organization_id IS NULL OR d.organization_id = list_devices.organization_id)
+            AND (v_place IS NULL OR (d.organization_id, d.integration_id, d.external_id) > (v_place[1]::uuid, v_place[2]::uuid, v_after))
+        ORDER BY d.organization_id, d.integration_id, d.external_id
+        LIMIT list_devices."limit" + 1
+    );
+    v_last := v_devices[list_devices."limit"];
+    RETURN jsonb_build_object(
+        'devices', coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY d.ordinality) FROM unnest(v_devices[:list_devices."limit"]) WITH ORDINALITY AS d), '[]'),
+        'next_cursor', CASE
+            WHEN cardinality(v_devices) > list_devices."limit" THEN concat_ws(
+                '.', v_last.organization_id, v_last.integration_id, encode(convert_to(v_last.external_id, 'UTF8'), 'hex')
+            )
+        END
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.list_devices(integer, text, uuid, uuid) IS
+$md$List devices, page by page
+
+Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id; next_cursor, given as
+cursor, brings the next page, and is null on the last. Devices registered or deleted between two pages shift nothing.
+Errors: 400 `limit_invalid`, `cursor_invalid`; 404 `integration_not_found`, `organization_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.list_devices(integer, text, uuid, uuid) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.get_device(device_id text, integration_id uuid DEFAULT NULL, organization_id uuid DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.integration_id, get_device.organization_id));
+END;
+$$;
+COMMENT ON FUNCTION api.get_device(text, uuid, uuid) IS
+$md$Read one device
+
+device_id is its id, or its external id (as in its topics). Answers id, external_id, name, metadata, last_data (its newest payload),
+last_data_at, last_seen_at and what it belongs to.
+Errors: 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).$md$;
+GRANT EXECUTE ON FUNCTION api.get_device(text, uuid, uuid) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.sync_device(
+    integration_id uuid, external_id text, name text DEFAULT NULL, metadata jsonb DEFAULT NULL, organization_id uuid DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(sync_device.integration_id, sync_device.organization_id);
+    v_device mqtt.devices;
+BEGIN
+    IF (octet_length(sync_device.external_id) BETWEEN 1 AND 255) IS NOT TRUE OR sync_device.external_id ~ '[/+#\u0001-\u001f\u007f-\u009f]' THEN
+        RAISE EXCEPTION 'external_id_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'external_id is one topic level: 1 to 255 bytes without /, +, # and control characters.',
+            HINT = 'It is what stands for {device_id} in the device''s topics.';
+    ELSIF length(sync_device.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+    ELSIF jsonb_typeof(sync_device.metadata) <> 'object' OR octet_length(sync_device.metadata::text) > 65536 THEN
+        RAISE EXCEPTION 'metadata_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Large things belong elsewhere; keep their address here.';
+    ELSIF mqtt.has_extreme_number(sync_device.metadata) THEN
+        RAISE EXCEPTION 'metadata_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'metadata holds a number outside the range of a double precision float.', HINT = 'Send it as a string.';
+    END IF;
+    INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, name, metadata)
+    VALUES (
+        v_integration.organization_id, v_integration.id, sync_device.external_id, sync_device.name, coalesce(sync_device.metadata, '{}')
+    )
+    ON CONFLICT ON CONSTRAINT devices_organization_id_integration_id_external_id_key DO UPDATE
+    SET name = coalesce(sync_device.name, d.name), metadata = coalesce(sync_device.metadata, d.metadata)
+    RETURNING d.* INTO v_device;
+    RETURN to_jsonb(v_device);
+END;
+$$;
+COMMENT ON FUNCTION api.sync_device(uuid, text, text, jsonb, uuid) IS
+$md$Register a device, or change its name and metadata
+
+external_id is what stands for the device in its topics. What is not given stays as it is; metadata replaces the old one as a whole.
+Devices need not be registered: the first message does it.
+Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.sync_device(uuid, text, text, jsonb, uuid) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,108 @@
+-- Deploy topicbase:api/get_mqtt_publish_receipts to pg
+-- requires: base/message_ids
+-- requires: integrations/access
+-- requires: tables/mqtt_publish_receipts
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.check_wait(wait numeric) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_timeout numeric := (SELECT s.setting::numeric / 1000 FROM pg_catalog.pg_settings AS s WHERE s.name = 'statement_timeout');
+BEGIN
+    IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
+        RAISE EXCEPTION 'wait_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'Ask again when the answer says that nothing has changed.';
+    END IF;
+    -- An answer in time is better than one that statement_timeout cuts off.
+    RETURN statement_timestamp() + make_interval(
+        secs => least(wait, CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.check_wait(numeric) IS 'Until when a long poll of so many seconds may last; raises PT400 wait_invalid outside 0 to 20.';
+GRANT EXECUTE ON FUNCTION mqtt.check_wait(numeric) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.publish_receipts(receipt_ids uuid [])
+RETURNS TABLE (
+    receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint,
+    reason text, queued_at timestamptz, settled_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- PL/pgSQL, since it keeps the plan, and since Citus plans no SQL function with arguments.
+    RETURN QUERY
+    WITH asked AS (
+        SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
+    ),
+    visible AS MATERIALIZED (
+        SELECT o.id FROM mqtt.organizations AS o WHERE (SELECT mqtt.is_operator()) OR o.id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
+    )
+    SELECT
+        a.id,
+        coalesce(r.state, CASE WHEN q.msg_id IS NOT NULL THEN 'queued' ELSE 'unknown' END),
+        coalesce(r.organization_id, q.organization_id),
+        coalesce(r.integration_id, q.integration_id),
+        coalesce(r.topic, q.message ->> 'topic'),
+        coalesce(r.qos, CASE WHEN q.msg_id IS NOT NULL THEN coalesce((q.message ->> 'qos')::smallint, 0::smallint) END),
+        coalesce(r.attempts, q.attempts),
+        r.reason_code,
+        r.reason,
+        coalesce(r.queued_at, q.enqueued_at),
+        r.settled_at
+    FROM asked AS a
+    LEFT JOIN LATERAL (
+        SELECT s.*
+        FROM visible AS v
+        JOIN mqtt.mqtt_publish_receipts AS s ON s.organization_id = v.id
+        WHERE s.id = a.id AND s.queued_at >= a.since AND s.queued_at < a.since + interval '1 millisecond'
+        LIMIT 1
+    ) AS r ON true
+    LEFT JOIN pgmq.q_mqtt_outbound AS q
+        ON r.id IS NULL AND q.msg_id = a.msg_id AND mqtt.message_id(q.enqueued_at, q.msg_id, true) = a.id
+            AND q.organization_id IN (SELECT v.id FROM visible AS v);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS 'State of each receipt, as far as the caller may see it; unknown for the rest.';
+
+CREATE OR REPLACE FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid [], wait numeric DEFAULT 0)
+RETURNS TABLE (
+    receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint,
+    reason text, queued_at timestamptz, settled_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_until timestamptz := mqtt.check_wait(wait);
+    v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_step double precision := 0.01;
+BEGIN
+    IF cardinality(receipt_ids) > v_limit THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            HINT = 'Ask in several calls.';
+    END IF;
+    -- Each turn is a new statement and so sees what was committed meanwhile.
+    WHILE clock_timestamp() < v_until AND EXISTS (SELECT FROM mqtt.publish_receipts(receipt_ids) AS r WHERE r.state = 'queued') LOOP
+        PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
+        v_step := least(v_step * 1.5, 0.2);
+    END LOOP;
+    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+END;
+$$;
+COMMENT ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) IS
+$md$What became of messages published
+
+One row for each receipt id, in their order. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
+broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
+or older than its term). With wait, the answer comes when none is queued any more, at the latest after so many seconds (0 to 20).
+Errors: 400 `wait_invalid`; 413 `batch_too_large`.$md$;
+GRANT EXECUTE ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) TO authenticated, service_role;
+COMMIT;

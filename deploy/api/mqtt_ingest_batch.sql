@@ -1,0 +1,103 @@
+-- Deploy topicbase:api/mqtt_ingest_batch to pg
+-- requires: ingest/enqueue_batch
+-- requires: ingest/wrong_passwords
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+-- Its argument has no name, so that PostgREST hands the body over as it came: taken apart by PostgREST, one \u0000 would lose the whole batch.
+CREATE OR REPLACE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_session mqtt.device_session;
+    v_nul_mark text;
+    v_bare json;
+    v_messages jsonb;
+    v_is_array boolean;
+    v_count integer;
+    v_faults text [];
+    v_answer json;
+    v_most integer;
+    v_queued integer := 0;
+BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
+    BEGIN
+        v_messages := mqtt.checked_jsonb($1::text);
+        IF jsonb_typeof(v_messages) = 'object' AND v_messages - 'messages' = '{}' THEN
+            v_messages := v_messages -> 'messages';
+        END IF;
+        v_is_array := jsonb_typeof(v_messages) = 'array';
+        v_count := CASE WHEN v_is_array THEN jsonb_array_length(v_messages) END;
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' THEN
+            v_messages := NULL;
+            -- Some element cannot be stored: find which, and keep the others. A mark that none of them has takes the place of \u0000.
+            v_nul_mark := 'nul' || md5(random()::text || clock_timestamp()::text);
+            v_bare := mqtt.bare_messages(regexp_replace($1::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1' || v_nul_mark, 'g')::json);
+            v_is_array := json_typeof(v_bare) = 'array';
+            v_count := CASE WHEN v_is_array THEN json_array_length(v_bare) END;
+    END;
+    IF v_is_array IS NOT TRUE THEN
+        RAISE EXCEPTION 'messages_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'messages is an array of messages.',
+            HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
+    ELSIF v_count = 0 THEN
+        RAISE EXCEPTION 'batch_empty' USING
+            ERRCODE = 'PT400', DETAIL = 'The array holds no message.', HINT = 'Send at least one message.';
+    ELSIF v_count > v_session.max_batch_messages THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('The array holds %s messages.', v_count),
+            HINT = format('Send at most %s messages a call.', v_session.max_batch_messages);
+    END IF;
+    IF v_messages IS NULL THEN
+        v_faults := mqtt.message_faults(v_bare, v_nul_mark);
+        SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
+        INTO v_messages
+        FROM json_array_elements(v_bare) WITH ORDINALITY AS e;
+    END IF;
+    IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
+        v_most := mqtt.take_quota(v_session, v_count);
+        IF v_most = 0 THEN
+            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(v_session));
+        ELSIF v_most < v_count THEN
+            PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
+        END IF;
+    END IF;
+    IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
+        v_queued := mqtt.queue_plain_messages(v_session, v_messages);
+    END IF;
+    IF v_queued = 0 THEN
+        v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+        v_queued := (v_answer ->> 'queued')::integer;
+    END IF;
+    IF v_queued > 0 THEN
+        PERFORM mqtt.count_accepted(v_session.organization_id, v_queued);
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    IF v_answer IS NULL THEN
+        RETURN json_build_object('accepted', v_queued, 'rejected', '[]'::json);
+    END IF;
+    RETURN json_build_object('accepted', v_answer -> 'accepted', 'rejected', v_answer -> 'rejected');
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_ingest_batch(json) IS
+$md$Send many messages as a device
+
+The body is `{"messages": [...]}`, or that array alone: up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`, `retain`, `content_type`,
+`payload_encoding`, `message_id`, `timestamp`). Valid ones are kept, bad ones are named: answers 202
+`{"accepted": n, "rejected": [{"index", "code", "message"}]}`; `index` counts from 0. A repeated `message_id` counts as accepted and is
+stored once.
+
+Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
+`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
+`mqtt_ingest` (`quota_exceeded` for those beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
+`message_id_invalid`, `timestamp_invalid`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;
+COMMIT;

@@ -1,0 +1,139 @@
+-- Deploy topicbase:api/mqtt_subscribe to pg
+-- requires: base/outward_addresses
+-- requires: integrations/callback_secrets
+-- requires: integrations/log_subscription
+-- requires: tables/end_callbacks
+-- requires: tables/renumber_subscription
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.mqtt_subscribe(
+    integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL, organization_id uuid DEFAULT NULL,
+    no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false,
+    callback_ordered boolean DEFAULT false, callback_secret jsonb DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_subscribe.integration_id, mqtt_subscribe.organization_id, true);
+    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
+    v_fault text;
+    v_subscription mqtt.mqtt_subscriptions;
+    v_secret text;
+BEGIN
+    v_fault := CASE
+        WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
+        ELSE mqtt.topic_filter_error(mqtt_subscribe.topic)
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'See section 4.7 of MQTT 5.';
+    END IF;
+    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
+        AND NOT mqtt.topic_is_under(regexp_replace(mqtt_subscribe.topic, '^\$share/[^/]+/', ''), v_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            HINT = 'The other topics belong to other organizations.';
+    END IF;
+    IF (mqtt_subscribe.qos BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the most that the broker may use.';
+    END IF;
+    IF (mqtt_subscribe.retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'retain_handling_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+    END IF;
+    v_fault := mqtt.callback_url_fault(mqtt_subscribe.callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    IF mqtt_subscribe.callback_url IS NOT NULL AND v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'callback_url_invalid' USING
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
+    END IF;
+    INSERT INTO mqtt.mqtt_subscriptions AS s (
+        organization_id, integration_id, topic, qos, callback_url, callback_ordered, no_local, retain_handling, is_paused
+    )
+    VALUES (
+        v_integration.organization_id, v_integration.id, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.callback_url,
+        coalesce(mqtt_subscribe.callback_ordered, false),
+        -- MQTT 5 section 3.8.3.1: No Local on a shared subscription is a protocol error.
+        coalesce(mqtt_subscribe.no_local, true) AND NOT starts_with(mqtt_subscribe.topic, '$share/'), mqtt_subscribe.retain_handling,
+        coalesce(mqtt_subscribe.is_paused, false)
+    )
+    ON CONFLICT ON CONSTRAINT mqtt_subscriptions_organization_id_integration_id_topic_key DO UPDATE
+    SET qos = excluded.qos,
+        callback_url = excluded.callback_url,
+        callback_ordered = excluded.callback_ordered,
+        callback_gone_at = NULL,
+        no_local = excluded.no_local,
+        retain_handling = excluded.retain_handling,
+        is_paused = excluded.is_paused,
+        status = CASE
+            WHEN (s.qos, s.no_local, s.retain_handling, s.is_paused)
+                = (excluded.qos, excluded.no_local, excluded.retain_handling, excluded.is_paused) THEN s.status
+            ELSE 'pending'
+        END,
+        updated_at = clock_timestamp()
+    RETURNING s.* INTO v_subscription;
+    IF v_subscription.callback_url IS NOT NULL THEN
+        v_secret := mqtt.set_callback_secret(
+            v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
+        );
+    END IF;
+    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) IS
+$md$Subscribe to a topic filter at an integration's broker
+
+What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post. With a callback_url it is also posted
+there, whether it came from the broker or over HTTP: signed, retried, and with callback_ordered one after the other (docs/webhooks.md). The
+answer has the `callback_secret` to check signatures with, this once; a subscription that has a secret keeps it. callback_secret may be one
+of your own, sealed: `{"sealed": "<base64>"}`.
+Subscribing again to the same filter changes the rest, and ends a pause that a 410 of the receiver began. One that is_paused is
+unsubscribed at the broker, posts nothing, and keeps its row. `status` in the answer is `pending` until the broker granted it.
+Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
+`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.require_subscription(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions;
+BEGIN
+    SELECT s.* INTO v_subscription
+    FROM mqtt.mqtt_subscriptions AS s
+    WHERE s.id = require_subscription.subscription_id
+        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
+    IF NOT found THEN
+        RAISE EXCEPTION 'subscription_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            HINT = 'GET /mqtt_subscriptions shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    RETURN v_subscription;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_subscription(uuid) IS
+'The subscription, where the caller may see it (else PT404 subscription_not_found) and is an admin there (else PT403 admin_required).';
+GRANT EXECUTE ON FUNCTION mqtt.require_subscription(uuid) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_subscription mqtt.mqtt_subscriptions := mqtt.require_subscription(mqtt_unsubscribe.subscription_id);
+BEGIN
+    DELETE FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = v_subscription.organization_id AND s.id = v_subscription.id;
+    RETURN to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [];
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_unsubscribe(uuid) IS
+$md$End a subscription
+
+The bridge unsubscribes at the broker. Answers the row that was removed.
+Errors: 403 `admin_required`; 404 `subscription_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_unsubscribe(uuid) TO authenticated, service_role;
+COMMIT;

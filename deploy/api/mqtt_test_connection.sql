@@ -1,0 +1,81 @@
+-- Deploy topicbase:api/mqtt_test_connection to pg
+-- requires: api/get_mqtt_publish_receipts
+-- requires: base/wake_bridge
+-- requires: tables/mqtt_requests
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration mqtt.device_integrations := mqtt.require_integration(
+        mqtt_test_connection.integration_id, mqtt_test_connection.organization_id, true
+    );
+    v_request_id uuid;
+BEGIN
+    -- One open test of a broker serves all who ask.
+    SELECT r.id INTO v_request_id
+    FROM mqtt.mqtt_requests AS r
+    WHERE r.organization_id = v_integration.organization_id AND r.integration_id = v_integration.id
+        AND r.request_type = 'test_connection' AND r.status = 'queued' AND r.created_at >= v_integration.updated_at
+    LIMIT 1;
+    IF NOT found THEN
+        INSERT INTO mqtt.mqtt_requests AS r (organization_id, integration_id, request_type)
+        VALUES (v_integration.organization_id, v_integration.id, 'test_connection')
+        RETURNING r.id INTO v_request_id;
+        PERFORM mqtt.wake_bridge('request');
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN jsonb_build_object('request_id', v_request_id, 'status', 'queued');
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_test_connection(uuid, uuid) IS
+$md$Test the connection to an integration's broker
+
+Answers 202 `{"request_id", "status": "queued"}`; the verdict comes with get_mqtt_request.
+Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_until timestamptz := mqtt.check_wait(wait);
+    v_step double precision := 0.01;
+    v_request mqtt.mqtt_requests;
+BEGIN
+    LOOP
+        SELECT r.* INTO v_request FROM mqtt.mqtt_requests AS r WHERE r.id = get_mqtt_request.request_id;
+        IF NOT found THEN
+            RAISE EXCEPTION 'request_not_found' USING
+                ERRCODE = 'PT404',
+                DETAIL = format('No request %s that you may see.', coalesce(request_id::text, 'null')),
+                HINT = 'Requests are kept for a day.';
+        END IF;
+        EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until;
+        PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
+        v_step := least(v_step * 1.5, 0.2);
+    END LOOP;
+    RETURN jsonb_build_object(
+        'request_id', v_request.id,
+        'organization_id', v_request.organization_id,
+        'integration_id', v_request.integration_id,
+        'request_type', v_request.request_type,
+        'status', v_request.status,
+        'result', v_request.result,
+        'created_at', v_request.created_at,
+        'finished_at', v_request.finished_at
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.get_mqtt_request(uuid, numeric) IS
+$md$Answer to a connection test
+
+`status` is `queued`, `running` or `done`; `result` then has `ok`, `reason` and what was reached: address, TLS, login, round trip in
+milliseconds. With wait, the answer comes when it is done, at the latest after so many seconds (0 to 20).
+Errors: 400 `wait_invalid`; 404 `request_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,81 @@
+-- Deploy topicbase:api/organization_members to pg
+-- requires: integrations/access
+-- requires: tables/log_activity
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text DEFAULT 'member') RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_member mqtt.organization_members;
+BEGIN
+    PERFORM mqtt.require_organization(add_organization_member.organization_id, true);
+    IF add_organization_member.user_id IS NULL OR add_organization_member.role IS NULL OR add_organization_member.role NOT IN ('member', 'admin') THEN
+        RAISE EXCEPTION 'member_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'user_id is the sub of the user''s JWT, role is member or admin.',
+            HINT = 'A member reads and publishes; an admin also manages integrations, credentials, subscriptions and members.';
+    END IF;
+    -- Whoever changes members waits here for whoever else does, so that an organization keeps an admin.
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = add_organization_member.organization_id FOR NO KEY UPDATE;
+    INSERT INTO mqtt.organization_members AS m (organization_id, user_id, role)
+    VALUES (add_organization_member.organization_id, add_organization_member.user_id, add_organization_member.role)
+    ON CONFLICT ON CONSTRAINT organization_members_pkey DO UPDATE SET role = excluded.role
+    RETURNING m.* INTO v_member;
+    IF NOT EXISTS (
+        SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = add_organization_member.organization_id AND m.role = 'admin'
+    ) AND NOT mqtt.is_operator() THEN
+        RAISE EXCEPTION 'last_admin' USING
+            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+    END IF;
+    PERFORM mqtt.log_activity(
+        v_member.organization_id, NULL, 'member_added', details => jsonb_build_object('user_id', v_member.user_id, 'role', v_member.role)
+    );
+    RETURN to_jsonb(v_member);
+END;
+$$;
+COMMENT ON FUNCTION api.add_organization_member(uuid, uuid, text) IS
+$md$Add a user to an organization, or change their role
+
+For admins of the organization and service_role. user_id is the `sub` of that user's JWT; role is `member` (reads and publishes) or
+`admin` (also manages integrations, credentials, subscriptions and members).
+Errors: 400 `member_invalid`; 403 `admin_required`; 404 `organization_not_found`; 409 `last_admin`.$md$;
+GRANT EXECUTE ON FUNCTION api.add_organization_member(uuid, uuid, text) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_member mqtt.organization_members;
+BEGIN
+    PERFORM mqtt.require_organization(remove_organization_member.organization_id, true);
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = remove_organization_member.organization_id FOR NO KEY UPDATE;
+    DELETE FROM mqtt.organization_members AS m
+    WHERE m.organization_id = remove_organization_member.organization_id AND m.user_id = remove_organization_member.user_id
+    RETURNING m.* INTO v_member;
+    IF NOT found THEN
+        RAISE EXCEPTION 'member_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('The organization has no member %s.', coalesce(user_id::text, 'null')),
+            HINT = 'GET /organization_members shows its members.';
+    END IF;
+    IF v_member.role = 'admin' AND NOT mqtt.is_operator() AND NOT EXISTS (
+        SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = remove_organization_member.organization_id AND m.role = 'admin'
+    ) THEN
+        RAISE EXCEPTION 'last_admin' USING
+            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+    END IF;
+    PERFORM mqtt.log_activity(v_member.organization_id, NULL, 'member_removed', details => jsonb_build_object('user_id', v_member.user_id));
+    RETURN to_jsonb(v_member);
+END;
+$$;
+COMMENT ON FUNCTION api.remove_organization_member(uuid, uuid) IS
+$md$Remove a user from an organization
+
+For admins of the organization and service_role; in force from that user's next request. Answers the row that was removed.
+Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.$md$;
+GRANT EXECUTE ON FUNCTION api.remove_organization_member(uuid, uuid) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,173 @@
+-- Deploy topicbase:api/query_telemetry to pg
+-- requires: api/devices
+-- requires: api/telemetry_types
+-- requires: tables/mqtt_messages
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.telemetry_metrics(payload jsonb, names text []) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN names IS NULL THEN CASE jsonb_typeof(payload) WHEN 'object' THEN payload ELSE jsonb_build_object('value', payload) END
+        WHEN jsonb_typeof(payload) = 'object' THEN (SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(payload) AS e WHERE e.key = ANY (names))
+        WHEN 'value' = ANY (names) THEN jsonb_build_object('value', payload)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.telemetry_metrics(jsonb, text []) IS
+'The metrics in a payload: its members (those named, if names are given), or {"value": payload} when it is no object; null when it has none of them.';
+
+CREATE OR REPLACE FUNCTION mqtt.has_metric(payload jsonb, names text []) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN names IS NULL THEN true WHEN jsonb_typeof(payload) = 'object' THEN payload ?| names ELSE 'value' = ANY (names) END;
+END;
+COMMENT ON FUNCTION mqtt.has_metric(jsonb, text []) IS 'Whether mqtt.telemetry_metrics of the same arguments is not null.';
+
+CREATE OR REPLACE FUNCTION mqtt.telemetry(
+    integration_id uuid, device_id uuid, organization_id uuid, since timestamptz, until timestamptz, metrics text [], message_types text [], most integer
+) RETURNS SETOF mqtt.telemetry_reading
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- The planner takes the filters for far more selective than they are; without these it would read and sort all before it takes the newest.
+SET enable_bitmapscan = off
+SET enable_sort = off
+-- To compile the plan for every partition takes longer than to run it.
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_level integer;
+BEGIN
+    IF telemetry.device_id IS NOT NULL THEN
+        SELECT i.message_type_level INTO v_level FROM mqtt.device_integrations AS i WHERE i.id = telemetry.integration_id;
+        RETURN QUERY
+        SELECT t.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
+        FROM (
+            SELECT m.organization_id, m.device_id, m.received_at, m.sent_at, m.payload
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.device_id = telemetry.device_id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
+                AND m.direction = 'incoming' AND m.body IS NULL
+                AND (v_level = 0 OR split_part(m.topic, '/', v_level) = ANY (telemetry.message_types))
+                AND mqtt.has_metric(m.payload, telemetry.metrics)
+            ORDER BY m.received_at DESC
+            LIMIT telemetry.most
+        ) AS t;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT i.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
+    FROM mqtt.device_integrations AS i
+    CROSS JOIN LATERAL (
+        SELECT m.device_id, m.received_at, m.sent_at, m.payload
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.integration_id = i.id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
+            AND m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL
+            AND (i.message_type_level = 0 OR split_part(m.topic, '/', i.message_type_level) = ANY (telemetry.message_types))
+            AND mqtt.has_metric(m.payload, telemetry.metrics)
+        ORDER BY m.received_at DESC
+        LIMIT telemetry.most
+    ) AS t
+    WHERE (telemetry.integration_id IS NULL OR i.id = telemetry.integration_id)
+        AND (telemetry.organization_id IS NULL OR i.organization_id = telemetry.organization_id)
+    ORDER BY t.received_at DESC
+    LIMIT telemetry.most;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) IS
+'Telemetry that the caller sees, newest first by when it was received; of a device, an integration, an organization, or all. most: null for no limit.';
+GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.has_metric(jsonb, text []),
+mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.query_telemetry(
+    integration_id uuid DEFAULT NULL, device_id text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+    metrics text [] DEFAULT NULL, bucket interval DEFAULT NULL, "limit" integer DEFAULT 100,
+    message_types text [] DEFAULT '{telemetry,data,sensor}', organization_id uuid DEFAULT NULL
+) RETURNS SETOF mqtt.telemetry_data
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_device mqtt.devices;
+    v_integration_id uuid := query_telemetry.integration_id;
+    v_until timestamptz := coalesce(query_telemetry.until, 'infinity');
+    v_since timestamptz := coalesce(query_telemetry.since, '-infinity');
+BEGIN
+    IF (query_telemetry."limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Ask for earlier ones with until.';
+    ELSIF query_telemetry.bucket <= '0' OR query_telemetry.bucket > '366 days'
+        OR extract(month FROM query_telemetry.bucket) <> 0 OR extract(year FROM query_telemetry.bucket) <> 0 THEN
+        RAISE EXCEPTION 'bucket_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'bucket is a time of 366 days or less, such as "5 minutes" or 300 (seconds).', HINT = 'Give days, not months: those have no fixed length.';
+    END IF;
+    IF v_integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
+    ELSIF query_telemetry.organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(query_telemetry.organization_id);
+    END IF;
+    IF query_telemetry.device_id IS NOT NULL THEN
+        v_device := mqtt.find_device(query_telemetry.device_id, v_integration_id, query_telemetry.organization_id);
+        v_integration_id := v_device.integration_id;
+    END IF;
+    IF query_telemetry.bucket IS NULL THEN
+        RETURN QUERY
+        SELECT d.external_id, t.metrics, t.measured_at
+        FROM mqtt.telemetry(
+            v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
+            query_telemetry.message_types, query_telemetry."limit"
+        ) AS t
+        LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
+        ORDER BY t.received_at DESC;
+        RETURN;
+    END IF;
+    IF query_telemetry.since IS NULL THEN
+        v_since := to_timestamp(greatest(
+            extract(epoch FROM least(v_until, now())) - extract(epoch FROM query_telemetry.bucket) * query_telemetry."limit", 0
+        )::double precision);
+    END IF;
+    RETURN QUERY
+    SELECT d.external_id, b.metrics, b.starts_at
+    FROM (
+        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
+        FROM (
+            SELECT
+                t.organization_id, t.device_id, e.key, date_bin(query_telemetry.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
+                jsonb_build_object(
+                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
+                ) AS summary
+            FROM mqtt.telemetry(
+                v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
+                query_telemetry.message_types, NULL
+            ) AS t
+            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
+            WHERE jsonb_typeof(e.value) = 'number'
+            GROUP BY 1, 2, 3, 4
+        ) AS s
+        GROUP BY 1, 2, 3
+        ORDER BY s.starts_at DESC, s.device_id
+        LIMIT query_telemetry."limit"
+    ) AS b
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
+    ORDER BY b.starts_at DESC, d.external_id;
+EXCEPTION
+    WHEN query_canceled THEN
+        RAISE EXCEPTION 'range_too_large' USING
+            ERRCODE = 'PT413', DETAIL = 'There are more messages in that range than one request may go through.', HINT = 'Narrow since and until, or name a device.';
+END;
+$$;
+COMMENT ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid) IS
+$md$Query telemetry
+
+Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the level of the topic that
+topic_pattern names) is one of message_types. deviceId is the device's external id, metrics its payload (a payload that is no object
+comes as `{"value": …}`), timestamp the device's own, or else when it was received. Narrow it by integration_id, device_id (id or external
+id), since (from) and until (before), which compare when it was received, metrics (names), and limit (1 to 10000).
+With bucket (`"5 minutes"`, or seconds) each row sums up a device's numeric metrics over that time:
+`{"temperature": {"avg", "min", "max", "count"}}`, timestamp being its start; without since it goes back limit buckets.
+Errors: 400 `limit_invalid`, `bucket_invalid`; 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409
+`device_ambiguous`; 413 `range_too_large`.$md$;
+GRANT EXECUTE ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid)
+TO authenticated, service_role;
+COMMIT;

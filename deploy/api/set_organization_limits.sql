@@ -1,0 +1,44 @@
+-- Deploy topicbase:api/set_organization_limits to pg
+-- requires: tenants/organizations
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.set_organization_limits(
+    organization_id uuid, max_per_second numeric DEFAULT NULL, max_burst integer DEFAULT NULL, max_queued bigint DEFAULT NULL,
+    max_payload_bytes integer DEFAULT NULL, completed_days integer DEFAULT NULL, failed_days integer DEFAULT NULL, activity_days integer DEFAULT NULL
+) RETURNS mqtt.organizations
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_organization mqtt.organizations;
+BEGIN
+    IF least(max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days) <= 0 OR max_per_second = 'NaN' THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'Each limit is more than 0, or null for none.', HINT = 'All limits are set together; what is left out is lifted.';
+    END IF;
+    UPDATE mqtt.organizations AS o
+    SET max_per_second = set_organization_limits.max_per_second,
+        max_burst = set_organization_limits.max_burst,
+        max_queued = set_organization_limits.max_queued,
+        max_payload_bytes = set_organization_limits.max_payload_bytes,
+        completed_days = set_organization_limits.completed_days,
+        failed_days = set_organization_limits.failed_days,
+        activity_days = set_organization_limits.activity_days
+    WHERE o.id = set_organization_limits.organization_id
+    RETURNING o.* INTO v_organization;
+    IF NOT found THEN
+        RAISE EXCEPTION 'organization_not_found' USING
+            ERRCODE = 'PT404', DETAIL = format('No organization %s.', organization_id), HINT = 'GET /organizations shows them.';
+    END IF;
+    RETURN v_organization;
+END;
+$$;
+COMMENT ON FUNCTION api.set_organization_limits(uuid, numeric, integer, bigint, integer, integer, integer, integer) IS
+$md$Set the quotas and retention of an organization
+
+All are set together; what is left out (or null) falls back to the installation's: `max_per_second` and `max_burst` of its devices over HTTP,
+`max_queued` messages waiting, `max_payload_bytes`, and the days that history (`completed_days`), dead letters (`failed_days`) and activity
+log (`activity_days`) are kept. Answers the organization. Errors: 404 `organization_not_found`; 400 `limit_invalid`.$md$;
+GRANT EXECUTE ON FUNCTION api.set_organization_limits(uuid, numeric, integer, bigint, integer, integer, integer, integer) TO service_role;
+COMMIT;

@@ -1,0 +1,111 @@
+-- Deploy topicbase:api/upsert_integration to pg
+-- requires: integrations/access
+-- requires: integrations/triggers
+-- requires: tables/mqtt_subscriptions
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.integration_json(integration mqtt.device_integrations) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'id', integration.id,
+        'organization_id', integration.organization_id,
+        'name', integration.name,
+        'integration_type', integration.integration_type,
+        'settings', mqtt.visible_settings(integration.settings),
+        'has_password', integration.settings ? 'password',
+        'status', integration.status,
+        'status_detail', integration.status_detail,
+        'created_at', integration.created_at,
+        'updated_at', integration.updated_at
+    );
+END;
+COMMENT ON FUNCTION mqtt.integration_json(mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.';
+GRANT EXECUTE ON FUNCTION mqtt.integration_json(mqtt.device_integrations) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.upsert_integration(
+    organization_id uuid, name text, integration_type text, settings jsonb DEFAULT NULL, integration_id uuid DEFAULT NULL, status text DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_organization mqtt.organizations;
+    v_integration mqtt.device_integrations;
+BEGIN
+    v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
+    IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+    END IF;
+    IF upsert_integration.integration_type IS NULL OR upsert_integration.integration_type NOT IN ('mqtt', 'mqtt_hosted', 'mqtt_external') THEN
+        RAISE EXCEPTION 'integration_type_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'integration_type is mqtt_hosted, mqtt_external or mqtt.',
+            HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the one that settings.broker_url names.';
+    END IF;
+    IF upsert_integration.status NOT IN ('active', 'inactive') THEN
+        RAISE EXCEPTION 'status_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration refuses messages and holds no connection.';
+    END IF;
+    IF upsert_integration.integration_id IS NULL THEN
+        INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
+        VALUES (
+            upsert_integration.organization_id, upsert_integration.name, upsert_integration.integration_type,
+            coalesce(upsert_integration.settings, '{}'), coalesce(upsert_integration.status, 'active')
+        )
+        RETURNING * INTO v_integration;
+        -- What the hosted devices publish over MQTT comes in through this subscription.
+        IF v_integration.integration_type = 'mqtt_hosted' THEN
+            INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, qos)
+            VALUES (v_integration.organization_id, v_integration.id, v_organization.topic_prefix || '/#', 1);
+        END IF;
+    ELSE
+        PERFORM mqtt.require_integration(upsert_integration.integration_id, upsert_integration.organization_id, true);
+        UPDATE mqtt.device_integrations AS i
+        SET name = upsert_integration.name,
+            integration_type = upsert_integration.integration_type,
+            settings = coalesce(upsert_integration.settings, i.settings),
+            status = CASE upsert_integration.status WHEN 'active' THEN CASE i.status WHEN 'inactive' THEN 'active' ELSE i.status END
+                WHEN 'inactive' THEN 'inactive' ELSE i.status END,
+            status_detail = CASE WHEN upsert_integration.status IS NULL THEN i.status_detail END,
+            status_changed_at = CASE WHEN upsert_integration.status IS NULL THEN i.status_changed_at ELSE clock_timestamp() END
+        WHERE i.id = upsert_integration.integration_id
+        RETURNING i.* INTO v_integration;
+    END IF;
+    RETURN mqtt.integration_json(v_integration);
+END;
+$$;
+COMMENT ON FUNCTION api.upsert_integration(uuid, text, text, jsonb, uuid, text) IS
+$md$Create or change an integration
+
+Without integration_id a new one is made; with it, that one is changed: settings replace the old ones as a whole, save that a secret
+(password, client_key) that is not mentioned stays as it is and one that is null goes; without settings they all stay. status is `active`
+(default) or `inactive`. Types: `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
+`settings.broker_url` names). docs/api.md lists the settings.
+Answers the row without secrets: `settings.has_password` tells that one is stored.
+Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
+`sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
+409 `integration_type_fixed` (hosted stays hosted).$md$;
+GRANT EXECUTE ON FUNCTION api.upsert_integration(uuid, text, text, jsonb, uuid, text) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration mqtt.device_integrations;
+BEGIN
+    v_integration := mqtt.require_integration(delete_integration.integration_id, NULL, true);
+    DELETE FROM mqtt.device_integrations AS i WHERE i.id = delete_integration.integration_id;
+    RETURN mqtt.integration_json(v_integration);
+END;
+$$;
+COMMENT ON FUNCTION api.delete_integration(uuid) IS
+$md$Delete an integration
+
+Its credentials, devices and subscriptions go with it; messages that wait to be published are cancelled; the history stays until its term.
+Answers the row that was deleted.
+Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.delete_integration(uuid) TO authenticated, service_role;
+COMMIT;

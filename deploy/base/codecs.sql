@@ -1,0 +1,44 @@
+-- Deploy topicbase:base/codecs to pg
+-- requires: base/py_decode_cbor
+-- requires: base/py_decode_msgpack
+-- requires: base/py_seal
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.codecs() RETURNS TABLE (codec text, available boolean, reason text)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_codec record;
+BEGIN
+    FOR v_codec IN
+        SELECT *
+        FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('seal', 'py_seal', 'nacl'))
+            AS c (name, change, module)
+    LOOP
+        codec := v_codec.name;
+        reason := NULL;
+        BEGIN
+            CASE v_codec.name
+                WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
+                WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
+                WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
+            END CASE;
+        EXCEPTION
+            WHEN undefined_function THEN
+                reason := concat(
+                    'not created', ', since ' || mqtt.plpython_obstacle(v_codec.module),
+                    format('; run as superuser: psql -f deploy/base/%s.sql', v_codec.change)
+                );
+            WHEN external_routine_exception THEN
+                reason := sqlerrm;
+        END;
+        available := reason IS NULL;
+        RETURN NEXT;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.codecs() IS
+'Which parts in PL/Python work here (cbor, msgpack, seal) and, where one does not, why and what to do; each is tried.';
+COMMIT;

@@ -1,0 +1,57 @@
+-- Deploy topicbase:base/configuration to pg
+-- requires: base/verify_helpers
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE TABLE mqtt.configuration (
+    is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row),
+    max_payload_bytes integer NOT NULL DEFAULT 262144 CHECK (max_payload_bytes BETWEEN 1 AND 268435455),
+    max_batch_messages integer NOT NULL DEFAULT 10000 CHECK (max_batch_messages BETWEEN 1 AND 1000000),
+    max_attempts smallint NOT NULL DEFAULT 3 CHECK (max_attempts BETWEEN 1 AND 100),
+    retry_base interval NOT NULL DEFAULT '5 seconds' CHECK (retry_base > '0'),
+    retry_cap interval NOT NULL DEFAULT '1 hour' CHECK (retry_cap > '0'),
+    idempotency_window interval NOT NULL DEFAULT '24 hours' CHECK (idempotency_window > '0'),
+    completed_days integer NOT NULL DEFAULT 7 CHECK (completed_days > 0),
+    failed_days integer NOT NULL DEFAULT 30 CHECK (failed_days > 0),
+    activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
+    receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
+    callback_attempts smallint NOT NULL DEFAULT 24 CHECK (callback_attempts BETWEEN 1 AND 1000),
+    partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
+    max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
+    min_free_bytes bigint NOT NULL DEFAULT 268435456 CHECK (min_free_bytes >= 0),
+    intake_stop text,
+    publish_stop text,
+    vacuum_alarm_after interval NOT NULL DEFAULT '5 minutes' CHECK (vacuum_alarm_after > '0'),
+    hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
+    sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
+    allow_private_addresses boolean NOT NULL DEFAULT false,
+    max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0)
+);
+COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
+COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
+COMMENT ON COLUMN mqtt.configuration.max_batch_messages IS 'Most messages in one mqtt_ingest_batch or mqtt_publish call; more are refused with 413.';
+COMMENT ON COLUMN mqtt.configuration.max_attempts IS 'Attempts to process a message before it becomes a dead letter; an integration may set its own.';
+COMMENT ON COLUMN mqtt.configuration.retry_base IS 'Wait before the second attempt; doubles with each further one, with jitter.';
+COMMENT ON COLUMN mqtt.configuration.retry_cap IS 'Longest wait between two attempts.';
+COMMENT ON COLUMN mqtt.configuration.idempotency_window IS 'How long a message_id given by a client is remembered.';
+COMMENT ON COLUMN mqtt.configuration.completed_days IS 'Days that the history (completed messages) is kept; an organization may set its own.';
+COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are kept; an organization may set its own.';
+COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
+COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
+COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a message to a callback_url before that is given up; they are spread by retry_base and retry_cap, over some 14 hours by default.';
+COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
+COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting to be processed, of all organizations, from which on ingest is refused (429, brokers left unread) until they are fewer; likewise those waiting to be published and mqtt_publish.';
+COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest and mqtt_publish are refused (429, brokers left unread) before the disk is full; 0 switches that off. Needs PL/Python.';
+COMMENT ON COLUMN mqtt.configuration.publish_stop IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_intake, null while they are not.';
+COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
+COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before upkeep names it as what holds back vacuum.';
+COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
+COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
+COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
+COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
+'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
+ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everyone_reads ON mqtt.configuration FOR SELECT TO authenticated, service_role USING (true);
+GRANT SELECT ON mqtt.configuration TO authenticated, service_role;
+INSERT INTO mqtt.configuration DEFAULT VALUES;
+COMMIT;

@@ -1,0 +1,84 @@
+-- Deploy topicbase:bridge/claim_outbound to pg
+-- requires: base/configuration
+-- requires: tables/bridges
+-- requires: tables/outbound_batches
+-- requires: tables/queues
+-- requires: topics/names
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid [], limits integer [], in_flight bigint [] DEFAULT '{}')
+RETURNS TABLE (
+    batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea,
+    properties jsonb, expires_in integer, waited real, fault text
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
+    PERFORM pg_advisory_xact_lock_shared(1953460325, 0);
+    -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
+    RETURN QUERY WITH asked AS (
+        SELECT
+            a.integration_id,
+            a.integration_number::integer AS integration_number,
+            -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
+            CASE
+                WHEN NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.attempts > 1) THEN a.n
+                WHEN EXISTS (
+                    SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.msg_id = ANY (claim_outbound.in_flight)
+                ) THEN 0
+                ELSE 1
+            END AS n
+        FROM unnest(claim_outbound.integration_ids, claim_outbound.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
+        JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_outbound.bridge_id
+    ), picked AS MATERIALIZED (
+        SELECT a.integration_number, w.*
+        FROM asked AS a
+        CROSS JOIN LATERAL (
+            SELECT q.organization_id, q.integration_id, q.vt, q.msg_id, q.attempts, q.expires_at, q.message, q.body
+            FROM pgmq.q_mqtt_outbound AS q
+            WHERE q.integration_id = a.integration_id AND q.vt <= clock_timestamp()
+                AND q.msg_id NOT IN (SELECT f.msg_id FROM unnest(claim_outbound.in_flight) AS f (msg_id))
+                AND (q.expires_at IS NULL OR q.expires_at > clock_timestamp())
+            ORDER BY q.integration_id, q.vt, q.msg_id
+            LIMIT a.n
+        ) AS w
+    ), journal AS (
+        INSERT INTO mqtt.outbound_batches (organization_id, integration_id, bridge_id, msg_ids)
+        SELECT p.organization_id, p.integration_id, claim_outbound.bridge_id, array_agg(p.msg_id)
+        FROM picked AS p
+        GROUP BY p.organization_id, p.integration_id
+        RETURNING id, integration_id
+    )
+    SELECT
+        j.id,
+        p.integration_number,
+        p.msg_id,
+        p.attempts,
+        coalesce((p.message ->> 'qos')::smallint, 0::smallint),
+        coalesce((p.message ->> 'retain')::boolean, false),
+        p.message ->> 'topic',
+        coalesce(p.body, convert_to((p.message -> 'payload')::text, 'UTF8'), ''),
+        nullif(p.message - '{topic,payload,qos,retain,message_expiry}'::text [], '{}'),
+        ceil(extract(epoch FROM p.expires_at - clock_timestamp()))::integer,
+        extract(epoch FROM clock_timestamp() - p.vt)::real,
+        CASE
+            WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
+                THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
+            ELSE mqtt.topic_name_error(p.message ->> 'topic')
+        END
+    FROM picked AS p
+    JOIN journal AS j ON j.integration_id = p.integration_id
+    ORDER BY p.integration_number, p.vt, p.msg_id;
+END;
+$$;
+COMMENT ON FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []) IS
+'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, '
+'so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason. waited: seconds since it was due.';
+GRANT EXECUTE ON FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []) TO mqtt_bridge;
+COMMIT;

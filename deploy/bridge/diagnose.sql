@@ -1,0 +1,154 @@
+-- Deploy topicbase:bridge/diagnose to pg
+-- requires: base/vacuum_holders
+-- requires: bridge/status
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- Which changes are deployed: their names, and nothing else of sqitch's registry.
+DO $$
+BEGIN
+    IF to_regclass('sqitch.changes') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA sqitch TO mqtt_owner;
+        GRANT SELECT (project, change) ON sqitch.changes TO mqtt_owner;
+    END IF;
+END;
+$$;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.surplus_privileges(role name) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT unnest(array_remove(ARRAY[
+        CASE WHEN r.rolsuper THEN 'is a superuser' END,
+        CASE WHEN r.rolbypassrls THEN 'has BYPASSRLS' END,
+        CASE WHEN r.rolcreaterole THEN 'has CREATEROLE' END,
+        CASE WHEN r.rolcreatedb THEN 'has CREATEDB' END,
+        CASE WHEN r.rolreplication THEN 'has REPLICATION' END
+    ], NULL))
+    FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname = surplus_privileges.role
+    UNION ALL
+    SELECT format('is a member of %I', g.rolname)
+    FROM pg_catalog.pg_auth_members AS m
+    JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid
+    JOIN pg_catalog.pg_roles AS r ON r.oid = m.member AND r.rolname = surplus_privileges.role
+    UNION ALL
+    SELECT format('may use table %I.%I', n.nspname, c.relname)
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('api', 'mqtt', 'pgmq', 'bridge') AND c.relkind IN ('r', 'p', 'v', 'm')
+        AND (has_table_privilege(role, c.oid, 'select, insert, update, delete, truncate') OR has_any_column_privilege(role, c.oid, 'select, insert, update'))
+    UNION ALL
+    SELECT format('may call %s', p.oid::regprocedure)
+    FROM pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname IN ('api', 'mqtt', 'pgmq') AND has_schema_privilege(role, n.oid, 'usage') AND has_function_privilege(role, p.oid, 'execute');
+$$;
+COMMENT ON FUNCTION mqtt.surplus_privileges(name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; nothing is right.';
+
+CREATE OR REPLACE FUNCTION mqtt.days_without_partition() RETURNS TABLE (parent text, days_ahead integer, in_default bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        k.relname::text,
+        (
+            SELECT max(to_date(right(c.relname, 8), 'YYYYMMDD')) - (now() AT TIME ZONE 'UTC')::date
+            FROM pg_catalog.pg_inherits AS i
+            JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+            WHERE i.inhparent = k.oid AND c.relname ~ '_[0-9]{8}$'
+        ),
+        (
+            SELECT greatest(pg_stat_get_live_tuples(c.oid), 0)
+            FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = k.relnamespace AND c.relname = k.relname || '_default'
+        )
+    FROM pg_catalog.pg_partitioned_table AS p
+    JOIN pg_catalog.pg_class AS k ON k.oid = p.partrelid AND k.relnamespace = 'mqtt'::regnamespace
+    ORDER BY k.relname;
+$$;
+COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows lie in its default one.';
+
+CREATE OR REPLACE FUNCTION mqtt.upkeep_jobs() RETURNS integer
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_jobs integer;
+BEGIN
+    IF to_regnamespace('cron') IS NULL THEN
+        RETURN 0;
+    -- A name that may not be looked up is an error, so the schema comes first.
+    ELSIF NOT has_schema_privilege('cron', 'usage') THEN
+        RETURN NULL;
+    ELSIF to_regclass('cron.job') IS NULL THEN
+        RETURN 0;
+    ELSIF NOT has_table_privilege('cron.job', 'select') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
+    INTO v_jobs USING 'mqtt\.(upkeep|work_queue|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
+    RETURN v_jobs;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.upkeep_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
+
+CREATE OR REPLACE FUNCTION mqtt.deployed_changes() RETURNS text []
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_changes text [];
+BEGIN
+    -- A name that may not be looked up is an error, so the schema comes first.
+    IF to_regnamespace('sqitch') IS NULL OR NOT has_schema_privilege('sqitch', 'usage') OR to_regclass('sqitch.changes') IS NULL
+        OR NOT has_column_privilege('sqitch.changes', 'change', 'select') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE 'SELECT coalesce(array_agg(DISTINCT c.change), $1) FROM sqitch.changes AS c WHERE c.project = $2'
+    INTO v_changes USING '{}'::text [], 'topicbase';
+    RETURN v_changes;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null where sqitch''s registry is elsewhere or mqtt_owner may not see it.';
+
+CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'schema_version', 1,
+        'changes', to_jsonb(mqtt.deployed_changes()),
+        'server_version', current_setting('server_version_num')::integer,
+        'at', extract(EPOCH FROM clock_timestamp()),
+        'role', session_user,
+        'surplus_privileges', (SELECT coalesce(jsonb_agg(s), '[]') FROM mqtt.surplus_privileges(session_user) AS s),
+        'missing_privileges', (
+            SELECT coalesce(jsonb_agg(p.oid::regprocedure), '[]')
+            FROM pg_catalog.pg_proc AS p
+            WHERE p.pronamespace = 'bridge'::regnamespace AND p.prorettype <> 'trigger'::regtype
+                AND NOT has_function_privilege(session_user, p.oid, 'execute')
+        ),
+        'pgmq', (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'pgmq'),
+        'queues', (
+            SELECT coalesce(jsonb_agg(c.relname ORDER BY c.relname), '[]')
+            FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relname IN ('q_mqtt_messages', 'q_mqtt_outbound')
+        ),
+        'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
+        'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
+        'upkeep_jobs', mqtt.upkeep_jobs(),
+        'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
+        'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
+        'notify_queue_ratio', pg_notification_queue_usage(),
+        'sealing', bridge.sealing_state(),
+        'intake_stop', c.intake_stop,
+        'publish_stop', c.publish_stop,
+        'allow_private_addresses', c.allow_private_addresses,
+        'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
+    )
+    FROM mqtt.configuration AS c;
+$$;
+COMMENT ON FUNCTION bridge.diagnose() IS
+'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. Facts; the judgement is the doctor''s.';
+GRANT EXECUTE ON FUNCTION bridge.diagnose() TO mqtt_bridge;
+COMMIT;

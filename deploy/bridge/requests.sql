@@ -1,0 +1,56 @@
+-- Deploy topicbase:bridge/requests to pg
+-- requires: tables/bridges
+-- requires: tables/log_activity
+-- requires: tables/mqtt_requests
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer DEFAULT 10)
+RETURNS TABLE (id uuid, request_type text, integration_id uuid, organization_id uuid, integration_type text, settings jsonb, topic_prefix text)
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH open AS (
+        SELECT r.organization_id, r.id
+        FROM mqtt.mqtt_requests AS r
+        -- One that a bridge took and never answered is taken again.
+        WHERE r.status <> 'done' AND (r.status = 'queued' OR r.started_at < clock_timestamp() - interval '1 minute')
+            AND EXISTS (SELECT FROM mqtt.bridges AS b WHERE b.id = claim_requests.bridge_id)
+        ORDER BY r.created_at
+        LIMIT at_most
+        FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE mqtt.mqtt_requests AS r
+        SET status = 'running', started_at = clock_timestamp()
+        FROM open AS o
+        WHERE r.organization_id = o.organization_id AND r.id = o.id
+        RETURNING r.id, r.request_type, r.integration_id, r.organization_id
+    )
+    SELECT t.id, t.request_type, t.integration_id, t.organization_id, i.integration_type, i.settings, o.topic_prefix
+    FROM taken AS t
+    JOIN mqtt.device_integrations AS i ON i.organization_id = t.organization_id AND i.id = t.integration_id
+    JOIN mqtt.organizations AS o ON o.id = t.organization_id;
+$$;
+COMMENT ON FUNCTION bridge.claim_requests(uuid, integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
+GRANT EXECUTE ON FUNCTION bridge.claim_requests(uuid, integer) TO mqtt_bridge;
+
+CREATE OR REPLACE FUNCTION bridge.answer_request(request_id uuid, result jsonb) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH answered AS (
+        UPDATE mqtt.mqtt_requests AS r
+        SET status = 'done', result = answer_request.result, finished_at = clock_timestamp()
+        WHERE r.id = answer_request.request_id AND r.status <> 'done'
+        RETURNING r.organization_id, r.integration_id, r.request_type
+    )
+    SELECT mqtt.log_activity(
+        a.organization_id, a.integration_id, a.request_type,
+        CASE WHEN (answer_request.result ->> 'ok')::boolean THEN 'success' ELSE 'failed' END,
+        NULL, CASE WHEN NOT (answer_request.result ->> 'ok')::boolean THEN answer_request.result ->> 'reason' END
+    )
+    FROM answered AS a;
+$$;
+COMMENT ON FUNCTION bridge.answer_request(uuid, jsonb) IS 'The answer to a question: {"ok": bool, "reason": text, …}; only the first answer counts.';
+GRANT EXECUTE ON FUNCTION bridge.answer_request(uuid, jsonb) TO mqtt_bridge;
+COMMIT;

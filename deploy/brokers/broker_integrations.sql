@@ -1,0 +1,22 @@
+-- Deploy topicbase:brokers/broker_integrations to pg
+-- requires: tables/mqtt_subscriptions
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE VIEW mqtt.broker_integrations WITH (security_barrier = true) AS
+SELECT
+    i.organization_id,
+    i.id,
+    i.integration_type = 'mqtt_hosted' AS is_hosted,
+    i.status <> 'inactive' AS is_on,
+    -- What a device published before the bridge's first subscription would be acknowledged and lost.
+    i.integration_type <> 'mqtt_hosted' OR NOT EXISTS (
+        SELECT
+        FROM mqtt.mqtt_subscriptions AS s
+        WHERE s.organization_id = i.organization_id AND s.integration_id = i.id
+        HAVING count(*) FILTER (WHERE NOT s.is_paused) > 0 AND count(s.granted_qos) = 0
+    ) AS is_heard
+FROM mqtt.device_integrations AS i;
+COMMENT ON VIEW mqtt.broker_integrations IS
+'Whether the devices of an integration may log in at its broker: it is switched on, and heard, that is, of the subscriptions that it has at the hosted broker the first is granted. Asked by all that lets devices in at brokers, whichever these are.';
+COMMIT;

@@ -1,0 +1,72 @@
+-- Deploy topicbase:brokers/emqx_auth to pg
+-- requires: brokers/access_rules
+-- requires: brokers/logins
+-- requires: ingest/wrong_passwords
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION api.emqx_authenticate(username text, password text, clientid text) RETURNS json
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.broker_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, emqx_authenticate.username);
+    v_fits boolean := mqtt.password_fits(v_credential, emqx_authenticate.password);
+BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    -- Always 200 with a body: EMQX takes 204 for allow, and goes on to whatever comes next at any error.
+    IF v_broker.id IS NULL THEN
+        RETURN '{"result": "deny", "is_superuser": false, "reason": "broker_unknown"}'::json;
+    ELSIF NOT v_fits THEN
+        PERFORM mqtt.count_wrong_password(emqx_authenticate.username);
+    END IF;
+    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid AND mqtt.is_heard(v_credential)) IS NOT TRUE THEN
+        RETURN '{"result": "deny", "is_superuser": false}'::json;
+    END IF;
+    PERFORM mqtt.note_broker_login(v_credential);
+    IF v_credential.expires_at IS NULL THEN
+        RETURN '{"result": "allow", "is_superuser": false}'::json;
+    END IF;
+    RETURN json_build_object(
+        'result', 'allow', 'is_superuser', false, 'expire_at', floor(extract(EPOCH FROM v_credential.expires_at))::bigint
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.emqx_authenticate(text, text, text) IS
+$md$EMQX asks: may this device log in
+
+For EMQX's HTTP authenticator, with the key of `generate_broker_key` in its `authorization` header. Always answers 200
+`{"result": "allow" or "deny", "is_superuser": false}`, and `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer end the
+session then. It is `deny` until the bridge has had its first subscription for the integration granted. `reason` is `broker_unknown` where the key is wrong.$md$;
+GRANT EXECUTE ON FUNCTION api.emqx_authenticate(text, text, text) TO anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION api.emqx_authorize(
+    username text, topic text, action text, clientid text DEFAULT NULL, qos text DEFAULT NULL, retain text DEFAULT NULL
+) RETURNS json
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_broker mqtt.broker_keys := mqtt.broker_login();
+    v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, emqx_authorize.username);
+BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    IF v_broker.id IS NULL THEN
+        RETURN '{"result": "deny", "reason": "broker_unknown"}'::json;
+    ELSIF v_credential.client_id = coalesce(emqx_authorize.clientid, v_credential.client_id)
+        AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL
+        AND (emqx_authorize.action <> 'publish' OR mqtt.is_heard(v_credential)) THEN
+        RETURN '{"result": "allow"}'::json;
+    END IF;
+    RETURN '{"result": "deny"}'::json;
+END;
+$$;
+COMMENT ON FUNCTION api.emqx_authorize(text, text, text, text, text, text) IS
+$md$EMQX asks: may this device publish or subscribe to this topic
+
+For EMQX's HTTP authorizer, with the key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; a filter
+subscribed to must lie within one of the credential's. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`; `reason` is `broker_unknown`
+where the key is wrong.$md$;
+GRANT EXECUTE ON FUNCTION api.emqx_authorize(text, text, text, text, text, text) TO anon, authenticated, service_role;
+COMMIT;

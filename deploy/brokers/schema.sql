@@ -1,0 +1,23 @@
+-- Deploy topicbase:brokers/schema to pg
+-- requires: base/passwords
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE SCHEMA broker AUTHORIZATION mqtt_owner;
+COMMENT ON SCHEMA broker IS 'Views for brokers that look devices up in the database themselves; each has a login role that reads its own views and nothing else.';
+-- Cluster-wide: created where missing, never dropped. They may log in once the operator gives them a password.
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOREACH v_role IN ARRAY '{rabbitmq_reader,emqx_reader,vernemq_reader,go_auth_reader}'::text [] LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = v_role) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+        END IF;
+        EXECUTE format('ALTER ROLE %I SET statement_timeout = %L', v_role, '10s');
+        EXECUTE format('ALTER ROLE %I SET default_transaction_read_only = on', v_role);
+        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = broker', v_role, pg_catalog.current_database());
+        EXECUTE format('GRANT USAGE ON SCHEMA broker TO %I', v_role);
+    END LOOP;
+END;
+$$;
+COMMIT;

@@ -1,0 +1,49 @@
+-- Deploy topicbase:brokers/vernemq_view to pg
+-- requires: brokers/broker_integrations
+-- requires: brokers/view_rules
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- VerneMQ's server-side method calls crypt(), by that name alone.
+SELECT n.nspname AS schema, NOT pg_catalog.has_schema_privilege('vernemq_reader', n.oid, 'usage') AS is_closed
+FROM pg_catalog.pg_extension AS e
+INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+WHERE e.extname = 'pgcrypto'
+\gset pgcrypto_
+\if :pgcrypto_is_closed
+    GRANT USAGE ON SCHEMA :"pgcrypto_schema" TO vernemq_reader;
+\endif
+SELECT pg_catalog.set_config('topicbase.pgcrypto_schema', :'pgcrypto_schema', true) AS schema \gset pgcrypto_
+DO $$
+BEGIN
+    EXECUTE format(
+        'ALTER ROLE vernemq_reader IN DATABASE %I SET search_path = broker, %I',
+        pg_catalog.current_database(), pg_catalog.current_setting('topicbase.pgcrypto_schema')
+    );
+END;
+$$;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE VIEW broker.vmq_auth_acl WITH (security_barrier = true) AS
+SELECT
+    ''::text AS mountpoint, c.client_id, c.username, c.bcrypt_hash AS password,
+    coalesce(r.publish_acl, '[]'::json) AS publish_acl, coalesce(r.subscribe_acl, '[]'::json) AS subscribe_acl
+FROM mqtt.mqtt_credentials AS c
+INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+CROSS JOIN LATERAL (
+    SELECT
+        json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter) FILTER (WHERE a.action = 'publish') AS publish_acl,
+        -- VerneMQ matches the filter of a subscription level by level, like a topic, and has no way to say "this very filter".
+        json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter)
+            FILTER (WHERE a.action = 'subscribe' AND NOT mqtt.lets_hash_slip(a.filter)) AS subscribe_acl
+    FROM mqtt.access_rules(c) AS a
+    WHERE NOT mqtt.has_placeholder(a.filter)
+) AS r
+WHERE i.is_hosted AND i.is_on AND i.is_heard AND mqtt.is_valid_now(c);
+COMMENT ON VIEW broker.vmq_auth_acl IS 'The table that VerneMQ''s PostgreSQL script (vmq_diversity, auth/postgres.lua) reads: devices that may log in now, and what they may do.';
+COMMENT ON COLUMN broker.vmq_auth_acl.mountpoint IS 'Always the default one';
+COMMENT ON COLUMN broker.vmq_auth_acl.client_id IS 'The only MQTT client id that it may have';
+COMMENT ON COLUMN broker.vmq_auth_acl.username IS 'Username';
+COMMENT ON COLUMN broker.vmq_auth_acl.password IS 'bcrypt, $2a$';
+COMMENT ON COLUMN broker.vmq_auth_acl.publish_acl IS 'Array of {"pattern": filter} to publish to';
+COMMENT ON COLUMN broker.vmq_auth_acl.subscribe_acl IS 'Array of {"pattern": filter} to subscribe to, without those ending in +, which VerneMQ would let a # through';
+GRANT SELECT ON broker.vmq_auth_acl TO vernemq_reader;
+COMMIT;

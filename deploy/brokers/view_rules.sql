@@ -1,0 +1,57 @@
+-- Deploy topicbase:brokers/view_rules to pg
+-- requires: brokers/access_rules
+-- requires: brokers/schema
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) RETURNS boolean
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT (credential).revoked_at IS NULL AND ((credential).expires_at > now()) IS NOT FALSE;
+END;
+COMMENT ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
+
+CREATE OR REPLACE FUNCTION mqtt.has_placeholder(filter text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT filter ~ '%[cmu]|\$\{';
+END;
+COMMENT ON FUNCTION mqtt.has_placeholder(text) IS
+'Whether a broker would put something in place of a part of the filter (%c, %m, %u, ${…}), which is often what a client says of itself: such a rule is not exported.';
+
+CREATE OR REPLACE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT filter ~ '(^|/)\+(/#)?$';
+END;
+COMMENT ON FUNCTION mqtt.lets_hash_slip(text) IS
+'Whether a broker that matches a subscription like a topic, level by level, would take a # in it for what the last + of the filter allows: a/+ would let a/# in.';
+
+-- In a view the functions are the reader's to call. These compute on what they are given, and mqtt stays closed to the readers by name.
+GRANT EXECUTE ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials), mqtt.has_placeholder(text), mqtt.lets_hash_slip(text),
+mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_error(text),
+mqtt.topic_name_error(text), mqtt.has_forbidden_character(text) TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
+
+CREATE OR REPLACE FUNCTION mqtt.verify_broker_view(checked regclass, readers text []) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_class pg_catalog.pg_class;
+    v_readers text [];
+BEGIN
+    SELECT * INTO STRICT v_class FROM pg_catalog.pg_class WHERE oid = checked;
+    IF v_class.relowner <> 'mqtt_owner'::regrole OR v_class.relkind <> 'v' OR (v_class.reloptions @> ARRAY['security_barrier=true']) IS NOT TRUE THEN
+        RAISE EXCEPTION '%: must be a security_barrier view of mqtt_owner', checked;
+    END IF;
+    SELECT coalesce(array_agg(concat(a.grantee::regrole, ' ', a.privilege_type) ORDER BY concat(a.grantee::regrole, ' ', a.privilege_type)), '{}') INTO v_readers
+    FROM aclexplode(v_class.relacl) AS a
+    WHERE a.grantee <> v_class.relowner;
+    IF v_readers <> ARRAY(SELECT r || ' SELECT' FROM unnest(readers) AS r ORDER BY 1) THEN
+        RAISE EXCEPTION '%: read by %, must be by %', checked, v_readers, readers;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.verify_broker_view(regclass, text []) IS
+'Raises unless the view belongs to mqtt_owner, is a security barrier and is readable by just these roles; for verify scripts.';
+COMMIT;

@@ -1,0 +1,58 @@
+-- Deploy topicbase:ingest/message_rules to pg
+-- requires: topics/filters
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text [], max_bytes integer) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN mqtt.topic_name_error(topic) IS NOT NULL THEN 'topic_invalid'
+        WHEN NOT starts_with(topic, prefix || '/') THEN 'topic_not_allowed'
+        WHEN filters IS NOT NULL AND NOT mqtt.topic_matches_any(filters, topic) THEN 'topic_not_allowed'
+        WHEN qos IS NULL OR qos NOT BETWEEN 0 AND 2 THEN 'qos_invalid'
+        WHEN payload_bytes > max_bytes THEN 'payload_too_large'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.ingest_fault(text, integer, integer, text, text [], integer) IS
+'Slug of the first rule that the message breaks; null when it may be queued.';
+
+CREATE OR REPLACE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE slug
+        WHEN 'topic_invalid' THEN coalesce(mqtt.topic_name_error(topic), 'A topic is a string.')
+        WHEN 'topic_not_allowed' THEN 'This credential may not publish to that topic.'
+        WHEN 'qos_invalid' THEN 'QoS is 0, 1 or 2.'
+        WHEN 'payload_too_large' THEN 'The payload is larger than this installation accepts.'
+        WHEN 'payload_missing' THEN 'The message has no payload; send null for an empty one.'
+        WHEN 'payload_not_base64' THEN 'payload_encoding is base64, but the payload is no base64 string (RFC 4648 section 4).'
+        WHEN 'payload_encoding_invalid' THEN 'payload_encoding is json, text or base64.'
+        WHEN 'retain_invalid' THEN 'retain is true or false.'
+        WHEN 'message_id_invalid' THEN 'message_id is a UUID.'
+        WHEN 'timestamp_invalid' THEN 'timestamp is an RFC 3339 date and time.'
+        WHEN 'content_type_invalid' THEN 'content_type is a string of at most 255 bytes.'
+        WHEN 'quota_exceeded' THEN 'More messages a second than this device or its organization may send.'
+        WHEN 'message_invalid' THEN
+            'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id and timestamp, and nothing else.'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.fault_text(text, text) IS 'The slug in words.';
+
+CREATE OR REPLACE FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION '%', slug USING
+        ERRCODE = CASE slug WHEN 'topic_not_allowed' THEN 'PT403' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT400' END,
+        DETAIL = mqtt.fault_text(slug, topic),
+        HINT = CASE slug
+            WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
+            WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
+            ELSE 'docs/api.md lists the rules for each argument.'
+        END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.refuse_message(text, text, text, integer) IS 'Raises the slug with its HTTP status (400, 403 or 413), its words and a hint.';
+COMMIT;

@@ -1,0 +1,124 @@
+-- Deploy topicbase:integrations/credential_rules to pg
+-- requires: integrations/access
+-- requires: tables/mqtt_credentials
+-- requires: topics/filters
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.topic_prefix_error(prefix text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN prefix = '' OR octet_length(prefix) > 512 THEN 'A topic prefix has 1 to 512 bytes.'
+        WHEN prefix ~ '(^/|/$|//)' THEN 'A topic prefix is whole levels, none of them empty, without / at its start or end.'
+        ELSE mqtt.topic_name_error(prefix)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.topic_prefix_error(text) IS 'Why this is no topic prefix, in words; null when it is one: whole levels without wildcards.';
+
+CREATE OR REPLACE FUNCTION mqtt.filters_error(filters text [], prefix text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN cardinality(filters) > 100 THEN 'A credential has at most 100 filters of a kind.' ELSE (
+        SELECT CASE
+            WHEN f.filter IS NULL OR octet_length(f.filter) > 2048 THEN 'A filter is a string of 1 to 2,048 bytes.'
+            ELSE coalesce(mqtt.topic_filter_error(f.filter), format('The filter %s does not lie below the prefix %s/.', left(f.filter, 200), prefix))
+        END
+        FROM unnest(filters) WITH ORDINALITY AS f (filter, ordinality)
+        WHERE f.filter IS NULL OR octet_length(f.filter) > 2048 OR mqtt.topic_filter_error(f.filter) IS NOT NULL
+            OR NOT mqtt.topic_is_under(f.filter, prefix)
+        ORDER BY f.ordinality
+        LIMIT 1
+    ) END;
+END;
+COMMENT ON FUNCTION mqtt.filters_error(text [], text) IS 'Why a credential with that prefix cannot have these filters, in words; null when it can.';
+
+CREATE OR REPLACE FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) RETURNS mqtt.devices
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_device mqtt.devices;
+BEGIN
+    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+        SELECT d.* INTO v_device
+        FROM mqtt.devices AS d
+        WHERE d.organization_id = resolve_device.organization_id AND d.id = device::uuid
+            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id);
+    END IF;
+    IF v_device.id IS NULL THEN
+        SELECT d.* INTO v_device
+        FROM mqtt.devices AS d
+        WHERE d.organization_id = resolve_device.organization_id AND d.external_id = device
+            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id)
+        ORDER BY d.created_at
+        LIMIT 1;
+    END IF;
+    IF v_device.id IS NULL THEN
+        RAISE EXCEPTION 'device_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
+            HINT = 'sync_device registers a device before its first message.';
+    END IF;
+    RETURN v_device;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.resolve_device(uuid, uuid, text) IS
+'The device of that id, or of that external id, in an organization (and integration, if given); else raises PT404 device_not_found.';
+
+CREATE OR REPLACE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_credential mqtt.mqtt_credentials;
+BEGIN
+    SELECT c.* INTO v_credential
+    FROM mqtt.mqtt_credentials AS c
+    WHERE c.id = require_credential.credential_id
+        AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
+    FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'credential_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('No credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            HINT = 'get_mqtt_credentials shows yours.';
+    END IF;
+    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    RETURN v_credential;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_credential(uuid) IS
+'The credential, locked, where the caller may see it (else PT404 credential_not_found) and is an admin (else PT403 admin_required).';
+
+CREATE OR REPLACE FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'id', credential.id,
+        'credential_id', credential.id,
+        'organization_id', credential.organization_id,
+        'integration_id', credential.integration_id,
+        'device_id', credential.device_id,
+        'username', credential.username,
+        'client_id', credential.client_id,
+        'topic_prefix', credential.topic_prefix,
+        'broker_url', credential.broker_url,
+        'can_publish', credential.can_publish,
+        'can_subscribe', credential.can_subscribe,
+        'publish_filters', to_jsonb(credential.publish_filters),
+        'subscribe_filters', to_jsonb(credential.subscribe_filters),
+        'max_per_second', credential.max_per_second,
+        'max_burst', credential.max_burst,
+        'status', CASE WHEN credential.revoked_at IS NOT NULL THEN 'revoked' WHEN credential.expires_at <= now() THEN 'expired' ELSE 'active' END,
+        'expires_at', credential.expires_at,
+        'revoked_at', credential.revoked_at,
+        'rotated_at', credential.rotated_at,
+        'previous_until', credential.previous_until,
+        'created_at', credential.created_at,
+        'last_connected_at', credential.last_connected_at,
+        'connection_count', credential.connection_count
+    );
+END;
+COMMENT ON FUNCTION mqtt.credential_json(mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes.';
+COMMIT;

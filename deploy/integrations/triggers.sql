@@ -1,0 +1,97 @@
+-- Deploy topicbase:integrations/triggers to pg
+-- requires: base/message_ids
+-- requires: integrations/check_settings
+-- requires: tables/device_integrations
+-- requires: tables/log_activity
+-- requires: tables/mqtt_publish_receipts
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.check_integration() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id);
+BEGIN
+    -- Credentials and subscriptions were judged by these two when they were made.
+    IF tg_op = 'UPDATE' AND (NEW.organization_id, NEW.integration_type = 'mqtt_hosted')
+        IS DISTINCT FROM (OLD.organization_id, OLD.integration_type = 'mqtt_hosted') THEN
+        RAISE EXCEPTION 'integration_type_fixed' USING
+            ERRCODE = 'PT409',
+            DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
+            HINT = 'Make a new integration and delete this one.';
+    END IF;
+    -- New keys must not fail on an old setting that would be refused today.
+    IF tg_op = 'UPDATE' AND mqtt.is_resealed(OLD.settings, NEW.settings)
+        AND (NEW.integration_type, NEW.topic_like, NEW.device_level, NEW.message_type_level)
+        IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.device_level, OLD.message_type_level) THEN
+        NEW.updated_at := clock_timestamp();
+        RETURN NEW;
+    END IF;
+    NEW.settings := mqtt.checked_settings(
+        NEW.settings, NEW.integration_type, v_prefix, CASE tg_op WHEN 'UPDATE' THEN OLD.settings ELSE '{}' END,
+        (SELECT c.allow_private_addresses FROM mqtt.configuration AS c)
+    );
+    SELECT l.topic_like, l.device_level, l.message_type_level
+    INTO NEW.topic_like, NEW.device_level, NEW.message_type_level
+    FROM mqtt.topic_pattern_levels(coalesce(NEW.settings ->> 'topic_pattern', mqtt.default_topic_pattern()), v_prefix) AS l;
+    NEW.updated_at := clock_timestamp();
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.check_integration() IS 'Trigger: checks and completes settings, seals secrets, compiles the topic pattern.';
+CREATE OR REPLACE TRIGGER a_check
+BEFORE INSERT OR UPDATE OF organization_id, integration_type, settings, topic_like, device_level, message_type_level ON mqtt.device_integrations
+FOR EACH ROW EXECUTE FUNCTION mqtt.check_integration();
+
+CREATE OR REPLACE FUNCTION mqtt.integration_changed() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF tg_op = 'DELETE' THEN
+        -- Nobody will publish these any more; whoever asked for them is told.
+        WITH dropped AS (
+            DELETE FROM pgmq.q_mqtt_outbound AS q
+            WHERE q.integration_id = OLD.id
+            RETURNING q.*
+        )
+        INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic, reason)
+        SELECT
+            d.enqueued_at, d.organization_id, mqtt.message_id(d.enqueued_at, d.msg_id, true), d.integration_id,
+            coalesce((d.message -> 'qos')::smallint, 0), d.attempts, 'cancelled', d.message ->> 'topic', 'The integration was deleted.'
+        FROM dropped AS d;
+        PERFORM mqtt.log_activity(OLD.organization_id, OLD.id, 'integration_deleted', details => jsonb_build_object('name', OLD.name));
+    ELSIF tg_op = 'INSERT' THEN
+        PERFORM mqtt.log_activity(
+            NEW.organization_id, NEW.id, 'integration_created',
+            details => jsonb_build_object('name', NEW.name, 'integration_type', NEW.integration_type, 'user_id', mqtt.current_user_id())
+        );
+    -- active and error are what the bridge sees, and come and go.
+    ELSIF (NEW.name, NEW.integration_type, NEW.settings, NEW.status = 'inactive')
+        IS DISTINCT FROM (OLD.name, OLD.integration_type, OLD.settings, OLD.status = 'inactive') THEN
+        PERFORM mqtt.log_activity(
+            NEW.organization_id, NEW.id, 'integration_updated',
+            details => jsonb_build_object(
+                'user_id', mqtt.current_user_id(),
+                'status', NEW.status,
+                'settings_changed', ARRAY(
+                    SELECT coalesce(n.key, o.key)
+                    FROM jsonb_each(NEW.settings) AS n
+                    FULL JOIN jsonb_each(OLD.settings) AS o USING (key)
+                    WHERE n.value IS DISTINCT FROM o.value
+                )
+            )
+        );
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.integration_changed() IS
+'Trigger: logs the change, by the names of the settings; a deleted integration''s queued messages are settled as cancelled.';
+CREATE OR REPLACE TRIGGER z_changed
+AFTER INSERT OR DELETE OR UPDATE OF name, integration_type, settings, status ON mqtt.device_integrations
+FOR EACH ROW EXECUTE FUNCTION mqtt.integration_changed();
+COMMIT;

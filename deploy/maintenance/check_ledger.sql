@@ -1,0 +1,37 @@
+-- Deploy topicbase:maintenance/check_ledger to pg
+-- requires: tables/ledger
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.check_ledger(is_full boolean DEFAULT true) RETURNS TABLE (
+    organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- One statement, so one snapshot: counters and rows are seen at the same instant.
+    SELECT x.*, x.accepted - x.completed - x.dead - x.expired - x.queued
+    FROM (
+        SELECT
+            t.organization_id, t.hour, sum(t.accepted)::bigint AS accepted, sum(t.completed)::bigint AS completed, sum(t.dead)::bigint AS dead,
+            sum(t.expired)::bigint AS expired, sum(t.queued)::bigint AS queued
+        FROM (
+            SELECT l.organization_id, date_trunc('hour', l.bucket) AS hour, l.accepted, l.completed, l.dead, l.expired, 0 AS queued
+            FROM mqtt.ledger AS l
+            WHERE l.shard > -4
+            UNION ALL
+            SELECT l.organization_id, date_trunc('hour', l.bucket), l.accepted, l.completed, l.dead, l.expired, 0
+            FROM mqtt.ledger AS l
+            WHERE is_full AND l.shard = -4
+            UNION ALL
+            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
+            FROM pgmq.q_mqtt_messages AS q
+        ) AS t
+        GROUP BY t.organization_id, t.hour
+    ) AS x
+    WHERE x.accepted <> x.completed + x.dead + x.expired + x.queued;
+$$;
+COMMENT ON FUNCTION mqtt.check_ledger(boolean) IS
+'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand. Not full: without looking again at what was found settled before.';
+COMMIT;

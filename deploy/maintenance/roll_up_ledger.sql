@@ -1,0 +1,44 @@
+-- Deploy topicbase:maintenance/roll_up_ledger to pg
+-- requires: tables/ledger
+-- requires: tenants/longest_term
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '2 hours') RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_hour CONSTANT timestamptz := date_trunc('hour', now() - older_than);
+    v_day CONSTANT timestamptz := now() - make_interval(days => greatest(mqtt.longest_term('completed_days'), mqtt.longest_term('failed_days')) + 1);
+    v_rows bigint;
+BEGIN
+    WITH old AS (
+        DELETE FROM mqtt.ledger AS l
+        WHERE l.shard > -4 AND (
+            l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
+            OR l.bucket < v_hour AND (l.shard <> -2 OR l.accepted = l.completed + l.dead + l.expired)
+        )
+        OR l.shard = -4 AND l.bucket < v_day AND l.bucket > '-infinity'
+        RETURNING l.*
+    ),
+    rolled AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        SELECT
+            o.organization_id,
+            CASE WHEN o.shard = -4 THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
+            CASE WHEN o.shard IN (-2, -4) THEN -4 WHEN o.bucket < v_hour THEN -2 ELSE -3 END,
+            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+        FROM old AS o
+        GROUP BY 1, 2, 3
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
+            accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
+            dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
+    )
+    SELECT count(*) INTO v_rows FROM old;
+    RETURN v_rows;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.roll_up_ledger(interval) IS
+'Adds up the shards of minutes that are over, minutes older than that to hours, and hours older than any term of retention to one row for each organization; marks hours whose messages are all settled. Returns the rows that went.';
+COMMIT;

@@ -1,0 +1,100 @@
+-- Deploy topicbase:maintenance/run_maintenance to pg
+-- requires: base/vacuum_holders
+-- requires: maintenance/check_ledger
+-- requires: maintenance/ingest_limits
+-- requires: maintenance/repair_clock
+-- requires: maintenance/retention
+-- requires: maintenance/roll_up_ledger
+-- requires: tables/mqtt_credentials
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.watch() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ledger jsonb;
+    v_differences bigint;
+    v_holder record;
+BEGIN
+    SELECT jsonb_build_object(
+        'accepted', coalesce(sum(l.accepted), 0), 'completed', coalesce(sum(l.completed), 0),
+        'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
+    ) INTO v_ledger
+    FROM mqtt.ledger AS l;
+    SELECT count(*) INTO v_differences FROM mqtt.check_ledger(false);
+    IF v_differences > 0 THEN
+        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM mqtt.check_ledger() names them', v_differences;
+    END IF;
+    SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
+    IF found THEN
+        RAISE LOG 'topicbase: vacuum is held back by % % (%), % for % s', v_holder.kind, v_holder.pid, v_holder.name, v_holder.state, v_holder.held_seconds;
+    END IF;
+    RETURN jsonb_build_object('ledger', v_ledger, 'ledger_differences', v_differences)
+        || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.watch() IS
+'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
+
+CREATE OR REPLACE FUNCTION mqtt.log_expired_credentials() RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH expired AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET is_expiry_logged = true
+        WHERE NOT c.is_expiry_logged AND c.revoked_at IS NULL AND c.expires_at IS NOT NULL AND c.expires_at <= now()
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.expires_at
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, details)
+        SELECT
+            e.organization_id, e.integration_id, 'credential_expired', 'success',
+            jsonb_build_object('credential_id', e.id, 'username', e.username, 'expires_at', e.expires_at)
+        FROM expired AS e
+        RETURNING 1
+    )
+    SELECT count(*) FROM logged;
+$$;
+COMMENT ON FUNCTION mqtt.log_expired_credentials() IS
+'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since it last ran; returns how many. They are refused from expires_at on, whether it ran or not.';
+
+CREATE OR REPLACE FUNCTION mqtt.keep_house() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_done jsonb := '{}';
+    v_made integer;
+BEGIN
+    v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
+        || mqtt.watch() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+    BEGIN
+        v_made := mqtt.prepare_partitions();
+        RETURN v_done || jsonb_build_object('partitions_made', v_made);
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN v_done || jsonb_build_object('postponed', SQLERRM);
+    END;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.keep_house() IS
+'Periodic work that is quick: messages hidden by a clock set back, the ledger, what holds back vacuum, credentials that expired, partitions ahead ("postponed" while a lock is not to be had).';
+
+CREATE OR REPLACE FUNCTION mqtt.is_my_turn() RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT pg_try_advisory_xact_lock(1953460324, 0);
+END;
+COMMENT ON FUNCTION mqtt.is_my_turn() IS 'Whether nobody else is at the periodic work; nobody will be until the end of the transaction.';
+
+CREATE OR REPLACE FUNCTION mqtt.upkeep() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.check_intake() || mqtt.cleanup() || mqtt.keep_house() ELSE '{"skipped": true}' END;
+$$;
+COMMENT ON FUNCTION mqtt.upkeep() IS
+'All periodic work at once: intake, retention, and mqtt.keep_house. One caller at a time, others are told {"skipped": true}. The bridge does the same, in parts; without one, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'').';
+COMMIT;

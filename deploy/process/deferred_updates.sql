@@ -1,0 +1,107 @@
+-- Deploy topicbase:process/deferred_updates to pg
+-- requires: base/vacuum_holders
+-- requires: tables/deferred_updates
+-- requires: tables/mqtt_credentials
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.apply_deferred_updates(noted_after timestamptz DEFAULT '-infinity') RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_devices bigint;
+    v_credentials bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1953460324, 1) THEN
+        RETURN 0;
+    END IF;
+    WITH taken AS (
+        DELETE FROM mqtt.deferred_device_updates AS u
+        WHERE u.noted_at > noted_after
+        RETURNING u.*
+    ),
+    news AS MATERIALIZED (
+        SELECT DISTINCT ON (t.organization_id, t.device_id)
+            t.organization_id, t.device_id, t.last_data, t.last_data_at, max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
+        FROM taken AS t
+        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC, t.noted_at DESC
+    ),
+    -- In the workers' order. A device deleted meanwhile has no row.
+    device AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM news AS n
+        JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
+        ORDER BY d.organization_id, d.integration_id, d.external_id
+        FOR NO KEY UPDATE OF d
+    ),
+    updated AS (
+        UPDATE mqtt.devices AS d
+        SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
+            last_data_at = greatest(d.last_data_at, n.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
+        FROM device AS n
+        WHERE d.organization_id = n.organization_id AND d.id = n.id
+        RETURNING d.organization_id, d.integration_id, d.external_id, d.id
+    ),
+    remembered AS (
+        INSERT INTO mqtt.deferred_device_ids (organization_id, integration_id, external_id, device_id)
+        SELECT u.* FROM updated AS u
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) INTO v_devices FROM updated;
+    WITH taken AS (
+        DELETE FROM mqtt.deferred_credential_updates AS u
+        WHERE u.noted_at > noted_after
+        RETURNING u.*
+    ),
+    credential AS MATERIALIZED (
+        SELECT t.credential_id, sum(t.uses) AS uses, max(t.last_connected_at) AS last_connected_at FROM taken AS t GROUP BY t.credential_id
+    )
+    UPDATE mqtt.mqtt_credentials AS c
+    SET connection_count = c.connection_count + n.uses, last_connected_at = greatest(c.last_connected_at, n.last_connected_at)
+    FROM credential AS n
+    WHERE c.id = n.credential_id;
+    GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    IF noted_after = '-infinity' THEN
+        DELETE FROM mqtt.deferred_device_ids;
+    END IF;
+    RETURN v_devices + v_credentials;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.apply_deferred_updates(timestamptz) IS
+'Brings devices and credentials up to date with what was deferred after that time, and deletes it: one update a row. Remembers the devices'' ids, or with -infinity forgets them. Returns how many rows; 0 also while another session is at it.';
+
+CREATE OR REPLACE FUNCTION mqtt.apply_due_updates() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_applied_at CONSTANT timestamptz := coalesce(nullif(current_setting('topicbase.updates_applied_at', true), ''), '-infinity');
+    v_was_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
+    -- Dead rows alone are soon gone, and an old transaction alone does no harm.
+    v_is_deferred CONSTANT boolean :=
+        pg_stat_get_dead_tuples('mqtt.devices'::regclass) + pg_stat_get_dead_tuples('mqtt.mqtt_credentials'::regclass) > 2000
+        AND EXISTS (SELECT FROM mqtt.vacuum_holders('1 second'));
+    v_rows bigint;
+BEGIN
+    PERFORM set_config('topicbase.is_update_deferred', v_is_deferred::text, false);
+    PERFORM set_config('topicbase.deferral_looked_at', v_now::text, false);
+    -- Without a cause, once a minute for what other sessions left.
+    IF v_is_deferred = v_was_deferred
+        AND v_now BETWEEN v_applied_at AND v_applied_at + make_interval(secs => CASE WHEN v_is_deferred THEN 5 ELSE 60 END) THEN
+        RETURN false;
+    END IF;
+    -- What was applied is dead, and would be read each time. Whose commit took longer than 10 seconds is found when vacuum is no longer held back.
+    v_rows := mqtt.apply_deferred_updates(CASE WHEN v_is_deferred THEN v_applied_at - interval '10 seconds' ELSE '-infinity' END);
+    PERFORM set_config('topicbase.updates_applied_at', v_now::text, false);
+    RETURN v_rows > 0;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.apply_due_updates() IS
+'Decides for this session whether rows of devices and credentials are updated with each batch or, while they have more than 2,000 dead versions that an old transaction keeps from vacuum, every 5 seconds (setting topicbase.is_update_deferred), and makes the updates that are due. True when it made some: the transaction then holds locks on rows, and should end before a batch takes its own. To be called once a second.';
+COMMIT;

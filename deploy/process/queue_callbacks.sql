@@ -1,0 +1,74 @@
+-- Deploy topicbase:process/queue_callbacks to pg
+-- requires: base/message_ids
+-- requires: base/wake_bridge
+-- requires: tables/mqtt_callbacks
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.queue_callbacks(tids tid []) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
+        RETURN;
+    END IF;
+    WITH hooked AS MATERIALIZED (
+        SELECT i.organization_id, i.integration_id
+        FROM (SELECT DISTINCT q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)) AS i
+        WHERE EXISTS (
+            SELECT FROM mqtt.mqtt_subscriptions AS s
+            WHERE s.organization_id = i.organization_id AND s.integration_id = i.integration_id
+                AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
+        )
+    ),
+    arrived AS MATERIALIZED (
+        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id
+        FROM hooked AS i
+        JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
+        WHERE q.ctid = ANY (tids)
+    ),
+    -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
+    prefixed AS MATERIALIZED (
+        SELECT k.organization_id, k.integration_id, p.prefix, array_agg(k.topic) AS topics
+        FROM (SELECT DISTINCT a.organization_id, a.integration_id, a.topic FROM arrived AS a) AS k
+        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
+        GROUP BY k.organization_id, k.integration_id, p.prefix
+    ),
+    hook AS MATERIALIZED (
+        SELECT c.organization_id, c.integration_id, t.topic, c.id
+        FROM (
+            SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
+            FROM prefixed AS p
+            CROSS JOIN LATERAL (
+                SELECT f.id, f.topic, f.pattern
+                FROM mqtt.mqtt_subscriptions AS f
+                WHERE f.organization_id = p.organization_id AND f.integration_id = p.integration_id AND f.prefix = p.prefix
+                    AND f.callback_url IS NOT NULL AND f.callback_gone_at IS NULL AND NOT f.is_paused
+                -- Looked up for each prefix, never all filters joined first.
+                OFFSET 0
+            ) AS s
+            -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
+            OFFSET 0
+        ) AS c
+        CROSS JOIN LATERAL unnest(c.topics) AS t (topic)
+        WHERE c.filter = t.topic OR t.topic ~ c.pattern
+    )
+    INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
+    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.message_id(a.enqueued_at, a.msg_id)), a.enqueued_at
+    FROM hook AS h
+    JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
+    ORDER BY a.msg_id;
+    IF found THEN
+        PERFORM mqtt.wake_bridge('callback');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.queue_callbacks(tid []) IS
+'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
+COMMIT;

@@ -1,0 +1,52 @@
+-- Deploy topicbase:process/queue_view to pg
+-- requires: base/message_ids
+-- requires: integrations/access
+-- requires: tables/mqtt_dead_letters
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.queued_messages() RETURNS TABLE (
+    id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint,
+    created_at timestamptz, next_retry_at timestamptz, error_message text
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)), q.organization_id, q.integration_id, q.message ->> 'topic',
+        coalesce(q.message -> 'payload', 'null'), q.body, coalesce((q.message ->> 'qos')::smallint, 0::smallint),
+        CASE WHEN q.read_ct > 0 AND q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
+        q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
+    FROM pgmq.q_mqtt_messages AS q
+    WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
+$$;
+COMMENT ON FUNCTION mqtt.queued_messages() IS
+'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
+GRANT EXECUTE ON FUNCTION mqtt.queued_messages() TO authenticated, service_role;
+
+CREATE OR REPLACE VIEW mqtt.mqtt_message_queue WITH (security_invoker = true) AS
+SELECT
+    q.id, q.organization_id, q.integration_id, q.topic, q.payload, q.qos, q.status, q.attempts,
+    coalesce((i.settings ->> 'max_attempts')::smallint, c.max_attempts) AS max_attempts,
+    q.created_at, NULL::timestamptz AS processed_at, NULL::timestamptz AS failed_at, q.next_retry_at, q.error_message
+FROM mqtt.queued_messages() AS q
+CROSS JOIN mqtt.configuration AS c
+LEFT JOIN mqtt.device_integrations AS i ON i.id = q.integration_id
+UNION ALL
+SELECT
+    m.id, m.organization_id, m.integration_id, m.topic, m.payload, m.qos, 'completed', 0::smallint, c.max_attempts,
+    m.received_at, m.created_at, NULL, NULL, NULL
+FROM mqtt.mqtt_messages AS m
+CROSS JOIN mqtt.configuration AS c
+WHERE m.direction = 'incoming'
+UNION ALL
+SELECT
+    d.id, d.organization_id, d.integration_id, d.topic, coalesce(d.message -> 'payload', 'null'), (coalesce(d.message ->> 'qos', '0'))::smallint,
+    'failed', d.attempts, d.attempts, d.received_at, NULL, d.failed_at, NULL, d.error_message
+FROM mqtt.mqtt_dead_letters AS d
+WHERE d.direction = 'incoming';
+COMMENT ON VIEW mqtt.mqtt_message_queue IS
+'Every incoming message with its status: pending, processing (held by a reader), completed (in the history) or failed (a dead letter).';
+GRANT SELECT ON mqtt.mqtt_message_queue TO authenticated, service_role;
+COMMIT;

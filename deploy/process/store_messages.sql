@@ -1,0 +1,181 @@
+-- Deploy topicbase:process/store_messages to pg
+-- requires: base/decode_payload
+-- requires: base/message_ids
+-- requires: tables/deferred_updates
+-- requires: tables/integration_activity_log
+-- requires: tables/ledger
+-- requires: tables/mqtt_credentials
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+-- A plan made while the tables were small would go on reading them whole, dead rows and all, instead of by address and key.
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_stored integer;
+    -- See mqtt.apply_due_updates.
+    v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
+BEGIN
+    -- PL/pgSQL, since it keeps the plan: making it takes longer than storing a small batch.
+    WITH taken AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (tids)
+        RETURNING
+            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
+            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+    ),
+    -- Looked up once for each, not for each message.
+    integration AS MATERIALIZED (
+        SELECT i.id, i.topic_like, i.device_level, i.settings ->> 'content_type' AS content_type
+        FROM mqtt.device_integrations AS i
+        WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
+    ),
+    decoded AS MATERIALIZED (
+        SELECT
+            y.msg_id, y.enqueued_at, y.organization_id, y.integration_id, y.message_id, y.sent_at, y.topic,
+            coalesce((y.message ->> 'qos')::smallint, 0) AS qos, coalesce((y.message ->> 'retain')::boolean, false) AS retain,
+            y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
+            CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
+            (y.decoded).body, (y.decoded).decode_error,
+            CASE
+                WHEN y.topic LIKE y.topic_like AND octet_length(split_part(y.topic, '/', y.device_level)) BETWEEN 1 AND 255
+                    THEN split_part(y.topic, '/', y.device_level)
+            END AS external_id,
+            CASE WHEN y.sent_at < y.enqueued_at + interval '1 day' THEN y.sent_at ELSE y.enqueued_at END AS measured_at
+        FROM (
+            SELECT
+                t.*, i.topic_like, i.device_level,
+                CASE WHEN t.body IS NOT NULL THEN mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body) END AS decoded
+            FROM taken AS t
+            LEFT JOIN integration AS i ON i.id = t.integration_id
+            -- Decoded once, not for each of its fields.
+            OFFSET 0
+        ) AS y
+    ),
+    -- Of each device, what was measured last and is JSON, if anything is; of what was measured at the same time, the last that came.
+    newest AS MATERIALIZED (
+        SELECT x.organization_id, x.integration_id, x.external_id, max(x.enqueued_at) AS last_seen_at,
+            max(x.measured_at) AS any_at, max(x.measured_at) FILTER (WHERE x.body IS NULL) AS json_at
+        FROM decoded AS x
+        WHERE x.external_id IS NOT NULL
+        GROUP BY x.organization_id, x.integration_id, x.external_id
+    ),
+    news AS MATERIALIZED (
+        SELECT DISTINCT ON (n.organization_id, n.integration_id, n.external_id)
+            n.organization_id, n.integration_id, n.external_id, CASE WHEN x.body IS NULL THEN x.payload END AS last_data,
+            x.measured_at AS last_data_at, n.last_seen_at
+        FROM newest AS n
+        JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.measured_at = coalesce(n.json_at, n.any_at)
+        WHERE x.body IS NULL = (n.json_at IS NOT NULL)
+        ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
+    ),
+    known AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM news AS n
+        LEFT JOIN mqtt.deferred_device_ids AS r USING (organization_id, integration_id, external_id)
+        CROSS JOIN LATERAL (
+            SELECT r.device_id AS id
+            WHERE r.device_id IS NOT NULL
+            UNION ALL
+            SELECT x.id
+            FROM mqtt.devices AS x
+            WHERE r.device_id IS NULL AND x.organization_id = n.organization_id AND x.integration_id = n.integration_id AND x.external_id = n.external_id
+        ) AS d
+        WHERE v_is_deferred
+    ),
+    deferred_news AS (
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at FROM known AS k
+    ),
+    -- In the order of the key, so that two workers cannot lock each other out.
+    seen AS (
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        SELECT n.*
+        FROM news AS n
+        WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
+        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+            last_data = CASE
+                WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
+                ELSE d.last_data
+            END,
+            last_data_at = greatest(d.last_data_at, excluded.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+        RETURNING d.id, d.integration_id, d.external_id
+    ),
+    device AS MATERIALIZED (
+        SELECT s.id, s.integration_id, s.external_id FROM seen AS s
+        UNION ALL
+        SELECT k.id, k.integration_id, k.external_id FROM known AS k
+    ),
+    stored AS (
+        INSERT INTO mqtt.mqtt_messages (
+            organization_id, id, integration_id, device_id, received_at, sent_at, direction, qos, retain, topic, payload, content_type,
+            body, decode_error, properties
+        )
+        SELECT
+            x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
+            x.sent_at, 'incoming', x.qos, x.retain, x.topic, x.payload, x.content_type, x.body, x.decode_error, x.properties
+        FROM decoded AS x
+        LEFT JOIN device AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        -- As they came, so that index pages fill up instead of being split in the middle.
+        ORDER BY x.msg_id
+        RETURNING organization_id, integration_id
+    ),
+    -- The first use is noted in the activity log, and so at once.
+    uses AS MATERIALIZED (
+        SELECT
+            x.*,
+            v_is_deferred AND EXISTS (
+                SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = x.credential_id AND c.connection_count > 0
+            ) AS is_deferred
+        FROM (
+            SELECT t.credential_id, t.organization_id, count(*) AS uses, max(t.enqueued_at) AS last_at
+            FROM taken AS t
+            WHERE t.credential_id IS NOT NULL
+            GROUP BY t.credential_id, t.organization_id
+        ) AS x
+    ),
+    deferred_uses AS (
+        INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
+        SELECT u.organization_id, u.credential_id, u.uses, u.last_at FROM uses AS u WHERE u.is_deferred
+    ),
+    used AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
+        FROM uses AS u
+        WHERE c.id = u.credential_id AND NOT u.is_deferred
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
+    ),
+    counted AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
+        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
+        FROM taken AS t
+        GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
+        SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, count(*), 'messages_processed', 'success', NULL::jsonb
+        FROM stored AS s
+        GROUP BY s.organization_id, s.integration_id
+        UNION ALL
+        SELECT
+            u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
+            jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
+        FROM used AS u
+        WHERE u.is_first
+    )
+    SELECT count(*)::integer INTO v_stored FROM stored;
+    RETURN v_stored;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.store_messages(tid []) IS
+'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log. Returns how many; raises when one of them cannot be stored.';
+COMMIT;

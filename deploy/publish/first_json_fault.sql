@@ -1,0 +1,16 @@
+-- Deploy topicbase:publish/first_json_fault to pg
+-- requires: base/json
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.first_json_fault(elements json) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT format('messages[%s]: %s', e.ordinality - 1, mqtt.json_fault(e.value))
+    FROM json_array_elements(elements) WITH ORDINALITY AS e (value, ordinality)
+    WHERE mqtt.json_fault(e.value) IS NOT NULL
+    ORDER BY e.ordinality
+    LIMIT 1;
+END;
+COMMENT ON FUNCTION mqtt.first_json_fault(json) IS 'The first element that cannot be stored, by its index, and why; null when there is none.';
+COMMIT;

@@ -1,0 +1,107 @@
+-- Deploy topicbase:publish/message_rules to pg
+-- requires: integrations/setting_rules
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN octet_length(value::text) > 65535 THEN 'user_properties has more than 65,535 bytes.'
+        WHEN jsonb_typeof(value) = 'object' AND NOT jsonb_path_exists(value, 'strict $.* ? (@.type() != "string")') THEN NULL
+        WHEN jsonb_typeof(value) = 'array' AND NOT EXISTS (
+            SELECT
+            FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) AS e (pair)
+            WHERE NOT CASE jsonb_typeof(e.pair)
+                WHEN 'array' THEN jsonb_array_length(e.pair) = 2 AND jsonb_typeof(e.pair -> 0) = 'string' AND jsonb_typeof(e.pair -> 1) = 'string'
+                ELSE false
+            END
+        ) THEN NULL
+        ELSE 'user_properties is an object of strings, or an array of pairs of strings.'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.user_properties_fault(jsonb) IS 'Why these are no MQTT 5 user properties (section 3.3.2.3.7), in words; null when they are.';
+
+-- As stable as format is, or it would not be inlined; so are those below.
+CREATE OR REPLACE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN payload IS NULL THEN 'payload is missing; send "" for an empty one.'
+        WHEN coalesce(encoding, 'null') NOT IN ('null', '"json"', '"text"', '"base64"') THEN 'payload_encoding is json, text or base64.'
+        WHEN encoding IN ('"text"', '"base64"') AND jsonb_typeof(payload) <> 'string'
+            THEN format('payload is a string where payload_encoding is %s.', encoding #>> '{}')
+        -- An unknown AND is decided by its other side: without coalesce, each payload would be tried.
+        WHEN coalesce(encoding, 'null') = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is no base64 (RFC 4648 section 4).'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.payload_fault(jsonb, jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
+
+CREATE OR REPLACE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN jsonb_typeof(message) <> 'object' THEN 'A message is an object.'
+        WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
+            THEN 'A message has topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at, and nothing else.'
+        WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or no string.'
+        WHEN mqtt.topic_name_error(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_error(message ->> 'topic')
+        WHEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
+            THEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding')
+        WHEN message -> 'qos' NOT IN ('null', '0', '1', '2') THEN 'qos is 0, 1 or 2.'
+        WHEN message -> 'retain' NOT IN ('null', 'true', 'false') THEN 'retain is true or false.'
+        WHEN message ->> 'content_type' IS NOT NULL AND mqtt.jsonb_text_fault(message -> 'content_type', 255) IS NOT NULL
+            THEN 'content_type ' || mqtt.jsonb_text_fault(message -> 'content_type', 255) || '.'
+        WHEN message ->> 'response_topic' IS NOT NULL
+            AND (jsonb_typeof(message -> 'response_topic') <> 'string' OR mqtt.topic_name_error(message ->> 'response_topic') IS NOT NULL)
+            THEN 'response_topic is no topic name. ' || coalesce(mqtt.topic_name_error(message ->> 'response_topic'), '')
+        WHEN message ->> 'correlation_data' IS NOT NULL AND NOT coalesce(
+            CASE jsonb_typeof(message -> 'correlation_data')
+                WHEN 'string' THEN octet_length(mqtt.try_base64(message ->> 'correlation_data')) <= 65535
+            END, false
+        ) THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'
+        WHEN message ->> 'message_expiry' IS NOT NULL AND NOT mqtt.jsonb_integer_between(message -> 'message_expiry', 1, 4294967295)
+            THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'
+        WHEN message ->> 'user_properties' IS NOT NULL AND mqtt.user_properties_fault(message -> 'user_properties') IS NOT NULL
+            THEN mqtt.user_properties_fault(message -> 'user_properties')
+        WHEN message ->> 'deliver_at' IS NOT NULL AND NOT coalesce(
+            CASE jsonb_typeof(message -> 'deliver_at')
+                WHEN 'string' THEN mqtt.try_timestamptz(message ->> 'deliver_at') < now() + interval '1 year'
+            END, false
+        ) THEN 'deliver_at is an RFC 3339 date and time, at most a year from now.'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.publish_fault(jsonb) IS 'Why the message cannot be published, in words; null when it can.';
+
+CREATE OR REPLACE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN encoding = 'base64' THEN mqtt.try_base64(payload #>> '{}')
+        WHEN encoding = 'text' OR (encoding IS NULL AND jsonb_typeof(payload) = 'string') THEN convert_to(payload #>> '{}', 'UTF8')
+    END;
+END;
+COMMENT ON FUNCTION mqtt.outbound_body(jsonb, text) IS
+'The payload as bytes, where they are not its JSON text: base64, text, and strings whose encoding is not said.';
+
+CREATE OR REPLACE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        -- The usual message is its own document.
+        WHEN message - '{topic,payload,qos}'::text [] = '{}' AND coalesce(message ->> 'qos', '0') IN ('0', '1', '2')
+            THEN CASE WHEN message ->> 'qos' IN ('1', '2') THEN message ELSE message - 'qos' END
+        ELSE
+            jsonb_strip_nulls(message - '{payload,payload_encoding,deliver_at,qos,retain,message_expiry}'::text [])
+            || CASE WHEN coalesce(message ->> 'qos', '0')::numeric > 0 THEN jsonb_build_object('qos', (message ->> 'qos')::numeric::integer) ELSE '{}' END
+            || CASE WHEN message -> 'retain' = 'true' THEN '{"retain": true}'::jsonb ELSE '{}' END
+            || CASE
+                WHEN message ->> 'message_expiry' IS NOT NULL
+                    THEN jsonb_build_object('message_expiry', (message ->> 'message_expiry')::numeric::bigint)
+                ELSE '{}'
+            END
+            || CASE WHEN message ->> 'payload_encoding' = 'base64' THEN '{}' ELSE jsonb_build_object('payload', message -> 'payload') END
+    END;
+END;
+COMMENT ON FUNCTION mqtt.outbound_document(jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message holds it: without defaults, without a payload that is bytes. Text stands here, to be read, and in body, as it goes out.';
+COMMIT;

@@ -1,0 +1,8 @@
+-- Deploy topicbase:tables/first_partitions to pg
+-- requires: tables/integration_activity_log
+-- requires: tables/mqtt_dead_letters
+-- requires: tables/mqtt_publish_receipts
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SELECT mqtt.prepare_partitions();
+COMMIT;

@@ -1,0 +1,55 @@
+-- Deploy topicbase:tables/queues to pg
+-- requires: base/pgmq
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- pgmq's readers see message as ever; the typed columns beside it spare every reader the parsing.
+DO $$
+DECLARE
+    v_queue text;
+BEGIN
+    FOREACH v_queue IN ARRAY ARRAY['mqtt_messages', 'mqtt_outbound'] LOOP
+        PERFORM pgmq.create(v_queue);
+        EXECUTE format('ALTER TABLE pgmq.%I OWNER TO mqtt_owner', 'q_' || v_queue);
+        EXECUTE format('ALTER TABLE pgmq.%I OWNER TO mqtt_owner', 'a_' || v_queue);
+        EXECUTE format('ALTER TABLE pgmq.%I ENABLE ROW LEVEL SECURITY', 'q_' || v_queue);
+        EXECUTE format('ALTER TABLE pgmq.%I ENABLE ROW LEVEL SECURITY', 'a_' || v_queue);
+        EXECUTE format('DROP INDEX pgmq.%I', 'q_' || v_queue || '_vt_idx');
+        -- A queue's dead rows come by the thousand a second; waiting for a fifth of the table would bloat it.
+        EXECUTE format(
+            'ALTER TABLE pgmq.%I SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, '
+            'autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000, '
+            'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000)', 'q_' || v_queue
+        );
+    END LOOP;
+END;
+$$;
+ALTER TABLE pgmq.q_mqtt_messages
+ADD COLUMN organization_id uuid NOT NULL,
+ADD COLUMN integration_id uuid NOT NULL,
+ADD COLUMN credential_id uuid,
+ADD COLUMN message_id uuid,
+ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
+ADD COLUMN body bytea,
+ADD COLUMN errors jsonb;
+CREATE INDEX q_mqtt_messages_organization_idx ON pgmq.q_mqtt_messages (organization_id, vt);
+CREATE INDEX q_mqtt_messages_message_id_idx ON pgmq.q_mqtt_messages (message_id) WHERE message_id IS NOT NULL;
+COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages that are not stored yet. message: {"topic", "payload", "qos", "retain", …}; defaults are left out.';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.message_id(enqueued_at, msg_id).';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.attempts IS 'Attempts that failed so far.';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.body IS 'Payload byte for byte, to be decoded by content type; null when message holds it as JSON.';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.errors IS 'Failed attempts: [{"at", "code", "error"}, …].';
+
+ALTER TABLE pgmq.q_mqtt_outbound
+ADD COLUMN organization_id uuid NOT NULL,
+ADD COLUMN integration_id uuid NOT NULL,
+ADD COLUMN expires_at timestamptz,
+ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
+ADD COLUMN body bytea;
+CREATE INDEX q_mqtt_outbound_integration_idx ON pgmq.q_mqtt_outbound (integration_id, vt, msg_id);
+CREATE INDEX q_mqtt_outbound_expires_idx ON pgmq.q_mqtt_outbound (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX q_mqtt_outbound_suspects_idx ON pgmq.q_mqtt_outbound (integration_id) WHERE attempts > 1;
+COMMENT ON TABLE pgmq.q_mqtt_outbound IS 'Messages to publish whose outcome is not settled. message: {"topic", "qos", "retain", "payload", properties…}; vt is when to publish.';
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.expires_at IS 'When it is worthless: message_expiry seconds after it was queued; null never.';
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.attempts IS 'How often it was handed to a broker without a final answer.';
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.body IS 'Payload byte for byte; null when message holds it as JSON.';
+COMMIT;

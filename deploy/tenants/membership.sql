@@ -1,0 +1,45 @@
+-- Deploy topicbase:tenants/membership to pg
+-- requires: tenants/organization_members
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.current_user_id() RETURNS uuid
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    -- An expression alone, so that the planner puts it in place of the call; its text is read once.
+    SELECT substring(
+        nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub',
+        '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    )::uuid;
+END;
+COMMENT ON FUNCTION mqtt.current_user_id() IS 'The caller''s user id: the sub claim of the JWT where it is a UUID, else null (RFC 7519 section 4.1.2).';
+GRANT EXECUTE ON FUNCTION mqtt.current_user_id() TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.is_service() RETURNS boolean
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT current_setting('role') = 'service_role';
+END;
+COMMENT ON FUNCTION mqtt.is_service() IS 'Whether the session runs as service_role; holds inside definer functions too, since they do not change the role setting.';
+GRANT EXECUTE ON FUNCTION mqtt.is_service() TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) RETURNS uuid []
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Read once: within the query it would be read, as JSON, for every row of a table small enough to be scanned.
+    v_user_id uuid := mqtt.current_user_id();
+BEGIN
+    -- PL/pgSQL, since it keeps the plan: every statement under row-level security begins here.
+    RETURN ARRAY(
+        SELECT m.organization_id
+        FROM mqtt.organization_members AS m
+        WHERE m.user_id = v_user_id AND (NOT admin_only OR m.role = 'admin')
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.current_organization_ids(boolean) IS
+'Organizations the caller belongs to (or administers). In a policy always as a scalar sub-select, so that it runs once per statement.';
+GRANT EXECUTE ON FUNCTION mqtt.current_organization_ids(boolean) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,62 @@
+-- Deploy topicbase:topics/patterns to pg
+-- requires: topics/filters
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.default_topic_pattern() RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT '{organization_prefix}/devices/{device_id}/{message_type}';
+END;
+COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that set none.';
+
+CREATE OR REPLACE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN octet_length(pattern) > 1024 THEN 'has more than 1,024 bytes'
+        WHEN (SELECT count(*) FROM string_to_table(pattern, '/') AS l (level) WHERE l.level = '{device_id}') <> 1
+            THEN 'must have {device_id} as exactly one of its levels'
+        WHEN (SELECT count(*) FROM string_to_table(pattern, '/') AS l (level) WHERE l.level = '{message_type}') > 1
+            THEN 'may have {message_type} as one level only'
+        WHEN pattern LIKE '_%{organization_prefix}%' THEN 'may have {organization_prefix} as its first level only'
+        WHEN EXISTS (
+            SELECT FROM string_to_table(pattern, '/') AS l (level)
+            WHERE l.level ~ '[{}]' AND l.level NOT IN ('{organization_prefix}', '{device_id}', '{message_type}')
+        ) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'
+        WHEN starts_with(pattern, '$share/') THEN 'must not start with $share/'
+        ELSE mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}', '+', 'g'))
+    END;
+END;
+COMMENT ON FUNCTION mqtt.topic_pattern_fault(text) IS
+'Why this is no topic pattern, in words; null when it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
+
+CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
+RETURNS TABLE (topic_like text, device_level smallint, message_type_level smallint)
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT
+        string_agg(
+            CASE
+                WHEN l.level IN ('{device_id}', '{message_type}', '+', '#') THEN '%'
+                ELSE regexp_replace(l.level, '([\\%_])', '\\\1', 'g')
+            END, '/' ORDER BY l.ordinality
+        ),
+        array_position(array_agg(l.level ORDER BY l.ordinality), '{device_id}')::smallint,
+        coalesce(array_position(array_agg(l.level ORDER BY l.ordinality), '{message_type}'), 0)::smallint
+    FROM string_to_table(replace(pattern, '{organization_prefix}', organization_prefix), '/') WITH ORDINALITY AS l (level, ordinality);
+END;
+COMMENT ON FUNCTION mqtt.topic_pattern_levels(text, text) IS
+'The pattern as a LIKE pattern and the levels, from 1, of device id and message type (0: none).';
+
+CREATE OR REPLACE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN h.head !~ '[+{]' THEN h.head || external_id END
+    FROM (SELECT replace(split_part(pattern, '{device_id}', 1), '{organization_prefix}', organization_prefix) AS head) AS h;
+END;
+COMMENT ON FUNCTION mqtt.device_prefix(text, text, text) IS
+'Topic prefix that only this device''s topics have; null where the pattern has a variable level before the device id.';
+GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.topic_pattern_fault(text), mqtt.topic_pattern_levels(text, text),
+mqtt.device_prefix(text, text, text) TO authenticated, service_role;
+COMMIT;

@@ -1,6 +1,0 @@
--- Revert topicbase:access from pg
-BEGIN;
-DROP FUNCTION mqtt.require_integration(uuid, uuid, boolean);
-DROP FUNCTION mqtt.require_organization(uuid, boolean);
-DROP FUNCTION mqtt.is_operator();
-COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:api/cancel_mqtt_publish from pg
+BEGIN;
+DROP FUNCTION api.cancel_mqtt_publish(uuid []);
+COMMIT;

@@ -1,0 +1,6 @@
+-- Revert topicbase:api/get_mqtt_publish_receipts from pg
+BEGIN;
+DROP FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric);
+DROP FUNCTION mqtt.publish_receipts(uuid []);
+DROP FUNCTION mqtt.check_wait(numeric);
+COMMIT;

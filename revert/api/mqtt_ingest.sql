@@ -1,0 +1,4 @@
+-- Revert topicbase:api/mqtt_ingest from pg
+BEGIN;
+DROP FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz);
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:api/mqtt_ingest_binary from pg
+BEGIN;
+DROP FUNCTION api.mqtt_ingest_binary(bytea);
+COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:api_cancel_mqtt_publish from pg
-BEGIN;
-DROP FUNCTION api.cancel_mqtt_publish(uuid []);
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:api_create_organization from pg
-BEGIN;
-DROP FUNCTION api.create_organization(text, text, uuid);
-COMMIT;

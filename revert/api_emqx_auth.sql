@@ -1,5 +1,0 @@
--- Revert topicbase:api_emqx_auth from pg
-BEGIN;
-DROP FUNCTION api.emqx_authorize(text, text, text, text, text, text);
-DROP FUNCTION api.emqx_authenticate(text, text, text);
-COMMIT;

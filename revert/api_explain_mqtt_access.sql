@@ -1,4 +1,0 @@
--- Revert topicbase:api_explain_mqtt_access from pg
-BEGIN;
-DROP FUNCTION api.explain_mqtt_access(uuid, text, text);
-COMMIT;

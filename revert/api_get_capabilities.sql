@@ -1,4 +1,0 @@
--- Revert topicbase:api_get_capabilities from pg
-BEGIN;
-DROP FUNCTION api.get_capabilities(uuid);
-COMMIT;

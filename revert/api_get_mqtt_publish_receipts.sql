@@ -1,6 +1,0 @@
--- Revert topicbase:api_get_mqtt_publish_receipts from pg
-BEGIN;
-DROP FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric);
-DROP FUNCTION mqtt.publish_receipts(uuid []);
-DROP FUNCTION mqtt.check_wait(numeric);
-COMMIT;

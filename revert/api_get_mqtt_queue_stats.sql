@@ -1,4 +1,0 @@
--- Revert topicbase:api_get_mqtt_queue_stats from pg
-BEGIN;
-DROP FUNCTION api.get_mqtt_queue_stats(uuid);
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:api_mqtt_ingest from pg
-BEGIN;
-DROP FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz);
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:api_mqtt_ingest_batch from pg
-BEGIN;
-DROP FUNCTION api.mqtt_ingest_batch(json);
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:api_mqtt_ingest_binary from pg
-BEGIN;
-DROP FUNCTION api.mqtt_ingest_binary(bytea);
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:api_mqtt_test_connection from pg
-BEGIN;
-DROP FUNCTION api.get_mqtt_request(uuid, numeric);
-DROP FUNCTION api.mqtt_test_connection(uuid, uuid);
-COMMIT;

@@ -1,9 +1,0 @@
--- Revert topicbase:api_query_telemetry from pg
-BEGIN;
-DROP FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid);
-DROP FUNCTION mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer);
-DROP FUNCTION mqtt.has_metric(jsonb, text []);
-DROP FUNCTION mqtt.telemetry_metrics(jsonb, text []);
-DROP TYPE mqtt.telemetry_data;
-DROP TYPE mqtt.telemetry_reading;
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:api_replay_mqtt_messages from pg
-BEGIN;
-DROP FUNCTION api.replay_mqtt_messages(uuid, text, timestamptz, timestamptz, uuid, text, numeric, boolean, integer);
-COMMIT;

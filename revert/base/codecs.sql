@@ -1,0 +1,4 @@
+-- Revert topicbase:base/codecs from pg
+BEGIN;
+DROP FUNCTION mqtt.codecs();
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:base/configuration from pg
+BEGIN;
+DROP TABLE mqtt.configuration;
+COMMIT;

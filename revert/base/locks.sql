@@ -1,0 +1,4 @@
+-- Revert topicbase:base/locks from pg
+BEGIN;
+DROP FUNCTION mqtt.bridge_lock(uuid);
+COMMIT;

@@ -1,0 +1,5 @@
+-- Revert topicbase:base/parse_values from pg
+BEGIN;
+DROP FUNCTION mqtt.try_base64(text);
+DROP FUNCTION mqtt.try_timestamptz(text);
+COMMIT;

@@ -1,0 +1,8 @@
+-- Revert topicbase:base/partitions from pg
+BEGIN;
+DROP FUNCTION mqtt.drop_partitions(regclass []);
+DROP FUNCTION mqtt.expired_partitions(regclass, integer);
+DROP FUNCTION mqtt.prepare_partitions();
+DROP FUNCTION mqtt.create_default_partition(regclass);
+DROP FUNCTION mqtt.create_partition(regclass, date);
+COMMIT;

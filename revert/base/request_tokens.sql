@@ -1,0 +1,5 @@
+-- Revert topicbase:base/request_tokens from pg
+BEGIN;
+DROP FUNCTION mqtt.check_token();
+REVOKE USAGE ON SCHEMA mqtt FROM anon;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:base/vacuum_holders from pg
+BEGIN;
+DROP FUNCTION mqtt.vacuum_holders(interval);
+COMMIT;

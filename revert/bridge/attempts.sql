@@ -1,0 +1,8 @@
+-- Revert topicbase:bridge/attempts from pg
+BEGIN;
+DROP FUNCTION bridge.end_work(uuid);
+DROP FUNCTION bridge.begin_work(uuid);
+DROP FUNCTION bridge.finish_attempt(bigint);
+DROP FUNCTION bridge.begin_attempt(timestamptz, bigint []);
+DROP FUNCTION bridge.suspects(tid []);
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:bridge/claim_outbound from pg
+BEGIN;
+DROP FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []);
+COMMIT;

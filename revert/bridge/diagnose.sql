@@ -1,0 +1,16 @@
+-- Revert topicbase:bridge/diagnose from pg
+BEGIN;
+DROP FUNCTION bridge.diagnose();
+DROP FUNCTION mqtt.deployed_changes();
+DROP FUNCTION mqtt.upkeep_jobs();
+DROP FUNCTION mqtt.days_without_partition();
+DROP FUNCTION mqtt.surplus_privileges(name);
+DO $$
+BEGIN
+    IF to_regclass('sqitch.changes') IS NOT NULL THEN
+        REVOKE SELECT (project, change) ON sqitch.changes FROM mqtt_owner;
+        REVOKE USAGE ON SCHEMA sqitch FROM mqtt_owner;
+    END IF;
+END;
+$$;
+COMMIT;

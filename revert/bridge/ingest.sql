@@ -1,0 +1,4 @@
+-- Revert topicbase:bridge/ingest from pg
+BEGIN;
+DROP FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []);
+COMMIT;

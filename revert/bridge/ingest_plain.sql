@@ -1,0 +1,4 @@
+-- Revert topicbase:bridge/ingest_plain from pg
+BEGIN;
+DROP FUNCTION mqtt.queue_plain(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean []);
+COMMIT;

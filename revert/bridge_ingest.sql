@@ -1,4 +1,0 @@
--- Revert topicbase:bridge_ingest from pg
-BEGIN;
-DROP FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []);
-COMMIT;

@@ -1,7 +1,0 @@
--- Revert topicbase:bridge_integrations from pg
-BEGIN;
-DROP FUNCTION bridge.surplus_integrations(uuid);
-DROP FUNCTION bridge.integrations(uuid, jsonb);
-DROP FUNCTION bridge.release_integrations(uuid, uuid []);
-DROP FUNCTION bridge.take_integrations(uuid);
-COMMIT;

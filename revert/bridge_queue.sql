@@ -1,4 +1,0 @@
--- Revert topicbase:bridge_queue from pg
-BEGIN;
-DROP FUNCTION bridge.process_queue(integer);
-COMMIT;

@@ -1,7 +1,0 @@
--- Revert topicbase:bridge_reseal from pg
-BEGIN;
-DROP FUNCTION bridge.reseal(text [], uuid [], jsonb [], jsonb []);
-DROP FUNCTION bridge.sealed_otherwise(text, uuid, integer);
-DROP FUNCTION bridge.sealing_state();
-DROP VIEW mqtt.sealed_values;
-COMMIT;

@@ -1,6 +1,0 @@
--- Revert topicbase:bridge_settle_outbound from pg
-BEGIN;
-DROP FUNCTION bridge.expire_outbound(integer);
-DROP FUNCTION bridge.settle_outbound(uuid, bigint [], text [], smallint [], text [], bigint []);
-DROP FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text [], uuid);
-COMMIT;

@@ -1,6 +1,0 @@
--- Revert topicbase:bridge_status from pg
-BEGIN;
-DROP FUNCTION bridge.status();
-DROP FUNCTION bridge.gauges();
-DROP FUNCTION mqtt.queue_depths();
-COMMIT;

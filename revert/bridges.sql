@@ -1,5 +1,0 @@
--- Revert topicbase:bridges from pg
-BEGIN;
-DROP TABLE mqtt.bridge_leases;
-DROP TABLE mqtt.bridges;
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:broker_emqx_views from pg
-BEGIN;
-DROP VIEW broker.emqx_acl;
-DROP VIEW broker.emqx_user;
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:broker_go_auth_views from pg
-BEGIN;
-DROP VIEW broker.go_auth_acl;
-DROP VIEW broker.go_auth_user;
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:broker_vernemq_view from pg
-BEGIN;
-DROP VIEW broker.vmq_auth_acl;
-COMMIT;

@@ -1,0 +1,8 @@
+-- Revert topicbase:brokers/logins from pg
+BEGIN;
+DROP FUNCTION mqtt.note_broker_login(mqtt.mqtt_credentials);
+DROP FUNCTION mqtt.is_heard(mqtt.mqtt_credentials);
+DROP FUNCTION mqtt.broker_credential(mqtt.broker_keys, text);
+DROP FUNCTION mqtt.broker_login();
+DROP FUNCTION mqtt.password_fits(mqtt.mqtt_credentials, text);
+COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:configuration from pg
-BEGIN;
-DROP TABLE mqtt.configuration;
-COMMIT;

@@ -1,8 +1,0 @@
--- Revert topicbase:credential_rules from pg
-BEGIN;
-DROP FUNCTION mqtt.credential_json(mqtt.mqtt_credentials);
-DROP FUNCTION mqtt.require_credential(uuid);
-DROP FUNCTION mqtt.resolve_device(uuid, uuid, text);
-DROP FUNCTION mqtt.filters_error(text [], text);
-DROP FUNCTION mqtt.topic_prefix_error(text);
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:device_integrations from pg
-BEGIN;
-DROP TABLE mqtt.device_integrations;
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:devices from pg
-BEGIN;
--- Loses the devices.
-DROP TABLE mqtt.devices;
-COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:due_messages from pg
-BEGIN;
-DROP FUNCTION mqtt.due_messages(integer);
-COMMIT;

@@ -1,0 +1,5 @@
+-- Revert topicbase:ingest/session_quotas from pg
+BEGIN;
+DROP FUNCTION mqtt.quota_wait(mqtt.device_session);
+DROP FUNCTION mqtt.take_quota(mqtt.device_session, integer);
+COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:ingest_keys from pg
-BEGIN;
-DROP TABLE mqtt.ingest_keys;
-COMMIT;

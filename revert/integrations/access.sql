@@ -1,0 +1,6 @@
+-- Revert topicbase:integrations/access from pg
+BEGIN;
+DROP FUNCTION mqtt.require_integration(uuid, uuid, boolean);
+DROP FUNCTION mqtt.require_organization(uuid, boolean);
+DROP FUNCTION mqtt.is_operator();
+COMMIT;

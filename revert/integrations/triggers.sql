@@ -1,0 +1,7 @@
+-- Revert topicbase:integrations/triggers from pg
+BEGIN;
+DROP TRIGGER z_changed ON mqtt.device_integrations;
+DROP FUNCTION mqtt.integration_changed();
+DROP TRIGGER a_check ON mqtt.device_integrations;
+DROP FUNCTION mqtt.check_integration();
+COMMIT;

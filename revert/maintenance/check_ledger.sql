@@ -1,0 +1,4 @@
+-- Revert topicbase:maintenance/check_ledger from pg
+BEGIN;
+DROP FUNCTION mqtt.check_ledger(boolean);
+COMMIT;

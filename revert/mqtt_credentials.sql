@@ -1,5 +1,0 @@
--- Revert topicbase:mqtt_credentials from pg
-BEGIN;
--- Loses the credentials: every device needs a new one.
-DROP TABLE mqtt.mqtt_credentials;
-COMMIT;

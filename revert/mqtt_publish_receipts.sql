@@ -1,5 +1,0 @@
--- Revert topicbase:mqtt_publish_receipts from pg
-BEGIN;
--- Loses the receipts.
-DROP TABLE mqtt.mqtt_publish_receipts;
-COMMIT;

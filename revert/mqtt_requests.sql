@@ -1,4 +1,0 @@
--- Revert topicbase:mqtt_requests from pg
-BEGIN;
-DROP TABLE mqtt.mqtt_requests;
-COMMIT;

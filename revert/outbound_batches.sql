@@ -1,4 +1,0 @@
--- Revert topicbase:outbound_batches from pg
-BEGIN;
-DROP TABLE mqtt.outbound_batches;
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:outbound_fault from pg
-BEGIN;
-DROP FUNCTION mqtt.refuse_outbound(text);
-DROP FUNCTION mqtt.outbound_fault(uuid, text, integer);
-COMMIT;

@@ -1,7 +1,0 @@
--- Revert topicbase:outward_addresses from pg
-BEGIN;
-DROP FUNCTION mqtt.callback_url_fault(text, boolean);
-DROP FUNCTION mqtt.url_parts(text);
-DROP FUNCTION mqtt.host_fault(text, boolean);
-DROP FUNCTION mqtt.is_private_address(inet);
-COMMIT;

@@ -1,8 +1,0 @@
--- Revert topicbase:partitions from pg
-BEGIN;
-DROP FUNCTION mqtt.drop_partitions(regclass []);
-DROP FUNCTION mqtt.expired_partitions(regclass, integer);
-DROP FUNCTION mqtt.prepare_partitions();
-DROP FUNCTION mqtt.create_default_partition(regclass);
-DROP FUNCTION mqtt.create_partition(regclass, date);
-COMMIT;

@@ -1,0 +1,5 @@
+-- Revert topicbase:process/deferred_updates from pg
+BEGIN;
+DROP FUNCTION mqtt.apply_due_updates();
+DROP FUNCTION mqtt.apply_deferred_updates(timestamptz);
+COMMIT;

@@ -1,8 +1,0 @@
--- Revert topicbase:publish_rules from pg
-BEGIN;
-DROP FUNCTION mqtt.outbound_document(jsonb);
-DROP FUNCTION mqtt.outbound_body(jsonb, text);
-DROP FUNCTION mqtt.publish_fault(jsonb);
-DROP FUNCTION mqtt.payload_fault(jsonb, jsonb);
-DROP FUNCTION mqtt.user_properties_fault(jsonb);
-COMMIT;

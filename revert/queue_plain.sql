@@ -1,4 +1,0 @@
--- Revert topicbase:queue_plain from pg
-BEGIN;
-DROP FUNCTION mqtt.queue_plain(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean []);
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:request_tokens from pg
-BEGIN;
-DROP FUNCTION mqtt.check_token();
-REVOKE USAGE ON SCHEMA mqtt FROM anon;
-COMMIT;

@@ -1,5 +1,0 @@
--- Revert topicbase:session_quotas from pg
-BEGIN;
-DROP FUNCTION mqtt.quota_wait(mqtt.device_session);
-DROP FUNCTION mqtt.take_quota(mqtt.device_session, integer);
-COMMIT;

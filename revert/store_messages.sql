@@ -1,4 +1,0 @@
--- Revert topicbase:store_messages from pg
-BEGIN;
-DROP FUNCTION mqtt.store_messages(tid []);
-COMMIT;

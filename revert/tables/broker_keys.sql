@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/broker_keys from pg
+BEGIN;
+DROP TABLE mqtt.broker_keys;
+COMMIT;

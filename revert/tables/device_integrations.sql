@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/device_integrations from pg
+BEGIN;
+DROP TABLE mqtt.device_integrations;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/ledger from pg
+BEGIN;
+DROP TABLE mqtt.ledger;
+COMMIT;

@@ -1,0 +1,5 @@
+-- Revert topicbase:tables/mqtt_dead_letters from pg
+BEGIN;
+-- Loses the dead letters.
+DROP TABLE mqtt.mqtt_dead_letters;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/mqtt_requests from pg
+BEGIN;
+DROP TABLE mqtt.mqtt_requests;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/mqtt_subscriptions from pg
+BEGIN;
+DROP TABLE mqtt.mqtt_subscriptions;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/quota_buckets from pg
+BEGIN;
+DROP TABLE mqtt.quota_buckets;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/workers from pg
+BEGIN;
+DROP TABLE mqtt.workers;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tenants/organizations from pg
+BEGIN;
+DROP TABLE mqtt.organizations;
+COMMIT;

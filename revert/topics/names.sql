@@ -1,0 +1,6 @@
+-- Revert topicbase:topics/names from pg
+BEGIN;
+DROP FUNCTION mqtt.topic_is_under(text, text);
+DROP FUNCTION mqtt.topic_name_error(text);
+DROP FUNCTION mqtt.has_forbidden_character(text);
+COMMIT;

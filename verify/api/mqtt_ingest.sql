@@ -1,0 +1,6 @@
+-- Verify topicbase:api/mqtt_ingest on pg
+BEGIN;
+SELECT mqtt.verify_function(
+    'api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz)', true, 'v', '{anon,authenticated,service_role}'
+);
+ROLLBACK;

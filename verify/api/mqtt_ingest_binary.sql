@@ -1,0 +1,4 @@
+-- Verify topicbase:api/mqtt_ingest_binary on pg
+BEGIN;
+SELECT mqtt.verify_function('api.mqtt_ingest_binary(bytea)', true, 'v', '{anon,authenticated,service_role}');
+ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:api_create_organization on pg
-BEGIN;
-SELECT mqtt.verify_function('api.create_organization(text, text, uuid)', true, 'v', '{service_role}');
-ROLLBACK;

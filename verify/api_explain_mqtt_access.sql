@@ -1,4 +1,0 @@
--- Verify topicbase:api_explain_mqtt_access on pg
-BEGIN;
-SELECT mqtt.verify_function('api.explain_mqtt_access(uuid, text, text)', true, 's', '{authenticated,service_role}');
-ROLLBACK;

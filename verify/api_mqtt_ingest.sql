@@ -1,6 +1,0 @@
--- Verify topicbase:api_mqtt_ingest on pg
-BEGIN;
-SELECT mqtt.verify_function(
-    'api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz)', true, 'v', '{anon,authenticated,service_role}'
-);
-ROLLBACK;

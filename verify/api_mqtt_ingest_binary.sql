@@ -1,4 +1,0 @@
--- Verify topicbase:api_mqtt_ingest_binary on pg
-BEGIN;
-SELECT mqtt.verify_function('api.mqtt_ingest_binary(bytea)', true, 'v', '{anon,authenticated,service_role}');
-ROLLBACK;

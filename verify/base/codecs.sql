@@ -1,0 +1,11 @@
+-- Verify topicbase:base/codecs on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.codecs()', false, 'v', '{}');
+DO $$
+BEGIN
+    IF (SELECT count(*) FROM mqtt.codecs()) <> 3 THEN
+        RAISE EXCEPTION 'mqtt.codecs() must tell of cbor, msgpack and seal';
+    END IF;
+END;
+$$;
+ROLLBACK;

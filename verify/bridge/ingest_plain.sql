@@ -1,0 +1,4 @@
+-- Verify topicbase:bridge/ingest_plain on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.queue_plain(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [])', false, 'v', '{}');
+ROLLBACK;

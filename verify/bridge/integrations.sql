@@ -1,0 +1,7 @@
+-- Verify topicbase:bridge/integrations on pg
+BEGIN;
+SELECT mqtt.verify_function('bridge.take_integrations(uuid)', true, 'v', '{mqtt_bridge}');
+SELECT mqtt.verify_function('bridge.release_integrations(uuid, uuid [])', true, 'v', '{mqtt_bridge}');
+SELECT mqtt.verify_function('bridge.integrations(uuid, jsonb)', true, 's', '{mqtt_bridge}');
+SELECT mqtt.verify_function('bridge.surplus_integrations(uuid)', true, 'v', '{mqtt_bridge}');
+ROLLBACK;

@@ -1,5 +1,0 @@
--- Verify topicbase:bridge_config_notify on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.notify_config()', true, 'v', '{}');
-SELECT 1 / (count(*) = 5)::integer FROM pg_trigger WHERE tgfoid = 'mqtt.notify_config()'::regprocedure;
-ROLLBACK;

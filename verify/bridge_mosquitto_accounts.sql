@@ -1,4 +1,0 @@
--- Verify topicbase:bridge_mosquitto_accounts on pg
-BEGIN;
-SELECT mqtt.verify_function('bridge.mosquitto_accounts(text)', true, 's', '{mqtt_bridge}');
-ROLLBACK;

@@ -1,6 +1,0 @@
--- Verify topicbase:bridge_settle_outbound on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.settle_outbound(bigint [], text [], smallint [], text [], uuid)', true, 'v', '{}');
-SELECT mqtt.verify_function('bridge.settle_outbound(uuid, bigint [], text [], smallint [], text [], bigint [])', true, 'v', '{mqtt_bridge}');
-SELECT mqtt.verify_function('bridge.expire_outbound(integer)', true, 'v', '{mqtt_bridge}');
-ROLLBACK;

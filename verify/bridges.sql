@@ -1,5 +1,0 @@
--- Verify topicbase:bridges on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.bridges', '{}', '{SELECT}');
-SELECT mqtt.verify_table('mqtt.bridge_leases', '{}', '{SELECT}');
-ROLLBACK;

@@ -1,5 +1,0 @@
--- Verify topicbase:broker_emqx_views on pg
-BEGIN;
-SELECT mqtt.verify_broker_view('broker.emqx_user', '{emqx_reader}');
-SELECT mqtt.verify_broker_view('broker.emqx_acl', '{emqx_reader}');
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:broker_vernemq_view on pg
-BEGIN;
-SELECT mqtt.verify_broker_view('broker.vmq_auth_acl', '{vernemq_reader}');
-ROLLBACK;

@@ -1,0 +1,4 @@
+-- Verify topicbase:brokers/raw_body on pg
+BEGIN;
+SELECT 'api."*/*"'::regtype;
+ROLLBACK;

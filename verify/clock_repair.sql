@@ -1,4 +1,0 @@
--- Verify topicbase:clock_repair on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.repair_clock()', true, 'v', '{}');
-ROLLBACK;

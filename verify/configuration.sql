@@ -1,5 +1,0 @@
--- Verify topicbase:configuration on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.configuration', '{SELECT}', '{SELECT}');
-SELECT 1 / count(*) FROM mqtt.configuration;
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:due_messages on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.due_messages(integer)', true, 'v', '{}');
-ROLLBACK;

@@ -1,0 +1,5 @@
+-- Verify topicbase:ingest/session_quotas on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.take_quota(mqtt.device_session, integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.quota_wait(mqtt.device_session)', false, 'i', '{}');
+ROLLBACK;

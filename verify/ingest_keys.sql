@@ -1,4 +1,0 @@
--- Verify topicbase:ingest_keys on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.ingest_keys', '{}', '{}');
-ROLLBACK;

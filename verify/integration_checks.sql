@@ -1,6 +1,0 @@
--- Verify topicbase:integration_checks on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.refuse_setting(text, text, text)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.complete_broker_settings(jsonb, boolean)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.checked_settings(jsonb, text, text, jsonb, boolean)', true, 'v', '{}');
-ROLLBACK;

@@ -1,8 +1,0 @@
--- Verify topicbase:integration_settings on pg
-BEGIN;
-SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
-FROM unnest(ARRAY[
-    'mqtt.setting_names(text)', 'mqtt.secret_setting_names()', 'mqtt.jsonb_integer_between(jsonb, bigint, bigint)',
-    'mqtt.jsonb_text_fault(jsonb, integer)', 'mqtt.setting_fault(text, jsonb)'
-]::regprocedure []) AS f;
-ROLLBACK;

@@ -1,0 +1,4 @@
+-- Verify topicbase:integrations/log_subscription on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.log_subscription()', true, 'v', '{}');
+ROLLBACK;

@@ -1,8 +1,0 @@
--- Verify topicbase:ledger on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.ledger', '{SELECT}', '{SELECT}');
-SELECT mqtt.verify_function('mqtt.ledger_shard()', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.count_accepted(uuid, integer)', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.count_dead(uuid, timestamptz)', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.roll_up_ledger(interval)', true, 'v', '{}');
-ROLLBACK;

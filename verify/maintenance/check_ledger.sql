@@ -1,0 +1,4 @@
+-- Verify topicbase:maintenance/check_ledger on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.check_ledger(boolean)', true, 's', '{}');
+ROLLBACK;

@@ -1,8 +1,0 @@
--- Verify topicbase:membership on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.current_user_id()', false, 's', '{authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.is_service()', false, 's', '{authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.current_organization_ids(boolean)', true, 's', '{authenticated,service_role}');
-SELECT 1 / count(*) FROM pg_policy WHERE polrelid = 'mqtt.organizations'::regclass;
-SELECT 1 / count(*) FROM pg_policy WHERE polrelid = 'mqtt.organization_members'::regclass;
-ROLLBACK;

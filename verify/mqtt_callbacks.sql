@@ -1,7 +1,0 @@
--- Verify topicbase:mqtt_callbacks on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.callback_secrets', '{}', '{}');
-SELECT mqtt.verify_table('mqtt.callback_circuits', '{}', '{}');
-SELECT mqtt.verify_table('mqtt.mqtt_callback_deliveries', '{SELECT}', '{SELECT}');
-SELECT mqtt.verify_function('mqtt.end_callbacks()', true, 'v', '{}');
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:mqtt_dead_letters on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.mqtt_dead_letters', '{SELECT}', '{SELECT}');
-ROLLBACK;

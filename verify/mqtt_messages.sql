@@ -1,4 +1,0 @@
--- Verify topicbase:mqtt_messages on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.mqtt_messages', '{SELECT}', '{SELECT}');
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:mqtt_requests on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.mqtt_requests', '{SELECT}', '{SELECT}');
-ROLLBACK;

@@ -1,5 +1,0 @@
--- Verify topicbase:mqtt_subscriptions on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.mqtt_subscriptions', '{SELECT,INSERT,UPDATE,DELETE}', '{SELECT,INSERT,UPDATE,DELETE}');
-SELECT mqtt.verify_function('mqtt.renumber_subscription()', true, 'v', '{}');
-ROLLBACK;

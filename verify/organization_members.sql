@@ -1,4 +1,0 @@
--- Verify topicbase:organization_members on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.organization_members', '{SELECT}', '{SELECT}');
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:outbound_batches on pg
-BEGIN;
-SELECT mqtt.verify_table('mqtt.outbound_batches', '{}', '{SELECT}');
-ROLLBACK;

@@ -1,5 +1,0 @@
--- Verify topicbase:outbound_fault on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.outbound_fault(uuid, text, integer)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.refuse_outbound(text)', false, 's', '{}');
-ROLLBACK;

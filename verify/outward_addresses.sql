@@ -1,7 +1,0 @@
--- Verify topicbase:outward_addresses on pg
-BEGIN;
-SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
-FROM unnest(ARRAY[
-    'mqtt.is_private_address(inet)', 'mqtt.host_fault(text, boolean)', 'mqtt.url_parts(text)', 'mqtt.callback_url_fault(text, boolean)'
-]::regprocedure []) AS f;
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:partitions_ahead on pg
-BEGIN;
-SELECT 1 / count(*) FROM pg_inherits WHERE inhparent = 'mqtt.mqtt_messages'::regclass;
-ROLLBACK;

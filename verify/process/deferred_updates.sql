@@ -1,0 +1,5 @@
+-- Verify topicbase:process/deferred_updates on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.apply_deferred_updates(timestamptz)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.apply_due_updates()', true, 'v', '{}');
+ROLLBACK;

@@ -1,5 +1,0 @@
--- Verify topicbase:queue_message on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.queue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz)', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.queue_document(text, jsonb, integer, boolean, text, timestamptz)', false, 's', '{}');
-ROLLBACK;

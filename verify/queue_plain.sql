@@ -1,4 +1,0 @@
--- Verify topicbase:queue_plain on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.queue_plain(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [])', false, 'v', '{}');
-ROLLBACK;

@@ -1,4 +1,0 @@
--- Verify topicbase:store_messages on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.store_messages(tid[])', true, 'v', '{}');
-ROLLBACK;

@@ -1,0 +1,4 @@
+-- Verify topicbase:tables/ledger on pg
+BEGIN;
+SELECT mqtt.verify_table('mqtt.ledger', '{SELECT}', '{SELECT}');
+ROLLBACK;

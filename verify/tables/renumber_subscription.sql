@@ -1,0 +1,4 @@
+-- Verify topicbase:tables/renumber_subscription on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.renumber_subscription()', true, 'v', '{}');
+ROLLBACK;

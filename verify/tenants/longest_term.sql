@@ -1,0 +1,4 @@
+-- Verify topicbase:tenants/longest_term on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.longest_term(text)', true, 's', '{}');
+ROLLBACK;

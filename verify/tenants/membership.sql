@@ -1,0 +1,6 @@
+-- Verify topicbase:tenants/membership on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.current_user_id()', false, 's', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.is_service()', false, 's', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.current_organization_ids(boolean)', true, 's', '{authenticated,service_role}');
+ROLLBACK;

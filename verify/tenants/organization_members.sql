@@ -1,0 +1,4 @@
+-- Verify topicbase:tenants/organization_members on pg
+BEGIN;
+SELECT mqtt.verify_table('mqtt.organization_members', '{SELECT}', '{SELECT}');
+ROLLBACK;

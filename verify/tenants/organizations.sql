@@ -1,0 +1,4 @@
+-- Verify topicbase:tenants/organizations on pg
+BEGIN;
+SELECT mqtt.verify_table('mqtt.organizations', '{SELECT}', '{SELECT}');
+ROLLBACK;

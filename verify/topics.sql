@@ -1,9 +1,0 @@
--- Verify topicbase:topics on pg
-BEGIN;
-SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
-FROM unnest(ARRAY[
-    'mqtt.has_forbidden_character(text)', 'mqtt.topic_name_error(text)', 'mqtt.topic_filter_error(text)',
-    'mqtt.topic_filter_pattern(text)',
-    'mqtt.topic_matches(text, text)', 'mqtt.topic_filter_prefix(text)', 'mqtt.topic_prefixes(text)', 'mqtt.topic_is_under(text, text)'
-]::regprocedure []) AS f;
-ROLLBACK;

@@ -1,8 +1,0 @@
--- Verify topicbase:upkeep on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.watch()', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.log_expired_credentials()', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.keep_house()', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.is_my_turn()', false, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.upkeep()', true, 'v', '{}');
-ROLLBACK;

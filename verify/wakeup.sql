@@ -1,4 +1,0 @@
--- Verify topicbase:wakeup on pg
-BEGIN;
-SELECT mqtt.verify_function('mqtt.wake_bridge(text)', true, 'v', '{}');
-ROLLBACK;
