@@ -1,9 +1,9 @@
 -- Revert topicbase:topics/filters from pg
 BEGIN;
+DROP FUNCTION mqtt.topic_matches_any(text [], text);
 DROP FUNCTION mqtt.topic_prefixes(text);
 DROP FUNCTION mqtt.topic_filter_prefix(text);
 DROP FUNCTION mqtt.topic_matches(text, text);
 DROP FUNCTION mqtt.topic_filter_pattern(text);
 DROP FUNCTION mqtt.topic_filter_error(text);
-DROP FUNCTION mqtt.topic_matches_any(text [], text);
 COMMIT;

@@ -123,20 +123,20 @@ def test_a_database_without_the_schema(doctor: Doctor) -> None:
 
 
 def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
-    aside = "CREATE TABLE aside AS SELECT * FROM sqitch.changes WHERE change IN ('bridge_status', 'bridge_reseal')"
+    aside = "CREATE TABLE aside AS SELECT * FROM sqitch.changes WHERE change IN ('bridge/status', 'bridge/reseal')"
     undone(own, f"{aside}; SET session_replication_role = replica; DELETE FROM sqitch.changes WHERE change IN (SELECT change FROM aside)")
     try:
         found = doctor()["migrations"]
         assert found["state"] == "fault"
-        assert re.search(r"^2 of this release's \d+ changes are not deployed: bridge_reseal, bridge_status$", found["words"])
+        assert re.search(r"^2 of this release's \d+ changes are not deployed: bridge/reseal, bridge/status$", found["words"])
         assert "sqitch deploy" in found["mend"]
     finally:
         undone(own, "SET session_replication_role = replica; INSERT INTO sqitch.changes SELECT * FROM aside; DROP TABLE aside")
-    undone(own, "UPDATE sqitch.changes SET change = 'of_a_later_release' WHERE change = 'bridge_status'")
+    undone(own, "UPDATE sqitch.changes SET change = 'of_a_later_release' WHERE change = 'bridge/status'")
     try:
-        assert "bridge_status" in doctor()["migrations"]["words"]
+        assert "bridge/status" in doctor()["migrations"]["words"]
     finally:
-        undone(own, "UPDATE sqitch.changes SET change = 'bridge_status' WHERE change = 'of_a_later_release'")
+        undone(own, "UPDATE sqitch.changes SET change = 'bridge/status' WHERE change = 'of_a_later_release'")
     undone(own, "REVOKE USAGE ON SCHEMA sqitch FROM mqtt_owner")
     try:
         assert doctor()["migrations"]["state"] == "note"

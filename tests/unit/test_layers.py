@@ -47,9 +47,9 @@ def maker(name: str) -> str | None:
 
 
 def test_the_plan_goes_from_layer_to_layer() -> None:
-    for section in RELEASES:
-        places = [layer(change) for change, _ in section]
-        assert places == sorted(places)
+    # What later releases add comes at the end, whatever its layer.
+    places = [layer(change) for change, _ in RELEASES[0]]
+    assert places == sorted(places)
     assert {layer(change) for change in PLAN} == set(range(len(LAYERS)))
 
 
