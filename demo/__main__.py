@@ -162,7 +162,7 @@ class Demo:
             GatewayDevice(setup("memory", Machine().memory, "used_percent", 0.25), self.stack.gateway_url),
             BatchDevice(setup("disk", Machine().disk, "write_bytes_per_second", 0.05), self.stack.api_url),
             PahoDevice(setup("network", Machine().network, "received_bytes_per_second", 0.1), address=address, qos=1, version=version_5),
-            MosquittoDevice(setup("system", Machine().system, "threads", 0.2), address=address, directory=self._directory),
+            MosquittoDevice(setup("system", Machine().system, "processes", 0.2), address=address, directory=self._directory),
             PahoDevice(plant, address=(self.broker.host, self.broker.port), qos=2, version=version_3),
         ]
         for device in self.devices:

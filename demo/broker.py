@@ -4,11 +4,11 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
+
+import psutil
 
 from demo.stack import DemoError, Stack
 
@@ -101,15 +101,12 @@ class Broker:
     def _end_leftover(self) -> None:
         """End what a demo that was killed left behind: the process in our pid file, if it is still that one."""
         try:
-            pid = int((self._dir / "pid").read_text())
-            if str(self._dir / "mosquitto.conf").encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return
-            os.kill(pid, signal.SIGTERM)
-        except (OSError, ValueError):
+            leftover = psutil.Process(int((self._dir / "pid").read_text()))
+            if str(self._dir / "mosquitto.conf") in leftover.cmdline():
+                leftover.terminate()
+                leftover.wait(10)
+        except (OSError, ValueError, psutil.Error):
             return
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
 
 
 def _free_port() -> int:
