@@ -1,6 +1,6 @@
 """docs/scaling.md's figures, from the results of the benchmarks: what one machine does, and how many a fleet takes.
 
-`make bench` writes them anew; `python -m bench.capacity` does so from the results that are there.
+`make bench` writes them anew; `python -m bench.report.capacity` does so from the results that are there.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.pages import place
+from bench.report.markers import place
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "scaling.md"
 PAYLOAD = 100  # bytes; the rows used are measured with it
 HEADROOM = 0.5  # of what was measured is planned with

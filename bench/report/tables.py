@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from bench import capacity, svg
-from bench.harness import RESULTS, ROOT, TIMES, Row
-from bench.pages import place
+from bench.harness import RESULTS, ROOT
+from bench.report import capacity, svg
+from bench.report.markers import place
+from bench.samples import TIMES, Row
 
 PAGE = ROOT / "bench" / "README.md"
 README = ROOT / "README.md"

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.harness import Bench, Sample, percentiles, threads, wrk_command
-from bench.http_rows import clear
-from bench.tenants import Tenant, make_tenants, settle
+from bench.harness import Bench
+from bench.load.threads import threads
+from bench.load.wrk import wrk_command
+from bench.samples import Sample, percentiles
+from bench.setup.messages import clear, settle
+from bench.setup.tenants import Tenant, make_tenants
 
 QUIET = 9
 PAUSE = 0.05  # seconds between two messages of a quiet one

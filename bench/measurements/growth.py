@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import time
 
-from bench.harness import Bench, Connection, Sample, sample_of
-from bench.http_rows import clear, post
-from bench.mqtt_rows import Broker, Demo, bridge, inbound_ours, row, until
-from bench.storage_rows import query
-from bench.tenants import Tenant, empty_history, empty_queue, fill_queue, make_tenants, settle
-from bench.worker_rows import CALL, drain
+from bench.harness import Bench
+from bench.load.inbound import inbound_ours
+from bench.load.mqtt import Broker
+from bench.load.queries import LAST_100_DEVICE, history_view, query
+from bench.load.worker import drain, work_off
+from bench.load.wrk import post
+from bench.samples import Sample, sample_of
+from bench.setup.bridge import bridge
+from bench.setup.history import Shelf, devices_of
+from bench.setup.messages import clear, empty_history, empty_queue, fill_queue, settle
+from bench.setup.tenants import Demo, Tenant, make_tenants
+from bench.waiting import scalar, until
 
 
 def ingest(bench: Bench, tenant: Tenant) -> Sample:
     post(bench, "mqtt_ingest", tenant.message(), tenant.headers)  # warms up
     return post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
-
-
-def work_off(db: Connection, count: int, batch: int = 1000) -> Sample:
-    """One worker over so many of what is queued."""
-    done, latencies = 0, []
-    begin = start = time.perf_counter()
-    while done < count:
-        answer = db.execute(CALL, (batch,)).fetchone()
-        now = time.perf_counter()
-        latencies.append(now - start)
-        start = now
-        if not answer or not answer[0]:
-            break
-        done += answer[0]
-    return sample_of(done, start - begin, latencies)
 
 
 def queue_depth(bench: Bench) -> None:
@@ -208,7 +199,7 @@ def subscriptions(bench: Bench) -> None:
             )
             start = time.perf_counter()
             with bridge(bench):
-                until(lambda: row(db, granted) >= size, "subscribed", 0.02)
+                until(lambda: scalar(db, granted) >= size, "subscribed", 0.02)
                 started = Sample(time.perf_counter() - start)
                 return {"start": started, "inbound": inbound_ours(bench, broker, demo, file, count)}
 
@@ -220,3 +211,35 @@ def subscriptions(bench: Bench) -> None:
         {"one integration": lines["inbound"]},
     )  # fmt: skip
     clear(bench)
+
+
+def growth_history(bench: Bench) -> None:
+    """Plot: ingest, the worker, and reading back, against the rows stored."""
+    clear(bench)
+    sizes = [n for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= bench.options.scale]
+    with bench.connect() as db:
+        tenants = make_tenants(db, 10)
+        view = history_view(db)
+        shelf = Shelf(db, tenants)
+        for size in sizes:
+            shelf.fill(size)
+
+        def measure(size: int) -> dict[str, Sample]:
+            shelf.take(size)
+            clear(bench)
+            ingest = post(bench, "mqtt_ingest", tenants[0].message(), tenants[0].headers)
+            read = query(bench, "authenticated", tenants[0], LAST_100_DEVICE.format(view), devices_of(db, tenants, size), 300)
+            empty_queue(db)
+            fill_queue(db, tenants[0], 20_000)
+            start = time.perf_counter()
+            _, latencies = drain(db, 1000)
+            worker = sample_of(20_000, time.perf_counter() - start, latencies)
+            return {"ingest": ingest, "read": read, "worker": worker}
+
+        lines = bench.growth("stored rows", sizes, measure)
+        shelf.clear()
+    bench.plot(
+        "history-ingest", "Single ingest against stored rows", ("stored rows", "msg/s"), {"single ingest, 16 connections": lines["ingest"]}
+    )
+    bench.plot("history-worker", "Queue worker against stored rows", ("stored rows", "msg/s"), {"worker, batch 1,000": lines["worker"]})
+    bench.plot("history-read", "Last 100 of a device against stored rows", ("stored rows", "ms"), {"member, with RLS": lines["read"]})

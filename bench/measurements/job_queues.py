@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import peers
-from bench.harness import Bench, Sample, payload, sample_of
-from bench.http_rows import clear
-from bench.tenants import make_tenants, settle
-from bench.worker_rows import run_worker
+from bench.harness import Bench
+from bench.load.worker import run_worker
+from bench.samples import Sample, sample_of
+from bench.setup import peers
+from bench.setup.messages import clear, settle
+from bench.setup.payload import payload
+from bench.setup.tenants import make_tenants
 
 
 def job_queues(bench: Bench) -> None:

@@ -8,15 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import peers
-from bench.harness import RUN, Bench, Connection, Sample, payload, sample_of
-
-if TYPE_CHECKING:
-    from bench.mqtt_rows import Broker, Load
-
-WAIT = 120
+from bench.harness import RUN, Bench, Connection
+from bench.load.mqtt import Broker, Load
+from bench.samples import Sample, sample_of
+from bench.setup import peers
+from bench.setup.payload import payload
+from bench.waiting import scalar, until
 
 SETTINGS = """
 const {{ Pool }} = require("pg");
@@ -37,6 +36,10 @@ return [found.rows.map((row) => ({ topic: row.topic, payload: row.payload })), f
 WRITE = """
 await global.get("pool").query("INSERT INTO bench_naive (payload) VALUES ($1)", [msg.payload]);
 return null;
+"""
+COMMITTED = """
+SELECT extract(EPOCH FROM pg_xact_commit_timestamp(n.xmin)) - (n.payload ->> 'sent')::numeric
+FROM public.bench_naive AS n WHERE n.payload ? 'sent'
 """
 
 
@@ -98,12 +101,6 @@ def measure(bench: Bench, broker: Broker, place: Path, name: str, work: Callable
         process.wait(20)
 
 
-COMMITTED = """
-SELECT extract(EPOCH FROM pg_xact_commit_timestamp(n.xmin)) - (n.payload ->> 'sent')::numeric
-FROM public.bench_naive AS n WHERE n.payload ? 'sent'
-"""
-
-
 def feed(db: Connection, count: int) -> None:
     """Rows for the flow out, a thousand an INSERT."""
     for _ in range(0, count, 1000):
@@ -119,7 +116,7 @@ def receive(bench: Bench, broker: Broker, publish: Callable[[], Load]) -> Sample
     with bench.connect() as db, broker.connected("bench-red") as client:
 
         def stored() -> int:
-            return one(db.execute("SELECT count(*) FROM public.bench_naive").fetchone())
+            return scalar(db, "SELECT count(*) FROM public.bench_naive")
 
         deadline = time.monotonic() + 60
         while not stored():
@@ -130,24 +127,12 @@ def receive(bench: Bench, broker: Broker, publish: Callable[[], Load]) -> Sample
         time.sleep(1)
         db.execute("TRUNCATE public.bench_naive")
         load = publish()  # what it compiles as it runs is compiled then
-        wait(lambda: stored() >= load.total())
+        until(lambda: stored() >= load.total(), "Node-RED")
         load.finish()
         db.execute("TRUNCATE public.bench_naive")
         start = time.perf_counter()
         load = publish()
-        wait(lambda: stored() >= load.total())
+        until(lambda: stored() >= load.total(), "Node-RED")
         seconds = time.perf_counter() - start
         load.finish()
         return sample_of(load.total(), seconds, [float(found[0]) for found in db.execute(COMMITTED).fetchall()])
-
-
-def one(found: tuple[Any, ...] | None) -> int:
-    return int(found[0]) if found else 0
-
-
-def wait(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not reached():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"Node-RED: not within {WAIT} s")
-        time.sleep(0.01)

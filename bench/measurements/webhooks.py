@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from bench.harness import Bench, Sample, payload, sample_of, threads
-from bench.http_rows import clear
-from bench.mqtt_rows import Demo, bridge, row, until
-from bench.tenants import empty_history, empty_queue, settle
-from bench.worker_rows import drain
+from bench.harness import Bench
+from bench.load.threads import threads
+from bench.load.worker import drain
+from bench.samples import Sample, sample_of
+from bench.setup.bridge import bridge
+from bench.setup.messages import clear, empty_history, empty_queue, settle
+from bench.setup.payload import payload
+from bench.setup.tenants import Demo
+from bench.waiting import scalar, until
 
 FILTERS = ("devices/#", "devices/+/telemetry", "+/+/telemetry", "#")
 CONNECTIONS = 32  # as many requests as the bridge makes at once: eight for each of the four
@@ -103,13 +107,13 @@ def ours(bench: Bench, demo: Demo, hooks: Receiver, count: int) -> Sample:
         )
         db.execute("SELECT mqtt.count_accepted(%s, %s)", (demo.organization_id, count // len(FILTERS)))
         drain(db, 1000)
-        if row(db, WAITING) != count:
-            raise RuntimeError(f"webhooks: {row(db, WAITING)} deliveries wait, not {count}")
+        if scalar(db, WAITING) != count:
+            raise RuntimeError(f"webhooks: {scalar(db, WAITING)} deliveries wait, not {count}")
         db.execute("VACUUM (ANALYZE) mqtt.mqtt_callback_deliveries, mqtt.mqtt_messages")
         hooks.forget()
         with bridge(bench):
             seconds = hooks.seconds(count)
-            until(lambda: not row(db, WAITING), "webhooks")
+            until(lambda: not scalar(db, WAITING), "webhooks")
         return sample_of(count, seconds, [float(found[0]) for found in db.execute(TAKEN).fetchall()])
 
 

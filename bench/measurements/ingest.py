@@ -7,39 +7,24 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-import requests
+from bench.harness import Bench
+from bench.load.threads import threads
+from bench.load.wrk import post
+from bench.samples import Sample, sample_of
+from bench.setup.messages import clear, settle
+from bench.setup.tenants import Tenant, make_tenants
 
-from bench.harness import Bench, Sample, sample_of, threads, wrk
-from bench.tenants import Tenant, empty_queue, make_tenants, settle
-
-QUEUES = ("bench_send", "bench_floor")
-
-
-def install_peers(bench: Bench) -> None:
-    """The peers' functions, in this stack's own database, and PostgREST aware of them."""
-    with bench.connect() as db:
-        row = db.execute("SELECT to_regproc('api.bench_noop') IS NOT NULL").fetchone()
-        if row and row[0]:
-            return
-        db.execute(Path(__file__).with_name("peers.sql").read_text())
-    deadline = time.monotonic() + 30
-    while not (answer := requests.post(f"{bench.api}/rpc/bench_noop", json={"topic": "a", "payload": 1}, timeout=5)).ok:
-        if time.monotonic() > deadline:
-            raise RuntimeError(answer.text)
-        time.sleep(0.2)
-
-
-def clear(bench: Bench) -> None:
-    with bench.connect() as db:
-        empty_queue(db)
-        for queue in QUEUES:
-            db.execute(f"TRUNCATE pgmq.q_{queue}, pgmq.a_{queue}")
-
-
-def post(bench: Bench, path: str, body: str, headers: dict[str, str], *, clients: int = 16, messages: int = 1) -> Sample:
-    return wrk(f"{bench.api}/rpc/{path}", body.encode(), headers, clients=clients, seconds=bench.options.seconds, messages=messages)
+# What mqtt_ingest does for login and topic on its usual way, and what takes its place: the tenant's ids.
+LOGIN_PARTS = (
+    (r"AND octet_length\(topic\)[^\n]*\n", "\n"),
+    (r"v_headers := [^;]*;\s*v_login := [^;]*;", ""),
+    (
+        r"FROM mqtt\.mqtt_credentials AS c\s.*?(?=RETURNING)",
+        """FROM (VALUES ('{0.organization_id}'::uuid, '{0.integration_id}'::uuid, '{0.credential_id}'::uuid))
+            AS c (organization_id, integration_id, id) """,
+    ),
+)
 
 
 def single_ingest(bench: Bench) -> None:
@@ -149,18 +134,6 @@ def idempotency_cost(bench: Bench) -> None:
     )
     with bench.connect() as db:
         db.execute("TRUNCATE mqtt.ingest_keys")
-
-
-# What mqtt_ingest does for login and topic on its usual way, and what takes its place: the tenant's ids.
-LOGIN_PARTS = (
-    (r"AND octet_length\(topic\)[^\n]*\n", "\n"),
-    (r"v_headers := [^;]*;\s*v_login := [^;]*;", ""),
-    (
-        r"FROM mqtt\.mqtt_credentials AS c\s.*?(?=RETURNING)",
-        """FROM (VALUES ('{0.organization_id}'::uuid, '{0.integration_id}'::uuid, '{0.credential_id}'::uuid))
-            AS c (organization_id, integration_id, id) """,
-    ),
-)
 
 
 def login_cost(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Peers from PyPI and npm, at pinned versions, in environments of their own below .run/bench/peers."""
+"""The peers: SQL functions in the stack's own database; packages from PyPI and npm, pinned, below .run/bench/peers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,30 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from bench.harness import RUN, Bench
+import requests
+
+from bench.harness import ROOT, RUN, Bench
 
 PYTHON = ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9")
-SCRIPTS = Path(__file__).with_name("peers")
+SCRIPTS = ROOT / "bench" / "peers"
+
+
+def install_peers(bench: Bench) -> None:
+    """The peers' functions, in this stack's own database, and PostgREST aware of them."""
+    with bench.connect() as db:
+        row = db.execute("SELECT to_regproc('api.bench_noop') IS NOT NULL").fetchone()
+        if row and row[0]:
+            return
+        db.execute(Path(__file__).with_name("peers.sql").read_text())
+    deadline = time.monotonic() + 30
+    while not (answer := requests.post(f"{bench.api}/rpc/bench_noop", json={"topic": "a", "payload": 1}, timeout=5)).ok:
+        if time.monotonic() > deadline:
+            raise RuntimeError(answer.text)
+        time.sleep(0.2)
 
 
 def run(command: list[str | Path], **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the stack holds while it is measured: tenants, device logins, messages in the queue and in the history."""
+"""Tenants and device logins of the benchmarks' stack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import uuid
 from dataclasses import dataclass
 
-from bench.harness import Bench, Connection, payload
+from bench.harness import Bench, Connection
+from bench.setup.payload import payload
 
 NAMESPACE = uuid.UUID("6f0c5f7e-7c55-4a43-9d0b-9a1f6a1f2b11")
 PASSWORD = "p" * 32
@@ -70,43 +71,30 @@ def make_tenants(db: Connection, count: int) -> list[Tenant]:
     return tenants
 
 
-def empty_queue(db: Connection) -> None:
-    """Nothing queued, and the ledger in agreement."""
-    db.execute("TRUNCATE pgmq.q_mqtt_messages, mqtt.ledger")
-
-
-def fill_queue(db: Connection, tenant: Tenant, count: int, *, devices: int = 100, size: int = 100) -> None:
-    """Queues messages as ingest would leave them, 50 microseconds apart, without going through it."""
-    db.execute(
-        """
-        WITH queued AS (
-            INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id, credential_id)
-            SELECT now() + (n - %(count)s) * interval '50 us', now() + (n - %(count)s) * interval '1 us',
-                jsonb_build_object('topic', %(prefix)s || '/devices/device-' || lpad((n %% %(devices)s)::text, 4, '0')
-                || '/telemetry', 'payload', %(payload)s::jsonb), %(organization)s, %(integration)s, %(credential)s
-            FROM generate_series(0, %(count)s - 1) AS n
-            RETURNING 1
-        )
-        SELECT mqtt.count_accepted(%(organization)s, count(*)::integer) FROM queued
-        """,
-        {
-            "prefix": tenant.prefix, "devices": devices, "payload": payload(size), "organization": tenant.organization_id,
-            "integration": tenant.integration_id, "credential": tenant.credential_id, "count": count,
-        },
-    )  # fmt: skip
-
-
-def empty_history(db: Connection) -> None:
-    db.execute("TRUNCATE mqtt.mqtt_messages, mqtt.integration_activity_log")
-
-
 def claims(tenant: Tenant) -> str:
     """The JWT claims of the tenant's admin, as PostgREST hands them to the database."""
     return json.dumps({"role": "authenticated", "sub": tenant.user_id})
 
 
-def settle(bench: Bench) -> None:
-    """Between parts: checkpoint and vacuum, so that nothing left over is measured."""
-    with bench.connect() as db:
-        db.execute("VACUUM (ANALYZE) pgmq.q_mqtt_messages, mqtt.mqtt_messages, mqtt.devices, mqtt.ledger, mqtt.mqtt_credentials")
-        db.execute("CHECKPOINT")
+class Demo:
+    """The stack's demonstration tenant, whose hosted integration the bridge serves."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.organization_id = bench.env["DEMO_ORGANIZATION_ID"]
+        self.integration_id = bench.env["DEMO_INTEGRATION_ID"]
+        self.claims = json.dumps({"role": "authenticated", "sub": bench.env["DEMO_USER_ID"]})
+        self.prefix = "org_demo"
+        # no per-second limits while the limits of the machine are measured
+        with bench.connect() as db:
+            for column in ("max_messages_per_second", "messages_per_second", "publish_per_second"):
+                row = db.execute(
+                    "SELECT count(*) FROM pg_attribute WHERE attrelid = 'mqtt.organizations'::regclass AND attname = %s", (column,)
+                ).fetchone()
+                if row and row[0]:
+                    db.execute(f"UPDATE mqtt.organizations SET {column} = NULL")
+
+    def session(self, bench: Bench) -> Connection:
+        db = bench.connect(prepare_threshold=1)
+        db.execute("SELECT set_config('request.jwt.claims', %s, false)", (self.claims,))
+        db.execute("SET ROLE authenticated")
+        return db
