@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "scaling.md"
 PAYLOAD = 100  # bytes; the rows used are measured with it
 HEADROOM = 0.5  # of what was measured is planned with
 CHECKPOINT = 300  # seconds between two (checkpoint_timeout), max_wal_size being large enough
-PAGE_IMAGES = 8_000  # bytes of WAL a device and checkpoint: its page of the index by device, written whole; see bench/README.md
+PAGE_IMAGES = 8_000  # bytes of WAL a device and checkpoint: its page of the index by device, written whole; see docs/decisions/0027
 KEPT_DAYS = 7  # completed_days, unless configured
 FLEETS = ((1_000, 60), (10_000, 60), (10_000, 10), (100_000, 60), (100_000, 10), (1_000_000, 60))  # devices, seconds between messages
 

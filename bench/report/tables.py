@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 from rich.table import Table
@@ -94,12 +95,16 @@ def markdown(document: dict[str, Any]) -> str:
             "; ".join(filter(None, (row["setting"], row["note"]))),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    if document["plots"]:
-        lines.extend(("", "### Growth", ""))
-    for key, plot in sorted(document["plots"].items()):
-        lines.append(f"![{plot['title']}](plots/{key}.svg)")
-        lines.extend(["", plot["note"], ""] if plot["note"] else [])
     return "\n".join(lines)
+
+
+def growth(document: dict[str, Any]) -> str:
+    """The plots, two side by side, each with its note."""
+    cells = [
+        " ".join(filter(None, (f"![{plot['title']}](plots/{key}.svg)", plot["note"]))) for key, plot in sorted(document["plots"].items())
+    ]
+    pairs = zip_longest(cells[::2], cells[1::2], fillvalue="")
+    return "\n".join(("| | |", "|---|---|", *(f"| {left} | {right} |" for left, right in pairs)))
 
 
 def quotation(document: dict[str, Any]) -> str:
@@ -130,6 +135,6 @@ def write(name: str) -> None:
         return
     document = json.loads(path.read_text())
     draw(document)
-    PAGE.write_text(place(PAGE.read_text(), "table", markdown(document)))
+    PAGE.write_text(place(place(PAGE.read_text(), "table", markdown(document)), "plots", growth(document)))
     README.write_text(place(README.read_text(), "figures", quotation(document)))
     capacity.write(document)
