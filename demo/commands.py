@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from demo.devices import Device, now
+from demo.devices.base import Device, now
 from demo.stack import App
 
 FINAL = {"sent", "acknowledged", "failed", "expired", "cancelled"}

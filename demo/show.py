@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.commands import Commander
-from demo.devices import Device
+from demo.devices.base import Device
 from demo.outage import Outage
 from demo.watch import Watcher, percentile
 

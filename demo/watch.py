@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from demo.devices import Device
+from demo.devices.base import Device
 from demo.stack import App, DemoError
 
 OVERLAP_SECONDS = 2.0
