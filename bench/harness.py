@@ -63,7 +63,7 @@ class Bench:
         return done.stdout
 
     def up(self) -> None:
-        """Start afresh; the bridge only where a benchmark asks for it, since it would empty the queues under the others."""
+        """Start from scratch, without the bridge: it would empty the queues under benchmarks that do not ask for it."""
         self.stack("down", "--clean")
         self.stack("up", "--free-ports", "--without", "gateway,bridge")
         self.env = dict(line.split("=", 1) for line in self.stack("env").splitlines() if "=" in line)
@@ -85,9 +85,9 @@ class Bench:
         self, title: str, contenders: Mapping[str, Callable[[], Sample]], *, before: Callable[[], None] | None = None, warm: bool = True,
         cpu: bool = False,
     ) -> dict[str, Side]:  # fmt: skip
-        """A B A B …, after one run of each that does not count; every other round the other way round, so that drift cancels out.
+        """A B A B …, after one uncounted run of each; every other round is reversed, so that drift cancels out.
 
-        cpu: also the CPU time that PostgreSQL and PostgREST take a message, which neighbours on the machine disturb least.
+        cpu: also measure the CPU time of PostgreSQL and PostgREST per message, which neighbours on the machine disturb least.
         """
         sides = {name: Side(name) for name in contenders}
         rounds = self.options.rounds
@@ -110,7 +110,7 @@ class Bench:
         return sides
 
     def growth(self, title: str, sizes: Sequence[int], measure: Callable[[int], Mapping[str, Sample]]) -> dict[str, list[Point]]:
-        """The lines of plots: every size measured in turn, up and down again, the median and the spread of the rounds."""
+        """The lines of plots: sizes are measured in turn, up and down; each point is the median and the spread of its rounds."""
         sizes = sizes[:3] if self.options.quick else sizes
         rounds = 1 if self.options.quick else 3
         found: dict[str, dict[int, list[Sample]]] = {}
@@ -156,7 +156,7 @@ class Bench:
         factor: float = 1.0,
         note: str = "",
     ) -> Row:
-        """A row whose ratio is the median of the rounds' own ratios, with the smallest and the largest. Costs (at_least=False) likewise."""
+        """A row whose ratio is the median of the rounds' own ratios, with the smallest and the largest. Costs: at_least=False."""
         ratios = [factor * a.rate / b.rate for a, b in zip(ours.samples, theirs.samples, strict=True) if b.rate]
         return self.add(
             Row(
@@ -178,7 +178,7 @@ class Bench:
         side: Side | None = None,
         note: str = "",
     ) -> Row:
-        """A row that is a figure by itself: the median of the rounds."""
+        """A row without a peer: the median of the rounds."""
         middle, low, high = statistics.median(values), min(values), max(values)
         summary = {**(side.summary() if side else {"name": ""}), "median": middle, "low": low, "high": high}
         return self.add(Row(key, what, "", target, at_least, middle, low, high, unit, setting, summary, None, len(values), note))
@@ -216,7 +216,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------------------ results
 
     def save(self) -> None:
-        """Rows and plots measured now replace those of the same key in the file; the others stay, each with its own time and commit."""
+        """New rows and plots replace those of the same key in the file; the others stay, each with its own time and commit."""
         RESULTS.mkdir(parents=True, exist_ok=True)
         path = RESULTS / f"{self.name}.json"
         document = json.loads(path.read_text()) if path.exists() else {"rows": {}, "plots": {}}
@@ -228,7 +228,7 @@ class Bench:
 
 
 def machine(bench: Bench) -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine and settings of the figures."""
     cpu = first_of("/proc/cpuinfo", "model name")
     memory = int(first_of("/proc/meminfo", "MemTotal").split()[0]) // 1024**2
     with bench.connect() as db:
@@ -239,7 +239,7 @@ def machine(bench: Bench) -> dict[str, Any]:
                 " 'max_wal_size', 'full_page_writes', 'wal_compression', 'data_checksums')"
             ).fetchall()
         )
-    # What PostgREST's runtime was started with, from the process itself.
+    # The runtime options that PostgREST was started with, from the process itself.
     variables = Path(f"/proc/{(bench.run_dir / 'postgrest.pid').read_text().strip()}/environ").read_text().split("\0")
     return {
         "postgrest": next((v for v in variables if v.startswith("GHCRTS=")), "GHCRTS unset"),

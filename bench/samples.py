@@ -19,7 +19,7 @@ class Sample:
     p99: float | None = None
     count: int = 0
     messages: int = 0
-    cpu: float | None = None  # microseconds of the servers' CPU a message
+    cpu: float | None = None  # microseconds of server CPU per message
 
 
 def sample_of(count: int, seconds: float, latencies: Sequence[float] = ()) -> Sample:
@@ -28,7 +28,7 @@ def sample_of(count: int, seconds: float, latencies: Sequence[float] = ()) -> Sa
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float | None, float | None]:
-    """p50 and p99 in milliseconds; None of nothing."""
+    """p50 and p99 in milliseconds; None where there are no values."""
     if not seconds:
         return None, None
     ordered = sorted(seconds)
@@ -97,7 +97,7 @@ class Point:
 
 
 def point_of(x: float, samples: Sequence[Sample]) -> Point:
-    """The median of the samples, each figure for itself, and the spread of their rates."""
+    """The median of each figure of the samples, and the spread of their rates."""
 
     def middle(values: list[float]) -> float | None:
         return statistics.median(values) if values else None

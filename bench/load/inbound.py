@@ -20,12 +20,12 @@ FROM mqtt.mqtt_messages AS m WHERE m.payload ? 'sent'
 
 
 def inbound_count(bench: Bench) -> int:
-    """How many messages the rows on receiving send: at 5,000 the first quarter of a second, while batches grow, would be all there is."""
+    """How many messages the receiving rows send: 5,000 would last only the first quarter of a second, while batches still grow."""
     return 5000 if bench.options.quick else 20_000
 
 
 def inbound_file(bench: Bench, count: int) -> Path:
-    """What one of the two publishers sends, a message a line."""
+    """What one of the two publishers sends, one message per line."""
     folder = bench.run_dir.parent / "inbound"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{count}.txt"
@@ -45,7 +45,7 @@ def stored_latencies(bench: Bench) -> list[float]:
 
 
 def inbound_ours(bench: Bench, broker: Broker, demo: Demo, file: Path, count: int) -> Sample:
-    """Until all are committed by the bridge, which acknowledges after that; it also works the queue off meanwhile.
+    """Until the bridge, which acknowledges after COMMIT, has committed all; meanwhile it also processes the queue.
 
     p50 and p99 are of stamped messages, from sending to the commit of their row in the history: one step further than the rate's.
     """

@@ -1,4 +1,4 @@
-"""The stack's Mosquitto, and clients of it that send, receive and tell when."""
+"""The stack's Mosquitto, and clients that send to it, receive from it and time both."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from bench.harness import Bench
 from bench.samples import Sample, sample_of
 from bench.waiting import WAIT
 
-PEERS = "bench"  # topics that the bridge does not subscribe to: it would store what peers publish, on the same two cores
+PEERS = "bench"  # the bridge does not subscribe to these topics: it would store what peers publish, on the same two cores
 PIPE_BYTES = 1 << 20
 STAMP_SECONDS = 0.004
 INFLIGHT = 100  # what the stack's broker allows; paho's own default of 20 would slow it down
 
 
 class Broker:
-    """Where the stack's Mosquitto is, and the bridge's own login there."""
+    """The stack's Mosquitto, with the bridge's own login."""
 
     def __init__(self, bench: Bench) -> None:
         self.port = urlsplit(bench.env["MQTT_URL"]).port or 1883
@@ -68,13 +68,13 @@ class Broker:
 
 
 def options(home: Path, program: str, broker: Broker, more: str = "") -> None:
-    """Where that program of Mosquitto's finds the broker and the password, which is not to stand in the list of processes."""
+    """Writes the options of that Mosquitto program: the broker, and the password, which must not show in the process list."""
     home.mkdir(exist_ok=True)
     (home / program).write_text(f"-h 127.0.0.1\n-p {broker.port}\n-u {broker.username}\n-P {broker.password}\n-V mqttv5\n{more}")
 
 
 def publisher(home: Path, topic: str, **streams: Any) -> subprocess.Popen[bytes]:
-    """mosquitto_pub (C) with the options in home, sending every line that it reads as a message."""
+    """mosquitto_pub (C) with the options in home; it sends each line that it reads as a message."""
     program = shutil.which("mosquitto_pub")
     if not program:
         raise RuntimeError("mosquitto_pub is missing (Debian package mosquitto-clients)")
@@ -85,7 +85,7 @@ def publisher(home: Path, topic: str, **streams: Any) -> subprocess.Popen[bytes]
 
 
 class Load:
-    """Two publishers at QoS 1 that each send all lines of a file at once, and one that meanwhile sends messages with their time."""
+    """Two publishers at QoS 1 that send all lines of a file as fast as they can, and one that sends time-stamped messages meanwhile."""
 
     def __init__(self, broker: Broker, prefix: str, file: Path, count: int) -> None:
         home = file.parent / "home"
@@ -106,14 +106,14 @@ class Load:
         with self._stamper.stdin as lines:
             while any(process.poll() is None for process in self._processes):
                 if self._stamper.poll() is not None:
-                    break  # finish() tells why
+                    break  # finish() raises the reason
                 lines.write(f'{{"sent":{time.time():.6f},"pad":"{"x" * 65}"}}\n'.encode())
                 self._stamped += 1
                 time.sleep(STAMP_SECONDS)
         self._loaded.set()
 
     def total(self) -> int:
-        """How many messages there are in all; none is enough before all are sent."""
+        """How many messages there are in all; unreachable until all are sent."""
         return self._count + self._stamped if self._loaded.is_set() else sys.maxsize
 
     def finish(self) -> None:
@@ -125,7 +125,7 @@ class Load:
 
 
 class Subscriber:
-    """mosquitto_sub (C) at QoS 0, in a process of its own, which notes when each message came."""
+    """mosquitto_sub (C) at QoS 0, in a process of its own, which records when each message arrived."""
 
     def __init__(self, broker: Broker, home: Path, topic: str) -> None:
         options(home, "mosquitto_sub", broker)
@@ -148,7 +148,7 @@ class Subscriber:
                 raise
 
     def take(self, count: int) -> list[float]:
-        """The times, in seconds since 1970, at which the next so many messages came."""
+        """When the next messages arrived, in seconds since 1970."""
         output, lines = self._process.stdout, self._rest.count(b"\n")
         while lines < count:
             if output is None or not select.select([output], [], [], WAIT)[0] or not (more := output.read(PIPE_BYTES)):
@@ -156,7 +156,7 @@ class Subscriber:
             self._rest += more
             lines += more.count(b"\n")
             if lines < count:
-                time.sleep(0.02)  # the times are in the lines: to read each at once would only take CPU from what is measured
+                time.sleep(0.02)  # the lines hold their times; reading each at once would only take CPU from what is measured
         *found, self._rest = self._rest.split(b"\n", count)
         return [float(line) for line in found]
 
@@ -166,7 +166,7 @@ class Subscriber:
 
 
 def arrivals(bench: Bench, broker: Broker, topic: str, count: int, feed: Callable[[int], None]) -> Sample:
-    """From the first call that queues messages until a subscriber has all, after as many to warm up; p50 and p99 likewise."""
+    """From the first call that queues messages until a subscriber has all, after a warm-up of as many; p50 and p99 likewise."""
     subscriber = Subscriber(broker, bench.run_dir.parent / "home", topic)
     try:
         feed(count)

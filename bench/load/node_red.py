@@ -25,7 +25,7 @@ module.exports = {{
   functionGlobalContext: {{ pool: new Pool({{ connectionString: {url}, max: 10 }}) }},
 }};
 """
-# The second output leads back to the node: after a page comes the next one, and the tick only looks for what is new.
+# The second output leads back to the node: the next page follows at once, and the tick only looks for new rows.
 READ = """
 const pool = global.get("pool");
 const found = await pool.query(
@@ -72,7 +72,7 @@ def flow(name: str, broker: Broker) -> list[dict[str, Any]]:
 
 
 def measure(bench: Bench, broker: Broker, place: Path, name: str, work: Callable[[], Sample]) -> Sample:
-    """Starts Node-RED with the flow, out or in, for as long as work takes; work waits for it to be up before it measures."""
+    """Runs Node-RED with the flow (out or in) while work runs; work waits until it is up before it measures."""
     folder = RUN / f"node-red-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -102,7 +102,7 @@ def measure(bench: Bench, broker: Broker, place: Path, name: str, work: Callable
 
 
 def feed(db: Connection, count: int) -> None:
-    """Rows for the flow out, a thousand an INSERT."""
+    """Rows for the outbound flow, a thousand per INSERT."""
     for _ in range(0, count, 1000):
         db.execute(
             "INSERT INTO public.bench_outbox (topic, payload) SELECT 'bench/devices/device-' || n %% 100 || '/commands', %s::jsonb"
@@ -112,7 +112,7 @@ def feed(db: Connection, count: int) -> None:
 
 
 def receive(bench: Bench, broker: Broker, publish: Callable[[], Load]) -> Sample:
-    """Until all that publish sends is committed, the second time; p50 and p99 from sending to the commit, of stamped messages."""
+    """Until everything that publish sends is committed, the second time; p50 and p99 of stamped messages, from sending to commit."""
     with bench.connect() as db, broker.connected("bench-red") as client:
 
         def stored() -> int:
@@ -126,7 +126,7 @@ def receive(bench: Bench, broker: Broker, publish: Callable[[], Load]) -> Sample
                 raise RuntimeError("Node-RED stores nothing")
         time.sleep(1)
         db.execute("TRUNCATE public.bench_naive")
-        load = publish()  # what it compiles as it runs is compiled then
+        load = publish()  # lets the JIT compiler warm up
         until(lambda: stored() >= load.total(), "Node-RED")
         load.finish()
         db.execute("TRUNCATE public.bench_naive")

@@ -1,4 +1,4 @@
-"""`mqtt_publish` in calls of a thousand, until all is settled or has arrived."""
+"""`mqtt_publish` in calls of a thousand, until everything is settled or has arrived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.waiting import scalar, until
 
 PUBLISH = "SELECT api.mqtt_publish(integration_id => %s, messages => %s::json)"
 OUTBOUND = "SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT 1) AS q"
-# From the begin of the call that queued it to the receipt, in seconds, by the server's clock.
+# Seconds from the start of the call that queued it to the receipt, by the server's clock.
 SETTLED = "SELECT extract(EPOCH FROM r.settled_at - r.queued_at) FROM mqtt.mqtt_publish_receipts AS r"
 
 
@@ -54,7 +54,7 @@ def check_receipts(watch: Connection, count: int) -> None:
 
 
 def outbound_arrivals(bench: Bench, broker: Broker, demo: Demo, count: int) -> Sample:
-    """mqtt_publish at QoS 1 in calls of 1,000 until a subscriber has all; the receipts have to be there soon after."""
+    """mqtt_publish at QoS 1 in calls of 1,000 until a subscriber has received all; the receipts must follow soon after."""
     batches = publish_batches(demo, count, 1)
     with bench.connect() as watch, demo.session(bench) as db:
 

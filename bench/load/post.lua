@@ -1,4 +1,4 @@
--- wrk -s post.lua URL -- BODY_FILE HEADER_FILE: POSTs one body again and again, with a UUID of its own where it says $UUID; prints one line of
+-- wrk -s post.lua URL -- BODY_FILE HEADER_FILE: POSTs one body repeatedly, with a new UUID in place of $UUID; prints one line of
 -- JSON at the end.
 function init(args)
    wrk.method = "POST"

@@ -15,13 +15,13 @@ LAST_100_DEVICE = "SELECT * FROM {} AS m WHERE m.device_id = %s ORDER BY m.recei
 
 
 def history_view(db: Connection) -> str:
-    """The API's view where there is one, else the table that it shows."""
+    """The API's view, or the table behind it where there is no view."""
     row = db.execute("SELECT to_regclass('api.mqtt_messages') IS NOT NULL").fetchone()
     return "api.mqtt_messages" if row and row[0] else "mqtt.mqtt_messages"
 
 
 def query(bench: Bench, role: str, tenant: Tenant, statement: str, parameters: Sequence[tuple[str]], runs: int) -> Sample:
-    """The statement again and again as that role, prepared, each parameter in turn. rate: milliseconds a query, the median."""
+    """Runs the prepared statement repeatedly as that role, with each parameter in turn. rate: median milliseconds per query."""
     latencies = []
     with bench.connect(prepare_threshold=1) as db:
         db.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims(tenant),))
@@ -36,7 +36,7 @@ def query(bench: Bench, role: str, tenant: Tenant, statement: str, parameters: S
 
 
 def server_time(bench: Bench, role: str, tenant: Tenant, statement: str, parameter: str, runs: int) -> Sample:
-    """The statement as that role, prepared, by the server's own clock: planning and execution, without what the client takes."""
+    """Runs the prepared statement as that role; planning and execution time by the server's own clock, without the client's."""
     latencies = []
     with bench.connect() as db:
         db.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims(tenant),))

@@ -11,8 +11,8 @@ from bench.setup.messages import empty_history, empty_queue, fill_queue
 from bench.setup.tenants import Tenant
 
 CALL = "SELECT (r ->> 'processed')::integer, (r ->> 'more')::boolean FROM bridge.process_queue(%s) AS r"
-# The least that moves a batch: rows by address, as the worker's, in the order they have in the table, which is that of the history's
-# indexes; no locks for other workers; an id that is unique and ascending for the price of a cast.
+# The least work that moves a batch: rows by address, as in the worker's statement, in table order, which is also the order of the history's
+# indexes; no locks against other workers; a unique, ascending id for the price of a cast.
 FLOOR = """
 WITH gone AS (
     DELETE FROM pgmq.q_bench_floor
@@ -24,7 +24,7 @@ SELECT enqueued_at, %(organization)s, lpad(to_hex(msg_id), 32, '0')::uuid, %(int
     'incoming', message ->> 'topic', message -> 'payload'
 FROM gone
 """
-FLOOR_PLAN = "SET plan_cache_mode = force_generic_plan"  # planned once, as the worker's statement is
+FLOOR_PLAN = "SET plan_cache_mode = force_generic_plan"  # planned once, like the worker's statement
 
 
 def drain(db: Connection, batch: int) -> tuple[int, list[float]]:
@@ -41,7 +41,7 @@ def drain(db: Connection, batch: int) -> tuple[int, list[float]]:
 
 
 def work_off(db: Connection, count: int, batch: int = 1000) -> Sample:
-    """One worker over so many of what is queued."""
+    """One worker processes this many of the queued messages."""
     done, latencies = 0, []
     begin = start = time.perf_counter()
     while done < count:
@@ -67,7 +67,7 @@ def run_worker(bench: Bench, tenants: list[Tenant], count: int, batch: int, work
     def work(number: int) -> list[float]:
         latencies: list[float] = []
         with bench.connect() as db:
-            # Nothing to be had is not nothing there: another worker may be at it. The bridge's worker looks again as soon.
+            # Another worker may hold what is left, so an empty batch does not end this. The bridge's worker looks again as soon, too.
             while not latencies or db.execute("SELECT EXISTS (SELECT FROM pgmq.q_mqtt_messages)").fetchone() == (True,):
                 count, times = drain(db, batch)
                 stored[number] += count
@@ -78,7 +78,7 @@ def run_worker(bench: Bench, tenants: list[Tenant], count: int, batch: int, work
     with bench.connect() as db:
         left = db.execute("SELECT count(*) FROM pgmq.q_mqtt_messages").fetchone()
         rows = db.execute("SELECT count(*) FROM mqtt.mqtt_messages").fetchone()
-        # order: of one device's messages none was stored before an earlier one
+        # order: no message of a device was stored before an earlier one of the same device
         swapped = db.execute(
             "SELECT count(*) FROM (SELECT created_at < lag(created_at) OVER (PARTITION BY device_id ORDER BY received_at, id) AS is_swapped"
             " FROM mqtt.mqtt_messages) AS x WHERE is_swapped"

@@ -15,7 +15,7 @@ from bench.samples import Sample
 
 
 def needs_wrk() -> None:
-    """Installs wrk (Debian) where that can be done, else says what to run."""
+    """Installs wrk (Debian) where possible; otherwise says what to run."""
     if shutil.which("wrk"):
         return
     if os.geteuid() == 0:
@@ -25,7 +25,7 @@ def needs_wrk() -> None:
 
 
 def wrk_command(folder: Path, url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seconds: int) -> list[str | Path]:
-    """wrk that POSTs the body over kept connections, one thread in C; what it sends lies in the folder."""
+    """The command that POSTs the body over kept connections from one thread; body and headers are written to the folder."""
     body_file, header_file = folder / "body", folder / "headers"
     body_file.write_bytes(body)
     header_file.write_text("".join(f"{k}: {v}\n" for k, v in {"Content-Type": "application/json", **headers}.items()))
@@ -36,7 +36,7 @@ def wrk_command(folder: Path, url: str, body: bytes, headers: Mapping[str, str],
 def wrk(url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seconds: int, messages: int = 1) -> Sample:
     """POSTs the body for some seconds. rate counts messages, p50 and p99 are of requests.
 
-    Raises when any answer is not 2xx: a fast error is no result.
+    Raises when any answer is not 2xx: a fast error is not a result.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = wrk_command(Path(folder), url, body, headers, clients=clients, seconds=seconds)

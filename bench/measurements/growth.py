@@ -19,7 +19,7 @@ from bench.waiting import scalar, until
 
 
 def ingest(bench: Bench, tenant: Tenant) -> Sample:
-    post(bench, "mqtt_ingest", tenant.message(), tenant.headers)  # warms up
+    post(bench, "mqtt_ingest", tenant.message(), tenant.headers)  # warm-up
     return post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
 
 
@@ -35,7 +35,7 @@ def queue_depth(bench: Bench) -> None:
             settle(bench)
             found = query(bench, "service_role", tenant, "SELECT api.get_mqtt_queue_stats(%s)", [(tenant.organization_id,)], 50)
             sent = ingest(bench, tenant)
-            if size < 100_000:  # what has been sent is more than that
+            if size < 100_000:  # ingest has queued more than that
                 empty_queue(db)
                 fill_queue(db, tenant, size)
                 settle(bench)
@@ -54,7 +54,7 @@ def organizations(bench: Bench) -> None:
     with bench.connect() as db:
 
         def measure(size: int) -> dict[str, Sample]:
-            # Those of before are gone: what is measured depends on how many there are, too.
+            # The organizations of larger sizes are deleted: what is measured depends on how many there are.
             db.execute("DELETE FROM mqtt.organizations AS o WHERE o.slug LIKE 'bench-%' AND substr(o.slug, 7)::integer >= " + str(size))
             tenants = make_tenants(db, size)
             empty_history(db)
@@ -151,7 +151,7 @@ def batch_sizes(bench: Bench) -> None:
 
 def payload_sizes(bench: Bench) -> None:
     """Plot: single ingest and worker against the size of the payload."""
-    sizes = (100, 1000, 10_000, 100_000, 262_000)  # the limit is 262,144 bytes in jsonb's notation, which has more spaces
+    sizes = (100, 1000, 10_000, 100_000, 262_000)  # the limit is 262,144 bytes as jsonb prints it, with more spaces
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
 

@@ -23,7 +23,7 @@ STAMPED = b'{"sent":'
 
 
 def inbound_paho(broker: Broker, file: Path, count: int, work: Callable[[bytes], object] = len) -> Sample:
-    """Bare paho: receive and discard, or hand each message to work; p50 and p99 from sending to the end of that, of stamped messages."""
+    """Bare paho: receive and discard, or hand each message to work; p50 and p99 of stamped messages, from sending to the end of that."""
     seen = 0
     latencies: list[float] = []
     subscribed = threading.Event()
@@ -50,7 +50,7 @@ def inbound_paho(broker: Broker, file: Path, count: int, work: Callable[[bytes],
 
 
 def inbound_naive(bench: Bench, broker: Broker, file: Path, count: int) -> Sample:
-    """What is written first: an INSERT, and so a commit, for each message."""
+    """What people write first: an INSERT, and so a commit, for each message."""
     with bench.connect() as db:
         db.execute("CREATE TABLE IF NOT EXISTS public.bench_naive (id bigserial PRIMARY KEY, at timestamptz DEFAULT now(), payload jsonb)")
         db.execute("TRUNCATE public.bench_naive")

@@ -15,7 +15,7 @@ from bench.samples import Sample, sample_of
 from bench.setup.messages import clear, settle
 from bench.setup.tenants import Tenant, make_tenants
 
-# What mqtt_ingest does for login and topic on its usual way, and what takes its place: the tenant's ids.
+# What mqtt_ingest does for login and topic on its short path, and what replaces it: the tenant's ids.
 LOGIN_PARTS = (
     (r"AND octet_length\(topic\)[^\n]*\n", "\n"),
     (r"v_headers := [^;]*;\s*v_login := [^;]*;", ""),
@@ -106,13 +106,13 @@ def batch_ingest(bench: Bench) -> None:
 
 
 def idempotency_cost(bench: Bench) -> None:
-    """What a message_id of the client's adds to a single ingest: remembered for a day, looked up for each message."""
+    """What a client's message_id adds to a single ingest: it is looked up, and kept for a day."""
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
     message = json.loads(tenant.message())
     with_id = json.dumps({**message, "message_id": "$UUID"})
-    # The UUID is made and read in both.
+    # Both sides make and parse a UUID.
     without = json.dumps({**message, "payload": {**message["payload"], "id": "$UUID"}})
     sides = bench.alternate(
         "idempotency cost",
@@ -137,7 +137,7 @@ def idempotency_cost(bench: Bench) -> None:
 
 
 def login_cost(bench: Bench) -> None:
-    """What the login and the topic's authorization add to a single ingest: with them, and with both left out."""
+    """What the login and the topic's authorization add to a single ingest: with both, and with both left out."""
     settle(bench)
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]

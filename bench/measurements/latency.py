@@ -1,4 +1,4 @@
-"""How long a message takes, in and out, and what ingest notices of a bridge at work."""
+"""How long a message takes, in and out, and how much ingest notices of a bridge at work."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from bench.setup.tenants import Demo, Tenant, make_tenants
 
 
 def paced(bench: Bench, tenant: Tenant, rate: float, clients: int, seconds: float) -> float:
-    """Single ingests at a rate over kept connections; returns the rate there was.
+    """Sends single ingests at a given rate over kept connections; returns the rate that was reached.
 
-    Each payload holds the time at which it was due, to the microsecond: one that waits for a free connection has waited since then.
+    Each payload holds the time at which it was due, to the microsecond, so waiting for a free connection counts.
     """
     url = urlsplit(bench.api)
     head = "".join(f"{k}: {v}\r\n" for k, v in {"Content-Type": "application/json", **tenant.headers}.items())
@@ -61,7 +61,7 @@ def paced(bench: Bench, tenant: Tenant, rate: float, clients: int, seconds: floa
 
 
 def maximum(bench: Bench, tenant: Tenant) -> float:
-    """Single ingests a second with the bridge at work, each run with an empty queue to begin with; one run before that does not count."""
+    """Single ingests per second with the bridge at work; each run begins with an empty queue, and the first does not count."""
     rates = []
     with bench.connect() as db:
         for _ in range(4):
@@ -158,7 +158,7 @@ def publish_latency(bench: Bench, broker: Broker, demo: Demo) -> None:
 
 
 def listening(bench: Bench) -> None:
-    """Single ingest with the bridge listening and working the queue off, beside ingest without it."""
+    """Single ingest with the bridge listening and processing the queue, beside ingest without it."""
     clear(bench)
     settle(bench)
     with bench.connect() as db:

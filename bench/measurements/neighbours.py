@@ -1,4 +1,4 @@
-"""What nine quiet organizations notice of one that floods."""
+"""How much nine quiet organizations notice of one that floods."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bench.setup.messages import clear, settle
 from bench.setup.tenants import Tenant, make_tenants
 
 QUIET = 9
-PAUSE = 0.05  # seconds between two messages of a quiet one
-CLIENTS = 4  # of the flood
-QUOTA = 20  # messages a second of it that are taken
+PAUSE = 0.05  # seconds between two messages of a quiet organization
+CLIENTS = 4  # the flood's connections
+QUOTA = 20  # messages per second that are accepted from the flood
 
 
 def neighbours(bench: Bench) -> None:
-    """The p99 of nine organizations' single ingests beside one that sends all it can and is over its quota."""
+    """The p99 of nine organizations' single ingests beside one that sends as fast as it can, above its quota."""
     settle(bench)
     with bench.connect() as db:
         noisy, *quiet = make_tenants(db, QUIET + 1)
@@ -49,7 +49,7 @@ def neighbours(bench: Bench) -> None:
 
 
 def calm(bench: Bench, tenants: list[Tenant], seconds: float) -> Sample:
-    """Each sends one message after another, with pauses, on a kept connection; the cost is the p99."""
+    """Each tenant sends messages one after another, with pauses, on a kept connection; the cost is the p99."""
     address = urlsplit(bench.api)
     end = time.perf_counter() + seconds
 
@@ -74,7 +74,7 @@ def calm(bench: Bench, tenants: list[Tenant], seconds: float) -> Sample:
 
 
 def flood(bench: Bench, tenant: Tenant, seconds: int, folder: Path) -> subprocess.Popen[bytes]:
-    """All that some connections can send, whatever is answered."""
+    """Sends as much as the connections can, whatever the answers are."""
     url, body = f"{bench.api}/rpc/mqtt_ingest", tenant.message().encode()
     command = wrk_command(folder, url, body, tenant.headers, clients=CLIENTS, seconds=seconds)
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

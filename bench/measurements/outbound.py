@@ -44,7 +44,7 @@ def outbound_paho(broker: Broker, count: int, qos: int) -> Sample:
 
 
 def outbound_connect(broker: Broker, count: int) -> Sample:
-    """Connect, publish at QoS 1, disconnect, for each message: the replaced system's way."""
+    """Connect, publish at QoS 1 and disconnect for each message, as the replaced system does."""
     latencies = []
     for n in range(count):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What reading costs: with and without row-level security, of a deep queue, of a long history."""
+"""What reading costs: with and without row-level security, with a deep queue, with a long history."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def stats(bench: Bench) -> None:
 
 
 def history(bench: Bench) -> None:
-    """Ingest and "last 100 of a device" with millions of stored rows, and on a history of nothing or of one day, in turns."""
+    """Ingest and "last 100 of a device" with millions of stored rows, in turns with an empty history or one of a day."""
     clear(bench)
     total, few = bench.options.scale, 10_000
     sides = {name: Side(name) for name in ("ingest", "read", "ingest without history", "read of few")}

@@ -42,14 +42,14 @@ def storage(bench: Bench) -> None:
 
 
 def wal_of(db: Connection, work: Callable[[], object]) -> int:
-    """WAL bytes written meanwhile by the whole cluster."""
+    """Bytes of WAL that the whole cluster writes during work."""
     before = scalar(db, "SELECT pg_current_wal_insert_lsn() - '0/0'")
     work()
     return scalar(db, "SELECT pg_current_wal_insert_lsn() - '0/0'") - before
 
 
 def wal(bench: Bench) -> None:
-    """WAL bytes of a message from its ingest to its place in the history, beside one insert, one delete, one insert."""
+    """Bytes of WAL of a message from ingest to history, beside an insert, a delete and an insert."""
     clear(bench)
     count = 1000 if bench.options.quick else 3000
     with bench.connect() as db:
@@ -63,7 +63,7 @@ def wal(bench: Bench) -> None:
         documents = [tenant.message(n) for n in range(100)]
         headers = json.dumps({k.lower(): v for k, v in tenant.headers.items()})
         db.execute("SELECT set_config('request.headers', %s, false)", (headers,))
-        db.execute("SET synchronous_commit = off")  # the same bytes, without waiting for each to be on disk
+        db.execute("SET synchronous_commit = off")  # writes the same bytes, without waiting for the disk
 
         def ingest(total: int) -> None:
             for n in range(total):

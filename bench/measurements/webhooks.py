@@ -23,13 +23,13 @@ from bench.waiting import scalar, until
 
 FILTERS = ("devices/#", "devices/+/telemetry", "+/+/telemetry", "#")
 CONNECTIONS = 32  # as many requests as the bridge makes at once: eight for each of the four
-# From being claimed to being noted as delivered.
+# From being claimed to being recorded as delivered.
 TAKEN = "SELECT extract(EPOCH FROM d.finished_at - d.attempted_at) FROM mqtt.mqtt_callback_deliveries AS d"
 WAITING = "SELECT count(*) FROM mqtt.mqtt_callback_deliveries WHERE status <> 'delivered'"
 
 
 class Answer(asyncio.Protocol):
-    """HTTP that is no more than it must be: 200 to each POST."""
+    """The least HTTP that works: 200 to each POST."""
 
     def __init__(self, seen: Any) -> None:
         self.seen, self.data = seen, b""
@@ -64,7 +64,7 @@ def serve(port: Any, seen: Any, is_up: Event) -> None:
 
 
 class Receiver:
-    """A process of its own; seen: requests, and when the first and the last came."""
+    """A process of its own. seen: the number of requests, and when the first and the last arrived."""
 
     def __init__(self, port: int, seen: Any) -> None:
         self.port, self.seen = port, seen
@@ -73,7 +73,7 @@ class Receiver:
         self.seen[:] = [0, 0, 0]
 
     def seconds(self, count: int) -> float:
-        """From the first request to the last of so many."""
+        """Seconds from the first request to the last of this many."""
         until(lambda: self.seen[0] >= count, "webhooks")
         return float(self.seen[2] - self.seen[1])
 
@@ -94,7 +94,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def ours(bench: Bench, demo: Demo, hooks: Receiver, count: int) -> Sample:
-    """Deliveries that wait, made by a bridge that starts."""
+    """Waiting deliveries, made by a bridge that starts."""
     with bench.connect() as db:
         empty_history(db)
         empty_queue(db)

@@ -1,6 +1,6 @@
-"""docs/scaling.md's figures, from the results of the benchmarks: what one machine does, and how many a fleet takes.
+"""The figures of docs/scaling.md, from the benchmarks' results: what one machine does, and how many machines a fleet needs.
 
-`make bench` writes them anew; `python -m bench.report.capacity` does so from the results that are there.
+`make bench` rewrites them; `python -m bench.report.capacity` does so from the existing results.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from bench.report.markers import place
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "scaling.md"
 PAYLOAD = 100  # bytes; the rows used are measured with it
-HEADROOM = 0.5  # of what was measured is planned with
-CHECKPOINT = 300  # seconds between two (checkpoint_timeout), max_wal_size being large enough
-PAGE_IMAGES = 8_000  # bytes of WAL a device and checkpoint: its page of the index by device, written whole; see docs/decisions/0027
+HEADROOM = 0.5  # share of the measured rate that plans may use
+CHECKPOINT = 300  # seconds between two (checkpoint_timeout), where max_wal_size is large enough
+PAGE_IMAGES = 8_000  # bytes of WAL per device and checkpoint: its page of the index by device, written whole (docs/decisions/0027)
 KEPT_DAYS = 7  # completed_days, unless configured
 FLEETS = ((1_000, 60), (10_000, 60), (10_000, 10), (100_000, 60), (100_000, 10), (1_000_000, 60))  # devices, seconds between messages
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Messages a second that one machine takes in and stores, by the way they come, and what a message costs."""
+    """Messages per second that one machine accepts and stores, by the way they arrive, and what a message costs."""
 
     single: float
     batch: float
@@ -52,12 +52,12 @@ class Limits:
 
 
 def together(one: float, other: float) -> float:
-    """The rate of two steps that share the same cores, each of which was measured alone."""
+    """The rate of two steps that share the cores but were measured alone."""
     return 1 / (1 / one + 1 / other)
 
 
 def page_images(devices: int, seconds: float) -> float:
-    """Bytes of WAL a second for pages that are written whole after each checkpoint: one of each device that has sent since the last."""
+    """Bytes of WAL per second for pages written whole after a checkpoint: one for each device that has sent since."""
     return devices * PAGE_IMAGES / max(CHECKPOINT, seconds)
 
 
@@ -118,7 +118,7 @@ def capacity_table(document: dict[str, Any]) -> str:
 
 
 def rendered(text: str, document: dict[str, Any]) -> str:
-    """The page with both tables in their places."""
+    """The page with both tables filled in."""
     return place(place(text, "limits", limits_table(document)), "capacity", capacity_table(document))
 
 

@@ -1,4 +1,4 @@
-"""Generated parts of pages: what stands between `<!-- generated: NAME start -->` and `<!-- generated: NAME end -->`."""
+"""Generated parts of pages, between `<!-- generated: NAME start -->` and `<!-- generated: NAME end -->`."""
 
 START, END = "<!-- generated: {} start -->", "<!-- generated: {} end -->"
 

@@ -1,4 +1,4 @@
-"""Line charts as SVG, without a library: logarithmic x, y from nought."""
+"""Line charts as SVG, without a library: logarithmic x axis; y axis starts at zero."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def short(value: float) -> str:
 
 
 def ceiling(value: float) -> float:
-    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    """The next larger of 1, 2, 2.5 and 5 times a power of ten."""
     if value <= 0:
         return 1.0
     power: float = 10.0 ** math.floor(math.log10(value))

@@ -23,7 +23,7 @@ ORDER = (
     "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
     "listening", "history-ingest", "history-read", "stats", "rls", "rls-client", "storage", "wal", "memory",
 )  # fmt: skip
-# What the project's README quotes.
+# Rows that the project's README quotes.
 QUOTED = (
     "single-pgmq", "single-noop", "batch-100-floor", "batch-single", "worker-floor", "worker-rate", "worker-procrastinate",
     "worker-graphile", "outbound-1", "outbound-once", "inbound-paho", "inbound-naive", "latency-idle-p50", "latency-publish-p50",
@@ -40,7 +40,7 @@ def number(value: float | None) -> str:
 
 
 def beside(row: dict[str, Any], key: str) -> str:
-    """The figure, with as many digits as it takes to tell it from the goal that it misses."""
+    """The figure, with enough digits to tell it from a goal that it misses."""
     value, target = float(row[key]), float(row["target"])
     if (value >= target if row["at_least"] else value <= target) or number(value) != number(target):
         return number(value)
@@ -48,7 +48,7 @@ def beside(row: dict[str, Any], key: str) -> str:
 
 
 def table(rows: dict[str, Row]) -> Table:
-    """The rows of this run."""
+    """The rows of this run, for the terminal."""
     shown = Table(title="Topicbase beside its peers")
     for name in ("what", "against", "ratio", "spread", "goal", "ours", "theirs", "p50 ms", "p99 ms", ""):
         shown.add_column(name, justify="left" if name in {"what", "against"} else "right")
@@ -108,7 +108,7 @@ def growth(document: dict[str, Any]) -> str:
 
 
 def quotation(document: dict[str, Any]) -> str:
-    """Some of the rows, short."""
+    """The quoted rows, in short."""
     lines = ["| what | against | measured | goal |", "|---|---|---|---|"]
     for row in (document["rows"][key] for key in QUOTED if key in document["rows"]):
         unit = f" {TIMES if row['theirs'] else row['unit']}"
@@ -129,7 +129,7 @@ def draw(document: dict[str, Any]) -> None:
 
 
 def write(name: str) -> None:
-    """The generated parts of bench/README.md, README.md and docs/scaling.md, and one SVG a plot."""
+    """The generated parts of bench/README.md, README.md and docs/scaling.md, and one SVG per plot."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""The bridge, for as long as it is measured."""
+"""The bridge, started for a measurement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.harness import Bench
 
 @contextlib.contextmanager
 def bridge(bench: Bench) -> Iterator[int]:
-    """The bridge, for as long as it is measured; its process id."""
+    """Runs the bridge while it is measured; yields its process id."""
     bench.stack("start", "bridge")
     path = bench.run_dir / "bridge.pid"
     if not path.exists():

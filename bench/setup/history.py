@@ -8,7 +8,7 @@ from bench.setup.tenants import Tenant
 
 
 def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int = 7, devices: int = 100) -> None:
-    """History rows spread over the last days (1: over today, UTC), without going through the queue; sorted by time, as they come."""
+    """History rows spread over the last days (1: over today, UTC), without going through the queue; in order of time, as in production."""
     db.execute(
         """
         INSERT INTO mqtt.devices (organization_id, integration_id, external_id)
@@ -52,7 +52,7 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
 
 
 class Shelf:
-    """Histories of different lengths side by side: one is the partitions up to today, the others are detached from the table."""
+    """Histories of different lengths side by side: the current one is attached to the table, the others are detached."""
 
     PARTITIONS = """
     SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), substring(pg_get_expr(c.relpartbound, c.oid), $$FROM \\('(.*?)'\\)$$),
@@ -68,21 +68,21 @@ class Shelf:
         self.current: int | None = None
 
     def fill(self, count: int, days: int = 7) -> None:
-        """A new history of so many rows of so many days, which is then the current one."""
+        """Makes a new history of this many rows and days, and makes it the current one."""
         self._put_away()
         self.db.execute(f"CREATE SCHEMA bench_history_{count}")
         empty_history(self.db)
         fill_history(self.db, self.tenants, 0, days=days)
         for name, _, start, end in self.db.execute(self.PARTITIONS).fetchall():
-            # With this, attaching it again does not read it all.
+            # With this constraint, attaching the partition again need not read it.
             check = f"received_at IS NOT NULL AND received_at >= '{start}' AND received_at < '{end}'"
             self.db.execute(f"ALTER TABLE mqtt.{name} ADD CHECK ({check})")
-        # At least 100 messages of each device, so that there are as many to be read.
+        # At least 100 messages of each device, so that reading 100 finds them.
         fill_history(self.db, self.tenants, count, days=days, devices=devices_in(count, self.tenants))
         self.bounds[count], self.current = {}, count
 
     def take(self, count: int) -> None:
-        """Make that one the current one."""
+        """Makes that history the current one."""
         if count != self.current:
             self._put_away()
             for name, bound in self.bounds[count].items():
@@ -111,12 +111,12 @@ class Shelf:
 
 
 def devices_in(count: int, tenants: list[Tenant]) -> int:
-    """How many devices of each organization a history of so many messages is of."""
+    """How many devices of each organization a history of this size has."""
     return max(1, min(100, count // 100 // len(tenants)))
 
 
 def devices_of(db: Connection, tenants: list[Tenant], count: int) -> list[tuple[str]]:
-    """Up to 50 devices of the first organization that have messages in a history of so many."""
+    """Up to 50 devices of the first organization that have messages in a history of this size."""
     found = db.execute(
         "SELECT id FROM mqtt.devices WHERE organization_id = %s ORDER BY external_id LIMIT %s",
         (tenants[0].organization_id, min(50, devices_in(count, tenants))),

@@ -10,7 +10,7 @@ QUEUES = ("bench_send", "bench_floor")
 
 
 def empty_queue(db: Connection) -> None:
-    """Nothing queued, and the ledger in agreement."""
+    """Empties the queue, and the ledger with it, so that they agree."""
     db.execute("TRUNCATE pgmq.q_mqtt_messages, mqtt.ledger")
 
 
@@ -47,7 +47,7 @@ def clear(bench: Bench) -> None:
 
 
 def settle(bench: Bench) -> None:
-    """Between parts: checkpoint and vacuum, so that nothing left over is measured."""
+    """Between parts: vacuum and checkpoint, so that no leftover work is measured."""
     with bench.connect() as db:
         db.execute("VACUUM (ANALYZE) pgmq.q_mqtt_messages, mqtt.mqtt_messages, mqtt.devices, mqtt.ledger, mqtt.mqtt_credentials")
         db.execute("CHECKPOINT")

@@ -6,7 +6,7 @@ import re
 
 
 def payload(size: int = 100) -> str:
-    """A JSON object of exactly that many bytes, such as a sensor sends."""
+    """A JSON object of exactly this many bytes, like a sensor's."""
     text = '{"temperature":21.53,"humidity":48.2,"battery":3.71,"rssi":-67,"status":"ok","pad":""}'
     if size < len(text):
         raise ValueError(size)

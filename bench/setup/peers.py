@@ -20,7 +20,7 @@ SCRIPTS = ROOT / "bench" / "peers"
 
 
 def install_peers(bench: Bench) -> None:
-    """The peers' functions, in this stack's own database, and PostgREST aware of them."""
+    """Creates the peers' functions in this stack's own database and waits until PostgREST serves them."""
     with bench.connect() as db:
         row = db.execute("SELECT to_regproc('api.bench_noop') IS NOT NULL").fetchone()
         if row and row[0]:
@@ -41,7 +41,7 @@ def run(command: list[str | Path], **options: Any) -> str:
 
 
 def python_peers() -> Path:
-    """The Python of an environment with PYTHON in it."""
+    """The Python of an environment in which PYTHON is installed."""
     place = RUN / "peers" / "python"
     stamp = place / "stamp"
     wanted = "\n".join(PYTHON)
@@ -68,7 +68,7 @@ def node_peers() -> Path:
 
 
 def database(bench: Bench, name: str) -> str:
-    """URL of an empty database of the peer's own in the same cluster."""
+    """The URL of a new, empty database for the peer in the same cluster."""
     with bench.connect() as db:
         db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         db.execute(f"CREATE DATABASE {name}")
@@ -82,5 +82,5 @@ def last_json(text: str) -> dict[str, Any]:
 
 
 def node_environment(place: Path) -> dict[str, str]:
-    # Without the last one graphile-worker makes a line to be logged of each job, whether it is logged or not.
+    # Without NO_LOG_SUCCESS, graphile-worker formats a log line for each job even if it is not logged.
     return {**os.environ, "PEERS": str(place), "NODE_ENV": "production", "NO_LOG_SUCCESS": "1"}

@@ -42,7 +42,7 @@ class Tenant:
 
 
 def make_tenants(db: Connection, count: int) -> list[Tenant]:
-    """bench-0, bench-1, …: made where they are missing."""
+    """bench-0, bench-1, …; creates those that are missing."""
     tenants = []
     for number in range(count):
         ids = [str(uuid.uuid5(NAMESPACE, f"{kind}-{number}")) for kind in ("organization", "integration", "credential", "user")]
@@ -84,7 +84,7 @@ class Demo:
         self.integration_id = bench.env["DEMO_INTEGRATION_ID"]
         self.claims = json.dumps({"role": "authenticated", "sub": bench.env["DEMO_USER_ID"]})
         self.prefix = "org_demo"
-        # no per-second limits while the limits of the machine are measured
+        # no quotas while the machine's own limits are measured
         with bench.connect() as db:
             for column in ("max_messages_per_second", "messages_per_second", "publish_per_second"):
                 row = db.execute(
