@@ -16,7 +16,7 @@ ACCOUNTS = ("bridge", "kernel")
 
 
 class Broker:
-    """Started on a free port, in a directory of its own under the stack's; gone, with its files, after `stop`."""
+    """Runs on a free port, in its own directory under the stack's; `stop` removes both."""
 
     def __init__(self, stack: Stack) -> None:
         self.host = "127.0.0.1"
@@ -79,7 +79,7 @@ class Broker:
 
     @staticmethod
     def _user() -> pwd.struct_passwd | None:
-        """As root, Mosquitto becomes this user; it does so by itself and needs its files to belong to it."""
+        """The user that Mosquitto switches to when it is started as root; its files must belong to that user."""
         if os.geteuid() != 0:
             return None
         try:
@@ -99,7 +99,7 @@ class Broker:
         return False
 
     def _end_leftover(self) -> None:
-        """End what a demo that was killed left behind: the process in our pid file, if it is still that one."""
+        """End the broker that a killed demo left behind: the process in our pid file, if it still is that broker."""
         try:
             leftover = psutil.Process(int((self._dir / "pid").read_text()))
             if str(self._dir / "mosquitto.conf") in leftover.cmdline():

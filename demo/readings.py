@@ -46,10 +46,10 @@ class Machine:
         self._network = Rates()
         self._kernel = Rates()
         self._cpu_last: tuple[float, float] | None = None
-        self.cpu(), self.disk(), self.network(), self.kernel()  # the first look of each has nothing to compare with
+        self.cpu(), self.disk(), self.network(), self.kernel()  # the first call of each has nothing to compare with
 
     def cpu(self) -> Reading:
-        # Not psutil.cpu_percent(): it compares with the last call of the same thread, and the first look is taken in another one.
+        # Not psutil.cpu_percent(): it compares with the last call of the same thread, and the first call is made in another one.
         times = reported(psutil.cpu_times)
         if times is None:
             return {}

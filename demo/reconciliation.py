@@ -31,7 +31,7 @@ class Reconciliation:
         self._again_allowed = again_allowed
 
     def print(self, commander: Commander, console: Console, say: Callable[[str], None]) -> bool:
-        """Compare the books and print them; whether they add up."""
+        """Compares the books and prints them; true if they add up."""
         select = "topic,direction,seq:payload->seq,command:payload->command,sent:payload->id"
         rows = self._admin.rows("mqtt_messages", select=select, **self._filters)
         incoming = [row for row in rows if row["direction"] == "incoming"]
@@ -56,7 +56,7 @@ class Reconciliation:
             device.device_id, device.prefix, device.counts.sent, frozenset(accepted), frozenset(rejected), tuple(device.counts.errors)
         )
         own = [row for row in incoming if row["topic"].startswith(device.prefix + "/")]
-        # A client's message ids keep HTTP from storing twice whatever happens; MQTT promises at least once.
+        # Over HTTP, a client's message ids prevent storing twice in any case; MQTT promises at least once.
         return reckoning.line(sender, own, again_allowed=self._again_allowed and not isinstance(device, HttpDevice))
 
     def _commands(self, commander: Commander, incoming: Sequence[dict[str, Any]], outgoing: Counter[Any]) -> Check:
@@ -76,7 +76,7 @@ class Reconciliation:
         return story, reckoning.command_faults(books, again_allowed=self._again_allowed)
 
     def _checks(self, visible: int, counted: int) -> list[Check]:
-        """What is not about one device."""
+        """The checks that are not about one device."""
         # By service_role, which sees all organizations: a message that got where it should not be would be one row more.
         everywhere = len(self._service.rows("mqtt_messages", select="id", **self._filters))
         ledger = self._service.do("check_mqtt_ledger")

@@ -1,4 +1,4 @@
-"""One run: devices send, an app sends commands, a table shows it, until the time is up and nothing more comes."""
+"""One run: devices send, an app sends commands, a table shows it, until the time is up and nothing more arrives."""
 
 import secrets
 import shutil
@@ -47,7 +47,7 @@ class Run:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def __call__(self) -> bool:
-        """Provision, run, reconcile; whether everything adds up."""
+        """Provisions, runs, reconciles; true if everything adds up."""
         self._tenant.provision()
         self._devices = self._tenant.devices(self._stop_devices, self._directory)
         for device in self._devices:
@@ -58,7 +58,7 @@ class Run:
         return books.print(commander, self._console, self.say)
 
     def _watch(self) -> Commander:
-        """Let everything run for the time given; returns when all that was sent is stored, or no more comes."""
+        """Lets everything run for the given time; returns when all that was sent is stored, or nothing more arrives."""
         admin, organization_id = self._tenant.admin, self._tenant.organization["id"]
         watcher = Watcher(admin, self._id, organization_id, self._devices, since=self._started_at, stop=self._stop_watching)
         listeners = [device for device in self._devices if device.takes_commands]
@@ -102,7 +102,7 @@ class Run:
 
     @contextmanager
     def _early_end(self) -> Iterator[None]:
-        """The first Ctrl-C (or SIGTERM) ends the run, not the reconciliation; the second ends all."""
+        """The first Ctrl-C (or SIGTERM) ends the run, not the reconciliation; the second ends everything."""
 
         def end(_number: int, _frame: Any) -> None:
             if self._ended_early.is_set():
@@ -137,7 +137,7 @@ class Run:
         watcher.join(35)
 
     def close(self) -> None:
-        """Take back what only this run could use: its logins, its connections, its broker."""
+        """Takes back what only this run could use: its connections, its logins, its broker."""
         for stop in (self._stop_devices, self._stop_commands, self._stop_watching):
             stop.set()
         for device in self._devices:
@@ -151,7 +151,7 @@ class Run:
 
 
 def until(seconds: float, is_done: Callable[[], bool]) -> None:
-    """Wait for it, at most so long."""
+    """Waits for it, at most this long."""
     deadline = time.monotonic() + seconds
     while not is_done() and time.monotonic() < deadline:
         time.sleep(0.05)

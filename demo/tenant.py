@@ -1,4 +1,4 @@
-"""The demo's organization: integrations, logins and devices, made as an app would make them, and taken back at the end."""
+"""The demo's organization: integrations, logins and devices, created as an app would create them, and retired at the end."""
 
 import time
 import uuid
@@ -20,7 +20,7 @@ from demo.stack import App, DemoError, Stack
 ORGANIZATION = ("Showcase", "showcase")
 ADMIN = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://topicbase.example/demo/admin"))
 HOSTED, EXTERNAL = "Hosted broker", "Plant broker"
-PLANT = "plant"  # what topics at the external broker begin with
+PLANT = "plant"  # the first level of topics at the external broker
 
 
 class Tenant:
@@ -37,7 +37,7 @@ class Tenant:
         self._credential_ids: list[str] = []
 
     def provision(self) -> None:
-        """An organization with a hosted and an external integration, whose broker is started first."""
+        """Creates an organization with a hosted and an external integration, and starts the broker of the latter."""
         self._make_organization()
         existing = {
             row["name"]: row["id"] for row in self.admin.rows("device_integrations", organization_id=f"eq.{self.organization['id']}")
@@ -61,7 +61,7 @@ class Tenant:
         answer = self._service.call("create_organization", name=name, slug=slug, admin_user_id=ADMIN)
         if answer.ok:
             self.organization = answer.json()
-        elif answer.status_code == 409:  # made by an earlier run
+        elif answer.status_code == 409:  # created by an earlier run
             self.organization = self._service.rows("organizations", slug=f"eq.{slug}")[0]
             self._service.do("add_organization_member", organization_id=self.organization["id"], user_id=ADMIN, role="admin")
         else:
@@ -90,7 +90,7 @@ class Tenant:
         return row
 
     def _wait_for_subscriptions(self) -> None:
-        """Until both brokers have granted what the bridge asked for: before that, nobody hears the devices."""
+        """Waits until both brokers have granted the bridge's subscriptions: before that, nobody hears the devices."""
         ids = f"in.({self._hosted['id']},{self._external['id']})"
         deadline = time.monotonic() + 30
         while True:
@@ -112,7 +112,7 @@ class Tenant:
         return prefix, Login(row["username"], row["password"], row["client_id"])
 
     def devices(self, stop: Event, directory: Path) -> list[Device]:
-        """One device for each way to send, each with a login of its own."""
+        """One device for each way of sending, each with its own login."""
 
         def setup(name: str, read: Callable[[], Reading], metric: str, interval: float) -> Setup:
             prefix, login = self._login(name)
@@ -136,7 +136,7 @@ class Tenant:
         return made
 
     def retire(self) -> None:
-        """Take back what only this run could use: its logins and its integration with the second broker."""
+        """Revokes this run's logins and deactivates its integration with the second broker."""
         for credential_id in self._credential_ids:
             self.admin.do("revoke_mqtt_credentials", credential_id=credential_id)
         if self._external:

@@ -1,1 +1,1 @@
-"""Devices: each sends one kind of reading in its own way, and counts what it is told became of every message."""
+"""Devices: each sends one kind of reading in its own way, and counts the answers to its messages."""

@@ -1,4 +1,4 @@
-"""What all devices have in common: their pace, their counts, their bad messages."""
+"""What all devices share: pace, counts and bad messages."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Login:
-    """What `generate_mqtt_credentials` answered, or an account at a broker of the tenant's own."""
+    """What `generate_mqtt_credentials` answered, or an account at the tenant's own broker."""
 
     username: str
     password: str
@@ -28,7 +28,7 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Setup:
-    """What every device is told."""
+    """What every device needs to know."""
 
     device_id: str
     run: str  # marks the messages of this run
@@ -36,13 +36,13 @@ class Setup:
     prefix: str  # of its topics
     login: Login
     read: Callable[[], Reading]
-    metric: str  # the reading's number that is shown
+    metric: str  # the value of the reading that is shown
     interval: float  # seconds between readings
     stop: threading.Event
 
 
 class Device(threading.Thread):
-    """Sends a reading each interval until it is told to stop; halfway, some messages that must be refused."""
+    """Sends a reading every interval until it is told to stop, and halfway some messages that must be refused."""
 
     way = ""
     takes_commands = False
@@ -69,7 +69,7 @@ class Device(threading.Thread):
         return {"run": self._run, "seq": number, "at": now(), **more}
 
     def prepare(self) -> None:
-        """Connect, where that is called for."""
+        """Connect, if the device needs that."""
 
     def tick(self) -> None:
         """Send what is due now."""
@@ -78,13 +78,13 @@ class Device(threading.Thread):
         """Send messages that must be refused."""
 
     def finish(self) -> None:
-        """Wait for answers that are still out."""
+        """Wait for outstanding answers."""
 
     def leave(self) -> None:
         """Disconnect."""
 
     def refused(self, number: int, what: str, expected: str, found: str) -> None:
-        """Note the answer to a bad message."""
+        """Record the answer to a bad message."""
         if found == expected:
             self.counts.reject(number, found)
         else:
@@ -100,5 +100,5 @@ class Device(threading.Thread):
                     self.misbehave()
                 due = max(due + self.interval, time.monotonic() - self.interval)
             self.finish()
-        except Exception as error:  # noqa: BLE001  # a device that breaks must show in the reconciliation, not vanish with its thread
+        except Exception as error:  # noqa: BLE001  # a broken device must show in the reconciliation, not vanish with its thread
             self.counts.error(f"{type(error).__name__}: {error}")

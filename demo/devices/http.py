@@ -14,7 +14,7 @@ TRIES = 5
 
 
 class HttpDevice(Device):
-    """One POST a reading, to the API itself, with HTTP Basic."""
+    """One POST per reading, to the API itself, with HTTP Basic."""
 
     way = "HTTP"
     path = "/rpc/mqtt_ingest"
@@ -29,7 +29,7 @@ class HttpDevice(Device):
         return {"Authorization": f"Basic {basic}", "X-Client-ID": self.login.client_id}
 
     def post(self, path: str, body: str, password: str | None = None) -> requests.Response:
-        """POST; a lost answer is no answer, so the same is sent again: its message ids keep it from being stored twice."""
+        """POST, and repeat it when the answer is lost: the message ids prevent storing it twice."""
         headers = {"Content-Type": "application/json", **self.headers(password or self.login.password)}
         for attempt in range(TRIES):
             try:
@@ -81,7 +81,7 @@ class HttpDevice(Device):
 
 
 class GatewayDevice(HttpDevice):
-    """One POST a reading, to the gateway, with the URL and the headers of the Supabase function that Topicbase replaces."""
+    """One POST per reading, to the gateway, with the URL and the headers of the Supabase function that Topicbase replaces."""
 
     way = "HTTP gateway"
     path = "/functions/v1/mqtt-ingest"
@@ -91,7 +91,7 @@ class GatewayDevice(HttpDevice):
 
 
 class BatchDevice(HttpDevice):
-    """Twenty readings a POST; each tenth POST is sent twice, as by a device that lost the answer."""
+    """Twenty readings per POST; every tenth POST is sent twice, as if the answer had been lost."""
 
     way = "HTTP batch"
     path = "/rpc/mqtt_ingest_batch"
@@ -133,7 +133,7 @@ class BatchDevice(HttpDevice):
                 self.counts.accept([number])
 
     def misbehave(self) -> None:
-        """Bad messages among good ones: the good are kept, the bad are named."""
+        """Bad messages among good ones: the good ones are kept, the bad ones are named."""
         self._send()
         expected = {}
         for changed, reason in (
@@ -160,7 +160,7 @@ class BatchDevice(HttpDevice):
 
 
 def slug(answer: requests.Response) -> str:
-    """The API's name for what is wrong."""
+    """The API's error slug."""
     try:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):

@@ -17,7 +17,7 @@ from demo.stack import DemoError
 
 
 class MosquittoDevice(Device):
-    """A shell script's device: mosquitto_pub reads lines and keeps its connection, mosquitto_sub hears the commands."""
+    """What a shell script would do: mosquitto_pub reads lines and keeps its connection, mosquitto_sub receives the commands."""
 
     way = "mosquitto_pub"
     takes_commands = True
@@ -26,13 +26,13 @@ class MosquittoDevice(Device):
         super().__init__(setup)
         self._address = address
         self._directory = directory
-        self._unanswered: deque[int] = deque()  # numbers of the lines; a broker acknowledges them in their order
+        self._unanswered: deque[int] = deque()  # numbers of the lines; a broker acknowledges in order
         self._processes: list[subprocess.Popen[str]] = []
         self._input: IO[str] | None = None
         self._readers: list[threading.Thread] = []
 
     def _start(self, program: str, *options: str, takes_input: bool = False) -> subprocess.Popen[str]:
-        # stdbuf: a line must come when it is printed. The password is in a file of options, not among the arguments.
+        # stdbuf: lines must arrive as they are printed. The password is in an options file, not among the arguments.
         return subprocess.Popen(
             ["stdbuf", "-oL", program, "-h", self._address[0], "-p", str(self._address[1]), "-q", "1", *options],
             env={**os.environ, "XDG_CONFIG_HOME": str(self._directory)},
@@ -43,7 +43,7 @@ class MosquittoDevice(Device):
         )
 
     def _publish_one(self, topic: str, content: Mapping[str, Any], *options: str) -> tuple[int, int, str]:
-        """One message by one mosquitto_pub: its number, the exit status and what was printed."""
+        """Publishes one message with its own mosquitto_pub; its number, the exit status and the output."""
         number = self.counts.next()
         text = json.dumps(self.payload(number, **content))
         client_id = f"{self.login.client_id}-{number}"
@@ -67,7 +67,7 @@ class MosquittoDevice(Device):
                 said = line.strip() or said
                 if line.startswith("Subscribed"):
                     break
-            else:  # it ended: the broker does not know the login yet
+            else:  # it exited: the broker does not know the login yet
                 subscriber.wait()
                 if time.monotonic() > deadline:
                     raise DemoError(f"mosquitto_sub could not log in: {said}")

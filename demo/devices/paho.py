@@ -26,7 +26,7 @@ class PahoDevice(Device):
         self._qos = qos
         self._is_5 = version == MQTTProtocolVersion.MQTTv5
         self.way = f"MQTT {'5' if self._is_5 else '3.1.1'} QoS {qos}"
-        self._published: dict[int, tuple[int, str | None]] = {}  # packet id -> number, the refusal expected
+        self._published: dict[int, tuple[int, str | None]] = {}  # packet id -> number and the refusal that is expected
         self._early: dict[int, ReasonCode] = {}
         self._lock = threading.Lock()
         self._ready = threading.Event()
@@ -53,7 +53,7 @@ class PahoDevice(Device):
     def _on_publish(self, _client: mqtt.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties | None) -> None:
         with self._lock:
             if mid not in self._published:
-                self._early[mid] = reason  # the answer came before publish() had told the packet id
+                self._early[mid] = reason  # the answer arrived before publish() had returned the packet id
                 return
             number, expected = self._published.pop(mid)
         self._settle(number, expected, reason)
@@ -79,7 +79,7 @@ class PahoDevice(Device):
             raise DemoError(f"{self.device_id} could not log in to the broker at {self._address[0]}:{self._address[1]}: {self._reason}")
 
     def publish(self, topic: str, content: Mapping[str, Any], expected: str | None = None) -> None:
-        """Publish; `expected` is the reason for which the broker should refuse it."""
+        """Publish; `expected` is the reason with which the broker should refuse it."""
         number = self.counts.next()
         info = self._client.publish(topic, json.dumps(self.payload(number, **content)), qos=self._qos)
         with self._lock:
@@ -93,7 +93,7 @@ class PahoDevice(Device):
         self.publish(self.topic("telemetry"), self._read())
 
     def misbehave(self) -> None:
-        if self._is_5:  # only MQTT 5 can say no; 3.1.1 drops such a message without a word
+        if self._is_5:  # only MQTT 5 can refuse; 3.1.1 drops such a message silently
             self.publish(f"org_other/devices/{self.device_id}/telemetry", {}, expected="Not authorized")
 
     def finish(self) -> None:
