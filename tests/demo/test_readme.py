@@ -11,6 +11,7 @@ from tests.support.stack import ROOT, Stack
 
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PAGES = sorted(str(path.relative_to(ROOT)) for glob in ("*.md", "docs/**/*.md", "bench/**/*.md") for path in ROOT.glob(glob))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_operations_describe_every_configuration_column(stack: Stack) -> None:
     assert {name for name in columns if f"`{name}`" not in README} == set()
 
 
-@pytest.mark.parametrize("page", sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     targets = re.findall(r"\]\(([^)#\s]+)(#[^)]*)?\)", path.read_text())
