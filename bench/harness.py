@@ -1,20 +1,15 @@
-"""What every benchmark needs: a stack of its own, samples, alternating runs, a load generator, results on disk."""
+"""The benchmarks' own stack, alternating runs, and the results on disk."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import re
-import shutil
 import statistics
 import subprocess
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,109 +18,12 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.samples import TIMES, Point, Row, Sample, Side, point_of
+
 ROOT = Path(__file__).absolute().parent.parent
 RUN = ROOT / ".run" / "bench"
 RESULTS = ROOT / "bench" / "results"
-
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
-TIMES = "\u00d7"  # the multiplication sign
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One short run. rate: per second (for cost rows: the cost); p50 and p99: milliseconds per operation."""
-
-    rate: float
-    p50: float | None = None
-    p99: float | None = None
-    count: int = 0
-    messages: int = 0
-    cpu: float | None = None  # microseconds of the servers' CPU a message
-
-
-def sample_of(count: int, seconds: float, latencies: Sequence[float] = ()) -> Sample:
-    """A sample from a count, the seconds it took, and the seconds of each operation."""
-    return Sample(count / seconds, *percentiles(latencies), count=count, messages=count)
-
-
-def percentiles(seconds: Sequence[float]) -> tuple[float | None, float | None]:
-    """p50 and p99 in milliseconds; None of nothing."""
-    if not seconds:
-        return None, None
-    ordered = sorted(seconds)
-    return ordered[len(ordered) // 2] * 1000, ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1000
-
-
-@dataclass(slots=True)
-class Side:
-    """All samples of one contender."""
-
-    name: str
-    samples: list[Sample] = field(default_factory=list)
-
-    def summary(self) -> dict[str, Any]:
-        rates = [s.rate for s in self.samples]
-        p50 = [s.p50 for s in self.samples if s.p50 is not None]
-        p99 = [s.p99 for s in self.samples if s.p99 is not None]
-        return {
-            "name": self.name,
-            "median": statistics.median(rates),
-            "low": min(rates),
-            "high": max(rates),
-            "p50_ms": statistics.median(p50) if p50 else None,
-            "p99_ms": statistics.median(p99) if p99 else None,
-            "count": sum(s.count for s in self.samples),
-            "cpu_us": statistics.median(s.cpu for s in self.samples if s.cpu) if any(s.cpu for s in self.samples) else None,
-        }
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of the table. ratio is ours / theirs, the median over rounds; for absolute rows `ratio` is the figure itself."""
-
-    key: str
-    what: str
-    against: str
-    target: float
-    at_least: bool
-    ratio: float
-    low: float
-    high: float
-    unit: str
-    setting: str
-    ours: dict[str, Any]
-    theirs: dict[str, Any] | None
-    rounds: int
-    note: str = ""
-    measured_at: str = ""
-    commit: str = ""
-
-    @property
-    def is_met(self) -> bool:
-        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
-
-
-@dataclass(slots=True)
-class Point:
-    """One point of a growth plot."""
-
-    x: float
-    y: float
-    p50: float | None = None
-    p99: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-def point_of(x: float, samples: Sequence[Sample]) -> Point:
-    """The median of the samples, each figure for itself, and the spread of their rates."""
-
-    def middle(values: list[float]) -> float | None:
-        return statistics.median(values) if values else None
-
-    rates = [s.rate for s in samples]
-    p50, p99 = middle([s.p50 for s in samples if s.p50 is not None]), middle([s.p99 for s in samples if s.p99 is not None])
-    return Point(x, statistics.median(rates), p50, p99, min(rates), max(rates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +63,7 @@ class Bench:
         return done.stdout
 
     def up(self) -> None:
-        """Start afresh; the bridge only where a benchmark asks for it, since it would empty the queues under the others."""
+        """Start from scratch, without the bridge: it would empty the queues under benchmarks that do not ask for it."""
         self.stack("down", "--clean")
         self.stack("up", "--free-ports", "--without", "gateway,bridge")
         self.env = dict(line.split("=", 1) for line in self.stack("env").splitlines() if "=" in line)
@@ -187,9 +85,9 @@ class Bench:
         self, title: str, contenders: Mapping[str, Callable[[], Sample]], *, before: Callable[[], None] | None = None, warm: bool = True,
         cpu: bool = False,
     ) -> dict[str, Side]:  # fmt: skip
-        """A B A B …, after one run of each that does not count; every other round the other way round, so that drift cancels out.
+        """A B A B …, after one uncounted run of each; every other round is reversed, so that drift cancels out.
 
-        cpu: also the CPU time that PostgreSQL and PostgREST take a message, which neighbours on the machine disturb least.
+        cpu: also measure the CPU time of PostgreSQL and PostgREST per message, which neighbours on the machine disturb least.
         """
         sides = {name: Side(name) for name in contenders}
         rounds = self.options.rounds
@@ -212,7 +110,7 @@ class Bench:
         return sides
 
     def growth(self, title: str, sizes: Sequence[int], measure: Callable[[int], Mapping[str, Sample]]) -> dict[str, list[Point]]:
-        """The lines of plots: every size measured in turn, up and down again, the median and the spread of the rounds."""
+        """The lines of plots: sizes are measured in turn, up and down; each point is the median and the spread of its rounds."""
         sizes = sizes[:3] if self.options.quick else sizes
         rounds = 1 if self.options.quick else 3
         found: dict[str, dict[int, list[Sample]]] = {}
@@ -258,7 +156,7 @@ class Bench:
         factor: float = 1.0,
         note: str = "",
     ) -> Row:
-        """A row whose ratio is the median of the rounds' own ratios, with the smallest and the largest. Costs (at_least=False) likewise."""
+        """A row whose ratio is the median of the rounds' own ratios, with the smallest and the largest. Costs: at_least=False."""
         ratios = [factor * a.rate / b.rate for a, b in zip(ours.samples, theirs.samples, strict=True) if b.rate]
         return self.add(
             Row(
@@ -280,7 +178,7 @@ class Bench:
         side: Side | None = None,
         note: str = "",
     ) -> Row:
-        """A row that is a figure by itself: the median of the rounds."""
+        """A row without a peer: the median of the rounds."""
         middle, low, high = statistics.median(values), min(values), max(values)
         summary = {**(side.summary() if side else {"name": ""}), "median": middle, "low": low, "high": high}
         return self.add(Row(key, what, "", target, at_least, middle, low, high, unit, setting, summary, None, len(values), note))
@@ -318,7 +216,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------------------ results
 
     def save(self) -> None:
-        """Rows and plots measured now replace those of the same key in the file; the others stay, each with its own time and commit."""
+        """New rows and plots replace those of the same key in the file; the others stay, each with its own time and commit."""
         RESULTS.mkdir(parents=True, exist_ok=True)
         path = RESULTS / f"{self.name}.json"
         document = json.loads(path.read_text()) if path.exists() else {"rows": {}, "plots": {}}
@@ -330,7 +228,7 @@ class Bench:
 
 
 def machine(bench: Bench) -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine and settings of the figures."""
     cpu = first_of("/proc/cpuinfo", "model name")
     memory = int(first_of("/proc/meminfo", "MemTotal").split()[0]) // 1024**2
     with bench.connect() as db:
@@ -341,7 +239,7 @@ def machine(bench: Bench) -> dict[str, Any]:
                 " 'max_wal_size', 'full_page_writes', 'wal_compression', 'data_checksums')"
             ).fetchall()
         )
-    # What PostgREST's runtime was started with, from the process itself.
+    # The runtime options that PostgREST was started with, from the process itself.
     variables = Path(f"/proc/{(bench.run_dir / 'postgrest.pid').read_text().strip()}/environ").read_text().split("\0")
     return {
         "postgrest": next((v for v in variables if v.startswith("GHCRTS=")), "GHCRTS unset"),
@@ -367,90 +265,3 @@ def progress_bar(bench: Bench) -> Iterator[Progress]:
         bench.progress = progress
         yield progress
         bench.progress = None
-
-
-# ------------------------------------------------------------------------------------------------------------ load generators
-
-
-def needs_wrk() -> None:
-    """Installs wrk (Debian) where that can be done, else says what to run."""
-    if shutil.which("wrk"):
-        return
-    if os.geteuid() == 0:
-        subprocess.run(["apt-get", "install", "--yes", "--quiet", "wrk"], check=False, capture_output=True)
-    if not shutil.which("wrk"):
-        raise SystemExit("bench: the load generator wrk is missing: apt-get install wrk")
-
-
-def wrk_command(folder: Path, url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seconds: int) -> list[str | Path]:
-    """wrk that POSTs the body over kept connections, one thread in C; what it sends lies in the folder."""
-    body_file, header_file = folder / "body", folder / "headers"
-    body_file.write_bytes(body)
-    header_file.write_text("".join(f"{k}: {v}\n" for k, v in {"Content-Type": "application/json", **headers}.items()))
-    script = Path(__file__).with_name("post.lua")
-    return ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "-s", script, url, "--", body_file, header_file]
-
-
-def wrk(url: str, body: bytes, headers: Mapping[str, str], *, clients: int, seconds: int, messages: int = 1) -> Sample:
-    """POSTs the body for some seconds. rate counts messages, p50 and p99 are of requests.
-
-    Raises when any answer is not 2xx: a fast error is no result.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        command = wrk_command(Path(folder), url, body, headers, clients=clients, seconds=seconds)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    last = next((line for line in done.stdout.splitlines() if line.startswith("{")), "")
-    if not last:
-        raise RuntimeError(f"wrk {url}: {done.stdout} {done.stderr}")
-    answer = json.loads(last)
-    if answer["status"] or answer["transport"] or not answer["requests"]:
-        raise RuntimeError(f"wrk {url}: {answer}")
-    return Sample(
-        answer["requests"] * messages / (answer["microseconds"] / 1e6),
-        answer["p50"] / 1000,
-        answer["p99"] / 1000,
-        answer["requests"],
-        answer["requests"] * messages,
-    )
-
-
-def threads(count: int, work: Callable[[int], list[float]]) -> tuple[list[float], float]:
-    """Runs work(0) … work(count - 1) at once; returns all their latencies and the seconds from start to end."""
-    collected: list[list[float]] = [[] for _ in range(count)]
-    failures: list[BaseException] = []
-    ready = threading.Barrier(count + 1)
-
-    def body(number: int) -> None:
-        ready.wait()
-        try:
-            collected[number] = work(number)
-        except BaseException as failure:  # noqa: BLE001  # handed to the caller below
-            failures.append(failure)
-
-    running = [threading.Thread(target=body, args=(n,)) for n in range(count)]
-    for thread in running:
-        thread.start()
-    ready.wait()
-    start = time.perf_counter()
-    for thread in running:
-        thread.join()
-    seconds = time.perf_counter() - start
-    if failures:
-        raise failures[0]
-    return [latency for part in collected for latency in part], seconds
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that the call took."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def payload(size: int = 100) -> str:
-    """A JSON object of exactly that many bytes, such as a sensor sends."""
-    text = '{"temperature":21.53,"humidity":48.2,"battery":3.71,"rssi":-67,"status":"ok","pad":""}'
-    if size < len(text):
-        raise ValueError(size)
-    filler = re.sub(r"\s", "", "0123456789abcdef" * (size // 16 + 1))
-    return text[:-2] + filler[: size - len(text)] + text[-2:]

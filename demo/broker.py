@@ -4,11 +4,11 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
+
+import psutil
 
 from demo.stack import DemoError, Stack
 
@@ -16,7 +16,7 @@ ACCOUNTS = ("bridge", "kernel")
 
 
 class Broker:
-    """Started on a free port, in a directory of its own under the stack's; gone, with its files, after `stop`."""
+    """Runs on a free port, in its own directory under the stack's; `stop` removes both."""
 
     def __init__(self, stack: Stack) -> None:
         self.host = "127.0.0.1"
@@ -79,7 +79,7 @@ class Broker:
 
     @staticmethod
     def _user() -> pwd.struct_passwd | None:
-        """As root, Mosquitto becomes this user; it does so by itself and needs its files to belong to it."""
+        """The user that Mosquitto switches to when it is started as root; its files must belong to that user."""
         if os.geteuid() != 0:
             return None
         try:
@@ -99,17 +99,14 @@ class Broker:
         return False
 
     def _end_leftover(self) -> None:
-        """End what a demo that was killed left behind: the process in our pid file, if it is still that one."""
+        """End the broker that a killed demo left behind: the process in our pid file, if it still is that broker."""
         try:
-            pid = int((self._dir / "pid").read_text())
-            if str(self._dir / "mosquitto.conf").encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return
-            os.kill(pid, signal.SIGTERM)
-        except (OSError, ValueError):
+            leftover = psutil.Process(int((self._dir / "pid").read_text()))
+            if str(self._dir / "mosquitto.conf") in leftover.cmdline():
+                leftover.terminate()
+                leftover.wait(10)
+        except (OSError, ValueError, psutil.Error):
             return
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
 
 
 def _free_port() -> int:

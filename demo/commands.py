@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from demo.devices import Device, now
+from demo.devices.base import Device, now
 from demo.stack import App
 
 FINAL = {"sent", "acknowledged", "failed", "expired", "cancelled"}
@@ -28,7 +28,7 @@ class Commands:
 
 
 class Commander(threading.Thread):
-    """Sends a command each `interval` seconds, to the devices in turn, until `stop` is set."""
+    """Sends a command every `interval` seconds, to the devices in turn, until `stop` is set."""
 
     def __init__(self, app: App, run: str, devices: Sequence[Device], interval: float, stop: threading.Event) -> None:
         super().__init__(name="commander", daemon=True)
@@ -76,7 +76,7 @@ class Commander(threading.Thread):
                 self.commands.errors.append(f"{what}: expected {expected}, was answered {found}")
 
     def receipts(self, seconds: float) -> dict[str, str]:
-        """The state of each receipt once all are settled, or after so many seconds as it is then."""
+        """The state of each receipt once all are settled, or when the time is up."""
         waiting = {command.receipt_id for command in self.commands.sent.values()}
         states: dict[str, str] = {}
         deadline = time.monotonic() + seconds

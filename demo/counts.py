@@ -1,4 +1,4 @@
-"""What a device itself knows of the messages it sent."""
+"""What a device itself knows about the messages it sent."""
 
 import threading
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Counts:
-    """Messages by their sequence number: every one sent ends up accepted, rejected with a reason, or unanswered."""
+    """Messages by their sequence number: each one that is sent ends up accepted, rejected with a reason, or unanswered."""
 
     sent: int = 0
     accepted: set[int] = field(default_factory=set)
@@ -40,6 +40,6 @@ class Counts:
             return self.sent - len(self.accepted) - len(self.rejected)
 
     def numbers(self) -> tuple[set[int], dict[int, str]]:
-        """The accepted and the rejected, as they are now."""
+        """The numbers accepted and rejected so far."""
         with self._lock:
             return set(self.accepted), dict(self.rejected)

@@ -1,4 +1,4 @@
-"""The bridge's end by SIGKILL, in the middle of the run, and its return."""
+"""Kills the bridge in the middle of the run and starts it again."""
 
 import threading
 
@@ -8,7 +8,7 @@ SECONDS = 3.0
 
 
 class Outage(threading.Thread):
-    """After `delay` seconds the bridge is killed, and started again SECONDS later; not at all when `stop` is set before."""
+    """Kills the bridge after `delay` seconds and starts it again SECONDS later; does neither if `stop` is set before."""
 
     def __init__(self, stack: Stack, delay: float, stop: threading.Event) -> None:
         super().__init__(name="outage", daemon=True)

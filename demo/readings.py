@@ -1,14 +1,13 @@
-"""This machine's own readings, from /proc. What the kernel does not tell is left out; nothing is made up."""
+"""This machine's own readings, by psutil. What the kernel does not report is left out; nothing is made up."""
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import TypeVar
+
+import psutil
 
 Reading = dict[str, float]
-
-PROC = Path("/proc")
-SECTOR_BYTES = 512  # of /proc/diskstats, whatever the disk's own sectors are
+Found = TypeVar("Found")
 
 
 class Rates:
@@ -31,82 +30,69 @@ class Rates:
         return rates
 
 
+def reported(read: Callable[[], Found | None]) -> Found | None:
+    """What psutil finds; None where this kernel or container does not report it."""
+    try:
+        return read()
+    except (OSError, NotImplementedError):
+        return None
+
+
 class Machine:
     """Each method is one reading: names with units, and numbers. A machine object belongs to one thread."""
 
-    def __init__(self, proc: Path = PROC) -> None:
-        self._proc = proc
+    def __init__(self) -> None:
         self._disk = Rates()
         self._network = Rates()
         self._kernel = Rates()
-        self._cpu_last: tuple[int, int] | None = None
-        self.cpu(), self.disk(), self.network(), self.kernel()  # the first look of each has nothing to compare with
-
-    def _lines(self, name: str) -> list[list[str]]:
-        try:
-            return [line.split() for line in (self._proc / name).read_text().splitlines()]
-        except OSError:
-            return []
+        self._cpu_last: tuple[float, float] | None = None
+        self.cpu(), self.disk(), self.network(), self.kernel()  # the first call of each has nothing to compare with
 
     def cpu(self) -> Reading:
-        reading: Reading = {}
-        for words in self._lines("stat"):
-            if words[:1] == ["cpu"]:
-                ticks = [int(word) for word in words[1:9]]  # user … steal; guest time is part of user time
-                idle, total = ticks[3] + ticks[4], sum(ticks)
-                if self._cpu_last is not None and total > self._cpu_last[1]:
-                    busy = 1 - (idle - self._cpu_last[0]) / (total - self._cpu_last[1])
-                    reading["busy_percent"] = round(100 * min(max(busy, 0), 1), 1)
-                if self._cpu_last is None or total > self._cpu_last[1]:
-                    self._cpu_last = (idle, total)
-        for words in self._lines("loadavg"):
-            reading["load_1m"] = float(words[0])
-        return reading
+        # Not psutil.cpu_percent(): it compares with the last call of the same thread, and the first call is made in another one.
+        times = reported(psutil.cpu_times)
+        if times is None:
+            return {}
+        idle = times.idle + times.iowait
+        total = sum(times[:8])  # user to steal; guest time is part of user time
+        last, self._cpu_last = self._cpu_last, (idle, total)
+        if last is None or total <= last[1]:
+            return {}
+        busy = 1 - (idle - last[0]) / (total - last[1])
+        return {"busy_percent": round(100 * min(max(busy, 0), 1), 1)}
 
     def memory(self) -> Reading:
-        kib = {words[0].rstrip(":"): int(words[1]) for words in self._lines("meminfo") if len(words) > 1}
-        reading: Reading = {}
-        if kib.get("MemTotal") and "MemAvailable" in kib:
-            reading["used_percent"] = round(100 * (1 - kib["MemAvailable"] / kib["MemTotal"]), 2)
-            reading["available_mib"] = round(kib["MemAvailable"] / 1024, 1)
-        if "Dirty" in kib:
-            reading["dirty_kib"] = kib["Dirty"]
-        return reading
+        memory = reported(psutil.virtual_memory)
+        if memory is None or not memory.total:
+            return {}
+        return {
+            "used_percent": round(100 * (1 - memory.available / memory.total), 2),
+            "available_mib": round(memory.available / 1024**2, 1),
+        }
 
     def disk(self) -> Reading:
+        space, moved = psutil.disk_usage("/"), reported(lambda: psutil.disk_io_counters(nowrap=False))
         counters: Reading = {}
-        for words in self._lines("diskstats"):
-            # Whole disks only, or a partition's bytes would count twice.
-            if len(words) >= 10 and not words[2].startswith(("loop", "ram")) and Path("/sys/block", words[2]).exists():
-                counters["read_bytes_per_second"] = counters.get("read_bytes_per_second", 0) + int(words[5]) * SECTOR_BYTES
-                counters["write_bytes_per_second"] = counters.get("write_bytes_per_second", 0) + int(words[9]) * SECTOR_BYTES
-        space = os.statvfs("/")
-        return {"used_percent": round(100 * (1 - space.f_bavail / max(space.f_blocks, 1)), 2), **self._disk.of(counters)}
+        if moved is not None:
+            counters = {"read_bytes_per_second": moved.read_bytes, "write_bytes_per_second": moved.write_bytes}
+        return {"used_percent": round(100 * (1 - space.free / max(space.total, 1)), 2), **self._disk.of(counters)}
 
     def network(self) -> Reading:
-        counters: Reading = {}
-        for line in self._lines("net/dev"):
-            name, colon, rest = " ".join(line).partition(":")
-            if colon and name:
-                numbers = rest.split()
-                # The loopback counts too: it is where this demo's own traffic goes.
-                counters["received_bytes_per_second"] = counters.get("received_bytes_per_second", 0) + int(numbers[0])
-                counters["sent_bytes_per_second"] = counters.get("sent_bytes_per_second", 0) + int(numbers[8])
-        return self._network.of(counters)
+        # The loopback is included: this demo's own traffic goes there.
+        moved = reported(lambda: psutil.net_io_counters(nowrap=False))
+        if moved is None:
+            return {}
+        return self._network.of({"received_bytes_per_second": moved.bytes_recv, "sent_bytes_per_second": moved.bytes_sent})
 
     def kernel(self) -> Reading:
-        counters: Reading = {}
-        for words in self._lines("stat"):
-            name = {"ctxt": "context_switches_per_second", "intr": "interrupts_per_second", "processes": "forks_per_second"}.get(words[0])
-            if name:
-                counters[name] = int(words[1])
-        return self._kernel.of(counters)
+        counts = reported(psutil.cpu_stats)
+        if counts is None:
+            return {}
+        return self._kernel.of({"context_switches_per_second": counts.ctx_switches, "interrupts_per_second": counts.interrupts})
 
     def system(self) -> Reading:
-        reading: Reading = {}
-        for words in self._lines("loadavg"):
-            running, _, threads = words[3].partition("/")
-            reading |= {"running": int(running), "threads": int(threads), "load_5m": float(words[1])}
-        for words in self._lines("uptime"):
-            reading["uptime_seconds"] = float(words[0])
+        load_1m, load_5m, _ = psutil.getloadavg()
+        reading: Reading = {"processes": len(psutil.pids()), "load_1m": round(load_1m, 2), "load_5m": round(load_5m, 2)}
+        if (booted := reported(psutil.boot_time)) is not None:
+            reading["uptime_seconds"] = round(time.time() - booted, 1)
         return reading

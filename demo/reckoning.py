@@ -1,4 +1,4 @@
-"""The books: what devices and app counted themselves, against the rows in the database."""
+"""The books: what devices and app counted themselves, compared with the rows in the database."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sender:
-    """One device's own numbers."""
+    """What one device counted."""
 
     name: str
     prefix: str
@@ -39,7 +39,7 @@ class CommandBooks:
 
 
 def some(numbers: Iterable[int]) -> str:
-    """The numbers, in words, without flooding the line."""
+    """The first numbers and how many more there are."""
     ordered = sorted(numbers)
     return ", ".join(str(number) for number in ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.commands import Commander
-from demo.devices import Device
+from demo.devices.base import Device
 from demo.outage import Outage
 from demo.watch import Watcher, percentile
 
@@ -16,7 +16,7 @@ BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 
 
 def sparkline(values: Sequence[float], width: int, marks: str = BLOCKS) -> str:
-    """The newest values, each one character high in proportion; averaged where there are more than fit."""
+    """The newest values, one character each, of proportional height; averaged where there are more than fit."""
     if not values:
         return ""
     per = max(1, -(-len(values) // width))

@@ -1,4 +1,4 @@
-"""The running local stack: where it is, its keys, and its HTTP API as an app uses it."""
+"""The running local stack: its addresses and keys, and its HTTP API as an app uses it."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ TIMEOUT = 30.0
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why."""
+    """The demo cannot continue; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stack:
 
     @property
     def place(self) -> Path:
-        """A directory that the users reach as whom the parts run."""
+        """A directory that the users running the parts can reach."""
         note = self.run_dir / "place"
         return Path(note.read_text().strip()) if note.exists() else self.run_dir
 
@@ -87,12 +87,12 @@ class App:
         return session
 
     def call(self, function: str, **arguments: Any) -> requests.Response:
-        """POST /rpc/<function>; raises nothing for any status."""
+        """POST /rpc/<function>; does not raise, whatever the status."""
         headers = {"Authorization": f"Bearer {self.stack.token(self.role, self.sub)}"}
         return self._session.post(f"{self.stack.api_url}/rpc/{function}", json=arguments, headers=headers, timeout=TIMEOUT)
 
     def do(self, function: str, **arguments: Any) -> Any:
-        """As `call`, for what must succeed; returns the answer's JSON."""
+        """Like `call`, but the call must succeed; returns the answer's JSON."""
         return _answer(function, self.call(function, **arguments))
 
     def rows(self, view: str, **filters: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the database shows while the demo runs, read through the API as any app would."""
+"""What the database shows while the demo runs, read through the API like any app."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from demo.devices import Device
+from demo.devices.base import Device
 from demo.stack import App, DemoError
 
 OVERLAP_SECONDS = 2.0
@@ -16,28 +16,28 @@ OVERLAP_SECONDS = 2.0
 
 @dataclass
 class Seen:
-    """Of one device."""
+    """What has been seen of one device."""
 
     prefix: str
     metric: str
     stored: int = 0
     values: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # of the metric
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # seconds from sending, by the device's clock, to the row
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=400))  # seconds from sending (device's clock) to the row
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
-    """Nearest rank."""
+    """The percentile by nearest rank; None of nothing."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else None
 
 
 class Watcher(threading.Thread):
-    """Asks for new rows and for the queue's counters, until `stop` is set."""
+    """Polls for new rows and the queue's counters until `stop` is set."""
 
     def __init__(self, app: App, run: str, organization_id: str, devices: Sequence[Device], *, since: str, stop: threading.Event) -> None:
         super().__init__(name="watcher", daemon=True)
         self.devices = {device.device_id: Seen(device.prefix, device.metric) for device in devices}
-        self.round_trips: deque[float] = deque(maxlen=400)  # seconds from a command's call to its answer's row
+        self.round_trips: deque[float] = deque(maxlen=400)  # seconds from a command's call to the row of its answer
         self.answered: set[int] = set()
         self.issued: dict[int, str] = {}
         self.pending = 0
@@ -82,7 +82,7 @@ class Watcher(threading.Thread):
                 self._ids.add(row["id"])
                 self._take(row)
         if rows:
-            # A batch that began earlier may commit later, so the next look begins a little before the newest row.
+            # A batch that began earlier may commit later, so the next poll starts a little before the newest row.
             newest = datetime.fromisoformat(rows[-1]["created_at"]).timestamp() - OVERLAP_SECONDS
             self._since = max(self._since, datetime.fromtimestamp(newest, datetime.fromisoformat(self._since).tzinfo).isoformat())
         self.pending = self._app.do("get_mqtt_queue_stats", org_id=self._organization_id)["pending"]

@@ -1,4 +1,4 @@
-// Runs in the peers' own environment: `graphile_worker.mjs URL JOBS BODY` queues no-op jobs, works them off, prints JSON.
+// Runs in the peers' own environment: `graphile_worker.mjs URL JOBS BODY` queues no-op jobs, runs them, prints JSON.
 // The settings are those of Graphile Worker's own page on performance.
 import { createRequire } from "node:module";
 import { performance } from "node:perf_hooks";
@@ -20,7 +20,7 @@ await pool.query(
 );
 await pool.query("ANALYZE graphile_worker._private_jobs");
 
-// The time is from the first task's start to the last one's end: neither start nor stop of the worker is in it.
+// The time is from the first task's start to the last one's end: starting and stopping the worker is not included.
 let done = 0;
 let start = 0;
 let end = 0;

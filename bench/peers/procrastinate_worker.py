@@ -1,4 +1,4 @@
-"""`procrastinate_worker.py URL JOBS CONCURRENCY BODY`, in the peers' own environment: queues no-op jobs, works them off, prints JSON."""
+"""`procrastinate_worker.py URL JOBS CONCURRENCY BODY`, in the peers' own environment: queues no-op jobs, runs them, prints JSON."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import time
 
 from procrastinate import App, PsycopgConnector
 
-# procrastinate's own record of each job: fetched, and noted as done.
+# procrastinate's own record of each job: fetched, and recorded as done.
 TAKEN = """
 SELECT extract(EPOCH FROM max(at) FILTER (WHERE type = 'succeeded') - max(at) FILTER (WHERE type = 'started')) AS seconds
 FROM procrastinate_events WHERE type IN ('started', 'succeeded') GROUP BY job_id HAVING count(*) = 2
@@ -17,7 +17,7 @@ FROM procrastinate_events WHERE type IN ('started', 'succeeded') GROUP BY job_id
 async def main() -> None:
     url, jobs, concurrency, body = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
     app = App(connector=PsycopgConnector(conninfo=url, min_size=2, max_size=concurrency + 5))
-    # The time is from the first task's start to the last one's end: neither start nor stop of the worker is in it.
+    # The time is from the first task's start to the last one's end: starting and stopping the worker is not included.
     times: list[float] = []
 
     @app.task(name="noop")

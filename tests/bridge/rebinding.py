@@ -6,22 +6,22 @@ Arguments: a directory with receiver.pem, receiver.key and ca.pem. Prints what b
 import json
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+from dnslib import QTYPE, RR, A, DNSRecord
+
 from bridge.poster import Poster, PostError
 from tests.bridge.receiver import Receiver
 
 PUBLIC, PRIVATE, NAME_SERVER = "93.184.216.34", "127.0.0.1", "127.0.0.53"
-A = 1
 
 
 class NameServer:
-    """Answers the first question for an IPv4 address by one list of addresses, and all later ones by another; nothing may be kept."""
+    """Answers the first query for an A record with one list of addresses and later ones with another; the TTL of 0 forbids caching."""
 
     def __init__(self) -> None:
         self.first: list[str] = []
@@ -36,15 +36,15 @@ class NameServer:
 
     def _serve(self) -> None:
         while True:
-            query, peer = self._socket.recvfrom(512)
-            end = query.index(b"\0", 12) + 5
-            addresses: list[str] = []
-            if query[end - 4 : end - 2] == struct.pack("!H", A):
+            data, peer = self._socket.recvfrom(512)
+            query = DNSRecord.parse(data)
+            reply = query.reply()
+            if query.q.qtype == QTYPE.A:
                 addresses = self.later if self.asked else self.first
                 self.asked += 1
-            head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, len(addresses), 0, 0)
-            records = [b"\xc0\x0c" + struct.pack("!HHIH", A, 1, 0, 4) + socket.inet_aton(address) for address in addresses]
-            self._socket.sendto(head + query[12:end] + b"".join(records), peer)
+                for address in addresses:
+                    reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(address), ttl=0))
+            self._socket.sendto(reply.pack(), peer)
 
 
 def main(directory: Path) -> dict[str, Any]:

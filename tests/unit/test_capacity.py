@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from bench.capacity import PAGE, ROOT, Limits, machines, rendered, size, together
+from bench.report.capacity import PAGE, ROOT, Limits, machines, rendered, size, together
 
 
 def test_the_page_is_up_to_date() -> None:
-    """`python -m bench.capacity` writes it."""
+    """`python -m bench.report.capacity` writes it."""
     document = json.loads((ROOT / "bench" / "results" / "latest.json").read_text())
     assert rendered(PAGE.read_text(), document) == PAGE.read_text()
 

@@ -1,0 +1,1 @@
+"""Who sends, receives and processes while something is measured."""

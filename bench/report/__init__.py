@@ -1,0 +1,1 @@
+"""The table, the pages and the plots, all from the results file."""

@@ -1,0 +1,140 @@
+"""The table on the terminal, bench/README.md and its plots, all from the results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import zip_longest
+from typing import Any
+
+from rich.table import Table
+
+from bench.harness import RESULTS, ROOT
+from bench.report import capacity, svg
+from bench.report.markers import place
+from bench.samples import TIMES, Row
+
+PAGE = ROOT / "bench" / "README.md"
+README = ROOT / "README.md"
+ORDER = (
+    "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
+    "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
+    "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive",
+    "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
+    "listening", "history-ingest", "history-read", "stats", "rls", "rls-client", "storage", "wal", "memory",
+)  # fmt: skip
+# Rows that the project's README quotes.
+QUOTED = (
+    "single-pgmq", "single-noop", "batch-100-floor", "batch-single", "worker-floor", "worker-rate", "worker-procrastinate",
+    "worker-graphile", "outbound-1", "outbound-once", "inbound-paho", "inbound-naive", "latency-idle-p50", "latency-publish-p50",
+    "listening", "stats", "storage", "memory",
+)  # fmt: skip
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def beside(row: dict[str, Any], key: str) -> str:
+    """The figure, with enough digits to tell it from a goal that it misses."""
+    value, target = float(row[key]), float(row["target"])
+    if (value >= target if row["at_least"] else value <= target) or number(value) != number(target):
+        return number(value)
+    return next(text for digits in range(4, 18) if float(text := f"{value:.{digits}g}") != target)
+
+
+def table(rows: dict[str, Row]) -> Table:
+    """The rows of this run, for the terminal."""
+    shown = Table(title="Topicbase beside its peers")
+    for name in ("what", "against", "ratio", "spread", "goal", "ours", "theirs", "p50 ms", "p99 ms", ""):
+        shown.add_column(name, justify="left" if name in {"what", "against"} else "right")
+    for row in rows.values():
+        sign = "≥" if row.at_least else "≤"
+        shown.add_row(
+            row.what, row.against, beside(asdict(row), "ratio"), f"{number(row.low)}-{number(row.high)}", f"{sign} {row.target:g}",
+            number(row.ours["median"]), number(row.theirs["median"]) if row.theirs else "", number(row.ours.get("p50_ms")),
+            number(row.ours.get("p99_ms")), "[green]met[/]" if row.is_met else "[red]short[/]",
+        )  # fmt: skip
+    return shown
+
+
+def both(row: dict[str, Any], key: str) -> str:
+    ours, theirs = number(row["ours"].get(key)), number((row["theirs"] or {}).get(key))
+    return f"{ours} / {theirs}" if theirs else ours
+
+
+def markdown(document: dict[str, Any]) -> str:
+    m = document["machine"]
+    lines = [
+        f"Machine: {m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}; PostgreSQL {m['postgresql']}, "
+        + ", ".join(f"{k} {v}" for k, v in sorted(m["settings"].items()))
+        + (f"; PostgREST with {m['postgrest']}" if "postgrest" in m else "") + ".",
+        "CPU: of PostgreSQL and PostgREST together.",
+        "",
+        "| what | against | goal | measured | spread | met | rate or cost (ours / theirs) | p50 ms | p99 ms | CPU µs/msg | setting |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    place = {key: number for number, key in enumerate(ORDER)}
+    for row in sorted(document["rows"].values(), key=lambda row: place.get(row["key"], len(place))):
+        sign, unit = ("≥" if row["at_least"] else "≤"), f" {TIMES if row['theirs'] else row['unit']}"
+        cells = (
+            row["what"],
+            row["against"] or "(absolute)",
+            f"{sign} {number(row['target'])}{unit}",
+            f"**{beside(row, 'ratio')}{unit}**",
+            f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
+            "yes" if row["met"] else "**no**",
+            f"{both(row, 'median')} {row['unit']}",
+            both(row, "p50_ms"),
+            both(row, "p99_ms"),
+            both(row, "cpu_us"),
+            "; ".join(filter(None, (row["setting"], row["note"]))),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def growth(document: dict[str, Any]) -> str:
+    """The plots, two side by side, each with its note."""
+    cells = [
+        " ".join(filter(None, (f"![{plot['title']}](plots/{key}.svg)", plot["note"]))) for key, plot in sorted(document["plots"].items())
+    ]
+    pairs = zip_longest(cells[::2], cells[1::2], fillvalue="")
+    return "\n".join(("| | |", "|---|---|", *(f"| {left} | {right} |" for left, right in pairs)))
+
+
+def quotation(document: dict[str, Any]) -> str:
+    """The quoted rows, in short."""
+    lines = ["| what | against | measured | goal |", "|---|---|---|---|"]
+    for row in (document["rows"][key] for key in QUOTED if key in document["rows"]):
+        unit = f" {TIMES if row['theirs'] else row['unit']}"
+        goal = f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit}{'' if row['met'] else ', not met'}"
+        lines.append(f"| {row['what']} | {row['against'] or '(absolute)'} | **{beside(row, 'ratio')}{unit}** | {goal} |")
+    return "\n".join(lines)
+
+
+def draw(document: dict[str, Any]) -> None:
+    folder = ROOT / "bench" / "plots"
+    folder.mkdir(exist_ok=True)
+    for key, plot in document["plots"].items():
+        lines = {
+            name: [(p["x"], p["y"], p.get("low") or p["y"], p.get("high") or p["y"]) for p in points]
+            for name, points in plot["lines"].items()
+        }
+        (folder / f"{key}.svg").write_text(svg.chart(plot["title"], plot["x"], plot["y"], lines))
+
+
+def write(name: str) -> None:
+    """The generated parts of bench/README.md, README.md and docs/scaling.md, and one SVG per plot."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return
+    document = json.loads(path.read_text())
+    draw(document)
+    PAGE.write_text(place(place(PAGE.read_text(), "table", markdown(document)), "plots", growth(document)))
+    README.write_text(place(README.read_text(), "figures", quotation(document)))
+    capacity.write(document)

@@ -1,0 +1,1 @@
+"""Peers, tenants, messages and histories: what a measurement finds when it begins."""
