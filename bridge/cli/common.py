@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import typer
@@ -13,10 +13,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bridge.api import Api, ApiError, RefusedError, UnreachableError
+from bridge.database.calls import OperatorCalls
 from bridge.settings import Settings, SettingsError, Source, secret_of_file
 
 NO, WRONG, UNREACHABLE = 1, 2, 3
 CONNECT_SECONDS = 10
+
+T = TypeVar("T")
 
 _source = Source()
 
@@ -81,24 +84,31 @@ def progress(label: str, total: int | None) -> Iterator[Any]:
 
 
 def connect(name: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """The database, as the bridge's role, found by libpq's own variables."""
+    """The database, as the bridge's role, found by libpq's own variables. Raises psycopg.OperationalError."""
+    return psycopg.connect(autocommit=True, application_name=f"topicbase {name}", connect_timeout=CONNECT_SECONDS)
+
+
+@contextmanager
+def database(name: str) -> Iterator[OperatorCalls]:
+    """The calls of the database; ends the command when it cannot be reached."""
     try:
-        return psycopg.connect(autocommit=True, application_name=f"topicbase {name}", connect_timeout=CONNECT_SECONDS)
+        connection = connect(name)
     except psycopg.OperationalError as error:
         fail(f"the database cannot be reached: {str(error).strip().splitlines()[-1]}", UNREACHABLE)
+    with connection:
+        yield OperatorCalls(connection)
 
 
-def value(connection: psycopg.Connection[Any], query: LiteralString, *parameters: Any) -> Any:
-    """The one value of a query; ends the command when the database is too old for it, or the role may not ask."""
+def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
+    """The answer to a call; ends the command when the database is too old for it, or the role may not make it."""
     try:
-        row = connection.execute(query, parameters).fetchone()
+        return call()
     except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
         fail("the database is older than this program: run sqitch deploy of this release", WRONG)
     except psycopg.errors.InsufficientPrivilege:
-        fail(f"role {connection.info.user} may not do that: set PGUSER=mqtt_bridge", UNREACHABLE)
+        fail(f"role {calls.connection.info.user} may not do that: set PGUSER=mqtt_bridge", UNREACHABLE)
     except psycopg.OperationalError as error:
-        fail(f"the database is lost: {str(error).strip().splitlines()[0]}", UNREACHABLE)
-    return None if row is None else row[0]
+        fail(f"the database connection was lost: {str(error).strip().splitlines()[0]}", UNREACHABLE)
 
 
 @contextmanager

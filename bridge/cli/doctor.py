@@ -14,9 +14,12 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from bridge import SCHEMA_VERSION, __version__, pooler, sealing
+from bridge import SCHEMA_VERSION, __version__, sealing
 from bridge.cli import common
+from bridge.database import pooler
+from bridge.database.calls import OperatorCalls
 from bridge.settings import Settings, SettingsError
+from bridge.values import Request
 
 SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
 HELD_FAULT = 3600.0
@@ -80,7 +83,7 @@ def examine() -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     try:
-        connection = psycopg.connect(autocommit=True, application_name="topicbase doctor", connect_timeout=common.CONNECT_SECONDS)
+        connection = common.connect("doctor")
     except psycopg.OperationalError as error:
         words = str(error).strip().splitlines()[-1]
         yield Finding("database", "fault", words, "PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSFILE lead to it; pg_hba.conf lets it in")
@@ -97,13 +100,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield Finding("pooler", "fault", str(error).split(";")[0], pooler.HINT)
         else:
             yield Finding("pooler", "ok", "the connection is a direct one")
-        yield _clock(connection)
+        database = OperatorCalls(connection)
+        yield _clock(database)
         try:
-            row = connection.execute("SELECT bridge.diagnose()").fetchone()
+            facts = database.diagnose()
         except psycopg.Error as error:
             yield _without_diagnosis(error, connection.info.user)
             return
-        facts: dict[str, Any] = row[0] if row else {}
     for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices):
         yield check(facts)
     yield from _intake(facts)
@@ -129,11 +132,11 @@ def _without_diagnosis(error: psycopg.Error, role: str) -> Finding:
     return Finding("schema", "fault", str(error).strip().splitlines()[0], "the server's log says more")
 
 
-def _clock(connection: psycopg.Connection[Any]) -> Finding:
+def _clock(database: OperatorCalls) -> Finding:
     began = time.time()
-    row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    now = database.clock()
     ended = time.time()
-    skew = 0.0 if row is None else row[0] - (began + ended) / 2
+    skew = now - (began + ended) / 2
     state = "ok" if abs(skew) < SKEW_NOTE else "note" if abs(skew) < SKEW_FAULT else "fault"
     mend = (
         None
@@ -340,8 +343,7 @@ def _bridge(settings: Settings) -> Finding:
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:
-    from bridge.database import Request  # noqa: PLC0415  # the other checks need no sockets
-    from bridge.probe import Probe  # noqa: PLC0415
+    from bridge.mqtt.probe import Probe  # noqa: PLC0415  # the other checks need no sockets
 
     request = Request(uuid.uuid4(), "test_connection", uuid.uuid4(), "mqtt_hosted", {}, "topicbase")
     verdict = Probe(request, settings).run()

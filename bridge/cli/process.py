@@ -106,19 +106,21 @@ def reseal(
     keys = common.settings().private_keys
     if keys is None:
         common.fail("TOPICBASE_PRIVATE_KEY_FILE names no key", common.WRONG)
-    with common.connect("reseal") as connection:
-        state = common.value(connection, "SELECT bridge.sealing_state()")
+    with common.database("reseal") as database:
+        state = common.ask(database, database.sealing_state)
         total = sum(count for name, count in state["sealed"].items() if name != state["key"])
         try:
             with common.progress("sealing", total) as done:
-                result = reseal_all(connection, keys, batch, done)
+                result = reseal_all(database, keys, batch, done)
         except KeyMismatchError as error:
             common.fail(str(error), common.WRONG)
         except psycopg.errors.RaiseException as error:
             common.fail(f"{error.diag.message_detail} {error.diag.message_hint}")
         except psycopg.OperationalError as error:
-            common.fail(f"the database is lost ({str(error).strip().splitlines()[0]}); start again to go on", common.UNREACHABLE)
-        left = {name or "unknown": count for name, count in common.value(connection, "SELECT bridge.sealing_state()")["sealed"].items()}
+            common.fail(
+                f"the database connection was lost ({str(error).strip().splitlines()[0]}); start again to go on", common.UNREACHABLE
+            )
+        left = {name or "unknown": count for name, count in common.ask(database, database.sealing_state)["sealed"].items()}
     left.pop(keys.current, None)
     if json:
         common.as_json({"key": keys.current, "resealed": result.count, "unopened": result.unopened, "left": left})

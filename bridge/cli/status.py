@@ -24,8 +24,8 @@ def status(
       topicbase status --json | jq '.integrations[] | select(.status == "error") | .reason'
       watch --color topicbase status
     """
-    with common.connect("status") as connection:
-        found: dict[str, Any] = common.value(connection, "SELECT bridge.status()")
+    with common.database("status") as database:
+        found = common.ask(database, database.status)
     if json:
         common.as_json(found)
     else:

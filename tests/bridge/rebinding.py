@@ -14,7 +14,7 @@ from typing import Any
 
 from dnslib import QTYPE, RR, A, DNSRecord
 
-from bridge.poster import Poster, PostError
+from bridge.work.poster import Poster, PostError
 from tests.bridge.receiver import Receiver
 
 PUBLIC, PRIVATE, NAME_SERVER = "93.184.216.34", "127.0.0.1", "127.0.0.53"

@@ -9,7 +9,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge.client import _usual_message
+from bridge.mqtt.client import _usual_message
 from tests.bridge.support import Peer, stored
 from tests.bridge.test_inbound import history, hosted, subscribed, subscription
 from tests.bridge.test_outbound import foreign, prefix

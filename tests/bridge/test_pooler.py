@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import requests
 
-from bridge import pooler
+from bridge.database import pooler
 from tests.bridge.pgbouncer import pgbouncer
 from tests.support.api import Api
 from tests.support.stack import ROOT, Stack

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bridge import poster as module
-from bridge.poster import Poster, PostError
+from bridge.work import poster as module
+from bridge.work.poster import Poster, PostError
 from tests.bridge.receiver import Receiver, Reply
 from tests.bridge.test_transports import Authority
 from tests.support.waiting import wait_until

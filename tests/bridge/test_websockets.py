@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bridge.sockets import Connection, dial
-from bridge.target import Target
-from bridge.websockets import FrameError
+from bridge.mqtt.sockets import Connection, dial
+from bridge.mqtt.target import Target
+from bridge.mqtt.websockets import FrameError
 from tests.bridge.test_hostile import resident
 from tests.bridge.witness import _length
 from tests.support.stack import Stack

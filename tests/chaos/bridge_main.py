@@ -1,9 +1,9 @@
 """The bridge as it is, but for constants that a test shortens and places where it is made to die or to fail.
 
-CHAOS_CONSTANTS   {"bridge.worker.BATCH_TIMEOUT": 3, …}
-CHAOS_DIE_BEFORE  name of a call of bridge.database.Database, before which the process ends as by SIGKILL when there is work to do
+CHAOS_CONSTANTS   {"bridge.work.queue_worker.BATCH_TIMEOUT": 3, …}
+CHAOS_DIE_BEFORE  name of a call of bridge.database.connection.Database: before it the process ends as by SIGKILL when there is work to do
 CHAOS_DIE_AFTER   the same, after it
-CHAOS_RAISE       {"bridge.inbound.Inbound.arrived": 2, …}: so many times it raises
+CHAOS_RAISE       {"bridge.work.inbound.Inbound.arrived": 2, …}: so many times it raises
 """
 
 import importlib
@@ -12,7 +12,7 @@ import os
 import signal
 from typing import Any
 
-from bridge.database import Database
+from bridge.database.connection import Database
 
 
 def _die(name: str, *, is_after: bool) -> None:

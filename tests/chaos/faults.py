@@ -290,7 +290,7 @@ def kill_two_of_five(world: World, rng: random.Random) -> None:
 # ------------------------------------------------------------------------------------------------------------------- in the database
 
 
-@fault(constants=(("bridge.worker.BATCH_LOCK_TIMEOUT", 0.3),))
+@fault(constants=(("bridge.work.queue_worker.BATCH_LOCK_TIMEOUT", 0.3),))
 def hold_locks(world: World, rng: random.Random) -> None:
     """Another session locks the devices' rows for longer than the worker waits."""
     with world.stack.connect(autocommit=False) as connection:
@@ -391,9 +391,13 @@ def make_release(directory: Path, number: int) -> Path:
 
 # ------------------------------------------------------------------------------------------------------------------------ poison
 
-QUICK = (("bridge.worker.BATCH_TIMEOUT", 3.0), ("bridge.worker.CAREFUL_TIMEOUT", 2.0), ("bridge.worker.AGAIN_SECONDS", 4.0))
+QUICK = (
+    ("bridge.work.queue_worker.BATCH_TIMEOUT", 3.0),
+    ("bridge.work.queue_worker.ATTEMPT_TIMEOUT", 2.0),
+    ("bridge.work.queue_worker.AGAIN_SECONDS", 4.0),
+)
 # While the server recovers, time passes too.
-SLOW = (*QUICK[:2], ("bridge.worker.AGAIN_SECONDS", 10.0))
+SLOW = (*QUICK[:2], ("bridge.work.queue_worker.AGAIN_SECONDS", 10.0))
 
 
 def _poison(world: World, kind: str) -> None:

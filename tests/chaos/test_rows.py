@@ -107,7 +107,7 @@ def test_row_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
 def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float) -> None:
     """Within the deadline nothing is sent twice; beyond it, all is sent again, and waited for longer."""
     deadline = 2.0
-    playground = world(constants={"bridge.link.ACK_SECONDS": deadline})
+    playground = world(constants={"bridge.mqtt.outgoing.ACK_SECONDS": deadline})
     playground.witness.ack_delay = factor * deadline
     ids = publish(playground, *[message(f"out/{number}", number) for number in range(5)])
     if factor < 1:
@@ -163,7 +163,10 @@ def test_row_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
     assert playground.bridge.is_alive()
 
 
-@pytest.mark.parametrize("place", ["bridge.inbound.Inbound.arrived", "bridge.link.Link.arrived", "bridge.link.Link.answered"])
+@pytest.mark.parametrize(
+    "place",
+    ["bridge.work.inbound.Inbound.arrived", "bridge.mqtt.incoming.IncomingHalf.arrived", "bridge.mqtt.outgoing.OutgoingHalf.answered"],
+)
 def test_row_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
     """What raises where it never should costs a connection at most: it is logged, and all is delivered in the end."""
     playground = world(bridges=0)
@@ -534,7 +537,7 @@ def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, 
 
 def test_row_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     """Retention goes on in batches, nobody waits for its locks for a second, and what is not processed stays, however old it is."""
-    playground = world(bridges=0, producers=("single", "batch", "publish"), constants={"bridge.upkeep.UPKEEP_SECONDS": 1})
+    playground = world(bridges=0, producers=("single", "batch", "publish"), constants={"bridge.work.maintenance.MAINTENANCE_SECONDS": 1})
     organization, old = playground.tenant.organization_id, 25_000
     playground.query("UPDATE mqtt.organizations SET completed_days = 1, failed_days = 1, activity_days = 1 WHERE id = %s", organization)
     for days in (3, 40):

@@ -25,7 +25,7 @@ def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., W
         assert pid not in [row["pid"] for row in playground.api.ok("get_vacuum_holders", token=service)], "not for long yet"
         playground.query("UPDATE mqtt.configuration SET vacuum_alarm_after = '1 second'")
         try:
-            playground.new_bridge(constants={"bridge.upkeep.UPKEEP_SECONDS": 1}).start()
+            playground.new_bridge(constants={"bridge.work.maintenance.MAINTENANCE_SECONDS": 1}).start()
             wait_until(lambda: "vacuum_held_back" in playground.bridge.log, 40, "the bridge telling")
             assert any("vacuum_held_back" in line and "night report" in line for line in playground.bridge.log.splitlines())
             assert f"vacuum is held back by session {pid}" in stack.log("postgres")

@@ -110,7 +110,7 @@ class World:
         self.database_proxy = Proxy(self.loop, "127.0.0.1", database_port, listen=host)
         self.broker_proxy = Proxy(self.loop, "127.0.0.1", self.witness.port, listen=host)
         self.hosted_proxy = Proxy(self.loop, stack.mqtt_host, stack.mqtt_port, listen=host)
-        self.constants = {"bridge.link.ACK_SECONDS": 3.0, **(constants or {})}
+        self.constants = {"bridge.mqtt.outgoing.ACK_SECONDS": 3.0, **(constants or {})}
         self.bridges: list[Bridge] = []
         self.api = Api(stack.api_url)
         self.tenant: Tenant = make_tenant(stack, self.api)

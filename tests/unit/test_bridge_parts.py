@@ -18,12 +18,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge import log, mosquitto, sealing, settings
-from bridge.client import Client
-from bridge.database import facts_of_properties
-from bridge.properties import properties_of_publish
-from bridge.sockets import BufferedSocket, is_private
-from bridge.target import TargetError, default_client_id, of_integration
-from bridge.worker import BATCH, MANY, pause_after
+from bridge.mqtt.client import Client
+from bridge.mqtt.properties import publish_properties, received_properties
+from bridge.mqtt.sockets import BufferedSocket, is_private
+from bridge.mqtt.target import TargetError, default_client_id, of_integration
+from bridge.work.queue_worker import BATCH, MANY, pause_after
 
 ID = UUID("0190c5f2-0000-7000-8000-00000000abcd")
 
@@ -290,21 +289,21 @@ class TestPaho:
 
     def test_properties_there_and_back(self) -> None:
         values = {"content_type": "a/b", "response_topic": "r", "correlation_data": "AAE=", "user_properties": {"a": "b"}}
-        packed = properties_of_publish(values, 7)
+        packed = publish_properties(values, 7)
         assert packed is not None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.unpack(packed.pack())  # type: ignore[no-untyped-call]
-        content_type, rest = facts_of_properties(properties)
+        content_type, rest = received_properties(properties)
         assert content_type == "a/b"
         assert rest == '{"response_topic": "r", "correlation_data": "AAE=", "user_properties": [["a", "b"]], "message_expiry": 7}'
 
     @pytest.mark.parametrize("values", [{"correlation_data": "?"}, {"content_type": "x" * 70000}, {"user_properties": "x"}])
     def test_properties_that_cannot_be_sent(self, values: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="cannot be sent"):
-            properties_of_publish(values, None)
+            publish_properties(values, None)
 
     def test_none(self) -> None:
-        assert properties_of_publish(None, None) is None
+        assert publish_properties(None, None) is None
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,17 @@
-"""From the brokers to the queue: stores what arrived in batches, and acknowledges it after the commit."""
+"""From the brokers to the queue: stores what arrived in batches, and acknowledges each batch after its commit."""
 
 import threading
 import time
 from collections import deque
-from functools import partial
+from collections.abc import Collection
 from uuid import UUID
 
 import psycopg
 
 from bridge import log, metrics
-from bridge.database import Database, Part
-from bridge.link import Link
-from bridge.link_base import Incoming
-from bridge.network import Network
+from bridge.database.connection import Database
+from bridge.database.thread import DatabaseThread
+from bridge.values import Incoming, Origin
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20
@@ -24,10 +23,9 @@ PAUSE_AT_BYTES = 64 << 20
 OVERHEAD = 500  # bytes that a waiting message costs beside its payload
 
 
-class Inbound(Part):
+class Inbound(DatabaseThread):
     def __init__(self, bridge_id: UUID, stop: threading.Event) -> None:
         super().__init__("inbound", bridge_id, stop)
-        self.network: Network | None = None
         self._event = threading.Event()
         self._waiting: deque[Incoming] = deque()
         self._came = 0  # bytes; each counter has one writer
@@ -44,20 +42,20 @@ class Inbound(Part):
             self._event.set()
 
     def may_read(self) -> bool:
-        """Whether there is room for more; else the sockets are left unread, and the brokers wait."""
+        """Whether there is room for more; otherwise the sockets are left unread, and the brokers wait."""
         return len(self._waiting) < PAUSE_AT and self._came - self._went < PAUSE_AT_BYTES
 
     def is_idle(self) -> bool:
         return not self._waiting and not self._batch
 
     def may_wait(self) -> float:
-        """Seconds for which what arrives now may stay unread and be stored no later: while a batch is stored, or waits to grow."""
+        """Seconds the sockets can stay unread without delaying storage: while a batch is stored, or waits to grow."""
         if self._batch:
             return UNREAD_SECONDS
         return min(UNREAD_SECONDS, self._takes_at - LAST_LOOK_SECONDS - time.monotonic())
 
-    def is_storing_from(self, links: list[Link]) -> bool:
-        """Whether a message of one of these links waits, or is stored and its acknowledgement is not on its way yet."""
+    def is_storing_from(self, links: Collection[Origin]) -> bool:
+        """Whether a message of one of these links waits, or is stored without its acknowledgement being on its way."""
         return any(message.link in links for message in [*self._waiting, *self._batch])
 
     # --------------------------------------------------------------------------------------------------------------- this thread
@@ -96,7 +94,7 @@ class Inbound(Part):
         try:
             counts, not_held = database.ingest(batch)
         except psycopg.Error as error:
-            if not _is_of_a_message(error):
+            if not _is_fault_of_message(error):
                 raise
             counts, not_held, refused = self._store_each(database, batch)
         metrics.BATCH_SECONDS.labels("ingest").observe(time.monotonic() - began)
@@ -108,13 +106,13 @@ class Inbound(Part):
         if not_held or refused:
             batch = [message for message in batch if message.link.integration_id not in not_held and message not in refused]
         self._acknowledge(batch)
-        if not_held and self.network is not None:
+        if not_held:
             for link in {message.link for message in self._batch if message.link.integration_id in not_held}:
-                self.network.call(link.give_up)
+                link.give_up()
         self._batch = []
 
     def _store_each(self, database: Database, batch: list[Incoming]) -> tuple[dict[str, int], set[UUID], list[Incoming]]:
-        """A batch that the database refuses: each message alone, and what is at fault as a dead letter. Last, those refused in any form."""
+        """A batch that the database refuses: each message alone, and those at fault as dead letters. Last, those refused in any form."""
         total = {"queued": 0, "dead": 0, "passed_over": 0}
         not_held: set[UUID] = set()
         refused: list[Incoming] = []
@@ -124,9 +122,9 @@ class Inbound(Part):
                 try:
                     counts, passed_over = database.ingest([message], fault)
                 except psycopg.Error as error:
-                    if not _is_of_a_message(error):
+                    if not _is_fault_of_message(error):
                         raise
-                    fault = f"The database does not take it: {error.diag.message_primary}"
+                    fault = f"The database does not accept it: {error.diag.message_primary}"
                     log.error(
                         "message_refused", integration=message.link.integration_id, bytes=len(message.payload), sqlstate=error.sqlstate
                     )
@@ -141,15 +139,14 @@ class Inbound(Part):
         return total, not_held, refused
 
     def _acknowledge(self, batch: list[Incoming]) -> None:
-        packets: dict[tuple[Link, int], list[tuple[int, int]]] = {}
+        packets: dict[tuple[Origin, int], list[tuple[int, int]]] = {}
         for message in batch:
             if message.qos:
                 packets.setdefault((message.link, message.generation), []).append((message.packet_id, message.qos))
-        if self.network is not None:
-            for (link, generation), acks in packets.items():
-                self.network.call(partial(link.acknowledge, generation, acks))
+        for (link, generation), acks in packets.items():
+            link.acknowledge(generation, acks)
 
 
-def _is_of_a_message(error: psycopg.Error) -> bool:
-    """Whether it says that a message cannot be stored; of anything else (read-only, no right, no function) no message is the cause."""
+def _is_fault_of_message(error: psycopg.Error) -> bool:
+    """Whether it says that a message cannot be stored. No message is the cause of anything else (read-only, no right, no function)."""
     return error.sqlstate is not None and error.sqlstate[:2] in ("22", "23", "54")

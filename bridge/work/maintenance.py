@@ -1,4 +1,4 @@
-"""What has to be done now and then: expired messages, room for more, partitions, retention."""
+"""Periodic work: expired messages, room for more, partitions, retention."""
 
 import threading
 import time
@@ -7,15 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from bridge import log, metrics
-from bridge.database import Database, Part
+from bridge.database.connection import Database
+from bridge.database.thread import DatabaseThread
 
 LOOK_SECONDS = 1.0
-UPKEEP_SECONDS = 60.0
+MAINTENANCE_SECONDS = 60.0
 
 
-class Upkeep(Part):
+class Maintenance(DatabaseThread):
     def __init__(self, bridge_id: UUID, stop: threading.Event, pause: Callable[[dict[UUID, str]], None]) -> None:
-        super().__init__("upkeep", bridge_id, stop)
+        super().__init__("maintenance", bridge_id, stop)
         self._pause = pause
         self._next = time.monotonic() + 5
         self._has_more = False
@@ -29,11 +30,11 @@ class Upkeep(Part):
                 metrics.FREE_DISK.set(free)
             self._pause(paused)
             if time.monotonic() >= self._next:
-                self._next = time.monotonic() + UPKEEP_SECONDS
+                self._next = time.monotonic() + MAINTENANCE_SECONDS
                 self._has_more = True
-                self._tell(database.keep_house())
+                self._tell(database.run_maintenance())
             if self._has_more:
-                gone = database.cleanup()
+                gone = database.apply_retention()
                 self._has_more = gone.pop("more", False)
                 _log("retention", gone)
             metrics.DATABASE.refresh(database.gauges)
@@ -47,11 +48,11 @@ class Upkeep(Part):
         if done["ledger_differences"]:
             log.error("ledger_differs", hours=done["ledger_differences"])
         holder = done.pop("vacuum_held_by", None)
-        # A slot tells no time; that it is there is what counts.
+        # A replication slot has no start time; that it is there is what counts.
         metrics.VACUUM_HELD.set(0 if holder is None else holder["held_seconds"] or 1)
         if holder is not None:
             log.warning("vacuum_held_back", **{key: value for key, value in holder.items() if value is not None})
-        _log("upkeep", done)
+        _log("maintenance", done)
 
 
 def _log(event: str, done: dict[str, Any]) -> None:

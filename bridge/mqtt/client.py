@@ -1,14 +1,14 @@
 """Paho's MQTT client, driven by our own loop: on a connection made beforehand, with acknowledgements that wait for the database.
 
-What paho does on its own accord is left out: it makes no connection, starts no thread, keeps no messages and resends none. Its parsing
-and packing of packets, its keep-alive and its connection states are what is used. Overridden, because version 2.2 does otherwise:
+Paho's automatic behaviour is disabled: it makes no connection, starts no thread, keeps no messages and resends none. Used are its parsing
+and packing of packets, its keep-alive and its connection states. Overridden, because version 2.2 does otherwise:
 
 - PUBREC with a failure code ends the exchange (MQTT 5 section 4.3.3); paho answers it with PUBREL.
 - An incoming QoS 2 message is handed on at PUBLISH and answered with PUBREC only when it is stored; paho answers at once, and a process
-  that dies before storing it has lost it.
-- A packet with reserved bits set, anything before CONNACK, a CONNACK that makes no sense and a packet larger than we take end the
-  connection (sections 2.1.3, 3.1.2.11, 3.2, 4.13); paho takes what comes, up to 256 MB of it.
-- PUBREL for an unknown packet id is answered with PUBCOMP; paho, acknowledging by hand, leaves it unanswered for ever.
+  that dies before storing it has lost the message.
+- A packet with reserved bits set, anything before CONNACK, a nonsensical CONNACK and a packet above our limit end the
+  connection (sections 2.1.3, 3.1.2.11, 3.2, 4.13); paho accepts all of these, up to 256 MB.
+- PUBREL for an unknown packet id is answered with PUBCOMP; paho, with manual acknowledgement, never answers it.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bridge.properties import Packed
-from bridge.sockets import BufferedSocket, Connection
-from bridge.target import Target
+from bridge.mqtt.properties import Packed
+from bridge.mqtt.sockets import BufferedSocket, Connection
+from bridge.mqtt.target import Target
 
 RECEIVE_MAXIMUM = 1000
 ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says of the bridge, retained
@@ -39,23 +39,33 @@ _SUCCESSES = {0x10: "No matching subscribers"}
 _DIRECT = frozenset((PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP))
 
 
-class Listener(Protocol):
-    """Who is told what the broker says; called on the network thread."""
+class LinkListener(Protocol):
+    """Is told of the connection; this and the other listeners are called on the network thread."""
 
     def connected(self, code: int, reason: str, session_present: bool, limits: "Limits") -> None: ...
     def disconnected(self, reason: str) -> None: ...
+
+
+class OutgoingListener(Protocol):
+    """Is told what the broker says of messages sent to it."""
+
+    def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
+    def completed(self, packet_id: int, code: int, reason: str | None) -> None: ...
+
+
+class IncomingListener(Protocol):
+    """Is told of messages from the broker, and of subscriptions to them."""
+
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None: ...
     def unsubscribed(self, packet_id: int) -> None: ...
     def arrived(
         self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
     ) -> None: ...
     def is_storing(self, packet_id: int) -> bool: ...
-    def answered(self, packet_id: int, code: int, reason: str | None, *, received: bool) -> None: ...
-    def completed(self, packet_id: int, code: int, reason: str | None) -> None: ...
 
 
 class Limits:
-    """What the broker said about itself in CONNACK (MQTT 5 section 3.2.2.3)."""
+    """What the broker said about itself in its CONNACK (MQTT 5 section 3.2.2.3)."""
 
     def __init__(self, properties: Properties | None = None) -> None:
         def value(name: str, default: int) -> int:
@@ -71,7 +81,9 @@ class Limits:
 
 
 class Client(mqtt.Client):
-    def __init__(self, target: Target, listener: Listener, received: set[int]) -> None:
+    def __init__(
+        self, target: Target, link: LinkListener, outgoing: OutgoingListener, incoming: IncomingListener, received: set[int]
+    ) -> None:
         version = MQTTProtocolVersion.MQTTv5 if target.mqtt_version == 5 else MQTTProtocolVersion.MQTTv311
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -82,7 +94,9 @@ class Client(mqtt.Client):
             manual_ack=True,
         )
         self.target = target
-        self.listener = listener
+        self._link = link
+        self._outgoing = outgoing
+        self._incoming = incoming
         self.connection: Connection | None = None
         self._received = received  # QoS 2 packet ids that are stored and not released; outlives the connection
         self.on_socket_register_write = _nothing
@@ -146,7 +160,7 @@ class Client(mqtt.Client):
         limits = Limits(properties)
         if not limits.receive_maximum or not limits.maximum_packet_size:
             raise ConnectionError("a CONNACK by which nothing may be sent")
-        self.listener.connected(reason.value, limits.reason or str(reason), bool(flags.session_present), limits)
+        self._link.connected(reason.value, limits.reason or str(reason), bool(flags.session_present), limits)
 
     def _on_disconnected(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None) -> None:
         text = getattr(properties, "ReasonString", None) or str(reason)
@@ -154,14 +168,14 @@ class Client(mqtt.Client):
             text = f"the broker ended the connection: {text}"
         elif text == "Unspecified error":
             text = "the connection was lost"
-        self.listener.disconnected(text)
+        self._link.disconnected(text)
 
     def _on_subscribed(self, _client: Any, _data: Any, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
         text = getattr(properties, "ReasonString", None)
-        self.listener.subscribed(packet_id, [(code.value, text or str(code)) for code in codes])
+        self._incoming.subscribed(packet_id, [(code.value, text or str(code)) for code in codes])
 
     def _on_unsubscribed(self, _client: Any, _data: Any, packet_id: int, _codes: Any, _properties: Any) -> None:
-        self.listener.unsubscribed(packet_id)
+        self._incoming.unsubscribed(packet_id)
 
     # ---------------------------------------------------------------------------------------------------------------- network
 
@@ -214,7 +228,7 @@ class Client(mqtt.Client):
             return False
         data, position = buffer.peek()
         began, end = position, len(data)
-        answered, arrived = self.listener.answered, self.listener.arrived
+        answered, arrived = self._outgoing.answered, self._incoming.arrived
         is_v5 = self._protocol == MQTTProtocolVersion.MQTTv5
         while position + 4 <= end:
             command = data[position]
@@ -257,7 +271,7 @@ class Client(mqtt.Client):
         packet = self._in_packet["packet"]
         if kind == CONNACK and len(packet) == 2 and packet[1] == UNACCEPTABLE_VERSION:
             # Paho would go on with MQTT 3.1; a broker that knows no MQTT 5 answers a CONNECT of version 5 like this as well.
-            self.listener.connected(0x84, "Unsupported protocol version", False, Limits())
+            self._link.connected(0x84, "Unsupported protocol version", False, Limits())
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return super()._packet_handle()
 
@@ -304,15 +318,15 @@ class Client(mqtt.Client):
             )
             code, reason = found.reason.value, getattr(found.properties, "ReasonString", None) or str(found.reason)
         if cmd == "PUBACK":
-            self.listener.answered(packet_id, code, reason, received=False)
+            self._outgoing.answered(packet_id, code, reason, received=False)
         else:
-            self.listener.completed(packet_id, code, reason)
+            self._outgoing.completed(packet_id, code, reason)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubrec(self) -> MQTTErrorCode:
         found = decode_pubrec(PUBREC, self._in_packet["packet"], self._protocol)
         reason = getattr(found.properties, "ReasonString", None) or str(found.reason)
-        self.listener.answered(found.mid, found.reason.value, reason, received=True)
+        self._outgoing.answered(found.mid, found.reason.value, reason, received=True)
         if found.reason.value < 0x80:
             return self._send_pubrel(found.mid)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -341,9 +355,9 @@ class Client(mqtt.Client):
         if qos == 2 and command & 8:
             if packet_id in self._received:
                 return self._send_pubrec(packet_id)
-            if self.listener.is_storing(packet_id):
+            if self._incoming.is_storing(packet_id):
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
-        self.listener.arrived(packet_id, qos, bool(command & 1), topic, payload, properties, subscription)
+        self._incoming.arrived(packet_id, qos, bool(command & 1), topic, payload, properties, subscription)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def acknowledge(self, packet_ids: list[int]) -> None:

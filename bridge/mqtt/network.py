@@ -13,21 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from bridge import log
-from bridge.link import Link
-from bridge.link_base import Sink
-from bridge.sockets import Connection, DialError, dial
-from bridge.target import Target
+from bridge.mqtt.link import Link
+from bridge.mqtt.sink import Sink
+from bridge.mqtt.sockets import DialError, dial
+from bridge.mqtt.target import Target
 
 DIAL_SECONDS = 10.0
-DIALERS = 128  # threads, made as they are needed: brokers that keep silent must not keep the others waiting
+DIALERS = 128  # threads, made as they are needed: silent brokers must not keep the others waiting
 
 
 class Network(threading.Thread):
-    """Runs the links. Other threads give it work by call(); it tells its sink."""
+    """Runs the links. Other threads give it work by call(); it tells the sink."""
 
     def __init__(self, sink: Sink, *, keeps_sessions: bool = True) -> None:
         super().__init__(name="network", daemon=True)
-        self.sink = sink
+        self._sink = sink
         self.keeps_sessions = keeps_sessions
         self.connect_until = math.inf  # time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -38,7 +38,8 @@ class Network(threading.Thread):
         self._is_woken = False
         self._selector.register(self._awake, selectors.EVENT_READ, None)
         self._links: dict[UUID, Link] = {}
-        self._wanted: dict[Link, int] = {}
+        self._wanted: dict[Link, int] = {}  # events, were the link always read
+        self._registered: dict[Link, tuple[int, int]] = {}  # descriptor and events that the selector knows
         self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
         self._ending = threading.Event()
         self.is_reading = True
@@ -63,7 +64,7 @@ class Network(threading.Thread):
                 return
 
     def add(self, integration_id: UUID, target: Target) -> Link:
-        link = Link(self, integration_id, target)
+        link = Link(self, self._sink, integration_id, target)
 
         def start() -> None:
             self._links[integration_id] = link
@@ -80,7 +81,9 @@ class Network(threading.Thread):
         for link in links:
             self.call(link.drain)
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and (any(link.is_up and link.unacked for link in links) or self.sink.is_storing_from(links)):
+        while time.monotonic() < deadline and (
+            any(link.is_up and link.outgoing.unacked for link in links) or self._sink.store.is_storing_from(links)
+        ):
             time.sleep(0.005)
         done = threading.Event()
 
@@ -116,28 +119,14 @@ class Network(threading.Thread):
         with contextlib.suppress(RuntimeError):  # ending
             self._dialers.submit(work)
 
-    def register(self, link: Link, connection: Connection) -> None:
-        events = selectors.EVENT_READ if link.may_read else 0
+    def register(self, link: Link) -> None:
         self._wanted[link] = selectors.EVENT_READ
-        if events:
-            self._selector.register(connection.buffer.fileno(), events, link)
-            link._registered = events
+        self.apply(link)
 
     def unregister(self, link: Link) -> None:
         self._wanted.pop(link, None)
-        if link._registered and link.client is not None and link.client.connection is not None:
-            try:
-                self._selector.unregister(link.client.connection.buffer.fileno())
-            except (KeyError, ValueError):
-                self._forget(link)
-        elif link._registered:
-            self._forget(link)
-        link._registered = 0
-
-    def _forget(self, link: Link) -> None:
-        for key in list(self._selector.get_map().values()):
-            if key.data is link:
-                self._selector.unregister(key.fd)
+        if (registered := self._registered.pop(link, None)) is not None:
+            self._selector.unregister(registered[0])
 
     def want(self, link: Link, *, write: bool) -> None:
         if link in self._wanted:
@@ -150,16 +139,19 @@ class Network(threading.Thread):
         if client is None or client.connection is None:
             return
         events = self._wanted.get(link, 0) & ~(0 if link.may_read else selectors.EVENT_READ)
-        if events == link._registered:
+        registered = self._registered.get(link)
+        if events == (registered[1] if registered else 0):
             return
         descriptor = client.connection.buffer.fileno()
         if not events:
             self._selector.unregister(descriptor)
-        elif link._registered:
+            del self._registered[link]
+            return
+        if registered:
             self._selector.modify(descriptor, events, link)
         else:
             self._selector.register(descriptor, events, link)
-        link._registered = events
+        self._registered[link] = descriptor, events
 
     # ---------------------------------------------------------------------------------------------------------------- running
 
@@ -175,8 +167,8 @@ class Network(threading.Thread):
             link.close()
 
     def _turn(self, next_tick: float) -> float:
-        if (pause := self.sink.may_wait()) > 0:
-            # Fewer and larger reads; a call ends it. Not the selector, which rounds up to milliseconds.
+        if (pause := self._sink.store.may_wait()) > 0:
+            # Fewer and larger reads; a call ends the wait. Not by the selector, which rounds up to milliseconds.
             select.select([self._awake], [], [], pause)
         self.turned_at = now = time.monotonic()
         for key, events in self._selector.select(max(0.0, min(next_tick - now, 1.0))):
@@ -189,7 +181,7 @@ class Network(threading.Thread):
         self._is_woken = False
         for _ in range(len(self._calls)):
             self._calls.popleft()()
-        may_read = self.sink.may_read()
+        may_read = self._sink.store.may_read()
         if may_read != self.is_reading:
             self.is_reading = may_read
             log.info("reading_resumed" if may_read else "reading_paused")
@@ -199,6 +191,6 @@ class Network(threading.Thread):
         if now >= next_tick:
             for link in list(self._links.values()):
                 link.tick(now)
-            soonest = min((link._retry_at for link in self._links.values() if not link.is_up and not link._dialing), default=now + 0.5)
-            return max(now + 0.02, min(now + 0.5, soonest))
+            attempts = [at for link in self._links.values() if (at := link.next_attempt()) is not None]
+            return max(now + 0.02, min([now + 0.5, *attempts]))
         return next_tick

@@ -1,4 +1,4 @@
-"""PUBLISH properties: from a queued message's keys to their wire form."""
+"""PUBLISH properties: from a queued message's keys to their wire form, and from what was received to JSON."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ class Packed:
         return self.data
 
 
-def properties_of_publish(values: dict[str, Any] | None, expires_in: int | None) -> Packed | None:
+def publish_properties(values: dict[str, Any] | None, expires_in: int | None) -> Packed | None:
     """PUBLISH properties (MQTT 5 section 3.3.2.3) from a queued message's keys; None when there are none.
 
     Raises ValueError for one that cannot be sent.
@@ -71,3 +71,22 @@ _PROPERTIES: dict[str, Callable[[Properties, Any], None]] = {
     "correlation_data": _set_correlation_data,
     "user_properties": _set_user_properties,
 }
+
+
+def received_properties(properties: Properties) -> tuple[str | None, str | None]:
+    """Content type, and the other properties of a received PUBLISH as JSON."""
+    content_type = getattr(properties, "ContentType", None)
+    found: dict[str, Any] = {}
+    if (value := getattr(properties, "ResponseTopic", None)) is not None:
+        found["response_topic"] = value
+    if (value := getattr(properties, "CorrelationData", None)) is not None:
+        found["correlation_data"] = base64.b64encode(value).decode()
+    if (value := getattr(properties, "UserProperty", None)) is not None:
+        found["user_properties"] = [list(pair) for pair in value]
+    if (value := getattr(properties, "MessageExpiryInterval", None)) is not None:
+        found["message_expiry"] = value
+    if getattr(properties, "PayloadFormatIndicator", 0) == 1:
+        found["payload_format"] = "utf-8"
+    # U+0000 is a character in MQTT, but not in PostgreSQL.
+    rest = json.dumps(found, ensure_ascii=False).replace("\\u0000", "\\ufffd") if found else None
+    return content_type.replace("\0", "\ufffd") if content_type else None, rest

@@ -6,16 +6,15 @@ import secrets
 import selectors
 import time
 from typing import Any
-from uuid import UUID
 
 from paho.mqtt.properties import Properties
 
 from bridge import log
-from bridge.client import Client, Limits
-from bridge.database import Request
+from bridge.mqtt.client import Client, Limits
+from bridge.mqtt.sockets import DialError, Report, dial
+from bridge.mqtt.target import TargetError, of_integration
 from bridge.settings import Settings
-from bridge.sockets import DialError, Report, dial
-from bridge.target import TargetError, of_integration
+from bridge.values import Request
 
 TIMEOUT_SECONDS = 8.0
 ROUND_TRIP_SECONDS = 3.0
@@ -64,7 +63,7 @@ class Probe:
                 self.result[key] = value
         self.result["reachable"] = report.tcp_ms is not None
 
-    # What the client tells, in its order.
+    # What the client tells, in the order in which it does.
     def connected(self, code: int, reason: str, session_present: bool, limits: Limits) -> None:
         self._events.put(("connected", (code, reason, limits)))
 
@@ -93,14 +92,14 @@ class Probe:
 
     def _run(self, deadline: float) -> None:
         target = of_integration(self.request.integration_id, self.request.integration_type, self.request.settings, self.settings)
-        # Its own name, or the broker would close the integration's connection; and it leaves no session behind.
-        # Where the broker ties the name to the login (AWS IoT), it says so, and that is part of the verdict.
+        # Its own client id, or the broker would close the integration's connection; and it leaves no session behind.
+        # A broker that ties the client id to the login (AWS IoT) says so, and that is part of the verdict.
         target = dataclasses.replace(
             target, client_id=f"topicbaset{secrets.token_hex(6)}", clean_start=True, session_expiry=0, keepalive=10, status_topic=None
         )
         connection = dial(target, deadline - time.monotonic())
         self._note(connection.report)
-        client = Client(target, self, set())
+        client = Client(target, self, self, self, set())
         client.begin(connection, clean_start=True)
         try:
             code, reason, limits = self._expect(client, "connected", deadline, "connack", "the broker does not answer CONNECT")
@@ -119,7 +118,7 @@ class Probe:
             client.end(politely=True)
 
     def _round_trip(self, client: Client, deadline: float) -> None:
-        """Publish to a topic that is nobody's, and see it come back; that this is not allowed is no failure."""
+        """Publish to a topic that nobody uses, and see it come back; a broker that does not allow this has not failed."""
         token = secrets.token_hex(8)
         topic = f"{self.request.topic_prefix}/topicbase/test/{token}"
         client.send_subscribe([(topic, 1, False, 0)])
@@ -173,7 +172,3 @@ class Probe:
                 if selector.select(left):
                     client.read()
                     client.flush()
-
-
-def answer(request: Request, settings: Settings) -> tuple[UUID, dict[str, Any]]:
-    return request.id, Probe(request, settings).run()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 
-class InHand:
+class Claims:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[int, tuple[UUID, int, float]] = {}  # message: integration, batch, and when it was due by time.monotonic()
@@ -25,7 +25,7 @@ class InHand:
         return any(key in self._queued for key in integration_ids)
 
     def queued(self, integration_ids: Iterable[UUID]) -> list[int]:
-        """Those that a claim for these integrations would find once more."""
+        """Those that a claim for these integrations would find again."""
         with self._lock:
             return [msg_id for key in integration_ids for msg_id in self._queued.get(key, ())]
 
@@ -36,8 +36,11 @@ class InHand:
             self._queued.setdefault(integration_id, set()).add(msg_id)
             self._batches[batch] = self._batches.get(batch, 0) + 1
 
-    def end(self, msg_id: int) -> tuple[float, int | None] | None:
-        """It is under way no more: when it was due, and its batch if that is done with. None when it was not under way."""
+    def end(self, msg_id: int) -> tuple[UUID, float, int | None] | None:
+        """The message is no longer under way: its integration, when it was due, and its batch when it was the last of that.
+
+        None when it was not under way.
+        """
         with self._lock:
             found = self._under_way.pop(msg_id, None)
             if found is None:
@@ -48,12 +51,12 @@ class InHand:
                 del self._counts[key]
             self._batches[batch] -= 1
             if self._batches[batch]:
-                return due_at, None
+                return key, due_at, None
             del self._batches[batch]
-            return due_at, batch
+            return key, due_at, batch
 
     def forget(self, messages: Iterable[tuple[UUID, int]]) -> None:
-        """The queue does not hold them any more, or may give them out anew."""
+        """The queue no longer holds them, or may give them out again."""
         with self._lock:
             for key, msg_id in messages:
                 queued = self._queued.get(key)

@@ -1,138 +1,28 @@
-"""The database side: connections, and the calls of schema `bridge`, each by its name."""
+"""Every call of schema `bridge`, each by its name: the one place where the bridge's SQL stands."""
 
-import base64
-import contextlib
-import json
-import os
-import random
-import socket
-import threading
 import time
-import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, LiteralString
+from datetime import datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from bridge import SCHEMA_VERSION, __version__, log, metrics, pooler
-from bridge.link_base import Filter, Incoming, Outgoing
+from bridge import SCHEMA_VERSION, __version__
+from bridge.values import Callback, CallbackOutcome, Claim, Filter, Incoming, Integration, Outcome, Outgoing, Request
 
 CHANNEL = "topicbase"
-PATIENCE_SECONDS = 5.0  # beyond the server's own statement_timeout
-TELL_SECONDS = 30.0  # between two log lines about the same trouble
-# The kernel's two hours are too long to find out that a server is gone.
-_KEEPALIVES = {
-    "connect_timeout": 10,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10000,
-}
+NOTHING: tuple[None, None] = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Integration:
-    id: UUID
-    organization_id: UUID
-    stamp: str
-    is_changed: bool
-    integration_type: str
-    settings: dict[str, Any]
+class Caller:
+    """A connection in autocommit, for one thread. While a call is under way, `busy_since` says from when on."""
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    id: UUID
-    request_type: str
-    integration_id: UUID
-    integration_type: str
-    settings: dict[str, Any]
-    topic_prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A message to publish, or not to, when it has a fault."""
-
-    batch_id: int
-    integration_number: int
-    message: Outgoing
-    attempts: int
-    fault: str | None
-    waited: float  # seconds since it was due
-
-
-@dataclass(frozen=True, slots=True)
-class Callback:
-    """A request to make. body is None when the message has left the history."""
-
-    organization_id: UUID
-    id: UUID
-    attempt: int
-    subscription_id: UUID
-    url: str
-    is_ordered: bool
-    secrets: list[dict[str, str]] | None
-    body: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a request; one with neither code nor error was not made."""
-
-    callback: Callback
-    code: int | None = None
-    error: str | None = None
-    response: str | None = None
-    retry_after: int | None = None
-    is_final: bool = False
-
-
-class Database:
-    """One connection, in autocommit, for one thread."""
-
-    _open: ClassVar[weakref.WeakSet["Database"]] = weakref.WeakSet()
-
-    def __init__(self, bridge_id: UUID, *, statement_timeout: int = 60) -> None:
-        self.bridge_id = bridge_id
-        self.patience = statement_timeout + PATIENCE_SECONDS
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self.connection = connection
         self.busy_since: float | None = None
-        try:
-            self.connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
-                autocommit=True,
-                application_name=f"topicbase {bridge_id}",
-                options=f"-c statement_timeout={statement_timeout}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
-                prepare_threshold=2,
-                **_KEEPALIVES,  # type: ignore[arg-type]
-            )
-        except psycopg.OperationalError as error:
-            raise (pooler.refusal(error) or error) from None
-        self._open.add(self)
-        self.busy_since = time.monotonic()
-        try:
-            pooler.check(self.connection)
-        except psycopg.Error:
-            self.close()
-            raise
-        self.busy_since = None
-
-    def close(self) -> None:
-        self._open.discard(self)
-        self.connection.close()
-
-    @classmethod
-    def all_open(cls) -> list["Database"]:
-        return list(cls._open)
-
-    def cut(self) -> None:
-        """End the connection below libpq, from another thread: whoever waits on it is told that it is lost."""
-        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as double:
-            double.shutdown(socket.SHUT_RDWR)
 
     def _rows(self, query: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
         self.busy_since = time.monotonic()
@@ -147,6 +37,43 @@ class Database:
 
     def _do(self, query: LiteralString, *parameters: Any) -> None:
         self._rows(query, *parameters)
+
+
+class OperatorCalls(Caller):
+    """What the commands ask."""
+
+    def status(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.status()"))
+
+    def diagnose(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.diagnose()"))
+
+    def clock(self) -> float:
+        """The database's time, in seconds since 1970."""
+        return float(self._value("SELECT extract(epoch FROM clock_timestamp())::float8"))
+
+    def sealing_state(self) -> dict[str, Any]:
+        """{"key": id of the key that new secrets are sealed to, "sealed": how many are sealed to which}."""
+        return dict(self._value("SELECT bridge.sealing_state()"))
+
+    def sealed_otherwise(self, place: str, after: UUID, limit: int) -> list[tuple[str, UUID, UUID, Any]]:
+        """Secrets that are not sealed to the current key, from there on: (place, organization, id, value)."""
+        rows = self._rows("SELECT place, organization_id, id, value FROM bridge.sealed_otherwise(%s, %s, %s)", place, after, limit)
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def reseal(self, replacements: Sequence[tuple[str, UUID, Any, Any]]) -> int:
+        """Replace (place, id, value, new value) where the value is still that one; returns how many were."""
+        places, ids, old, new = zip(*replacements, strict=True)
+        values = [Jsonb(value) for value in old], [Jsonb(value) for value in new]
+        return int(self._value("SELECT bridge.reseal(%s, %s, %s::jsonb[], %s::jsonb[])", list(places), list(ids), *values))
+
+
+class BridgeCalls(Caller):
+    """What a bridge asks and tells."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], bridge_id: UUID) -> None:
+        super().__init__(connection)
+        self.bridge_id = bridge_id
 
     # ---------------------------------------------------------------------------------------------------------- the bridge itself
 
@@ -243,12 +170,11 @@ class Database:
         )
         return [Claim(row[0], row[1], Outgoing(*row[2:9]), row[9], row[10], row[11]) for row in rows]
 
-    def settle_outbound(self, outcomes: Sequence[tuple[int, str, int | None, str | None]], batches: Sequence[int]) -> dict[str, int]:
-        """Outcomes are (msg_id, state, reason code, reason)."""
-        ids = "{" + ",".join([str(outcome[0]) for outcome in outcomes]) + "}"
-        states = "{" + ",".join([outcome[1] for outcome in outcomes]) + "}"
-        codes = "{" + ",".join(["NULL" if outcome[2] is None else str(outcome[2]) for outcome in outcomes]) + "}"
-        reasons = [outcome[3] for outcome in outcomes] if any(outcome[3] is not None for outcome in outcomes) else []
+    def settle_outbound(self, outcomes: Sequence[Outcome], batches: Sequence[int]) -> dict[str, int]:
+        ids = "{" + ",".join([str(outcome.msg_id) for outcome in outcomes]) + "}"
+        states = "{" + ",".join([outcome.state for outcome in outcomes]) + "}"
+        codes = "{" + ",".join(["NULL" if outcome.code is None else str(outcome.code) for outcome in outcomes]) + "}"
+        reasons = [outcome.reason for outcome in outcomes] if any(outcome.reason is not None for outcome in outcomes) else []
         return dict(
             self._value(
                 "SELECT bridge.settle_outbound(%s, %s::text::bigint[], %s::text::text[], %s::text::smallint[], %s::text[], %s::bigint[])",
@@ -272,7 +198,7 @@ class Database:
         )
         return [Callback(*row) for row in rows]
 
-    def settle_callbacks(self, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    def settle_callbacks(self, outcomes: Sequence[CallbackOutcome]) -> dict[str, int]:
         return dict(
             self._value(
                 "SELECT bridge.settle_callbacks(%s, %s, %s, %s::smallint[], %s::smallint[], %s::text[], %s::text[], %s::integer[], %s)",
@@ -292,33 +218,33 @@ class Database:
         return int(self._value("SELECT bridge.expire_outbound()"))
 
     def ingest(self, messages: Sequence[Incoming], known_fault: str | None = None) -> tuple[dict[str, int], set[UUID]]:
-        """Queue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return; and the integrations passed over.
+        """Enqueue what brokers delivered: {"queued", "dead", "passed_over"}, committed on return; and the integrations passed over.
 
         With a known fault they become dead letters.
         """
         numbers: dict[UUID, int] = {}
-        which, topics, payloads, qos, retains = [], [], [], [], []
+        integration_numbers, topics, payloads, qos, retains = [], [], [], [], []
         content_types: list[str | None] = []
         properties: list[str | None] = []
         faults: list[str | None] = []
-        subscriptions: list[int | None] = []
+        filter_numbers: list[int | None] = []
         is_plain = True
         for message in messages:
-            which.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
+            integration_numbers.append(numbers.setdefault(message.link.integration_id, len(numbers) + 1))
             fault = known_fault
             try:
                 topic = message.topic.decode()
             except UnicodeDecodeError:
                 topic, fault = message.topic.decode(errors="replace"), "The topic is not valid UTF-8."
             if "\0" in topic:
-                topic, fault = topic.replace("\0", "\ufffd"), "The topic holds NUL."
+                topic, fault = topic.replace("\0", "\ufffd"), "The topic contains U+0000 (NUL)."
             topics.append(topic)
             payloads.append(message.payload)
             qos.append(message.qos)
             retains.append(message.retain)
-            subscriptions.append(message.subscription)
+            filter_numbers.append(message.filter_number)
             faults.append(fault)
-            content_type, rest = (None, None) if message.properties is None else facts_of_properties(message.properties)
+            content_type, rest = message.properties or NOTHING
             content_types.append(content_type)
             properties.append(rest)
             is_plain = is_plain and fault is None and content_type is None and rest is None
@@ -327,15 +253,47 @@ class Database:
             "%b::text[]::jsonb[], %b::text[], %b::integer[])",
             self.bridge_id,
             list(numbers),
-            which,
+            integration_numbers,
             topics,
             payloads,
             qos,
             retains,
             *((None, None, None) if is_plain else (content_types, properties, faults)),
-            subscriptions if any(number is not None for number in subscriptions) else None,
+            filter_numbers if any(number is not None for number in filter_numbers) else None,
         )
         return counts, {UUID(key) for key in counts.pop("not_held", ())}
+
+    # ------------------------------------------------------------------------------------------------------------------ the queue
+
+    def limit(self, statement: float, lock: float) -> None:
+        """Time limits in seconds for the calls that follow."""
+        for name, seconds in (("statement_timeout", statement), ("lock_timeout", lock)):
+            self._do("SELECT set_config(%s, %s, false)", name, f"{round(seconds * 1000)}ms")
+
+    def time_before(self, seconds: float) -> datetime:
+        """The database's time, so many seconds ago."""
+        found: datetime = self._value("SELECT clock_timestamp() - make_interval(secs => %s)", seconds)
+        return found
+
+    def begin_work(self) -> bool:
+        """Take note that this bridge processes the queue; whether another one ended before it had shown that it can."""
+        return bool(self._value("SELECT bridge.begin_work(%s)", self.bridge_id))
+
+    def end_work(self) -> None:
+        self._do("SELECT bridge.end_work(%s)", self.bridge_id)
+
+    def suspects(self, batch: str) -> list[int]:
+        """The messages of a batch that are still in the queue."""
+        return list(self._value("SELECT bridge.suspects(%s)", batch))
+
+    def begin_attempt(self, accepted_before: datetime, suspects: list[int] | None) -> int | None:
+        """Count an attempt for one message and return it; 0 when another worker has the rest, None when there is none left."""
+        found: int | None = self._value("SELECT bridge.begin_attempt(%s, %s)", accepted_before, suspects)
+        return found
+
+    def finish_attempt(self, msg_id: int) -> str:
+        """Process that message: processed, failed, dead, or gone."""
+        return str(self._value("SELECT bridge.finish_attempt(%s)", msg_id))
 
     def process_queue(self, batch_size: int) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.process_queue(%s)", batch_size))
@@ -348,92 +306,8 @@ class Database:
         answer = self._value("SELECT bridge.check_intake(%b)", self.bridge_id)
         return answer["free_disk_bytes"], {UUID(key): reason for key, reason in answer["paused"].items()}
 
-    def keep_house(self) -> dict[str, Any]:
+    def run_maintenance(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.keep_house()"))
 
-    def cleanup(self) -> dict[str, Any]:
+    def apply_retention(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.cleanup()"))
-
-
-def facts_of_properties(properties: Any) -> tuple[str | None, str | None]:
-    """Content type, and what else came with a PUBLISH, as JSON."""
-    content_type = getattr(properties, "ContentType", None)
-    facts: dict[str, Any] = {}
-    if (value := getattr(properties, "ResponseTopic", None)) is not None:
-        facts["response_topic"] = value
-    if (value := getattr(properties, "CorrelationData", None)) is not None:
-        facts["correlation_data"] = base64.b64encode(value).decode()
-    if (value := getattr(properties, "UserProperty", None)) is not None:
-        facts["user_properties"] = [list(pair) for pair in value]
-    if (value := getattr(properties, "MessageExpiryInterval", None)) is not None:
-        facts["message_expiry"] = value
-    if getattr(properties, "PayloadFormatIndicator", 0) == 1:
-        facts["payload_format"] = "utf-8"
-    # NUL is a character to MQTT and none to PostgreSQL.
-    rest = json.dumps(facts, ensure_ascii=False).replace("\\u0000", "\\ufffd") if facts else None
-    return content_type.replace("\0", "\ufffd") if content_type else None, rest
-
-
-class Watchdog(threading.Thread):
-    """Cuts connections whose server has not answered long after it should have given up by itself: a frozen one says nothing."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        super().__init__(name="watchdog", daemon=True)
-        self._stop_event = stop
-
-    def run(self) -> None:
-        while not self._stop_event.wait(1.0):
-            for database in Database.all_open():
-                since = database.busy_since
-                if since is not None and time.monotonic() - since > database.patience:
-                    database.busy_since = None
-                    log.warning("database_silent", seconds=f"{database.patience:.0f}")
-                    database.cut()
-
-
-class Part(threading.Thread):
-    """A thread with a database connection of its own, made again whenever it is lost, until the stop event."""
-
-    def __init__(self, name: str, bridge_id: UUID, stop: threading.Event) -> None:
-        super().__init__(name=name, daemon=True)
-        self.bridge_id = bridge_id
-        self.stop_event = stop
-        self.is_connected = False
-
-    def serve(self, database: Database) -> None:
-        """Work until the stop event; raises psycopg.OperationalError when the connection is lost."""
-        raise NotImplementedError
-
-    def run(self) -> None:
-        failures = 0
-        told_at = -TELL_SECONDS
-        while not self.stop_event.is_set():
-            began = time.monotonic()
-            database = None
-            try:
-                database = Database(self.bridge_id)
-                self.is_connected = True
-                self.serve(database)
-            except psycopg.Error as error:
-                metrics.DATABASE_FAILURES.labels(self.name).inc()
-                failures = 0 if time.monotonic() - began > 10 else failures + 1
-                if time.monotonic() - told_at >= TELL_SECONDS:
-                    told_at = time.monotonic()
-                    log.warning("database_lost", part=self.name, sqlstate=error.sqlstate, reason=first_line(error))
-                self.stop_event.wait(backoff(failures))
-            except Exception:  # noqa: BLE001  # a part that dies silently would leave the bridge looking alive
-                log.error("part_failed", exc_info=True, part=self.name)
-                failures += 1
-                self.stop_event.wait(backoff(failures))
-            finally:
-                self.is_connected = False
-                if database is not None:
-                    database.close()
-
-
-def backoff(failures: int) -> float:
-    return min(2.0, 0.1 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

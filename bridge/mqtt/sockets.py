@@ -14,8 +14,8 @@ from typing import Any
 
 from paho.mqtt.client import WebsocketConnectionError
 
-from bridge.target import Target
-from bridge.websockets import WebSocket
+from bridge.mqtt.target import Target
+from bridge.mqtt.websockets import WebSocket
 
 # IPv6 ranges within which an IPv4 address may hide: compatible, NAT64, Teredo, 6to4.
 _WRAPPERS = [ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/32", "2001::/32", "2002::/16", "fec0::/10")]

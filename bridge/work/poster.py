@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bridge.sockets import DialError, Report, open_socket, tls_context
-from bridge.target import Target
+from bridge.mqtt.sockets import DialError, Report, open_socket, tls_context
+from bridge.mqtt.target import Target
 
 SECONDS = 10.0  # from the start to the end of the answer
 IDLE_SECONDS = 30.0

@@ -6,9 +6,10 @@ from collections import deque
 from uuid import UUID
 
 from bridge import metrics
-from bridge.database import Database, Part
-from bridge.in_hand import InHand
-from bridge.link import Link
+from bridge.database.connection import Database
+from bridge.database.thread import DatabaseThread
+from bridge.values import Outcome
+from bridge.work.claims import Claims
 
 AT_MOST = 5000
 ENOUGH = 500
@@ -16,31 +17,31 @@ GATHER_SECONDS = 0.005
 POLL_SECONDS = 1.0
 
 
-class Settler(Part):
+class Settler(DatabaseThread):
     """A connection of its own, so that claiming goes on while outcomes are written."""
 
-    def __init__(self, bridge_id: UUID, stop: threading.Event, in_hand: InHand, has_room: threading.Event) -> None:
+    def __init__(self, bridge_id: UUID, stop: threading.Event, claims: Claims, has_room: threading.Event) -> None:
         super().__init__("settler", bridge_id, stop)
         self.event = threading.Event()
-        self._in_hand = in_hand
+        self._claims = claims
         self._has_room = has_room
-        self._news: deque[tuple[Link, int, str, int | None, str | None, float]] = deque()
+        self._pending: deque[Outcome] = deque()
         self._settled_at = 0.0
-        self._outcomes: list[tuple[int, str, int | None, str | None]] = []
+        self._outcomes: list[Outcome] = []
         self._settling: list[tuple[UUID, int]] = []
         self._finished: dict[int, UUID] = {}  # batch: integration
 
-    def settled(self, link: Link, msg_id: int, state: str, code: int | None, reason: str | None) -> None:
+    def settled(self, outcome: Outcome) -> None:
         """From any thread."""
-        self._news.append((link, msg_id, state, code, reason, time.monotonic()))
+        self._pending.append(outcome)
         self.event.set()
 
     def is_idle(self) -> bool:
-        return not self._news and not self._outcomes and not self._finished
+        return not self._pending and not self._outcomes and not self._finished
 
     def is_settling(self, integration_ids: list[UUID]) -> bool:
         """Whether messages or batches of these integrations are not settled."""
-        return self._in_hand.has(integration_ids) or any(key in self._finished.copy().values() for key in integration_ids)
+        return self._claims.has(integration_ids) or any(key in self._finished.copy().values() for key in integration_ids)
 
     # --------------------------------------------------------------------------------------------------------------- this thread
 
@@ -48,35 +49,35 @@ class Settler(Part):
         while not self.stop_event.is_set():
             self.event.clear()
             self._gather()
-            self._take_news()
+            self._take_pending()
             if self._outcomes or self._finished:
                 self._settle(database)
-            elif not self._news:
+            elif not self._pending:
                 self.event.wait(POLL_SECONDS)
 
     def _gather(self) -> None:
-        """While more is under way, wait a little for it: a statement for each few takes more than it gives."""
-        if 0 < len(self._news) < min(ENOUGH, len(self._in_hand)):
+        """While more is under way, wait a little for it: a statement per handful of outcomes costs more than it saves."""
+        if 0 < len(self._pending) < min(ENOUGH, len(self._claims)):
             self.stop_event.wait(max(0.0, self._settled_at + GATHER_SECONDS - time.monotonic()))
 
-    def _take_news(self) -> None:
+    def _take_pending(self) -> None:
         released: list[tuple[UUID, int]] = []
-        for _ in range(min(len(self._news), AT_MOST)):
-            link, msg_id, state, code, reason, at = self._news[0]
-            ended = self._in_hand.end(msg_id)
+        for _ in range(min(len(self._pending), AT_MOST)):
+            outcome = self._pending[0]
+            ended = self._claims.end(outcome.msg_id)
             if ended is not None:
-                due_at, batch = ended
-                if state == "acknowledged":
-                    metrics.PUBLISH.observe(max(at - due_at, 0.0))
-                if state == "released":
-                    released.append((link.integration_id, msg_id))
+                integration_id, due_at, batch = ended
+                if outcome.state == "acknowledged":
+                    metrics.PUBLISH.observe(max(outcome.at - due_at, 0.0))
+                if outcome.state == "released":
+                    released.append((integration_id, outcome.msg_id))
                 else:
-                    self._outcomes.append((msg_id, state, code, reason))
-                    self._settling.append((link.integration_id, msg_id))
+                    self._outcomes.append(outcome)
+                    self._settling.append((integration_id, outcome.msg_id))
                 if batch is not None:
-                    self._finished[batch] = link.integration_id
-            self._news.popleft()  # last, so that it is always in one of the two
-        self._in_hand.forget(released)
+                    self._finished[batch] = integration_id
+            self._pending.popleft()  # last, so that it is always in one of the two
+        self._claims.forget(released)
 
     def _settle(self, database: Database) -> None:
         began = time.monotonic()
@@ -84,11 +85,11 @@ class Settler(Part):
         counts = database.settle_outbound(self._outcomes, list(self._finished))
         settling, outcomes = self._settling, self._outcomes
         self._outcomes, self._settling, self._finished = [], [], {}
-        self._in_hand.forget(settling)
+        self._claims.forget(settling)
         self._has_room.set()
         self._settled_at = time.monotonic()
         metrics.BATCH_SECONDS.labels("settle").observe(time.monotonic() - began)
         metrics.BATCH.labels("settle").observe(len(outcomes))
         for state, count in counts.items():
             metrics.PUBLISHED.labels(state).inc(count)
-        metrics.IN_FLIGHT.set(len(self._in_hand))
+        metrics.IN_FLIGHT.set(len(self._claims))

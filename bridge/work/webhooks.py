@@ -12,27 +12,27 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from bridge import __version__, log, metrics, sealing
-from bridge.database import Callback, Database, Outcome, Part
-from bridge.poster import Poster, PostError
+from bridge.database.connection import Database
+from bridge.database.thread import POLL_SECONDS, DatabaseThread, Idler
 from bridge.settings import Settings
+from bridge.values import Callback, CallbackOutcome
+from bridge.work.poster import Poster, PostError
 
 REQUESTS = 32  # at once
-POLL_SECONDS = 1.0
-LINGER_SECONDS = 0.01
 # A claim ends after a minute; what an ordered subscription has left by then goes back.
 PATIENCE_SECONDS = 30.0
 
 
-class Callbacks(Part):
+class Webhooks(DatabaseThread):
     def __init__(self, bridge_id: UUID, stop: threading.Event, settings: Settings) -> None:
-        super().__init__("callbacks", bridge_id, stop)
+        super().__init__("webhooks", bridge_id, stop)
         self.event = threading.Event()
         self.is_draining = False
         self._settings = settings
         self._poster = Poster(private_allowed=settings.allow_private_addresses)
         self._requests = ThreadPoolExecutor(REQUESTS, thread_name_prefix="callback")
-        self._news: deque[Outcome] = deque()
-        self._outcomes: list[Outcome] = []
+        self._pending: deque[CallbackOutcome] = deque()
+        self._outcomes: list[CallbackOutcome] = []
         self._busy: dict[UUID, int] = {}  # subscription: claimed and not settled
 
     def use(self, settings: Settings) -> None:
@@ -44,37 +44,31 @@ class Callbacks(Part):
         return not self._busy
 
     def close(self) -> None:
-        """End the requests that are under way; whoever comes next makes them again."""
+        """End the requests that are under way; the next bridge makes them again."""
         self._poster.close()
         self._requests.shutdown(wait=False, cancel_futures=True)
 
     def serve(self, database: Database) -> None:
-        is_asleep = False
-        worked_at = 0.0
+        idler = Idler(database, "callback", self.event)
         enforced_at = 0.0
         while not self.stop_event.is_set():
             self.event.clear()
-            did = self._settle(database)
+            settled = self._settle(database)
             claimed = 0 if self.is_draining else self._claim(database)
             now = time.monotonic()
             if now - enforced_at >= 1:
                 enforced_at = now
                 self._poster.enforce()
-            if claimed or did:
-                worked_at = now
-            if claimed and is_asleep:
-                database.wake("callback")
-                is_asleep = False
-            if did or self._news:
+            if settled:
+                idler.worked()
+            if claimed:
+                idler.found_work()
+            if settled or self._pending:
                 continue
-            if claimed or is_asleep or self._busy or self.is_draining:
+            if claimed or self._busy or self.is_draining:
                 self.event.wait(POLL_SECONDS)
-            elif now - worked_at < LINGER_SECONDS:
-                self.event.wait(0.002)
             else:
-                is_asleep = database.sleep("callback") != "busy"
-                if not is_asleep:
-                    self.event.wait(0.002)
+                idler.wait()
 
     def _claim(self, database: Database) -> int:
         room = REQUESTS - sum(self._busy.values())
@@ -89,18 +83,18 @@ class Callbacks(Part):
                 ordered.setdefault(callback.subscription_id, []).append(callback)
             else:
                 self._requests.submit(self._post_all, [callback], began)
-        for part in ordered.values():
-            self._requests.submit(self._post_all, part, began)
+        for callbacks_in_order in ordered.values():
+            self._requests.submit(self._post_all, callbacks_in_order, began)
         metrics.CALLBACKS_IN_FLIGHT.set(sum(self._busy.values()))
         return len(callbacks)
 
     def _settle(self, database: Database) -> int:
-        while self._news:
-            self._outcomes.append(self._news.popleft())
+        while self._pending:
+            self._outcomes.append(self._pending.popleft())
         outcomes = self._outcomes
         if not outcomes:
             return 0
-        # Kept until it is done: what a receiver has taken must not be forgotten with a database connection.
+        # Kept until it is done: what a receiver has accepted must not be forgotten with a database connection.
         counts = database.settle_callbacks(outcomes)
         self._outcomes = []
         for outcome in outcomes:
@@ -117,40 +111,40 @@ class Callbacks(Part):
     # ---------------------------------------------------------------------------------------------------- on the pool's threads
 
     def _post_all(self, callbacks: list[Callback], claimed_at: float) -> None:
-        """One after the other, until one fails: what comes after it goes back."""
+        """One after the other, until one fails: the rest goes back."""
         is_over = False
         for callback in callbacks:
             if is_over or self.is_draining or time.monotonic() - claimed_at > PATIENCE_SECONDS:
-                outcome = Outcome(callback)
+                outcome = CallbackOutcome(callback)
             else:
                 outcome = self._post(callback)
                 is_over = outcome.code is None or not 200 <= outcome.code < 300
-            self._news.append(outcome)
+            self._pending.append(outcome)
             self.event.set()
 
-    def _post(self, callback: Callback) -> Outcome:
+    def _post(self, callback: Callback) -> CallbackOutcome:
         began = time.monotonic()
         try:
             return self._exchange(callback)
         except PostError as error:
-            return Outcome(callback, error=str(error))
+            return CallbackOutcome(callback, error=str(error))
         except Exception as error:  # noqa: BLE001  # a claim that is not settled would look like a bridge that died
             log.error("callback_failed", exc_info=True, delivery=callback.id)
-            return Outcome(callback, error=f"the request failed: {type(error).__name__}")
+            return CallbackOutcome(callback, error=f"the request failed: {type(error).__name__}")
         finally:
             metrics.CALLBACK_SECONDS.observe(time.monotonic() - began)
 
-    def _exchange(self, callback: Callback) -> Outcome:
+    def _exchange(self, callback: Callback) -> CallbackOutcome:
         if callback.body is None:
-            return Outcome(callback, error="the message is not in the history any more", is_final=True)
+            return CallbackOutcome(callback, error="the message is no longer in the history", is_final=True)
         body = callback.body.encode()
         timestamp = str(int(time.time()))
         try:
             keys = [secret_key(self._settings.private_keys, secret["sealed"]) for secret in callback.secrets or []]
         except ValueError as error:
-            return Outcome(callback, error=f"the request cannot be signed: {error}")
+            return CallbackOutcome(callback, error=f"the request cannot be signed: {error}")
         if not keys:
-            return Outcome(callback, error="the request cannot be signed: the subscription has no secret")
+            return CallbackOutcome(callback, error="the request cannot be signed: the subscription has no secret")
         headers = {
             "User-Agent": f"Topicbase/{__version__}",
             "webhook-id": str(callback.id),
@@ -162,7 +156,7 @@ class Callbacks(Part):
         if not 200 <= answer.code < 300:
             fault = f"the receiver answered {answer.code}" + (", and redirects are not followed" if 300 <= answer.code < 400 else "")
         retry_after = answer.retry_after if answer.code in (429, 503) else None
-        return Outcome(callback, answer.code, fault, answer.excerpt or None, retry_after)
+        return CallbackOutcome(callback, answer.code, fault, answer.excerpt or None, retry_after)
 
 
 @functools.lru_cache(1000)

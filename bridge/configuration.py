@@ -1,0 +1,133 @@
+"""What the database wants this bridge to hold: integrations with their filters, and Mosquitto's accounts."""
+
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+from bridge import log, mosquitto
+from bridge.database.connection import Database
+from bridge.mqtt.link import Link
+from bridge.mqtt.network import Network
+from bridge.mqtt.target import TargetError, of_integration
+from bridge.reports import Reports
+from bridge.settings import Settings
+from bridge.values import Integration
+from bridge.work.settler import Settler
+
+SETTLE_SECONDS = 2.0
+
+
+class Configuration:
+    """Used on the main thread, but for `pause`."""
+
+    def __init__(self, settings: Settings, network: Network, settler: Settler, reports: Reports, links: dict[UUID, Link]) -> None:
+        self.links = links
+        self._settings = settings
+        self._network = network
+        self._settler = settler
+        self._reports = reports
+        self._files = mosquitto.Files(settings)
+        self._stamps: dict[UUID, str] = {}
+        self._faults: dict[UUID, str] = {}
+        self._filters_stamp: str | None = None
+        self._accounts_stamp: str | None = None
+        self._accounts_change_at: datetime | None = None
+
+    def use(self, settings: Settings) -> None:
+        """From now on these settings count. All is looked at again; connections whose terms are the same stay."""
+        self._settings = settings
+        self._files = mosquitto.Files(settings)
+        self._accounts_stamp = None
+        self._stamps.clear()
+
+    def pause(self, reasons: dict[UUID, str]) -> None:
+        """Leave the brokers of these integrations unread, and read those of all others. From any thread."""
+        for integration_id, link in list(self.links.items()):
+            link.pause(reasons.get(integration_id))
+
+    def is_change_due(self) -> bool:
+        """Whether an account begins or ends now."""
+        return self._accounts_change_at is not None and datetime.now(UTC) >= self._accounts_change_at
+
+    def forget_filters(self) -> None:
+        """Set all filters again at the next synchronization."""
+        self._filters_stamp = None
+
+    def synchronize(self, database: Database) -> None:
+        """Hold links to the brokers of this bridge's integrations, and no others."""
+        self._accounts_change_at = None
+        if self._files.is_wanted:
+            self._write_accounts(database)
+        database.take_integrations()
+        held = database.integrations(self._stamps)
+        ids = {found.id for found in held}
+        if gone := [key for key in [*self.links, *self._faults] if key not in ids]:
+            self.drop(database, gone)
+        for found in held:
+            if found.is_changed:
+                self._stamps[found.id] = found.stamp
+                self._change(found)
+
+    def _change(self, found: Integration) -> None:
+        self._faults.pop(found.id, None)
+        target, fault = None, None
+        try:
+            target = of_integration(found.id, found.integration_type, found.settings, self._settings)
+        except TargetError as error:
+            fault = str(error)
+        old = self.links.get(found.id)
+        if old is not None:
+            if old.target == target:
+                return  # what changed is not the connection's: a limit, a secret in a new box
+            del self.links[found.id]
+            old.is_moved = target is not None and target.session() != old.target.session()
+            self._network.remove([old])
+        if target is not None:
+            self.links[found.id] = self._network.add(found.id, target)
+        elif fault is not None:
+            self._faults[found.id] = fault
+            self._reports.state_changed(found.id, "error", fault)
+        self.forget_filters()
+
+    def set_filters(self, database: Database) -> None:
+        answer = database.subscriptions(self._filters_stamp)
+        if answer is None:
+            return
+        self._filters_stamp, filters = answer
+        for key, link in self.links.items():
+            link.set_filters(filters.get(key, {}))
+
+    def drop_given_up(self, database: Database) -> bool:
+        """Release the integrations whose links turned out to be held by another bridge; whether there were any."""
+        links = list(self._reports.given_up_links)
+        if ids := [link.integration_id for link in links if link in self.links.values()]:
+            self.drop(database, ids)
+        for _ in links:
+            self._reports.given_up_links.popleft()
+        return bool(ids)
+
+    def drop(self, database: Database, ids: list[UUID]) -> None:
+        """Close the links of these integrations, and release them for another bridge."""
+        links = [self.links.pop(key) for key in ids if key in self.links]
+        for key in ids:
+            self._stamps.pop(key, None)
+            self._faults.pop(key, None)
+        self._network.remove(links)
+        # What these links sent and had acknowledged is settled before another bridge may send it again.
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while self._settler.is_settling(ids) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        database.release_integrations(ids)
+        log.info("integrations_released", count=len(ids))
+
+    def _write_accounts(self, database: Database) -> None:
+        stamp, change_at, passwords, acl = database.mosquitto_accounts(self._accounts_stamp)
+        self._accounts_change_at = change_at
+        if passwords is None or acl is None:
+            return
+        try:
+            if self._files.write(passwords, acl):
+                log.info("mosquitto_accounts_written", accounts=passwords.count("\n"))
+            self._accounts_stamp = stamp
+        except OSError as error:
+            log.error("mosquitto_accounts_not_written", reason=error)

@@ -1,0 +1,142 @@
+"""The incoming direction of a link: the filters that it holds at the broker, and messages on their way to the database."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from paho.mqtt.properties import Properties
+
+from bridge.mqtt.properties import received_properties
+from bridge.mqtt.sink import Sink
+from bridge.mqtt.target import Target
+from bridge.mqtt.wire import Wire
+from bridge.values import Filter, Incoming, Origin
+
+MAX_FILTERS = 8  # a SUBSCRIBE or UNSUBSCRIBE packet, which is what AWS IoT Core takes
+
+
+class IncomingHalf:
+    """Used on the network thread."""
+
+    def __init__(self, wire: Wire, origin: Origin, target: Target, sink: Sink) -> None:
+        self._wire = wire
+        self._origin = origin
+        self._target = target
+        self._store = sink.store
+        self._reporter = sink.reporter
+        self.filters: dict[str, Filter] = {}
+        self._held: dict[str, Filter] = {}
+        self._subscribing: dict[int, list[Filter]] = {}
+        self._unsubscribing: dict[int, list[str]] = {}
+        self._doubtful: set[str] = set()  # which the broker may hold, since UNSUBSCRIBE or its answer was lost
+        self.received: set[int] = set()  # packet ids of QoS 2 that are stored and not released
+        # QoS 2 messages handed on and not stored yet, by packet id: the connections on which they came first and last.
+        self._storing: dict[int, tuple[int, int]] = {}
+        self._session_began = 0
+        self._session_present = False
+        self._was_refused = False
+
+    # ------------------------------------------------------------------------------------------------------------- connection
+
+    def connected(self, *, session_present: bool) -> None:
+        if not session_present:
+            self._session_began = self._wire.generation
+            self._storing.clear()
+            self._held.clear()
+            self._doubtful.clear()
+        self._session_present = session_present
+        self._was_refused = False
+        self._subscribe()
+
+    def lost(self) -> None:
+        # A SUBSCRIBE or UNSUBSCRIBE without an answer may have been lost, and the broker may keep the session all the same.
+        for filters in self._subscribing.values():
+            self._doubtful.update(found.topic for found in filters)
+            for found in filters:
+                self._held.pop(found.topic, None)
+        for topics in self._unsubscribing.values():
+            self._doubtful.update(topics)
+        self._subscribing.clear()
+        self._unsubscribing.clear()
+
+    # --------------------------------------------------------------------------------------------------------------- messages
+
+    def arrived(
+        self, packet_id: int, qos: int, retain: bool, topic: bytes, payload: bytes, properties: Properties | None, subscription: int
+    ) -> None:
+        filter_number: int | None = None
+        if len(self.filters) != 1:  # none: they are not known yet, but what the broker has kept is there already
+            # The database's view of which filters the broker holds is right, except while the broker is being told.
+            filter_number = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
+        generation = self._wire.generation
+        if qos == 2:
+            self._storing[packet_id] = (generation, generation)
+        found = None if properties is None else received_properties(properties)
+        self._store.arrived(Incoming(self._origin, generation, packet_id, qos, retain, topic, payload, found, filter_number))
+
+    def is_storing(self, packet_id: int) -> bool:
+        """Whether a QoS 2 message that comes again is on its way to the database; it is then acknowledged on this connection."""
+        first, _ = self._storing.get(packet_id, (0, 0))
+        if first:
+            self._storing[packet_id] = (first, self._wire.generation)
+        return bool(first)
+
+    def acknowledge(self, generation: int, packets: Sequence[tuple[int, int]]) -> None:
+        """The messages (packet id, qos) are stored. The broker redelivers those of an earlier connection."""
+        client = self._wire.client
+        stored = [packet_id for packet_id, qos in packets if qos == 1]
+        if stored and client is not None and generation == self._wire.generation:
+            client.acknowledge(stored)
+        for packet_id, qos in packets:
+            if qos != 2:
+                continue
+            came = generation
+            if self._storing.get(packet_id, (0, 0))[0] == generation:
+                _, came = self._storing.pop(packet_id)
+            if came == self._wire.generation and client is not None:
+                client.acknowledge_receipt(packet_id)
+            elif came >= self._session_began:
+                self.received.add(packet_id)
+        self._wire.flush()
+
+    # ---------------------------------------------------------------------------------------------------------------- filters
+
+    def set_filters(self, filters: dict[str, Filter]) -> None:
+        self.filters = filters
+        if self._wire.is_up:
+            self._subscribe()
+            self._wire.flush()
+
+    def _subscribe(self) -> None:
+        client = self._wire.client
+        if client is None:
+            return
+        gone = [topic for topic in self._held.keys() | self._doubtful if topic not in self.filters]
+        for begin in range(0, len(gone), MAX_FILTERS):
+            topics = gone[begin : begin + MAX_FILTERS]
+            self._unsubscribing[client.send_unsubscribe(topics)] = topics
+            for topic in topics:
+                self._held.pop(topic, None)
+        self._doubtful.clear()
+        known = {topic: (found.terms(), found.number) for topic, found in self._held.items()}
+        wanted = iter([found for found in self.filters.values() if known.get(found.topic) != (found.terms(), found.number)])
+        # A packet has one identifier, for all its filters. The first filter has one too: others may come.
+        is_named = self._target.mqtt_version == 5 and self._wire.limits.subscription_identifiers
+        while filters := list(islice(wanted, 1 if is_named else MAX_FILTERS)):
+            packet_id = client.send_subscribe([found.terms() for found in filters], filters[0].number if is_named else None)
+            self._subscribing[packet_id] = filters
+            self._held.update({found.topic: found for found in filters})
+        same = [found for found in self.filters.values() if found.topic in known and self._held[found.topic].id != found.id]
+        self._held.update({found.topic: found for found in same})
+
+    def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:
+        results = []
+        for found, (code, reason) in zip(self._subscribing.pop(packet_id, []), codes, strict=False):
+            results.append((found.id, code, reason))
+            if code >= 0x80:
+                self._held.pop(found.topic, None)
+                self._was_refused = True
+        if results:
+            self._reporter.subscribed(results)
+
+    def unsubscribed(self, packet_id: int) -> None:
+        self._unsubscribing.pop(packet_id, None)

@@ -1,0 +1,35 @@
+"""Whom the network tells what happens. It calls them on its own thread, so they must return at once (record and leave)."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from bridge.values import Incoming, Origin, Outcome
+
+LinkState = Literal["active", "error"]
+
+
+class Store(Protocol):
+    """Stores what brokers deliver."""
+
+    def arrived(self, message: Incoming) -> None: ...
+    def may_read(self) -> bool: ...
+    def may_wait(self) -> float: ...
+    def is_storing_from(self, links: Collection[Origin]) -> bool: ...
+
+
+class Reporter(Protocol):
+    """Reports what becomes of links."""
+
+    def state_changed(self, integration_id: UUID, state: LinkState, detail: str | None) -> None: ...
+    def subscribed(self, results: list[tuple[UUID, int, str]]) -> None: ...
+    def given_up(self, link: Origin) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    store: Store
+    reporter: Reporter
+    settled: Callable[[Outcome], None]
+    takes_more: Callable[[], None]  # a link does, again

@@ -1,0 +1,93 @@
+"""What the main thread tells the database for the other threads: states of links, results of subscriptions, connection tests."""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from bridge.database.connection import Database
+from bridge.mqtt.probe import Probe
+from bridge.mqtt.sink import LinkState
+from bridge.settings import Settings
+from bridge.values import Origin, Request
+
+PROBES = 8
+
+T = TypeVar("T")
+
+
+class Reports:
+    """Links report from the network thread, which wakes the main thread."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._states: deque[tuple[UUID, LinkState, str | None]] = deque()
+        self._results: deque[tuple[UUID, int, str]] = deque()
+        self.given_up_links: deque[Origin] = deque()
+
+    def state_changed(self, integration_id: UUID, state: LinkState, detail: str | None) -> None:
+        self._states.append((integration_id, state, detail))
+        self._wake()
+
+    def subscribed(self, results: list[tuple[UUID, int, str]]) -> None:
+        self._results.extend(results)
+        self._wake()
+
+    def given_up(self, link: Origin) -> None:
+        self.given_up_links.append(link)
+        self._wake()
+
+    def send(self, database: Database) -> None:
+        """The last state and result of each."""
+        _send(self._states, lambda states: database.integration_states(list({state[0]: state for state in states}.values())))
+        _send(self._results, lambda results: database.subscription_results(list({result[0]: result for result in results}.values())))
+
+
+class ConnectionTests:
+    """Each runs on a thread of its own."""
+
+    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
+        self.settings = settings
+        self.is_due = False
+        self._wake = wake
+        self._probers = ThreadPoolExecutor(PROBES, thread_name_prefix="probe")
+        self._running = 0
+        self._answers: deque[tuple[UUID, dict[str, Any]]] = deque()
+
+    def turn(self, database: Database) -> None:
+        """Answer what is done; begin what is asked for."""
+        self._running -= _send(self._answers, lambda answers: _answer(database, answers))
+        if self.is_due and self._running < PROBES:
+            self.is_due = False
+            for request in database.claim_requests():
+                self._running += 1
+                with contextlib.suppress(RuntimeError):  # ending
+                    self._probers.submit(self._run, request)
+
+    def end(self) -> None:
+        self._probers.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, request: Request) -> None:
+        self._answers.append((request.id, Probe(request, self.settings).run()))
+        self._wake()
+
+
+def _answer(database: Database, answers: list[tuple[UUID, dict[str, Any]]]) -> None:
+    for request_id, result in answers:
+        database.answer_request(request_id, result)
+
+
+def _send(pending: deque[T], send: Callable[[list[T]], None]) -> int:
+    """Send what is pending, and keep it when the connection is lost; returns how many were."""
+    taken = [pending.popleft() for _ in range(len(pending))]
+    if taken:
+        try:
+            send(taken)
+        except psycopg.OperationalError:
+            pending.extendleft(reversed(taken))
+            raise
+    return len(taken)
