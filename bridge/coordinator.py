@@ -100,8 +100,8 @@ class Coordinator:
         if self.settings.private_key_fault:
             log.warning("no_private_key", reason=self.settings.private_key_fault)
         server = None
-        if self.settings.metrics_port is not None:
-            server = metrics.Server(self.settings.metrics_host, self.settings.metrics_port, self.live_fault, self.ready_fault)
+        if self.settings.metrics_address is not None:
+            server = metrics.Server(*self.settings.metrics_address, self.live_fault, self.ready_fault)
         for thread in (self.watchdog, self.network, *self._threads):
             thread.start()
         keep_connected(
@@ -151,9 +151,9 @@ class Coordinator:
             log.error("reload_failed", reason=error)
             self._notifier.reloaded()
             return
-        if (now.metrics_host, now.metrics_port) != (before.metrics_host, before.metrics_port):
+        if now.metrics_address != before.metrics_address:
             moved.append("TOPICBASE_METRICS_ADDRESS")
-            now = dataclasses.replace(now, metrics_host=before.metrics_host, metrics_port=before.metrics_port)
+            now = dataclasses.replace(now, metrics_address=before.metrics_address)
         self.settings = now
         log.set_level(now.log_level)
         self.webhooks.use(now)

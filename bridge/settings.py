@@ -1,10 +1,11 @@
-"""What the environment and the settings file say. PG* variables are libpq's own; ours begin with TOPICBASE_."""
+"""The settings, from the environment and the settings file. PG* variables are libpq's own; ours begin with TOPICBASE_."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import nacl.public
@@ -12,14 +13,6 @@ import nacl.public
 from bridge import sealing
 
 SCHEMES = {"mqtt": (1883, False, False), "mqtts": (8883, True, False), "ws": (80, False, True), "wss": (443, True, True)}
-NAMES = frozenset(
-    f"TOPICBASE_{name}"
-    for name in (
-        "ALLOW_PRIVATE_ADDRESSES", "API_URL", "HOSTED_BROKER_PASSWORD_FILE", "HOSTED_BROKER_URL", "HOSTED_BROKER_USERNAME", "LOG_LEVEL",
-        "METRICS_ADDRESS", "MOSQUITTO_ACL_FILE", "MOSQUITTO_PASSWORD_FILE", "MOSQUITTO_PID_FILE", "OLD_PRIVATE_KEY_FILES",
-        "PRIVATE_KEY_FILE", "TOKEN", "TOKEN_FILE",
-    )
-)  # fmt: skip
 SECRETS = ("PGPASSWORD", "TOPICBASE_TOKEN")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z")
 
@@ -30,14 +23,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """What TABLE says, read and checked."""
+
     hosted_broker_url: str | None = None
     hosted_username: str | None = None
     hosted_password: str | None = field(default=None, repr=False)
     mosquitto_password_file: Path | None = None
     mosquitto_acl_file: Path | None = None
     mosquitto_pid_file: Path | None = None
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = None
+    metrics_address: tuple[str, int] | None = None
     private_keys: sealing.Keyring | None = field(default=None, repr=False)
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
@@ -53,20 +47,20 @@ class Source:
         self._exported: dict[str, str] = {}
 
     def values(self) -> dict[str, str]:
-        """All variables. Raises SettingsError for a file that cannot be read or has a line that says nothing."""
+        """All variables. Raises SettingsError for a file that cannot be read or has a line that is not KEY=VALUE."""
         return {**(read_file(self.path) if self.path is not None else {}), **self._environment}
 
     def read(self) -> Settings:
         return read(self.values())
 
     def export(self) -> None:
-        """Hand the PG* variables of the file on to libpq, which looks for them in the environment."""
+        """Pass the PG* variables of the file on to libpq, which looks for them in the environment."""
         if self.path is not None:
             self._exported = {name: value for name, value in self.values().items() if name.startswith("PG")}
             os.environ.update(self._exported)
 
     def moved(self) -> list[str]:
-        """The PG* variables that say something else than when they were exported."""
+        """The PG* variables whose value has changed since they were exported."""
         now = {name: value for name, value in self.values().items() if name.startswith("PG")} if self.path is not None else {}
         return sorted(name for name in now.keys() | self._exported.keys() if now.get(name) != self._exported.get(name))
 
@@ -87,12 +81,12 @@ def read_file(path: Path) -> dict[str, str]:
             continue
         match = _LINE.match(line.strip())
         if match is None:
-            raise SettingsError(f"{path}, line {number}: it is no KEY=VALUE")
+            raise SettingsError(f"{path}, line {number}: not KEY=VALUE")
         name, value = match.groups()
         if name not in NAMES and not name.startswith("PG"):
-            raise SettingsError(f"{path}, line {number}: {name} is no setting; the README lists them")
+            raise SettingsError(f"{path}, line {number}: unknown setting {name}; the README lists them")
         if name in found:
-            raise SettingsError(f"{path}, line {number}: {name} is there already")
+            raise SettingsError(f"{path}, line {number}: {name} is set twice")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
         found[name] = value
@@ -138,6 +132,115 @@ def secret_of_file(name: str, value: str) -> str:
         raise SettingsError(f"{name}={value} cannot be read: {error}") from None
 
 
+def _text(_name: str, value: str) -> str:
+    return value
+
+
+def _path(_name: str, value: str) -> Path:
+    return Path(value)
+
+
+def _kept_file(name: str, value: str) -> Path:
+    """A file that the bridge replaces, for which it makes another in its directory."""
+    path = Path(value)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SettingsError(f"{name}={value}: its directory cannot be written to")
+    return path
+
+
+def _level(name: str, value: str) -> str:
+    level = value.upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsError(f"{name}={level} is none of DEBUG, INFO, WARNING, ERROR")
+    return level
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table. `help` and `default` are for people, in Markdown; `see` is a page about it."""
+
+    name: str
+    help: str
+    default: str = "none"
+    see: str | None = None
+    field: str | None = None  # of Settings, with what makes its value; None where more than one variable makes a field
+    parse: Callable[[str, str], Any] = _text
+    is_for_bridge: bool = True
+    may_be_in_file: bool = True
+
+
+TABLE = (
+    Setting(
+        "TOPICBASE_HOSTED_BROKER_URL",
+        "URL of the broker that hosted integrations share: `mqtt`, `mqtts`, `ws` or `wss`, `://host:port`. "
+        "Without it, this bridge serves external integrations only.",
+        field="hosted_broker_url",
+        parse=_broker_url,
+    ),
+    Setting("TOPICBASE_HOSTED_BROKER_USERNAME", "The bridge's own account at that broker.", field="hosted_username"),
+    Setting(
+        "TOPICBASE_HOSTED_BROKER_PASSWORD_FILE",
+        "File that holds the password of that account.",
+        field="hosted_password",
+        parse=secret_of_file,
+    ),
+    Setting(
+        "TOPICBASE_MOSQUITTO_PASSWORD_FILE",
+        "Password file that the bridge keeps in step with the credentials, when the hosted broker is a Mosquitto on the same machine. "
+        "This and the next two are set together, or not at all.",
+        see="docs/brokers/mosquitto.md",
+        field="mosquitto_password_file",
+        parse=_kept_file,
+    ),
+    Setting("TOPICBASE_MOSQUITTO_ACL_FILE", "Its ACL file, likewise.", field="mosquitto_acl_file", parse=_kept_file),
+    Setting(
+        "TOPICBASE_MOSQUITTO_PID_FILE",
+        "Its PID file: that process is sent SIGHUP when one of the two files has changed.",
+        field="mosquitto_pid_file",
+        parse=_path,
+    ),
+    Setting(
+        "TOPICBASE_METRICS_ADDRESS",
+        "`host:port` of `/metrics` (Prometheus), `/healthz` and `/readyz`.",
+        see="docs/bridge.md#metrics",
+        field="metrics_address",
+        parse=_address,
+    ),
+    Setting(
+        "TOPICBASE_PRIVATE_KEY_FILE",
+        "Key that opens sealed secrets (broker passwords, client keys, webhook secrets), mode 600; `topicbase keygen` makes it.",
+    ),
+    Setting(
+        "TOPICBASE_OLD_PRIVATE_KEY_FILES",
+        "Keys that some secrets may still be sealed to, separated by `:`, until `topicbase reseal`.",
+        see="docs/bridge.md#a-new-key",
+    ),
+    Setting(
+        "TOPICBASE_ALLOW_PRIVATE_ADDRESSES",
+        "1: external brokers and callbacks may be at loopback, link-local or private addresses. "
+        "The database asks the same of `mqtt.configuration.allow_private_addresses`.",
+        default="0",
+        field="allow_private_addresses",
+        parse=_flag,
+    ),
+    Setting("TOPICBASE_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", default="`INFO`", field="log_level", parse=_level),
+    Setting(
+        "TOPICBASE_CONFIG",
+        "The same as `--config`: file that holds any of these, and `PG*`, as `KEY=VALUE` lines; the environment wins. "
+        "It is read again on SIGHUP.",
+        may_be_in_file=False,
+    ),
+    Setting(
+        "TOPICBASE_API_URL",
+        "URL of PostgREST, for `topicbase publish`, `tail` and `replay`; the next two are for these, too.",
+        is_for_bridge=False,
+    ),
+    Setting("TOPICBASE_TOKEN", "A user's JWT.", is_for_bridge=False),
+    Setting("TOPICBASE_TOKEN_FILE", "File that holds a user's JWT.", is_for_bridge=False),
+)
+NAMES = frozenset(setting.name for setting in TABLE if setting.may_be_in_file)
+
+
 def _keys(env: Mapping[str, str]) -> tuple[sealing.Keyring | None, str | None]:
     """The private keys, or why there are none."""
 
@@ -150,7 +253,7 @@ def _keys(env: Mapping[str, str]) -> tuple[sealing.Keyring | None, str | None]:
     path = env.get("TOPICBASE_PRIVATE_KEY_FILE")
     old = [part for part in env.get("TOPICBASE_OLD_PRIVATE_KEY_FILES", "").split(os.pathsep) if part]
     if old and not path:
-        raise SettingsError("TOPICBASE_OLD_PRIVATE_KEY_FILES is set, and TOPICBASE_PRIVATE_KEY_FILE, the present key, is not")
+        raise SettingsError("TOPICBASE_OLD_PRIVATE_KEY_FILES is set, but TOPICBASE_PRIVATE_KEY_FILE, the current key, is not")
     if not path:
         return None, None
     if not Path(path).exists():
@@ -167,35 +270,13 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError for the first that is wrong.
     """
     env = os.environ if environment is None else environment
-
-    def path(name: str) -> Path | None:
-        return Path(env[name]) if env.get(name) else None
-
-    url = env.get("TOPICBASE_HOSTED_BROKER_URL") or None
-    password_file = env.get("TOPICBASE_HOSTED_BROKER_PASSWORD_FILE")
-    metrics = env.get("TOPICBASE_METRICS_ADDRESS")
-    host, port = _address("TOPICBASE_METRICS_ADDRESS", metrics) if metrics else ("127.0.0.1", None)
-    mosquitto = [path(f"TOPICBASE_MOSQUITTO_{part}_FILE") for part in ("PASSWORD", "ACL", "PID")]
+    found = {
+        setting.field: setting.parse(setting.name, value)
+        for setting in TABLE
+        if setting.field is not None and (value := env.get(setting.name))
+    }
+    mosquitto = [f"mosquitto_{kind}_file" in found for kind in ("password", "acl", "pid")]
     if any(mosquitto) and not all(mosquitto):
-        raise SettingsError("TOPICBASE_MOSQUITTO_PASSWORD_FILE, …_ACL_FILE and …_PID_FILE are set all three, or none")
-    for name, file in zip(("PASSWORD", "ACL"), mosquitto, strict=False):
-        if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
-            raise SettingsError(f"TOPICBASE_MOSQUITTO_{name}_FILE={file}: its directory cannot be written to")
+        raise SettingsError("TOPICBASE_MOSQUITTO_PASSWORD_FILE, …_ACL_FILE and …_PID_FILE: set all three, or none")
     keys, key_fault = _keys(env)
-    level = env.get("TOPICBASE_LOG_LEVEL", "INFO").upper()
-    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise SettingsError(f"TOPICBASE_LOG_LEVEL={level} is none of DEBUG, INFO, WARNING, ERROR")
-    return Settings(
-        hosted_broker_url=_broker_url("TOPICBASE_HOSTED_BROKER_URL", url) if url else None,
-        hosted_username=env.get("TOPICBASE_HOSTED_BROKER_USERNAME") or None,
-        hosted_password=secret_of_file("TOPICBASE_HOSTED_BROKER_PASSWORD_FILE", password_file) if password_file else None,
-        mosquitto_password_file=mosquitto[0],
-        mosquitto_acl_file=mosquitto[1],
-        mosquitto_pid_file=mosquitto[2],
-        metrics_host=host,
-        metrics_port=port,
-        private_keys=keys,
-        private_key_fault=key_fault,
-        allow_private_addresses=_flag("TOPICBASE_ALLOW_PRIVATE_ADDRESSES", env.get("TOPICBASE_ALLOW_PRIVATE_ADDRESSES", "")),
-        log_level=level,
-    )
+    return Settings(**found, private_keys=keys, private_key_fault=key_fault)

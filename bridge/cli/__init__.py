@@ -58,7 +58,7 @@ def _main(
         common.fail(str(error), common.WRONG)
 
 
-app.command()(process.run)
+app.command(help=process.run_help())(process.run)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(process.keygen)

@@ -75,8 +75,8 @@ def examine() -> Iterator[Finding]:
     else:
         yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
     yield from _database(settings)
-    if settings.metrics_port is not None:
-        yield _bridge(settings)
+    if settings.metrics_address is not None:
+        yield _bridge(*settings.metrics_address)
     if settings.hosted_broker_url is not None:
         yield from _broker(settings)
 
@@ -330,9 +330,8 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("secrets", "note", f"{old} are not known to be sealed to the present key", "topicbase reseal")
 
 
-def _bridge(settings: Settings) -> Finding:
-    host = f"[{settings.metrics_host}]" if ":" in settings.metrics_host else settings.metrics_host
-    url = f"http://{host}:{settings.metrics_port}/readyz"
+def _bridge(host: str, port: int) -> Finding:
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # of the settings' own address
             return Finding("bridge", "ok", f"{url} says {answer.read(200).decode(errors='replace').strip()}")

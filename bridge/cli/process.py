@@ -1,7 +1,9 @@
 """The bridge itself, and its keys."""
 
 import faulthandler
+import inspect
 import signal
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ import typer
 from bridge import log, sealing
 from bridge.cli import common
 from bridge.reseal import KeyMismatchError, reseal_all
+from bridge.settings import TABLE
 
 
 def run() -> None:
@@ -20,18 +23,7 @@ def run() -> None:
     It must be a direct connection: a pooler takes LISTEN and session locks away, so the bridge refuses to work through one
     (exit code 2).
 
-    \b
-    TOPICBASE_HOSTED_BROKER_URL            mqtt://host:port of the broker that hosted integrations share
-    TOPICBASE_HOSTED_BROKER_USERNAME       the bridge's account there
-    TOPICBASE_HOSTED_BROKER_PASSWORD_FILE  file that holds its password
-    TOPICBASE_MOSQUITTO_PASSWORD_FILE      files that the bridge keeps in step with the credentials,
-    TOPICBASE_MOSQUITTO_ACL_FILE           when that broker is a Mosquitto on this machine,
-    TOPICBASE_MOSQUITTO_PID_FILE           and whom to tell by SIGHUP
-    TOPICBASE_METRICS_ADDRESS              host:port for /metrics, /healthz and /readyz
-    TOPICBASE_PRIVATE_KEY_FILE             key that opens sealed secrets, of brokers and webhooks (topicbase keygen)
-    TOPICBASE_OLD_PRIVATE_KEY_FILES        keys that some may still be sealed to, until topicbase reseal; several with : between
-    TOPICBASE_ALLOW_PRIVATE_ADDRESSES      1: tenants may name brokers and callbacks at private addresses
-    TOPICBASE_LOG_LEVEL                    DEBUG, INFO (default), WARNING or ERROR
+    {settings}
 
     All may stand in a file instead (--config, TOPICBASE_CONFIG). SIGHUP reads it and the files that it names again; what cannot change
     in a running bridge (the metrics address, PG*) is named in the log. Under systemd (Type=notify) it says when it is ready, and that
@@ -57,6 +49,16 @@ def run() -> None:
             common.fail(str(bridge.fault), bridge.exit_code)
     except OSError as error:
         common.fail(str(error))
+
+
+def run_help() -> str:
+    """The docstring of `run`, with the table of settings."""
+    rows = []
+    for setting in TABLE:
+        if setting.is_for_bridge:
+            text = setting.help.replace("`", "") + ("" if setting.default == "none" else f" Default: {setting.default.strip('`')}.")
+            rows += [setting.name, *textwrap.wrap(text, 76, initial_indent="    ", subsequent_indent="    ")]
+    return inspect.cleandoc(run.__doc__ or "").replace("{settings}", "\n".join(["\b", *rows]))
 
 
 def keygen(

@@ -164,7 +164,7 @@ def test_a_settings_file_that_is_wrong_ends_it(settings: dict[str, str], tmp_pat
         [PROGRAM, "--config", str(config), "run"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False, timeout=30
     )
     assert ended.returncode == 2
-    assert "line 2: TOPICBASE_METRICS_ADRESS is no setting" in ended.stderr
+    assert "line 2: unknown setting TOPICBASE_METRICS_ADRESS" in ended.stderr
 
 
 class Supervisor:

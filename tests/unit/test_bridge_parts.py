@@ -31,7 +31,7 @@ class TestSettings:
     def test_nothing_is_needed(self) -> None:
         found = settings.read({})
         assert found.hosted_broker_url is None
-        assert found.metrics_port is None
+        assert found.metrics_address is None
 
     @pytest.mark.parametrize(
         ("name", "value", "fault"),

@@ -30,10 +30,10 @@ def test_lines_quotes_and_comments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("PGHOST", "line 1: it is no KEY=VALUE"),
-        ("PGHOST=a\nTOPICBASE_LOG_LEVLE=DEBUG", "line 2: TOPICBASE_LOG_LEVLE is no setting"),
-        ("PATH=/bin", "line 1: PATH is no setting"),
-        ("PGHOST=a\n\nPGHOST=b", "line 3: PGHOST is there already"),
+        ("PGHOST", "line 1: not KEY=VALUE"),
+        ("PGHOST=a\nTOPICBASE_LOG_LEVLE=DEBUG", "line 2: unknown setting TOPICBASE_LOG_LEVLE"),
+        ("PATH=/bin", "line 1: unknown setting PATH"),
+        ("PGHOST=a\n\nPGHOST=b", "line 3: PGHOST is set twice"),
         ("PGPASSWORD=x", "holds PGPASSWORD and may be read by others"),
         ("TOPICBASE_TOKEN=x", "holds TOPICBASE_TOKEN and may be read by others"),
     ],
@@ -60,7 +60,7 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     path = written(tmp_path, "TOPICBASE_LOG_LEVEL=DEBUG\nTOPICBASE_METRICS_ADDRESS=127.0.0.1:9000\n")
     source = settings.Source(path, {"TOPICBASE_LOG_LEVEL": "ERROR"})
     found = source.read()
-    assert (found.log_level, found.metrics_port) == ("ERROR", 9000)
+    assert (found.log_level, found.metrics_address) == ("ERROR", ("127.0.0.1", 9000))
 
 
 def test_variables_of_libpq_are_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ class TestKeys:
 
     def test_an_old_key_alone_is_none(self, tmp_path: Path) -> None:
         sealing.make_key_file(tmp_path / "old")
-        with pytest.raises(settings.SettingsError, match="the present key, is not"):
+        with pytest.raises(settings.SettingsError, match="the current key, is not"):
             settings.read({"TOPICBASE_OLD_PRIVATE_KEY_FILES": str(tmp_path / "old")})
         sealing.make_key_file(tmp_path / "new")
         with pytest.raises(settings.SettingsError, match=r"TOPICBASE_OLD_PRIVATE_KEY_FILES=.* cannot be read"):
