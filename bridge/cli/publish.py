@@ -1,4 +1,4 @@
-"""Messages to an integration's broker, and what became of them."""
+"""Messages to an integration's broker, and what becomes of them."""
 
 import base64
 import itertools
@@ -22,19 +22,19 @@ POLL_SECONDS = 10
 def publish(
     integration: Annotated[str, typer.Argument(help="Id or name of the integration.")],
     topic: Annotated[str, typer.Argument(help="Topic to publish to.")],
-    payload: Annotated[str | None, typer.Argument(help="JSON, or else text; without it, stdin is read.")] = None,
+    payload: Annotated[str | None, typer.Argument(help="JSON, or otherwise text; without it, stdin is read.")] = None,
     qos: Annotated[int, typer.Option(min=0, max=2, help="Quality of service.")] = 1,
-    retain: Annotated[bool, typer.Option("--retain", help="The broker keeps it for those who subscribe later.")] = False,
-    text: Annotated[bool, typer.Option("--text", help="Take the payload as text, also where it would be JSON.")] = False,
-    file: Annotated[Path | None, typer.Option(help="Publish the bytes of a file.")] = None,
+    retain: Annotated[bool, typer.Option("--retain", help="The broker keeps it for later subscribers.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Send the payload as text, even if it is valid JSON.")] = False,
+    file: Annotated[Path | None, typer.Option(help="Publish the bytes of this file.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of stdin is a message.")] = False,
     content_type: Annotated[str | None, typer.Option(help="Media type (MQTT 5).")] = None,
-    expiry: Annotated[int | None, typer.Option(min=1, help="Seconds after which it is worthless.")] = None,
+    expiry: Annotated[int | None, typer.Option(min=1, help="Seconds after which it expires.")] = None,
     deliver_at: Annotated[str | None, typer.Option(help="When to publish it, such as 2030-01-01T06:00:00Z.")] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the broker's answer; 0 only queues.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="The receipts as JSON, one a line.")] = False,
 ) -> None:
-    """Publish messages, as a member of the integration's organization, and tell what became of them.
+    """Publish messages, as a member of the integration's organization, and report what became of them.
 
     Exit code 0 when the broker has acknowledged all (QoS 0: they were sent), or all are queued with --wait 0; else 1.
 
@@ -48,22 +48,8 @@ def publish(
     if sum((payload is not None, file is not None, lines)) > 1:
         common.fail("take one of PAYLOAD, --file and --lines", common.WRONG)
     fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry, "deliver_at": deliver_at}
-    fields = {key: value for key, value in fields.items() if value is not None}
-
-    def message(value: str) -> dict[str, Any]:
-        return {"topic": topic, "payload": value if text else _json_or_text(value), **fields}
-
-    messages: Iterator[dict[str, Any]]
-    if file is not None:
-        try:
-            data = base64.b64encode(file.read_bytes()).decode()
-        except OSError as error:
-            common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
-        messages = iter([{"topic": topic, "payload": data, "payload_encoding": "base64", **fields}])
-    elif lines:
-        messages = (message(line.rstrip("\r\n")) for line in sys.stdin)
-    else:
-        messages = iter([message(sys.stdin.read() if payload is None else payload)])
+    fields = {"topic": topic, **{key: value for key, value in fields.items() if value is not None}}
+    messages = ({**fields, **message} for message in _payloads(payload, file, lines=lines, text=text))
     with common.api() as client:
         integration_id = common.find(client, "device_integrations", integration, "name")["id"]
         ids: list[str] = []
@@ -76,6 +62,31 @@ def publish(
             _queued(ids, json=json)
             return
         rows = list(_receipts(client, ids, time.monotonic() + wait))
+    _show(rows, json=json)
+    if any(row["state"] not in ("sent", "acknowledged") for row in rows):
+        raise typer.Exit(common.NO)
+
+
+def _payloads(payload: str | None, file: Path | None, *, lines: bool, text: bool) -> Iterator[dict[str, Any]]:
+    """The payload of each message, as mqtt_publish takes it."""
+    if file is not None:
+        try:
+            data = base64.b64encode(file.read_bytes()).decode()
+        except OSError as error:
+            common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
+        return iter([{"payload": data, "payload_encoding": "base64"}])
+    values = (line.rstrip("\r\n") for line in sys.stdin) if lines else [sys.stdin.read() if payload is None else payload]
+    return ({"payload": value if text else _json_or_text(value)} for value in values)
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return jsons.loads(value)
+    except ValueError:
+        return value
+
+
+def _show(rows: list[dict[str, Any]], *, json: bool) -> None:
     if json:
         for row in rows:
             common.as_json(row)
@@ -84,15 +95,6 @@ def publish(
             typer.echo(f"{count} {state}")
         for reason, count in Counter(row["reason"] for row in rows if row["state"] == "failed").most_common(5):
             typer.echo(f"failed: {reason}" + (f" ({count} times)" if count > 1 else ""), err=True)
-    if any(row["state"] not in ("sent", "acknowledged") for row in rows):
-        raise typer.Exit(common.NO)
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return jsons.loads(value)
-    except ValueError:
-        return value
 
 
 def _queued(ids: list[str], *, json: bool) -> None:
@@ -104,7 +106,7 @@ def _queued(ids: list[str], *, json: bool) -> None:
 
 
 def _receipts(client: Api, ids: list[str], deadline: float) -> Iterator[dict[str, Any]]:
-    """The receipts in their order, each once it is settled or the deadline has passed."""
+    """The receipts in the given order, each once it is settled or the deadline has passed."""
     with common.progress("waiting for the broker", len(ids)) as done:
         for start in range(0, len(ids), BATCH):
             part = ids[start : start + BATCH]
