@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import WebsocketConnectionError
-
 from bridge.mqtt.target import Target
-from bridge.mqtt.websockets import WebSocket
+from bridge.mqtt.websockets import HandshakeError, WebSocket, shake_hands
 
 # IPv6 ranges within which an IPv4 address may hide: compatible, NAT64, Teredo, 6to4.
 _WRAPPERS = [ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/32", "2001::/32", "2002::/16", "fec0::/10")]
@@ -35,7 +33,7 @@ class DialError(OSError):
 
 @dataclass(slots=True)
 class Report:
-    """What a dial found on its way; times in milliseconds."""
+    """What a dial found out; times in milliseconds."""
 
     addresses: list[str] = field(default_factory=list)
     address: str | None = None
@@ -47,7 +45,7 @@ class Report:
 
 
 def is_private(address: str) -> bool:
-    """Whether an address is loopback, link-local, private, multicast or reserved, or may wrap such a one."""
+    """Whether an address is loopback, link-local, private, multicast or reserved, or may embed one."""
     ip = ipaddress.ip_address(address.split("%", 1)[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         return True
@@ -92,11 +90,11 @@ class BufferedSocket:
         return self._read[start : self._position]
 
     def fill(self) -> None:
-        """Read ahead what there is, once all that was read is taken; raises what the socket does."""
+        """Read ahead what there is, once all that was read has been taken; raises what the socket does."""
         self._read, self._position = self.sock.recv(READ_BYTES), 0
 
     def peek(self) -> tuple[bytes, int]:
-        """What was read ahead, and from where on it is not taken yet."""
+        """What was read ahead, and up to where it has been taken."""
         return self._read, self._position
 
     def skip_to(self, position: int) -> None:
@@ -114,7 +112,7 @@ class BufferedSocket:
         return len(data)
 
     def flush(self) -> bool:
-        """Write what is buffered; false when some is left that the socket does not take now."""
+        """Write what is buffered; false when the socket does not take all of it now."""
         while self._write:
             try:
                 sent = self.sock.send(self._write)
@@ -149,7 +147,7 @@ class Connection:
 
 
 def tls_context(target: Target) -> ssl.SSLContext:
-    """TLS as the integration wants it: verified against the system's or its own CAs unless switched off, 1.2 at least.
+    """TLS 1.2 or newer as the integration wants it: verified against the system's or its own CAs unless switched off.
 
     Raises DialError when a certificate or key cannot be used.
     """
@@ -168,14 +166,14 @@ def tls_context(target: Target) -> ssl.SSLContext:
     if target.alpn:
         context.set_alpn_protocols(list(target.alpn))
     if target.client_certificate and target.client_key:
-        # OpenSSL's Python binding takes these from files only: memory-backed where there is such a place, gone before use.
+        # Python's ssl reads these from files only: memory-backed where possible, and deleted before use.
         place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
         with tempfile.TemporaryDirectory(dir=place, prefix="topicbase") as directory:
             path = Path(directory, "client.pem")
             path.touch(mode=0o600)
             path.write_text(f"{target.client_certificate}\n{target.client_key}\n")
             try:
-                # Asking for a password is no way out here: an encrypted key is an error.
+                # There is nobody to ask for a password: an encrypted key is an error.
                 context.load_cert_chain(path, password=lambda: "")
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise DialError("tls", f"settings.client_certificate and client_key cannot be used: {error}") from None
@@ -187,7 +185,7 @@ def _ms(since: float) -> float:
 
 
 def _look_up(host: str, port: int, timeout: float) -> list[tuple[Any, ...]]:
-    """getaddrinfo with an end: where the name servers keep silent, it waits for as long as /etc/resolv.conf says, and cannot be told."""
+    """getaddrinfo with a time limit: with silent name servers it waits for as long as /etc/resolv.conf says, whatever its caller wants."""
     answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def work() -> None:
@@ -213,12 +211,12 @@ def _resolve(target: Target, deadline: float, report: Report) -> list[tuple[Any,
     except TimeoutError:
         raise DialError("dns", f"{target.host} cannot be resolved: no answer in time") from None
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no host name"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
         raise DialError("dns", f"{target.host} cannot be resolved: {reason}") from None
     report.dns_ms = _ms(began)
     report.addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
     if not target.trusted and any(is_private(address) for address in report.addresses):
-        # Which address it was stays untold: the answer must not map the network behind the bridge.
+        # The address is not named: answers must not map the network behind the bridge.
         raise DialError("address", f"{target.host} leads to a loopback, link-local or private address, which is not allowed here")
     return list(found)
 
@@ -283,7 +281,7 @@ def _tls_fault(error: Exception) -> str:
 def dial(target: Target, timeout: float = 10) -> Connection:
     """Connect to a broker, all stages within timeout seconds.
 
-    Raises DialError, whose `report` attribute holds what was found until then.
+    Raises DialError, whose `report` attribute holds what was found out by then.
     """
     report = Report()
     deadline = time.monotonic() + timeout
@@ -295,7 +293,7 @@ def dial(target: Target, timeout: float = 10) -> Connection:
 
 
 def open_socket(target: Target, context: ssl.SSLContext | None, deadline: float, report: Report) -> socket.socket:
-    """A connection to an address that was checked, with TLS where there is a context. Raises DialError."""
+    """A connection to a checked address, with TLS if there is a context. Raises DialError."""
     sock = _connect(_resolve(target, deadline, report), deadline, report)
     if context is None:
         return sock
@@ -319,19 +317,13 @@ def _dial(target: Target, deadline: float, report: Report) -> Connection:
         if target.websockets:
             began = time.monotonic()
             sock.settimeout(max(deadline - began, 0.001))
-            # A peer that sends a byte now and then, or bytes without end, is no better than a silent one.
+            # A peer that sends a byte now and then, or endless bytes, counts as a silent one.
             buffer.deadline, buffer.allowance = deadline, HANDSHAKE_BYTES
             try:
-                outer = WebSocket(
-                    socket=buffer,  # type: ignore[arg-type]
-                    host=target.host,
-                    port=target.port,
-                    is_ssl=target.tls,
-                    path=target.path,
-                    extra_headers=None,
-                )
-            except (WebsocketConnectionError, OSError, ValueError, IndexError, KeyError) as error:
+                shake_hands(buffer, target.host, target.port, target.path, tls=target.tls)
+            except (HandshakeError, OSError) as error:
                 raise DialError("websocket", f"the WebSocket handshake failed: {str(error).lower() or 'no answer'}") from None
+            outer = WebSocket(buffer)
             buffer.deadline = None
             report.websocket_ms = _ms(began)
         buffer.buffered = True
