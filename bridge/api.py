@@ -1,4 +1,4 @@
-"""Calls of the HTTP API, as any app makes them: PostgREST with a JWT. The standard library does, for one caller and few calls."""
+"""Calls of the HTTP API, as any app makes them: PostgREST with a JWT. For one caller and few calls, the standard library will do."""
 
 import json
 import urllib.error
@@ -10,20 +10,20 @@ TIMEOUT_SECONDS = 60.0  # above the longest long poll
 
 
 class ApiError(Exception):
-    """The API said no; the message has its slug, details and hint."""
+    """The API refused; the message has its slug, details and hint."""
 
 
 class RefusedError(ApiError):
-    """The token is not taken."""
+    """The token is not accepted."""
 
 
 class UnreachableError(Exception):
-    """No answer that PostgREST would give."""
+    """No answer, or none that PostgREST would give."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """The token is for the address that was named."""
+        """The token is meant for the given address only."""
 
 
 class Api:
@@ -42,7 +42,7 @@ class Api:
         return list(self._send(f"/{view}?{urllib.parse.urlencode(query)}", None))
 
     def _send(self, path: str, data: bytes | None) -> Any:
-        request = urllib.request.Request(self._url + path, data, self._headers)  # noqa: S310  # the caller has looked at the scheme
+        request = urllib.request.Request(self._url + path, data, self._headers)  # noqa: S310  # the caller has checked the scheme
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 body = answer.read()

@@ -21,7 +21,7 @@ def _line(event: str, fields: dict[str, Any]) -> str:
 
 
 def set_up(level: str = "INFO") -> None:
-    """Send the bridge's lines, and warnings of its libraries, to stderr; level is a name of the logging module."""
+    """Send the bridge's lines, and its libraries' warnings, to stderr; level is a name from the logging module."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""What the bridge counts, for Prometheus, and the small HTTP server that shows it and whether the bridge is well."""
+"""What the bridge counts, for Prometheus, and the small HTTP server for that and for health checks."""
 
 import socket
 import threading
@@ -16,25 +16,26 @@ from bridge import __version__
 
 PUBLISHED = Counter("topicbase_published_messages", "Messages handed to brokers, by what became of them.", ["state"])
 RECEIVED = Counter("topicbase_received_messages", "Messages that brokers delivered, by what became of them.", ["result"])
-PROCESSED = Counter("topicbase_processed_messages", "Queued messages worked off, by what became of them.", ["result"])
+PROCESSED = Counter("topicbase_processed_messages", "Queued messages processed, by what became of them.", ["result"])
 IN_FLIGHT = Gauge("topicbase_outbound_in_flight_messages", "Messages claimed and not settled.")
 INBOUND_WAITING = Gauge("topicbase_inbound_waiting_messages", "Messages received and not stored yet.")
 CALLBACKS = Counter("topicbase_callbacks", "Requests to callback URLs, by what became of them.", ["result"])
 CALLBACK_SECONDS = Histogram(
     "topicbase_callback_seconds",
-    "Time until a callback URL had answered, or failed to.",
+    "Time until a callback URL had answered or the request had failed.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20),
 )
 CALLBACKS_IN_FLIGHT = Gauge("topicbase_callbacks_in_flight", "Callbacks claimed and not settled.")
 LINKS = Gauge("topicbase_integrations", "Integrations held, by state of their connection.", ["state"])
-FREE_DISK = Gauge("topicbase_free_disk_bytes", "Free on the database's data disk, where it can tell; each minute.")
-LEDGER = Gauge("topicbase_ledger_messages", "The books: messages accepted, and what became of them; each minute.", ["state"])
-LEDGER_DIFFERENCES = Gauge("topicbase_ledger_differences", "Hours of organizations whose books do not add up; each minute.")
+FREE_DISK = Gauge("topicbase_free_disk_bytes", "Free space on the database's data disk, where the server can tell.")
+LEDGER = Gauge("topicbase_ledger_messages", "The ledger: messages accepted, and what became of them; updated every minute.", ["state"])
+LEDGER_DIFFERENCES = Gauge("topicbase_ledger_differences", "Organization hours whose ledger does not balance; updated every minute.")
 VACUUM_HELD = Gauge(
-    "topicbase_vacuum_held_seconds", "How long vacuum has been held back, beyond the alarm's threshold; else 0. Each minute."
+    "topicbase_vacuum_held_seconds",
+    "How long vacuum has been held back, once beyond the alarm's threshold; otherwise 0. Updated every minute.",
 )
-CONNECT_FAILURES = Counter("topicbase_broker_connect_failures", "Attempts to connect to a broker that failed.")
-SESSIONS_LOST = Counter("topicbase_sessions_lost", "Times that a broker came back without the session, and so without what it held.")
+CONNECT_FAILURES = Counter("topicbase_broker_connect_failures", "Failed attempts to connect to a broker.")
+SESSIONS_LOST = Counter("topicbase_sessions_lost", "Reconnects where the broker had lost the session and its queued messages.")
 DATABASE_FAILURES = Counter("topicbase_database_failures", "Lost or failed database connections.", ["part"])
 BATCH = Histogram(
     "topicbase_batch_messages", "Messages in a batch.", ["part"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -51,7 +52,7 @@ Info("topicbase_build", "The program.").info({"version": __version__})
 
 
 class FastHistogram(Collector):
-    """A histogram that one thread writes to, message by message: a tenth of what prometheus_client's own takes."""
+    """A histogram that one thread writes to, once a message: it takes a tenth of the time of prometheus_client's own."""
 
     def __init__(self, name: str, documentation: str, bounds: tuple[float, ...]) -> None:
         self._name, self._documentation, self._bounds = name, documentation, bounds
@@ -75,10 +76,10 @@ class FastHistogram(Collector):
 
 
 class DatabaseGauges(Collector):
-    """What the database says of itself, asked now and then by one thread and shown to whoever scrapes, however often."""
+    """What the database says about itself: one thread asks now and then, however often it is scraped."""
 
     REFRESH_SECONDS = 10.0
-    STALE_SECONDS = 60.0  # older than that it is not shown
+    STALE_SECONDS = 60.0  # what is older is not shown
     LISTENER_SECONDS = 300.0
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ class DatabaseGauges(Collector):
         REGISTRY.register(self)
 
     def refresh(self, ask: Callable[[], dict[str, Any]]) -> None:
-        """Ask when it is time to, and someone scrapes."""
+        """Ask if it is time to and the metrics are being scraped."""
         now = time.monotonic()
         if now < self._due_at or (self._taken_at is not None and now - self._scraped_at > self.LISTENER_SECONDS):
             return
@@ -104,9 +105,9 @@ class DatabaseGauges(Collector):
         if self._taken_at is None or self._scraped_at - self._taken_at > self.STALE_SECONDS:
             return
         facts = self._facts
-        depth = GaugeMetricFamily("topicbase_queue_messages", "Messages that wait, of all organizations.", labels=["queue"])
+        depth = GaugeMetricFamily("topicbase_queue_messages", "Messages waiting, of all organizations.", labels=["queue"])
         age = GaugeMetricFamily(
-            "topicbase_queue_oldest_seconds", "How long the oldest of them has waited since it was due.", labels=["queue"]
+            "topicbase_queue_oldest_seconds", "How long the oldest message has waited since it was due.", labels=["queue"]
         )
         for name, queue in facts["queues"].items():
             depth.add_metric([name], queue["messages"])
@@ -157,7 +158,7 @@ class Server:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Scrapes are not news."""
+                """Scrapes are not worth a log line."""
 
         ThreadingHTTPServer.address_family = _family(host)
         self._server = ThreadingHTTPServer((host, port), Handler)

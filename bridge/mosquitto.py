@@ -18,7 +18,7 @@ ITERATIONS = 101  # what mosquitto_passwd itself takes
 
 
 def password_line(username: str, password: str, previous: str = "") -> str:
-    """The line of an account, `$7$` PBKDF2-SHA512; the one in `previous` where that still fits, so that the file stays as it is."""
+    """The line of an account, `$7$` PBKDF2-SHA512; the one in `previous` if that still fits, so that the file does not change."""
     for line in previous.splitlines():
         if line.startswith(f"{username}:") and _fits(line[len(username) + 1 :], password):
             return line + "\n"
@@ -58,7 +58,7 @@ class Files:
         if username and password is not None:
             passwords = password_line(username, password, before) + passwords
             acl = f"user {username}\ntopic readwrite #\ntopic read $SYS/#\n\n{acl}"
-        # Rights first: an account must never be there before its limits.
+        # Rights first: an account must never exist before its limits.
         changed = _replace(acl_file, acl)
         changed = _replace(password_file, passwords) or changed
         if changed:
@@ -71,9 +71,9 @@ class Files:
             return
         try:
             pid = int(pid_file.read_text(encoding="ascii").strip())
-            # A stale file may name a process that has nothing to do with it, and SIGHUP ends most.
+            # A stale file may name an unrelated process, and SIGHUP ends most of those.
             if "mosquitto" not in Path(f"/proc/{pid}/comm").read_text(encoding="ascii"):
-                raise ProcessLookupError(f"process {pid} is no mosquitto")
+                raise ProcessLookupError(f"process {pid} is not a mosquitto")
             os.kill(pid, signal.SIGHUP)
         except (OSError, ValueError) as error:
             log.warning("mosquitto_not_reloaded", reason=error)
@@ -89,7 +89,7 @@ def _read(path: Path) -> str:
 def _replace(path: Path, text: str) -> bool:
     if path.exists() and _read(path) == text:
         return False
-    # The new file is complete before it has the name, and belongs to whom the old one did.
+    # The new file is complete before it gets the name, and belongs to the owner of the old one.
     mode = path.stat().st_mode & 0o640 | 0o600 if path.exists() else 0o600
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

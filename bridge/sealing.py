@@ -1,4 +1,4 @@
-"""Secrets that only the bridge opens: libsodium sealed boxes, {"sealed": "<base64>", "key": "<key id>"} where the database has a secret."""
+"""Secrets that only the bridge can open: libsodium sealed boxes, {"sealed": "<base64>", "key": "<key id>"} in the database."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ class KeyFileError(ValueError):
 
 
 class Keyring:
-    """Private keys: the present one, to which new secrets are sealed, and older ones that some may still be sealed to."""
+    """Private keys: the current one, to which new secrets are sealed, and older ones to which some may still be sealed."""
 
     def __init__(self, current: nacl.public.PrivateKey, *old: nacl.public.PrivateKey) -> None:
         self._keys = {key_id(bytes(key.public_key)): key for key in (current, *old)}
@@ -26,7 +26,7 @@ class Keyring:
 
     @property
     def ids(self) -> list[str]:
-        """The present key's id first."""
+        """The current key's id first."""
         return list(self._keys)
 
     @property
@@ -38,8 +38,8 @@ class Keyring:
         try:
             box = base64.b64decode(value["sealed"], validate=True)
         except (binascii.Error, ValueError):
-            raise ValueError("it is no sealed box") from None
-        # A box that its sender has sealed may name no key, or a wrong one.
+            raise ValueError("it is not a sealed box") from None
+        # A box sealed by its sender may name no key, or the wrong one.
         for name in sorted(self._keys, key=lambda name: name != value.get("key")):
             try:
                 return bytes(nacl.public.SealedBox(self._keys[name]).decrypt(box))
@@ -48,7 +48,7 @@ class Keyring:
         raise ValueError("it cannot be opened with this bridge's private key")
 
     def reseal(self, value: Any) -> dict[str, str]:
-        """The same secret, sealed to the present key. Raises ValueError when it cannot be opened."""
+        """The same secret, sealed to the current key. Raises ValueError when it cannot be opened."""
         box = nacl.public.SealedBox(self._keys[self.current].public_key).encrypt(self.open(value))
         return {"sealed": base64.b64encode(box).decode(), "key": self.current}
 
@@ -65,7 +65,7 @@ def key_id(public: bytes) -> str:
 
 
 def make_key_file(path: Path) -> str:
-    """Write a new private key, readable by its owner alone, where no file is yet; returns the public key in base64."""
+    """Write a new private key, readable by its owner only, to a new file; returns the public key in base64."""
     key = nacl.public.PrivateKey.generate()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -74,7 +74,7 @@ def make_key_file(path: Path) -> str:
 
 
 def rotate_key_file(path: Path) -> str:
-    """Put a new private key before those that the file holds; returns its public key in base64. Raises KeyFileError."""
+    """Put a new private key before those in the file; returns its public key in base64. Raises KeyFileError."""
     keys = (nacl.public.PrivateKey.generate(), *read_key_file(path))
     new, owner = path.with_name(f"{path.name}.new"), path.stat()
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -88,7 +88,7 @@ def rotate_key_file(path: Path) -> str:
 
 
 def read_key_file(path: Path) -> tuple[nacl.public.PrivateKey, ...]:
-    """The keys in the file, the present one first. Raises KeyFileError."""
+    """The keys in the file, the current one first. Raises KeyFileError."""
     try:
         mode = path.stat().st_mode
         lines = path.read_text(encoding="ascii").split()
@@ -97,11 +97,11 @@ def read_key_file(path: Path) -> tuple[nacl.public.PrivateKey, ...]:
     if mode & 0o077:
         raise KeyFileError(f"may be read by others (mode {mode & 0o777:o}); make it 600")
     if len(lines) < 2 or lines[0] != HEAD:
-        raise KeyFileError("holds no key that `topicbase keygen` wrote")
+        raise KeyFileError("does not hold a key written by `topicbase keygen`")
     try:
         return tuple(nacl.public.PrivateKey(base64.b64decode(line, validate=True)) for line in lines[1:])
     except (ValueError, binascii.Error, nacl.exceptions.CryptoError, TypeError):
-        raise KeyFileError("holds no key that `topicbase keygen` wrote") from None
+        raise KeyFileError("does not hold a key written by `topicbase keygen`") from None
 
 
 def public_key(key: nacl.public.PrivateKey) -> str:
@@ -118,7 +118,7 @@ def is_sealed(value: Any) -> bool:
 
 
 def unseal(keys: Keyring | None, value: Any) -> str:
-    """Open one sealed value.
+    """Open a sealed value.
 
     Raises ValueError, without the value, when there is no key, or the value was sealed to another.
     """

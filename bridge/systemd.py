@@ -1,20 +1,20 @@
-"""What systemd (Type=notify) is told: that the bridge is ready, lives, reloads, ends. The protocol is one datagram, sd_notify(3).
+"""What systemd (Type=notify) is told: that the bridge is ready, alive, reloading, ending. The protocol is one datagram, sd_notify(3).
 
-Written out here, as that page recommends: the packages for it have had no release for years, and are as long.
+Implemented here, as that page recommends: the packages for it have had no release for years, and are as long.
 """
 
 import os
 import socket
 import time
 
-START_SECONDS = 60.0  # longer than any one turn of the main thread takes, so that waiting for the database is no failed start
+START_SECONDS = 60.0  # longer than any turn of the main thread, so that waiting for the database does not count as a failed start
 
 
 class Notifier:
-    """Tells whoever listens at $NOTIFY_SOCKET; does nothing where there is none."""
+    """Tells whoever listens at $NOTIFY_SOCKET; does nothing if there is none."""
 
     def __init__(self) -> None:
-        # Taken away, so that no child process speaks in the bridge's name.
+        # Removed, so that no child process speaks in the bridge's name.
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
         pid = os.environ.pop("WATCHDOG_PID", "")
         period = int(os.environ.pop("WATCHDOG_USEC", "0") or 0) / 1e6
@@ -33,10 +33,10 @@ class Notifier:
                 sock.connect(address)
                 sock.send(text.encode())
         except OSError:
-            return  # systemd will notice; nobody else needs to
+            return  # systemd will notice; nobody else has to
 
     def turn(self, *, is_ready: bool, is_live: bool, status: str) -> None:
-        """Once in each turn of the main thread, every few seconds: readiness when it comes, and signs of life."""
+        """Called in each turn of the main thread, every few seconds: tells of readiness once, and of being alive."""
         now = time.monotonic()
         lines = []
         if is_ready and not self._is_ready:

@@ -14,7 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help keeps the examples as they stand
+    rich_markup_mode=None,  # plain help keeps the examples as they are
 )
 
 
@@ -28,7 +28,7 @@ def _version(wanted: bool) -> None:  # typer's signature
 def _main(
     config: Annotated[
         Path | None,
-        typer.Option("--config", envvar="TOPICBASE_CONFIG", help="File of settings, KEY=VALUE lines; the environment wins over it."),
+        typer.Option("--config", envvar="TOPICBASE_CONFIG", help="File of settings, KEY=VALUE lines; the environment takes precedence."),
     ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
@@ -37,20 +37,20 @@ def _main(
     \b
     On the bridge's machine, with its settings (PGHOST, PGUSER=mqtt_bridge, TOPICBASE_..., from the environment or --config):
       run      the bridge itself
-      status   which bridges live, who holds which integration, how deep the queues are
-      doctor   what is wrong with this installation, and how to mend it
+      status   which bridges are running, what each holds, how long the queues are
+      doctor   what is wrong with this installation, and how to fix it
       keygen   a key pair to seal broker passwords with
-      reseal   seals all that is sealed to a new key
+      reseal   seals all secrets to a new key
 
     \b
     Anywhere, as a user of an organization (TOPICBASE_API_URL and TOPICBASE_TOKEN or TOPICBASE_TOKEN_FILE, never an argument):
-      publish  sends messages to an integration's broker, and tells what became of them
+      publish  sends messages to an integration's broker, and reports what became of them
       tail     shows messages as they are stored
-      replay   puts dead letters, or stored messages, back on their way
+      replay   replays dead letters or stored messages
 
     \b
-    Exit codes: 0 done, all well; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings;
-    3 the database or the API is out of reach or refuses the login; 70 the bridge has broken and wants to be started anew.
+    Exit codes: 0 success; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings; 3 the database or the
+    API cannot be reached or refuses the login; 70 internal failure: the supervisor should restart the bridge.
     """
     try:
         common.use(Source(config))

@@ -1,4 +1,4 @@
-"""What the commands share: settings, connections, and how they speak to people and to scripts."""
+"""What the commands share: settings, connections, and output for people and for scripts."""
 
 import json
 import sys
@@ -54,7 +54,7 @@ def console(*, err: bool = False) -> Console:
 
 
 def text(value: Any) -> str:
-    """Any value for a table: what comes from outside is never taken for markup."""
+    """Any value for a table: outside values are never taken for markup."""
     return "" if value is None else escape(str(value))
 
 
@@ -74,7 +74,7 @@ def seconds(value: float | None) -> str:
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Any]:
-    """A bar on stderr, on a terminal only: called with how many more are done."""
+    """A bar on stderr, on a terminal only: called with the number of items just done."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
@@ -113,7 +113,7 @@ def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
 
 @contextmanager
 def api() -> Iterator[Api]:
-    """PostgREST, with the caller's token; its refusals end the command in words."""
+    """PostgREST, with the caller's token; a refusal ends the command with its reason."""
     try:
         values = _source.values()
         url = values.get("TOPICBASE_API_URL")
@@ -122,11 +122,9 @@ def api() -> Iterator[Api]:
     except SettingsError as error:
         fail(str(error), WRONG)
     if not url or not url.startswith(("http://", "https://")):
-        fail("TOPICBASE_API_URL is not set to the URL of PostgREST, such as https://api.example.com", WRONG)
+        fail("TOPICBASE_API_URL must be the URL of PostgREST, such as https://api.example.com", WRONG)
     if not token:
-        fail(
-            "TOPICBASE_TOKEN (a JWT of a user) or TOPICBASE_TOKEN_FILE is not set; it is never an argument, since those show in `ps`", WRONG
-        )
+        fail("TOPICBASE_TOKEN (a JWT of a user) or TOPICBASE_TOKEN_FILE is not set; it is never an argument, since `ps` shows those", WRONG)
     try:
         yield Api(url, token)
     except UnreachableError as error:
@@ -138,7 +136,7 @@ def api() -> Iterator[Api]:
 
 
 def find(client: Api, view: str, wanted: str, column: str) -> dict[str, Any]:
-    """The row with that id, or with that name; ends the command when there is none, or more than one."""
+    """The row with that id or name; ends the command when there is none, or more than one."""
     is_id = len(wanted) == 36 and wanted.count("-") == 4
     rows = client.rows(view, {("id" if is_id else column): f"eq.{wanted}", "limit": "2"})
     if not rows:

@@ -1,4 +1,4 @@
-"""What is wrong with an installation, and how to mend it."""
+"""What is wrong with an installation, and how to fix it."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ _MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "fault": "[red]fa
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found: ok, note (it works, and could be better) or fault; and how to mend it."""
+    """What a check found: ok, note (it works, but could be better) or fault; and how to fix it."""
 
     check: str
     state: str
@@ -39,13 +39,13 @@ class Finding:
 def doctor(
     json: Annotated[bool, typer.Option("--json", help='A list of {"check", "state", "words", "mend"}.')] = False,
 ) -> None:
-    """Check this installation, and say how to mend what is wrong.
+    """Check this installation, and say how to fix what is wrong.
 
-    Looks at the settings, the database (version, schema, deployed changes, rights of the role, clock, pgmq, partitions, keys, PL/Python,
+    Checks the settings, the database (version, schema, deployed changes, rights of the role, clock, pgmq, partitions, keys, PL/Python,
     pg_cron, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name, address,
     TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's user.
 
-    Exit code 0 when there is no fault (notes do not count), else 1.
+    Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
     \b
     Examples:
@@ -86,13 +86,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
         connection = common.connect("doctor")
     except psycopg.OperationalError as error:
         words = str(error).strip().splitlines()[-1]
-        yield Finding("database", "fault", words, "PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSFILE lead to it; pg_hba.conf lets it in")
+        yield Finding("database", "fault", words, "check PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSFILE, and pg_hba.conf on the server")
         return
     with connection:
         version = connection.info.server_version
         yield _judged(
             "database", version >= 150000, f"PostgreSQL {version // 10000}.{version % 10000} at {connection.info.host or 'its socket'}",
-            "PostgreSQL 15 or newer is needed",
+            "PostgreSQL 15 or newer is required",
         )  # fmt: skip
         try:
             pooler.check(connection)
@@ -113,7 +113,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
         yield Finding(
-            "addresses", "note", "the bridge and the database differ in whether brokers may be at private addresses",
+            "addresses", "note", "the bridge and the database disagree on whether brokers may be at private addresses",
             "TOPICBASE_ALLOW_PRIVATE_ADDRESSES and mqtt.configuration.allow_private_addresses should say the same",
         )  # fmt: skip
 
@@ -125,11 +125,11 @@ def _judged(check: str, is_well: bool, words: str, mend: str, state: str = "faul
 def _without_diagnosis(error: psycopg.Error, role: str) -> Finding:
     if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedFunction):
         return Finding(
-            "schema", "fault", "this database has no schema of this release", "sqitch deploy --verify, of the release of this program"
+            "schema", "fault", "this database lacks the schema of this release", "sqitch deploy --verify, from the release of this program"
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return Finding("role", "fault", f"role {role} may not call the functions of schema bridge", "PGUSER=mqtt_bridge")
-    return Finding("schema", "fault", str(error).strip().splitlines()[0], "the server's log says more")
+    return Finding("schema", "fault", str(error).strip().splitlines()[0], "see the server's log")
 
 
 def _clock(database: OperatorCalls) -> Finding:
@@ -149,8 +149,8 @@ def _clock(database: OperatorCalls) -> Finding:
 def _schema(facts: dict[str, Any]) -> Finding:
     found = facts["schema_version"]
     return _judged(
-        "schema", found == SCHEMA_VERSION, f"version {found} of schema bridge; this program speaks {SCHEMA_VERSION}",
-        "sqitch deploy, or install the bridge of the release that the database has; the database goes first",
+        "schema", found == SCHEMA_VERSION, f"version {found} of schema bridge; this program needs {SCHEMA_VERSION}",
+        "sqitch deploy, or install the bridge of the database's release; upgrade the database first",
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def _changes(facts: dict[str, Any]) -> Finding:
     if facts.get("changes") is None:
         return Finding(
             "migrations", "note", "sqitch's registry is not in schema sqitch, or mqtt_owner may not read its names",
-            "sqitch status, as who deployed; GRANT USAGE ON SCHEMA sqitch and SELECT (project, change) ON sqitch.changes TO mqtt_owner",
+            "sqitch status, as the deployer; GRANT USAGE ON SCHEMA sqitch and SELECT (project, change) ON sqitch.changes TO mqtt_owner",
         )  # fmt: skip
     planned, deployed = planned_changes(), set(facts["changes"])
     missing = [name for name in planned if name not in deployed]
@@ -167,19 +167,19 @@ def _changes(facts: dict[str, Any]) -> Finding:
         return Finding(
             "migrations", "fault",
             f"{len(missing)} of this release's {len(planned)} changes are not deployed: {', '.join(missing[:3])}{more}",
-            "sqitch deploy --verify, of the release of this program",
+            "sqitch deploy --verify, from the release of this program",
         )  # fmt: skip
     if surplus := sorted(deployed.difference(planned)):
         return Finding(
             "migrations", "note",
-            f"all {len(planned)} of this release are deployed, and {len(surplus)} that it does not know: {surplus[0]} …",
-            "the database is of a newer release: install its bridge too",
+            f"all {len(planned)} of this release are deployed, and {len(surplus)} unknown to it: {surplus[0]} …",
+            "the database is from a newer release: install its bridge as well",
         )  # fmt: skip
     return Finding("migrations", "ok", f"all {len(planned)} changes of this release are deployed")
 
 
 def planned_changes() -> list[str]:
-    """The changes of sqitch.plan, which lies beside this package's modules."""
+    """The changes in sqitch.plan, which is in this package."""
     plan = Path(__file__).parent.parent / "sqitch.plan"
     return list(dict.fromkeys(re.findall(r"^([a-z_0-9/]+) ", plan.read_text(encoding="utf-8"), re.MULTILINE)))
 
@@ -195,8 +195,8 @@ def _role(facts: dict[str, Any]) -> Finding:
         return Finding(
             "role",
             "fault",
-            f"{role} can do more than a bridge needs: it {', '.join(surplus[:3])}{more}",
-            "PGUSER=mqtt_bridge, or revoke that",
+            f"{role} has more rights than a bridge needs: it {', '.join(surplus[:3])}{more}",
+            "PGUSER=mqtt_bridge, or revoke them",
         )
     return Finding("role", "ok", f"{role} may call the functions of schema bridge, and nothing else")
 
@@ -207,12 +207,12 @@ def _pgmq(facts: dict[str, Any]) -> Finding:
         "pgmq",
         len(facts["queues"]) == 2,
         f"{kind}; queues: {', '.join(facts['queues']) or 'none'}",
-        "sqitch verify; restore the queue that is missing",
+        "sqitch verify; restore the missing queue",
     )
 
 
 def _partitions(facts: dict[str, Any]) -> Finding:
-    mend = "SELECT mqtt.upkeep() as a superuser; a running bridge does that each minute, its log says why it could not"
+    mend = "SELECT mqtt.upkeep() as a superuser; a running bridge does that every minute, and its log says why it could not"
     late = [one["parent"] for one in facts["partitions"] if one["days_ahead"] is None or one["days_ahead"] < 1]
     if late:
         return Finding("partitions", "fault", f"none for tomorrow: {', '.join(late)}; rows will go to the default partition", mend)
@@ -222,7 +222,7 @@ def _partitions(facts: dict[str, Any]) -> Finding:
             "partitions",
             "note",
             f"rows lie in the default partition: {', '.join(strays)}",
-            "they go with their term; upkeep ran late, or a clock was wrong",
+            "retention removes them; maintenance ran late, or a clock was wrong",
         )
     return Finding("partitions", "ok", f"ready {min(one['days_ahead'] for one in facts['partitions'])} days ahead")
 
@@ -231,28 +231,28 @@ def _codecs(facts: dict[str, Any]) -> Finding:
     without = [f"{one['codec']} ({one['reason']})" for one in facts["codecs"] if not one["available"]]
     if without:
         return Finding(
-            "PL/Python", "note", f"left out: {'; '.join(without)}", "docs/operations.md, Servers without PL/Python; all else works without"
+            "PL/Python", "note", f"left out: {'; '.join(without)}", "docs/operations.md, Servers without PL/Python; everything else works"
         )
     return Finding("PL/Python", "ok", f"{', '.join(one['codec'] for one in facts['codecs'])} work")
 
 
 def _upkeep(facts: dict[str, Any]) -> Finding:
     jobs, live = facts["upkeep_jobs"], facts["live_bridges"]
-    words = f"bridges that live: {live}" + (f", and {jobs} jobs of pg_cron do a bridge's work" if jobs else "")
+    words = f"running bridges: {live}" + (f", and {jobs} jobs of pg_cron do a bridge's work" if jobs else "")
     if jobs is None:
         return Finding(
             "upkeep",
             "note",
-            f"bridges that live: {live}; whether pg_cron does the same work cannot be seen",
+            f"running bridges: {live}; whether pg_cron does the same work is not visible",
             "SELECT * FROM cron.job as a superuser",
         )
     if jobs and live:
-        return Finding("upkeep", "note", words, "harmless, and once too many: SELECT cron.unschedule(jobname) FROM cron.job WHERE …")
+        return Finding("upkeep", "note", words, "harmless but redundant: SELECT cron.unschedule(jobname) FROM cron.job WHERE …")
     if not jobs and not live:
         return Finding(
             "upkeep",
             "note",
-            "no bridge lives: nothing is stored, published or cleaned up",
+            "no bridge is running: nothing is stored, published or cleaned up",
             "topicbase run, or pg_cron (docs/operations.md)",
         )
     return Finding("upkeep", "ok", words)
@@ -273,7 +273,7 @@ def _vacuum(facts: dict[str, Any]) -> Finding:
         )  # fmt: skip
     if not facts["sees_all_sessions"]:
         return Finding(
-            "vacuum", "note", "nothing holds it back that mqtt_owner may see", "as a superuser: GRANT pg_read_all_stats TO mqtt_owner"
+            "vacuum", "note", "nothing that mqtt_owner may see holds it back", "as a superuser: GRANT pg_read_all_stats TO mqtt_owner"
         )
     return Finding("vacuum", "ok", "nothing holds it back")
 
@@ -284,7 +284,7 @@ def _notices(facts: dict[str, Any]) -> Finding:
         "NOTIFY queue",
         ratio < 0.1,
         f"{ratio:.0%} full",
-        "a session that listens and stays in a transaction fills it; when it is full, commits fail",
+        "a listening session that stays in a transaction fills it; once it is full, commits fail",
     )
 
 
@@ -298,7 +298,7 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
     if keys is None:
         if settings.private_key_fault or state["key"] or sealed:
             why = settings.private_key_fault or "TOPICBASE_PRIVATE_KEY_FILE is not set, and the database seals secrets"
-            yield Finding("keys", "fault", why, "put the private key there that belongs to the database's public key")
+            yield Finding("keys", "fault", why, "store the private key that belongs to the database's public key there")
         else:
             yield Finding(
                 "keys", "note", "none: passwords of external brokers cannot be stored", "topicbase keygen, and the UPDATE that it prints"
@@ -306,7 +306,7 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
         return
     statement = sealing.statement(keys.public_key)
     if state["key"] is None:
-        yield Finding("keys", "fault", "the database does not know the public key", f"as a superuser: {statement}")
+        yield Finding("keys", "fault", "the database has no public key", f"as a superuser: {statement}")
     elif state["key"] not in keys.ids:
         yield Finding(
             "keys",
@@ -323,11 +323,11 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "secrets",
             "fault",
-            f"{lost} are sealed to keys that this bridge does not have",
+            f"{lost} are sealed to keys that this bridge lacks",
             "TOPICBASE_OLD_PRIVATE_KEY_FILES, then topicbase reseal",
         )
     elif old := sum(count for name, count in sealed.items() if name != keys.current):
-        yield Finding("secrets", "note", f"{old} are not known to be sealed to the present key", "topicbase reseal")
+        yield Finding("secrets", "note", f"{old} are not known to be sealed to the current key", "topicbase reseal")
 
 
 def _bridge(host: str, port: int) -> Finding:
@@ -336,7 +336,7 @@ def _bridge(host: str, port: int) -> Finding:
         with urllib.request.urlopen(url, timeout=5) as answer:  # of the settings' own address
             return Finding("bridge", "ok", f"{url} says {answer.read(200).decode(errors='replace').strip()}")
     except urllib.error.HTTPError as error:
-        return Finding("bridge", "fault", error.read(500).decode(errors="replace").strip(), "its log says more: journalctl -u topicbase")
+        return Finding("bridge", "fault", error.read(500).decode(errors="replace").strip(), "see its log: journalctl -u topicbase")
     except OSError:
         return Finding("bridge", "note", f"none answers at {url}", "systemctl start topicbase")
 
@@ -356,7 +356,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", "ok", f"{settings.hosted_broker_url}: {times}")
     else:
         yield Finding(
-            "broker", "fault", f"{settings.hosted_broker_url}, stage {stage}: {reason}", _MENDS.get(stage, "the broker's log says more")
+            "broker", "fault", f"{settings.hosted_broker_url}, stage {stage}: {reason}", _MENDS.get(stage, "see the broker's log")
         )
     if (
         settings.mosquitto_password_file is not None
@@ -366,8 +366,8 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "broker",
             "note",
-            "Mosquitto's files are kept, and no mosquitto is installed here",
-            "they work for a Mosquitto on this machine only",
+            "Mosquitto's files are maintained, but no mosquitto is installed here",
+            "they only work for a Mosquitto on this machine",
         )
 
 

@@ -20,14 +20,13 @@ def run() -> None:
     """Run the bridge until SIGTERM or SIGINT.
 
     The database is found by libpq's own variables (PGHOST, PGPORT, PGDATABASE, PGUSER=mqtt_bridge, PGPASSFILE, PGSERVICE, ...).
-    It must be a direct connection: a pooler takes LISTEN and session locks away, so the bridge refuses to work through one
-    (exit code 2).
+    It must be a direct connection: a pooler breaks LISTEN and session locks, so the bridge refuses to work through one (exit code 2).
 
     {settings}
 
-    All may stand in a file instead (--config, TOPICBASE_CONFIG). SIGHUP reads it and the files that it names again; what cannot change
-    in a running bridge (the metrics address, PG*) is named in the log. Under systemd (Type=notify) it says when it is ready, and that
-    it lives.
+    All of them may be in a file instead (--config, TOPICBASE_CONFIG). On SIGHUP the bridge reads that file, and the files that it names,
+    again; settings that cannot change in a running bridge (the metrics address, PG*) are named in the log. Under systemd (Type=notify) it
+    reports when it is ready, and that it is alive.
 
     \b
     Examples:
@@ -62,23 +61,24 @@ def run_help() -> str:
 
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="File to write; must not be there yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
-    rotate: Annotated[bool, typer.Option("--rotate", help="The file is there: put a new key before those in it.")] = False,
+    path: Annotated[Path, typer.Argument(help="File to write; must not exist yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="The file exists: put a new key before those in it.")] = False,
 ) -> None:
     """Make the key pair that broker passwords are sealed to.
 
-    The private key goes to the file, mode 600, and nowhere else. The public key is printed, with the statement that tells the database.
-    Keep a copy of the file where your other keys are: what is sealed to it cannot be opened without it.
+    The private key goes to the file, mode 600, and nowhere else. The public key is printed, with the statement that stores it in the
+    database.
+    Keep a copy of the file with your other keys: what is sealed to it cannot be opened without it.
 
     \b
     Example, the first key:
       topicbase keygen /etc/topicbase/private.key      # run the UPDATE that it prints; name the file in TOPICBASE_PRIVATE_KEY_FILE
-    A new key in the place of an old one: topicbase reseal --help
+    To replace a key: topicbase reseal --help
     """
     try:
         public = sealing.rotate_key_file(path) if rotate else sealing.make_key_file(path)
     except FileExistsError:
-        common.fail(f"{path} is there already; it may be the only way to open what was sealed to it. --rotate puts a new key before it")
+        common.fail(f"{path} already exists; it may be the only way to open what was sealed to it. --rotate puts a new key before it")
     except sealing.KeyFileError as error:
         common.fail(f"{path} {error}")
     except OSError as error:
@@ -88,26 +88,26 @@ def keygen(
 
 
 def reseal(
-    batch: Annotated[int, typer.Option(min=1, max=10000, help="Secrets of a transaction.")] = 200,
+    batch: Annotated[int, typer.Option(min=1, max=10000, help="Secrets per transaction.")] = 200,
     json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
-    """Seal all stored secrets to the present key, so that an old one can go.
+    """Seal all stored secrets to the current key, so that an old one can be removed.
 
-    Secrets are opened and sealed again in this process; nothing in clear leaves it. It goes in batches: kill it and start it again at any
-    time. Bridges go on meanwhile, without reconnecting. Exit code 1 when some could not be opened: those are named, not shown.
+    Secrets are opened and sealed again in this process; nothing leaves it in the clear. It works in batches, and can be killed and started
+    again at any time. Bridges keep running, without reconnecting. Exit code 1 if some could not be opened: those are named, not shown.
 
     \b
     A new key, step by step:
       1. topicbase keygen --rotate /etc/topicbase/private.key    # the file then holds both, the new one first
       2. Each bridge gets that file, and reloads it: systemctl reload topicbase
-      3. The UPDATE of mqtt.configuration that keygen printed: from now on, new secrets are sealed to the new key
+      3. Run the UPDATE of mqtt.configuration that keygen printed: from now on, new secrets are sealed to the new key
       4. topicbase reseal, with the bridge's settings
-      5. It says that no other key is used: the old key's line can go from the file. Old backups still need it.
-    In place of --rotate, a new file may be TOPICBASE_PRIVATE_KEY_FILE, and the old one one of TOPICBASE_OLD_PRIVATE_KEY_FILES.
+      5. Once it says that no other key is in use, remove the old key's line from the file. Old backups still need that key.
+    Instead of --rotate, TOPICBASE_PRIVATE_KEY_FILE may name a new file, and TOPICBASE_OLD_PRIVATE_KEY_FILES the old one.
     """
     keys = common.settings().private_keys
     if keys is None:
-        common.fail("TOPICBASE_PRIVATE_KEY_FILE names no key", common.WRONG)
+        common.fail("TOPICBASE_PRIVATE_KEY_FILE does not name a key", common.WRONG)
     with common.database("reseal") as database:
         state = common.ask(database, database.sealing_state)
         total = sum(count for name, count in state["sealed"].items() if name != state["key"])
@@ -120,7 +120,7 @@ def reseal(
             common.fail(f"{error.diag.message_detail} {error.diag.message_hint}")
         except psycopg.OperationalError as error:
             common.fail(
-                f"the database connection was lost ({str(error).strip().splitlines()[0]}); start again to go on", common.UNREACHABLE
+                f"the database connection was lost ({str(error).strip().splitlines()[0]}); start again to continue", common.UNREACHABLE
             )
         left = {name or "unknown": count for name, count in common.ask(database, database.sealing_state)["sealed"].items()}
     left.pop(keys.current, None)
@@ -131,7 +131,7 @@ def reseal(
         for fault in result.unopened:
             typer.echo(f"{fault['place']} of {fault['id']} (organization {fault['organization_id']}): {fault['reason']}", err=True)
         if not left:
-            typer.echo("no other key is used any longer")
+            typer.echo("no other key is in use")
     if left:
         if not json:
             typer.echo(f"still sealed to other keys: {', '.join(f'{count} to {name}' for name, count in left.items())}", err=True)

@@ -1,4 +1,4 @@
-"""Back on their way: dead letters into the queue, stored messages to a broker."""
+"""Replays: dead letters into the queue, stored messages to a broker."""
 
 import sys
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 @app.callback()
 def _replay() -> None:
-    """Put messages back on their way, as an admin of the organization.
+    """Replay messages, as an admin of the organization.
 
     \b
     Examples:
@@ -33,18 +33,16 @@ def dead_letters(
     organization: Annotated[str, typer.Argument(help="Id or slug of the organization.")],
     topic: Annotated[str | None, typer.Option(help="Topic filter.")] = None,
     error: Annotated[str | None, typer.Option(help="Part of the error's text.")] = None,
-    since: Annotated[str | None, typer.Option(help="Failed at this time or later.")] = None,
+    since: Annotated[str | None, typer.Option(help="Failed at or after this time.")] = None,
     until: Annotated[str | None, typer.Option(help="Failed before this time.")] = None,
-    ids: Annotated[
-        list[str] | None, typer.Option("--id", help="These alone, also when replayed before; may be given several times.")
-    ] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Only these, even if replayed before; may be given several times.")] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Put dead letters back into the queue: each once, unless it is asked for by --id.
+    """Put dead letters back into the queue, each only once unless it is named by --id.
 
-    It goes in batches that each commit for themselves; kill it and start it again, and it goes on with the rest.
+    Works in batches, each committed on its own: if killed and started again, it goes on with the rest.
     Exit code 0 when all that matched were replayed, 1 when the API refused.
 
     \b
@@ -61,7 +59,7 @@ def dead_letters(
         _agree(plan, dry_run=dry_run, yes=yes, json=json)
         replayed = 0
         with common.progress("replaying", plan["matched"]) as done:
-            # Those that were asked for by name go in one call: a second one would take them again.
+            # Those named by --id go in one call: a second one would replay them again.
             limit = MOST if ids else BATCH
             while replayed < plan["matched"]:
                 answer = client.call("replay_mqtt_dead_letters", {**body, "limit": limit})
@@ -78,18 +76,18 @@ def dead_letters(
 def messages(
     integration: Annotated[str, typer.Argument(help="Id or name of the integration that received them.")],
     topic: Annotated[str, typer.Argument(help="Topic filter.")],
-    since: Annotated[str, typer.Option(help="Received at this time or later, such as 2030-01-01T00:00:00Z.")],
-    until: Annotated[str | None, typer.Option(help="Received before this time; else now.")] = None,
-    to: Annotated[str | None, typer.Option(help="Id or name of the integration whose broker gets them; else the same.")] = None,
+    since: Annotated[str, typer.Option(help="Received at or after this time, such as 2030-01-01T00:00:00Z.")],
+    until: Annotated[str | None, typer.Option(help="Received before this time; default: now.")] = None,
+    to: Annotated[str | None, typer.Option(help="Id or name of the integration whose broker gets them; default: the same.")] = None,
     to_topic: Annotated[str | None, typer.Option(help="Topic to publish to; {topic} stands for the original one.")] = None,
-    rate: Annotated[float, typer.Option(min=0.01, help="Messages a second.")] = 100,
+    rate: Annotated[float, typer.Option(min=0.01, help="Messages per second.")] = 100,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Publish stored messages once more, to the same broker or another one, at a bounded rate.
+    """Publish stored messages again, to the same broker or another one, at a bounded rate.
 
-    At most 100,000 in one call, the oldest first. Each carries the MQTT 5 user property replay_of.
+    At most 100,000 per call, the oldest first. Each carries the MQTT 5 user property replay_of.
 
     \b
     Example:
@@ -110,7 +108,7 @@ def messages(
 
 
 def _agree(plan: dict[str, Any], *, dry_run: bool, yes: bool, json: bool) -> None:
-    """Show what would be done, and go on only when that is wanted."""
+    """Show what would be done, and go on only if that is wanted."""
     if dry_run and json:
         common.as_json({"matched": plan["matched"], "messages": plan["messages"]})
     elif dry_run or not yes:
@@ -123,6 +121,6 @@ def _agree(plan: dict[str, Any], *, dry_run: bool, yes: bool, json: bool) -> Non
         raise typer.Exit(0)
     if not yes:
         if not sys.stdin.isatty():
-            common.fail("nobody is there to be asked: say --yes", common.WRONG)
+            common.fail("there is no terminal to ask on: use --yes", common.WRONG)
         if not typer.confirm("Replay them?", err=True):
             raise typer.Exit(common.NO)

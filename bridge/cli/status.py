@@ -1,4 +1,4 @@
-"""Who lives, who holds what, and how deep the queues are."""
+"""Which bridges are running, what each holds, and how long the queues are."""
 
 from typing import Annotated, Any
 
@@ -14,9 +14,9 @@ _STYLES = {"active": "green", "error": "red", "inactive": "dim"}
 def status(
     json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> None:
-    """Show which bridges live, who holds which integration, whether its broker is reached and why not, and the queues.
+    """Show which bridges are running, which integrations each holds, whether their brokers are reached and why not, and the queues.
 
-    Exit code 0 when a bridge lives, every active integration is held and connected, and ingest is open; else 1.
+    Exit code 0 if a bridge is running, every active integration is held and connected, and ingest is open; otherwise 1.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def _show(found: dict[str, Any]) -> None:
             if not one["is_live"]
             else f"[yellow]silent for {seconds(one['silent_seconds'])}[/]"
             if quiet
-            else "[green]lives[/]"
+            else "[green]running[/]"
         )
         bridges.add_row(text(one["name"]), text(one["version"]), text(one["started_at"][:19]), str(one["integrations"]), state)
     console.print(
@@ -72,7 +72,7 @@ def _show(found: dict[str, Any]) -> None:
         )  # fmt: skip
     if found["integrations"]:
         console.print(integrations)
-    queues = Table("queue", "messages", "oldest waits", title="Queues", title_justify="left")
+    queues = Table("queue", "messages", "oldest waiting", title="Queues", title_justify="left")
     for name, one in found["queues"].items():
         queues.add_row(name, str(one["messages"]), seconds(one["oldest_seconds"]))
     console.print(queues)
@@ -82,4 +82,4 @@ def _show(found: dict[str, Any]) -> None:
         console.print(f"[red]mqtt_publish is refused:[/] {text(found['publish_stop'])}")
     sealing = found["sealing"]
     if other := sum(count for name, count in sealing["sealed"].items() if name != sealing["key"]):
-        console.print(f"{other} secrets are not sealed to the present key: topicbase reseal")
+        console.print(f"{other} secrets are not sealed to the current key: topicbase reseal")

@@ -17,7 +17,7 @@ from bridge.cli import common
 PAGE = 1000
 POLL_SECONDS = 1.0
 OVERLAP = timedelta(seconds=3)
-LATE_SECONDS = 10.0  # between two looks for what was stored late
+LATE_SECONDS = 10.0  # between two looks for messages that were stored late
 LATE = timedelta(minutes=10)
 SLACK = timedelta(seconds=15)  # a row has the time at which its transaction began
 _COLUMNS = "id,received_at,created_at,direction,topic,payload,body,qos,retain,integration_id"
@@ -27,15 +27,15 @@ def tail(
     topic: Annotated[str | None, typer.Argument(help="Topic filter, such as 'org_demo/devices/+/telemetry' or 'org_demo/#'.")] = None,
     integration: Annotated[str | None, typer.Option(help="Id or name of an integration.")] = None,
     direction: Annotated[str | None, typer.Option(help="incoming or outgoing.")] = None,
-    last: Annotated[int, typer.Option("-n", "--last", min=0, max=PAGE, help="Begin with so many of the newest.")] = 10,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Each message as JSON, one a line.")] = False,
+    last: Annotated[int, typer.Option("-n", "--last", min=0, max=PAGE, help="Begin with this many of the newest.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with new messages.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Each message as JSON, one per line.")] = False,
 ) -> None:
     """Show the messages of your organizations as they are stored, oldest first, until interrupted.
 
-    It reads the history in the order in which messages were accepted. One that is stored more than three seconds after that (after a
-    retry, say) is shown up to ten seconds later, out of order; one that is stored more than ten minutes after that is not shown while
-    following, and is in the history all the same.
+    Messages are read from the history in the order in which they were accepted. One that is stored more than three seconds later (after a
+    retry, say) is shown up to ten seconds late, out of order; one that is stored more than ten minutes later is not shown while following,
+    but is in the history.
 
     \b
     Examples:
@@ -45,7 +45,7 @@ def tail(
       topicbase tail -n 100 --no-follow --direction outgoing
     """
     if direction not in (None, "incoming", "outgoing"):
-        common.fail("--direction is incoming or outgoing", common.WRONG)
+        common.fail("--direction must be incoming or outgoing", common.WRONG)
     query = {"select": _COLUMNS}
     if direction:
         query["direction"] = f"eq.{direction}"
@@ -60,16 +60,16 @@ def tail(
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
         except BrokenPipeError:
-            sys.stderr.close()  # the reader has had enough
+            sys.stderr.close()  # the reader has gone
             raise typer.Exit(0) from None
 
 
 def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
-    # Also without a backlog to show, the newest message says where to begin, by the database's clock.
+    # Even with no backlog to show, the newest message says where to begin, by the database's clock.
     newest = client.rows("mqtt_messages", {**query, "order": "received_at.desc,id.desc", "limit": str(max(last, 1))})
     reached = max((_at(row) for row in newest), default=datetime.now(UTC) - timedelta(minutes=1))
     stored = max((_at(row, "created_at") for row in newest), default=reached)
-    # Of what was stored before, no more than was asked for is shown.
+    # Of the messages stored before, no more are shown than were asked for.
     accepted_before, stored_before = reached, stored
     seen = {row["id"]: (_at(row), _at(row, "created_at")) for row in newest}
     yield from reversed(newest[:last])
@@ -77,7 +77,7 @@ def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
     while follow:
         is_late_due = time.monotonic() >= late_at
         if is_late_due:
-            # What was accepted long before it was stored lies behind what is looked at each second.
+            # A message accepted long before it was stored is older than what is looked at each second.
             begin, terms = reached - LATE, f",created_at.gte.{(late_from - SLACK).isoformat()}"
             late_from, late_at = stored, time.monotonic() + LATE_SECONDS
         else:
@@ -95,7 +95,7 @@ def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
 
 
 def _pages(client: Api, query: dict[str, str], begin: datetime, terms: str) -> Iterator[dict[str, Any]]:
-    """All messages accepted from then on, oldest first."""
+    """All messages accepted since then, oldest first."""
     after = f"received_at.gte.{begin.isoformat()}"
     while True:
         rows = _patiently(client, {**query, "order": "received_at,id", "limit": str(PAGE), "and": f"({after}{terms})"})
@@ -107,7 +107,7 @@ def _pages(client: Api, query: dict[str, str], begin: datetime, terms: str) -> I
 
 
 def _patiently(client: Api, query: dict[str, str]) -> list[dict[str, Any]]:
-    """A restart of the API ends nothing that follows for hours."""
+    """A restart of the API must not end a command that follows for hours."""
     for _ in range(60):
         try:
             return client.rows("mqtt_messages", query)
@@ -127,7 +127,7 @@ def _show(row: dict[str, Any]) -> None:
         payload = f"{len(base64.b64decode(row['body']))} bytes: {row['body'][:120]}"
     else:
         payload = row["payload"] if isinstance(row["payload"], str) else jsons.dumps(row["payload"], ensure_ascii=False)
-    # What devices send may hold what moves a terminal's cursor; it is shown, not obeyed.
+    # Payloads may contain control sequences for a terminal: shown, not obeyed.
     line = f"{row['received_at'][:23]} {arrow} {row['topic']} {payload}"
     typer.echo("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
@@ -135,7 +135,7 @@ def _show(row: dict[str, Any]) -> None:
 def filter_pattern(topic: str) -> str:
     """A topic filter as PostgreSQL's regular expression, as mqtt.topic_filter_pattern makes it."""
     if not topic or re.search(r"[^/]\+|\+[^/]|[^/]#|#.", topic):
-        common.fail(f"{topic} is no topic filter: + stands for a whole level, # for all that follow", common.WRONG)
+        common.fail(f"{topic} is not a topic filter: + stands for a whole level, # for all levels that follow", common.WRONG)
     start = r"^(?!\$)" if topic[0] in "+#" else "^"
     if topic == "#":
         return start

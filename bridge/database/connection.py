@@ -1,4 +1,4 @@
-"""A connection of the bridge, and the watchdog that ends those whose server says nothing any more."""
+"""A connection of the bridge, and the watchdog that ends those whose server has fallen silent."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ class Database(BridgeCalls):
         return list(cls._open)
 
     def cut(self) -> None:
-        """End the connection below libpq, from another thread: whoever waits on it is told that it is lost."""
+        """End the connection below libpq, from another thread: the thread that waits on it is told that it is lost."""
         with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.connection.fileno())) as double:
             double.shutdown(socket.SHUT_RDWR)
 

@@ -85,7 +85,7 @@ class DatabaseThread(threading.Thread):
 
 
 class Idler:
-    """Waits for work: briefly at first, then asleep, which the database knows, so that whoever makes work sends a notification.
+    """Waits for work: briefly at first, then asleep, which the database knows, so that new work comes with a notification.
 
     While somebody is awake, senders are spared the notification.
     """

@@ -29,8 +29,8 @@ from bridge.mqtt.sockets import BufferedSocket, Connection
 from bridge.mqtt.target import Target
 
 RECEIVE_MAXIMUM = 1000
-ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says of the bridge, retained
-MAX_PACKET = 16 << 20  # bytes; far above any payload that is kept whole, far below what many hostile brokers could fill memory with
+ONLINE, OFFLINE = b"online", b"offline"  # what status_topic says about the bridge, retained
+MAX_PACKET = 16 << 20  # bytes; far above any payload that is stored whole, and far below what many hostile brokers could fill memory with
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ = 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xC0
 UNACCEPTABLE_VERSION = 1  # of MQTT 3.1.1's return codes
 SUBSCRIPTION_IDENTIFIER = 0x0B
@@ -134,7 +134,7 @@ class Client(mqtt.Client):
         return self.connection.outer
 
     def end(self, *, politely: bool) -> None:
-        """Close the connection, after DISCONNECT where politely; tells the listener nothing."""
+        """Close the connection, after DISCONNECT if politely; the listeners are not told."""
         connection = self.connection
         self.on_disconnect = None
         if connection is None:
@@ -142,7 +142,7 @@ class Client(mqtt.Client):
         try:
             if politely and self._state == _ConnectionState.MQTT_CS_CONNECTED and self.flush():
                 if self.target.status_topic is not None:
-                    # A polite end takes the will away. Brokers handle packets in their order, so this one needs no answer.
+                    # A polite end discards the will. Brokers handle packets in order, so this one needs no answer.
                     self.send_status(OFFLINE, 0)
                     self.flush()
                 connection.buffer.buffered = False
@@ -180,7 +180,7 @@ class Client(mqtt.Client):
     # ---------------------------------------------------------------------------------------------------------------- network
 
     def flush(self) -> bool:
-        """Write what waits to be written; false when some is left for when the socket takes more. Raises OSError when it is broken."""
+        """Write what waits; false when the socket does not take all of it now. Raises OSError when it is broken."""
         connection = self.connection
         if connection is None:
             return True
@@ -195,7 +195,7 @@ class Client(mqtt.Client):
         return not self._out_packet
 
     def read(self, at_most: int = 2000) -> None:
-        """Take in what has arrived, at most so many packets."""
+        """Read what has arrived, at most so many packets."""
         connection = self.connection
         if connection is None:
             return
@@ -203,7 +203,7 @@ class Client(mqtt.Client):
         ahead = buffer.has_read_ahead
         is_plain = connection.outer is buffer
         if is_plain and not ahead():
-            with contextlib.suppress(OSError):  # what is wrong shows again below
+            with contextlib.suppress(OSError):  # a fault shows again below
                 buffer.fill()
         for _ in range(at_most):
             if is_plain and self._in_packet["command"] == 0 and self._read_usual(buffer) and not ahead():
@@ -211,7 +211,9 @@ class Client(mqtt.Client):
             code = self._packet_read()
             if code == MQTTErrorCode.MQTT_ERR_AGAIN:
                 if self._in_packet["remaining_length"] > MAX_PACKET:
-                    raise ConnectionError(f"a packet of {self._in_packet['remaining_length']} bytes, where {MAX_PACKET} are taken at most")
+                    raise ConnectionError(
+                        f"a packet of {self._in_packet['remaining_length']} bytes, where at most {MAX_PACKET} are accepted"
+                    )
                 return
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._loop_rc_handle(code)
@@ -220,9 +222,11 @@ class Client(mqtt.Client):
                 return
 
     def _read_usual(self, buffer: BufferedSocket) -> bool:
-        """Take the usual packets straight from the buffer, up to the first that is not: under load they are nearly all there is.
+        """Read the usual packets straight from the buffer, up to the first unusual one: under load there is hardly anything else.
 
-        These are successful PUBACKs and whole PUBLISH packets that need no more than their lengths looked at. Whether there were any.
+        These are successful PUBACKs and whole PUBLISH packets that need no more than their lengths looked at.
+
+        Returns whether there were any.
         """
         if self._state != _ConnectionState.MQTT_CS_CONNECTED:
             return False
@@ -270,7 +274,7 @@ class Client(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         packet = self._in_packet["packet"]
         if kind == CONNACK and len(packet) == 2 and packet[1] == UNACCEPTABLE_VERSION:
-            # Paho would go on with MQTT 3.1; a broker that knows no MQTT 5 answers a CONNECT of version 5 like this as well.
+            # Paho would go on with MQTT 3.1; a broker without MQTT 5 answers a CONNECT of version 5 like this as well.
             self._link.connected(0x84, "Unsupported protocol version", False, Limits())
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         return super()._packet_handle()
@@ -302,7 +306,7 @@ class Client(mqtt.Client):
         self._packet_queue(head[0], packet, packet_id, qos)
 
     def send_status(self, state: bytes, packet_id: int) -> None:
-        """Say on status_topic how the bridge is; QoS 1 with a packet id, 0 without."""
+        """Publish the bridge's state to status_topic; QoS 1 with a packet id, 0 without."""
         topic = (self.target.status_topic or "").encode()
         self.send_publish(packet_id, topic, state, 1 if packet_id else 0, retain=True, dup=False, properties=None)
 
@@ -350,8 +354,8 @@ class Client(mqtt.Client):
             subscription = identifiers[0] if len(identifiers) == 1 else 0
         if qos and not packet_id:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        # Only what is marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,
-        # and the broker the packet id for another message.
+        # Only a message marked as a duplicate is one (MQTT 5 section 3.3.1.1): another bridge may have used the session meanwhile,
+        # and the broker may have used the packet id for another message.
         if qos == 2 and command & 8:
             if packet_id in self._received:
                 return self._send_pubrec(packet_id)
@@ -378,7 +382,7 @@ class Client(mqtt.Client):
     # ------------------------------------------------------------------------------------------------------------ subscribing
 
     def send_subscribe(self, filters: list[tuple[str, int, bool, int]], identifier: int | None = None) -> int:
-        """Subscribe to (topic filter, qos, no_local, retain_handling) each; returns the packet id. The identifier is for all of them."""
+        """Subscribe to (topic filter, qos, no_local, retain_handling) each; returns the packet id. The identifier is for all."""
         if self._protocol == MQTTProtocolVersion.MQTTv5:
             options = [
                 # A shared subscription must not ask for no_local (MQTT 5 section 3.8.3.1).
@@ -404,7 +408,7 @@ class Client(mqtt.Client):
         return packet_id
 
     def stay_alive(self) -> None:
-        """Tell the broker that we are there, while its answers are not read."""
+        """Show the broker that we are alive, while its answers are not read."""
         now = time.monotonic()
         if self._state == _ConnectionState.MQTT_CS_CONNECTED and now - self._last_msg_out >= self._keepalive / 2:
             self._send_simple_command(PINGREQ)
@@ -417,9 +421,9 @@ class Client(mqtt.Client):
 
 
 def _usual_message(command: int, data: bytes, at: int, end: int, *, is_v5: bool) -> tuple[int, bytes, bytes, int] | None:
-    """Packet id, topic, payload and Subscription Identifier of the PUBLISH whose body is data[at:end]; None when it is not the usual kind.
+    """Packet id, topic, payload and Subscription Identifier of the PUBLISH whose body is data[at:end]; None if it is unusual.
 
-    The usual kind has a topic, and no property but one Subscription Identifier.
+    The usual kind has a topic, and no property except one Subscription Identifier.
     """
     if end - at < 3 or command & 6 == 6:
         return None
@@ -447,4 +451,4 @@ def _usual_message(command: int, data: bytes, at: int, end: int, *, is_v5: bool)
 
 
 def _nothing(*_: Any) -> None:
-    """Paho calls loop_write by itself unless someone listens here."""
+    """Without this, paho calls loop_write by itself."""

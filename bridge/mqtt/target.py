@@ -1,4 +1,4 @@
-"""Where an integration's broker is and how to speak with it, from the integration's settings."""
+"""Where an integration's broker is and how to speak to it, from the integration's settings."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -36,15 +36,15 @@ class Target:
     server_name: str | None = None
     alpn: tuple[str, ...] = ()
     status_topic: str | None = None
-    trusted: bool = False  # its address may be private, whatever tenants may name
+    trusted: bool = False  # its address may be private, whatever tenants are allowed
 
     def session(self) -> tuple[str, int, str, int]:
-        """Targets that have this in common meet the same session at the broker."""
+        """Targets that have this in common get the same session at the broker."""
         return self.host, self.port, self.client_id, self.mqtt_version
 
 
 def default_client_id(integration_id: UUID) -> str:
-    """A client id that every MQTT 3.1.1 broker takes: at most 23 letters and digits (section 3.1.3.1)."""
+    """A client id that every MQTT 3.1.1 broker accepts: at most 23 letters and digits (section 3.1.3.1)."""
     return "topicbase" + integration_id.hex[:14]
 
 
@@ -91,14 +91,14 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
     if "://" in url:
         scheme = url.split("://", 1)[0].lower()
         if scheme not in SCHEMES:
-            raise TargetError(f"settings.broker_url: {scheme} is none of mqtt, mqtts, ws, wss")
+            raise TargetError(f"settings.broker_url: {scheme} is not one of mqtt, mqtts, ws, wss")
     elif options.get("use_tls"):
         scheme = {"mqtt": "mqtts", "ws": "wss"}.get(scheme, scheme)
     try:
         parts = urlsplit(url if "://" in url else f"//[{url}]" if url.count(":") > 1 else f"//{url}")
         port = int(options.get("port") or parts.port or SCHEMES[scheme][0])
     except (ValueError, KeyError):
-        raise TargetError("settings.broker_url, settings.port or settings.protocol is no broker's address") from None
+        raise TargetError("settings.broker_url, settings.port or settings.protocol does not give the address of a broker") from None
     if not parts.hostname:
         raise TargetError("settings.broker_url is missing")
     alpn = options.get("alpn") or ()

@@ -1,7 +1,8 @@
-"""HTTP POST to a URL that a tenant chose: the address is checked and then connected to, redirects are not followed, time is limited.
+"""HTTP POST to a URL that a tenant chose: its address is checked before connecting, redirects are not followed, time is limited.
 
-The standard library's http.client speaks HTTP over a socket that it is given, so the way there is that of bridge.sockets: one guard for
-brokers and callbacks. Connections are kept a while for the next request to the same place.
+The standard library's http.client speaks HTTP over a socket that it is given, so the connection is made by bridge.mqtt.sockets: one guard
+for brokers and webhooks (docs/decisions/0011-webhooks-posted-by-hand.md). Connections are kept a while for the next request to the same
+place.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from bridge.mqtt.target import Target
 SECONDS = 10.0  # from the start to the end of the answer
 IDLE_SECONDS = 30.0
 MAX_IDLE = 8  # connections kept for one place
-MAX_READ = 1 << 16  # of an answer; what is longer costs the connection
+MAX_READ = 1 << 16  # of an answer; a longer one costs the connection
 EXCERPT = 200
 
 
@@ -57,7 +58,7 @@ class Poster:
             scheme, host = parts.scheme.lower(), parts.hostname or ""
             port = parts.port or {"https": 443, "http": 80}.get(scheme, 0)
         except ValueError:
-            raise PostError("callback_url is no URL") from None
+            raise PostError("callback_url is not a URL") from None
         if scheme != "https" and not (scheme == "http" and self.private_allowed):
             raise PostError("callback_url must start with https://")
         place = (scheme, host, port)
@@ -65,7 +66,7 @@ class Poster:
         headers = {"Host": parts.netloc, "Content-Type": "application/json", "Accept": "*/*", **headers}
         connection = self._take(place)
         if connection is not None:
-            # It may have been closed at the other end while it lay idle: that is no failure, but a reason for a new one.
+            # The other end may have closed it while it was idle: that is not a failure, but a reason for a new one.
             with contextlib.suppress(OSError):
                 return self._exchange(place, connection, path, headers, body, deadline)
         connection = self._dial(place, deadline)
@@ -75,7 +76,7 @@ class Poster:
             raise PostError("the receiver closed the connection without an answer") from None
 
     def enforce(self) -> None:
-        """End what is beyond its time; to be called about once a second. A receiver that drips an answer byte by byte ends so."""
+        """End requests that are over their time, also where a receiver sends byte by byte. To be called about once a second."""
         now = time.monotonic()
         with self._lock:
             late = [sock for sock, deadline in self._under_way.items() if now > deadline]
@@ -107,7 +108,7 @@ class Poster:
             idle = self._idle.get(place)
             while idle:
                 since, connection = idle.pop()
-                # Readable while nothing was asked: it is closed, or speaks out of turn.
+                # Readable although nothing was asked: it is closed, or the receiver speaks out of turn.
                 if time.monotonic() - since < IDLE_SECONDS and not select.select([connection.sock], [], [], 0)[0]:
                     return connection
                 connection.close()
@@ -149,7 +150,7 @@ class Poster:
                 raise PostError(f"no answer within {SECONDS:.0f} s") from None
             if isinstance(error, OSError):
                 raise
-            raise PostError("what came back is no HTTP answer") from None
+            raise PostError("the answer is not HTTP") from None
         finally:
             with self._lock:
                 del self._under_way[sock]
@@ -167,7 +168,7 @@ def _excerpt(body: bytes) -> str:
 
 
 def _retry_after(value: str | None) -> int | None:
-    """Seconds, from either form of the header (RFC 9110 section 10.2.3); None for none and for nonsense."""
+    """Seconds, from either form of the header (RFC 9110 section 10.2.3); None if it is missing or nonsense."""
     value = (value or "").strip()
     if value.isascii() and value.isdigit():
         return min(int(value[:10]), 86400)

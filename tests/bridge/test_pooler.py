@@ -24,8 +24,8 @@ from tests.support.waiting import wait_until
     ("settings", "words"),
     [
         ({}, "it refuses startup parameters"),
-        ({"ignore_startup_parameters": "options"}, "it answers for another process"),
-        ({"ignore_startup_parameters": "options", "mode": "session"}, "it answers for another process"),
+        ({"ignore_startup_parameters": "options"}, "it names a process other than the one that answers"),
+        ({"ignore_startup_parameters": "options", "mode": "session"}, "it names a process other than the one that answers"),
     ],
 )
 def test_the_bridge_says_so_and_ends(stack: Stack, tmp_path: Path, settings: dict[str, Any], words: str) -> None:

@@ -158,7 +158,7 @@ def listen(answer: bytes) -> int:
         (b"", "no answer within"),
         (b"HTTP/1.1 200 OK\r\nX-Drip: ", "no answer within"),
         (b"HTTP/1.0 200 OK\r\n\r\n", "no answer within"),
-        (b"SMTP ready\r\n", "what came back is no HTTP answer"),
+        (b"SMTP ready\r\n", "the answer is not HTTP"),
     ],
 )
 def test_a_receiver_that_wastes_time_is_left(trusting: Poster, monkeypatch: pytest.MonkeyPatch, answer: bytes, fault: str) -> None:

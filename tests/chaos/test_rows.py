@@ -422,7 +422,7 @@ def test_row_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_lo
         wait_until(lambda: (_metric(port, "topicbase_notify_queue_ratio") or 0) > 0.9 * share, 40, "the metric")
         if is_long:
             doctor = playground.bridge.run("doctor")
-            assert "a session that listens and stays in a transaction fills it" in doctor, doctor
+            assert "a listening session that stays in a transaction fills it" in doctor, doctor
         number = playground.load.probe(time.monotonic() + 10)
         wait_until(lambda: stored(playground, number) == 1, 10, "a message meanwhile")
         assert playground.query(resting)[0][0] == 0

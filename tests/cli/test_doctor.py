@@ -168,7 +168,7 @@ def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:
             found = doctor()
             assert "mqtt_dead_letters" in found["partitions"]["words"]
             assert found["partitions"]["state"] == "fault"
-            assert "no bridge lives" in found["upkeep"]["words"]
+            assert "no bridge is running" in found["upkeep"]["words"]
             assert "none answers" in found["bridge"]["words"]
             db.execute("SELECT mqtt.upkeep()")
             assert "partitions" not in doctor()

@@ -78,7 +78,7 @@ def test_what_was_not_published_is_said(tenant: Tenants, app: Apps) -> None:
     ("changes", "code", "words"),
     [
         ({"TOPICBASE_TOKEN": None}, 2, "never an argument"),
-        ({"TOPICBASE_API_URL": None}, 2, "TOPICBASE_API_URL is not set"),
+        ({"TOPICBASE_API_URL": None}, 2, "TOPICBASE_API_URL must be the URL"),
         ({"TOPICBASE_API_URL": "http://127.0.0.1:1"}, 3, "cannot be reached"),
         ({"TOPICBASE_TOKEN": "x.y.z"}, 3, "HTTP 401"),
         ({"TOPICBASE_TOKEN": None, "TOPICBASE_TOKEN_FILE": "/nowhere"}, 2, "cannot be read"),

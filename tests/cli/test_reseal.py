@@ -91,7 +91,7 @@ def test_a_new_key_takes_over_while_all_goes_on(own: Stack, owner: Tenant) -> No
     assert set(boxes(own)) == {result["key"]}
     assert result["key"] != old_id
     again = run("reseal", environment=both)
-    assert again.stdout.splitlines()[-1] == "no other key is used any longer"
+    assert again.stdout.splitlines()[-1] == "no other key is in use"
 
     # The secrets are what they were, and the old key opens none of them.
     new, old = (sealing.Keyring(*sealing.read_key_file(Path(path))) for path in (new_path, old_path))
