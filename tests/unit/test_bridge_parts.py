@@ -1,5 +1,6 @@
 """The bridge's parts that need neither broker nor database."""
 
+import ast
 import base64
 import ipaddress
 import os
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -24,6 +26,7 @@ from bridge.mqtt.sockets import BufferedSocket, is_private
 from bridge.mqtt.target import TargetError, default_client_id, of_integration
 from bridge.work.queue_worker import BATCH, MANY, pause_after
 
+ROOT = Path(__file__).parents[2]
 ID = UUID("0190c5f2-0000-7000-8000-00000000abcd")
 
 
@@ -286,6 +289,17 @@ class TestPaho:
             "_send_simple_command",
         ):
             assert callable(getattr(paho.Client, name)), name
+
+    def test_private_names_of_paho_are_these(self) -> None:
+        """Another one ties the bridge more closely to the one minor release that pyproject.toml allows."""
+        text = (ROOT / "bridge" / "mqtt" / "client.py").read_text(encoding="utf-8")
+        names = {node.attr for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
+        made = paho.Client(CallbackAPIVersion.VERSION2)
+        assert {name for name in names if hasattr(made, name) and not name.startswith("__")} == {
+            "_in_packet", "_keepalive", "_last_bytes_received", "_last_msg_out", "_loop_rc_handle", "_mid_generate", "_out_packet",
+            "_pack_remaining_length", "_packet_handle", "_packet_queue", "_packet_read", "_ping_t", "_protocol", "_send_pubcomp",
+            "_send_pubrec", "_send_pubrel", "_send_simple_command", "_sock", "_state",
+        }  # fmt: skip
 
     def test_properties_there_and_back(self) -> None:
         values = {"content_type": "a/b", "response_topic": "r", "correlation_data": "AAE=", "user_properties": {"a": "b"}}
