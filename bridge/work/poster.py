@@ -1,7 +1,7 @@
 """HTTP POST to a URL that a tenant chose: its address is checked before connecting, redirects are not followed, time is limited.
 
 The standard library's http.client speaks HTTP over a socket that it is given, so the connection is made by bridge.mqtt.sockets: one guard
-for brokers and webhooks (docs/decisions/0011-webhooks-posted-by-hand.md). Connections are kept a while for the next request to the same
+for brokers and webhooks (docs/decisions/0036-the-poster.md). Connections are kept a while for the next request to the same
 place.
 """
 
