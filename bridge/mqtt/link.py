@@ -28,8 +28,6 @@ class Loop(Protocol):
     """The thread that runs links, as they see it."""
 
     @property
-    def keeps_sessions(self) -> bool: ...
-    @property
     def is_reading(self) -> bool: ...
     @property
     def may_connect(self) -> bool: ...
@@ -77,7 +75,7 @@ class Link:
     @property
     def will_be_redelivered(self) -> bool:
         """Whether the broker keeps what is not acknowledged, for the next link: this one is at its end, its session is not."""
-        return self._is_ending and not self.is_moved and not self.target.clean_start and self.target.session_expiry > 0
+        return self._is_ending and not self.is_moved and self.target.keeps_session
 
     def publish(self, messages: Iterable[Outgoing]) -> None:
         self._loop.call(partial(self.outgoing.publish, messages))
@@ -152,9 +150,8 @@ class Link:
         client = Client(self.target, self, self.outgoing, self.incoming, self.incoming.received)
         self._client = client
         self._connack_by = time.monotonic() + CONNACK_SECONDS
-        clean_start = self.target.clean_start or not self._loop.keeps_sessions
         try:
-            client.begin(connection, clean_start=clean_start)
+            client.begin(connection, clean_start=self.target.clean_start)
         except OSError as fault:
             self._drop(f"the connection failed: {fault}")
             return
@@ -192,8 +189,7 @@ class Link:
         if not was_up:
             self._failed(reason)
             return
-        keeps = self._loop.keeps_sessions and not self.target.clean_start and self.target.session_expiry > 0
-        self._is_kept = keeps and bool(self.incoming.filters)
+        self._is_kept = self.target.keeps_session and bool(self.incoming.filters)
         log.warning("broker_lost", integration=self.integration_id, reason=reason)
         self.incoming.lost()
         self.outgoing.lost(reason)

@@ -25,10 +25,9 @@ DIALERS = 128  # threads, made as they are needed: silent brokers must not keep 
 class Network(threading.Thread):
     """Runs the links. Other threads give it work by call(); it tells the sink."""
 
-    def __init__(self, sink: Sink, *, keeps_sessions: bool = True) -> None:
+    def __init__(self, sink: Sink) -> None:
         super().__init__(name="network", daemon=True)
         self._sink = sink
-        self.keeps_sessions = keeps_sessions
         self.connect_until = math.inf  # time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._calls: deque[Callable[[], None]] = deque()

@@ -38,6 +38,11 @@ class Target:
     status_topic: str | None = None
     trusted: bool = False  # its address may be private, whatever tenants are allowed
 
+    @property
+    def keeps_session(self) -> bool:
+        """Whether the broker keeps the session, and messages for it, between two connections."""
+        return not self.clean_start and self.session_expiry > 0
+
     def session(self) -> tuple[str, int, str, int]:
         """Targets that have this in common get the same session at the broker."""
         return self.host, self.port, self.client_id, self.mqtt_version

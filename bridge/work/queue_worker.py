@@ -122,7 +122,7 @@ class QueueWorker(DatabaseThread):
         self._suspected_from = began
         self._accepted_before = None
         self._suspects = None
-        log.warning("worker_careful", reason=reason, messages="those of the batch" if self._batch else self._most())
+        log.warning("attempts_started", reason=reason, messages="those of the batch" if self._batch else self._most())
 
     def _most(self) -> int:
         """As many as a batch has, and four times as many with each further crash: batches are fair, but attempts go by age."""
