@@ -15,7 +15,7 @@ load_demo() {
     done < "$run/demo"
 }
 
-# Through the product's own functions: the organization as the service would make it, the integration as its admin would.
+# Uses the product's own functions: the organization is created as the service would, the integration as its admin would.
 provision_demo() {
     superuser_psql --tuples-only --no-align --file=- > "$run/demo.new" << 'SQL'
 SET client_min_messages = warning;

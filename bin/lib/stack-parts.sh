@@ -7,7 +7,7 @@ start_mosquitto() {
     needs_program mosquitto_passwd mosquitto
     user=$(run_as mosquitto)
     mkdir -p "$dir/data"
-    # The bridge keeps these two in step with the database; before its first run they hold its own account alone.
+    # The bridge keeps these two in step with the database; before its first run they hold only its own account.
     if [[ ! -s $dir/passwords ]]; then
         private_file "$dir/passwords" root "topicbase_bridge:${secret[BROKER_PASSWORD]}"
         mosquitto_passwd -U "$dir/passwords"
@@ -43,7 +43,7 @@ start_postgrest() {
     fi
     configuration=$(render postgrest.conf)
     private_file "$dir/postgrest.conf" "$(run_as postgrest)" "$configuration"
-    # Its garbage collector runs every 4 MiB a core by default, several times while it reads one large body.
+    # By default its garbage collector runs after every 4 MiB per core, several times while it reads one large body.
     cores=$(nproc)
     (cd / && unset "${!PG@}" "${!PGRST@}" && export GHCRTS="${GHCRTS--A$((cores < 32 ? 128 / cores : 4))m}" && launch postgrest "$program" "$dir/postgrest.conf")
     wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API_ADMIN]}/ready"
@@ -71,7 +71,7 @@ start_gateway() {
 start_bridge() {
     local dir=$place/bridge user
     if [[ ! -f $root/bridge/__main__.py ]]; then
-        say "stack: there is no bridge/ in this checkout; going on without the bridge"
+        say "stack: there is no bridge/ in this checkout; continuing without the bridge"
         return
     fi
     needs_port bridge METRICS

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# The PostgreSQL of the local stack: its cluster, the migrations, and what they leave open; sourced by bin/stack.
+# The PostgreSQL of the local stack: its cluster, the migrations, and what they leave to the installation; sourced by bin/stack.
 
-# A server that was killed leaves its lock file and, for a moment, processes that keep the next one from starting.
+# A killed server leaves its lock file and, for a moment, processes that prevent the next one from starting.
 wait_for_the_last_of() { # wait_for_the_last_of DATA_DIRECTORY
     local pid cwd deadline=$((SECONDS + 15)) is_there=1
     while [[ -n $is_there ]] && ((SECONDS < deadline)); do
@@ -49,7 +49,7 @@ start_postgres() {
     render pg_hba.conf > "$data/pg_hba.conf"
     own "$user" "$data/topicbase.conf" "$data/pg_hba.conf"
     grep -qx "include 'topicbase.conf'" "$data/postgresql.conf" || printf "include 'topicbase.conf'\n" >> "$data/postgresql.conf"
-    # PL/Python takes its packages from the first python3 on PATH: it is to be the system's, whatever the caller has active.
+    # PL/Python takes its packages from the first python3 on PATH, which must be the system's, whatever the caller has active.
     (
         cd /
         unset "${!PG@}" VIRTUAL_ENV PYTHONHOME
@@ -59,13 +59,13 @@ start_postgres() {
     wait_until_up postgres superuser_psql --dbname=postgres --command='SELECT'
 }
 
-# A unix socket's path has 107 bytes; where the run directory is deeper than that, TCP must do.
+# A unix socket's path has at most 107 bytes; with a longer run directory, only TCP is used.
 socket_dir() {
     local dir=$place/socket
     ((${#dir} + 16 > 107)) || [[ $dir == *[\'\"%\ ?\&]* ]] || printf '%s\n' "$dir"
 }
 
-# Apply the migrations; sets `migrated` when that changed anything.
+# Apply the migrations; sets `migrated` if that changed anything.
 migrated=''
 migrate() {
     local before after exists
@@ -77,7 +77,8 @@ migrate() {
     if ! run_sqitch deploy --verify > "$run/log/sqitch.log" 2>&1; then
         say "stack: the migrations failed:"
         sed '/^Reverting/,$d' "$run/log/sqitch.log" | tail -n 12 >&2
-        say "All of it: $run/log/sqitch.log. After an edit of what this database already has, \`bin/stack down --clean\` starts afresh."
+        say "The full log is $run/log/sqitch.log. If the plan or a script that this database already has was edited, start over with"
+        say "\`bin/stack down --clean\`, which deletes its data (\`bin/apply\` re-runs the script of a function without that)."
         exit 1
     fi
     after=$(deployed_changes)
@@ -98,7 +99,7 @@ run_sqitch() {
     (cd "$root" && use_superuser && exec sqitch "$@" --target "db:pg://postgres@127.0.0.1:${port[PG]}/$database")
 }
 
-# The key pair that broker passwords are sealed to: the private one for the bridge alone, the public one for the database.
+# The key pair that broker passwords are sealed with: the private key for the bridge alone, the public key for the database.
 make_sealing_key() {
     local dir=$place/bridge user
     [[ -f $root/bridge/__main__.py && ! -f $dir/private.key ]] || return 0
@@ -109,7 +110,7 @@ make_sealing_key() {
     own "$user" "$dir" "$dir/private.key"
 }
 
-# What the migrations leave open: passwords of the login roles, and what this installation is.
+# What the migrations leave to the installation: passwords of the login roles, and its own settings.
 configure_database() {
     {
         if [[ -s $run/sealing_public_key ]]; then

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Starting a part of the local stack, knowing whether it runs, and stopping it; sourced by bin/stack.
+# Starts and stops the parts of the local stack, and tells whether they are running; sourced by bin/stack.
 
 start_time_of() { # of a process, in clock ticks since boot: with its id, the process's identity
     local stat
@@ -19,13 +19,13 @@ pid_of() {
 
 is_running() { pid_of "$1" > /dev/null; }
 
-# launch NAME COMMAND…: in a session of its own, detached, as the part's user, its output in the part's log.
+# launch NAME COMMAND…: detached, in a session of its own, as the part's user, with its output in the part's log.
 launch() {
     local name=$1 user deadline pid
     shift
     user=$(run_as "$name")
     rm -f "$run/$name.pid" "$run/$name.started"
-    # one old log is kept, so that a stack that is up for months does not fill the disk
+    # only one old log is kept, so that a stack that runs for months does not fill the disk
     if [[ -f $run/log/$name.log ]] && (($(stat --format=%s "$run/log/$name.log") > 16777216)); then
         mv "$run/log/$name.log" "$run/log/$name.log.old"
     fi
@@ -53,7 +53,7 @@ fail_with_log() {
     exit 1
 }
 
-# wait_until_up NAME TEST…: until the test succeeds; says why when the part ends or the time is over.
+# wait_until_up NAME TEST…: waits until the test succeeds; says why if the part ends or time runs out.
 wait_until_up() {
     local name=$1 deadline=$((SECONDS + start_timeout))
     shift

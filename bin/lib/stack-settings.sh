@@ -30,7 +30,7 @@ save_ports() {
 
 port_is_taken() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 
-# Blocks are spread by process id, so that stacks started at the same moment do not pick the same one.
+# The first block depends on the process id, so that stacks started at the same moment do not pick the same one.
 choose_free_ports() {
     local base=$((10000 + ($$ % 3000) * 7)) index tries=0
     while true; do
@@ -38,17 +38,17 @@ choose_free_ports() {
             port_is_taken $((base + index)) && break
         done
         port_is_taken $((base + index)) || break
-        ((++tries < 100)) || die "no block of ${#port_names[@]} free ports was found"
+        ((++tries < 100)) || die "found no block of ${#port_names[@]} free ports"
         base=$((10000 + RANDOM % 3000 * 7))
     done
     for index in "${!port_names[@]}"; do port[${port_names[index]}]=$((base + index)); done
 }
 
-# The directory of what the parts themselves must reach. Normally the run directory; see the head of this file.
+# The directory of what the parts themselves must reach: normally the run directory (see the head of bin/stack).
 find_place() {
     if [[ -f $run/place ]]; then
         place=$(< "$run/place")
-        [[ -d $place ]] || die "$run/place names $place, which is gone. \`bin/stack down --clean\` starts afresh."
+        [[ -d $place ]] || die "$run/place names $place, which no longer exists. Start over with \`bin/stack down --clean\`."
         return
     fi
     place=$run
@@ -59,7 +59,7 @@ find_place() {
     fi
 }
 
-# as USER COMMAND…: runs it as that user when we are root; keeps the process id.
+# as USER COMMAND…: runs the command as that user if we are root; keeps the process id.
 as() {
     local user=$1
     shift
@@ -70,7 +70,7 @@ as() {
     fi
 }
 
-# run_as NAME: the user that part runs as.
+# run_as NAME: the user that the part runs as.
 run_as() {
     if ((EUID != 0)); then
         id -un
@@ -80,7 +80,7 @@ run_as() {
         postgres) echo postgres ;;
         postgrest) as www-data test -x "$(postgrest_program)" && echo www-data || echo root ;;
         gateway) echo www-data ;;
-        # one user for both: the bridge writes the broker's password file and signals it
+        # one user for both, since the bridge writes the broker's password file and signals it
         mosquitto | bridge) as mosquitto test -r "$root/sqitch.plan" -a -x "$root/.venv/bin/python" -a -x "$run" && echo mosquitto || echo root ;;
     esac 2> /dev/null
 }
@@ -137,7 +137,7 @@ make_secrets() {
     for name in SUPERUSER_PASSWORD AUTHENTICATOR_PASSWORD MQTT_BRIDGE_PASSWORD BROKER_PASSWORD JWT_SECRET; do
         [[ -n ${secret[$name]:-} ]] || secret[$name]=$(random_secret)
     done
-    # 33 random bytes. PostgREST takes a hash no longer than the secret: below 48 letters that is HS256 and nothing else.
+    # 33 random bytes. PostgREST accepts no hash longer than the secret: below 48 characters that leaves HS256 alone.
     while ((${#secret[JWT_SECRET]} < 44)); do secret[JWT_SECRET]+=$(random_secret); done
     secret[JWT_SECRET]=${secret[JWT_SECRET]:0:44}
     (umask 077 && for name in "${!secret[@]}"; do printf '%s=%s\n' "$name" "${secret[$name]}"; done | sort > "$run/secrets.new")
@@ -145,7 +145,7 @@ make_secrets() {
     private_file "$run/pgpass" root "127.0.0.1:${port[PG]}:*:postgres:${secret[SUPERUSER_PASSWORD]}"
 }
 
-# private_file PATH USER TEXT: a file that USER alone can read; the text is in no process's arguments.
+# private_file PATH USER TEXT: a file that only USER can read; the text appears in no process's arguments.
 private_file() {
     (umask 077 && printf '%s\n' "$3" > "$1.new")
     [[ $2 == root ]] || own "$2" "$1.new"
@@ -154,12 +154,12 @@ private_file() {
 
 declare -A template=()
 
-# render TEMPLATE: the template with its @NAMES@ filled in from `template`.
+# render TEMPLATE: the template with its @NAMES@ replaced from `template`.
 render() {
     local text name
     text=$(< "$root/conf/$1")
     for name in "${!template[@]}"; do text=${text//"@$name@"/"${template[$name]}"}; done
-    [[ ! $text =~ @([A-Z_]+)@ ]] || die "conf/$1: nothing to fill in for ${BASH_REMATCH[0]}"
+    [[ ! $text =~ @([A-Z_]+)@ ]] || die "conf/$1: no value for ${BASH_REMATCH[0]}"
     printf '%s\n' "$text"
 }
 
