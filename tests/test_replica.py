@@ -66,7 +66,7 @@ def standby(stack: Stack, directory: Path) -> Iterator[int]:
                 return probe.connect_ex(("127.0.0.1", own)) == 0
 
         try:
-            wait_until(is_up, 20, "the standby")
+            wait_until(is_up, what="the standby")
             yield own
         finally:
             process.terminate()
@@ -78,7 +78,7 @@ def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -
     primary = make_tenant(stack, Api(stack.api_url))
     device = primary.device()
     assert device.send({"temperature": 20}).status_code == 202
-    wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), 20, "the history")
+    wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), what="the history")
     secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
     name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
     with standby(stack, tmp_path) as port:
@@ -109,7 +109,7 @@ def works(replica: Api, primary: Any, device: Any) -> None:
         except requests.ConnectionError:
             return False
 
-    wait_until(is_up, 20, "PostgREST at the standby")
+    wait_until(is_up, what="PostgREST at the standby")
     member = primary.member
     for view in ("mqtt_messages", "devices", "device_integrations", "mqtt_message_queue", "integration_activity_log"):
         assert replica.rows(view, token=member) == primary.api.rows(view, token=member), view

@@ -29,7 +29,7 @@ def login(peer: Peers, device: Device, **options: Any) -> Peer:
         found = peer(username=device.username, password=device.password, client_id=device.client_id, **options)
         return found if found.code == 0 else None
 
-    found = wait_until(attempt, 10, "the broker takes the new credential")
+    found = wait_until(attempt, what="the broker takes the new credential")
     assert found is not None
     return found
 

@@ -115,7 +115,7 @@ def test_something_else_than_connack(stack: Stack, tenant: Tenants, crowd: Crowd
         broker.greeting = kinds[name]
         ids[name] = foreign(owner, broker.port, mqtt_version=version)
     for name, broker in brokers.items():
-        wait_until(lambda broker=broker: len(broker.connects) >= 2, 20, f"{name}: another attempt")  # type: ignore[misc]
+        wait_until(lambda broker=broker: len(broker.connects) >= 2, what=f"{name}: another attempt")  # type: ignore[misc]
         state, words = status(stack, ids[name])
         assert state == "error", name
         assert words, name
@@ -133,7 +133,7 @@ def test_something_else_than_connack(stack: Stack, tenant: Tenants, crowd: Crowd
     (row,) = receipts(owner, publish(owner, [{"topic": f"org_{owner.slug}/devices/a/c", "payload": 1, "qos": 1}]))
     assert row["state"] == "acknowledged"
     for name, integration_id in ids.items():
-        wait_until(lambda key=integration_id: status(stack, key) == ("active", None), 40, f"{name}: connected after all")  # type: ignore[misc]
+        wait_until(lambda key=integration_id: status(stack, key) == ("active", None), what=f"{name}: connected after all")  # type: ignore[misc]
     assert stack.pid("bridge") == before
 
 
@@ -148,8 +148,8 @@ def test_junk_on_a_connection_that_works(stack: Stack, db: Connection, tenant: T
         if "half" in name:
             broker.cut()
     for name, broker in brokers.items():
-        wait_until(lambda broker=broker: len(broker.connects) >= 2, 20, f"{name}: a new connection")  # type: ignore[misc]
-        wait_until(lambda broker=broker: len(broker.subscribed) >= 2, 20, f"{name}: subscribed again")  # type: ignore[misc]
+        wait_until(lambda broker=broker: len(broker.connects) >= 2, what=f"{name}: a new connection")  # type: ignore[misc]
+        wait_until(lambda broker=broker: len(broker.subscribed) >= 2, what=f"{name}: subscribed again")  # type: ignore[misc]
         broker.deliver(b"plant/a", b"1")
     assert len(history(stack, owner, len(kinds), 30)) == len(kinds)
     sent = {name: publish(owner, [{"topic": "a", "payload": 1, "qos": 2}], integration_id) for name, integration_id in ids.items()}
@@ -190,7 +190,7 @@ def listening(db: Connection, owner: Tenant, broker: Witness, version: str) -> s
     """An integration that is connected and subscribed."""
     integration_id = foreign(owner, broker.port, mqtt_version=version)
     owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": "plant/#", "qos": 1}, token=owner.admin)
-    wait_until(lambda: (subscription(db, integration_id, "plant/#") or ("",))[0] == "active", 20, "an answer to SUBSCRIBE")
+    wait_until(lambda: (subscription(db, integration_id, "plant/#") or ("",))[0] == "active", what="an answer to SUBSCRIBE")
     return integration_id
 
 
@@ -201,7 +201,7 @@ def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Ten
         silent = [owner.integration(broker_url="127.0.0.1", port=mute.getsockname()[1], protocol="mqtts") for _ in range(40)]
         began = time.monotonic()
         integration_id = foreign(owner, witness.port)
-        wait_until(lambda: witness.connects, 8, "a connection")
+        wait_until(lambda: witness.connects, what="a connection")
         (row,) = receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id))
         assert row["state"] == "acknowledged"
         assert time.monotonic() - began < 9

@@ -148,11 +148,11 @@ def test_nothing_is_acknowledged_while_the_database_refuses_everything(
     try:
         witness.deliver(b"plant/a", b"1", 1, 11)
         witness.deliver(b"plant/b", b"2", 1, 12)
-        wait_until(lambda: stack.log("bridge").count("42501") > refusals, 20, "an attempt to store them")
+        wait_until(lambda: stack.log("bridge").count("42501") > refusals, what="an attempt to store them")
         assert witness.acknowledged == []
     finally:
         db.execute(f"GRANT EXECUTE ON FUNCTION {row[0]} TO mqtt_bridge".encode())
-    wait_until(lambda: len(witness.acknowledged) == 2, 30, "the acknowledgements")
+    wait_until(lambda: len(witness.acknowledged) == 2, what="the acknowledgements")
     assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 2}
 
 
@@ -164,7 +164,7 @@ def test_a_message_that_the_database_refuses_becomes_a_dead_letter(stack: Stack,
     try:
         for number, topic in enumerate((b"plant/a", b"plant/odd", b"plant/b"), 1):
             witness.deliver(topic, str(number).encode(), 1, number)
-        wait_until(lambda: len(witness.acknowledged) == 3, 20, "the acknowledgements")
+        wait_until(lambda: len(witness.acknowledged) == 3, what="the acknowledgements")
     finally:
         db.execute("ALTER TABLE pgmq.q_mqtt_messages DROP CONSTRAINT no_odd")
     assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 3}
@@ -201,13 +201,13 @@ def test_a_qos_2_message_whose_connection_ends_before_it_is_stored(
     witness.session_present = True
 
     def come_again() -> None:
-        wait_until(lambda: witness.greeted == 2, 20, "the next connection")
+        wait_until(lambda: witness.greeted == 2, what="the next connection")
         witness.deliver(b"a", b"12", 2, 7, dup=True)
 
     with stack.connect(autocommit=False) as blocker:
         blocker.execute("LOCK TABLE pgmq.q_mqtt_messages IN EXCLUSIVE MODE")
         witness.deliver(b"a", b"12", 2, 7)
-        wait_until(lambda: waits_for_lock(db), 20, "the message on its way into the queue")
+        wait_until(lambda: waits_for_lock(db), what="the message on its way into the queue")
         witness.cut()
         if order == "again before it is stored":
             come_again()
@@ -215,7 +215,7 @@ def test_a_qos_2_message_whose_connection_ends_before_it_is_stored(
     if order == "again after it is stored":
         history(stack, owner, 1)
         come_again()
-    wait_until(lambda: ("PUBREC", 7) in witness.acknowledged, 20, "the acknowledgement on the new connection")
+    wait_until(lambda: ("PUBREC", 7) in witness.acknowledged, what="the acknowledgement on the new connection")
     witness.deliver(b"b", b"3", 1, 8)
     assert sorted(row["topic"] for row in history(stack, owner, 2)) == ["a", "b"]
 
@@ -232,18 +232,18 @@ def test_a_connection_is_left_when_what_it_brought_is_acknowledged(
     with stack.connect(autocommit=False) as blocker:
         blocker.execute("LOCK TABLE pgmq.q_mqtt_messages IN EXCLUSIVE MODE")
         witness.deliver(b"a", b"1", qos, 7)
-        wait_until(lambda: waits_for_lock(db), 20, "the message on its way into the queue")
+        wait_until(lambda: waits_for_lock(db), what="the message on its way into the queue")
         db.execute("UPDATE mqtt.device_integrations SET settings = settings || '{\"keepalive\": 77}' WHERE id = %s", (integration_id,))
         time.sleep(0.5)
         witness.deliver(b"b", b"2", qos, 8)
         assert witness.greeted == 1
         blocker.rollback()
-    wait_until(lambda: witness.greeted == 2, 20, "the next connection")
+    wait_until(lambda: witness.greeted == 2, what="the next connection")
     name = "PUBACK" if qos == 1 else "PUBREC"
     assert (name, 7) in witness.acknowledged
     assert (name, 8) not in witness.acknowledged
     witness.deliver(b"b", b"2", qos, 8, dup=True)
-    wait_until(lambda: (name, 8) in witness.acknowledged, 20, "the acknowledgement on the new connection")
+    wait_until(lambda: (name, 8) in witness.acknowledged, what="the acknowledgement on the new connection")
     assert [row["topic"] for row in history(stack, owner, 2)] == ["a", "b"]
 
 

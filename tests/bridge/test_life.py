@@ -71,7 +71,7 @@ def second_bridge(own: Stack) -> Iterator[Callable[[], subprocess.Popen[bytes]]]
             except requests.ConnectionError:
                 return False
 
-        wait_until(is_ready, 20, "the second bridge")
+        wait_until(is_ready, what="the second bridge")
         return process
 
     yield start
@@ -160,12 +160,12 @@ def test_a_restarted_database(own: Stack, owner: Tenant, device: Peer, how: str)
             else:
                 own.stop("postgres")
     # A killed server's process may be there for a moment yet, and its lock file with it.
-    wait_until(lambda: own.run("start", "postgres", check=False).returncode == 0, 20, "PostgreSQL")
+    wait_until(lambda: own.run("start", "postgres", check=False).returncode == 0, what="PostgreSQL")
     rows = history(own, owner, 100, 40)
     assert {row["payload"] for row in rows} == set(range(100))
-    wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, 30, "the bridge is ready")
+    wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, what="the bridge is ready")
     # PostgREST tries again after 1, 2, 4 … 32 s.
-    wait_until(lambda: requests.get(own.api_url, timeout=10).status_code != 503, 60, "the API")
+    wait_until(lambda: requests.get(own.api_url, timeout=10).status_code != 503, what="the API")
     ids = publish(owner, commands(owner, 0, 3))
     assert {row["state"] for row in receipts(owner, ids, 30)} == {"acknowledged"}
 
@@ -189,17 +189,17 @@ def test_a_frozen_server_process_does_not_stop_the_rest(own: Stack, owner: Tenan
     with own.connect() as db:
         # The one before may just have ended.
         query = "SELECT b.main_pid FROM mqtt.bridges AS b JOIN pg_stat_activity AS a ON a.pid = b.main_pid"
-        [(pid,)] = wait_until(lambda: db.execute(query).fetchall(), 20, "the bridge's main session")
+        [(pid,)] = wait_until(lambda: db.execute(query).fetchall(), what="the bridge's main session")
     os.kill(pid, signal.SIGSTOP)
     try:
         ids = publish(owner, commands(owner, 0, 20))
         assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
-        wait_until(lambda: "database_silent" in own.log("bridge"), 25, "the silence is noticed")
+        wait_until(lambda: "database_silent" in own.log("bridge"), what="the silence is noticed")
         ids = publish(owner, commands(owner, 0, 20))
         assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, 30, "the bridge is ready")
+    wait_until(lambda: requests.get(own.metrics_url.replace("/metrics", "/readyz"), timeout=5).ok, what="the bridge is ready")
     ids = publish(owner, commands(owner, 0, 20))
     assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
 
@@ -214,7 +214,7 @@ def test_two_bridges_share_and_take_over(own: Stack, owner: Tenant, second_bridg
         owner.integration("mqtt_hosted")
     wait_until(lambda: len(leases(own)) == 1)
     other = second_bridge()
-    wait_until(lambda: len(held := leases(own)) == 2 and min(held.values()) >= 2, 20, "both hold some")
+    wait_until(lambda: len(held := leases(own)) == 2 and min(held.values()) >= 2, what="both hold some")
     with own.connect() as db:
         wanted = db.execute("SELECT count(*) FROM mqtt.device_integrations WHERE status <> 'inactive'").fetchone()
     assert wanted is not None
@@ -223,7 +223,7 @@ def test_two_bridges_share_and_take_over(own: Stack, owner: Tenant, second_bridg
     assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
     other.kill()
     began = time.monotonic()
-    wait_until(lambda: len(held := leases(own)) == 1 and sum(held.values()) == wanted[0], 15, "the survivor holds all")
+    wait_until(lambda: len(held := leases(own)) == 1 and sum(held.values()) == wanted[0], what="the survivor holds all")
     assert time.monotonic() - began < 10
     ids = publish(owner, commands(owner, 0, 50))
     assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
@@ -275,7 +275,7 @@ def test_a_burst_while_the_database_is_away_does_not_grow_memory(own: Stack, own
     try:
         for number in range(30000):
             device.client.publish(f"{prefix(owner)}/flood", json.dumps({"number": number, "fill": "x" * 1000}), 0)
-        wait_until(lambda: "reading_paused" in own.log("bridge"), 20, "the sockets are left unread")
+        wait_until(lambda: "reading_paused" in own.log("bridge"), what="the sockets are left unread")
         assert resident() < 150
     finally:
         own.start("postgres")

@@ -88,7 +88,7 @@ def test_queues_and_their_age(stack: Stack, db: Connection, tenant: Callable[...
         "SELECT now() - interval '1000 s', '{\"topic\": \"a\"}', %s, %s FROM generate_series(1, 7)",
         (owner.organization_id, waiting),
     )
-    wait_until(lambda: (sample(stack, "topicbase_queue_messages", queue="outbound") or 0) >= 7, 40, "the depth")
+    wait_until(lambda: (sample(stack, "topicbase_queue_messages", queue="outbound") or 0) >= 7, what="the depth")
     assert (sample(stack, "topicbase_queue_oldest_seconds", queue="outbound") or 0) >= 1000
     assert sample(stack, "topicbase_queue_messages", queue="ingest") is not None
     assert sample(stack, "topicbase_ingest_open") == 1
@@ -123,13 +123,13 @@ def test_from_due_to_acknowledged(stack: Stack, db: Connection, tenant: Callable
         "INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id) VALUES (now() - interval '100 s', %s, %s, %s)",
         (json.dumps(message), owner.organization_id, owner.integration_id),
     )
-    wait_until(lambda: seen()[0] > count, 20, "its acknowledgement")
+    wait_until(lambda: seen()[0] > count, what="its acknowledgement")
     assert 100 <= seen()[1] - total < 130, "it counts how long the message has waited, too"
 
 
 def test_a_storm_of_scrapes_asks_the_database_no_more(stack: Stack, db: Connection) -> None:
     db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-    wait_until(lambda: sample(stack, "topicbase_queue_messages", queue="ingest") is not None, 20, "the first look")
+    wait_until(lambda: sample(stack, "topicbase_queue_messages", queue="ingest") is not None, what="the first look")
 
     def asked() -> int:
         row = db.execute(

@@ -55,7 +55,7 @@ def outcomes(db: Connection, ids: list[int]) -> list[tuple[str, int | None, str 
         ).fetchall()
         return rows if len(rows) == len(ids) else None
 
-    found = {row[0]: row[1:] for row in wait_until(settled, 20, "all settled") or []}
+    found = {row[0]: row[1:] for row in wait_until(settled, what="all settled") or []}
     return [found[msg_id] for msg_id in ids]
 
 
@@ -345,4 +345,4 @@ def test_a_refused_login_is_told_and_retried_slowly(stack: Stack, tenant: Tenant
     time.sleep(2)
     assert len(witness.connects) <= 6
     witness.connack = 0
-    wait_until(lambda: status(stack, integration_id)[0] == "active", 15)
+    wait_until(lambda: status(stack, integration_id)[0] == "active")

@@ -83,7 +83,7 @@ def test_api_calls_work_through_it(stack: Stack, tenant: Callable[..., Tenant], 
                     except requests.ConnectionError:
                         return False
 
-                wait_until(is_up, 20, "PostgREST behind PgBouncer")
+                wait_until(is_up, what="PostgREST behind PgBouncer")
                 pooled = Tenant(stack, Api(url), owner.organization_id, owner.slug, owner.admin_id, owner.member_id, owner.integration_id)
                 works(pooled)
             finally:
@@ -105,7 +105,7 @@ def works(owner: Tenant) -> None:
         assert owner.api.call("mqtt_publish", {}, token=None).status_code in (401, 404)
         stranger = owner.stack.token("authenticated", "5ad5a5a0-0000-4000-8000-000000000000")
         assert owner.api.rows("mqtt_messages", token=stranger) == []
-    wait_until(lambda: len(owner.api.rows("mqtt_messages", token=owner.member)) == 12, 20, "the history through the pooler")
+    wait_until(lambda: len(owner.api.rows("mqtt_messages", token=owner.member)) == 12, what="the history through the pooler")
     sent = owner.api.ok(
         "mqtt_publish",
         {"integration_id": owner.integration_id, "messages": [{"topic": f"org_{owner.slug}/devices/a/c", "payload": 1, "qos": 1}]},

@@ -179,7 +179,7 @@ def test_a_receiver_that_wastes_time_is_left(trusting: Poster, monkeypatch: pyte
         poster.enforce()  # as the bridge does each second
         return not caller.is_alive()
 
-    wait_until(is_over, 20, "an end")
+    wait_until(is_over, what="an end")
     assert len(faults) == 1
     assert fault in faults[0]
 

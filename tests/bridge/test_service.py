@@ -54,7 +54,7 @@ class Service:
         lines = r"^.* (?:reloaded|reload_failed) .*$"
         before = len(re.findall(lines, self.log, re.MULTILINE))
         self.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(re.findall(lines, self.log, re.MULTILINE)) > before, 20, "the reload")
+        wait_until(lambda: len(re.findall(lines, self.log, re.MULTILINE)) > before, what="the reload")
         return str(re.findall(lines, self.log, re.MULTILINE)[-1])
 
 
@@ -99,8 +99,8 @@ def change(config: Path, **values: str | None) -> None:
 def test_a_reload_takes_over_what_can_change(own: Stack, settings: dict[str, str], tmp_path: Path) -> None:
     owner = make_tenant(own, Api(own.api_url))
     with service(settings, tmp_path) as (bridge, config):
-        wait_until(bridge.is_ready, 30, "the bridge is ready")
-        wait_until(lambda: held(own, owner) and status(own, owner.integration_id)[0] == "active", 20, "connected")
+        wait_until(bridge.is_ready, what="the bridge is ready")
+        wait_until(lambda: held(own, owner) and status(own, owner.integration_id)[0] == "active", what="connected")
         assert "changed=nothing" in bridge.reload()
 
         change(config, TOPICBASE_LOG_LEVEL="DEBUG")
@@ -137,12 +137,12 @@ def test_a_reload_takes_a_new_broker_password_and_a_new_key(own: Stack, settings
     del ours["TOPICBASE_PRIVATE_KEY_FILE"]
     sealed = owner.integration(broker_url=own.mqtt_host, port=own.mqtt_port, username="topicbase_bridge", password=own.broker_password)
     with service(ours, tmp_path) as (bridge, config):
-        wait_until(lambda: "refused the connection" in (status(own, owner.integration_id)[1] or ""), 30, "the password is refused")
-        wait_until(lambda: "no private key" in (status(own, sealed)[1] or ""), 20, "there is no key")
+        wait_until(lambda: "refused the connection" in (status(own, owner.integration_id)[1] or ""), what="the password is refused")
+        wait_until(lambda: "no private key" in (status(own, sealed)[1] or ""), what="there is no key")
         change(config, TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=right, TOPICBASE_PRIVATE_KEY_FILE=key)
         assert 'changed="hosted_password,private_keys"' in bridge.reload()
         for integration_id in (owner.integration_id, sealed):
-            wait_until(lambda one=integration_id: status(own, one)[0] == "active", 20, "connected")  # type: ignore[misc]
+            wait_until(lambda one=integration_id: status(own, one)[0] == "active", what="connected")  # type: ignore[misc]
         works(owner)
         assert own.broker_password not in bridge.log
 
@@ -203,20 +203,20 @@ def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
 def test_systemd_is_told(own: Stack, settings: dict[str, str], supervisor: tuple[Supervisor, str], tmp_path: Path) -> None:
     heard, address = supervisor
     with service(settings, tmp_path, NOTIFY_SOCKET=address, WATCHDOG_USEC="2000000") as (bridge, _):
-        wait_until(lambda: "READY=1" in heard.said, 30, "READY")
+        wait_until(lambda: "READY=1" in heard.said, what="READY")
         assert bridge.is_ready()
         count = heard.said.count("WATCHDOG=1")
-        wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 2, 20, "signs of life")
-        wait_until(lambda: any(line.startswith("STATUS=") and "held" in line for line in heard.said), 20, "a status")
+        wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 2, what="signs of life")
+        wait_until(lambda: any(line.startswith("STATUS=") and "held" in line for line in heard.said), what="a status")
         bridge.reload()
-        wait_until(lambda: heard.said.count("READY=1") == 2, 20, "READY after the reload")
+        wait_until(lambda: heard.said.count("READY=1") == 2, what="READY after the reload")
         at = heard.said.index("RELOADING=1")
         assert heard.said[at + 1].startswith("MONOTONIC_USEC=")
         assert "READY=1" in heard.said[at:]
         # The socket is not handed on, nor named where others look.
         assert "NOTIFY_SOCKET" not in bridge.log
         bridge.process.terminate()
-        wait_until(lambda: "STOPPING=1" in heard.said, 20, "STOPPING")
+        wait_until(lambda: "STOPPING=1" in heard.said, what="STOPPING")
         assert bridge.process.wait(15) == 0
 
 
@@ -226,12 +226,12 @@ def test_no_database_is_no_failed_start_and_no_death(own: Stack, settings: dict[
     own.stop("postgres")
     try:
         with service(settings, tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="2000000"):
-            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, 30, "signs of life")
+            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, what="signs of life")
             assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in heard.said)
             assert any("no database connection" in line for line in heard.said)
             assert "READY=1" not in heard.said
             own.start("postgres")
-            wait_until(lambda: "READY=1" in heard.said, 30, "READY")
+            wait_until(lambda: "READY=1" in heard.said, what="READY")
     finally:
         own.run("start", "postgres", check=False)
         heard.close(str(tmp_path / "notify"))
@@ -241,7 +241,7 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
     heard = Supervisor(str(tmp_path / "notify"))
     try:
         with service(settings, tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="1000000") as (bridge, _):
-            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, 30, "signs of life")
+            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, what="signs of life")
             bridge.process.send_signal(signal.SIGSTOP)
             try:
                 count = heard.said.count("WATCHDOG=1")
@@ -249,7 +249,7 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
                     wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 3, "none")
             finally:
                 bridge.process.send_signal(signal.SIGCONT)
-            wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 20, "signs of life again")
+            wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, what="signs of life again")
     finally:
         heard.close(str(tmp_path / "notify"))
 

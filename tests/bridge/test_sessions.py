@@ -137,7 +137,7 @@ def test_each_refusal_is_told_in_words(stack: Stack, tenant: Tenants, version: s
     try:
         ids = {code: foreign(owner, broker.__enter__().port, mqtt_version=version) for code, broker in brokers.items()}
         for integration_id in ids.values():
-            wait_until(lambda key=integration_id: status(stack, key)[0] == "error", 20)  # type: ignore[misc]
+            wait_until(lambda key=integration_id: status(stack, key)[0] == "error")  # type: ignore[misc]
         told = {code: status(stack, integration_id)[1] for code, integration_id in ids.items()}
     finally:
         for broker in brokers.values():
@@ -211,7 +211,7 @@ def test_a_broker_that_restarts(
     receipts(owner, before)
     broker.stop(kill=kill)
     during = publish(owner, [{"topic": "out/a", "payload": number, "qos": 1 + number % 2} for number in range(100, 200)], integration_id)
-    wait_until(lambda: status(stack, integration_id)[0] == "error", 20, "the broker is missed")
+    wait_until(lambda: status(stack, integration_id)[0] == "error", what="the broker is missed")
     broker.start()
     device = Peer("127.0.0.1", broker.port)
     try:
@@ -222,7 +222,7 @@ def test_a_broker_that_restarts(
             assert device.publish("plant/a", "1") in (0, 16)
             return bool(stored(stack, owner.organization_id))
 
-        wait_until(is_heard, 30, "the subscription is there again")
+        wait_until(is_heard, what="the subscription is there again")
     finally:
         device.close()
 
@@ -237,7 +237,7 @@ def test_a_broker_that_restarts_keeps_what_it_had(
     subscribed(db, owner, integration_id, "plant/#", 2)
     # Off, so that the broker queues; its session stays.
     owner.api.ok("upsert_integration", body(owner, integration_id, broker.port) | {"status": "inactive"}, token=owner.admin)
-    wait_until(lambda: not connections(broker.port), 20, "the bridge has left")
+    wait_until(lambda: not connections(broker.port), what="the bridge has left")
     device = Peer("127.0.0.1", broker.port)
     for number in range(50):
         assert device.publish(f"plant/{number % 5}", str(number), qos=1 + number % 2) == 0

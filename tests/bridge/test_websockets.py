@@ -188,7 +188,7 @@ def test_a_frame_without_end_costs_its_own_connection(stack: Stack, tenant: Call
         before = resident(stack)
         integration_id = owner.integration(broker_url="127.0.0.1", port=server.getsockname()[1], protocol="ws")
         lost = f"broker_lost integration={integration_id} "
-        wait_until(lambda: lost in stack.log("bridge"), 60, "an end of that connection")
+        wait_until(lambda: lost in stack.log("bridge"), what="an end of that connection")
         assert "a packet of 268435455 bytes" in next(line for line in stack.log("bridge").splitlines() if lost in line)
         assert sent[0] >= 64 << 20
         assert resident(stack) - before < 40

@@ -72,7 +72,7 @@ class MqttDevice:
         return self._outcome(lambda: mid in self._subscribed) and self._subscribed[mid]
 
     def _outcome(self, is_done: Any) -> bool:
-        wait_until(lambda: is_done() or self.is_cut, 20, "an answer of the broker")
+        wait_until(lambda: is_done() or self.is_cut, what="an answer of the broker")
         return bool(is_done())
 
 

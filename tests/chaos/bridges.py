@@ -85,7 +85,7 @@ class Bridge:
             os.kill(self.pid, number)
 
     def wait_connected(self, times: int = 1) -> None:
-        wait_until(lambda: self.log.count(" database_connected ") >= times, 30, f"{self.name} connecting to the database")
+        wait_until(lambda: self.log.count(" database_connected ") >= times, what=f"{self.name} connecting to the database")
 
     def kill(self) -> None:
         if self.is_alive():

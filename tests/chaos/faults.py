@@ -82,7 +82,7 @@ def stop_postgres(world: World, rng: random.Random) -> None:
     time.sleep(rng.uniform(0, 0.2))
     pid = world.stack.pid("postgres")
     os.kill(pid, signal.SIGQUIT)
-    wait_until(lambda: not _is_alive(pid), 30, "PostgreSQL's end")
+    wait_until(lambda: not _is_alive(pid), what="PostgreSQL's end")
     time.sleep(rng.uniform(0, 0.5))
     world.stack.start("postgres")
 
@@ -125,7 +125,7 @@ def forget_sessions(world: World, rng: random.Random) -> None:
     world.witness.kill(forget=True)
     time.sleep(rng.uniform(0.05, 0.5))
     world.witness.start()
-    wait_until(lambda: world.witness.subscribes > before, 40, "a new subscription")
+    wait_until(lambda: world.witness.subscribes > before, what="a new subscription")
 
 
 @fault(producers=WITHOUT_MOSQUITTO)
@@ -168,7 +168,7 @@ def freeze_one_of_two(world: World, rng: random.Random) -> None:
     assert world.query(query, str(frozen.pid))
     with _frozen(frozen.pid):
         # Any bridge on the database may be the one that ends its sessions.
-        wait_until(lambda: not world.query(query, str(frozen.pid)), 60, "another bridge taking over")
+        wait_until(lambda: not world.query(query, str(frozen.pid)), what="another bridge taking over")
         time.sleep(rng.uniform(0, 1))
 
 
@@ -234,7 +234,7 @@ def slow_database_link(world: World, rng: random.Random) -> None:
 def lose_acknowledgements(world: World, rng: random.Random) -> None:
     """The broker has the messages, and its PUBACKs never come, on a connection that lives."""
     world.witness.swallow = rng.randrange(1, 20)
-    wait_until(lambda: world.witness.swallow == 0, 20, "acknowledgements to swallow")
+    wait_until(lambda: world.witness.swallow == 0, what="acknowledgements to swallow")
 
 
 @fault(row=12)
@@ -348,7 +348,7 @@ def migrate(world: World, rng: random.Random) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
         if command == "deploy":
             # A reload notice may be dropped while PostgREST reloads: ready is what answers.
-            wait_until(lambda: world.api.call(f"extra_{number}").status_code == 200, 20, "the new function's route")
+            wait_until(lambda: world.api.call(f"extra_{number}").status_code == 200, what="the new function's route")
         time.sleep(rng.uniform(0, 0.3))
 
 
@@ -450,7 +450,7 @@ def fill_disk(world: World, rng: random.Random) -> None:
     ballast = world.stack.run_dir.parent / "ballast"
     fill(world.stack, ballast, rng.randrange(3))
     refused = sum(world.load.refused.values()) + world.load.errors
-    wait_until(lambda: sum(world.load.refused.values()) + world.load.errors > refused + 5, 60, "refused messages")
+    wait_until(lambda: sum(world.load.refused.values()) + world.load.errors > refused + 5, what="refused messages")
     time.sleep(rng.uniform(0, 1))
     world.stack.inside("rm", str(ballast))
     if world.stack.run("status", check=False).stdout.splitlines()[0].endswith("stopped"):
@@ -483,7 +483,7 @@ def _backends(world: World, *users: str) -> list[int]:
         rows[:] = world.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY (%s) ORDER BY pid", list(users))
         return rows
 
-    wait_until(look, 30, f"a session of {users}")
+    wait_until(look, what=f"a session of {users}")
     return [pid for (pid,) in rows]
 
 

@@ -58,7 +58,7 @@ def set_clock(world: World, file: Path, seconds: int) -> None:
     following.chmod(0o644)
     following.replace(file)
     query = "SELECT extract(epoch FROM clock_timestamp())::float"
-    wait_until(lambda: abs(world.query(query)[0][0] - time.time() - seconds) < 30, 10, f"the server's clock {seconds:+d} s")
+    wait_until(lambda: abs(world.query(query)[0][0] - time.time() - seconds) < 30, what=f"the server's clock {seconds:+d} s")
     time.sleep(1.1)  # a session that is open already looks once a second (FAKETIME_CACHE_DURATION)
 
 
@@ -144,7 +144,7 @@ def fill(stack: HiddenStack, ballast: Path, megabytes_left: int) -> None:
         return stack.inside("fallocate", "--length", length, str(ballast), check=False).returncode == 0
 
     # The server writes too, meanwhile.
-    wait_until(work, 20, "a full disk")
+    wait_until(work, what="a full disk")
 
 
 # ----------------------------------------------------------------------------------------------------------------------- a cable

@@ -752,7 +752,7 @@ def _process_all(scene: Scene, session: Session, count: int) -> None:
         session.commit()
         return bool(done >= count)
 
-    wait_until(work, 20, f"{count} messages processed")
+    wait_until(work, what=f"{count} messages processed")
     assert (scene.stored(), scene.queued()) == (count, 0)
 
 
@@ -784,7 +784,7 @@ def test_repairing_the_clock_while_a_batch_is_processed(scene: Scene, ends: str)
     left = 1 if ends == "commit" else 2
     assert scene.queued() == left
     scene.a.commit()
-    wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, 20, "both stored")
+    wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, what="both stored")
     assert scene.stored() == 2
 
 
@@ -801,7 +801,7 @@ def test_repairing_the_clock_under_one_that_is_processed_by_hand(scene: Scene, e
     getattr(scene.a, ends)()
     assert repairing.result(30) == (1 if ends == "commit" else 2)
     scene.b.commit()
-    wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, 20, "both stored")
+    wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, what="both stored")
     assert scene.stored() == 2
 
 

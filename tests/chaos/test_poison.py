@@ -32,8 +32,7 @@ def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored_once(world: 
     with Hurry(playground):
         wait_until(
             lambda: playground.query("SELECT 1 FROM mqtt.mqtt_dead_letters WHERE organization_id = %s", organization),
-            60,
-            f"the dead letter; waiting {playground.waiting()}",
+            what=f"the dead letter; waiting {playground.waiting()}",
         )
     rows = playground.query("SELECT attempts, errors, error_message FROM mqtt.mqtt_dead_letters WHERE organization_id = %s", organization)
     assert len(rows) == 1

@@ -56,11 +56,11 @@ def stored(world: World, number: int) -> int:
 
 
 def wait_stored(world: World, number: int) -> None:
-    wait_until(lambda: stored(world, number) == 1, 20, f"message {number} stored")
+    wait_until(lambda: stored(world, number) == 1, what=f"message {number} stored")
 
 
 def wait_logged(world: World, text: str, times: int) -> None:
-    wait_until(lambda: world.bridge.log.count(text) >= times, 20, f"{text} in the log, {times} times")
+    wait_until(lambda: world.bridge.log.count(text) >= times, what=f"{text} in the log, {times} times")
 
 
 @pytest.mark.parametrize("qos", [1, 2])
@@ -96,7 +96,7 @@ def test_row_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
     playground = world()
     playground.witness.kill()
     ids = publish(playground, *[message("out/a", number) for number in range(20)])
-    wait_until(lambda: playground.bridge.log.count(" broker_unreachable ") >= 4, 30, "four attempts to connect")
+    wait_until(lambda: playground.bridge.log.count(" broker_unreachable ") >= 4, what="four attempts to connect")
     assert playground.waiting() == (0, 20)
     playground.witness.start()
     assert receipts(playground, ids) == [("acknowledged", 1, None)] * 20
@@ -114,7 +114,7 @@ def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: 
         assert receipts(playground, ids) == [("acknowledged", 1, None)] * 5
         assert numbers(playground.witness.arrivals) == list(range(5))
         return
-    wait_until(lambda: " broker_lost " in playground.bridge.log, 40, "a connection given up")
+    wait_until(lambda: " broker_lost " in playground.bridge.log, what="a connection given up")
     # It stays as slow as it is: the bridge waits longer.
     assert [state for state, _, _ in receipts(playground, ids)] == ["acknowledged"] * 5
 
@@ -155,7 +155,7 @@ def test_row_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
     )
     ids = publish(playground, message("out/a", 1), message("out/a", 2))
     assert [state for state, _, _ in receipts(playground, ids)] == ["acknowledged"] * 2
-    wait_until(lambda: playground.waiting() == (0, 0), 20, "the odd ones' end")
+    wait_until(lambda: playground.waiting() == (0, 0), what="the odd ones' end")
     query = "SELECT topic, state, reason FROM mqtt.mqtt_publish_receipts WHERE organization_id = %s AND topic LIKE 'out/odd%%'"
     for topic, state, reason in playground.query(query, playground.tenant.organization_id):
         assert state in {"acknowledged", "failed"}, (topic, state)
@@ -175,8 +175,8 @@ def test_row_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
     ids = publish(playground, message("out/a", 1), message("out/a", 2))
     offers = [playground.load.offer(number) for number in (1, 2)]
     assert [state for state, _, _ in receipts(playground, ids)] == ["acknowledged"] * 2
-    wait_until(lambda: all(offer.is_acknowledged for offer in offers), 40, "the bridge's acknowledgements")
-    wait_until(lambda: all(stored(playground, number) for number in (1, 2)), 20, "the stored messages")
+    wait_until(lambda: all(offer.is_acknowledged for offer in offers), what="the bridge's acknowledgements")
+    wait_until(lambda: all(stored(playground, number) for number in (1, 2)), what="the stored messages")
     assert "made to fail" in playground.bridge.log
     assert playground.bridge.is_alive()
 
@@ -260,8 +260,8 @@ def test_row_25_killed_between_receipt_and_acknowledgement(world: Worlds, when: 
     assert playground.bridge.wait(30) == -signal.SIGKILL
     assert not any(offer.is_acknowledged for offer in offers)
     playground.bridge.start()
-    wait_until(lambda: all(offer.is_acknowledged for offer in offers), 40, "the bridge's acknowledgements")
-    wait_until(lambda: playground.waiting() == (0, 0), 20, "an empty queue")
+    wait_until(lambda: all(offer.is_acknowledged for offer in offers), what="the bridge's acknowledgements")
+    wait_until(lambda: playground.waiting() == (0, 0), what="an empty queue")
     counts = [stored(playground, number) for number in range(5)]
     assert counts == [1] * 5 if has_id or when == "BEFORE" else all(1 <= count <= 2 for count in counts)
 
@@ -274,13 +274,13 @@ def test_row_26_messages_arrive_while_the_database_is_away(world: Worlds) -> Non
     playground.database_proxy.cut()
     payload = json.dumps({"n": 7, "fill": "x" * 2000}).encode()
     offers = [playground.witness.offer(f"in/{number % 20}", payload, 1) for number in range(3000)]
-    wait_until(lambda: sum(offer.deliveries > 0 for offer in offers) >= 200, 20, "a full window")
+    wait_until(lambda: sum(offer.deliveries > 0 for offer in offers) >= 200, what="a full window")
     time.sleep(1)
     assert not any(offer.is_acknowledged for offer in offers)
     assert _resident(playground.bridge.pid) < before + 100_000_000
     playground.database_proxy.heal()
-    wait_until(lambda: all(offer.is_acknowledged for offer in offers), 60, "the bridge's acknowledgements")
-    wait_until(lambda: playground.waiting() == (0, 0), 20, "an empty queue")
+    wait_until(lambda: all(offer.is_acknowledged for offer in offers), what="the bridge's acknowledgements")
+    wait_until(lambda: playground.waiting() == (0, 0), what="an empty queue")
     assert stored(playground, 7) >= 3000
 
 
@@ -299,7 +299,7 @@ def test_row_27_a_lost_session_is_counted(world: Worlds) -> None:
         playground.wait_subscribed()
         assert (playground.witness.subscribes > subscribes) == forget
         offer = playground.load.offer(connects)
-        wait_until(functools.partial(getattr, offer, "is_acknowledged"), 20, "a message after it")
+        wait_until(functools.partial(getattr, offer, "is_acknowledged"), what="a message after it")
         assert _metric(port, "topicbase_sessions_lost_total") == times
         assert playground.bridge.log.count(" session_lost ") == times
 
@@ -313,7 +313,7 @@ def test_row_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> Non
         integration = playground.tenant.integration("mqtt_external", broker_url="127.0.0.1", port=broker.port, protocol="mqtt")
         playground.api.ok("mqtt_subscribe", {"integration_id": integration, "topic": "much/#", "qos": 1}, token=playground.tenant.admin)
         active = "SELECT 1 FROM mqtt.mqtt_subscriptions WHERE integration_id = %s AND status = 'active'"
-        wait_until(lambda: playground.query(active, integration), 20, "the subscription")
+        wait_until(lambda: playground.query(active, integration), what="the subscription")
         playground.bridge.kill()
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
@@ -322,9 +322,9 @@ def test_row_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> Non
         info.wait_for_publish(30)
         playground.bridge.start()
         query = "SELECT (payload ->> 'n')::integer FROM mqtt.mqtt_messages WHERE integration_id = %s AND organization_id = %s ORDER BY 1"
-        wait_until(lambda: len(playground.query(query, integration, playground.tenant.organization_id)) >= 1000, 20, "what was kept")
+        wait_until(lambda: len(playground.query(query, integration, playground.tenant.organization_id)) >= 1000, what="what was kept")
         client.publish("much/a", json.dumps({"n": 3000}), 1).wait_for_publish(10)
-        wait_until(lambda: playground.query(query, integration, playground.tenant.organization_id)[-1] == (3000,), 20, "the next one")
+        wait_until(lambda: playground.query(query, integration, playground.tenant.organization_id)[-1] == (3000,), what="the next one")
         found = [number for (number,) in playground.query(query, integration, playground.tenant.organization_id)]
         assert found == [*range(len(found) - 1), 3000], "the first ones, each once"
         assert 1000 <= len(found) - 1 < 1200, "so many as it has room and a window for"
@@ -355,7 +355,7 @@ def test_row_30_notices_that_never_come(world: Worlds) -> None:
     playground = world()
     organization = playground.tenant.organization_id
     asleep = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1953460322 AND mode = 'ExclusiveLock' AND granted"
-    wait_until(lambda: playground.query(asleep)[0][0] >= 3, 20, "the bridge falling asleep")
+    wait_until(lambda: playground.query(asleep)[0][0] >= 3, what="the bridge falling asleep")
     playground.query(
         "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
         ' VALUES (clock_timestamp(), \'{"topic": "a", "payload": {"n": 5}}\', %s, %s) RETURNING 1)'
@@ -370,8 +370,8 @@ def test_row_30_notices_that_never_come(world: Worlds) -> None:
         organization,
         playground.external,
     )
-    wait_until(lambda: stored(playground, 5) == 1, 5, "the message that nobody told of")
-    wait_until(lambda: numbers(playground.witness.arrivals) == [6], 5, "the publish that nobody told of")
+    wait_until(lambda: stored(playground, 5) == 1, what="the message that nobody told of")
+    wait_until(lambda: numbers(playground.witness.arrivals) == [6], what="the publish that nobody told of")
 
 
 def test_row_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
@@ -389,10 +389,10 @@ def test_row_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
         playground.load.resume()
         playground.load.wait_accepted(500)
         playground.load.pause()
-        wait_until(lambda: playground.waiting() == (0, 0), 20, "an empty queue")
+        wait_until(lambda: playground.waiting() == (0, 0), what="an empty queue")
         assert stored(playground, 0) == 0
         late.commit()
-    wait_until(lambda: stored(playground, 0) == 1, 10, "the late message")
+    wait_until(lambda: stored(playground, 0) == 1, what="the late message")
     assert playground.query("SELECT * FROM mqtt.check_ledger()") == []
 
 
@@ -419,12 +419,12 @@ def test_row_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_lo
             if number % 10 == 0:
                 assert playground.query(resting)[0][0] == 0
         assert playground.query(usage)[0][0] - before > 0.9 * share
-        wait_until(lambda: (_metric(port, "topicbase_notify_queue_ratio") or 0) > 0.9 * share, 40, "the metric")
+        wait_until(lambda: (_metric(port, "topicbase_notify_queue_ratio") or 0) > 0.9 * share, what="the metric")
         if is_long:
             doctor = playground.bridge.run("doctor")
             assert "a listening session that stays in a transaction fills it" in doctor, doctor
         number = playground.load.probe(time.monotonic() + 10)
-        wait_until(lambda: stored(playground, number) == 1, 10, "a message meanwhile")
+        wait_until(lambda: stored(playground, number) == 1, what="a message meanwhile")
         assert playground.query(resting)[0][0] == 0
         listener.rollback()
         listener.execute("UNLISTEN *")
@@ -432,11 +432,10 @@ def test_row_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_lo
         # Whoever notifies next lets the queue's end move on.
         wait_until(
             lambda: playground.query("SELECT pg_notify('topicbase', '')") and playground.query(usage)[0][0] < share / 10,
-            60,
-            "an empty queue",
+            what="an empty queue",
         )
     number = playground.load.probe(time.monotonic() + 10)
-    wait_until(lambda: stored(playground, number) == 1, 10, "a message after so many notices")
+    wait_until(lambda: stored(playground, number) == 1, what="a message after so many notices")
 
 
 def test_row_34_no_connections_left(world: Worlds, stack: Stack) -> None:
@@ -452,7 +451,7 @@ def test_row_34_no_connections_left(world: Worlds, stack: Stack) -> None:
         playground.load.pause()
         organization = (playground.tenant.organization_id,)
         wait_until(
-            lambda: held[0].execute(waiting.encode(), organization).fetchone() is None, 10, "the bridge working on what was accepted"
+            lambda: held[0].execute(waiting.encode(), organization).fetchone() is None, what="the bridge working on what was accepted"
         )
         # PostgREST loses its connections, and others take their places.
         while held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'authenticator'").fetchall():
@@ -470,7 +469,7 @@ def test_row_34_no_connections_left(world: Worlds, stack: Stack) -> None:
         assert published.status_code == 503, published.text
         playground.database_proxy.cut()
         _take_all_connections(stack, held)
-        wait_until(lambda: " database_lost " in playground.bridge.log, 10, "the bridge's loss")
+        wait_until(lambda: " database_lost " in playground.bridge.log, what="the bridge's loss")
     finally:
         for connection in held:
             connection.close()
@@ -497,7 +496,7 @@ def test_row_28_a_flood_of_retained_messages(world: Worlds) -> None:
     """What Mosquitto kept for years arrives at the first subscribe: stored, marked as retained, and told once."""
     playground = world(bridges=0)
     client = playground.load._connect_mosquitto()
-    wait_until(client.is_connected, 20, "Mosquitto")
+    wait_until(client.is_connected, what="Mosquitto")
     topics = [playground.device.topic(f"r{number}") for number in range(3000)]
     for number, topic in enumerate(topics):
         info = client.publish(topic, json.dumps({"n": number}), 1, retain=True)
@@ -506,7 +505,7 @@ def test_row_28_a_flood_of_retained_messages(world: Worlds) -> None:
     playground.start()
     query = "SELECT count(*), count(DISTINCT topic), bool_and(retain) FROM mqtt.mqtt_messages WHERE organization_id = %s"
     organization = playground.tenant.organization_id
-    wait_until(lambda: playground.query(query, organization)[0][1] == 3000, 60, "all retained messages")
+    wait_until(lambda: playground.query(query, organization)[0][1] == 3000, what="all retained messages")
     assert playground.query(query, organization) == [(3000, 3000, True)]
     for topic in topics:
         info = client.publish(topic, b"", 1, retain=True)
@@ -526,10 +525,10 @@ def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, 
         playground.external,
         1_000_000 if is_long else 60_000,
     )
-    wait_until(lambda: playground.bridge.log.count(" broker_unreachable ") >= 4, 30, "four attempts to connect")
+    wait_until(lambda: playground.bridge.log.count(" broker_unreachable ") >= 4, what="four attempts to connect")
     assert _resident(playground.bridge.pid) < before + 60_000_000
     playground.witness.start()
-    wait_until(lambda: len(playground.witness.arrivals) >= 20000, 60, "20,000 messages sent")
+    wait_until(lambda: len(playground.witness.arrivals) >= 20000, what="20,000 messages sent")
     assert _resident(playground.bridge.pid) < before + 100_000_000
     playground.bridge.kill()
     playground.query("DELETE FROM pgmq.q_mqtt_outbound WHERE organization_id = %s", playground.tenant.organization_id)
@@ -615,7 +614,7 @@ def test_row_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
             playground.query("NOTIFY pgrst, 'reload schema'")
             return playground.api.call(name).status_code == 200
 
-        wait_until(is_there, 30, "the new route")
+        wait_until(is_there, what="the new route")
         playground.query(f"DROP FUNCTION api.{name}()")
     playground.query("NOTIFY pgrst, 'reload schema'")
 

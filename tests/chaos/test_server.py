@@ -73,9 +73,9 @@ def test_row_08_and_09_a_partition(world: World) -> None:
     world.load.wait_accepted(60)
     world.cable.pull()
     pulled = time.monotonic()
-    wait_until(lambda: " broker_lost " in world.bridge.log, 30, "the broker's loss being noticed")
+    wait_until(lambda: " broker_lost " in world.bridge.log, what="the broker's loss being noticed")
     assert time.monotonic() - pulled < 2 * 5 + 5, "twice the keep alive"
-    wait_until(lambda: " database_lost " in world.bridge.log, 40, "the database's loss being noticed")
+    wait_until(lambda: " database_lost " in world.bridge.log, what="the database's loss being noticed")
     world.load.wait_accepted(60)
     assert world.bridge.is_alive()
     world.cable.plug_in()

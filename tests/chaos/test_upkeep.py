@@ -26,7 +26,7 @@ def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., W
         playground.query("UPDATE mqtt.configuration SET vacuum_alarm_after = '1 second'")
         try:
             playground.new_bridge(constants={"bridge.work.maintenance.MAINTENANCE_SECONDS": 1}).start()
-            wait_until(lambda: "vacuum_held_back" in playground.bridge.log, 40, "the bridge telling")
+            wait_until(lambda: "vacuum_held_back" in playground.bridge.log, what="the bridge telling")
             assert any("vacuum_held_back" in line and "night report" in line for line in playground.bridge.log.splitlines())
             assert f"vacuum is held back by session {pid}" in stack.log("postgres")
         finally:
@@ -114,14 +114,14 @@ def test_row_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(w
 
         report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         report.execute("SELECT count(*) FROM mqtt.devices")
-        wait_until(is_deferred, 60, "updates being deferred")
+        wait_until(is_deferred, what="updates being deferred")
         versions, began = set(), time.monotonic()
         for _ in range(20):
             send_and_work()
             versions.add(value("SELECT xmin::text FROM mqtt.devices WHERE external_id = 'd0'"))
         assert len(versions) <= 2 + (time.monotonic() - began) / 5
-        wait_until(lambda: newest() == [{"n": sent}] * 2, 20, "the devices showing the newest data")
+        wait_until(lambda: newest() == [{"n": sent}] * 2, what="the devices showing the newest data")
         assert uses() == 50 * sent
         report.rollback()
-        wait_until(lambda: not is_deferred(), 20, "vacuum being let go")
+        wait_until(lambda: not is_deferred(), what="vacuum being let go")
         assert newest() == [{"n": sent}] * 2, "at once again"

@@ -16,4 +16,4 @@ def waits_for_lock(stack: Stack, pid: int, begun: Future[Any]) -> None:
             query = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
             return connection.execute(query, (pid,)).fetchone() is not None
 
-        wait_until(is_waiting, 20, "the other session's waiting")
+        wait_until(is_waiting, what="the other session's waiting")

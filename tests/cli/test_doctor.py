@@ -238,7 +238,7 @@ def test_a_bridge_that_is_not_ready(own: Stack, doctor: Doctor) -> None:
     assert "bridge" not in doctor()
     own.stop("postgres")
     try:
-        wait_until(lambda: "no database connection" in doctor()["bridge"]["words"], 30, "the bridge notices")
+        wait_until(lambda: "no database connection" in doctor()["bridge"]["words"], what="the bridge notices")
     finally:
         own.start("postgres")
-    wait_until(lambda: "bridge" not in doctor(), 30, "the bridge is well again")
+    wait_until(lambda: "bridge" not in doctor(), what="the bridge is well again")

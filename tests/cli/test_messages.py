@@ -131,7 +131,7 @@ def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: App
                 return not lines.empty()
 
             # It may not have begun yet when the first are sent: they go on until it shows one.
-            wait_until(one_more, 30, "tail shows something")
+            wait_until(one_more, what="tail shows something")
             received = [payload(lines)]
             while received[-1] < last:
                 received.append(payload(lines))

@@ -76,7 +76,7 @@ def test_a_new_key_takes_over_while_all_goes_on(own: Stack, owner: Tenant) -> No
         with subprocess.Popen(
             [PROGRAM, "reseal", "--batch", "5"], env=both, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
-            wait_until(lambda before=before: boxes(own).get(old_id, 0) < before, 30, "a batch is done")  # type: ignore[misc]
+            wait_until(lambda before=before: boxes(own).get(old_id, 0) < before, what="a batch is done")  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
         kills += 1
     assert kills > 0
