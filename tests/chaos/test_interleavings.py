@@ -539,7 +539,7 @@ def test_claiming_what_is_being_expired(scene: Scene) -> None:
     assert scene.receipts(receipt) == ["expired"]
 
 
-def test_row_23_a_late_bridge_settles_nothing(scene: Scene) -> None:
+def test_fault_23_a_late_bridge_settles_nothing(scene: Scene) -> None:
     """Its lease has passed on: what it says of a message has no effect."""
     late, receipt = scene.bridge(scene.tenant.integration_id), scene.publish()
     assert scene.a.do(CLAIM, late, scene.tenant.integration_id) == 1

@@ -30,7 +30,7 @@ def world(request: pytest.FixtureRequest, seed: int) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("world", ["jump_database_clock"], indirect=True)
-def test_row_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is_long: bool) -> None:
+def test_fault_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is_long: bool) -> None:
     """On, and back: nothing is lost or doubled, and all goes on."""
     fault = FAULTS["jump_database_clock"]
     for _ in range(10 if is_long else 1):
@@ -38,7 +38,7 @@ def test_row_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is_l
 
 
 @pytest.mark.parametrize("world", ["fill_disk"], indirect=True)
-def test_row_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> None:
+def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> None:
     """First intake is closed while there is room. Filled all the same: refused with 503 and why, and nothing acknowledged is lost."""
     stack = world.stack
     assert isinstance(stack, HiddenStack)
@@ -68,7 +68,7 @@ def test_row_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> N
 
 
 @pytest.mark.parametrize("world", ["pull_cable"], indirect=True)
-def test_row_08_and_09_a_partition(world: World) -> None:
+def test_fault_08_and_09_a_partition(world: World) -> None:
     """Found out within the keep alive and the connection's own time limits; meanwhile ingest goes on; then all is made up for."""
     world.load.wait_accepted(60)
     world.cable.pull()

@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("has_id", [False, True], ids=["without an id", "with message_id"])
-def test_row_22_what_another_bridge_is_to_have_stays_at_the_broker(world: Callable[..., World], *, has_id: bool) -> None:
+def test_fault_22_what_another_bridge_is_to_have_stays_at_the_broker(world: Callable[..., World], *, has_id: bool) -> None:
     """A bridge that lost an integration without knowing it yet must acknowledge nothing of what it still receives."""
     playground = world()
     other = str(uuid.uuid4())
@@ -35,7 +35,7 @@ def test_row_22_what_another_bridge_is_to_have_stays_at_the_broker(world: Callab
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_row_22_a_packet_id_that_a_dead_bridge_left_unreleased(world: Callable[..., World], version: str) -> None:
+def test_fault_22_a_packet_id_that_a_dead_bridge_left_unreleased(world: Callable[..., World], version: str) -> None:
     """QoS 2: a broker that still holds the id of an earlier message would take the next one under that id for a duplicate."""
     playground = world(mqtt_version=version)
     bodies = [{"topic": "out/a", "payload": {"n": number}, "qos": 2} for number in range(1, 21)]

@@ -11,7 +11,7 @@ from tests.support.stack import Stack, start_stack
 from tests.support.waiting import wait_until
 
 
-def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., World], stack: Stack) -> None:
+def test_fault_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., World], stack: Stack) -> None:
     playground = world(bridges=0)
     service = stack.token("service_role")
     with stack.connect(autocommit=False, application_name="night report") as session:
@@ -33,7 +33,7 @@ def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., W
             playground.query("UPDATE mqtt.configuration SET vacuum_alarm_after = DEFAULT")
 
 
-def test_row_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> None:
+def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> None:
     conf = tmp_path / "server.conf"
     conf.write_text("max_prepared_transactions = 2\nwal_level = logical\n")
     stack = start_stack(without=("mosquitto", "gateway", "bridge"), TOPICBASE_PG_CONF=str(conf))
@@ -62,7 +62,7 @@ def test_row_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> Non
         stack.down()
 
 
-def test_row_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_not(stack: Stack) -> None:
+def test_fault_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_not(stack: Stack) -> None:
     with stack.connect() as db, stack.connect(autocommit=False) as reader:
         db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 400)")
         reader.execute("LOCK TABLE mqtt.mqtt_messages IN ACCESS SHARE MODE")
@@ -78,7 +78,7 @@ def test_row_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_no
         assert db.execute(gone).fetchone() == (None,)
 
 
-def test_row_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(world: Callable[..., World], stack: Stack) -> None:
+def test_fault_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(world: Callable[..., World], stack: Stack) -> None:
     playground = world(bridges=0)
     sent = 0
     with stack.connect() as worker, stack.connect(autocommit=False) as report:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-# A test that passes never waits for this long, and a slow or busy machine must not make it fail: how long something takes is no question here.
+# A test that passes never waits for so long, and one on a slow or busy machine must not fail for being late.
 PATIENCE = 60.0
 
 

@@ -1,4 +1,4 @@
-"""Rows of the list of faults in docs/delivery.md that are more particular than the faults under load, each by its number."""
+"""Faults of docs/faults.md that are more particular than those under load, each test named by the number of its fault."""
 
 import functools
 import json
@@ -64,7 +64,7 @@ def wait_logged(world: World, text: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("qos", [1, 2])
-def test_row_02_killed_between_puback_and_the_receipt(world: Worlds, qos: int) -> None:
+def test_fault_02_killed_between_puback_and_the_receipt(world: Worlds, qos: int) -> None:
     """The broker has acknowledged, the database does not know it: exactly that message goes out again."""
     playground = world(bridges=0)
     playground.new_bridge().start(CHAOS_DIE_BEFORE="settle_outbound")
@@ -78,7 +78,7 @@ def test_row_02_killed_between_puback_and_the_receipt(world: Worlds, qos: int) -
     assert numbers(playground.witness.arrivals) == [1, 1, 2]
 
 
-def test_row_02_killed_after_the_receipt(world: Worlds) -> None:
+def test_fault_02_killed_after_the_receipt(world: Worlds) -> None:
     """The receipt is written: the message does not go out again."""
     playground = world(bridges=0)
     playground.new_bridge().start(CHAOS_DIE_AFTER="settle_outbound")
@@ -91,7 +91,7 @@ def test_row_02_killed_after_the_receipt(world: Worlds) -> None:
     assert numbers(playground.witness.arrivals) == [1, 2]
 
 
-def test_row_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
+def test_fault_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
     """Its messages wait, however often the connection failed meanwhile, and cost no attempt."""
     playground = world()
     playground.witness.kill()
@@ -104,7 +104,7 @@ def test_row_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5])
-def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float) -> None:
+def test_fault_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float) -> None:
     """Within the deadline nothing is sent twice; beyond it, all is sent again, and waited for longer."""
     deadline = 2.0
     playground = world(constants={"bridge.mqtt.outgoing.ACK_SECONDS": deadline})
@@ -120,7 +120,7 @@ def test_row_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: 
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_row_15_a_message_that_the_broker_does_not_allow(world: Worlds, version: str) -> None:
+def test_fault_15_a_message_that_the_broker_does_not_allow(world: Worlds, version: str) -> None:
     """MQTT 5 says so, and the message is a dead letter with the reason. MQTT 3.1.1 cannot say it: acknowledged means no more than that."""
     playground = world(mqtt_version=version)
     playground.witness.deny = lambda arrival: 0x87 if arrival.topic == "out/forbidden" else None
@@ -134,7 +134,7 @@ def test_row_15_a_message_that_the_broker_does_not_allow(world: Worlds, version:
     assert reasons == (["Not authorized"] if version == "5" else [])
 
 
-def test_row_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
+def test_fault_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
     """Rows that no check let through, but somebody's SQL: each fails alone, with words, and their neighbours go out."""
     playground = world()
     odd: list[dict[str, Any]] = [
@@ -163,11 +163,8 @@ def test_row_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
     assert playground.bridge.is_alive()
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["bridge.work.inbound.Inbound.arrived", "bridge.mqtt.incoming.IncomingHalf.arrived", "bridge.mqtt.outgoing.OutgoingHalf.answered"],
-)
-def test_row_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
+@pytest.mark.parametrize("place", ["bridge.work.inbound.Inbound.arrived", "bridge.mqtt.incoming.IncomingHalf.arrived", "bridge.mqtt.outgoing.OutgoingHalf.answered"])
+def test_fault_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
     """What raises where it never should costs a connection at most: it is logged, and all is delivered in the end."""
     playground = world(bridges=0)
     playground.new_bridge().start(CHAOS_RAISE=json.dumps({place: 2}))
@@ -181,7 +178,7 @@ def test_row_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
     assert playground.bridge.is_alive()
 
 
-def test_row_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> None:
+def test_fault_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> None:
     """Each fails once and waits for a time of its own; others' messages are stored meanwhile; waiting costs next to nothing."""
     count, base = 10_000, 30.0
     sick = world(bridges=0)
@@ -251,7 +248,7 @@ def _activity(world: World, seconds: float) -> tuple[float, float]:
     [("BEFORE", False), ("AFTER", False), ("AFTER", True)],
     ids=["before the commit", "after the commit, without an id", "after the commit, with message_id"],
 )
-def test_row_25_killed_between_receipt_and_acknowledgement(world: Worlds, when: str, *, has_id: bool) -> None:
+def test_fault_25_killed_between_receipt_and_acknowledgement(world: Worlds, when: str, *, has_id: bool) -> None:
     """Not acknowledged, it comes again: stored once, but twice when it had been committed and brings no message_id."""
     playground = world()
     playground.bridge.kill()
@@ -266,7 +263,7 @@ def test_row_25_killed_between_receipt_and_acknowledgement(world: Worlds, when: 
     assert counts == [1] * 5 if has_id or when == "BEFORE" else all(1 <= count <= 2 for count in counts)
 
 
-def test_row_26_messages_arrive_while_the_database_is_away(world: Worlds) -> None:
+def test_fault_26_messages_arrive_while_the_database_is_away(world: Worlds) -> None:
     """The broker keeps them: nothing is acknowledged, and the bridge does not grow."""
     playground = world()
     before = _resident(playground.bridge.pid)
@@ -284,7 +281,7 @@ def test_row_26_messages_arrive_while_the_database_is_away(world: Worlds) -> Non
     assert stored(playground, 7) >= 3000
 
 
-def test_row_27_a_lost_session_is_counted(world: Worlds) -> None:
+def test_fault_27_a_lost_session_is_counted(world: Worlds) -> None:
     """The broker comes back without the session: subscribed anew, and that there is a gap is told, once; a session that is kept is none."""
     playground = world(bridges=0)
     port = _free_port()
@@ -304,7 +301,7 @@ def test_row_27_a_lost_session_is_counted(world: Worlds) -> None:
         assert playground.bridge.log.count(" session_lost ") == times
 
 
-def test_row_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> None:
+def test_fault_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> None:
     """Of 3,000 messages Mosquitto keeps 1,000 for who is away, and nothing tells that it dropped others; what it kept comes once."""
     playground = world()
     broker = Mosquitto(tmp_path, max_queued=1000)
@@ -350,7 +347,7 @@ def _resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_row_30_notices_that_never_come(world: Worlds) -> None:
+def test_fault_30_notices_that_never_come(world: Worlds) -> None:
     """What nobody tells the sleeping bridge of, it finds by looking, within seconds."""
     playground = world()
     organization = playground.tenant.organization_id
@@ -374,7 +371,7 @@ def test_row_30_notices_that_never_come(world: Worlds) -> None:
     wait_until(lambda: numbers(playground.witness.arrivals) == [6], what="the publish that nobody told of")
 
 
-def test_row_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
+def test_fault_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
     """A message whose transaction ends late has a smaller id than those stored before it, and is not passed over."""
     playground = world(producers=("batch",))
     organization = playground.tenant.organization_id
@@ -396,7 +393,7 @@ def test_row_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
     assert playground.query("SELECT * FROM mqtt.check_ledger()") == []
 
 
-def test_row_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_long: bool) -> None:
+def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_long: bool) -> None:
     """Who listens and stays in a transaction fills it: metrics show it (and the doctor, from a tenth on); the bridge does no such thing."""
     playground = world(bridges=0)
     port = _free_port()
@@ -438,7 +435,7 @@ def test_row_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_lo
     wait_until(lambda: stored(playground, number) == 1, what="a message after so many notices")
 
 
-def test_row_34_no_connections_left(world: Worlds, stack: Stack) -> None:
+def test_fault_34_no_connections_left(world: Worlds, stack: Stack) -> None:
     """Who is connected works on, the others are told 503 and when to try again, at once; who is cut off comes back when there is room."""
     playground = world(producers=("batch",))
     playground.load.resume()
@@ -492,7 +489,7 @@ def _take_all_connections(stack: Stack, held: list[psycopg.Connection[Any]]) -> 
     raise AssertionError("there is no end of connections")
 
 
-def test_row_28_a_flood_of_retained_messages(world: Worlds) -> None:
+def test_fault_28_a_flood_of_retained_messages(world: Worlds) -> None:
     """What Mosquitto kept for years arrives at the first subscribe: stored, marked as retained, and told once."""
     playground = world(bridges=0)
     client = playground.load._connect_mosquitto()
@@ -512,7 +509,7 @@ def test_row_28_a_flood_of_retained_messages(world: Worlds) -> None:
     info.wait_for_publish(60)
 
 
-def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, *, is_long: bool) -> None:
+def test_fault_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, *, is_long: bool) -> None:
     """A million messages (60,000 in short) wait in the database, not in the bridge; so do they while the broker takes them."""
     playground = world()
     before = _resident(playground.bridge.pid)
@@ -534,7 +531,7 @@ def test_row_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, 
     playground.query("DELETE FROM pgmq.q_mqtt_outbound WHERE organization_id = %s", playground.tenant.organization_id)
 
 
-def test_row_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
+def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     """Retention goes on in batches, nobody waits for its locks for a second, and what is not processed stays, however old it is."""
     playground = world(bridges=0, producers=("single", "batch", "publish"), constants={"bridge.work.maintenance.MAINTENANCE_SECONDS": 1})
     organization, old = playground.tenant.organization_id, 25_000
@@ -600,7 +597,7 @@ def test_row_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     assert playground.query("SELECT * FROM mqtt.check_ledger() WHERE organization_id = %s", organization) == []
 
 
-def test_row_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
+def test_fault_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
     """PostgREST may drop a notice that comes while it reloads: ready is what answers, and asking again is what helps."""
     playground = world(bridges=0)
     for number in range(10):
@@ -619,7 +616,7 @@ def test_row_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
     playground.query("NOTIFY pgrst, 'reload schema'")
 
 
-def test_row_60_restored_from_a_dump(world: Worlds, stack: Stack) -> None:
+def test_fault_60_restored_from_a_dump(world: Worlds, stack: Stack) -> None:
     """Queues, counters, books and receipts come back, and what was settled is not sent again."""
     playground = world(producers=("batch",))
     playground.load.resume()
