@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from tests.support.waiting import PATIENCE
+
 T = TypeVar("T")
 
 
@@ -14,11 +16,11 @@ class Loop:
         self._thread = threading.Thread(target=self.loop.run_forever, name="chaos loop", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float = 20.0) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
         """Run a coroutine there and wait for its answer."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
-    def call(self, function: Callable[[], T], timeout: float = 20.0) -> T:
+    def call(self, function: Callable[[], T], timeout: float = PATIENCE) -> T:
         """Call a function there and wait for its answer."""
 
         async def work() -> T:

@@ -4,11 +4,10 @@ import functools
 import json
 import os
 import signal
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,17 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.bridge.mosquitto import Mosquitto
 from tests.chaos.witness import Arrival
 from tests.chaos.world import World
+from tests.support.ports import Port, held_port
 from tests.support.stack import Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Worlds = Callable[..., World]
+
+
+@pytest.fixture
+def metrics_port() -> Iterator[Port]:
+    with held_port() as port:
+        yield port
 
 
 def publish(world: World, *messages: dict[str, Any], integration_id: str | None = None) -> list[str]:
@@ -35,7 +41,7 @@ def publish(world: World, *messages: dict[str, Any], integration_id: str | None 
 
 def receipts(world: World, ids: list[str]) -> list[tuple[str, int, str | None]]:
     """State, attempts and reason of each, once none is queued any more."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     while True:
         rows = world.api.ok("get_mqtt_publish_receipts", {"receipt_ids": ids, "wait": 5}, token=world.tenant.member)
         if all(row["state"] != "queued" for row in rows) or time.monotonic() > deadline:
@@ -70,7 +76,7 @@ def test_fault_02_killed_between_puback_and_the_receipt(world: Worlds, qos: int)
     playground.new_bridge().start(CHAOS_DIE_BEFORE="settle_outbound")
     playground.wait_subscribed()
     ids = publish(playground, message("out/a", 1, qos))
-    assert playground.bridge.wait(30) == -signal.SIGKILL
+    assert playground.bridge.wait() == -signal.SIGKILL
     assert numbers(playground.witness.arrivals) == [1]
     later = publish(playground, message("out/a", 2, qos))
     playground.bridge.start()
@@ -84,7 +90,7 @@ def test_fault_02_killed_after_the_receipt(world: Worlds) -> None:
     playground.new_bridge().start(CHAOS_DIE_AFTER="settle_outbound")
     playground.wait_subscribed()
     ids = publish(playground, message("out/a", 1))
-    assert playground.bridge.wait(30) == -signal.SIGKILL
+    assert playground.bridge.wait() == -signal.SIGKILL
     playground.bridge.start()
     later = publish(playground, message("out/a", 2))
     assert receipts(playground, ids + later) == [("acknowledged", 1, None), ("acknowledged", 1, None)]
@@ -103,10 +109,9 @@ def test_fault_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
     assert numbers(playground.witness.arrivals) == list(range(20))
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.5])
-def test_fault_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float) -> None:
+@pytest.mark.parametrize(("factor", "deadline"), [(0.5, 6.0), (1.5, 2.0)], ids=["within", "beyond"])
+def test_fault_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float, deadline: float) -> None:
     """Within the deadline nothing is sent twice; beyond it, all is sent again, and waited for longer."""
-    deadline = 2.0
     playground = world(constants={"bridge.mqtt.outgoing.ACK_SECONDS": deadline})
     playground.witness.ack_delay = factor * deadline
     ids = publish(playground, *[message(f"out/{number}", number) for number in range(5)])
@@ -180,9 +185,8 @@ def test_fault_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> Non
 
 def test_fault_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> None:
     """Each fails once and waits for a time of its own; others' messages are stored meanwhile; waiting costs next to nothing."""
-    count, base = 10_000, 30.0
-    sick = world(bridges=0)
-    other = world(bridges=0)
+    count, base = 10_000, 1800.0  # seconds, beyond the test's own end: no second attempt falls due while it lasts
+    sick, other = world(bridges=0), world(bridges=0)
     organization = sick.tenant.organization_id
     with stack.connect() as connection:
         connection.execute(
@@ -197,16 +201,7 @@ def test_fault_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> 
                 (organization, sick.tenant.integration_id, count, organization),
             )
             sick.new_bridge().start()
-            failed = "SELECT count(*) FROM pgmq.q_mqtt_messages WHERE organization_id = %s AND attempts > 0"
-            slowest = 0.0
-            began = time.monotonic()
-            while sick.query(failed, organization)[0][0] < count:
-                assert time.monotonic() < began + base * 0.7, "the first attempts take so long that the second ones come"
-                sent = time.monotonic()
-                number = other.load.probe(sent + 20)
-                wait_stored(other, number)
-                slowest = max(slowest, time.monotonic() - sent)
-            assert slowest < 5, "others' messages flow"
+            _store_others_meanwhile(sick, other, count)
             # The wait of each, in tenths of what it may be: from three quarters of the base to five quarters.
             tenths = sick.query(
                 "SELECT width_bucket(extract(epoch FROM vt - (errors -> -1 ->> 'at')::timestamptz) / %s, 0.75, 1.25, 10), count(*)"
@@ -226,6 +221,22 @@ def test_fault_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> 
             connection.execute("DELETE FROM pgmq.q_mqtt_messages WHERE organization_id = %s", (organization,))
             connection.execute("DELETE FROM mqtt.ledger WHERE organization_id = %s", (organization,))
             connection.execute("ALTER TABLE mqtt.mqtt_messages DROP CONSTRAINT no_sick")
+
+
+def _store_others_meanwhile(sick: World, other: World, count: int) -> None:
+    """Send another organization's messages, one after the other, until so many have failed; none waits for more than a few batches."""
+    batches = 4 * 1000  # the one under way as it is accepted, its own, and what is processed before the next look
+    sent = 0
+
+    def failed() -> int:
+        query = "SELECT count(*) FROM pgmq.q_mqtt_messages WHERE organization_id = %s AND attempts > 0"
+        return int(sick.query(query, sick.tenant.organization_id)[0][0])
+
+    while (before := failed()) < count:
+        wait_stored(other, other.load.probe(time.monotonic() + PATIENCE))
+        sent += 1
+        assert failed() - before <= batches, "others' messages flow"
+    assert sent > 1
 
 
 def _activity(world: World, seconds: float) -> tuple[float, float]:
@@ -254,7 +265,7 @@ def test_fault_25_killed_between_receipt_and_acknowledgement(world: Worlds, when
     playground.bridge.kill()
     offers = [playground.load.offer(number, has_id=has_id) for number in range(5)]
     playground.bridge.start(**{f"CHAOS_DIE_{when}": "ingest"})
-    assert playground.bridge.wait(30) == -signal.SIGKILL
+    assert playground.bridge.wait() == -signal.SIGKILL
     assert not any(offer.is_acknowledged for offer in offers)
     playground.bridge.start()
     wait_until(lambda: all(offer.is_acknowledged for offer in offers), what="the bridge's acknowledgements")
@@ -272,7 +283,8 @@ def test_fault_26_messages_arrive_while_the_database_is_away(world: Worlds) -> N
     payload = json.dumps({"n": 7, "fill": "x" * 2000}).encode()
     offers = [playground.witness.offer(f"in/{number % 20}", payload, 1) for number in range(3000)]
     wait_until(lambda: sum(offer.deliveries > 0 for offer in offers) >= 200, what="a full window")
-    time.sleep(1)
+    tries = playground.database_proxy.connections
+    wait_until(lambda: playground.database_proxy.connections > tries + 7, what="more attempts to reach the database")
     assert not any(offer.is_acknowledged for offer in offers)
     assert _resident(playground.bridge.pid) < before + 100_000_000
     playground.database_proxy.heal()
@@ -281,10 +293,10 @@ def test_fault_26_messages_arrive_while_the_database_is_away(world: Worlds) -> N
     assert stored(playground, 7) >= 3000
 
 
-def test_fault_27_a_lost_session_is_counted(world: Worlds) -> None:
+def test_fault_27_a_lost_session_is_counted(world: Worlds, metrics_port: Port) -> None:
     """The broker comes back without the session: subscribed anew, and that there is a gap is told, once; a session that is kept is none."""
     playground = world(bridges=0)
-    port = _free_port()
+    port = metrics_port.number
     playground.new_bridge().start(TOPICBASE_METRICS_ADDRESS=f"127.0.0.1:{port}")
     playground.wait_subscribed()
     for times, forget in ((0, False), (1, True), (1, False), (2, True)):
@@ -316,11 +328,11 @@ def test_fault_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> N
         client.loop_start()
         for number in range(3000):
             info = client.publish("much/a", json.dumps({"n": number}), 1)
-        info.wait_for_publish(30)
+        info.wait_for_publish(PATIENCE)
         playground.bridge.start()
         query = "SELECT (payload ->> 'n')::integer FROM mqtt.mqtt_messages WHERE integration_id = %s AND organization_id = %s ORDER BY 1"
         wait_until(lambda: len(playground.query(query, integration, playground.tenant.organization_id)) >= 1000, what="what was kept")
-        client.publish("much/a", json.dumps({"n": 3000}), 1).wait_for_publish(10)
+        client.publish("much/a", json.dumps({"n": 3000}), 1).wait_for_publish(PATIENCE)
         wait_until(lambda: playground.query(query, integration, playground.tenant.organization_id)[-1] == (3000,), what="the next one")
         found = [number for (number,) in playground.query(query, integration, playground.tenant.organization_id)]
         assert found == [*range(len(found) - 1), 3000], "the first ones, each once"
@@ -331,14 +343,9 @@ def test_fault_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> N
         broker.stop()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def _metric(port: int, name: str) -> float | None:
     """A sample without labels; None while it is not shown."""
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text
     return next((float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")), None)
 
 
@@ -393,10 +400,10 @@ def test_fault_31_a_long_transaction(world: Worlds, stack: Stack) -> None:
     assert playground.query("SELECT * FROM mqtt.check_ledger()") == []
 
 
-def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_long: bool) -> None:
+def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, metrics_port: Port, *, is_long: bool) -> None:
     """Who listens and stays in a transaction fills it: metrics show it (and the doctor, from a tenth on); the bridge does no such thing."""
     playground = world(bridges=0)
-    port = _free_port()
+    port = metrics_port.number
     playground.new_bridge().start(TOPICBASE_METRICS_ADDRESS=f"127.0.0.1:{port}")
     playground.wait_subscribed()
     usage = "SELECT pg_notification_queue_usage()"
@@ -420,7 +427,7 @@ def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_
         if is_long:
             doctor = playground.bridge.run("doctor")
             assert "a listening session that stays in a transaction fills it" in doctor, doctor
-        number = playground.load.probe(time.monotonic() + 10)
+        number = playground.load.probe(time.monotonic() + PATIENCE)
         wait_until(lambda: stored(playground, number) == 1, what="a message meanwhile")
         assert playground.query(resting)[0][0] == 0
         listener.rollback()
@@ -431,7 +438,7 @@ def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, *, is_
             lambda: playground.query("SELECT pg_notify('topicbase', '')") and playground.query(usage)[0][0] < share / 10,
             what="an empty queue",
         )
-    number = playground.load.probe(time.monotonic() + 10)
+    number = playground.load.probe(time.monotonic() + PATIENCE)
     wait_until(lambda: stored(playground, number) == 1, what="a message after so many notices")
 
 
@@ -453,11 +460,10 @@ def test_fault_34_no_connections_left(world: Worlds, stack: Stack) -> None:
         # PostgREST loses its connections, and others take their places.
         while held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'authenticator'").fetchall():
             _take_all_connections(stack, held)
-        began = time.monotonic()
         refused = playground.device.send({"n": -1})
-        assert time.monotonic() - began < 2
         assert refused.status_code == 503, refused.text
-        assert refused.json()["code"].startswith("PGRST"), refused.text
+        # At once: PGRST003 would be the answer to a request that had waited for a connection until its time was up.
+        assert refused.json()["code"] in {"PGRST000", "PGRST001", "PGRST002"}, refused.text
         assert refused.json()["message"]
         assert int(refused.headers["Retry-After"]) <= 32
         published = playground.api.call(
@@ -470,9 +476,11 @@ def test_fault_34_no_connections_left(world: Worlds, stack: Stack) -> None:
     finally:
         for connection in held:
             connection.close()
-    began = time.monotonic()
-    playground.load.probe(began + 40)
-    assert time.monotonic() - began < 10, "recovered as soon as there is room"
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder'"
+    wait_until(lambda: playground.query(ours)[0][0] == 0, what="the room that they leave")
+    refused_before = dict(playground.load.refused)
+    playground.load.probe(time.monotonic() + PATIENCE)
+    assert playground.load.refused == refused_before, "the first request after that is taken"
     playground.load.resume()
     playground.recover()
     playground.load.wait_accepted(100)
@@ -483,7 +491,7 @@ def test_fault_34_no_connections_left(world: Worlds, stack: Stack) -> None:
 def _take_all_connections(stack: Stack, held: list[psycopg.Connection[Any]]) -> None:
     while len(held) < 300:
         try:
-            held.append(stack.connect())
+            held.append(stack.connect(application_name="holder"))
         except psycopg.OperationalError:
             return
     raise AssertionError("there is no end of connections")
@@ -497,7 +505,7 @@ def test_fault_28_a_flood_of_retained_messages(world: Worlds) -> None:
     topics = [playground.device.topic(f"r{number}") for number in range(3000)]
     for number, topic in enumerate(topics):
         info = client.publish(topic, json.dumps({"n": number}), 1, retain=True)
-    info.wait_for_publish(60)
+    info.wait_for_publish(PATIENCE)
     playground.load._early.clear()
     playground.start()
     query = "SELECT count(*), count(DISTINCT topic), bool_and(retain) FROM mqtt.mqtt_messages WHERE organization_id = %s"
@@ -506,7 +514,7 @@ def test_fault_28_a_flood_of_retained_messages(world: Worlds) -> None:
     assert playground.query(query, organization) == [(3000, 3000, True)]
     for topic in topics:
         info = client.publish(topic, b"", 1, retain=True)
-    info.wait_for_publish(60)
+    info.wait_for_publish(PATIENCE)
 
 
 def test_fault_35_a_backlog_for_a_dead_broker_does_not_grow_memory(world: Worlds, *, is_long: bool) -> None:
@@ -558,10 +566,10 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
         organization,
     )
     left = "SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = %s AND received_at < now() - interval '2 days'"
-    longest, most, ended = 0.0, 0, threading.Event()
+    longest, stall, most, ended = 0.0, 0.0, 0, threading.Event()
 
     def watch() -> None:
-        nonlocal longest
+        nonlocal longest, stall
         waits = (
             "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart)), 0)::float FROM pg_locks AS l"
             " JOIN pg_stat_activity AS a USING (pid) WHERE NOT l.granted AND a.usename IN ('authenticator', 'mqtt_bridge')"
@@ -569,9 +577,12 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
             " AND a.query NOT LIKE '%cleanup%' AND a.query NOT LIKE '%keep_house%'"
         )
         with stack.connect() as connection:
+            looked = time.monotonic()
             while not ended.wait(0.02):
                 row = connection.execute(waits.encode()).fetchone()
                 longest = max(longest, row[0] if row else 0)
+                # A machine that keeps even this thread waiting does so with those who are to let go of their locks.
+                stall, looked = max(stall, time.monotonic() - looked), time.monotonic()
 
     playground.start()
     playground.load.resume()
@@ -588,7 +599,7 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
         ended.set()
         watcher.join()
     assert most <= 10_000 + old, "a batch, and a partition"
-    assert longest < 1.1, "seconds that somebody waited for a lock"
+    assert longest < 1.1 + stall, "seconds that somebody waited for a lock"
     assert playground.query("SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'old' AND organization_id = %s", organization) == [(0,)]
     count = playground.check(parked=10)
     assert (count.stored, count.dead) == (count.accepted, 0)

@@ -15,7 +15,7 @@ from tests.chaos.waits import waits_for_lock
 from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Row = tuple[Any, ...]
 
@@ -25,7 +25,7 @@ class Session:
 
     def __init__(self, stack: Stack) -> None:
         self.connection = stack.connect(autocommit=False)
-        self.connection.execute("SET lock_timeout = '20s'")
+        self.connection.execute("SET lock_timeout = '60s'")
         self.connection.commit()
         self._threads = ThreadPoolExecutor(1)
 
@@ -39,7 +39,7 @@ class Session:
 
     def do(self, query: str, *parameters: Any) -> Any:
         """The first column of the first row."""
-        return self.later(query, *parameters).result(30)
+        return self.later(query, *parameters).result(PATIENCE)
 
     def waiting(self, stack: Stack, query: str, *parameters: Any) -> Future[Any]:
         """Begin a statement that has to wait for another session's lock; returns while it does."""
@@ -48,10 +48,10 @@ class Session:
         return begun
 
     def commit(self) -> None:
-        self._threads.submit(self.connection.commit).result(30)
+        self._threads.submit(self.connection.commit).result(PATIENCE)
 
     def rollback(self) -> None:
-        self._threads.submit(self.connection.rollback).result(30)
+        self._threads.submit(self.connection.rollback).result(PATIENCE)
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -201,7 +201,7 @@ def test_two_workers_share_the_organizations(scene: Scene) -> None:
         assert held(scene.a) == 4
         in_line = scene.b.later(few)
         scene.a.commit()
-        in_line.result(30)
+        in_line.result(PATIENCE)
         if held(scene.b) == 1:
             break
         scene.b.commit()  # it waits for a moment only, or came when there was no line any more
@@ -224,7 +224,7 @@ def test_by_hand_while_a_worker_is_at_it(scene: Scene) -> None:
     assert scene.a.do(PROCESS)["processed"] == 1
     by_hand = scene.b.waiting(scene.stack, BY_HAND, message_id)
     scene.a.commit()
-    assert by_hand.result(30)["status"] == "completed"
+    assert by_hand.result(PATIENCE)["status"] == "completed"
     scene.b.commit()
     assert (scene.stored(), scene.queued()) == (1, 0)
 
@@ -234,7 +234,7 @@ def test_by_hand_after_a_worker_gave_up(scene: Scene) -> None:
     assert scene.a.do(PROCESS)["processed"] == 1
     by_hand = scene.b.waiting(scene.stack, BY_HAND, message_id)
     scene.a.rollback()
-    assert by_hand.result(30)["status"] == "completed"
+    assert by_hand.result(PATIENCE)["status"] == "completed"
     scene.b.commit()
     assert (scene.stored(), scene.queued()) == (1, 0)
 
@@ -244,7 +244,7 @@ def test_by_hand_after_a_worker_moved_the_row(scene: Scene, poison: Callable[[],
     assert scene.a.do(PROCESS)["failed"] == 1
     by_hand = scene.b.waiting(scene.stack, BY_HAND, message_id)
     scene.a.commit()
-    assert by_hand.result(30)["status"] == "pending"
+    assert by_hand.result(PATIENCE)["status"] == "pending"
     scene.b.commit()
     query = "SELECT attempts FROM pgmq.q_mqtt_messages WHERE organization_id = %s"
     assert scene.value(query, scene.tenant.organization_id) == 2
@@ -362,7 +362,7 @@ def test_two_replays_of_one_dead_letter(scene: Scene, one_dead_letter: str, ends
     assert scene.a.do(REPLAY, scene.tenant.organization_id)["replayed"] == 1
     second = scene.b.waiting(scene.stack, REPLAY, scene.tenant.organization_id)
     getattr(scene.a, ends)()
-    assert second.result(30)["replayed"] == (0 if ends == "commit" else 1)
+    assert second.result(PATIENCE)["replayed"] == (0 if ends == "commit" else 1)
     scene.b.commit()
     assert scene.queued() == 1
 
@@ -402,7 +402,7 @@ def test_deleting_an_integration_under_a_batch(scene: Scene, ends: str, *, has_d
     assert scene.a.do(PROCESS)["processed"] == 2
     deletion = scene.b.waiting(scene.stack, DELETE, scene.tenant.integration_id)
     getattr(scene.a, ends)()
-    deletion.result(30)
+    deletion.result(PATIENCE)
     scene.b.commit()
     if ends == "rollback":
         assert scene.a.do(PROCESS)["processed"] == 2, "what was accepted is stored, though its integration is gone"
@@ -418,7 +418,7 @@ def test_a_batch_under_the_deletion_of_its_integration(scene: Scene, ends: str) 
     scene.b.do(DELETE, scene.tenant.integration_id)
     batch = scene.a.waiting(scene.stack, PROCESS)
     getattr(scene.b, ends)()
-    counts = batch.result(30)
+    counts = batch.result(PATIENCE)
     scene.a.commit()
     if counts["processed"] == 0:
         assert counts["failed"] in {0, 2}
@@ -445,7 +445,7 @@ def test_one_message_id_at_once(scene: Scene, ends: str) -> None:
     assert scene.a.do(INGEST, scene.device.topic(), message_id)["message_id"] == message_id
     second = scene.b.waiting(scene.stack, INGEST, scene.device.topic(), message_id)
     getattr(scene.a, ends)()
-    assert second.result(30) == {"message_id": message_id, "status": "queued"}
+    assert second.result(PATIENCE) == {"message_id": message_id, "status": "queued"}
     scene.b.commit()
     assert scene.queued() == 1
 
@@ -484,7 +484,7 @@ def test_settling_what_is_being_cancelled(scene: Scene) -> None:
     assert scene.b.do(CANCEL, receipt) == "cancelled"
     settling = scene.a.waiting(scene.stack, SETTLE, bridge, receipt, bridge)
     scene.b.commit()
-    assert settling.result(30) == {}
+    assert settling.result(PATIENCE) == {}
     scene.a.commit()
     assert scene.receipts(receipt) == ["cancelled"]
 
@@ -496,7 +496,7 @@ def test_cancelling_what_is_being_claimed(scene: Scene) -> None:
     assert scene.a.do(CLAIM, bridge, scene.tenant.integration_id) == 1
     cancelling = scene.b.waiting(scene.stack, CANCEL, receipt)
     scene.a.commit()
-    assert cancelling.result(30) == "queued"
+    assert cancelling.result(PATIENCE) == "queued"
     scene.b.commit()
     scene.a.do(SETTLE, bridge, receipt, bridge)
     scene.a.commit()
@@ -510,7 +510,7 @@ def test_claiming_what_is_being_cancelled(scene: Scene) -> None:
     assert scene.b.do(CANCEL, receipt) == "cancelled"
     claiming = scene.a.waiting(scene.stack, CLAIM, bridge, scene.tenant.integration_id)
     scene.b.commit()
-    assert claiming.result(30) == 0
+    assert claiming.result(PATIENCE) == 0
     scene.a.commit()
     assert scene.receipts(receipt) == ["cancelled"]
 
@@ -521,7 +521,7 @@ def test_expiring_what_is_being_claimed(scene: Scene) -> None:
     scene.db.execute("UPDATE pgmq.q_mqtt_outbound SET expires_at = now() WHERE organization_id = %s", (scene.tenant.organization_id,))
     expiring = scene.b.waiting(scene.stack, "SELECT bridge.expire_outbound()")
     scene.a.commit()
-    assert expiring.result(30) == 0, "what a bridge has in hand is left to it"
+    assert expiring.result(PATIENCE) == 0, "what a bridge has in hand is left to it"
     scene.b.commit()
     scene.a.do(SETTLE, bridge, receipt, bridge)
     scene.a.commit()
@@ -534,7 +534,7 @@ def test_claiming_what_is_being_expired(scene: Scene) -> None:
     assert scene.b.do("SELECT bridge.expire_outbound()") == 1
     claiming = scene.a.later(CLAIM, bridge, scene.tenant.integration_id)
     scene.b.commit()
-    assert claiming.result(30) == 0
+    assert claiming.result(PATIENCE) == 0
     scene.a.commit()
     assert scene.receipts(receipt) == ["expired"]
 
@@ -630,7 +630,7 @@ def test_a_batch_that_updates_under_deferred_updates(scene: Scene, ends: str) ->
     assert scene.b.do(APPLY) == 2
     batch = scene.a.waiting(scene.stack, BATCH, "false")
     getattr(scene.b, ends)()
-    assert batch.result(30)["processed"] == 1
+    assert batch.result(PATIENCE)["processed"] == 1
     scene.a.commit()
     _apply_the_rest(scene)
     assert _device(scene) == (3, 3), "newer than what was put aside before"
@@ -643,7 +643,7 @@ def test_applying_deferred_updates_under_a_batch_that_updates(scene: Scene, ends
     assert scene.a.do(BATCH, "false")["processed"] == 1
     applying = scene.b.waiting(scene.stack, APPLY)
     getattr(scene.a, ends)()
-    assert applying.result(30) == 2
+    assert applying.result(PATIENCE) == 2
     scene.b.commit()
     assert _device(scene) == ((3, 3) if ends == "commit" else (2, 2)), "what was put aside is older"
     if ends == "rollback":
@@ -689,7 +689,7 @@ def test_rolling_up_what_is_being_counted(scene: Scene, ends: str) -> None:
     assert scene.a.do(*_counting(scene))["status"] == "queued"
     rolling = scene.b.waiting(scene.stack, ROLL_UP)
     getattr(scene.a, ends)()
-    assert rolling.result(30) >= 26
+    assert rolling.result(PATIENCE) >= 26
     scene.b.commit()
     assert _books(scene) == (scene.queued(), 0) == (int(ends == "commit"), 0)
 
@@ -700,7 +700,7 @@ def test_counting_what_is_being_rolled_up(scene: Scene, ends: str) -> None:
     assert scene.b.do(ROLL_UP) >= 26
     accepting = scene.a.waiting(scene.stack, *counting)
     getattr(scene.b, ends)()
-    assert accepting.result(30)["status"] == "queued"
+    assert accepting.result(PATIENCE)["status"] == "queued"
     scene.a.commit()
     assert _books(scene) == (scene.queued(), 0) == (1, 0)
 
@@ -718,7 +718,7 @@ def test_rolling_up_and_a_batch(scene: Scene, first: str, ends: str) -> None:
     one.do(queries[0])
     begun = other.waiting(scene.stack, queries[1])
     getattr(one, ends)()
-    begun.result(30)
+    begun.result(PATIENCE)
     other.commit()
     if scene.queued():
         assert (first, ends) == ("process", "rollback")
@@ -799,7 +799,7 @@ def test_repairing_the_clock_under_one_that_is_processed_by_hand(scene: Scene, e
     assert scene.a.do(BY_HAND, message_id)["status"] == "completed"
     repairing = scene.b.waiting(scene.stack, REPAIR)
     getattr(scene.a, ends)()
-    assert repairing.result(30) == (1 if ends == "commit" else 2)
+    assert repairing.result(PATIENCE) == (1 if ends == "commit" else 2)
     scene.b.commit()
     wait_until(lambda: scene.db.execute(PROCESS).fetchone() and scene.queued() == 0, what="both stored")
     assert scene.stored() == 2
@@ -815,7 +815,7 @@ def test_one_processed_by_hand_under_the_repair_of_the_clock(scene: Scene, ends:
     assert scene.b.do(REPAIR) == 1
     by_hand = scene.a.waiting(scene.stack, BY_HAND, message_id)
     getattr(scene.b, ends)()
-    assert by_hand.result(30)["status"] == "completed", "its row has moved"
+    assert by_hand.result(PATIENCE)["status"] == "completed", "its row has moved"
     scene.a.commit()
     assert (scene.stored(), scene.queued()) == (1, 0)
 
@@ -841,7 +841,7 @@ def test_cleanup_under_the_replay_of_a_dead_letter(scene: Scene, an_old_dead_let
     assert scene.a.do(REPLAY, scene.tenant.organization_id)["replayed"] == 1
     cleaning = scene.b.waiting(scene.stack, CLEANUP)
     getattr(scene.a, ends)()
-    assert cleaning.result(30)["failed"] == 1
+    assert cleaning.result(PATIENCE)["failed"] == 1
     scene.b.commit()
     assert scene.a.do(PROCESS)["processed"] == int(ends == "commit")
     scene.a.commit()
@@ -855,7 +855,7 @@ def test_the_replay_of_a_dead_letter_under_cleanup(scene: Scene, an_old_dead_let
     assert scene.b.do(CLEANUP)["failed"] == 1
     replaying = scene.a.waiting(scene.stack, REPLAY, scene.tenant.organization_id)
     getattr(scene.b, ends)()
-    assert replaying.result(30)["replayed"] == int(ends == "rollback")
+    assert replaying.result(PATIENCE)["replayed"] == int(ends == "rollback")
     scene.a.commit()
     assert (scene.queued(), scene.dead()) == ((0, 0) if ends == "commit" else (1, 1))
 

@@ -1,7 +1,7 @@
 """Faults that take a PostgreSQL or a network of their own: a clock that jumps, a disk that is full, a cable that is pulled."""
 
 import random
-import time
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -72,9 +72,9 @@ def test_fault_08_and_09_a_partition(world: World) -> None:
     """Found out within the keep alive and the connection's own time limits; meanwhile ingest goes on; then all is made up for."""
     world.load.wait_accepted(60)
     world.cable.pull()
-    pulled = time.monotonic()
-    wait_until(lambda: " broker_lost " in world.bridge.log, what="the broker's loss being noticed")
-    assert time.monotonic() - pulled < 2 * 5 + 5, "twice the keep alive"
+    (lost, *_) = wait_until(lambda: re.findall(r" broker_lost .*", world.bridge.log), what="the broker's loss being noticed")
+    # By the bridge's own deadlines, both within twice the keep alive of 5 s, and not by what the kernel finds out in its time.
+    assert re.search('reason="(Keep alive timeout|the broker has not acknowledged a message for 3 s)"', lost), lost
     wait_until(lambda: " database_lost " in world.bridge.log, what="the database's loss being noticed")
     world.load.wait_accepted(60)
     assert world.bridge.is_alive()

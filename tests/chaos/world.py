@@ -30,7 +30,7 @@ from tests.chaos.witness import Broker, Offer, user_property
 from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 HTTP_TIMEOUT = 15.0
 DRAIN_SECONDS = 90.0
@@ -151,13 +151,13 @@ class World:
         self.wait_subscribed()
         return self
 
-    def wait_subscribed(self, timeout: float = 40) -> None:
-        wait_until(lambda: self.witness.has_subscriber("in/x"), timeout, "the bridge's subscription at the witness broker")
+    def wait_subscribed(self) -> None:
+        wait_until(lambda: self.witness.has_subscriber("in/x"), what="the bridge's subscription at the witness broker")
         if not (self.stack.run_dir / "mosquitto.pid").exists():
             return
         # What Mosquitto acknowledges before it knows the bridge, it forgets.
         query = "SELECT 1 FROM mqtt.mqtt_subscriptions WHERE integration_id = %s AND status <> 'active'"
-        wait_until(lambda: not self.query(query, self.tenant.integration_id), timeout, "the bridge's subscription at Mosquitto")
+        wait_until(lambda: not self.query(query, self.tenant.integration_id), what="the bridge's subscription at Mosquitto")
 
     def close(self) -> None:
         self.load.close()
@@ -182,7 +182,7 @@ class World:
         deadline = time.monotonic() + within
         while True:
             try:
-                with self.stack.connect(connect_timeout=5) as connection:
+                with self.stack.connect(connect_timeout=15) as connection:
                     cursor = connection.execute(query.encode(), parameters or None)
                     return cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
@@ -219,7 +219,7 @@ class World:
         seconds = now[0] - since[0]
         return Rate((now[1] - since[1]) / seconds, (now[2] - since[2]) / seconds)
 
-    def recover(self, before: Rate | None = None, within: float = 60.0) -> float:
+    def recover(self, before: Rate | None = None, within: float = 2 * PATIENCE) -> float:
         """Seconds until all goes on: a message sent now is stored, one published now has reached the broker, and the load, which goes on
         meanwhile, is accepted and stored at half of the rate before, at least."""
         began = time.monotonic()
@@ -511,10 +511,10 @@ class Load:
     def accepted(self) -> int:
         return sum(len(channel.accepted) for channel in self.channels.values())
 
-    def wait_accepted(self, count: int, timeout: float = 60) -> None:
+    def wait_accepted(self, count: int) -> None:
         """Until so many more were accepted than now."""
         target = self.accepted() + count
-        wait_until(lambda: self.accepted() >= target, timeout, f"{count} more messages accepted")
+        wait_until(lambda: self.accepted() >= target, what=f"{count} more messages accepted")
 
     def _repeat(self, name: str, turn: Callable[[requests.Session], None]) -> None:
         with requests.Session() as session:
