@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.bridge.support import Peer
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import Stack
 
 
@@ -27,7 +27,7 @@ def peer(stack: Stack) -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
-def witness() -> Iterator[Witness]:
+def witness() -> Iterator[Broker]:
     """A broker that does as the test says."""
-    with Witness() as broker:
+    with Broker() as broker:
         yield broker

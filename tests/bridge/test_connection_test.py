@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.bridge.test_outbound import foreign, prefix
-from tests.bridge.witness import Publish, Witness
+from tests.support.broker import Broker, Publish
 from tests.support.stack import ROOT
 from tests.support.tenant import Tenant
 
@@ -52,14 +52,14 @@ def test_no_such_host(tenant: Tenants) -> None:
 
 def test_nobody_listens(tenant: Tenants) -> None:
     owner = tenant()
-    with Witness() as gone:
+    with Broker() as gone:
         port = gone.port
     found = verdict(owner, foreign(owner, port))
     assert (found["ok"], found["reachable"], found["stage"]) == (False, False, "tcp")
     assert found["reason"] == "The connection failed: connection refused"
 
 
-def test_tls_to_a_peer_without(tenant: Tenants, witness: Witness) -> None:
+def test_tls_to_a_peer_without(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = owner.integration(broker_url="127.0.0.1", port=witness.port, protocol="mqtts")
     found = verdict(owner, integration_id)
@@ -85,7 +85,7 @@ def test_no_mqtt_at_all(tenant: Tenants) -> None:
     assert answer["result"]["stage"] == "connack"
 
 
-def test_a_refused_login(tenant: Tenants, witness: Witness) -> None:
+def test_a_refused_login(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     witness.connack = 0x86
     found = verdict(owner, foreign(owner, witness.port))
@@ -96,7 +96,7 @@ def test_a_refused_login(tenant: Tenants, witness: Witness) -> None:
     assert found["reason"] == "The broker refused the connection: Not authorized"
 
 
-def test_rights_that_are_missing_are_said(tenant: Tenants, witness: Witness) -> None:
+def test_rights_that_are_missing_are_said(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     found = verdict(owner, integration_id)
@@ -115,7 +115,7 @@ def test_rights_that_are_missing_are_said(tenant: Tenants, witness: Witness) -> 
     assert prefix(owner) in found["reason"]
 
 
-def test_it_does_not_disturb_the_integration(tenant: Tenants, witness: Witness) -> None:
+def test_it_does_not_disturb_the_integration(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, client_id="mine")
     verdict(owner, integration_id)
@@ -135,7 +135,7 @@ def test_silence_at_each_stage(tenant: Tenants) -> None:
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         mute = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
-        brokers = {name: ends.enter_context(Witness()) for name in ("connack", "subscribe", "publish", "round_trip")}
+        brokers = {name: ends.enter_context(Broker()) for name in ("connack", "subscribe", "publish", "round_trip")}
         brokers["connack"].answer_connect = False
         brokers["subscribe"].answer_subscribe = False
         brokers["publish"].on_publish = lambda _message: "ignore"

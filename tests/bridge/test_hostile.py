@@ -14,7 +14,7 @@ import pytest
 from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -90,13 +90,13 @@ UNSOLICITED = {
 
 
 @pytest.fixture
-def crowd() -> Iterator[Callable[[dict[str, bytes]], dict[str, Witness]]]:
+def crowd() -> Iterator[Callable[[dict[str, bytes]], dict[str, Broker]]]:
     """A broker for each kind of junk."""
     with ExitStack() as ends:
-        yield lambda kinds: {name: ends.enter_context(Witness()) for name in kinds}
+        yield lambda kinds: {name: ends.enter_context(Broker()) for name in kinds}
 
 
-Crowd = Callable[[dict[str, bytes]], dict[str, Witness]]
+Crowd = Callable[[dict[str, bytes]], dict[str, Broker]]
 
 
 def resident(stack: Stack) -> int:
@@ -160,7 +160,7 @@ def test_junk_on_a_connection_that_works(stack: Stack, db: Connection, tenant: T
 
 
 @VERSIONS
-def test_acknowledgements_that_nobody_waits_for(stack: Stack, db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+def test_acknowledgements_that_nobody_waits_for(stack: Stack, db: Connection, tenant: Tenants, witness: Broker, version: str) -> None:
     owner = tenant()
     integration_id = listening(db, owner, witness, version)
     for name, junk in UNSOLICITED.items():
@@ -174,7 +174,7 @@ def test_acknowledgements_that_nobody_waits_for(stack: Stack, db: Connection, te
     assert len(witness.connects) == 1
 
 
-def test_packets_in_pieces(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_packets_in_pieces(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     """A byte at a time, and many packets at once."""
     owner = tenant()
     listening(db, owner, witness, "5")
@@ -186,7 +186,7 @@ def test_packets_in_pieces(stack: Stack, db: Connection, tenant: Tenants, witnes
     assert len(witness.connects) == 1
 
 
-def listening(db: Connection, owner: Tenant, broker: Witness, version: str) -> str:
+def listening(db: Connection, owner: Tenant, broker: Broker, version: str) -> str:
     """An integration that is connected and subscribed."""
     integration_id = foreign(owner, broker.port, mqtt_version=version)
     owner.api.ok("mqtt_subscribe", {"integration_id": integration_id, "topic": "plant/#", "qos": 1}, token=owner.admin)
@@ -194,7 +194,7 @@ def listening(db: Connection, owner: Tenant, broker: Witness, version: str) -> s
     return integration_id
 
 
-def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     """Connecting to a mute TLS server takes 10 s to fail; dozens of them leave room for one that answers."""
     owner = tenant()
     with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:

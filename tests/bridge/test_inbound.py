@@ -10,7 +10,7 @@ import pytest
 
 from tests.bridge.support import Peer, publish, receipts, stored
 from tests.bridge.test_outbound import foreign, prefix
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -119,7 +119,7 @@ def test_other_tenants_messages_are_theirs(stack: Stack, db: Connection, tenant:
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_acknowledged_only_after_commit(stack: Stack, db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+def test_acknowledged_only_after_commit(stack: Stack, db: Connection, tenant: Tenants, witness: Broker, version: str) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, mqtt_version=version)
     subscribed(db, owner, integration_id, "plant/#", 2)
@@ -135,7 +135,7 @@ def test_acknowledged_only_after_commit(stack: Stack, db: Connection, tenant: Te
 
 
 def test_nothing_is_acknowledged_while_the_database_refuses_everything(
-    stack: Stack, db: Connection, tenant: Tenants, witness: Witness
+    stack: Stack, db: Connection, tenant: Tenants, witness: Broker
 ) -> None:
     """A right that is missing, as during a failed deployment: no message is at fault, so all of them wait."""
     owner = tenant()
@@ -156,7 +156,7 @@ def test_nothing_is_acknowledged_while_the_database_refuses_everything(
     assert {row["topic"]: row["payload"] for row in history(stack, owner, 2)} == {"plant/a": 1, "plant/b": 2}
 
 
-def test_a_message_that_the_database_refuses_becomes_a_dead_letter(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_a_message_that_the_database_refuses_becomes_a_dead_letter(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     subscribed(db, owner, integration_id, "plant/#")
@@ -174,7 +174,7 @@ def test_a_message_that_the_database_refuses_becomes_a_dead_letter(stack: Stack,
     assert "no_odd" in dead[0][2]
 
 
-def test_a_qos_2_message_sent_twice_is_stored_once(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_a_qos_2_message_sent_twice_is_stored_once(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     subscribed(db, owner, integration_id, "#", 2)
@@ -193,7 +193,7 @@ def test_a_qos_2_message_sent_twice_is_stored_once(stack: Stack, db: Connection,
 
 @pytest.mark.parametrize("order", ["again before it is stored", "again after it is stored"])
 def test_a_qos_2_message_whose_connection_ends_before_it_is_stored(
-    stack: Stack, db: Connection, tenant: Tenants, witness: Witness, order: str
+    stack: Stack, db: Connection, tenant: Tenants, witness: Broker, order: str
 ) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
@@ -222,7 +222,7 @@ def test_a_qos_2_message_whose_connection_ends_before_it_is_stored(
 
 @pytest.mark.parametrize("qos", [1, 2])
 def test_a_connection_is_left_when_what_it_brought_is_acknowledged(
-    stack: Stack, db: Connection, tenant: Tenants, witness: Witness, qos: int
+    stack: Stack, db: Connection, tenant: Tenants, witness: Broker, qos: int
 ) -> None:
     """Else the broker would deliver again what is stored; what came too late to be stored, it does."""
     owner = tenant()
@@ -253,7 +253,7 @@ def waits_for_lock(db: Connection) -> bool:
     return row is not None and row[0] > 0
 
 
-def test_odd_topics_become_dead_letters_and_are_acknowledged(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_odd_topics_become_dead_letters_and_are_acknowledged(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     subscribed(db, owner, integration_id, "#")
@@ -290,7 +290,7 @@ def test_subscriptions_change_while_running(stack: Stack, db: Connection, tenant
     assert [row["topic"] for row in history(stack, owner, 1)] == [f"{prefix(owner)}/heard"]
 
 
-def test_a_refused_subscription_says_so(db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_a_refused_subscription_says_so(db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     witness.suback = 0x87
@@ -303,7 +303,7 @@ def test_a_refused_subscription_says_so(db: Connection, tenant: Tenants, witness
     )  # fmt: skip
 
 
-def test_a_lost_session_is_subscribed_again(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_a_lost_session_is_subscribed_again(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     subscribed(db, owner, integration_id, "plant/#")
@@ -331,7 +331,7 @@ def test_a_lost_session_is_subscribed_again(stack: Stack, db: Connection, tenant
         b"\x30\x00",
     ],
 )
-def test_malformed_packets_cost_the_connection_only(stack: Stack, db: Connection, tenant: Tenants, witness: Witness, junk: bytes) -> None:
+def test_malformed_packets_cost_the_connection_only(stack: Stack, db: Connection, tenant: Tenants, witness: Broker, junk: bytes) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     subscribed(db, owner, integration_id, "plant/#")

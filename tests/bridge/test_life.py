@@ -20,7 +20,7 @@ import requests
 from tests.bridge.support import Peer, publish, receipts, status, stored
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign, prefix
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -256,7 +256,7 @@ def test_a_stopped_bridge_is_replaced_and_stays_out(
 
 
 def test_a_silent_broker_does_not_hold_up_others(own: Stack, owner: Tenant) -> None:
-    with Witness() as silent:
+    with Broker() as silent:
         silent.answer_connect = False
         foreign(owner, silent.port)
         wait_until(lambda: silent.connects)

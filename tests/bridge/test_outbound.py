@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.bridge.support import Peer, publish, receipts, status, stored
-from tests.bridge.witness import Publish, Witness
+from tests.support.broker import Broker, Publish
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -133,7 +133,7 @@ def test_retained(tenant: Tenants, peer: Peers) -> None:
     assert json.loads(message.payload) == {"v": 1}
 
 
-def test_mqtt_3_1_1(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_mqtt_3_1_1(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, mqtt_version="3.1.1", username="plant")
     ids = publish(owner, [{"topic": "t", "payload": 1, "qos": qos, "content_type": "text/plain"} for qos in (0, 1, 2)], integration_id)
@@ -155,7 +155,7 @@ def test_order_is_kept(tenant: Tenants, peer: Peers) -> None:
     assert sorted(numbers) == list(range(600))
 
 
-def test_a_refused_message_fails_alone_and_says_why(db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_a_refused_message_fails_alone_and_says_why(db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     witness.on_publish = lambda message: 0x87 if message.topic == "forbidden" else None
@@ -169,7 +169,7 @@ def test_a_refused_message_fails_alone_and_says_why(db: Connection, tenant: Tena
     assert dead == [("forbidden", "outgoing", 1, "Not authorized")] * 2
 
 
-def test_no_matching_subscribers_is_success(tenant: Tenants, witness: Witness) -> None:
+def test_no_matching_subscribers_is_success(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     witness.on_publish = lambda _message: 0x10
@@ -177,7 +177,7 @@ def test_no_matching_subscribers_is_success(tenant: Tenants, witness: Witness) -
     assert (row["state"], row["reason_code"]) == ("acknowledged", 0x10)
 
 
-def test_illegal_topics_in_the_queue_never_reach_the_broker(db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_illegal_topics_in_the_queue_never_reach_the_broker(db: Connection, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     bad = ["a/+/b", "#", "", "bell\u0007", "\uffff", "x" * 65536, "$SYS/broker"]
@@ -189,7 +189,7 @@ def test_illegal_topics_in_the_queue_never_reach_the_broker(db: Connection, tena
     assert len(witness.connects) == 1
 
 
-def test_more_than_the_broker_takes_fails_alone(tenant: Tenants, witness: Witness) -> None:
+def test_more_than_the_broker_takes_fails_alone(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     # Maximum Packet Size 2000, Maximum QoS 1, no retained messages
     witness.connack_properties = b"\x27\x00\x00\x07\xd0\x24\x01\x25\x00"
@@ -209,17 +209,17 @@ def test_more_than_the_broker_takes_fails_alone(tenant: Tenants, witness: Witnes
     ]
 
 
-def test_receive_maximum_is_honoured(tenant: Tenants, witness: Witness) -> None:
+def test_receive_maximum_is_honoured(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     witness.connack_properties = b"\x21\x00\x05"
-    witness.max_ack_delay = 0.01
+    witness.ack_delay = 0.01
     integration_id = foreign(owner, witness.port)
     ids = publish(owner, [{"topic": "a", "payload": number, "qos": 1 + number % 2} for number in range(60)], integration_id)
     assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
     assert 2 <= witness.peak_in_flight <= 5
 
 
-def test_a_message_that_makes_the_broker_hang_up_is_found(tenant: Tenants, witness: Witness) -> None:
+def test_a_message_that_makes_the_broker_hang_up_is_found(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     witness.on_publish = lambda message: "close" if message.payload == b"poison" else None
@@ -235,7 +235,7 @@ def test_a_message_that_makes_the_broker_hang_up_is_found(tenant: Tenants, witne
     ]
 
 
-def test_lost_acknowledgements_are_asked_for_again(tenant: Tenants, witness: Witness) -> None:
+def test_lost_acknowledgements_are_asked_for_again(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     witness.session_present = True
     integration_id = foreign(owner, witness.port)
@@ -255,7 +255,7 @@ def test_lost_acknowledgements_are_asked_for_again(tenant: Tenants, witness: Wit
     assert again[0].packet_id == first.packet_id
 
 
-def test_qos_2_resumes_at_pubrel(tenant: Tenants, witness: Witness) -> None:
+def test_qos_2_resumes_at_pubrel(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     witness.session_present = True
     integration_id = foreign(owner, witness.port)
@@ -278,7 +278,7 @@ def test_qos_2_resumes_at_pubrel(tenant: Tenants, witness: Witness) -> None:
 
 def test_a_broker_that_is_down_costs_no_attempt(stack: Stack, tenant: Tenants) -> None:
     owner = tenant()
-    with Witness() as broker:
+    with Broker() as broker:
         port = broker.port
     integration_id = foreign(owner, port)
     ids = publish(
@@ -316,9 +316,9 @@ def test_scheduled_for_later(tenant: Tenants, peer: Peers) -> None:
     assert due <= datetime.now(UTC) <= due + timedelta(seconds=2)
 
 
-def test_a_changed_integration_is_connected_anew(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_a_changed_integration_is_connected_anew(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
-    with Witness() as nobody:
+    with Broker() as nobody:
         port = nobody.port
     integration_id = foreign(owner, port)
     ids = publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id)
@@ -336,7 +336,7 @@ def test_a_changed_integration_is_connected_anew(stack: Stack, tenant: Tenants, 
 
 
 @pytest.mark.parametrize("code", [0x86, 0x87])
-def test_a_refused_login_is_told_and_retried_slowly(stack: Stack, tenant: Tenants, witness: Witness, code: int) -> None:
+def test_a_refused_login_is_told_and_retried_slowly(stack: Stack, tenant: Tenants, witness: Broker, code: int) -> None:
     owner = tenant()
     witness.connack = code
     integration_id = foreign(owner, witness.port)

@@ -11,8 +11,8 @@ import pytest
 from tests.bridge.support import Peer, publish, receipts, stored
 from tests.bridge.test_inbound import subscription
 from tests.bridge.test_outbound import foreign, prefix
-from tests.chaos.loop import Loop
-from tests.chaos.proxy import Proxy, Trap
+from tests.support.loop import Loop
+from tests.support.proxy import Proxy, Trap
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until

@@ -14,7 +14,7 @@ from tests.bridge.support import Peer, publish, receipts, status, stored
 from tests.bridge.test_connection_test import verdict
 from tests.bridge.test_inbound import history, hosted, subscribed, subscription
 from tests.bridge.test_outbound import foreign, prefix
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -67,7 +67,7 @@ def test_retained_messages(
         device.publish(f"{topic}/a", "", retain=True)
 
 
-def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     """By an app, with its own rights; the others of the connection do not notice."""
     owner = tenant()
     integration_id = foreign(owner, witness.port)
@@ -86,7 +86,7 @@ def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, w
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_no_packet_names_more_filters_than_aws_iot_takes(db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+def test_no_packet_names_more_filters_than_aws_iot_takes(db: Connection, tenant: Tenants, witness: Broker, version: str) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, mqtt_version=version)
     topics = [f"plant/{number}/#" for number in range(20)]
@@ -133,7 +133,7 @@ REFUSALS_4 = {
 @pytest.mark.parametrize(("version", "refusals"), [("5", REFUSALS_5), ("3.1.1", REFUSALS_4)])
 def test_each_refusal_is_told_in_words(stack: Stack, tenant: Tenants, version: str, refusals: dict[int, str]) -> None:
     owner = tenant()
-    brokers = {code: Witness(connack=code) for code in refusals}
+    brokers = {code: Broker(connack=code) for code in refusals}
     try:
         ids = {code: foreign(owner, broker.__enter__().port, mqtt_version=version) for code, broker in brokers.items()}
         for integration_id in ids.values():
@@ -145,7 +145,7 @@ def test_each_refusal_is_told_in_words(stack: Stack, tenant: Tenants, version: s
     assert told == {code: f"the broker refused the connection: {words}" for code, words in refusals.items()}
 
 
-def test_a_broker_that_knows_no_mqtt_5(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_a_broker_that_knows_no_mqtt_5(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     witness.greeting = b"\x20\x02\x00\x01"
     owner = tenant()
     integration_id = foreign(owner, witness.port)
@@ -154,7 +154,7 @@ def test_a_broker_that_knows_no_mqtt_5(stack: Stack, tenant: Tenants, witness: W
     assert verdict(owner, integration_id)["reason"] == words[:1].upper() + words[1:]
 
 
-def test_the_brokers_own_words(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_the_brokers_own_words(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     reason = b"come back on Monday"
     witness.connack, witness.connack_properties = 0x88, b"\x1f" + len(reason).to_bytes(2, "big") + reason
     integration_id = foreign(tenant(), witness.port)

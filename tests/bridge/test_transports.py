@@ -16,7 +16,7 @@ import pytest
 
 from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_connection_test import verdict
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -70,13 +70,15 @@ def free_ports(count: int) -> list[int]:
 
 
 @dataclass
-class Broker:
+class Listeners:
+    """Of a Mosquitto, by name."""
+
     authority: Authority
     ports: dict[str, int]
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
     """Mosquitto with a listener for each way in, and each way to get it wrong."""
     directory = tmp_path_factory.mktemp("tls")
     authority = Authority(directory, "ca")
@@ -113,7 +115,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
                 return probe.connect_ex(("127.0.0.1", ports[names[-1]])) == 0
 
         wait_until(is_up)
-        yield Broker(authority, ports)
+        yield Listeners(authority, ports)
         process.terminate()
 
 
@@ -129,7 +131,7 @@ def fails(stack: Stack, integration_id: str) -> str:
 
 @pytest.mark.parametrize("protocol", ["mqtts", "wss", "ws"])
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_each_transport_works(tenant: Tenants, broker: Broker, protocol: str, version: str) -> None:
+def test_each_transport_works(tenant: Tenants, broker: Listeners, protocol: str, version: str) -> None:
     owner = tenant()
     settings: dict[str, Any] = {} if protocol == "ws" else {"ca_certificate": broker.authority.pem}
     integration_id = owner.integration(
@@ -145,7 +147,7 @@ def test_each_transport_works(tenant: Tenants, broker: Broker, protocol: str, ve
 
 
 @EACH
-def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp_path: Path, protocol: str) -> None:
+def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Listeners, tmp_path: Path, protocol: str) -> None:
     owner = tenant()
     other = Authority(tmp_path, "other")
     for settings in ({}, {"ca_certificate": other.pem}):
@@ -156,7 +158,7 @@ def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp
 
 
 @EACH
-def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
+def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Listeners, protocol: str) -> None:
     owner = tenant()
     integration_id = owner.integration(
         broker_url="127.0.0.1", port=broker.ports[f"{protocol} expired"], protocol=protocol, ca_certificate=broker.authority.pem
@@ -165,7 +167,7 @@ def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker, p
 
 
 @EACH
-def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
+def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Listeners, protocol: str) -> None:
     owner = tenant()
     port = broker.ports[f"{protocol} elsewhere"]
     options: dict[str, Any] = {"broker_url": "127.0.0.1", "port": port, "protocol": protocol, "ca_certificate": broker.authority.pem}
@@ -175,7 +177,7 @@ def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker
 
 
 @EACH
-def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
+def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Listeners, protocol: str) -> None:
     owner = tenant()
     options: dict[str, Any] = {
         "broker_url": "127.0.0.1", "port": broker.ports[f"{protocol} mutual"], "protocol": protocol, "ca_certificate": broker.authority.pem,
@@ -192,7 +194,7 @@ def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker, pro
     assert "PRIVATE KEY" not in stack.log("bridge")
 
 
-def test_what_is_said_before_mqtt(stack: Stack, tenant: Tenants, witness: Witness, broker: Broker) -> None:
+def test_what_is_said_before_mqtt(stack: Stack, tenant: Tenants, witness: Broker, broker: Listeners) -> None:
     """The server's name (SNI) and the protocol (ALPN), as AWS IoT on port 443 wants them; the verdict tells what was agreed."""
     owner = tenant()
     names: list[str | None] = []
@@ -228,7 +230,7 @@ def test_a_sealed_password(stack: Stack, tenant: Tenants) -> None:
 class Doorkeeper:
     """TLS as AWS IoT Core has it at port 443, in front of a real Mosquitto: client certificate, server name, and the right ALPN name."""
 
-    def __init__(self, broker: Broker, mqtt: tuple[str, int]) -> None:
+    def __init__(self, broker: Listeners, mqtt: tuple[str, int]) -> None:
         directory = broker.authority.directory
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(directory / "localhost.pem", directory / "localhost.key")
@@ -272,7 +274,7 @@ class Doorkeeper:
         self._listener.close()
 
 
-def test_alpn_and_a_client_certificate_as_aws_iot_asks_for_them(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+def test_alpn_and_a_client_certificate_as_aws_iot_asks_for_them(stack: Stack, tenant: Tenants, broker: Listeners) -> None:
     owner = tenant()
     directory = broker.authority.directory
     door = Doorkeeper(broker, (stack.mqtt_host, stack.mqtt_port))

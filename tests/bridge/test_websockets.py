@@ -13,7 +13,7 @@ from bridge.mqtt.sockets import Connection, dial
 from bridge.mqtt.target import Target
 from bridge.mqtt.websockets import FrameError
 from tests.bridge.test_hostile import resident
-from tests.bridge.witness import _length
+from tests.support.broker import encode_length
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -173,8 +173,8 @@ def test_a_frame_without_end_costs_its_own_connection(stack: Stack, tenant: Call
                         peer.sendall(bytes([0x82, 127]) + (1 << 62).to_bytes(8, "big") + connack)
                         # PUBACKs of nothing that was sent, each with a long reason.
                         reason = b"x" * 60000
-                        body = b"\0\1\0" + _length(3 + len(reason)) + b"\x1f" + len(reason).to_bytes(2, "big") + reason
-                        unknown = b"\x40" + _length(len(body)) + body
+                        body = b"\0\1\0" + encode_length(3 + len(reason)) + b"\x1f" + len(reason).to_bytes(2, "big") + reason
+                        unknown = b"\x40" + encode_length(len(body)) + body
                         while sent[0] < 64 << 20:
                             peer.sendall(unknown)
                             sent[0] += len(unknown)

@@ -121,11 +121,11 @@ def kill_broker(world: World, rng: random.Random) -> None:
 @fault(number=27)
 def forget_sessions(world: World, rng: random.Random) -> None:
     """The broker comes back without its sessions: the bridge has to subscribe anew."""
-    before = world.witness.subscribes
+    before = len(world.witness.subscribed)
     world.witness.kill(forget=True)
     time.sleep(rng.uniform(0.05, 0.5))
     world.witness.start()
-    wait_until(lambda: world.witness.subscribes > before, what="a new subscription")
+    wait_until(lambda: len(world.witness.subscribed) > before, what="a new subscription")
 
 
 @fault(producers=WITHOUT_MOSQUITTO)
@@ -249,7 +249,7 @@ def delay_acknowledgements(world: World, rng: random.Random) -> None:
 def junk_from_broker(world: World, rng: random.Random) -> None:
     """Bytes that are no MQTT."""
     for _ in range(3):
-        world.witness.junk(rng.randbytes(rng.randrange(1, 200)))
+        world.witness.send(rng.randbytes(rng.randrange(1, 200)))
         time.sleep(rng.uniform(0, 0.3))
     world.witness.cut()
 

@@ -18,8 +18,8 @@ import requests
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.bridge.mosquitto import Mosquitto
-from tests.chaos.witness import Arrival
 from tests.chaos.world import World
+from tests.support.broker import Publish
 from tests.support.ports import Port, held_port
 from tests.support.stack import Stack
 from tests.support.waiting import PATIENCE, wait_until
@@ -52,7 +52,7 @@ def message(topic: str, number: int, qos: int = 1, **terms: Any) -> dict[str, An
     return {"topic": topic, "payload": {"n": number}, "qos": qos, **terms}
 
 
-def numbers(arrivals: list[Arrival]) -> list[int]:
+def numbers(arrivals: list[Publish]) -> list[int]:
     return [json.loads(arrival.payload)["n"] for arrival in arrivals]
 
 
@@ -128,7 +128,7 @@ def test_fault_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor
 def test_fault_15_a_message_that_the_broker_does_not_allow(world: Worlds, version: str) -> None:
     """MQTT 5 says so, and the message is a dead letter with the reason. MQTT 3.1.1 cannot say it: acknowledged means no more than that."""
     playground = world(mqtt_version=version)
-    playground.witness.deny = lambda arrival: 0x87 if arrival.topic == "out/forbidden" else None
+    playground.witness.on_publish = lambda message: 0x87 if message.topic == "out/forbidden" else None
     ids = publish(playground, message("out/a", 1), message("out/forbidden", 2), message("out/a", 3))
     states = receipts(playground, ids)
     assert [states[0][0], states[2][0]] == ["acknowledged", "acknowledged"]
@@ -301,12 +301,12 @@ def test_fault_27_a_lost_session_is_counted(world: Worlds, metrics_port: Port) -
     playground.wait_subscribed()
     for times, forget in ((0, False), (1, True), (1, False), (2, True)):
         connects = playground.bridge.log.count(" broker_connected ")
-        subscribes = playground.witness.subscribes
+        subscribes = len(playground.witness.subscribed)
         playground.witness.kill(forget=forget)
         playground.witness.start()
         wait_logged(playground, " broker_connected ", connects + 1)
         playground.wait_subscribed()
-        assert (playground.witness.subscribes > subscribes) == forget
+        assert (len(playground.witness.subscribed) > subscribes) == forget
         offer = playground.load.offer(connects)
         wait_until(functools.partial(getattr, offer, "is_acknowledged"), what="a message after it")
         assert _metric(port, "topicbase_sessions_lost_total") == times

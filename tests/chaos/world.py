@@ -24,10 +24,10 @@ import requests
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.chaos.bridges import Bridge
-from tests.chaos.loop import Loop
-from tests.chaos.proxy import Proxy
-from tests.chaos.witness import Broker, Offer, user_property
 from tests.support.api import Api, Device
+from tests.support.broker import Broker, Offer, user_property
+from tests.support.loop import Loop
+from tests.support.proxy import Proxy
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
@@ -104,7 +104,7 @@ class World:
         self.directory = Path(tempfile.mkdtemp(prefix="chaos.", dir=stack.run_dir.parent))
         self.directory.chmod(0o711)
         self.loop = Loop()
-        self.witness = Broker(self.loop, self.directory / "journal")
+        self.witness = Broker(loop=self.loop, journal=self.directory / "journal", session_present=None)
         database_port = int(stack.database_url.rsplit(":", 1)[1].split("/")[0])
         self.host = host
         self.database_proxy = Proxy(self.loop, "127.0.0.1", database_port, listen=host)
