@@ -149,7 +149,7 @@ def soak(console: Console, arguments: argparse.Namespace) -> int:
     whole = Fault("soak", faults[0].harm, constants=constants)
     with make_place(whole) as place, contextlib.closing(make_world(place, whole, arguments.seed)) as world:
         most = _most(world)
-        tally.count.add(world.check())
+        tally.count.add(world.oracle.check())
         world.load.pause_seconds = 0.05
         console.print(f"at most {most:,.0f} messages a second are accepted here")
         began, accepted = time.monotonic(), tally.count.accepted
@@ -168,7 +168,7 @@ def soak(console: Console, arguments: argparse.Namespace) -> int:
                 f"{fault.name}: recovered in {tally.recoveries[-1]:.1f} s, {tally.count.accepted + world.load.accepted():,} accepted,"
                 f" {count / max(took, 0.001):,.0f} a second after it, bridge {sizes[-1]:,} KiB"
             )
-        tally.count.add(world.check())
+        tally.count.add(world.oracle.check())
         tally.conclude(world)
         rate = (tally.count.accepted - accepted) / (time.monotonic() - began)
     console.print(table([tally], {}, arguments.seed, arguments.minutes * 60), highlight=False, soft_wrap=True)

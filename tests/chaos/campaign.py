@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.faults import Fault
+from tests.chaos.oracle import Count
 from tests.chaos.places import Cable, NotHereError, cable, faketime, small_disk
-from tests.chaos.world import Count, World
+from tests.chaos.world import World
 from tests.support.stack import Stack, start_stack
 
 
@@ -31,7 +32,7 @@ class Tally:
 
     def conclude(self, world: World) -> None:
         """Count over all cycles together, too: what an earlier cycle's message did late is not seen by a later one's count."""
-        total = world.check_all()
+        total = world.oracle.check_all()
         self.count.stored, self.count.duplicates = total.stored - self.count.dead, total.duplicates
         self.count.delivered, self.count.redelivered = total.delivered, total.redelivered
 
@@ -55,7 +56,7 @@ def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: in
         raise AssertionError(f"{error}\n{world.evidence()}") from None
     tally.recoveries.append(world.recover(before))
     world.load.wait_accepted(load // 2)
-    tally.count.add(world.check())
+    tally.count.add(world.oracle.check())
     tally.cycles += 1
 
 

@@ -484,7 +484,7 @@ def test_fault_34_no_connections_left(world: Worlds, stack: Stack) -> None:
     playground.load.resume()
     playground.recover()
     playground.load.wait_accepted(100)
-    playground.check()
+    playground.oracle.check()
     assert all(status.startswith("503 PGRST") for status in playground.load.refused), playground.load.refused
 
 
@@ -601,7 +601,7 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     assert most <= 10_000 + old, "a batch, and a partition"
     assert longest < 1.1 + stall, "seconds that somebody waited for a lock"
     assert playground.query("SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'old' AND organization_id = %s", organization) == [(0,)]
-    count = playground.check(parked=10)
+    count = playground.oracle.check(parked=10)
     assert (count.stored, count.dead) == (count.accepted, 0)
     playground.query("UPDATE pgmq.q_mqtt_messages SET vt = now() WHERE organization_id = %s", organization)
     playground.settle()
@@ -632,7 +632,7 @@ def test_fault_60_restored_from_a_dump(world: Worlds, stack: Stack) -> None:
     playground = world(producers=("batch",))
     playground.load.resume()
     playground.load.wait_accepted(80)
-    playground.check()
+    playground.oracle.check()
     ids = publish(playground, message("out/a", 1))
     assert receipts(playground, ids)[0][0] == "acknowledged"
     playground.bridge.kill()

@@ -47,7 +47,7 @@ def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored_once(world: 
     assert rows[0][2]
     playground.load.resume()
     playground.load.wait_accepted(50)
-    count = playground.check()
+    count = playground.oracle.check()
     assert count.dead == 1
     assert count.stored == count.accepted - 1
     if poison != "refuse":
@@ -68,7 +68,7 @@ def test_a_hanging_message_does_not_cost_others_their_attempts_with_two_bridges(
     playground.start(2)
     with Hurry(playground):
         playground.settle()
-    assert playground.check().dead == 1
+    assert playground.oracle.check().dead == 1
 
 
 def test_without_a_bridge_a_scheduler_counts_attempts_that_end_its_session(world: Callable[..., World], stack: Stack) -> None:
@@ -96,6 +96,6 @@ def test_without_a_bridge_a_scheduler_counts_attempts_that_end_its_session(world
     query = "SELECT attempts, errors FROM mqtt.mqtt_dead_letters WHERE organization_id = %s"
     ((attempts, errors),) = playground.query(query, playground.tenant.organization_id)
     assert (attempts, [error["code"] for error in errors]) == (3, ["interrupted"] * 3)
-    count = playground.check()
+    count = playground.oracle.check()
     assert (count.dead, count.stored) == (1, count.accepted - 1)
     assert playground.query("SELECT count(*) FROM mqtt.workers") == [(0,)]

@@ -55,7 +55,7 @@ def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) ->
     stack.inside("rm", str(ballast))
     world.query("SELECT mqtt.check_intake()")
     world.recover()
-    world.check()
+    world.oracle.check()
     # No alarm: it fills under load.
     fault = FAULTS["fill_disk"]
     world.load.refused.clear()
@@ -80,5 +80,5 @@ def test_fault_08_and_09_a_partition(world: World) -> None:
     assert world.bridge.is_alive()
     world.cable.plug_in()
     world.recover()
-    count = world.check()
+    count = world.oracle.check()
     assert count.accepted > 120
