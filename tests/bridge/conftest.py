@@ -7,6 +7,7 @@ import pytest
 
 from tests.bridge.support import Peer
 from tests.support.broker import Broker
+from tests.support.ports import Port, held_port
 from tests.support.stack import Stack
 
 
@@ -24,6 +25,13 @@ def peer(stack: Stack) -> Iterator[Callable[..., Peer]]:
     yield connect
     for each in peers:
         each.close()
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    """A port that nobody listens on, until the test has something do so."""
+    with held_port() as held:
+        yield held
 
 
 @pytest.fixture

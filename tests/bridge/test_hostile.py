@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.bridge.support import publish, receipts, status
+from tests.bridge.test_connection_test import answered
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign
 from tests.support.broker import Broker
@@ -123,10 +123,9 @@ def test_something_else_than_connack(stack: Stack, tenant: Tenants, crowd: Crowd
         name: owner.api.ok("mqtt_test_connection", {"integration_id": ids[name]}, token=owner.admin)["request_id"] for name in kinds
     }
     for name, request_id in requests.items():
-        answer = owner.api.ok("get_mqtt_request", {"request_id": request_id, "wait": 20}, token=owner.admin)
-        assert answer["status"] == "done", name
-        assert (answer["result"]["ok"], answer["result"]["reachable"], answer["result"]["stage"]) == (False, True, "connack"), name
-        assert answer["result"]["reason"], name
+        result = answered(owner, request_id)
+        assert (result["ok"], result["reachable"], result["stage"]) == (False, True, "connack"), name
+        assert result["reason"], name
     for broker in brokers.values():
         broker.greeting = None
     # What does not wait for its next attempt: an integration that works all the while.
@@ -151,7 +150,7 @@ def test_junk_on_a_connection_that_works(stack: Stack, db: Connection, tenant: T
         wait_until(lambda broker=broker: len(broker.connects) >= 2, what=f"{name}: a new connection")  # type: ignore[misc]
         wait_until(lambda broker=broker: len(broker.subscribed) >= 2, what=f"{name}: subscribed again")  # type: ignore[misc]
         broker.deliver(b"plant/a", b"1")
-    assert len(history(stack, owner, len(kinds), 30)) == len(kinds)
+    assert len(history(stack, owner, len(kinds))) == len(kinds)
     sent = {name: publish(owner, [{"topic": "a", "payload": 1, "qos": 2}], integration_id) for name, integration_id in ids.items()}
     for name, receipt in sent.items():
         assert [row["state"] for row in receipts(owner, receipt)] == ["acknowledged"], name
@@ -199,11 +198,12 @@ def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Ten
     owner = tenant()
     with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
         silent = [owner.integration(broker_url="127.0.0.1", port=mute.getsockname()[1], protocol="mqtts") for _ in range(40)]
-        began = time.monotonic()
+        given_up = stack.log("bridge").count("no answer in time to the TLS handshake")
         integration_id = foreign(owner, witness.port)
         wait_until(lambda: witness.connects, what="a connection")
         (row,) = receipts(owner, publish(owner, [{"topic": "a", "payload": 1, "qos": 1}], integration_id))
         assert row["state"] == "acknowledged"
-        assert time.monotonic() - began < 9
+        given_up = stack.log("bridge").count("no answer in time to the TLS handshake") - given_up
+        assert given_up < len(silent) / 2, "it did not wait for their places"
         for each in silent:
             owner.api.ok("delete_integration", {"integration_id": each}, token=owner.admin)

@@ -17,9 +17,10 @@ from bridge.settings import NAMES
 from tests.bridge.support import publish, receipts, status
 from tests.cli.conftest import PROGRAM, bridge_environment
 from tests.support.api import Api
+from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ class Service:
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.log
         try:
-            return requests.get(self._ready_url, timeout=5).ok
+            return requests.get(self._ready_url, timeout=PATIENCE).ok
         except requests.ConnectionError:
             return False
 
@@ -75,8 +76,8 @@ def service(settings: dict[str, str], directory: Path, **extra: str) -> Iterator
     """The bridge, with its settings in a file and nothing but what a service has in its environment; the file."""
     config = directory / "bridge.env"
     mine = {name: value for name, value in settings.items() if name.startswith("PG") or name in NAMES}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        mine["TOPICBASE_METRICS_ADDRESS"] = f"127.0.0.1:{free.getsockname()[1]}"
+    port = Port()
+    mine["TOPICBASE_METRICS_ADDRESS"] = f"127.0.0.1:{port.number}"
     config.write_text("# of a test\n" + "".join(f"{name}={value}\n" for name, value in mine.items()))
     environment = {"PATH": os.environ["PATH"], "TOPICBASE_CONFIG": str(config), **extra}
     log = directory / "log"
@@ -88,7 +89,7 @@ def service(settings: dict[str, str], directory: Path, **extra: str) -> Iterator
             yield Service(process, log, f"http://{mine['TOPICBASE_METRICS_ADDRESS']}/readyz"), config
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def change(config: Path, **values: str | None) -> None:
@@ -161,7 +162,12 @@ def test_a_settings_file_that_is_wrong_ends_it(settings: dict[str, str], tmp_pat
     config = tmp_path / "bridge.env"
     config.write_text("PGHOST=x\nTOPICBASE_METRICS_ADRESS=127.0.0.1:1\n")
     ended = subprocess.run(
-        [PROGRAM, "--config", str(config), "run"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False, timeout=30
+        [PROGRAM, "--config", str(config), "run"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert ended.returncode == 2
     assert "line 2: unknown setting TOPICBASE_METRICS_ADRESS" in ended.stderr
@@ -187,7 +193,7 @@ class Supervisor:
     def close(self, address: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"end", address)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         self._socket.close()
 
 
@@ -217,7 +223,7 @@ def test_systemd_is_told(own: Stack, settings: dict[str, str], supervisor: tuple
         assert "NOTIFY_SOCKET" not in bridge.log
         bridge.process.terminate()
         wait_until(lambda: "STOPPING=1" in heard.said, what="STOPPING")
-        assert bridge.process.wait(15) == 0
+        assert bridge.process.wait(PATIENCE) == 0
 
 
 def test_no_database_is_no_failed_start_and_no_death(own: Stack, settings: dict[str, str], tmp_path: Path) -> None:
@@ -246,7 +252,7 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
             try:
                 count = heard.said.count("WATCHDOG=1")
                 with pytest.raises(AssertionError):
-                    wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 3, "none")
+                    wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 2, "none")
             finally:
                 bridge.process.send_signal(signal.SIGCONT)
             wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, what="signs of life again")

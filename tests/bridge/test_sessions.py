@@ -167,19 +167,28 @@ def test_the_brokers_own_words(stack: Stack, tenant: Tenants, witness: Broker) -
 def test_what_is_cancelled_never_goes_out(db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner, device = hosted(db, tenant), peer()
     device.subscribe(f"{prefix(owner)}/out/#")
-    due = datetime.now(UTC) + timedelta(seconds=1.5)
-    ids = publish(
-        owner,
-        [
-            {"topic": f"{prefix(owner)}/out/{name}", "payload": name, "qos": 1, "deliver_at": due.isoformat()}
-            for name in ("kept", "cancelled")
-        ],
-    )
-    owner.api.ok("cancel_mqtt_publish", {"receipt_ids": ids[1:]}, token=owner.member)
-    assert [row["state"] for row in receipts(owner, ids)] == ["acknowledged", "cancelled"]
-    assert datetime.now(UTC) >= due
-    publish(owner, [{"topic": f"{prefix(owner)}/out/last", "payload": "last", "qos": 1}])
-    assert [device.next().payload for _ in range(2)] == [b"kept", b"last"]
+    for delay in (1.5, 8, 30):
+        due = datetime.now(UTC) + timedelta(seconds=delay)
+        ids = publish(
+            owner,
+            [
+                {"topic": f"{prefix(owner)}/out/{name}", "payload": name, "qos": 1, "deliver_at": due.isoformat()}
+                for name in ("kept", "cancelled")
+            ],
+        )
+        owner.api.ok("cancel_mqtt_publish", {"receipt_ids": ids[1:]}, token=owner.member)
+        is_early = datetime.now(UTC) < due
+        states = [row["state"] for row in receipts(owner, ids)]
+        assert datetime.now(UTC) >= due
+        publish(owner, [{"topic": f"{prefix(owner)}/out/last", "payload": "last", "qos": 1}])
+        payloads = [device.next().payload]
+        while payloads[-1] != b"last":
+            payloads.append(device.next().payload)
+        if is_early:
+            break  # or this machine was so slow that it was due before it was cancelled
+    assert is_early
+    assert states == ["acknowledged", "cancelled"]
+    assert payloads == [b"kept", b"last"]
 
 
 # ------------------------------------------------------------------------------------------------------------ brokers that restart
@@ -215,7 +224,7 @@ def test_a_broker_that_restarts(
     broker.start()
     device = Peer("127.0.0.1", broker.port)
     try:
-        found = receipts(owner, before + during, 40)
+        found = receipts(owner, before + during)
         assert Counter((row["state"], row["attempts"]) for row in found) == {("acknowledged", 1): 200}
 
         def is_heard() -> bool:
@@ -245,7 +254,7 @@ def test_a_broker_that_restarts_keeps_what_it_had(
     broker.stop()
     broker.start()
     owner.api.ok("upsert_integration", body(owner, integration_id, broker.port) | {"status": "active"}, token=owner.admin)
-    rows = history(stack, owner, 50, 30)
+    rows = history(stack, owner, 50)
     assert sorted(row["payload"] for row in rows) == list(range(50))
     for topic in range(5):
         numbers = [row["payload"] for row in rows if row["topic"] == f"plant/{topic}"]

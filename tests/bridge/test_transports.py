@@ -17,9 +17,10 @@ import pytest
 from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_connection_test import verdict
 from tests.support.broker import Broker
+from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Tenants = Callable[..., Tenant]
 TLS = ("mqtts", "wss")
@@ -61,14 +62,6 @@ class Authority:
         return self.directory / f"{name}.pem", self.directory / f"{name}.key"
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @dataclass
 class Listeners:
     """Of a Mosquitto, by name."""
@@ -83,7 +76,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
     directory = tmp_path_factory.mktemp("tls")
     authority = Authority(directory, "ca")
     names = ["mqtts", "wss", "ws", *(f"{protocol} {kind}" for protocol in TLS for kind in ("expired", "elsewhere", "mutual"))]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    held = {name: Port() for name in names}
+    ports = {name: port.number for name, port in held.items()}
     right = authority.issue("localhost", "DNS:localhost,IP:127.0.0.1")
     expired = authority.issue("expired", "DNS:localhost,IP:127.0.0.1", "-days", "-1")
     elsewhere = authority.issue("elsewhere", "DNS:broker.example.com")
@@ -111,8 +105,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
 
         def is_up() -> bool:
             assert process.poll() is None, (directory / "log").read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", ports[names[-1]])) == 0
+            return held[names[-1]].is_served()
 
         wait_until(is_up)
         yield Listeners(authority, ports)
@@ -255,7 +248,7 @@ class Doorkeeper:
 
     def _let_in(self, plain: socket.socket) -> None:
         with plain, suppress(OSError):
-            plain.settimeout(10)
+            plain.settimeout(PATIENCE)
             with self._context.wrap_socket(plain, server_side=True) as client:
                 if client.selected_alpn_protocol() != "x-amzn-mqtt-ca":
                     self.turned_away += 1

@@ -16,9 +16,9 @@ from tests.bridge.test_hostile import resident
 from tests.support.broker import encode_length
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-TIMEOUT = 20.0
+TIMEOUT = PATIENCE
 
 
 def frame(payload: bytes, opcode: int = 2, *, first: int = 0x80) -> bytes:
@@ -93,7 +93,7 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.mark.parametrize("size", [1, 125, 126, 65535, 65536, 300_000])
-def test_frames_of_every_length(pair: Pair, size: int) -> None:
+def test_frames_of_everyencode_length(pair: Pair, size: int) -> None:
     payload = bytes(number % 251 for number in range(size))
     threading.Thread(target=pair.peer.sendall, args=(frame(payload) + frame(b"end"),), daemon=True).start()
     assert pair.read(size + 3) == payload + b"end"
@@ -126,12 +126,12 @@ def test_a_large_frame_of_small_packets_costs_no_more_than_its_bytes(pair: Pair)
     count = 200_000
     threading.Thread(target=pair.peer.sendall, args=(frame(b"\xd0\x00" * count),), daemon=True).start()
     pair.near.buffer.settimeout(TIMEOUT)
-    began = time.monotonic()
+    began = time.thread_time()
     for _ in range(count):
         assert pair.near.outer.recv(1) == b"\xd0"
         assert pair.near.outer.recv(1) == b"\x00"
-    # Paho's own reader copies the frame from its beginning for each of them, which takes minutes.
-    assert time.monotonic() - began < TIMEOUT
+    # Paho's own reader copies the frame from its beginning for each of them, which takes minutes, and all of them on the processor.
+    assert time.thread_time() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,21 @@ def test_fault_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor
     assert [state for state, _, _ in receipts(playground, ids)] == ["acknowledged"] * 5
 
 
+def test_fault_13_a_lost_acknowledgement_is_asked_for_again(world: Worlds) -> None:
+    """After the deadline, on a new connection: that message alone, as a duplicate under the same packet id."""
+    playground = world(constants={"bridge.mqtt.outgoing.ACK_SECONDS": 4.0})
+    witness = playground.witness
+    is_silent = True
+    witness.on_publish = lambda message: "ignore" if is_silent and numbers([message]) == [2] else None
+    ids = publish(playground, *[message("out/a", number) for number in range(4)])
+    wait_until(lambda: len(witness.seen) == 4, what="all four at the broker")
+    is_silent = False
+    assert [state for state, _, _ in receipts(playground, ids)] == ["acknowledged"] * 4
+    first = witness.seen[2]
+    again = [message for message in witness.seen if message.connection != first.connection]
+    assert [(numbers([message]), message.dup, message.packet_id) for message in again] == [([2], True, first.packet_id)]
+
+
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_fault_15_a_message_that_the_broker_does_not_allow(world: Worlds, version: str) -> None:
     """MQTT 5 says so, and the message is a dead letter with the reason. MQTT 3.1.1 cannot say it: acknowledged means no more than that."""
@@ -168,7 +183,10 @@ def test_fault_18_messages_that_cannot_be_encoded(world: Worlds) -> None:
     assert playground.bridge.is_alive()
 
 
-@pytest.mark.parametrize("place", ["bridge.work.inbound.Inbound.arrived", "bridge.mqtt.incoming.IncomingHalf.arrived", "bridge.mqtt.outgoing.OutgoingHalf.answered"])
+@pytest.mark.parametrize(
+    "place",
+    ["bridge.work.inbound.Inbound.arrived", "bridge.mqtt.incoming.IncomingHalf.arrived", "bridge.mqtt.outgoing.OutgoingHalf.answered"],
+)
 def test_fault_19_a_fault_in_the_bridge_itself(world: Worlds, place: str) -> None:
     """What raises where it never should costs a connection at most: it is logged, and all is delivered in the end."""
     playground = world(bridges=0)
