@@ -13,7 +13,7 @@ import requests
 
 from tests.conftest import DATABASE_ONLY
 from tests.support.stack import ROOT, Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 PARTS = ("postgres", "mosquitto", "postgrest", "gateway", "bridge")
 MIB = 1024 * 1024
@@ -142,19 +142,19 @@ class TestGateway:
         assert body["code"] == f"PT{status}"
 
     def test_body_too_large(self, stack: Stack) -> None:
-        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", data=b"x" * (2 * MIB + 1), timeout=10)
+        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", data=b"x" * (2 * MIB + 1), timeout=PATIENCE)
         self.fault(response, 413, "body_too_large")
 
     def test_unknown_path(self, stack: Stack) -> None:
-        self.fault(requests.get(f"{stack.gateway_url}/functions/v1/other", timeout=10), 404, "route_not_found")
+        self.fault(requests.get(f"{stack.gateway_url}/functions/v1/other", timeout=PATIENCE), 404, "route_not_found")
 
     def test_headers_too_large(self, stack: Stack) -> None:
-        response = requests.get(f"{stack.gateway_url}/rest/v1/", headers={"X-Username": "x" * 40_000}, timeout=10)
+        response = requests.get(f"{stack.gateway_url}/rest/v1/", headers={"X-Username": "x" * 40_000}, timeout=PATIENCE)
         self.fault(response, 431, "headers_too_large")
 
     def test_malformed_request(self, stack: Stack) -> None:
         port = int(stack.gateway_url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             connection.sendall(b"POST /functions/v1/mqtt-ingest HTTP/1.1\r\nHost: a\r\nContent-Length: minus one\r\n\r\n")
             answer = connection.makefile("rb").read().decode()
         assert answer.startswith("HTTP/1.1 400 ")
@@ -162,12 +162,12 @@ class TestGateway:
 
     def test_unreachable_api(self, fresh_stack: Callable[..., Stack]) -> None:
         stack = fresh_stack(without=("mosquitto", "postgrest", "bridge"))
-        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, timeout=10)
+        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, timeout=PATIENCE)
         self.fault(response, 503, "upstream_unavailable")
         assert response.headers["Retry-After"] == "1"
 
     def test_security_headers(self, stack: Stack) -> None:
-        headers = requests.get(f"{stack.gateway_url}/rest/v1/", timeout=10).headers
+        headers = requests.get(f"{stack.gateway_url}/rest/v1/", timeout=PATIENCE).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cache-Control"] == "no-store"
         assert headers["Server"] == "nginx"
