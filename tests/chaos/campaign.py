@@ -16,7 +16,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.oracle import Count
 from tests.chaos.places import Cable, NotHereError, cable, faketime, small_disk
 from tests.chaos.world import World
-from tests.support.stack import Stack, start_stack
+from tests.support.stack import TEMPLATE, Stack, start_stack
 
 
 @dataclass
@@ -83,7 +83,7 @@ def make_place(fault: Fault) -> Iterator[Place]:
             ends.callback(shutil.rmtree, directory, ignore_errors=True)
             directory.chmod(0o711)
             programs, clock = ends.enter_context(faketime(directory))
-            environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": os.environ.get("TOPICBASE_TEMPLATE", "")}
+            environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": TEMPLATE}
         link = ends.enter_context(cable()) if fault.place == "cable" else None
         stack = start_stack(without=("gateway", "bridge"), **environment)
         ends.callback(stack.down)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.world import World
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, TEMPLATE, Stack
 from tests.support.waiting import wait_until
 
 
@@ -118,7 +118,7 @@ def small_disk(megabytes: int) -> Iterator[HiddenStack]:
         logs.mkdir()
         stack.inside("mkdir", "--mode=711", str(stack.run_dir))
         stack.inside("ln", "--symbolic", str(logs), str(stack.run_dir / "log"))
-        stack.run(*arguments, TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=os.environ.get("TOPICBASE_TEMPLATE", ""))
+        stack.run(*arguments, TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=TEMPLATE)
         env = dict(line.split("=", 1) for line in stack.run("env").stdout.splitlines())
         stack = HiddenStack(run_dir=stack.run_dir, env=env, holder=holder.pid)
         yield stack

@@ -7,7 +7,7 @@ from typing import LiteralString
 
 from tests.chaos.world import World
 from tests.support.api import Api
-from tests.support.stack import Stack, start_stack
+from tests.support.stack import TEMPLATE, Stack, start_stack
 from tests.support.waiting import wait_until
 
 
@@ -36,7 +36,7 @@ def test_fault_31_a_session_that_holds_back_vacuum_is_named(world: Callable[...,
 def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> None:
     conf = tmp_path / "server.conf"
     conf.write_text("max_prepared_transactions = 2\nwal_level = logical\n")
-    stack = start_stack(without=("mosquitto", "gateway", "bridge"), TOPICBASE_PG_CONF=str(conf))
+    stack = start_stack(without=("mosquitto", "gateway", "bridge"), TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=TEMPLATE)
     try:
         api, service = Api(stack.api_url), stack.token("service_role")
         with api.session, stack.connect() as db, stack.connect(autocommit=False) as session:
