@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,16 +12,12 @@ import psycopg
 import requests
 
 from tests.support.api import Api
+from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -37,7 +32,8 @@ def standby(stack: Stack, directory: Path) -> Iterator[int]:
         with Path(hba[0]).open("a") as file:
             file.write("host replication postgres 127.0.0.1/32 scram-sha-256\n")
         db.execute("SELECT pg_reload_conf()")
-    own = free_port()
+    held = Port()
+    own = held.number
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         shutil.chown(directory, Path(data[0]).owner())
@@ -62,15 +58,14 @@ def standby(stack: Stack, directory: Path) -> Iterator[int]:
 
         def is_up() -> bool:
             assert process.poll() is None, (directory / "log").read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", own)) == 0
+            return held.is_served()
 
         try:
-            wait_until(is_up, 20, "the standby")
+            wait_until(is_up, what="the standby")
             yield own
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -> None:
@@ -78,11 +73,12 @@ def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -
     primary = make_tenant(stack, Api(stack.api_url))
     device = primary.device()
     assert device.send({"temperature": 20}).status_code == 202
-    wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), 20, "the history")
+    wait_until(lambda: primary.api.rows("mqtt_messages", token=primary.member), what="the history")
     secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
     name = psycopg.conninfo.conninfo_to_dict(stack.database_url)["dbname"]
     with standby(stack, tmp_path) as port:
-        own = free_port()
+        held = Port()
+        own = held.number
         environment = {
             "PGRST_DB_URI": f"postgresql://authenticator:{secrets['AUTHENTICATOR_PASSWORD']}@127.0.0.1:{port}/{name}",
             "PGRST_DB_SCHEMAS": "api",
@@ -105,11 +101,11 @@ def test_reads_on_a_replica(fresh_stack: Callable[..., Stack], tmp_path: Path) -
 def works(replica: Api, primary: Any, device: Any) -> None:
     def is_up() -> bool:
         try:
-            return requests.get(replica.url, timeout=5).ok
+            return requests.get(replica.url, timeout=PATIENCE).ok
         except requests.ConnectionError:
             return False
 
-    wait_until(is_up, 20, "PostgREST at the standby")
+    wait_until(is_up, what="PostgREST at the standby")
     member = primary.member
     for view in ("mqtt_messages", "devices", "device_integrations", "mqtt_message_queue", "integration_activity_log"):
         assert replica.rows(view, token=member) == primary.api.rows(view, token=member), view

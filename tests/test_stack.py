@@ -5,18 +5,26 @@ import os
 import socket
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.conftest import DATABASE_ONLY
-from tests.support.stack import ROOT, Stack
-from tests.support.waiting import wait_until
+from tests.support.stack import ROOT, Stack, start_stack
+from tests.support.waiting import PATIENCE, wait_until
 
 PARTS = ("postgres", "mosquitto", "postgrest", "gateway", "bridge")
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Stack]:
+    """PostgreSQL alone, which a test may stop and break, and leaves running."""
+    running = start_stack(without=DATABASE_ONLY)
+    yield running
+    running.down()
 
 
 def secrets(stack: Stack) -> dict[str, str]:
@@ -94,8 +102,8 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
     assert "TOPICBASE_PG_PORT" in up.stderr
 
 
-def test_down_leaves_nothing_running_and_up_finds_its_data(fresh_stack: Callable[..., Stack]) -> None:
-    stack = fresh_stack(without=DATABASE_ONLY)
+def test_down_leaves_nothing_running_and_up_finds_its_data(database: Stack) -> None:
+    stack = database
     with stack.connect() as connection:
         connection.execute("CREATE TABLE public.kept AS SELECT 1 AS value")
     pid = stack.pid("postgres")
@@ -107,18 +115,17 @@ def test_down_leaves_nothing_running_and_up_finds_its_data(fresh_stack: Callable
         assert connection.execute("SELECT value FROM public.kept").fetchone() == (1,)
 
 
-def test_a_killed_server_is_started_again(fresh_stack: Callable[..., Stack]) -> None:
+def test_a_killed_server_is_started_again(database: Stack) -> None:
     """Its lock file, and processes that end a moment after it, are in the way of the next at first."""
-    stack = fresh_stack(without=DATABASE_ONLY)
     for _ in range(3):
-        stack.kill("postgres")
-        stack.run("start", "postgres")
-        with stack.connect() as connection:
+        database.kill("postgres")
+        database.run("start", "postgres")
+        with database.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_part_that_ends_at_once_is_no_running_part(fresh_stack: Callable[..., Stack]) -> None:
-    stack = fresh_stack(without=DATABASE_ONLY)
+def test_a_part_that_ends_at_once_is_no_running_part(database: Stack) -> None:
+    stack = database
     stack.stop("postgres")
     (stack.run_dir / "postgres/postgresql.auto.conf").write_text("nonsense = 1\n")
     started = stack.run("start", "postgres", check=False)
@@ -127,6 +134,7 @@ def test_a_part_that_ends_at_once_is_no_running_part(fresh_stack: Callable[..., 
     assert "nonsense" in started.stderr
     assert "running" not in next(line for line in stack.run("status", check=False).stdout.splitlines() if line.startswith("postgres"))
     (stack.run_dir / "postgres/postgresql.auto.conf").write_text("")
+    stack.start("postgres")
 
 
 class TestGateway:
@@ -142,32 +150,35 @@ class TestGateway:
         assert body["code"] == f"PT{status}"
 
     def test_body_too_large(self, stack: Stack) -> None:
-        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", data=b"x" * (2 * MIB + 1), timeout=10)
+        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", data=b"x" * (2 * MIB + 1), timeout=PATIENCE)
         self.fault(response, 413, "body_too_large")
 
     def test_unknown_path(self, stack: Stack) -> None:
-        self.fault(requests.get(f"{stack.gateway_url}/functions/v1/other", timeout=10), 404, "route_not_found")
+        self.fault(requests.get(f"{stack.gateway_url}/functions/v1/other", timeout=PATIENCE), 404, "route_not_found")
 
     def test_headers_too_large(self, stack: Stack) -> None:
-        response = requests.get(f"{stack.gateway_url}/rest/v1/", headers={"X-Username": "x" * 40_000}, timeout=10)
+        response = requests.get(f"{stack.gateway_url}/rest/v1/", headers={"X-Username": "x" * 40_000}, timeout=PATIENCE)
         self.fault(response, 431, "headers_too_large")
 
     def test_malformed_request(self, stack: Stack) -> None:
         port = int(stack.gateway_url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             connection.sendall(b"POST /functions/v1/mqtt-ingest HTTP/1.1\r\nHost: a\r\nContent-Length: minus one\r\n\r\n")
             answer = connection.makefile("rb").read().decode()
         assert answer.startswith("HTTP/1.1 400 ")
         assert json.loads(answer.partition("\r\n\r\n")[2])["message"] == "bad_request"
 
-    def test_unreachable_api(self, fresh_stack: Callable[..., Stack]) -> None:
-        stack = fresh_stack(without=("mosquitto", "postgrest", "bridge"))
-        response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, timeout=10)
+    def test_unreachable_api(self, stack: Stack) -> None:
+        stack.stop("postgrest")
+        try:
+            response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, timeout=PATIENCE)
+        finally:
+            stack.start("postgrest")
         self.fault(response, 503, "upstream_unavailable")
         assert response.headers["Retry-After"] == "1"
 
     def test_security_headers(self, stack: Stack) -> None:
-        headers = requests.get(f"{stack.gateway_url}/rest/v1/", timeout=10).headers
+        headers = requests.get(f"{stack.gateway_url}/rest/v1/", timeout=PATIENCE).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cache-Control"] == "no-store"
         assert headers["Server"] == "nginx"

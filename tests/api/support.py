@@ -9,6 +9,7 @@ import requests
 
 from tests.support.api import Api, Device
 from tests.support.tenant import Tenant
+from tests.support.waiting import PATIENCE
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -57,7 +58,7 @@ class Queue:
         As a worker does, again where a call took less than there is: having met another it leaves it half, for a second.
         """
         sums = {"processed": 0, "failed": 0, "dead": 0}
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while True:
             answer = self.api.ok("process_mqtt_queue", {"batch_size": batch_size}, token=self.service)
             for key in sums:

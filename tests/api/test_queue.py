@@ -17,6 +17,7 @@ from tests.api.support import Connection, Queue, Witness, accepted, answered, re
 from tests.support.api import Api
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
+from tests.support.waiting import PATIENCE
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -37,6 +38,14 @@ def poison(db: Connection) -> Iterator[Callable[[], None]]:
 
     yield repair
     repair()
+
+
+@pytest.fixture
+def patient(db: Connection) -> Iterator[None]:
+    """Retries are not due before the end of the test, however slow the machine, but where it makes them so."""
+    db.execute("UPDATE mqtt.configuration SET retry_base = '10 minutes'")
+    yield
+    db.execute("UPDATE mqtt.configuration SET retry_base = DEFAULT")
 
 
 def stats(tenant: Tenant) -> dict[str, Any]:
@@ -76,6 +85,7 @@ def test_a_batch_is_as_large_as_asked_for(home: Tenant, queue: Queue, api: Api) 
     assert [(answer["processed"], answer["more"]) for answer in sizes] == [(10, True), (10, True), (5, False)]
 
 
+@pytest.mark.usefixtures("patient")
 def test_three_attempts_and_then_a_dead_letter(home: Tenant, queue: Queue, api: Api, poison: Callable[[], None], db: Connection) -> None:
     device = home.device()
     bad_topic = f"{device.topic_prefix}/devices/d1/poison"
@@ -89,9 +99,10 @@ def test_three_attempts_and_then_a_dead_letter(home: Tenant, queue: Queue, api: 
         (waiting,) = api.rows("mqtt_message_queue", token=home.member, topic=f"eq.{bad_topic}")
         assert (waiting["status"], waiting["attempts"], waiting["max_attempts"]) == ("pending", attempt, 3)
         assert waiting["error_message"] == f"stumbled over {bad_topic}"
-        wait = (datetime.fromisoformat(waiting["next_retry_at"]) - datetime.now(UTC)).total_seconds()
-        assert wait <= 1.25 * 5 * 2 ** (attempt - 1)
-        assert wait > 0.75 * 5 * 2 ** (attempt - 1) - 2.5  # less what has passed since
+        at = db.execute("SELECT errors -> -1 ->> 'at' FROM pgmq.q_mqtt_messages WHERE organization_id = %s", (home.organization_id,))
+        failed_at = datetime.fromisoformat(at.fetchall()[0][0])
+        wait = (datetime.fromisoformat(waiting["next_retry_at"]) - failed_at).total_seconds()
+        assert 0.75 <= wait / (600 * 2 ** (attempt - 1)) <= 1.25
         numbers = stats(home)
         assert (numbers["pending"], numbers["retrying"], numbers["failed"]) == (1, 1, 0)
         assert numbers["top_errors"] == [{"code": "P0001", "error": f"stumbled over {bad_topic}", "count": attempt}]
@@ -122,6 +133,7 @@ def test_three_attempts_and_then_a_dead_letter(home: Tenant, queue: Queue, api: 
     assert (again["payload"], again["qos"], again["properties"]) == ({"n": 17}, 1, {"replay_of": dead["id"]})
 
 
+@pytest.mark.usefixtures("patient")
 def test_many_poison_messages_among_good_ones(home: Tenant, queue: Queue, poison: Callable[[], None]) -> None:
     device = home.device()
     topics = [f"{device.topic_prefix}/devices/d/{'poison' if n % 10 == 3 else 'telemetry'}" for n in range(100)]
@@ -149,7 +161,7 @@ def test_any_number_of_workers_store_each_message_once(tenant: Callable[..., Ten
     headers = {"Authorization": f"Bearer {queue.service}"}
 
     done: list[int] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 3 * PATIENCE
 
     def work(_: int) -> None:
         # A worker that was told of nothing may be so for a second: another was at it, and it has not looked everywhere again.
@@ -171,10 +183,11 @@ def test_statistics_of_an_idle_and_of_a_busy_organization(home: Tenant, queue: Q
     assert (idle["oldest_pending_seconds"], idle["top_errors"], idle["retrying"]) == (None, [], 0)
     assert idle["rates"]["5m"] == {"in_per_second": 0, "out_per_second": 0, "retry_per_second": 0, "dead_per_second": 0}
     device = home.device()
+    began = time.monotonic()
     device.send_batch([{"topic": device.topic(), "payload": n} for n in range(60)])
     waiting = stats(home)
     assert waiting["pending"] == 60
-    assert 0 <= waiting["oldest_pending_seconds"] < 30
+    assert 0 <= waiting["oldest_pending_seconds"] <= time.monotonic() - began
     queue.work()
     busy = stats(home)
     assert (busy["pending"], busy["completed"]) == (0, 60)
@@ -184,13 +197,13 @@ def test_statistics_of_an_idle_and_of_a_busy_organization(home: Tenant, queue: Q
         "retry_per_second": 0,
         "dead_per_second": 0,
     }
-    assert 0 <= busy["seconds_in_queue"]["p50"] <= busy["seconds_in_queue"]["p99"] < 60
+    assert 0 <= busy["seconds_in_queue"]["p50"] <= busy["seconds_in_queue"]["p99"] < 60 + time.monotonic() - began
 
 
 def test_a_message_that_another_reader_holds_is_processing(home: Tenant, queue: Queue, db: Connection) -> None:
     device = home.device()
     accepted(device.send(1))
-    held = db.execute("SELECT msg_id FROM pgmq.read('mqtt_messages', 60, 100)").fetchall()
+    held = db.execute("SELECT msg_id FROM pgmq.read('mqtt_messages', 600, 100)").fetchall()
     assert len(held) == 1
     assert stats(home)["processing"] == 1
     assert queue.work()["processed"] == 0
@@ -286,13 +299,15 @@ def test_a_quota_holds_back_and_says_for_how_long(home: Tenant, queue: Queue, ap
     limits = {"organization_id": home.organization_id, "max_per_second": 0.01, "max_burst": 5}
     api.ok("set_organization_limits", limits, token=queue.service)
     device = home.device()
+    began = time.monotonic()
     for n in range(5):
         accepted(device.send(n))
     seen = witness(home)
     message_id = str(uuid.uuid4())
     for response in (device.send(5, message_id=message_id), device.send_batch([{"topic": device.topic(), "payload": 5}])):
         refused(response, 429, "quota_exceeded")
-        assert int(response.headers["Retry-After"]) == 100
+        # Less what has passed since the first.
+        assert 100 - (time.monotonic() - began) <= int(response.headers["Retry-After"]) <= 100
     assert seen.changed() == {}
     api.ok("set_organization_limits", {"organization_id": home.organization_id}, token=queue.service)
     assert accepted(device.send(5, message_id=message_id)) == message_id
@@ -303,7 +318,7 @@ def test_a_batch_beyond_the_quota_is_taken_in_part(home: Tenant, queue: Queue, a
     limits = {"organization_id": home.organization_id, "max_per_second": 0.01, "max_burst": 3}
     api.ok("set_organization_limits", limits, token=queue.service)
     device = home.device()
-    seen = witness(home)
+    seen, began = witness(home), time.monotonic()
     messages = (
         [{"topic": device.topic(), "payload": n} for n in range(3)]
         + [{"topic": "#", "payload": 1}]
@@ -313,7 +328,7 @@ def test_a_batch_beyond_the_quota_is_taken_in_part(home: Tenant, queue: Queue, a
     assert answer.status_code == 202
     rejected = {r["index"]: r["code"] for r in answer.json()["rejected"]}
     assert rejected == {0: "topic_invalid", 4: "quota_exceeded"}
-    assert int(answer.headers["Retry-After"]) == 100
+    assert 100 - (time.monotonic() - began) <= int(answer.headers["Retry-After"]) <= 100
     assert seen.changed() == {"in the queue": 3, "accepted": 3}
     assert queue.work()["processed"] == 3
 

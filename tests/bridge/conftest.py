@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.bridge.support import Peer
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
+from tests.support.ports import Port, held_port
 from tests.support.stack import Stack
 
 
@@ -27,7 +28,14 @@ def peer(stack: Stack) -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
-def witness() -> Iterator[Witness]:
+def port() -> Iterator[Port]:
+    """A port that nobody listens on, until the test has something do so."""
+    with held_port() as held:
+        yield held
+
+
+@pytest.fixture
+def witness() -> Iterator[Broker]:
     """A broker that does as the test says."""
-    with Witness() as broker:
+    with Broker() as broker:
         yield broker

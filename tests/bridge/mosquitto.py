@@ -1,19 +1,19 @@
 """A real Mosquitto of the test's own."""
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 
-from tests.support.waiting import wait_until
+from tests.support.ports import Port
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class Mosquitto:
     """One of the test's own, which can be killed and may forget."""
 
     def __init__(self, directory: Path, *, persistence: bool = False, max_queued: int = 10000) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self._port = Port()
+        self.port = self._port.number
         lines = [
             f"listener {self.port} 127.0.0.1",
             "allow_anonymous true",
@@ -36,8 +36,7 @@ class Mosquitto:
 
         def is_up() -> bool:
             assert self._process.poll() is None
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return self._port.is_served()
 
         wait_until(is_up)
 
@@ -46,4 +45,4 @@ class Mosquitto:
             self._process.kill()
         else:
             self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)

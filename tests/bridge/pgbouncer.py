@@ -1,12 +1,12 @@
 """A real PgBouncer in front of a stack's PostgreSQL."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -17,8 +17,8 @@ def pgbouncer(stack: Stack, directory: Path, *, mode: str = "transaction", **set
     secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
     with stack.connect() as db:
         server, name = db.info.port, db.info.dbname
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    held = Port()
+    port = held.number
     users = directory / "users"
     users.write_text(f'"authenticator" "{secrets["AUTHENTICATOR_PASSWORD"]}"\n"mqtt_bridge" "{secrets["MQTT_BRIDGE_PASSWORD"]}"\n')
     options = {"listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "", "pool_mode": mode, "default_pool_size": 2}
@@ -37,11 +37,11 @@ def pgbouncer(stack: Stack, directory: Path, *, mode: str = "transaction", **set
 
         def is_up() -> bool:
             assert process.poll() is None, (directory / "log").read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
+            return held.is_served()
 
         try:
             wait_until(is_up, what="PgBouncer")
             yield port
         finally:
             process.terminate()
+            held.close()

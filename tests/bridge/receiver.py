@@ -97,8 +97,8 @@ class Receiver:
     def url(self) -> str:
         return f"{'https' if self.is_https else 'http'}://127.0.0.1:{self.port}/in?from=topicbase"
 
-    def wait_for(self, count: int, timeout: float = 20) -> list[Hit]:
-        wait_until(lambda: len(self.hits) >= count, timeout, f"{count} requests")
+    def wait_for(self, count: int) -> list[Hit]:
+        wait_until(lambda: len(self.hits) >= count, what=f"{count} requests")
         return list(self.hits)
 
     def __enter__(self) -> Self:

@@ -14,8 +14,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-
-WAIT = 20.0
+from tests.support.waiting import PATIENCE
 
 
 class Peer:
@@ -56,7 +55,7 @@ class Peer:
             options = {"clean_start": False, "properties": properties}
         self.client.connect(host, port, keepalive=30, **options)
         self.client.loop_start()
-        self.code = self.connected.get(timeout=WAIT)
+        self.code = self.connected.get(timeout=PATIENCE)
         if self.code:
             self.close()  # paho would try again for ever
 
@@ -77,7 +76,7 @@ class Peer:
         else:
             _, mid = self.client.subscribe(topic, qos)
         with self._news:
-            assert self._news.wait_for(lambda: mid in self._granted, WAIT)
+            assert self._news.wait_for(lambda: mid in self._granted, PATIENCE)
             return self._granted[mid or 0][0]
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False, **properties: Any) -> int:
@@ -89,14 +88,14 @@ class Peer:
                 setattr(sent, name, value)
         info = self.client.publish(topic, payload, qos, retain, sent)
         with self._news:
-            if not self._news.wait_for(lambda: info.mid in self.published, WAIT):
+            if not self._news.wait_for(lambda: info.mid in self.published, PATIENCE):
                 return -1
             return self.published[info.mid]
 
-    def next(self, timeout: float = WAIT) -> mqtt.MQTTMessage:
+    def next(self, timeout: float = PATIENCE) -> mqtt.MQTTMessage:
         return self.messages.get(timeout=timeout)
 
-    def take(self, count: int, timeout: float = WAIT) -> list[mqtt.MQTTMessage]:
+    def take(self, count: int, timeout: float = PATIENCE) -> list[mqtt.MQTTMessage]:
         deadline = time.monotonic() + timeout
         return [self.messages.get(timeout=max(0.0, deadline - time.monotonic())) for _ in range(count)]
 
@@ -113,7 +112,7 @@ def publish(tenant: Tenant, messages: list[dict[str, Any]], integration_id: str 
     return [receipt["receipt_id"] for receipt in answer["receipts"]]
 
 
-def receipts(tenant: Tenant, ids: Iterable[str], wait: float = WAIT) -> list[dict[str, Any]]:
+def receipts(tenant: Tenant, ids: Iterable[str], wait: float = PATIENCE) -> list[dict[str, Any]]:
     """The receipts, once none is queued any more, in the order of ids."""
     ids = list(ids)
     deadline = time.monotonic() + wait

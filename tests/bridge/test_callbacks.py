@@ -15,10 +15,10 @@ from tests.bridge.receiver import Hit, Receiver, Reply
 from tests.bridge.support import Peer
 from tests.bridge.test_inbound import subscription
 from tests.bridge.test_outbound import prefix
-from tests.support.api import Api
-from tests.support.stack import Stack, start_stack
-from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.ports import Port
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Tenants = Callable[..., Tenant]
@@ -38,8 +38,10 @@ def impatient(db: Connection) -> Iterator[None]:
     db.execute("UPDATE mqtt.configuration SET retry_base = DEFAULT, retry_cap = DEFAULT, callback_attempts = DEFAULT")
 
 
-def subscribe(owner: Tenant, receiver: Receiver, filter_: str = "devices/+/telemetry", **more: Any) -> dict[str, Any]:
-    body = {"integration_id": owner.integration_id, "topic": f"{prefix(owner)}/{filter_}", "qos": 1, "callback_url": receiver.url, **more}
+def subscribe(owner: Tenant, receiver: Receiver | str, filter_: str = "devices/+/telemetry", **more: Any) -> dict[str, Any]:
+    """`receiver` may be no more than its address."""
+    url = receiver if isinstance(receiver, str) else receiver.url
+    body = {"integration_id": owner.integration_id, "topic": f"{prefix(owner)}/{filter_}", "qos": 1, "callback_url": url, **more}
     row: dict[str, Any] = owner.api.ok("mqtt_subscribe", body, token=owner.admin)
     return row
 
@@ -48,12 +50,12 @@ def log(owner: Tenant, **filters: str) -> list[dict[str, Any]]:
     return owner.api.rows("mqtt_callback_deliveries", token=owner.member, order="created_at,id", **filters)
 
 
-def finished(owner: Tenant, count: int, status: str = "delivered", timeout: float = 20) -> list[dict[str, Any]]:
+def finished(owner: Tenant, count: int, status: str = "delivered") -> list[dict[str, Any]]:
     def enough() -> list[dict[str, Any]]:
         rows = log(owner, status=f"eq.{status}")
         return rows if len(rows) >= count else []
 
-    return wait_until(enough, timeout, f"{count} {status}")
+    return wait_until(enough, what=f"{count} {status}")
 
 
 def test_a_message_over_http_is_posted_signed(tenant: Tenants, receiver: Receiver) -> None:
@@ -224,7 +226,7 @@ def test_in_parallel_otherwise(tenant: Tenants, receiver: Receiver) -> None:
     together = threading.Barrier(4)
 
     def behave(_: Hit) -> Reply:
-        together.wait(20)
+        together.wait(PATIENCE)
         return Reply()
 
     receiver.behave = behave
@@ -234,11 +236,9 @@ def test_in_parallel_otherwise(tenant: Tenants, receiver: Receiver) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_dead_receiver_costs_few_attempts_and_is_found_again(db: Connection, tenant: Tenants) -> None:
-    with Receiver() as dead:
-        port = dead.port
+def test_a_dead_receiver_costs_few_attempts_and_is_found_again(db: Connection, tenant: Tenants, port: Port) -> None:
     owner = tenant()
-    subscribe(owner, dead)
+    subscribe(owner, f"http://127.0.0.1:{port.number}/in")
     device = owner.device()
     device.send_batch([{"topic": device.topic(), "payload": number} for number in range(50)])
     opened = "SELECT openings, error FROM mqtt.callback_circuits WHERE organization_id = %s AND open_until > now()"
@@ -248,7 +248,7 @@ def test_a_dead_receiver_costs_few_attempts_and_is_found_again(db: Connection, t
     wait_until(lambda: not db.execute("SELECT FROM mqtt.mqtt_callback_deliveries WHERE organization_id = %s AND bridge_id IS NOT NULL",
         (owner.organization_id,)).fetchall(), what="nothing under way")  # fmt: skip
     assert sum(row["attempts"] for row in log(owner)) < 50
-    with Receiver(port=port) as back:
+    with Receiver(port=port.number) as back:
         db.execute("UPDATE mqtt.callback_circuits SET open_until = now() WHERE organization_id = %s", (owner.organization_id,))
         back.wait_for(50)
         finished(owner, 50)
@@ -297,28 +297,24 @@ def test_metrics(stack: Stack, tenant: Tenants, receiver: Receiver) -> None:
     assert "topicbase_callback_seconds_count" in text
 
 
-def test_a_bridge_killed_between_answer_and_note_posts_again_with_the_same_id() -> None:
-    own = start_stack()
-    try:
-        owner = make_tenant(own, Api(own.api_url))
-        is_answered, may_go_on = threading.Event(), threading.Event()
+def test_a_bridge_killed_between_answer_and_note_posts_again_with_the_same_id(stack: Stack, tenant: Tenants) -> None:
+    owner = tenant()
+    is_answered, may_go_on = threading.Event(), threading.Event()
 
-        def behave(_: Hit) -> Reply:
-            is_answered.set()
-            may_go_on.wait(60)
-            return Reply()
+    def behave(_: Hit) -> Reply:
+        is_answered.set()
+        may_go_on.wait(PATIENCE)
+        return Reply()
 
-        with Receiver(behave) as receiver:
-            subscribe(owner, receiver)
-            device = owner.device()
-            device.send(1, device.topic(), message_id=str(uuid.uuid4()))
-            assert is_answered.wait(30)
-            own.kill("bridge")
-            may_go_on.set()
-            own.start("bridge")
-            first, second = receiver.wait_for(2, 30)
-            assert (first.id, first.body) == (second.id, second.body)
-            (delivery,) = finished(owner, 1)
-            assert (delivery["id"], delivery["attempts"]) == (first.id, 2)
-    finally:
-        own.down()
+    with Receiver(behave) as receiver:
+        subscribe(owner, receiver)
+        device = owner.device()
+        device.send(1, device.topic(), message_id=str(uuid.uuid4()))
+        assert is_answered.wait(PATIENCE)
+        stack.kill("bridge")
+        may_go_on.set()
+        stack.start("bridge")
+        first, second = receiver.wait_for(2)
+        assert (first.id, first.body) == (second.id, second.body)
+        (delivery,) = finished(owner, 1)
+        assert (delivery["id"], delivery["attempts"]) == (first.id, 2)

@@ -15,22 +15,28 @@ from typing import Any
 import pytest
 
 from tests.bridge.test_outbound import foreign, prefix
-from tests.bridge.witness import Publish, Witness
+from tests.support.broker import Broker, Publish
+from tests.support.ports import Port
 from tests.support.stack import ROOT
 from tests.support.tenant import Tenant
+from tests.support.waiting import PATIENCE, wait_until
 
 Tenants = Callable[..., Tenant]
 
 
 def verdict(owner: Tenant, integration_id: str) -> dict[str, Any]:
     request = owner.api.ok("mqtt_test_connection", {"integration_id": integration_id}, token=owner.admin)
-    began = time.monotonic()
-    while time.monotonic() - began < 15:
-        answer = owner.api.ok("get_mqtt_request", {"request_id": request["request_id"], "wait": 10}, token=owner.admin)
-        if answer["status"] == "done":
-            result: dict[str, Any] = answer["result"]
-            return result
-    raise AssertionError("no verdict in time")
+    return answered(owner, request["request_id"])
+
+
+def answered(owner: Tenant, request_id: str) -> dict[str, Any]:
+    """The result of a request, once it is there."""
+
+    def is_done() -> dict[str, Any]:
+        answer = owner.api.ok("get_mqtt_request", {"request_id": request_id, "wait": 10}, token=owner.admin)
+        return dict(answer["result"]) if answer["status"] == "done" else {}
+
+    return wait_until(is_done, what="a verdict")
 
 
 def test_a_broker_that_works(tenant: Tenants) -> None:
@@ -39,7 +45,7 @@ def test_a_broker_that_works(tenant: Tenants) -> None:
     assert (found["ok"], found["reachable"], found["authenticated"], found["stage"]) == (True, True, True, "round_trip")
     assert found["may_publish"]
     assert found["may_subscribe"]
-    assert 0 < found["round_trip_ms"] < 1000
+    assert 0 < found["round_trip_ms"] <= found["elapsed_ms"]
     assert "round trip" in found["reason"]
 
 
@@ -50,16 +56,14 @@ def test_no_such_host(tenant: Tenants) -> None:
     assert found["reason"].startswith("Broker.invalid cannot be resolved")
 
 
-def test_nobody_listens(tenant: Tenants) -> None:
+def test_nobody_listens(tenant: Tenants, port: Port) -> None:
     owner = tenant()
-    with Witness() as gone:
-        port = gone.port
-    found = verdict(owner, foreign(owner, port))
+    found = verdict(owner, foreign(owner, port.number))
     assert (found["ok"], found["reachable"], found["stage"]) == (False, False, "tcp")
     assert found["reason"] == "The connection failed: connection refused"
 
 
-def test_tls_to_a_peer_without(tenant: Tenants, witness: Witness) -> None:
+def test_tls_to_a_peer_without(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = owner.integration(broker_url="127.0.0.1", port=witness.port, protocol="mqtts")
     found = verdict(owner, integration_id)
@@ -72,7 +76,7 @@ def test_no_mqtt_at_all(tenant: Tenants) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         integration_id = foreign(owner, server.getsockname()[1])
         request = owner.api.ok("mqtt_test_connection", {"integration_id": integration_id}, token=owner.admin)
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         done = False
         while not done:
             client, _ = server.accept()
@@ -85,7 +89,7 @@ def test_no_mqtt_at_all(tenant: Tenants) -> None:
     assert answer["result"]["stage"] == "connack"
 
 
-def test_a_refused_login(tenant: Tenants, witness: Witness) -> None:
+def test_a_refused_login(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     witness.connack = 0x86
     found = verdict(owner, foreign(owner, witness.port))
@@ -96,7 +100,7 @@ def test_a_refused_login(tenant: Tenants, witness: Witness) -> None:
     assert found["reason"] == "The broker refused the connection: Not authorized"
 
 
-def test_rights_that_are_missing_are_said(tenant: Tenants, witness: Witness) -> None:
+def test_rights_that_are_missing_are_said(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port)
     found = verdict(owner, integration_id)
@@ -115,7 +119,7 @@ def test_rights_that_are_missing_are_said(tenant: Tenants, witness: Witness) -> 
     assert prefix(owner) in found["reason"]
 
 
-def test_it_does_not_disturb_the_integration(tenant: Tenants, witness: Witness) -> None:
+def test_it_does_not_disturb_the_integration(tenant: Tenants, witness: Broker) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, client_id="mine")
     verdict(owner, integration_id)
@@ -135,7 +139,7 @@ def test_silence_at_each_stage(tenant: Tenants) -> None:
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         mute = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
-        brokers = {name: ends.enter_context(Witness()) for name in ("connack", "subscribe", "publish", "round_trip")}
+        brokers = {name: ends.enter_context(Broker()) for name in ("connack", "subscribe", "publish", "round_trip")}
         brokers["connack"].answer_connect = False
         brokers["subscribe"].answer_subscribe = False
         brokers["publish"].on_publish = lambda _message: "ignore"
@@ -152,12 +156,9 @@ def test_silence_at_each_stage(tenant: Tenants) -> None:
             name: owner.api.ok("mqtt_test_connection", {"integration_id": integration_id}, token=owner.admin)["request_id"]
             for name, integration_id in integrations.items()
         }
-        found = {}
-        for name, request_id in requests.items():
-            answer = owner.api.ok("get_mqtt_request", {"request_id": request_id, "wait": 15}, token=owner.admin)
-            assert answer["status"] == "done", name
-            found[name] = answer["result"]
-        assert time.monotonic() - began < 15
+        found = {name: answered(owner, request_id) for name, request_id in requests.items()}
+        took = 1000 * (time.monotonic() - began)
+    assert took < sum(result["elapsed_ms"] for result in found.values()) / 2, "all at once"
     assert {name: result["stage"] for name, result in found.items()} == {name: name.partition(",")[0] for name in integrations}
     assert {name: result["reason"] for name, result in found.items()} == {
         "tcp": "The connection failed: no answer in time",
@@ -169,7 +170,7 @@ def test_silence_at_each_stage(tenant: Tenants) -> None:
         "publish": "The login works, but the broker does not acknowledge a publish",
         "round_trip": "The login works, but a message published to itself does not come back",
     }
-    assert all(result["elapsed_ms"] < 9000 for result in found.values())
+    assert all(result["elapsed_ms"] < 2 * 8000 for result in found.values()), "after 8 s, and what this machine adds to that"
 
 
 class Dribbler:
@@ -202,7 +203,7 @@ class Dribbler:
 
 
 def test_name_servers_that_keep_silent(tmp_path: Path) -> None:
-    """In a network of its own, where the only name server takes questions and answers none."""
+    """In a network of its own, where the only name server never answers: a resolver left alone would take half a minute."""
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:10 attempts:3\n")
     (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
     script = (
@@ -215,7 +216,7 @@ def test_name_servers_that_keep_silent(tmp_path: Path) -> None:
         "try:\n"
         "    dial(Target('broker.example.com', 1883, 'x'), 1.0)\n"
         "except DialError as error:\n"
-        "    print(error.stage, error, time.monotonic() - began < 3, sep='|')\n"
+        "    print(error.stage, error, time.monotonic() - began < 9, sep='|')\n"
     )
     mounts = " && ".join(f"mount --bind '{tmp_path}/{name}' /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
     command = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", "--mount", "--propagation=private", "sh", "-c"]

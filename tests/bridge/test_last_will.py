@@ -94,7 +94,7 @@ def test_a_status_that_is_refused_costs_nothing_else(own: Stack, owner: Tenant, 
     integration_id = owner.integration(
         broker_url=own.mqtt_host, port=own.mqtt_port, username=device.username, password=device.password, status_topic="elsewhere/status"
     )
-    wait_until(lambda: f"status_refused integration={integration_id}" in own.log("bridge"), 20, "it is refused")
+    wait_until(lambda: f"status_refused integration={integration_id}" in own.log("bridge"), what="it is refused")
     wait_until(lambda: status(own, integration_id)[0] == "active")
     line = next(line for line in own.log("bridge").splitlines() if "status_refused" in line)
     assert "topic=elsewhere/status" in line

@@ -63,7 +63,7 @@ def test_two_hundred_integrations(own: Stack) -> None:
     before = resident(own)
     began = time.monotonic()
     add(own, owner, 0, INTEGRATIONS)
-    wait_until(lambda: active(own, owner) == INTEGRATIONS * FILTERS, 60, "all subscriptions are active")
+    wait_until(lambda: active(own, owner) == INTEGRATIONS * FILTERS, what="all subscriptions are active")
     took, grown = time.monotonic() - began, resident(own)
     print(f"{INTEGRATIONS} integrations, {INTEGRATIONS * FILTERS} subscriptions: active after {took:.1f} s; {before} to {grown} MiB")
     assert grown < MEGABYTES
@@ -78,16 +78,16 @@ def test_two_hundred_integrations(own: Stack) -> None:
                 "SELECT i.name FROM mqtt.mqtt_messages AS m JOIN mqtt.device_integrations AS i ON i.id = m.integration_id "
                 "WHERE m.organization_id = %s AND m.topic LIKE 'many/%%' AND m.payload #>> '{}' = i.name"
             )
-            wait_until(lambda: len(db.execute(query, (owner.organization_id,)).fetchall()) == INTEGRATIONS, 30, "one message each")
+            wait_until(lambda: len(db.execute(query, (owner.organization_id,)).fetchall()) == INTEGRATIONS, what="one message each")
 
         # One more, one changed and one less: the others' connections stay.
         seen = events(own)
         add(own, owner, INTEGRATIONS, 1)
-        wait_until(lambda: active(own, owner) == (INTEGRATIONS + 1) * FILTERS, 30, "the new one is active")
+        wait_until(lambda: active(own, owner) == (INTEGRATIONS + 1) * FILTERS, what="the new one is active")
         assert events(own) - seen == Counter(broker_connected=1)
         integrations = {row["name"]: row["id"] for row in owner.api.rows("device_integrations", token=owner.admin)}
         owner.api.ok("delete_integration", {"integration_id": integrations["7"]}, token=owner.admin)
-        wait_until(lambda: events(own)["integrations_released"] == seen["integrations_released"] + 1, 20, "one is gone")
+        wait_until(lambda: events(own)["integrations_released"] == seen["integrations_released"] + 1, what="one is gone")
         peer.subscribe("many/out/#")
         sent = [publish(owner, [{"topic": f"many/out/{name}", "payload": name, "qos": 1}], integrations[name])[0] for name in ("0", "199")]
         assert [row["state"] for row in receipts(owner, sent)] == ["acknowledged", "acknowledged"]

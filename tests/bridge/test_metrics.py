@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.bridge.support import publish, receipts
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 # What `promtool check metrics` finds fault with: units that are not base units, abbreviations, and the type in the name.
@@ -34,7 +35,7 @@ TYPES = ("counter", "gauge", "histogram", "summary")
 
 
 def families(stack: Stack) -> dict[str, Any]:
-    return {found.name: found for found in text_string_to_metric_families(requests.get(stack.metrics_url, timeout=10).text)}
+    return {found.name: found for found in text_string_to_metric_families(requests.get(stack.metrics_url, timeout=PATIENCE).text)}
 
 
 def sample(stack: Stack, name: str, **labels: str) -> float | None:
@@ -46,7 +47,7 @@ def sample(stack: Stack, name: str, **labels: str) -> float | None:
 
 
 def test_names_and_help(stack: Stack) -> None:
-    text = requests.get(stack.metrics_url, timeout=10).text
+    text = requests.get(stack.metrics_url, timeout=PATIENCE).text
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE))
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     ours = {name: found for name, found in families(stack).items() if name.startswith("topicbase_")}
@@ -88,7 +89,7 @@ def test_queues_and_their_age(stack: Stack, db: Connection, tenant: Callable[...
         "SELECT now() - interval '1000 s', '{\"topic\": \"a\"}', %s, %s FROM generate_series(1, 7)",
         (owner.organization_id, waiting),
     )
-    wait_until(lambda: (sample(stack, "topicbase_queue_messages", queue="outbound") or 0) >= 7, 40, "the depth")
+    wait_until(lambda: (sample(stack, "topicbase_queue_messages", queue="outbound") or 0) >= 7, what="the depth")
     assert (sample(stack, "topicbase_queue_oldest_seconds", queue="outbound") or 0) >= 1000
     assert sample(stack, "topicbase_queue_messages", queue="ingest") is not None
     assert sample(stack, "topicbase_ingest_open") == 1
@@ -114,22 +115,24 @@ def test_from_due_to_acknowledged(stack: Stack, db: Connection, tenant: Callable
 
     topic = f"org_{owner.slug}/devices/d/c"
     count, total = seen()
+    began = time.monotonic()
     receipts(owner, publish(owner, [{"topic": topic, "payload": 1, "qos": qos} for qos in (0, 1, 2)]))
     assert seen()[0] == count + 2, "QoS 0 is not acknowledged"
-    assert 0 < seen()[1] - total < 20
+    assert 0 < seen()[1] - total < 2 * (time.monotonic() - began)
     count, total = seen()
     message = {"topic": topic, "payload": 1, "qos": 1}
+    began = time.monotonic()
     db.execute(
         "INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id) VALUES (now() - interval '100 s', %s, %s, %s)",
         (json.dumps(message), owner.organization_id, owner.integration_id),
     )
-    wait_until(lambda: seen()[0] > count, 20, "its acknowledgement")
-    assert 100 <= seen()[1] - total < 130, "it counts how long the message has waited, too"
+    wait_until(lambda: seen()[0] > count, what="its acknowledgement")
+    assert 100 <= seen()[1] - total < 101 + time.monotonic() - began, "it counts how long the message has waited, too"
 
 
 def test_a_storm_of_scrapes_asks_the_database_no_more(stack: Stack, db: Connection) -> None:
     db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-    wait_until(lambda: sample(stack, "topicbase_queue_messages", queue="ingest") is not None, 20, "the first look")
+    wait_until(lambda: sample(stack, "topicbase_queue_messages", queue="ingest") is not None, what="the first look")
 
     def asked() -> int:
         row = db.execute(
@@ -137,7 +140,7 @@ def test_a_storm_of_scrapes_asks_the_database_no_more(stack: Stack, db: Connecti
         ).fetchone()
         return int(row[0]) if row else 0
 
-    before = asked()
+    before, began = asked(), time.monotonic()
     for _ in range(200):
-        assert requests.get(stack.metrics_url, timeout=10).ok
-    assert asked() - before <= 5
+        assert requests.get(stack.metrics_url, timeout=PATIENCE).ok
+    assert asked() - before <= 2 + (time.monotonic() - began) / 10

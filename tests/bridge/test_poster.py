@@ -14,7 +14,8 @@ from bridge.work import poster as module
 from bridge.work.poster import Poster, PostError
 from tests.bridge.receiver import Receiver, Reply
 from tests.bridge.test_transports import Authority
-from tests.support.waiting import wait_until
+from tests.support.ports import Port
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -153,16 +154,18 @@ def listen(answer: bytes) -> int:
 
 
 @pytest.mark.parametrize(
-    ("answer", "fault"),
+    ("answer", "fault", "seconds"),
     [
-        (b"", "no answer within"),
-        (b"HTTP/1.1 200 OK\r\nX-Drip: ", "no answer within"),
-        (b"HTTP/1.0 200 OK\r\n\r\n", "no answer within"),
-        (b"SMTP ready\r\n", "the answer is not HTTP"),
+        (b"", "no answer within", 1.0),
+        (b"HTTP/1.1 200 OK\r\nX-Drip: ", "no answer within", 1.0),
+        (b"HTTP/1.0 200 OK\r\n\r\n", "no answer within", 1.0),
+        (b"SMTP ready\r\n", "the answer is not HTTP", PATIENCE),
     ],
 )
-def test_a_receiver_that_wastes_time_is_left(trusting: Poster, monkeypatch: pytest.MonkeyPatch, answer: bytes, fault: str) -> None:
-    monkeypatch.setattr(module, "SECONDS", 1.0)
+def test_a_receiver_that_wastes_time_is_left(
+    trusting: Poster, monkeypatch: pytest.MonkeyPatch, answer: bytes, fault: str, seconds: float
+) -> None:
+    monkeypatch.setattr(module, "SECONDS", seconds)
     poster = trusting
     faults: list[str] = []
 
@@ -179,13 +182,11 @@ def test_a_receiver_that_wastes_time_is_left(trusting: Poster, monkeypatch: pyte
         poster.enforce()  # as the bridge does each second
         return not caller.is_alive()
 
-    wait_until(is_over, 20, "an end")
+    wait_until(is_over, what="an end")
     assert len(faults) == 1
     assert fault in faults[0]
 
 
-def test_nobody_there(trusting: Poster) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+def test_nobody_there(trusting: Poster, port: Port) -> None:
     with pytest.raises(PostError, match="connection refused"):
-        trusting.post(f"http://127.0.0.1:{port}/", {}, b"{}")
+        trusting.post(f"http://127.0.0.1:{port.number}/", {}, b"{}")

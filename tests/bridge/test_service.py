@@ -17,9 +17,10 @@ from bridge.settings import NAMES
 from tests.bridge.support import publish, receipts, status
 from tests.cli.conftest import PROGRAM, bridge_environment
 from tests.support.api import Api
+from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ class Service:
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.log
         try:
-            return requests.get(self._ready_url, timeout=5).ok
+            return requests.get(self._ready_url, timeout=PATIENCE).ok
         except requests.ConnectionError:
             return False
 
@@ -54,7 +55,7 @@ class Service:
         lines = r"^.* (?:reloaded|reload_failed) .*$"
         before = len(re.findall(lines, self.log, re.MULTILINE))
         self.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(re.findall(lines, self.log, re.MULTILINE)) > before, 20, "the reload")
+        wait_until(lambda: len(re.findall(lines, self.log, re.MULTILINE)) > before, what="the reload")
         return str(re.findall(lines, self.log, re.MULTILINE)[-1])
 
 
@@ -75,8 +76,8 @@ def service(settings: dict[str, str], directory: Path, **extra: str) -> Iterator
     """The bridge, with its settings in a file and nothing but what a service has in its environment; the file."""
     config = directory / "bridge.env"
     mine = {name: value for name, value in settings.items() if name.startswith("PG") or name in NAMES}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        mine["TOPICBASE_METRICS_ADDRESS"] = f"127.0.0.1:{free.getsockname()[1]}"
+    port = Port()
+    mine["TOPICBASE_METRICS_ADDRESS"] = f"127.0.0.1:{port.number}"
     config.write_text("# of a test\n" + "".join(f"{name}={value}\n" for name, value in mine.items()))
     environment = {"PATH": os.environ["PATH"], "TOPICBASE_CONFIG": str(config), **extra}
     log = directory / "log"
@@ -88,7 +89,7 @@ def service(settings: dict[str, str], directory: Path, **extra: str) -> Iterator
             yield Service(process, log, f"http://{mine['TOPICBASE_METRICS_ADDRESS']}/readyz"), config
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def change(config: Path, **values: str | None) -> None:
@@ -99,8 +100,8 @@ def change(config: Path, **values: str | None) -> None:
 def test_a_reload_takes_over_what_can_change(own: Stack, settings: dict[str, str], tmp_path: Path) -> None:
     owner = make_tenant(own, Api(own.api_url))
     with service(settings, tmp_path) as (bridge, config):
-        wait_until(bridge.is_ready, 30, "the bridge is ready")
-        wait_until(lambda: held(own, owner) and status(own, owner.integration_id)[0] == "active", 20, "connected")
+        wait_until(bridge.is_ready, what="the bridge is ready")
+        wait_until(lambda: held(own, owner) and status(own, owner.integration_id)[0] == "active", what="connected")
         assert "changed=nothing" in bridge.reload()
 
         change(config, TOPICBASE_LOG_LEVEL="DEBUG")
@@ -137,12 +138,12 @@ def test_a_reload_takes_a_new_broker_password_and_a_new_key(own: Stack, settings
     del ours["TOPICBASE_PRIVATE_KEY_FILE"]
     sealed = owner.integration(broker_url=own.mqtt_host, port=own.mqtt_port, username="topicbase_bridge", password=own.broker_password)
     with service(ours, tmp_path) as (bridge, config):
-        wait_until(lambda: "refused the connection" in (status(own, owner.integration_id)[1] or ""), 30, "the password is refused")
-        wait_until(lambda: "no private key" in (status(own, sealed)[1] or ""), 20, "there is no key")
+        wait_until(lambda: "refused the connection" in (status(own, owner.integration_id)[1] or ""), what="the password is refused")
+        wait_until(lambda: "no private key" in (status(own, sealed)[1] or ""), what="there is no key")
         change(config, TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=right, TOPICBASE_PRIVATE_KEY_FILE=key)
         assert 'changed="hosted_password,private_keys"' in bridge.reload()
         for integration_id in (owner.integration_id, sealed):
-            wait_until(lambda one=integration_id: status(own, one)[0] == "active", 20, "connected")  # type: ignore[misc]
+            wait_until(lambda one=integration_id: status(own, one)[0] == "active", what="connected")  # type: ignore[misc]
         works(owner)
         assert own.broker_password not in bridge.log
 
@@ -161,7 +162,12 @@ def test_a_settings_file_that_is_wrong_ends_it(settings: dict[str, str], tmp_pat
     config = tmp_path / "bridge.env"
     config.write_text("PGHOST=x\nTOPICBASE_METRICS_ADRESS=127.0.0.1:1\n")
     ended = subprocess.run(
-        [PROGRAM, "--config", str(config), "run"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False, timeout=30
+        [PROGRAM, "--config", str(config), "run"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert ended.returncode == 2
     assert "line 2: unknown setting TOPICBASE_METRICS_ADRESS" in ended.stderr
@@ -187,7 +193,7 @@ class Supervisor:
     def close(self, address: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"end", address)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         self._socket.close()
 
 
@@ -203,21 +209,21 @@ def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
 def test_systemd_is_told(own: Stack, settings: dict[str, str], supervisor: tuple[Supervisor, str], tmp_path: Path) -> None:
     heard, address = supervisor
     with service(settings, tmp_path, NOTIFY_SOCKET=address, WATCHDOG_USEC="2000000") as (bridge, _):
-        wait_until(lambda: "READY=1" in heard.said, 30, "READY")
+        wait_until(lambda: "READY=1" in heard.said, what="READY")
         assert bridge.is_ready()
         count = heard.said.count("WATCHDOG=1")
-        wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 2, 20, "signs of life")
-        wait_until(lambda: any(line.startswith("STATUS=") and "held" in line for line in heard.said), 20, "a status")
+        wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 2, what="signs of life")
+        wait_until(lambda: any(line.startswith("STATUS=") and "held" in line for line in heard.said), what="a status")
         bridge.reload()
-        wait_until(lambda: heard.said.count("READY=1") == 2, 20, "READY after the reload")
+        wait_until(lambda: heard.said.count("READY=1") == 2, what="READY after the reload")
         at = heard.said.index("RELOADING=1")
         assert heard.said[at + 1].startswith("MONOTONIC_USEC=")
         assert "READY=1" in heard.said[at:]
         # The socket is not handed on, nor named where others look.
         assert "NOTIFY_SOCKET" not in bridge.log
         bridge.process.terminate()
-        wait_until(lambda: "STOPPING=1" in heard.said, 20, "STOPPING")
-        assert bridge.process.wait(15) == 0
+        wait_until(lambda: "STOPPING=1" in heard.said, what="STOPPING")
+        assert bridge.process.wait(PATIENCE) == 0
 
 
 def test_no_database_is_no_failed_start_and_no_death(own: Stack, settings: dict[str, str], tmp_path: Path) -> None:
@@ -226,12 +232,12 @@ def test_no_database_is_no_failed_start_and_no_death(own: Stack, settings: dict[
     own.stop("postgres")
     try:
         with service(settings, tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="2000000"):
-            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, 30, "signs of life")
+            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, what="signs of life")
             assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in heard.said)
             assert any("no database connection" in line for line in heard.said)
             assert "READY=1" not in heard.said
             own.start("postgres")
-            wait_until(lambda: "READY=1" in heard.said, 30, "READY")
+            wait_until(lambda: "READY=1" in heard.said, what="READY")
     finally:
         own.run("start", "postgres", check=False)
         heard.close(str(tmp_path / "notify"))
@@ -241,15 +247,15 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
     heard = Supervisor(str(tmp_path / "notify"))
     try:
         with service(settings, tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="1000000") as (bridge, _):
-            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, 30, "signs of life")
+            wait_until(lambda: heard.said.count("WATCHDOG=1") > 3, what="signs of life")
             bridge.process.send_signal(signal.SIGSTOP)
             try:
                 count = heard.said.count("WATCHDOG=1")
                 with pytest.raises(AssertionError):
-                    wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 3, "none")
+                    wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 2, "none")
             finally:
                 bridge.process.send_signal(signal.SIGCONT)
-            wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, 20, "signs of life again")
+            wait_until(lambda: heard.said.count("WATCHDOG=1") > count + 1, what="signs of life again")
     finally:
         heard.close(str(tmp_path / "notify"))
 

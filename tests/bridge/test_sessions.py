@@ -14,7 +14,7 @@ from tests.bridge.support import Peer, publish, receipts, status, stored
 from tests.bridge.test_connection_test import verdict
 from tests.bridge.test_inbound import history, hosted, subscribed, subscription
 from tests.bridge.test_outbound import foreign, prefix
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -67,7 +67,7 @@ def test_retained_messages(
         device.publish(f"{topic}/a", "", retain=True)
 
 
-def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, witness: Witness) -> None:
+def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
     """By an app, with its own rights; the others of the connection do not notice."""
     owner = tenant()
     integration_id = foreign(owner, witness.port)
@@ -86,7 +86,7 @@ def test_pausing_a_subscription(stack: Stack, db: Connection, tenant: Tenants, w
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_no_packet_names_more_filters_than_aws_iot_takes(db: Connection, tenant: Tenants, witness: Witness, version: str) -> None:
+def test_no_packet_names_more_filters_than_aws_iot_takes(db: Connection, tenant: Tenants, witness: Broker, version: str) -> None:
     owner = tenant()
     integration_id = foreign(owner, witness.port, mqtt_version=version)
     topics = [f"plant/{number}/#" for number in range(20)]
@@ -133,11 +133,11 @@ REFUSALS_4 = {
 @pytest.mark.parametrize(("version", "refusals"), [("5", REFUSALS_5), ("3.1.1", REFUSALS_4)])
 def test_each_refusal_is_told_in_words(stack: Stack, tenant: Tenants, version: str, refusals: dict[int, str]) -> None:
     owner = tenant()
-    brokers = {code: Witness(connack=code) for code in refusals}
+    brokers = {code: Broker(connack=code) for code in refusals}
     try:
         ids = {code: foreign(owner, broker.__enter__().port, mqtt_version=version) for code, broker in brokers.items()}
         for integration_id in ids.values():
-            wait_until(lambda key=integration_id: status(stack, key)[0] == "error", 20)  # type: ignore[misc]
+            wait_until(lambda key=integration_id: status(stack, key)[0] == "error")  # type: ignore[misc]
         told = {code: status(stack, integration_id)[1] for code, integration_id in ids.items()}
     finally:
         for broker in brokers.values():
@@ -145,7 +145,7 @@ def test_each_refusal_is_told_in_words(stack: Stack, tenant: Tenants, version: s
     assert told == {code: f"the broker refused the connection: {words}" for code, words in refusals.items()}
 
 
-def test_a_broker_that_knows_no_mqtt_5(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_a_broker_that_knows_no_mqtt_5(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     witness.greeting = b"\x20\x02\x00\x01"
     owner = tenant()
     integration_id = foreign(owner, witness.port)
@@ -154,7 +154,7 @@ def test_a_broker_that_knows_no_mqtt_5(stack: Stack, tenant: Tenants, witness: W
     assert verdict(owner, integration_id)["reason"] == words[:1].upper() + words[1:]
 
 
-def test_the_brokers_own_words(stack: Stack, tenant: Tenants, witness: Witness) -> None:
+def test_the_brokers_own_words(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     reason = b"come back on Monday"
     witness.connack, witness.connack_properties = 0x88, b"\x1f" + len(reason).to_bytes(2, "big") + reason
     integration_id = foreign(tenant(), witness.port)
@@ -167,19 +167,28 @@ def test_the_brokers_own_words(stack: Stack, tenant: Tenants, witness: Witness) 
 def test_what_is_cancelled_never_goes_out(db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner, device = hosted(db, tenant), peer()
     device.subscribe(f"{prefix(owner)}/out/#")
-    due = datetime.now(UTC) + timedelta(seconds=1.5)
-    ids = publish(
-        owner,
-        [
-            {"topic": f"{prefix(owner)}/out/{name}", "payload": name, "qos": 1, "deliver_at": due.isoformat()}
-            for name in ("kept", "cancelled")
-        ],
-    )
-    owner.api.ok("cancel_mqtt_publish", {"receipt_ids": ids[1:]}, token=owner.member)
-    assert [row["state"] for row in receipts(owner, ids)] == ["acknowledged", "cancelled"]
-    assert datetime.now(UTC) >= due
-    publish(owner, [{"topic": f"{prefix(owner)}/out/last", "payload": "last", "qos": 1}])
-    assert [device.next().payload for _ in range(2)] == [b"kept", b"last"]
+    for delay in (1.5, 8, 30):
+        due = datetime.now(UTC) + timedelta(seconds=delay)
+        ids = publish(
+            owner,
+            [
+                {"topic": f"{prefix(owner)}/out/{name}", "payload": name, "qos": 1, "deliver_at": due.isoformat()}
+                for name in ("kept", "cancelled")
+            ],
+        )
+        owner.api.ok("cancel_mqtt_publish", {"receipt_ids": ids[1:]}, token=owner.member)
+        is_early = datetime.now(UTC) < due
+        states = [row["state"] for row in receipts(owner, ids)]
+        assert datetime.now(UTC) >= due
+        publish(owner, [{"topic": f"{prefix(owner)}/out/last", "payload": "last", "qos": 1}])
+        payloads = [device.next().payload]
+        while payloads[-1] != b"last":
+            payloads.append(device.next().payload)
+        if is_early:
+            break  # or this machine was so slow that it was due before it was cancelled
+    assert is_early
+    assert states == ["acknowledged", "cancelled"]
+    assert payloads == [b"kept", b"last"]
 
 
 # ------------------------------------------------------------------------------------------------------------ brokers that restart
@@ -211,18 +220,18 @@ def test_a_broker_that_restarts(
     receipts(owner, before)
     broker.stop(kill=kill)
     during = publish(owner, [{"topic": "out/a", "payload": number, "qos": 1 + number % 2} for number in range(100, 200)], integration_id)
-    wait_until(lambda: status(stack, integration_id)[0] == "error", 20, "the broker is missed")
+    wait_until(lambda: status(stack, integration_id)[0] == "error", what="the broker is missed")
     broker.start()
     device = Peer("127.0.0.1", broker.port)
     try:
-        found = receipts(owner, before + during, 40)
+        found = receipts(owner, before + during)
         assert Counter((row["state"], row["attempts"]) for row in found) == {("acknowledged", 1): 200}
 
         def is_heard() -> bool:
             assert device.publish("plant/a", "1") in (0, 16)
             return bool(stored(stack, owner.organization_id))
 
-        wait_until(is_heard, 30, "the subscription is there again")
+        wait_until(is_heard, what="the subscription is there again")
     finally:
         device.close()
 
@@ -237,7 +246,7 @@ def test_a_broker_that_restarts_keeps_what_it_had(
     subscribed(db, owner, integration_id, "plant/#", 2)
     # Off, so that the broker queues; its session stays.
     owner.api.ok("upsert_integration", body(owner, integration_id, broker.port) | {"status": "inactive"}, token=owner.admin)
-    wait_until(lambda: not connections(broker.port), 20, "the bridge has left")
+    wait_until(lambda: not connections(broker.port), what="the bridge has left")
     device = Peer("127.0.0.1", broker.port)
     for number in range(50):
         assert device.publish(f"plant/{number % 5}", str(number), qos=1 + number % 2) == 0
@@ -245,7 +254,7 @@ def test_a_broker_that_restarts_keeps_what_it_had(
     broker.stop()
     broker.start()
     owner.api.ok("upsert_integration", body(owner, integration_id, broker.port) | {"status": "active"}, token=owner.admin)
-    rows = history(stack, owner, 50, 30)
+    rows = history(stack, owner, 50)
     assert sorted(row["payload"] for row in rows) == list(range(50))
     for topic in range(5):
         numbers = [row["payload"] for row in rows if row["topic"] == f"plant/{topic}"]

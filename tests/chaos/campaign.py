@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.faults import Fault
+from tests.chaos.oracle import Count
 from tests.chaos.places import Cable, NotHereError, cable, faketime, small_disk
-from tests.chaos.world import Count, World
-from tests.support.stack import Stack, start_stack
+from tests.chaos.world import World
+from tests.support.stack import TEMPLATE, Stack, start_stack
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Tally:
 
     def conclude(self, world: World) -> None:
         """Count over all cycles together, too: what an earlier cycle's message did late is not seen by a later one's count."""
-        total = world.check_all()
+        total = world.oracle.check_all()
         self.count.stored, self.count.duplicates = total.stored - self.count.dead, total.duplicates
         self.count.delivered, self.count.redelivered = total.delivered, total.redelivered
 
@@ -55,7 +56,7 @@ def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: in
         raise AssertionError(f"{error}\n{world.evidence()}") from None
     tally.recoveries.append(world.recover(before))
     world.load.wait_accepted(load // 2)
-    tally.count.add(world.check())
+    tally.count.add(world.oracle.check())
     tally.cycles += 1
 
 
@@ -82,7 +83,7 @@ def make_place(fault: Fault) -> Iterator[Place]:
             ends.callback(shutil.rmtree, directory, ignore_errors=True)
             directory.chmod(0o711)
             programs, clock = ends.enter_context(faketime(directory))
-            environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": os.environ.get("TOPICBASE_TEMPLATE", "")}
+            environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": TEMPLATE}
         link = ends.enter_context(cable()) if fault.place == "cable" else None
         stack = start_stack(without=("gateway", "bridge"), **environment)
         ends.callback(stack.down)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.world import World
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, TEMPLATE, Stack
 from tests.support.waiting import wait_until
 
 
@@ -58,7 +58,7 @@ def set_clock(world: World, file: Path, seconds: int) -> None:
     following.chmod(0o644)
     following.replace(file)
     query = "SELECT extract(epoch FROM clock_timestamp())::float"
-    wait_until(lambda: abs(world.query(query)[0][0] - time.time() - seconds) < 30, 10, f"the server's clock {seconds:+d} s")
+    wait_until(lambda: abs(world.query(query)[0][0] - time.time() - seconds) < 30, what=f"the server's clock {seconds:+d} s")
     time.sleep(1.1)  # a session that is open already looks once a second (FAKETIME_CACHE_DURATION)
 
 
@@ -118,7 +118,7 @@ def small_disk(megabytes: int) -> Iterator[HiddenStack]:
         logs.mkdir()
         stack.inside("mkdir", "--mode=711", str(stack.run_dir))
         stack.inside("ln", "--symbolic", str(logs), str(stack.run_dir / "log"))
-        stack.run(*arguments, TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=os.environ.get("TOPICBASE_TEMPLATE", ""))
+        stack.run(*arguments, TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=TEMPLATE)
         env = dict(line.split("=", 1) for line in stack.run("env").stdout.splitlines())
         stack = HiddenStack(run_dir=stack.run_dir, env=env, holder=holder.pid)
         yield stack
@@ -144,7 +144,7 @@ def fill(stack: HiddenStack, ballast: Path, megabytes_left: int) -> None:
         return stack.inside("fallocate", "--length", length, str(ballast), check=False).returncode == 0
 
     # The server writes too, meanwhile.
-    wait_until(work, 20, "a full disk")
+    wait_until(work, what="a full disk")
 
 
 # ----------------------------------------------------------------------------------------------------------------------- a cable

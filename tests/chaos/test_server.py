@@ -1,7 +1,7 @@
 """Faults that take a PostgreSQL or a network of their own: a clock that jumps, a disk that is full, a cable that is pulled."""
 
 import random
-import time
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -30,7 +30,7 @@ def world(request: pytest.FixtureRequest, seed: int) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("world", ["jump_database_clock"], indirect=True)
-def test_row_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is_long: bool) -> None:
+def test_fault_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is_long: bool) -> None:
     """On, and back: nothing is lost or doubled, and all goes on."""
     fault = FAULTS["jump_database_clock"]
     for _ in range(10 if is_long else 1):
@@ -38,7 +38,7 @@ def test_row_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is_l
 
 
 @pytest.mark.parametrize("world", ["fill_disk"], indirect=True)
-def test_row_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> None:
+def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> None:
     """First intake is closed while there is room. Filled all the same: refused with 503 and why, and nothing acknowledged is lost."""
     stack = world.stack
     assert isinstance(stack, HiddenStack)
@@ -55,7 +55,7 @@ def test_row_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> N
     stack.inside("rm", str(ballast))
     world.query("SELECT mqtt.check_intake()")
     world.recover()
-    world.check()
+    world.oracle.check()
     # No alarm: it fills under load.
     fault = FAULTS["fill_disk"]
     world.load.refused.clear()
@@ -68,17 +68,17 @@ def test_row_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> N
 
 
 @pytest.mark.parametrize("world", ["pull_cable"], indirect=True)
-def test_row_08_and_09_a_partition(world: World) -> None:
+def test_fault_08_and_09_a_partition(world: World) -> None:
     """Found out within the keep alive and the connection's own time limits; meanwhile ingest goes on; then all is made up for."""
     world.load.wait_accepted(60)
     world.cable.pull()
-    pulled = time.monotonic()
-    wait_until(lambda: " broker_lost " in world.bridge.log, 30, "the broker's loss being noticed")
-    assert time.monotonic() - pulled < 2 * 5 + 5, "twice the keep alive"
-    wait_until(lambda: " database_lost " in world.bridge.log, 40, "the database's loss being noticed")
+    (lost, *_) = wait_until(lambda: re.findall(r" broker_lost .*", world.bridge.log), what="the broker's loss being noticed")
+    # By the bridge's own deadlines, both within twice the keep alive of 5 s, and not by what the kernel finds out in its time.
+    assert re.search('reason="(Keep alive timeout|the broker has not acknowledged a message for 3 s)"', lost), lost
+    wait_until(lambda: " database_lost " in world.bridge.log, what="the database's loss being noticed")
     world.load.wait_accepted(60)
     assert world.bridge.is_alive()
     world.cable.plug_in()
     world.recover()
-    count = world.check()
+    count = world.oracle.check()
     assert count.accepted > 120

@@ -7,11 +7,11 @@ from typing import LiteralString
 
 from tests.chaos.world import World
 from tests.support.api import Api
-from tests.support.stack import Stack, start_stack
+from tests.support.stack import TEMPLATE, Stack, start_stack
 from tests.support.waiting import wait_until
 
 
-def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., World], stack: Stack) -> None:
+def test_fault_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., World], stack: Stack) -> None:
     playground = world(bridges=0)
     service = stack.token("service_role")
     with stack.connect(autocommit=False, application_name="night report") as session:
@@ -26,17 +26,17 @@ def test_row_31_a_session_that_holds_back_vacuum_is_named(world: Callable[..., W
         playground.query("UPDATE mqtt.configuration SET vacuum_alarm_after = '1 second'")
         try:
             playground.new_bridge(constants={"bridge.work.maintenance.MAINTENANCE_SECONDS": 1}).start()
-            wait_until(lambda: "vacuum_held_back" in playground.bridge.log, 40, "the bridge telling")
+            wait_until(lambda: "vacuum_held_back" in playground.bridge.log, what="the bridge telling")
             assert any("vacuum_held_back" in line and "night report" in line for line in playground.bridge.log.splitlines())
             assert f"vacuum is held back by session {pid}" in stack.log("postgres")
         finally:
             playground.query("UPDATE mqtt.configuration SET vacuum_alarm_after = DEFAULT")
 
 
-def test_row_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> None:
+def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> None:
     conf = tmp_path / "server.conf"
     conf.write_text("max_prepared_transactions = 2\nwal_level = logical\n")
-    stack = start_stack(without=("mosquitto", "gateway", "bridge"), TOPICBASE_PG_CONF=str(conf))
+    stack = start_stack(without=("mosquitto", "gateway", "bridge"), TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=TEMPLATE)
     try:
         api, service = Api(stack.api_url), stack.token("service_role")
         with api.session, stack.connect() as db, stack.connect(autocommit=False) as session:
@@ -62,7 +62,7 @@ def test_row_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> Non
         stack.down()
 
 
-def test_row_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_not(stack: Stack) -> None:
+def test_fault_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_not(stack: Stack) -> None:
     with stack.connect() as db, stack.connect(autocommit=False) as reader:
         db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 400)")
         reader.execute("LOCK TABLE mqtt.mqtt_messages IN ACCESS SHARE MODE")
@@ -78,7 +78,7 @@ def test_row_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_no
         assert db.execute(gone).fetchone() == (None,)
 
 
-def test_row_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(world: Callable[..., World], stack: Stack) -> None:
+def test_fault_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(world: Callable[..., World], stack: Stack) -> None:
     playground = world(bridges=0)
     sent = 0
     with stack.connect() as worker, stack.connect(autocommit=False) as report:
@@ -114,14 +114,14 @@ def test_row_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(w
 
         report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         report.execute("SELECT count(*) FROM mqtt.devices")
-        wait_until(is_deferred, 60, "updates being deferred")
+        wait_until(is_deferred, what="updates being deferred")
         versions, began = set(), time.monotonic()
         for _ in range(20):
             send_and_work()
             versions.add(value("SELECT xmin::text FROM mqtt.devices WHERE external_id = 'd0'"))
         assert len(versions) <= 2 + (time.monotonic() - began) / 5
-        wait_until(lambda: newest() == [{"n": sent}] * 2, 20, "the devices showing the newest data")
+        wait_until(lambda: newest() == [{"n": sent}] * 2, what="the devices showing the newest data")
         assert uses() == 50 * sent
         report.rollback()
-        wait_until(lambda: not is_deferred(), 20, "vacuum being let go")
+        wait_until(lambda: not is_deferred(), what="vacuum being let go")
         assert newest() == [{"n": sent}] * 2, "at once again"

@@ -11,7 +11,7 @@ import pytest
 from bridge import sealing
 from tests.bridge.pgbouncer import pgbouncer
 from tests.cli.conftest import Cli, bridge_environment, run
-from tests.support.stack import Stack, start_stack
+from tests.support.stack import TEMPLATE, Stack, start_stack
 from tests.support.waiting import wait_until
 
 
@@ -20,7 +20,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose database is broken on purpose."""
     conf = tmp_path_factory.mktemp("conf") / "more.conf"
     conf.write_text("max_prepared_transactions = 2\n")
-    running = start_stack(TOPICBASE_PG_CONF=str(conf), without=("gateway",))
+    running = start_stack(TOPICBASE_PG_CONF=str(conf), TOPICBASE_TEMPLATE=TEMPLATE, without=("gateway",))
     yield running
     running.down()
 
@@ -238,7 +238,7 @@ def test_a_bridge_that_is_not_ready(own: Stack, doctor: Doctor) -> None:
     assert "bridge" not in doctor()
     own.stop("postgres")
     try:
-        wait_until(lambda: "no database connection" in doctor()["bridge"]["words"], 30, "the bridge notices")
+        wait_until(lambda: "no database connection" in doctor()["bridge"]["words"], what="the bridge notices")
     finally:
         own.start("postgres")
-    wait_until(lambda: "bridge" not in doctor(), 30, "the bridge is well again")
+    wait_until(lambda: "bridge" not in doctor(), what="the bridge is well again")

@@ -19,7 +19,7 @@ from tests.cli.conftest import PROGRAM, Cli
 from tests.cli.conftest import run as program
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Tenants = Callable[..., Tenant]
 Apps = Callable[[str], Cli]
@@ -131,7 +131,7 @@ def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: App
                 return not lines.empty()
 
             # It may not have begun yet when the first are sent: they go on until it shows one.
-            wait_until(one_more, 30, "tail shows something")
+            wait_until(one_more, what="tail shows something")
             received = [payload(lines)]
             while received[-1] < last:
                 received.append(payload(lines))
@@ -148,7 +148,7 @@ def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: App
             assert payload(lines) == last + 1, "each is shown once"
         finally:
             following.terminate()
-            reader.join(10)
+            reader.join(PATIENCE)
 
 
 def note(output: IO[str], lines: "queue.SimpleQueue[str]") -> None:
@@ -157,7 +157,7 @@ def note(output: IO[str], lines: "queue.SimpleQueue[str]") -> None:
 
 
 def payload(lines: "queue.SimpleQueue[str]") -> int:
-    return int(json.loads(lines.get(timeout=20))["payload"])
+    return int(json.loads(lines.get(timeout=PATIENCE))["payload"])
 
 
 def test_what_moves_the_cursor_is_shown_and_not_obeyed(stack: Stack, tenant: Tenants, app: Apps) -> None:
@@ -194,7 +194,7 @@ def test_dead_letters_are_replayed_once(stack: Stack, tenant: Tenants, app: Apps
     assert app(owner.member)("replay", "dead-letters", owner.slug, "--yes").returncode == 1
     assert admin("replay", "dead-letters", owner.slug, "--yes").stdout == "2300 replayed\n"
     assert admin("replay", "dead-letters", owner.slug, "--yes").stdout == "0 replayed\n"
-    assert len(history(stack, owner, 2300, 60)) == 2300
+    assert len(history(stack, owner, 2300)) == 2300
     with stack.connect() as db:
         row = db.execute("SELECT id FROM mqtt.mqtt_dead_letters WHERE organization_id = %s LIMIT 1", (owner.organization_id,)).fetchone()
     assert row is not None

@@ -56,7 +56,7 @@ def test_queues(stack: Stack, tenant: Callable[..., Tenant], cli: Cli) -> None:
 def test_all_is_well_until_the_bridge_is_killed(fresh_stack: Callable[..., Stack]) -> None:
     own = fresh_stack(without=("gateway",))
     environment = bridge_environment(own)
-    wait_until(lambda: run("status", environment=environment).returncode == 0, 20, "the hosted broker is reached")
+    wait_until(lambda: run("status", environment=environment).returncode == 0, what="the hosted broker is reached")
     own.kill("bridge")
     ended = run("status", environment=environment)
     assert ended.returncode == 1

@@ -19,8 +19,8 @@ import pytest
 import requests
 
 from tests.bridge.support import Peer
-from tests.bridge.witness import Witness as Broker
 from tests.support.api import Api, Device, one
+from tests.support.broker import Broker
 from tests.support.stack import Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
 

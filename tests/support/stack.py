@@ -17,6 +17,7 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECONDS = 3600
+TEMPLATE = os.environ.get("TOPICBASE_TEMPLATE", "")  # the test run's first deploy
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def start_stack(without: Iterable[str] = (), *, deploy: bool = False, **environm
     """Start a stack, leaving out the parts named; the caller ends it with `down()`.
 
     `environment` adds to what bin/stack reads, such as TOPICBASE_PG_CONF. With `deploy`, or with an environment of its own, the stack
-    applies every migration itself; otherwise it may start as a copy of the test run's first deploy.
+    applies every migration itself; otherwise, or with `TOPICBASE_TEMPLATE=TEMPLATE`, it may start as a copy of the test run's first deploy.
     The directory is short, since a unix socket's path must be.
     """
     base = Path(tempfile.mkdtemp(prefix="tb.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/tmp")))  # noqa: S108

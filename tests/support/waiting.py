@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+# A test that passes never waits for so long, and one on a slow or busy machine must not fail for being late.
+PATIENCE = 60.0
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "the condition") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE, what: str = "the condition") -> T:
     """Call `predicate` until it returns something true, and return that; fail with its last answer after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     pause = 0.005

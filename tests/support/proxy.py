@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.chaos.loop import Loop
+from tests.support.loop import Loop
 
 CHUNK = 65536
 LATE_SECONDS = 1.0

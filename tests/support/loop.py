@@ -1,9 +1,11 @@
-"""One asyncio loop on a thread, which the witness broker and the proxies share."""
+"""An asyncio loop on a thread of its own, for brokers and proxies that a test tells what to do."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 
@@ -11,15 +13,17 @@ T = TypeVar("T")
 class Loop:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="chaos loop", daemon=True)
+        self._thread = threading.Thread(target=self.loop.run_forever, name="test loop", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float = 20.0) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
         """Run a coroutine there and wait for its answer."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
-    def call(self, function: Callable[[], T], timeout: float = 20.0) -> T:
-        """Call a function there and wait for its answer."""
+    def call(self, function: Callable[[], T], timeout: float = PATIENCE) -> T:
+        """Call a function there and wait for its answer; from there, too."""
+        if threading.current_thread() is self._thread:
+            return function()
 
         async def work() -> T:
             return function()
