@@ -75,9 +75,13 @@ def seconds(value: float | None) -> str:
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Any]:
     """A bar on stderr, on a terminal only: called with the number of items just done."""
+    if not sys.stderr.isatty():
+        # Not Progress(disable=True): before rich 14.3 that prints an empty line at its end.
+        yield lambda count, total=None: None
+        return
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
+        console=Console(stderr=True), transient=True,
     ) as bar:  # fmt: skip
         task = bar.add_task(label, total=total)
         yield lambda count, total=None: bar.update(task, advance=count, **({} if total is None else {"total": total}))

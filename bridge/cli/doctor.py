@@ -33,11 +33,11 @@ class Finding:
     check: str
     state: str
     words: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def doctor(
-    json: Annotated[bool, typer.Option("--json", help='A list of {"check", "state", "words", "mend"}.')] = False,
+    json: Annotated[bool, typer.Option("--json", help='A list of {"check", "state", "words", "fix"}.')] = False,
 ) -> None:
     """Check this installation, and say how to fix what is wrong.
 
@@ -50,7 +50,7 @@ def doctor(
     \b
     Examples:
       topicbase --config /etc/topicbase/bridge.env doctor
-      topicbase doctor --json | jq -r '.[] | select(.state == "fault") | .mend'
+      topicbase doctor --json | jq -r '.[] | select(.state == "fault") | .fix'
     """
     console = common.console()
     findings = []
@@ -58,10 +58,10 @@ def doctor(
         findings.append(finding)
         if not json:
             console.print(f"{_MARKS[finding.state]} {finding.check}: {common.text(finding.words)}")
-            if finding.mend:
-                console.print(f"      -> {common.text(finding.mend)}")
+            if finding.fix:
+                console.print(f"      -> {common.text(finding.fix)}")
     if json:
-        common.as_json([{"check": one.check, "state": one.state, "words": one.words, "mend": one.mend} for one in findings])
+        common.as_json([{"check": one.check, "state": one.state, "words": one.words, "fix": one.fix} for one in findings])
     if any(finding.state == "fault" for finding in findings):
         raise typer.Exit(common.NO)
 
@@ -118,8 +118,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _judged(check: str, is_well: bool, words: str, mend: str, state: str = "fault") -> Finding:
-    return Finding(check, "ok", words) if is_well else Finding(check, state, words, mend)
+def _judged(check: str, is_well: bool, words: str, fix: str, state: str = "fault") -> Finding:
+    return Finding(check, "ok", words) if is_well else Finding(check, state, words, fix)
 
 
 def _without_diagnosis(error: psycopg.Error, role: str) -> Finding:
@@ -138,12 +138,12 @@ def _clock(database: OperatorCalls) -> Finding:
     ended = time.time()
     skew = now - (began + ended) / 2
     state = "ok" if abs(skew) < SKEW_NOTE else "note" if abs(skew) < SKEW_FAULT else "fault"
-    mend = (
+    fix = (
         None
         if state == "ok"
         else "run an NTP client (chrony, systemd-timesyncd) on both machines: tokens and certificates expire by the clock"
     )
-    return Finding("clock", state, f"the database's clock is {abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} this machine's", mend)
+    return Finding("clock", state, f"the database's clock is {abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} this machine's", fix)
 
 
 def _schema(facts: dict[str, Any]) -> Finding:
@@ -212,10 +212,10 @@ def _pgmq(facts: dict[str, Any]) -> Finding:
 
 
 def _partitions(facts: dict[str, Any]) -> Finding:
-    mend = "SELECT mqtt.upkeep() as a superuser; a running bridge does that every minute, and its log says why it could not"
+    fix = "SELECT mqtt.upkeep() as a superuser; a running bridge does that every minute, and its log says why it could not"
     late = [one["parent"] for one in facts["partitions"] if one["days_ahead"] is None or one["days_ahead"] < 1]
     if late:
-        return Finding("partitions", "fault", f"none for tomorrow: {', '.join(late)}; rows will go to the default partition", mend)
+        return Finding("partitions", "fault", f"none for tomorrow: {', '.join(late)}; rows will go to the default partition", fix)
     strays = [f"{one['parent']} ({one['in_default']} rows)" for one in facts["partitions"] if one["in_default"]]
     if strays:
         return Finding(
@@ -356,7 +356,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", "ok", f"{settings.hosted_broker_url}: {times}")
     else:
         yield Finding(
-            "broker", "fault", f"{settings.hosted_broker_url}, stage {stage}: {reason}", _MENDS.get(stage, "see the broker's log")
+            "broker", "fault", f"{settings.hosted_broker_url}, stage {stage}: {reason}", _FIXES.get(stage, "see the broker's log")
         )
     if (
         settings.mosquitto_password_file is not None
@@ -371,7 +371,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         )
 
 
-_MENDS = {
+_FIXES = {
     "settings": "TOPICBASE_HOSTED_BROKER_URL and …_USERNAME, …_PASSWORD_FILE",
     "dns": "the host name in TOPICBASE_HOSTED_BROKER_URL, and this machine's resolver",
     "tcp": "is the broker running, is the port right, does a firewall stand between?",

@@ -1,4 +1,4 @@
-"""topicbase doctor: each fault is made for real, found, named, and said how to mend."""
+"""topicbase doctor: each fault is made for real, found, named, and said how to fix."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def doctor(own: Stack) -> Callable[..., dict[str, dict[str, Any]]]:
         ended = run("doctor", "--json", environment=environment)
         assert ended.stdout, ended.stderr
         found = {one["check"]: one for one in json.loads(ended.stdout) if one["state"] != "ok"}
-        assert all(one["mend"] for one in found.values())
+        assert all(one["fix"] for one in found.values())
         assert ended.returncode == any(one["state"] == "fault" for one in found.values())
         return found
 
@@ -82,7 +82,7 @@ def test_a_setting_that_is_wrong(doctor: Doctor) -> None:
 def test_a_database_that_is_not_there(doctor: Doctor) -> None:
     found = doctor(PGPORT="1")
     assert found["database"]["state"] == "fault"
-    assert "PGHOST" in found["database"]["mend"]
+    assert "PGHOST" in found["database"]["fix"]
 
 
 def test_a_pooler_in_the_way(own: Stack, doctor: Doctor, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_pooler_in_the_way(own: Stack, doctor: Doctor, tmp_path: Path) -> None
     with pgbouncer(own, tmp_path) as port:
         found = doctor(PGHOST="127.0.0.1", PGPORT=str(port), PGPASSFILE=str(pgpass))
     assert found["pooler"]["state"] == "fault"
-    assert "PGHOST and PGPORT" in found["pooler"]["mend"]
+    assert "PGHOST and PGPORT" in found["pooler"]["fix"]
 
 
 def test_a_role_that_may_too_much_or_too_little(own: Stack, doctor: Doctor) -> None:
@@ -119,7 +119,7 @@ def test_a_role_that_may_too_much_or_too_little(own: Stack, doctor: Doctor) -> N
 
 
 def test_a_database_without_the_schema(doctor: Doctor) -> None:
-    assert "sqitch deploy" in doctor(PGDATABASE="postgres")["schema"]["mend"]
+    assert "sqitch deploy" in doctor(PGDATABASE="postgres")["schema"]["fix"]
 
 
 def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
@@ -129,7 +129,7 @@ def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
         found = doctor()["migrations"]
         assert found["state"] == "fault"
         assert re.search(r"^2 of this release's \d+ changes are not deployed: bridge/reseal, bridge/status$", found["words"])
-        assert "sqitch deploy" in found["mend"]
+        assert "sqitch deploy" in found["fix"]
     finally:
         undone(own, "SET session_replication_role = replica; INSERT INTO sqitch.changes SELECT * FROM aside; DROP TABLE aside")
     undone(own, "UPDATE sqitch.changes SET change = 'of_a_later_release' WHERE change = 'bridge/status'")
@@ -182,7 +182,7 @@ def test_keys_that_do_not_fit(own: Stack, doctor: Doctor, tmp_path: Path) -> Non
     right = bridge_environment(own)["TOPICBASE_PRIVATE_KEY_FILE"]
     found = doctor(TOPICBASE_PRIVATE_KEY_FILE=str(other))
     assert found["keys"]["state"] == "fault"
-    assert public in found["keys"]["mend"]
+    assert public in found["keys"]["fix"]
     assert doctor(TOPICBASE_PRIVATE_KEY_FILE=str(other), TOPICBASE_OLD_PRIVATE_KEY_FILES=right)["keys"]["state"] == "note"
     assert doctor(TOPICBASE_PRIVATE_KEY_FILE=None)["keys"]["state"] == "fault"
     missing = doctor(TOPICBASE_PRIVATE_KEY_FILE=str(tmp_path / "none"))["keys"]
@@ -200,9 +200,9 @@ def test_what_holds_vacuum_back(own: Stack, doctor: Doctor) -> None:
         found = doctor()["vacuum"]
         assert "prepared transaction" in found["words"]
         assert "forgotten" in found["words"]
-        assert "ROLLBACK PREPARED" in found["mend"]
+        assert "ROLLBACK PREPARED" in found["fix"]
         undone(own, "REVOKE pg_read_all_stats FROM mqtt_owner; UPDATE mqtt.configuration SET vacuum_alarm_after = '5 minutes'")
-        assert "pg_read_all_stats" in doctor()["vacuum"]["mend"]
+        assert "pg_read_all_stats" in doctor()["vacuum"]["fix"]
     finally:
         undone(own, "ROLLBACK PREPARED 'forgotten'")
         undone(own, "GRANT pg_read_all_stats TO mqtt_owner; UPDATE mqtt.configuration SET vacuum_alarm_after = '5 minutes'")
