@@ -20,11 +20,11 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
     PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
-    -- What a bridge has in hand is left to it.
+    -- Messages that a bridge has claimed are left to it.
     v_cancelled := ARRAY(
         SELECT q.msg_id
         FROM mqtt.publish_receipts(receipt_ids) AS r
@@ -40,17 +40,17 @@ BEGIN
     IF cardinality(v_cancelled) > 0 THEN
         PERFORM mqtt.settle_outbound(
             v_cancelled, array_fill('cancelled'::text, ARRAY[cardinality(v_cancelled)]), '{}',
-            array_fill('It was cancelled before the broker was given it.'::text, ARRAY[cardinality(v_cancelled)])
+            array_fill('Cancelled before it was sent to the broker.'::text, ARRAY[cardinality(v_cancelled)])
         );
     END IF;
     RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
 END;
 $$;
 COMMENT ON FUNCTION api.cancel_mqtt_publish(uuid []) IS
-$md$Take back messages that are still queued
+$md$Cancel messages that are still queued
 
-Answers the receipts as get_mqtt_publish_receipts does: what could be taken back is `cancelled`; what is still `queued` is with the bridge
-at this moment and goes out.
+Answers the receipts as get_mqtt_publish_receipts does: a message that could be cancelled is `cancelled`; one that is still `queued` is
+with the bridge at this moment and will be sent.
 Errors: 413 `batch_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.cancel_mqtt_publish(uuid []) TO authenticated, service_role;
 COMMIT;

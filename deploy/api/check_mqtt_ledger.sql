@@ -14,7 +14,7 @@ $$;
 COMMENT ON FUNCTION api.check_mqtt_ledger() IS
 $md$Prove that no accepted message was lost
 
-Lists organizations and hours where accepted messages are not all completed, dead, expired or still queued, with the difference; an empty
-list is the proof that the books add up.$md$;
+Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
+empty list proves that the ledger adds up.$md$;
 GRANT EXECUTE ON FUNCTION api.check_mqtt_ledger() TO service_role;
 COMMIT;

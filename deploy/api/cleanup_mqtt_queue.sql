@@ -10,11 +10,12 @@ AS $$
     SELECT mqtt.cleanup();
 $$;
 COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS
-$md$Remove what is past its retention
+$md$Remove data past its retention
 
-Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
-also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge's upkeep too.
-Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}` (of partitions over 64 MiB an
-estimate), `more`: whether another call would find more, and `postponed`: why partitions could not be dropped now, if so.$md$;
+Removes completed messages after 7 days and failed ones (dead letters) after 30, unless configured otherwise for the installation or the
+organization; also activity log, receipts, callback deliveries, idempotency keys and old requests; never a message that has not been processed.
+The bridge's upkeep runs it too. Answers the number of rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys",
+"requests", "callbacks"}` (an estimate for partitions over 64 MiB), `more`: whether another call would find more, and `postponed`: why partitions
+could not be dropped now, if so.$md$;
 GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
 COMMIT;

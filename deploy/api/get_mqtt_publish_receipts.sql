@@ -15,15 +15,15 @@ DECLARE
 BEGIN
     IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
         RAISE EXCEPTION 'wait_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'Ask again when the answer says that nothing has changed.';
+            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'To wait longer, call again as long as nothing has changed.';
     END IF;
-    -- An answer in time is better than one that statement_timeout cuts off.
+    -- Answer before statement_timeout would cancel the call.
     RETURN statement_timestamp() + make_interval(
         secs => least(wait, CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.check_wait(numeric) IS 'Until when a long poll of so many seconds may last; raises PT400 wait_invalid outside 0 to 20.';
+COMMENT ON FUNCTION mqtt.check_wait(numeric) IS 'The time at which a long poll of this many seconds has to answer; raises PT400 wait_invalid outside 0 to 20.';
 GRANT EXECUTE ON FUNCTION mqtt.check_wait(numeric) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.publish_receipts(receipt_ids uuid [])
@@ -35,7 +35,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- PL/pgSQL, since it keeps the plan, and since Citus plans no SQL function with arguments.
+    -- In PL/pgSQL, because it keeps the plan, and because Citus does not plan SQL functions with arguments.
     RETURN QUERY
     WITH asked AS (
         SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
@@ -68,7 +68,7 @@ BEGIN
             AND q.organization_id IN (SELECT v.id FROM visible AS v);
 END;
 $$;
-COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS 'State of each receipt, as far as the caller may see it; unknown for the rest.';
+COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS 'State of each receipt that the caller may see; unknown for the others.';
 
 CREATE OR REPLACE FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid [], wait numeric DEFAULT 0)
 RETURNS TABLE (
@@ -86,10 +86,10 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
             HINT = 'Ask in several calls.';
     END IF;
-    -- Each turn is a new statement and so sees what was committed meanwhile.
+    -- Each iteration is a new statement, so it sees what has been committed meanwhile.
     WHILE clock_timestamp() < v_until AND EXISTS (SELECT FROM mqtt.publish_receipts(receipt_ids) AS r WHERE r.state = 'queued') LOOP
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
         v_step := least(v_step * 1.5, 0.2);
@@ -98,11 +98,11 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) IS
-$md$What became of messages published
+$md$Get the state of published messages
 
-One row for each receipt id, in their order. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
+One row for each receipt id, in the order given. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
 broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
-or older than its term). With wait, the answer comes when none is queued any more, at the latest after so many seconds (0 to 20).
+or past its retention). With `wait`, the call answers when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 413 `batch_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) TO authenticated, service_role;
 COMMIT;

@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/get_mqtt_queue_stats to pg
+-- requires: base/argument_aliases
 -- requires: integrations/access
 -- requires: tables/integration_activity_log
 -- requires: tables/ledger
@@ -6,19 +7,15 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION api.get_mqtt_queue_stats(org_id uuid) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION mqtt.queue_depth(organization_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_counts record;
     v_oldest timestamptz;
     v_waiting record;
-    v_rates jsonb;
-    v_times record;
-    v_errors jsonb;
 BEGIN
-    PERFORM mqtt.require_organization(org_id);
     -- Counters, not rows: a million queued messages cost no more than ten.
     SELECT
         coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS pending,
@@ -28,14 +25,14 @@ BEGIN
     FROM mqtt.organizations AS o
     CROSS JOIN mqtt.configuration AS c
     LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
-    WHERE o.id = org_id;
+    WHERE o.id = queue_depth.organization_id;
     SELECT q.enqueued_at INTO v_oldest
     FROM pgmq.q_mqtt_messages AS q
-    -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
-    WHERE q.organization_id = org_id AND q.vt >= coalesce((
+    -- Starts at the oldest minute that the counters show as unfinished: millions of dead rows may precede it.
+    WHERE q.organization_id = queue_depth.organization_id AND q.vt >= coalesce((
         SELECT l.bucket
         FROM mqtt.ledger AS l
-        WHERE l.organization_id = org_id
+        WHERE l.organization_id = queue_depth.organization_id
         GROUP BY l.bucket
         HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
         ORDER BY l.bucket
@@ -48,74 +45,130 @@ BEGIN
         count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
         min(x.enqueued_at) AS oldest
     INTO v_waiting
-    FROM (SELECT q.attempts, q.read_ct, q.enqueued_at FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
-    SELECT jsonb_object_agg(
-        w.minutes || 'm', jsonb_build_object(
-            -- The counters are by the minute: of up to one more than asked for.
-            'in_per_second', round(i.accepted / extract(EPOCH FROM now() - w.began), 3),
-            'out_per_second', round(a.stored / (w.minutes * 60.0), 3),
-            'retry_per_second', round(a.retried / (w.minutes * 60.0), 3),
-            'dead_per_second', round(a.dead / (w.minutes * 60.0), 3)
-        )
-    ) INTO v_rates
-    FROM (SELECT v.minutes, date_trunc('minute', now() - make_interval(mins => v.minutes)) AS began FROM (VALUES (1), (5), (60)) AS v (minutes)) AS w
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(l.accepted), 0) AS accepted FROM mqtt.ledger AS l WHERE l.organization_id = org_id AND l.bucket >= w.began
-    ) AS i
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(sum(l.message_count) FILTER (WHERE l.activity_type = 'messages_processed'), 0) AS stored,
-            count(*) FILTER (WHERE l.activity_type = 'message_failed') AS retried,
-            coalesce(sum(greatest(l.message_count, 1)) FILTER (WHERE l.activity_type = 'message_dead'), 0) AS dead
-        FROM mqtt.integration_activity_log AS l
-        WHERE l.organization_id = org_id AND l.created_at >= now() - make_interval(mins => w.minutes)
-    ) AS a;
-    SELECT
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds) AS p50,
-        percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds) AS p99
-    INTO v_times
     FROM (
-        SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.organization_id = org_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
-        ORDER BY m.received_at DESC
-        LIMIT 1000
-    ) AS s;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('code', t.code, 'error', t.error, 'count', t.n) ORDER BY t.n DESC, t.error), '[]') INTO v_errors
-    FROM (
-        SELECT a.code, max(a.error_message) AS error, count(*) AS n
-        FROM (
-            SELECT x.error_message, x.details ->> 'code' AS code
-            FROM mqtt.integration_activity_log AS x
-            WHERE x.organization_id = org_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
-            ORDER BY x.created_at DESC
-            LIMIT 1000
-        ) AS a
-        -- What differs only in a name or a number is one error.
-        GROUP BY a.code, regexp_replace(a.error_message, '"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '', 'g')
-        ORDER BY n DESC, error
-        LIMIT 5
-    ) AS t;
+        SELECT q.attempts, q.read_ct, q.enqueued_at
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id = queue_depth.organization_id AND q.vt > now()
+        LIMIT 10000
+    ) AS x;
     RETURN jsonb_build_object(
-        'organization_id', org_id,
-        'pending', v_counts.pending - v_waiting.processing,
-        'processing', v_waiting.processing,
-        'completed', v_counts.completed,
-        'failed', v_counts.failed,
-        'retrying', v_waiting.retrying,
-        'dead', v_counts.failed,
-        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - least(v_oldest, v_waiting.oldest)), 3),
-        'rates', v_rates,
-        'seconds_in_queue', jsonb_build_object('p50', round(v_times.p50::numeric, 4), 'p99', round(v_times.p99::numeric, 4)),
-        'top_errors', v_errors
+        'pending', v_counts.pending - v_waiting.processing, 'processing', v_waiting.processing, 'completed', v_counts.completed,
+        'failed', v_counts.failed, 'retrying', v_waiting.retrying, 'dead', v_counts.failed,
+        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - least(v_oldest, v_waiting.oldest)), 3)
     );
 END;
 $$;
-COMMENT ON FUNCTION api.get_mqtt_queue_stats(uuid) IS
-$md$How the queue does for one organization
+COMMENT ON FUNCTION mqtt.queue_depth(uuid) IS
+'How many messages of the organization are in each status, and how long the oldest one has waited: the first fields of api.get_mqtt_queue_stats.';
 
-Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
-`dead` equals `failed`), `oldest_pending_seconds`, `rates` per second over 1, 5 and 60 minutes (in, out, attempts that failed, dead letters), `seconds_in_queue` (p50 and p99
-of the last 1,000 stored), `top_errors` of the last hour (`code`: SQLSTATE, `error`, `count`). Errors: 404 `organization_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.get_mqtt_queue_stats(uuid) TO authenticated, service_role;
+CREATE OR REPLACE FUNCTION mqtt.queue_rates(organization_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_object_agg(
+            w.minutes || 'm', jsonb_build_object(
+                -- The counters are kept per minute, so this covers up to a minute more than asked for.
+                'in_per_second', round(i.accepted / extract(EPOCH FROM now() - w.began), 3),
+                'out_per_second', round(a.stored / (w.minutes * 60.0), 3),
+                'retry_per_second', round(a.retried / (w.minutes * 60.0), 3),
+                'dead_per_second', round(a.dead / (w.minutes * 60.0), 3)
+            )
+        )
+        FROM (SELECT v.minutes, date_trunc('minute', now() - make_interval(mins => v.minutes)) AS began FROM (VALUES (1), (5), (60)) AS v (minutes)) AS w
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(l.accepted), 0) AS accepted
+            FROM mqtt.ledger AS l
+            WHERE l.organization_id = queue_rates.organization_id AND l.bucket >= w.began
+        ) AS i
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(sum(l.message_count) FILTER (WHERE l.activity_type = 'messages_processed'), 0) AS stored,
+                count(*) FILTER (WHERE l.activity_type = 'message_failed') AS retried,
+                coalesce(sum(greatest(l.message_count, 1)) FILTER (WHERE l.activity_type = 'message_dead'), 0) AS dead
+            FROM mqtt.integration_activity_log AS l
+            WHERE l.organization_id = queue_rates.organization_id AND l.created_at >= now() - make_interval(mins => w.minutes)
+        ) AS a
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.queue_rates(uuid) IS
+'Messages of the organization per second over 1, 5 and 60 minutes: {"1m": {"in_per_second", "out_per_second", "retry_per_second", "dead_per_second"}, "5m", "60m"}.';
+
+CREATE OR REPLACE FUNCTION mqtt.seconds_in_queue(organization_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object(
+            'p50', round((percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4),
+            'p99', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4)
+        )
+        FROM (
+            SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.organization_id = seconds_in_queue.organization_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
+            ORDER BY m.received_at DESC
+            LIMIT 1000
+        ) AS s
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.seconds_in_queue(uuid) IS
+'How long the last 1,000 messages stored within the hour waited to be processed: {"p50", "p99"}, null when there were none.';
+
+CREATE OR REPLACE FUNCTION mqtt.top_errors(organization_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('code', t.code, 'error', t.error, 'count', t.n) ORDER BY t.n DESC, t.error), '[]')
+        FROM (
+            SELECT a.code, max(a.error_message) AS error, count(*) AS n
+            FROM (
+                SELECT x.error_message, x.details ->> 'code' AS code
+                FROM mqtt.integration_activity_log AS x
+                WHERE x.organization_id = top_errors.organization_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
+                ORDER BY x.created_at DESC
+                LIMIT 1000
+            ) AS a
+            -- Errors that differ only in a name or a number count as one.
+            GROUP BY a.code, regexp_replace(a.error_message, '"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '', 'g')
+            ORDER BY n DESC, error
+            LIMIT 5
+        ) AS t
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.top_errors(uuid) IS
+'The five most frequent of the organization''s last 1,000 errors within the hour: [{"code", "error", "count"}], most frequent first.';
+
+CREATE OR REPLACE FUNCTION api.get_mqtt_queue_stats(organization_id uuid DEFAULT NULL, org_id uuid DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id CONSTANT uuid := (mqtt.require_organization(mqtt.one_of(organization_id, org_id, 'organization_id', 'org_id'))).id;
+BEGIN
+    RETURN mqtt.queue_depth(v_id) || jsonb_build_object(
+        'organization_id', v_id, 'rates', mqtt.queue_rates(v_id), 'seconds_in_queue', mqtt.seconds_in_queue(v_id), 'top_errors', mqtt.top_errors(v_id)
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.get_mqtt_queue_stats(uuid, uuid) IS
+$md$Show the state of an organization's queue
+
+`org_id` is another name for `organization_id`. Answers
+- counts by status: `pending`, `processing`, `completed`, `failed`; `retrying` counts the pending messages that wait for another attempt;
+  `dead` equals `failed`
+- `oldest_pending_seconds`
+- `rates` per second over 1, 5 and 60 minutes: in, out, failed attempts, dead letters
+- `seconds_in_queue`: p50 and p99 of the last 1,000 messages stored
+- `top_errors` of the last hour: `code` (SQLSTATE), `error`, `count`
+
+Errors: 400 `argument_conflict`; 404 `organization_not_found`.$md$;
+GRANT EXECUTE ON FUNCTION api.get_mqtt_queue_stats(uuid, uuid) TO authenticated, service_role;
 COMMIT;

@@ -12,10 +12,10 @@ AS $$
     SELECT * FROM mqtt.vacuum_holders(older_than);
 $$;
 COMMENT ON FUNCTION api.get_vacuum_holders(interval) IS
-$md$Name what holds back vacuum
+$md$List what holds back vacuum
 
-Old transactions keep PostgreSQL from reusing the space of messages that are processed. Lists the sessions, prepared transactions and
-replication slots that have done so for longer than `older_than` (default: the installation's `vacuum_alarm_after`; `0` lists all), the worst
-first: `kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.$md$;
+Old transactions prevent PostgreSQL from reusing the space of processed messages. Lists the sessions, prepared transactions and replication
+slots that have done so for longer than `older_than` (default: the installation's `vacuum_alarm_after`; `0` lists all), worst first:
+`kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.$md$;
 GRANT EXECUTE ON FUNCTION api.get_vacuum_holders(interval) TO service_role;
 COMMIT;

@@ -20,22 +20,22 @@ FROM mqtt.mqtt_messages AS m;
 COMMENT ON VIEW api.mqtt_messages IS
 $md$Message history
 
-Every message stored, in and out. Filter by integration_id or device_id and received_at: those have indexes.$md$;
-COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; the receipt id of what was published';
-COMMENT ON COLUMN api.mqtt_messages.organization_id IS 'Organization that it belongs to';
-COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration that it belongs to';
-COMMENT ON COLUMN api.mqtt_messages.device_id IS 'Device that it came from';
+All stored messages, incoming and outgoing. Filter by integration_id or device_id and by received_at, which are indexed.$md$;
+COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; for a published message its receipt id';
+COMMENT ON COLUMN api.mqtt_messages.organization_id IS 'Organization of the message';
+COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration of the message';
+COMMENT ON COLUMN api.mqtt_messages.device_id IS 'Device that sent it';
 COMMENT ON COLUMN api.mqtt_messages.direction IS 'incoming or outgoing';
 COMMENT ON COLUMN api.mqtt_messages.topic IS 'Topic name';
-COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Level of the topic that topic_pattern names {message_type}';
-COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null when body has it';
-COMMENT ON COLUMN api.mqtt_messages.body IS 'Payload in base64, where it is bytes';
-COMMENT ON COLUMN api.mqtt_messages.content_type IS 'Media type that came with it';
+COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Topic level that topic_pattern names {message_type}';
+COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null if it is in body';
+COMMENT ON COLUMN api.mqtt_messages.body IS 'Payload in base64, if it is bytes';
+COMMENT ON COLUMN api.mqtt_messages.content_type IS 'Media type sent with it';
 COMMENT ON COLUMN api.mqtt_messages.decode_error IS 'Why the payload could not be decoded';
 COMMENT ON COLUMN api.mqtt_messages.qos IS 'QoS: 0, 1 or 2';
 COMMENT ON COLUMN api.mqtt_messages.retain IS 'Whether it was sent with the retain flag';
-COMMENT ON COLUMN api.mqtt_messages.properties IS 'MQTT 5 properties that came with it';
-COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time that the device stamped on it';
+COMMENT ON COLUMN api.mqtt_messages.properties IS 'MQTT 5 properties sent with it';
+COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time given by the device';
 COMMENT ON COLUMN api.mqtt_messages.received_at IS 'When it was accepted';
 COMMENT ON COLUMN api.mqtt_messages.created_at IS 'When it was stored';
 GRANT SELECT ON api.mqtt_messages TO authenticated, service_role;
@@ -48,22 +48,22 @@ FROM mqtt.mqtt_dead_letters AS d;
 COMMENT ON VIEW api.mqtt_dead_letters IS
 $md$Dead letters
 
-Messages that failed for good, with every attempt; replay_mqtt_dead_letters puts them back.$md$;
-COMMENT ON COLUMN api.mqtt_dead_letters.id IS 'Message id that the sender was told';
-COMMENT ON COLUMN api.mqtt_dead_letters.organization_id IS 'Organization that it belongs to';
-COMMENT ON COLUMN api.mqtt_dead_letters.integration_id IS 'Integration that it belongs to';
-COMMENT ON COLUMN api.mqtt_dead_letters.credential_id IS 'Login that it came with';
+Messages that failed permanently, with every attempt; replay_mqtt_dead_letters puts them back into the queue.$md$;
+COMMENT ON COLUMN api.mqtt_dead_letters.id IS 'Message id, as answered to the sender';
+COMMENT ON COLUMN api.mqtt_dead_letters.organization_id IS 'Organization of the message';
+COMMENT ON COLUMN api.mqtt_dead_letters.integration_id IS 'Integration of the message';
+COMMENT ON COLUMN api.mqtt_dead_letters.credential_id IS 'Login that sent it';
 COMMENT ON COLUMN api.mqtt_dead_letters.direction IS 'incoming or outgoing';
 COMMENT ON COLUMN api.mqtt_dead_letters.topic IS 'Topic name';
-COMMENT ON COLUMN api.mqtt_dead_letters.message IS 'The message as it was accepted';
-COMMENT ON COLUMN api.mqtt_dead_letters.body IS 'Payload in base64, where it is bytes';
-COMMENT ON COLUMN api.mqtt_dead_letters.attempts IS 'Attempts made';
+COMMENT ON COLUMN api.mqtt_dead_letters.message IS 'Message as accepted';
+COMMENT ON COLUMN api.mqtt_dead_letters.body IS 'Payload in base64, if it is bytes';
+COMMENT ON COLUMN api.mqtt_dead_letters.attempts IS 'Number of attempts made';
 COMMENT ON COLUMN api.mqtt_dead_letters.error_message IS 'Error of the last attempt';
-COMMENT ON COLUMN api.mqtt_dead_letters.errors IS 'Every attempt: [{"at", "code", "error"}], oldest first';
+COMMENT ON COLUMN api.mqtt_dead_letters.errors IS 'All attempts: [{"at", "code", "error"}], oldest first';
 COMMENT ON COLUMN api.mqtt_dead_letters.received_at IS 'When it was accepted';
 COMMENT ON COLUMN api.mqtt_dead_letters.failed_at IS 'When it was given up';
 COMMENT ON COLUMN api.mqtt_dead_letters.replayed_at IS 'When it was last put back into the queue';
-COMMENT ON COLUMN api.mqtt_dead_letters.replay_count IS 'How often it was put back';
+COMMENT ON COLUMN api.mqtt_dead_letters.replay_count IS 'How often it has been put back into the queue';
 GRANT SELECT ON api.mqtt_dead_letters TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.integration_activity_log WITH (security_invoker = true) AS
@@ -74,16 +74,16 @@ FROM mqtt.integration_activity_log AS a;
 COMMENT ON VIEW api.integration_activity_log IS
 $md$Activity log
 
-What happened: a row per processed batch, per failure and per change.$md$;
+What happened: one row per processed batch, per failure and per change.$md$;
 COMMENT ON COLUMN api.integration_activity_log.id IS 'Row id';
-COMMENT ON COLUMN api.integration_activity_log.organization_id IS 'Organization that it belongs to';
-COMMENT ON COLUMN api.integration_activity_log.integration_id IS 'Integration that it is about; null where it is about the organization';
+COMMENT ON COLUMN api.integration_activity_log.organization_id IS 'Organization of the row';
+COMMENT ON COLUMN api.integration_activity_log.integration_id IS 'Integration concerned; null if the row is about the organization';
 COMMENT ON COLUMN api.integration_activity_log.activity_type IS 'What happened';
-COMMENT ON COLUMN api.integration_activity_log.direction IS 'incoming or outgoing, where messages are meant';
-COMMENT ON COLUMN api.integration_activity_log.message_count IS 'How many messages the row speaks of';
+COMMENT ON COLUMN api.integration_activity_log.direction IS 'incoming or outgoing, if the row is about messages';
+COMMENT ON COLUMN api.integration_activity_log.message_count IS 'Number of messages that the row is about';
 COMMENT ON COLUMN api.integration_activity_log.status IS 'success or failed';
 COMMENT ON COLUMN api.integration_activity_log.error_message IS 'What went wrong';
-COMMENT ON COLUMN api.integration_activity_log.details IS 'Facts of the case';
+COMMENT ON COLUMN api.integration_activity_log.details IS 'Details of this case';
 COMMENT ON COLUMN api.integration_activity_log.created_at IS 'When it happened';
 GRANT SELECT ON api.integration_activity_log TO authenticated, service_role;
 
@@ -94,17 +94,17 @@ FROM mqtt.mqtt_publish_receipts AS r;
 COMMENT ON VIEW api.mqtt_publish_receipts IS
 $md$Publish receipts
 
-What became of published messages, once it is settled; get_mqtt_publish_receipts shows those still queued too.$md$;
+What became of published messages, once they are settled; get_mqtt_publish_receipts also shows those still queued.$md$;
 COMMENT ON COLUMN api.mqtt_publish_receipts.id IS 'Receipt id';
-COMMENT ON COLUMN api.mqtt_publish_receipts.organization_id IS 'Organization that it belongs to';
-COMMENT ON COLUMN api.mqtt_publish_receipts.integration_id IS 'Integration that it belongs to';
+COMMENT ON COLUMN api.mqtt_publish_receipts.organization_id IS 'Organization of the message';
+COMMENT ON COLUMN api.mqtt_publish_receipts.integration_id IS 'Integration of the message';
 COMMENT ON COLUMN api.mqtt_publish_receipts.topic IS 'Topic name';
 COMMENT ON COLUMN api.mqtt_publish_receipts.qos IS 'QoS: 0, 1 or 2';
 COMMENT ON COLUMN api.mqtt_publish_receipts.state IS 'sent, acknowledged, failed, expired or cancelled';
-COMMENT ON COLUMN api.mqtt_publish_receipts.attempts IS 'How often it was handed to the broker';
+COMMENT ON COLUMN api.mqtt_publish_receipts.attempts IS 'How often it was sent to the broker';
 COMMENT ON COLUMN api.mqtt_publish_receipts.reason_code IS 'MQTT 5 reason code of the broker''s answer';
-COMMENT ON COLUMN api.mqtt_publish_receipts.reason IS 'The reason in words';
-COMMENT ON COLUMN api.mqtt_publish_receipts.queued_at IS 'When mqtt_publish took it';
+COMMENT ON COLUMN api.mqtt_publish_receipts.reason IS 'Reason in words';
+COMMENT ON COLUMN api.mqtt_publish_receipts.queued_at IS 'When mqtt_publish queued it';
 COMMENT ON COLUMN api.mqtt_publish_receipts.settled_at IS 'When it was settled';
 GRANT SELECT ON api.mqtt_publish_receipts TO authenticated, service_role;
 COMMIT;

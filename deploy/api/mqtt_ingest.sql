@@ -6,77 +6,28 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION api.mqtt_ingest(
-    topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL,
-    payload_encoding text DEFAULT NULL, message_id uuid DEFAULT NULL, "timestamp" timestamptz DEFAULT NULL
+-- The general way; the fast way is in api.mqtt_ingest. What both accept must be stored as the same row (tests/pgtap/ingest.sql).
+CREATE OR REPLACE FUNCTION mqtt.ingest_message(
+    topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamptz
 ) RETURNS json
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_headers jsonb;
-    v_login text;
-    v_document jsonb;
-    v_organization_id uuid;
-    v_answer json;
     v_session mqtt.device_session;
     v_text text;
-    v_qos CONSTANT integer := coalesce(qos, 0);
     v_payload jsonb;
     v_body bytea;
     v_fault text;
 BEGIN
-    -- Most messages: a login, a topic and a payload without anything out of the ordinary, queued by one statement. Each expression, column and
-    -- function in it is looked up and set up anew for every message, so that there are as few as can be; all else is judged below.
-    IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
-        AND ("timestamp" BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00') IS NOT FALSE
-        AND octet_length(topic) <= 65535 AND topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'
-        -- As in mqtt.quick_jsonb; as jsonb it has at most 32 times the bytes, for which there is room below.
-        AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
-        v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
-        v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
-        IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
-            v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
-        ELSE
-            v_document := mqtt.queue_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
-        END IF;
-        INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
-        SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
-        FROM mqtt.mqtt_credentials AS c
-        WHERE c.username = split_part(v_login, ':', 1) AND c.client_id = v_headers ->> 'x-client-id'
-            AND c.can_publish AND c.revoked_at IS NULL AND (c.expires_at <= now()) IS NOT TRUE
-            AND starts_with(mqtt_ingest.topic, c.topic_prefix || '/') AND c.publish_filters IS NULL AND c.max_per_second IS NULL
-            AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
-            AND (
-                SELECT o.intake_stop IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
-                FROM mqtt.organizations AS o
-                WHERE o.id = c.organization_id
-            )
-            AND (SELECT k.intake_stop IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
-            -- Dearer than what stands before it and so after it: how long an answer takes tells nothing to who knows no client id.
-            AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
-        RETURNING q.organization_id, json_build_object('message_id', mqtt.message_id(q.enqueued_at, q.msg_id), 'status', 'queued')
-        INTO v_organization_id, v_answer;
-        IF found THEN
-            UPDATE mqtt.ledger AS l
-            SET accepted = l.accepted + 1
-            WHERE l.organization_id = v_organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = mqtt.ledger_shard();
-            IF NOT found THEN
-                PERFORM mqtt.count_accepted(v_organization_id, 1);
-            END IF;
-            IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext('ingest')) THEN
-                PERFORM mqtt.wake_bridge('ingest');
-            END IF;
-            RETURN CASE WHEN set_config('response.status', '202', true) IS NOT NULL THEN v_answer END;  -- PERFORM would be one more query
-        END IF;
-    END IF;
     SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
-    -- What is short, without \u escapes and far exponents, cannot fail: no subtransaction. One expression, since each is set up anew in a transaction.
+    -- A short payload without \u escapes and far exponents cannot fail, so it needs no subtransaction. A single expression, because PL/pgSQL sets
+    -- up each one again in every transaction.
     v_payload := CASE
-        WHEN payload_encoding IS NULL AND "timestamp" IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
+        WHEN payload_encoding IS NULL AND sent_at IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
             THEN mqtt.quick_jsonb(payload::text)
     END;
     IF v_payload IS NULL THEN
@@ -93,29 +44,96 @@ BEGIN
         ELSIF payload IS NOT NULL THEN
             v_payload := mqtt.quick_jsonb(v_text);
         END IF;
-        -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
-        IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+        -- Postgres also accepts infinity, BC and five-digit years, which no RFC 3339 reader does.
+        IF v_fault IS NULL AND sent_at NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
             v_fault := 'timestamp_invalid';
         END IF;
         IF v_fault IS NOT NULL THEN
             PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
         END IF;
     END IF;
-    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, v_qos, coalesce(retain, false), content_type, message_id, "timestamp");
+    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, sent_at);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, timestamptz) IS
+'Logs the device in by the headers of the request, checks its message and queues it: the general way of api.mqtt_ingest.';
+
+-- The fast way, for most messages: a login, a topic and a payload with nothing unusual about them, queued by one statement. PL/pgSQL sets up each
+-- expression, column and function again for every message, so there are as few as possible. Everything else, including every refusal, is left to the
+-- general way, mqtt.ingest_message. The payload is checked as in mqtt.quick_jsonb; as jsonb it has at most 32 times the bytes, hence the 32000.
+CREATE OR REPLACE FUNCTION api.mqtt_ingest(
+    topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL,
+    payload_encoding text DEFAULT NULL, message_id uuid DEFAULT NULL, "timestamp" timestamptz DEFAULT NULL
+) RETURNS json
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_headers jsonb;
+    v_login text;
+    v_document jsonb;
+    v_organization_id uuid;
+    v_answer json;
+    v_qos CONSTANT integer := coalesce(qos, 0);
+BEGIN
+    IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
+        AND ("timestamp" BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00') IS NOT FALSE
+        AND octet_length(topic) <= 65535 AND topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'
+        AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
+        v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
+        v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
+        IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
+            v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
+        ELSE
+            v_document := mqtt.queue_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
+        END IF;
+        INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
+        SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
+        FROM mqtt.mqtt_credentials AS c
+        WHERE c.username = split_part(v_login, ':', 1) AND c.client_id = v_headers ->> 'x-client-id'
+            AND c.can_publish AND c.revoked_at IS NULL AND (c.expires_at <= now()) IS NOT TRUE
+            AND mqtt.topic_is_under(mqtt_ingest.topic, c.topic_prefix) AND c.publish_filters IS NULL AND c.max_per_second IS NULL
+            AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
+            AND (
+                SELECT o.intake_stop IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
+                FROM mqtt.organizations AS o
+                WHERE o.id = c.organization_id
+            )
+            AND (SELECT k.intake_stop IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
+            -- The costliest check comes last: the response time reveals nothing to a caller who does not know a client id.
+            AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
+        RETURNING q.organization_id, json_build_object('message_id', mqtt.message_id(q.enqueued_at, q.msg_id), 'status', 'queued')
+        INTO v_organization_id, v_answer;
+        IF found THEN
+            UPDATE mqtt.ledger AS l
+            SET accepted = l.accepted + 1
+            WHERE l.organization_id = v_organization_id AND l.bucket = date_trunc('minute', now()) AND l.shard = mqtt.ledger_shard();
+            IF NOT found THEN
+                PERFORM mqtt.count_accepted(v_organization_id, 1);
+            END IF;
+            IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext('ingest')) THEN
+                PERFORM mqtt.wake_bridge('ingest');
+            END IF;
+            RETURN CASE WHEN set_config('response.status', '202', true) IS NOT NULL THEN v_answer END;  -- PERFORM would be another query
+        END IF;
+    END IF;
+    RETURN mqtt.ingest_message(topic, payload, v_qos, coalesce(retain, false), content_type, payload_encoding, message_id, "timestamp");
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) IS
 $md$Send one message as a device
 
-Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`, and `X-Client-ID`, as issued by
-`generate_mqtt_credentials`. One message, not an array: for those there is `mqtt_ingest_batch`. Answers 202 `{"message_id", "status": "queued"}` once the message is durable.
+Log in with `Authorization: Basic base64(username:password)`, or with `X-Username` and `X-Password`, and always with `X-Client-ID`, as issued
+by `generate_mqtt_credentials`. Takes a single message; `mqtt_ingest_batch` takes an array. Answers 202 `{"message_id", "status": "queued"}`
+once the message is durable.
 
 - `topic`: MQTT topic name below the credential's prefix
-- `payload`: any JSON; with `payload_encoding` `base64` a string holding the bytes, to be decoded by `content_type`
+- `payload`: any JSON; with `payload_encoding` `base64` a string that contains the bytes, which are decoded according to `content_type`
 - `qos` 0, 1 or 2; `retain`; `timestamp`: when the device measured it (RFC 3339)
-- `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
+- `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`.$md$;
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413
+`payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) TO anon, authenticated, service_role;
 COMMIT;

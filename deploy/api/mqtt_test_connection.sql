@@ -15,7 +15,7 @@ DECLARE
     );
     v_request_id uuid;
 BEGIN
-    -- One open test of a broker serves all who ask.
+    -- One open test of a broker serves all callers.
     SELECT r.id INTO v_request_id
     FROM mqtt.mqtt_requests AS r
     WHERE r.organization_id = v_integration.organization_id AND r.integration_id = v_integration.id
@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION api.mqtt_test_connection(uuid, uuid) IS
 $md$Test the connection to an integration's broker
 
-Answers 202 `{"request_id", "status": "queued"}`; the verdict comes with get_mqtt_request.
+Answers 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
 Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
 
@@ -72,10 +72,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.get_mqtt_request(uuid, numeric) IS
-$md$Answer to a connection test
+$md$Get the result of a connection test
 
-`status` is `queued`, `running` or `done`; `result` then has `ok`, `reason` and what was reached: address, TLS, login, round trip in
-milliseconds. With wait, the answer comes when it is done, at the latest after so many seconds (0 to 20).
+`status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
+milliseconds. With `wait`, the call answers when the test is done, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 404 `request_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric) TO authenticated, service_role;
 COMMIT;

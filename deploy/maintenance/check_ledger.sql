@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION mqtt.check_ledger(is_full boolean DEFAULT true) RETUR
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- One statement, so one snapshot: counters and rows are seen at the same instant.
+    -- One statement, hence one snapshot: it sees counters and rows at the same instant.
     SELECT x.*, x.accepted - x.completed - x.dead - x.expired - x.queued
     FROM (
         SELECT
@@ -33,5 +33,5 @@ AS $$
     WHERE x.accepted <> x.completed + x.dead + x.expired + x.queued;
 $$;
 COMMENT ON FUNCTION mqtt.check_ledger(boolean) IS
-'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand. Not full: without looking again at what was found settled before.';
+'Hours of an organization in which accepted differs from completed + dead + expired + queued: none, unless messages were lost, duplicated or deleted by hand. With is_full false, hours that were found settled before are not checked again.';
 COMMIT;

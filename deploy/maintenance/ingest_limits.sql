@@ -17,13 +17,13 @@ BEGIN
     RETURN mqtt.py_free_disk();
 END;
 $$;
-COMMENT ON FUNCTION mqtt.free_disk_bytes() IS 'Free bytes on the data disk; null where the server has no PL/Python to ask.';
+COMMENT ON FUNCTION mqtt.free_disk_bytes() IS 'Free bytes on the data disk; null if the server has no PL/Python to find out.';
 
 CREATE OR REPLACE FUNCTION mqtt.count_outbound(enough bigint) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Counted where the statistics are near what matters.
+    -- The statistics are good enough far below the limit; near it the rows are counted.
     SELECT CASE
         WHEN greatest(pg_stat_get_live_tuples(k.oid), k.reltuples) < enough / 2 THEN greatest(pg_stat_get_live_tuples(k.oid), 0)
         ELSE (SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT enough + 1) AS q)
@@ -32,40 +32,15 @@ AS $$
     WHERE k.oid = 'pgmq.q_mqtt_outbound'::regclass;
 $$;
 COMMENT ON FUNCTION mqtt.count_outbound(bigint) IS
-'About how many messages wait to be published; from half of enough on exactly, and no more than one beyond it.';
+'How many messages wait to be published: approximate below half of enough, exact above it, and never more than enough + 1.';
 
-CREATE OR REPLACE FUNCTION mqtt.check_intake() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION mqtt.check_organizations_intake() RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_free CONSTANT bigint := mqtt.free_disk_bytes();
-    v_limits mqtt.configuration;
-    v_queued bigint;
-    v_outbound bigint;
-    v_disk_stop text;
-    v_stop text;
-    v_publish_stop text;
     v_stopped integer;
 BEGIN
-    SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
-    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > -4;
-    v_outbound := mqtt.count_outbound(v_limits.max_queued);
-    -- Closed at the limit, open again at a tenth beyond it, so that it does not flap.
-    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 1.1 END) THEN
-        v_disk_stop := format('The data disk has less than %s free.', pg_size_pretty(v_limits.min_free_bytes));
-    END IF;
-    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.intake_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
-        v_stop := format('More than %s messages wait to be processed.', v_limits.max_queued);
-    END IF;
-    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
-        v_publish_stop := format('More than %s messages wait to be published.', v_limits.max_queued);
-    END IF;
-    v_stop := coalesce(v_disk_stop, v_stop);
-    v_publish_stop := coalesce(v_disk_stop, v_publish_stop);
-    UPDATE mqtt.configuration AS c
-    SET intake_stop = v_stop, publish_stop = v_publish_stop
-    WHERE (c.intake_stop, c.publish_stop) IS DISTINCT FROM (v_stop, v_publish_stop);
     WITH depth AS (
         SELECT o.id, o.max_queued, o.intake_stop, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
         FROM mqtt.organizations AS o
@@ -95,9 +70,49 @@ BEGIN
         FROM changed AS c
     )
     SELECT count(*) FILTER (WHERE v.stop IS NOT NULL) INTO v_stopped FROM verdict AS v;
-    RETURN jsonb_build_object('free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'publish_stop', v_publish_stop, 'organizations_stopped', v_stopped);
+    RETURN v_stopped;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.check_organizations_intake() IS
+'Stops ingest for each organization that exceeds its max_queued, and opens it again once a tenth below. Returns how many are stopped.';
+
+CREATE OR REPLACE FUNCTION mqtt.check_intake() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_free CONSTANT bigint := mqtt.free_disk_bytes();
+    v_limits mqtt.configuration;
+    v_queued bigint;
+    v_outbound bigint;
+    v_disk_stop text;
+    v_stop text;
+    v_publish_stop text;
+BEGIN
+    SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
+    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > -4;
+    v_outbound := mqtt.count_outbound(v_limits.max_queued);
+    -- Stopped at the limit, opened again a tenth away from it, so that it does not flap.
+    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 1.1 END) THEN
+        v_disk_stop := format('The data disk has less than %s free.', pg_size_pretty(v_limits.min_free_bytes));
+    END IF;
+    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.intake_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+        v_stop := format('More than %s messages wait to be processed.', v_limits.max_queued);
+    END IF;
+    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+        v_publish_stop := format('More than %s messages wait to be published.', v_limits.max_queued);
+    END IF;
+    v_stop := coalesce(v_disk_stop, v_stop);
+    v_publish_stop := coalesce(v_disk_stop, v_publish_stop);
+    UPDATE mqtt.configuration AS c
+    SET intake_stop = v_stop, publish_stop = v_publish_stop
+    WHERE (c.intake_stop, c.publish_stop) IS DISTINCT FROM (v_stop, v_publish_stop);
+    RETURN jsonb_build_object(
+        'free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'publish_stop', v_publish_stop,
+        'organizations_stopped', mqtt.check_organizations_intake()
+    );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.check_intake() IS
-'Closes ingest (429; brokers are left unread) and mqtt_publish (429) for all when the data disk or the queue is near full, ingest for an organization when its max_queued is passed, and opens them again. The bridge looks each second; part of upkeep, too.';
+'Stops ingest (429; brokers are left unread) and mqtt_publish (429) for everyone when the data disk or a queue is nearly full, and ingest for an organization that exceeds its max_queued; opens them again. The bridge runs it every second; it is also part of upkeep.';
 COMMIT;

@@ -8,8 +8,8 @@ CREATE OR REPLACE FUNCTION mqtt.repair_clock() RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- What waits for its turn is found by the index, part by part; most queues hold none that was noted in the future.
-    -- All go back by the same step, so that they keep their order.
+    -- The index finds messages that are not yet due, organization by organization; in most queues none was enqueued in the future.
+    -- All of them move back by the same step, so that they keep their order.
     WITH late AS (
         SELECT
             q.msg_id,
@@ -17,7 +17,7 @@ AS $$
         FROM mqtt.organizations AS o
         JOIN pgmq.q_mqtt_messages AS q ON q.organization_id = o.id AND q.vt > clock_timestamp() + interval '10 seconds'
         WHERE greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz) > clock_timestamp() + interval '10 seconds'
-            -- else it was put right before
+            -- otherwise it has been repaired before
             AND q.vt >= greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz)
     ),
     incoming AS (
@@ -31,7 +31,7 @@ AS $$
         SELECT q.msg_id, max(q.enqueued_at) OVER () - clock_timestamp() AS step
         FROM mqtt.device_integrations AS i
         JOIN pgmq.q_mqtt_outbound AS q ON q.integration_id = i.id AND q.vt > clock_timestamp() + interval '10 seconds'
-        -- deliver_at is a time of the calendar's, which stays.
+        -- deliver_at is a calendar time, which does not move.
         WHERE q.enqueued_at > clock_timestamp() + interval '10 seconds' AND q.vt <= q.enqueued_at + interval '1 second'
     ),
     outgoing AS (
@@ -44,5 +44,5 @@ AS $$
     SELECT (SELECT count(*) FROM incoming) + (SELECT count(*) FROM outgoing);
 $$;
 COMMENT ON FUNCTION mqtt.repair_clock() IS
-'After the server''s clock was set back: messages queued or failed in what is now the future are due when they would have been, and not only when that time comes again. Returns how many.';
+'Repairs the queues after the server''s clock was set back: messages that were enqueued or failed in what is now the future become due when they would have been, not when the clock reaches that time again. Returns how many.';
 COMMIT;

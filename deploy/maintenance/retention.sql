@@ -23,20 +23,20 @@ DECLARE
     v_until timestamptz;
     v_rows bigint;
 BEGIN
-    -- The partitions go by the longest term. Left are what the default one holds,
+    -- Whole partitions are dropped by the longest term. That leaves the rows of the default partition,
     EXECUTE format('SELECT max(x.t) FROM (SELECT %I AS t FROM mqtt.%I WHERE %1$I < $1 ORDER BY %1$I LIMIT $2) AS x', time_column, v_default)
     INTO v_until USING now() - make_interval(days => v_longest), most;
     EXECUTE format('DELETE FROM mqtt.%I WHERE %I <= $1', v_default, time_column) USING v_until;
     GET DIAGNOSTICS removed = ROW_COUNT;
     is_more := removed >= most;
-    -- and organizations with a shorter term: each its share, in an order by chance, so that none is always the last.
+    -- and organizations with a shorter term: each gets its share, in random order, so that none is always last.
     FOR v_organization_id, v_before, v_share IN EXECUTE format(
         'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
         'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
     ) USING v_longest, most, v_organizations LOOP
         EXIT WHEN removed >= most;
         v_share := least(v_share, most - removed);
-        -- By time, and not row by row: a join might be planned so that it reads all for each.
+        -- By time, not row by row: a join might get a plan that reads the whole table for each row.
         EXECUTE format(
             'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE organization_id = $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x', time_column, target
         ) INTO v_until USING v_organization_id, v_before, v_share;
@@ -49,7 +49,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, integer) IS
-'Deletes so many rows, and those of the same time, that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many, and whether there may be more.';
+'Deletes rows that are older than their organization''s term (the name of a column of configuration and organizations, in days) and that no dropped partition removes: at most this many, plus those with the same time as the last. Returns how many, and whether there may be more.';
 
 CREATE OR REPLACE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -77,7 +77,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT y.ctid AS address
             FROM mqtt.mqtt_callback_deliveries AS y
-            -- What still waits after the longest term of the history has nothing left to post.
+            -- A delivery that still waits after the longest term of the history has nothing left to post.
             WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
                 AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => t.completed_days))
             LIMIT most
@@ -89,7 +89,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.trim_small_tables(integer) IS
-'Deletes at most so many message ids past their window, requests older than a day and callback deliveries past their term: {"idempotency_keys", "requests", "callbacks"}.';
+'Deletes message ids past their window, requests older than a day and callback deliveries past their term, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
 
 CREATE OR REPLACE FUNCTION mqtt.cleanup(most integer DEFAULT 10000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -103,7 +103,7 @@ DECLARE
     v_partitions regclass [];
     v_postponed text;
 BEGIN
-    -- As mqtt.is_my_turn, but waiting: two at once would delete the same rows, each in an order of its own.
+    -- The lock of mqtt.is_my_turn, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(1953460324, 0);
     SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
     FROM (
@@ -119,7 +119,7 @@ BEGIN
     WITH expired AS (
         SELECT t.place, t.kind, e.partition, e.row_count
         FROM (
-            -- The busiest last: it is locked until the end of the transaction.
+            -- The busiest table comes last, because it stays locked until the end of the transaction.
             VALUES
             (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
             (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
@@ -132,7 +132,7 @@ BEGIN
         coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
         coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
     INTO v_expired, v_partitions;
-    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
+    -- A session that reads a table for hours (a dump, for example) must not prevent the rest of this.
     BEGIN
         PERFORM mqtt.drop_partitions(v_partitions);
     EXCEPTION WHEN lock_not_available THEN
@@ -145,5 +145,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.cleanup(integer) IS
-'Removes what is past its term: bounded batches (most rows of a table, ten times as many of the small ones; "more" when there may be more), then whole partitions, unless somebody has a lock on their table ("postponed"). Returns the rows that went, by kind.';
+'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind.';
 COMMIT;

@@ -40,5 +40,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.roll_up_ledger(interval) IS
-'Adds up the shards of minutes that are over, minutes older than that to hours, and hours older than any term of retention to one row for each organization; marks hours whose messages are all settled. Returns the rows that went.';
+'Sums up the ledger: the shards of each past minute into one row, older minutes into hours, and hours older than any retention into one row per organization; marks hours whose messages are all settled. Returns the number of rows removed.';
 COMMIT;

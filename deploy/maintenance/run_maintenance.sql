@@ -25,7 +25,7 @@ BEGIN
     FROM mqtt.ledger AS l;
     SELECT count(*) INTO v_differences FROM mqtt.check_ledger(false);
     IF v_differences > 0 THEN
-        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM mqtt.check_ledger() names them', v_differences;
+        RAISE LOG 'topicbase: the ledger of % hours does not add up; SELECT * FROM mqtt.check_ledger() lists them', v_differences;
     END IF;
     SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
     IF found THEN
@@ -36,7 +36,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.watch() IS
-'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
+'Looks for problems and reports them in the server''s log. Returns {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
 
 CREATE OR REPLACE FUNCTION mqtt.log_expired_credentials() RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -59,7 +59,7 @@ AS $$
     SELECT count(*) FROM logged;
 $$;
 COMMENT ON FUNCTION mqtt.log_expired_credentials() IS
-'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since it last ran; returns how many. They are refused from expires_at on, whether it ran or not.';
+'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since the last run; returns how many. Logins are refused from expires_at on, whether this has run or not.';
 
 CREATE OR REPLACE FUNCTION mqtt.keep_house() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -80,14 +80,14 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.keep_house() IS
-'Periodic work that is quick: messages hidden by a clock set back, the ledger, what holds back vacuum, credentials that expired, partitions ahead ("postponed" while a lock is not to be had).';
+'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
 
 CREATE OR REPLACE FUNCTION mqtt.is_my_turn() RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT pg_try_advisory_xact_lock(1953460324, 0);
 END;
-COMMENT ON FUNCTION mqtt.is_my_turn() IS 'Whether nobody else is at the periodic work; nobody will be until the end of the transaction.';
+COMMENT ON FUNCTION mqtt.is_my_turn() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
 
 CREATE OR REPLACE FUNCTION mqtt.upkeep() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -96,5 +96,5 @@ AS $$
     SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.check_intake() || mqtt.cleanup() || mqtt.keep_house() ELSE '{"skipped": true}' END;
 $$;
 COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic work at once: intake, retention, and mqtt.keep_house. One caller at a time, others are told {"skipped": true}. The bridge does the same, in parts; without one, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'').';
+'All periodic maintenance in one call: intake, retention, and mqtt.keep_house. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'').';
 COMMIT;

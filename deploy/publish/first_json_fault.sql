@@ -12,5 +12,5 @@ BEGIN ATOMIC
     ORDER BY e.ordinality
     LIMIT 1;
 END;
-COMMENT ON FUNCTION mqtt.first_json_fault(json) IS 'The first element that cannot be stored, by its index, and why; null when there is none.';
+COMMENT ON FUNCTION mqtt.first_json_fault(json) IS 'Index of the first element that cannot be stored, and the reason; null when there is none.';
 COMMIT;

@@ -17,22 +17,22 @@ BEGIN ATOMIC
                 ELSE false
             END
         ) THEN NULL
-        ELSE 'user_properties is an object of strings, or an array of pairs of strings.'
+        ELSE 'user_properties is an object of strings or an array of pairs of strings.'
     END;
 END;
-COMMENT ON FUNCTION mqtt.user_properties_fault(jsonb) IS 'Why these are no MQTT 5 user properties (section 3.3.2.3.7), in words; null when they are.';
+COMMENT ON FUNCTION mqtt.user_properties_fault(jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
 
--- As stable as format is, or it would not be inlined; so are those below.
+-- STABLE, because format is: a function said to be stricter than what it calls is not inlined. The same goes for the functions below.
 CREATE OR REPLACE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN payload IS NULL THEN 'payload is missing; send "" for an empty one.'
+        WHEN payload IS NULL THEN 'payload is missing; use "" for an empty one.'
         WHEN coalesce(encoding, 'null') NOT IN ('null', '"json"', '"text"', '"base64"') THEN 'payload_encoding is json, text or base64.'
         WHEN encoding IN ('"text"', '"base64"') AND jsonb_typeof(payload) <> 'string'
             THEN format('payload is a string where payload_encoding is %s.', encoding #>> '{}')
-        -- An unknown AND is decided by its other side: without coalesce, each payload would be tried.
-        WHEN coalesce(encoding, 'null') = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is no base64 (RFC 4648 section 4).'
+        -- With null on one side, AND evaluates the other: without coalesce every payload would be tried as base64.
+        WHEN coalesce(encoding, 'null') = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is not base64 (RFC 4648 section 4).'
     END;
 END;
 COMMENT ON FUNCTION mqtt.payload_fault(jsonb, jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
@@ -43,8 +43,8 @@ BEGIN ATOMIC
     SELECT CASE
         WHEN jsonb_typeof(message) <> 'object' THEN 'A message is an object.'
         WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
-            THEN 'A message has topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at, and nothing else.'
-        WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or no string.'
+            THEN 'A message has no keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
+        WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or not a string.'
         WHEN mqtt.topic_name_error(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_error(message ->> 'topic')
         WHEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
             THEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding')
@@ -54,7 +54,7 @@ BEGIN ATOMIC
             THEN 'content_type ' || mqtt.jsonb_text_fault(message -> 'content_type', 255) || '.'
         WHEN message ->> 'response_topic' IS NOT NULL
             AND (jsonb_typeof(message -> 'response_topic') <> 'string' OR mqtt.topic_name_error(message ->> 'response_topic') IS NOT NULL)
-            THEN 'response_topic is no topic name. ' || coalesce(mqtt.topic_name_error(message ->> 'response_topic'), '')
+            THEN 'response_topic is not a topic name. ' || coalesce(mqtt.topic_name_error(message ->> 'response_topic'), '')
         WHEN message ->> 'correlation_data' IS NOT NULL AND NOT coalesce(
             CASE jsonb_typeof(message -> 'correlation_data')
                 WHEN 'string' THEN octet_length(mqtt.try_base64(message ->> 'correlation_data')) <= 65535
@@ -68,7 +68,7 @@ BEGIN ATOMIC
             CASE jsonb_typeof(message -> 'deliver_at')
                 WHEN 'string' THEN mqtt.try_timestamptz(message ->> 'deliver_at') < now() + interval '1 year'
             END, false
-        ) THEN 'deliver_at is an RFC 3339 date and time, at most a year from now.'
+        ) THEN 'deliver_at is an RFC 3339 date and time at most a year from now.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.publish_fault(jsonb) IS 'Why the message cannot be published, in words; null when it can.';
@@ -82,7 +82,14 @@ BEGIN ATOMIC
     END;
 END;
 COMMENT ON FUNCTION mqtt.outbound_body(jsonb, text) IS
-'The payload as bytes, where they are not its JSON text: base64, text, and strings whose encoding is not said.';
+'The payload as bytes, where they differ from its JSON text: base64, text, and strings without an encoding.';
+
+CREATE OR REPLACE FUNCTION mqtt.outbound_bytes(payload jsonb, body bytea) RETURNS integer
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(octet_length(body), octet_length(payload::text));
+END;
+COMMENT ON FUNCTION mqtt.outbound_bytes(jsonb, bytea) IS 'Size of a payload as it is sent: of its body (mqtt.outbound_body), or else of its JSON text.';
 
 CREATE OR REPLACE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
@@ -103,5 +110,5 @@ BEGIN ATOMIC
             || CASE WHEN message ->> 'payload_encoding' = 'base64' THEN '{}' ELSE jsonb_build_object('payload', message -> 'payload') END
     END;
 END;
-COMMENT ON FUNCTION mqtt.outbound_document(jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message holds it: without defaults, without a payload that is bytes. Text stands here, to be read, and in body, as it goes out.';
+COMMENT ON FUNCTION mqtt.outbound_document(jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message stores it: without defaults, and without the payload if it is bytes. Text is stored twice: here, where it can be read, and in body, as it is sent.';
 COMMIT;

@@ -8,6 +8,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+-- In PL/pgSQL, because it keeps the plan.
 CREATE OR REPLACE FUNCTION mqtt.settle_outbound(
     msg_ids bigint [], states text [], reason_codes smallint [], reasons text [], bridge_id uuid DEFAULT NULL
 ) RETURNS jsonb
@@ -18,15 +19,9 @@ AS $$
 DECLARE
     v_counts jsonb;
 BEGIN
-    -- PL/pgSQL, since it keeps the plan.
-    WITH outcome AS (
-        SELECT o.msg_id, o.state, o.reason_code, left(o.reason, 500) AS reason
-        FROM unnest(
-            settle_outbound.msg_ids, settle_outbound.states, settle_outbound.reason_codes, settle_outbound.reasons
-        ) AS o (msg_id, state, reason_code, reason)
-    ), gone AS MATERIALIZED (
+    WITH gone AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_outbound AS q
-        USING outcome AS o
+        USING unnest(msg_ids, states, reason_codes, reasons) AS o (msg_id, state, reason_code, reason)
         WHERE q.msg_id = o.msg_id AND (
             settle_outbound.bridge_id IS NULL
             OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
@@ -35,7 +30,7 @@ BEGIN
             q.organization_id, q.integration_id, q.enqueued_at, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
             coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
-            o.state, o.reason_code, o.reason
+            o.state, o.reason_code, left(o.reason, 500) AS reason, o.state IN ('sent', 'acknowledged') AS is_sent
     ), receipts AS (
         INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, reason_code, state, topic, reason)
         SELECT g.enqueued_at, g.organization_id, g.id, g.integration_id, g.qos, g.attempts, g.reason_code, g.state, g.topic, g.reason
@@ -49,26 +44,22 @@ BEGIN
             g.topic, CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type',
             g.body, nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
         FROM gone AS g
-        WHERE g.state IN ('sent', 'acknowledged')
+        WHERE g.is_sent
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
         )
         SELECT
-            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.attempts, g.topic, g.message, g.body,
-            coalesce(g.reason, 'failed'),
+            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.attempts, g.topic, g.message, g.body, coalesce(g.reason, 'failed'),
             jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', g.reason_code, 'error', coalesce(g.reason, 'failed')))
         FROM gone AS g
         WHERE g.state = 'failed'
     ), logged AS (
-        INSERT INTO mqtt.integration_activity_log (
-            organization_id, integration_id, direction, message_count, activity_type, status, error_message
-        )
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, error_message)
         SELECT
             g.organization_id, g.integration_id, 'outgoing', count(*),
             CASE g.state WHEN 'failed' THEN 'publish_failed' WHEN 'expired' THEN 'publish_expired' ELSE 'messages_published' END,
-            CASE WHEN g.state IN ('sent', 'acknowledged') THEN 'success' ELSE 'failed' END,
-            CASE WHEN g.state NOT IN ('sent', 'acknowledged') THEN coalesce(g.reason, g.state) END
+            CASE WHEN g.is_sent THEN 'success' ELSE 'failed' END, CASE WHEN NOT g.is_sent THEN coalesce(g.reason, g.state) END
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
@@ -78,6 +69,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.settle_outbound(bigint [], text [], smallint [], text [], uuid) IS
-'Ends messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, in one statement with all that follows: receipt, history (when it went out), '
-'dead letter (when it failed), activity log. Returns how many of each; a message that is not queued any more is passed over, and with bridge_id one that this bridge does not hold.';
+'Settles messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, with everything that follows in the same statement: receipt, history (if sent), '
+'dead letter (if failed), activity log. Returns the count of each. Skips messages that are no longer queued and, with bridge_id, those of integrations that this bridge does not hold.';
 COMMIT;

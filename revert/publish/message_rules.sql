@@ -1,6 +1,7 @@
 -- Revert topicbase:publish/message_rules from pg
 BEGIN;
 DROP FUNCTION mqtt.outbound_document(jsonb);
+DROP FUNCTION mqtt.outbound_bytes(jsonb, bytea);
 DROP FUNCTION mqtt.outbound_body(jsonb, text);
 DROP FUNCTION mqtt.publish_fault(jsonb);
 DROP FUNCTION mqtt.payload_fault(jsonb, jsonb);

@@ -1,5 +1,6 @@
 -- Revert topicbase:publish/permission from pg
 BEGIN;
-DROP FUNCTION mqtt.refuse_outbound(text);
-DROP FUNCTION mqtt.outbound_fault(uuid, text, integer);
+DROP FUNCTION mqtt.refuse_outbound(text, text);
+DROP FUNCTION mqtt.outbound_fault(boolean, text, integer, text, integer);
+DROP FUNCTION mqtt.outbound_limits(uuid);
 COMMIT;

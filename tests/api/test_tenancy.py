@@ -144,8 +144,11 @@ RPCS: dict[str, Rpc] = {
         {"integration_id": "integration", "organization_id": "organization", "device_id": "device"},
         {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_id": DEVICE},
     ),
-    "get_mqtt_queue_stats": Rpc("member", {"org_id": "organization"}, {"org_id": ORGANIZATION}),
-    "process_mqtt_queue_message": Rpc("service", {"p_message_id": "message"}, free=frozenset({"p_message_id"})),
+    # Aliases, which must agree with the argument itself, are free here: tests/api/test_argument_names.py.
+    "get_mqtt_queue_stats": Rpc(
+        "member", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}, free=frozenset({"org_id"})
+    ),
+    "process_mqtt_queue_message": Rpc("service", {"message_id": "message"}, free=frozenset({"message_id", "p_message_id"})),
     "process_mqtt_queue": Rpc("service"),
     "cleanup_mqtt_queue": Rpc("service"),
     "check_mqtt_ledger": Rpc("service"),

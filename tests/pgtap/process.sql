@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(67);
+SELECT plan(71);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -214,6 +214,12 @@ SELECT act_as('service_role');
 SELECT is(api.process_mqtt_queue_message(:'byhand_id') ->> 'status', 'completed', 'one message is processed by its id');
 SELECT is(api.process_mqtt_queue_message(:'byhand_id') ->> 'status', 'completed', 'and is known afterwards');
 SELECT refuses(format('SELECT api.process_mqtt_queue_message(%L)', :'unknown'), 'PT404', 'message_not_found', 'an unknown id');
+SELECT is(api.process_mqtt_queue_message(p_message_id => :'byhand_id') ->> 'status', 'completed', 'p_message_id is another name for message_id');
+SELECT is(api.process_mqtt_queue_message(:'byhand_id', :'byhand_id') ->> 'status', 'completed', 'both may be given, if they agree');
+SELECT refuses(
+    format('SELECT api.process_mqtt_queue_message(%L, %L)', :'byhand_id', :'unknown'), 'PT400', 'argument_conflict', 'two messages', 'message_id and p_message_id %'
+);
+SELECT refuses('SELECT api.process_mqtt_queue_message()', 'PT404', 'message_not_found', 'no id');
 SELECT refuses('SELECT api.process_mqtt_queue(0)', 'PT400', 'batch_size_invalid', 'a batch of nothing');
 
 -- Who sees what.

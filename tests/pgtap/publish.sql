@@ -56,8 +56,12 @@ SELECT is(
     'a receipt for each, by index'
 );
 SELECT doesnt_match(
-    plan_of('SELECT mqtt.publish_fault(e.value), mqtt.outbound_body(e.value, e.value #>> $${}$$), mqtt.outbound_document(e.value) FROM jsonb_array_elements($$[]$$) AS e'),
-    '(publish_fault|payload_fault|outbound_body|outbound_document)\(', 'what each message goes through is inlined'
+    plan_of('SELECT mqtt.publish_fault(e.value), mqtt.outbound_body(e.value, e.value #>> $${}$$), mqtt.outbound_document(e.value),
+        mqtt.outbound_bytes(e.value, convert_to(e.value::text, $$UTF8$$)),
+        mqtt.outbound_fault(l.is_inactive, l.required_prefix, l.max_bytes, e.value ->> $$topic$$, octet_length(e.value::text))
+        FROM jsonb_array_elements($$[]$$) AS e LEFT JOIN LATERAL mqtt.outbound_limits((e.value ->> $$id$$)::uuid) AS l ON true'),
+    '(publish_fault|payload_fault|outbound_body|outbound_document|outbound_bytes|outbound_fault|outbound_limits)\(',
+    'what each message goes through is inlined'
 );
 SELECT act_as('authenticated', :'anna');
 SELECT api.mqtt_publish(:'hosted', json_build_array(json_build_object('topic', 'org_alice/x', 'payload', 1, 'deliver_at', now() + interval '1 hour', 'message_expiry', 1)))

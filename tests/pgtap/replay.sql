@@ -1,6 +1,6 @@
 -- Replay to a broker: the topics, sizes and integrations that mqtt_publish allows, and the bytes that came.
 \ir setup.psql
-SELECT plan(24);
+SELECT plan(38);
 INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload, content_type, body)
 SELECT now() - interval '1 minute', :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
 FROM (VALUES (:'hosted'::uuid), (:'external')) AS i (id)
@@ -31,6 +31,17 @@ SELECT refuses(
     format($$SELECT api.replay_mqtt_dead_letters(%L, patch => jsonb_build_object('payload', repeat('x', 300000)))$$, :'org_alice'),
     'PT413', 'payload_too_large', 'a payload patched'
 );
+SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L, %s)', :'org_alice', c.arguments), 'PT400', 'replay_invalid', c.arguments, c.detail)
+FROM (VALUES
+    ($$patch => '[]'$$, 'patch is an object %'), ($$patch => '{"topik": "x"}'$$, 'patch is an object %'), ($$patch => '{"topic": "a/#"}'$$, 'patch: %wildcard%'),
+    ($$patch => '{"qos": 3}'$$, 'patch: qos %'), ($$patch => '{"retain": 1}'$$, 'patch: retain %'), ($$patch => '{"content_type": 7}'$$, 'patch: content_type %'),
+    ($$patch => '{"payload": 1e999}'$$, 'patch.payload %'), ('max_per_second => 0', 'max_per_second %'), ('"limit" => 0', 'limit %')
+) AS c (arguments, detail);
+SELECT refuses(format('SELECT api.replay_mqtt_messages(%L, %s)', :'hosted', c.arguments), 'PT400', 'replay_invalid', c.arguments, c.detail)
+FROM (VALUES
+    ($$NULL, now()$$, 'A topic filter %'), ($$'#', NULL$$, 'since %'), ($$'#', now(), to_topic => '{topic}/+'$$, 'to_topic %'),
+    ($$'#', now(), max_per_second => NULL$$, 'max_per_second %'), ($$'#', now(), "limit" => NULL$$, 'limit %')
+) AS c (arguments, detail);
 SELECT act_as('none');
 SELECT is((SELECT count(*) FROM pgmq.q_mqtt_outbound), 0::bigint, 'nothing of that is queued');
 SELECT is((SELECT replay_count FROM mqtt.mqtt_dead_letters), 0::smallint, 'nor marked as replayed');

@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, intake, statistics, replay.
 \ir setup.psql
-SELECT plan(80);
+SELECT plan(84);
 
 -- Partitions.
 SELECT is(
@@ -136,6 +136,16 @@ UPDATE mqtt.ledger SET bucket = date_trunc('hour', now() - interval '5 hours') W
 SELECT act_as('authenticated', :'anna');
 SELECT refuses(format('SELECT api.get_mqtt_queue_stats(%L)', :'org_bob'), 'PT404', 'organization_not_found', 'another organization');
 SELECT refuses(format('SELECT api.get_mqtt_queue_stats(%L)', :'unknown'), 'PT404', 'organization_not_found', 'an unknown one: the same answer');
+SELECT is(
+    api.get_mqtt_queue_stats(org_id => :'org_alice') ->> 'organization_id', :'org_alice'::text, 'org_id is another name for organization_id'
+);
+SELECT is(
+    api.get_mqtt_queue_stats(:'org_alice', :'org_alice') ->> 'organization_id', :'org_alice'::text, 'both may be given, if they agree'
+);
+SELECT refuses(
+    format('SELECT api.get_mqtt_queue_stats(%L, %L)', :'org_alice', :'org_bob'), 'PT400', 'argument_conflict', 'two organizations', 'organization_id and org_id %'
+);
+SELECT refuses('SELECT api.get_mqtt_queue_stats()', 'PT404', 'organization_not_found', 'no organization');
 
 -- Intake.
 SELECT act_as('none');

@@ -3,4 +3,5 @@ BEGIN;
 SELECT mqtt.verify_function(
     'api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz)', true, 'v', '{anon,authenticated,service_role}'
 );
+SELECT mqtt.verify_function('mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, timestamptz)', false, 'v', '{}');
 ROLLBACK;

@@ -4,5 +4,6 @@ SELECT mqtt.verify_function('mqtt.user_properties_fault(jsonb)', false, 'i', '{}
 SELECT mqtt.verify_function('mqtt.payload_fault(jsonb, jsonb)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.publish_fault(jsonb)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.outbound_body(jsonb, text)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.outbound_bytes(jsonb, bytea)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.outbound_document(jsonb)', false, 's', '{}');
 ROLLBACK;

@@ -1,5 +1,6 @@
 -- Verify topicbase:publish/permission on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.outbound_fault(uuid, text, integer)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.refuse_outbound(text)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.outbound_limits(uuid)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.outbound_fault(boolean, text, integer, text, integer)', false, 'i', '{}');
+SELECT mqtt.verify_function('mqtt.refuse_outbound(text, text)', false, 's', '{}');
 ROLLBACK;

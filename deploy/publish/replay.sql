@@ -1,0 +1,192 @@
+-- Deploy topicbase:publish/replay to pg
+-- requires: base/json
+-- requires: base/wake_bridge
+-- requires: ingest/ledger
+-- requires: ingest/require_room
+-- requires: publish/message_rules
+-- requires: publish/permission
+-- requires: publish/replay_request
+-- requires: tables/mqtt_dead_letters
+-- requires: tables/queues
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.replay_patch_fault(patch jsonb) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN patch IS NULL THEN NULL
+        WHEN jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}'
+            THEN 'patch is an object with no keys other than topic, payload, qos, retain and content_type.'
+        WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'
+        ELSE 'patch: ' || mqtt.publish_fault('{"topic": "x", "payload": null}'::jsonb || patch)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.replay_patch_fault(jsonb) IS
+'Why these fields cannot replace those of a message, in words, by the rules of mqtt.publish_fault; null when they can, or when there are none.';
+
+CREATE OR REPLACE FUNCTION mqtt.require_replayable(request mqtt.replay_request) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_history CONSTANT boolean := request.integration_id IS NOT NULL;
+    v_fault text;
+BEGIN
+    v_fault := CASE
+        WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_error(request.topic) IS NOT NULL
+            THEN mqtt.topic_filter_error(request.topic)
+        WHEN mqtt.replay_patch_fault(request.patch) IS NOT NULL THEN mqtt.replay_patch_fault(request.patch)
+        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_error(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
+            THEN 'to_topic is not a topic name.'
+        WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
+        WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second is more than 0.'
+        WHEN (request.max_messages BETWEEN 1 AND 100000) IS NOT TRUE THEN 'limit is 1 to 100,000.'
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'replay_invalid' USING
+            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try it with dry_run: true first, which answers what would be replayed.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_replayable(mqtt.replay_request) IS 'Raises PT400 replay_invalid when the request makes no sense.';
+
+-- The two selections are inlined into mqtt.replay, which executes only the one that is asked for.
+CREATE OR REPLACE FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT
+        row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
+        coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
+        coalesce(d.message, '{}') || coalesce(request.patch, '{}') || CASE
+            WHEN d.direction = 'incoming'
+                THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
+            WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
+                THEN jsonb_build_object('user_properties', (d.message -> 'user_properties') || jsonb_build_array(jsonb_build_array('replay_of', d.id)))
+            ELSE jsonb_build_object('user_properties', coalesce(d.message -> 'user_properties', '{}') || jsonb_build_object('replay_of', d.id))
+        END AS message,
+        CASE WHEN request.patch ? 'payload' THEN NULL ELSE d.body END AS body
+    FROM mqtt.mqtt_dead_letters AS d
+    WHERE d.organization_id = request.organization_id
+        AND (request.topic IS NULL OR mqtt.topic_matches(request.topic, d.topic))
+        AND (request.error IS NULL OR position(request.error IN d.error_message) > 0)
+        AND (request.since IS NULL OR d.failed_at >= request.since)
+        AND (request.until IS NULL OR d.failed_at < request.until)
+        -- Only those not replayed before, unless they are named.
+        AND CASE WHEN request.ids IS NULL THEN d.replayed_at IS NULL ELSE d.id = ANY (request.ids) END
+    ORDER BY d.received_at, d.id
+    LIMIT request.max_messages;
+END;
+COMMENT ON FUNCTION mqtt.dead_letters_to_replay(mqtt.replay_request) IS
+'The dead letters that the request selects, patched and marked with replay_of, oldest first.';
+
+CREATE OR REPLACE FUNCTION mqtt.history_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT
+        h.place, h.id, NULL::timestamptz, NULL::smallint, 'outgoing'::mqtt.message_direction, request.to_integration_id, NULL::uuid,
+        jsonb_build_object('topic', h.topic, 'qos', h.qos, 'user_properties', jsonb_build_object('replay_of', h.id))
+        || CASE WHEN h.body IS NULL OR jsonb_typeof(h.payload) = 'string' THEN jsonb_build_object('payload', h.payload) ELSE '{}' END
+        || CASE WHEN h.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', h.content_type) END,
+        h.body
+    FROM (
+        SELECT
+            row_number() OVER (ORDER BY m.received_at, m.id) AS place, m.id,
+            replace(coalesce(request.to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
+            -- Text is sent as text; what was decoded is sent as the JSON that it became.
+            CASE
+                WHEN m.body IS NULL AND m.content_type ~* '^application/(.*\+)?json' THEN NULL
+                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, NULL))
+            END AS body,
+            CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.integration_id = request.integration_id
+            AND m.direction = 'incoming'
+            AND m.received_at >= request.since
+            AND m.received_at < coalesce(request.until, now())
+            AND mqtt.topic_matches(request.topic, m.topic)
+        ORDER BY m.received_at, m.id
+        LIMIT request.max_messages
+    ) AS h;
+END;
+COMMENT ON FUNCTION mqtt.history_to_replay(mqtt.replay_request) IS
+'The incoming messages that the request selects, as messages to be published and marked with replay_of, oldest first.';
+
+CREATE OR REPLACE FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF incoming > 0 THEN
+        PERFORM mqtt.require_room(organization_id, 'ingest');
+        PERFORM mqtt.count_accepted(organization_id, incoming);
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
+    IF outgoing > 0 THEN
+        PERFORM mqtt.require_room(organization_id, 'outbound');
+        PERFORM mqtt.wake_bridge('outbound');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.announce_replay(uuid, integer, integer) IS
+'What has to follow when a replay has enqueued messages: raises 429 intake_stopped if their queue is closed, counts them in the ledger and wakes the bridge.';
+
+CREATE OR REPLACE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_history CONSTANT boolean := request.integration_id IS NOT NULL;
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_result record;
+BEGIN
+    WITH chosen AS MATERIALIZED (
+        -- The first is due now, each further one its share of a second later.
+        SELECT x.*, v_now + make_interval(secs => coalesce(((x.place - 1) / request.max_per_second)::double precision, 0)) AS due_at
+        FROM (
+            SELECT d.* FROM mqtt.dead_letters_to_replay(request) AS d WHERE NOT v_is_history
+            UNION ALL
+            SELECT h.* FROM mqtt.history_to_replay(request) AS h WHERE v_is_history
+        ) AS x
+    ), marked AS (
+        UPDATE mqtt.mqtt_dead_letters AS d
+        SET replayed_at = v_now, replay_count = d.replay_count + 1
+        FROM chosen AS c
+        WHERE NOT dry_run AND NOT v_is_history AND d.organization_id = request.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
+            AND d.replay_count = c.replay_count  -- another call may have replayed it meanwhile
+        RETURNING d.failed_at, d.id
+    ), taken AS MATERIALIZED (
+        SELECT c.* FROM chosen AS c WHERE NOT dry_run AND (v_is_history OR (c.failed_at, c.id) IN (SELECT m.failed_at, m.id FROM marked AS m))
+    ), ingested AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, body)
+        SELECT t.due_at, t.message, request.organization_id, t.integration_id, t.credential_id, t.body
+        FROM taken AS t
+        WHERE t.direction = 'incoming'
+        ORDER BY t.place
+    ), published AS (
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
+        SELECT t.due_at, t.message, request.organization_id, t.integration_id, t.body
+        FROM taken AS t
+        WHERE t.direction = 'outgoing'
+        ORDER BY t.place
+    )
+    SELECT
+        jsonb_build_object('matched', count(*), 'replayed', (SELECT count(*) FROM taken), 'until', max(c.due_at), 'messages', coalesce(jsonb_agg(
+            jsonb_build_object('id', c.id, 'topic', c.message ->> 'topic', 'direction', c.direction, 'due_at', c.due_at) ORDER BY c.place
+        ) FILTER (WHERE c.place <= 100), '[]')) AS answer,
+        (SELECT count(*) FROM taken AS t WHERE t.direction = 'incoming') AS incoming,
+        (SELECT count(*) FROM taken AS t WHERE t.direction = 'outgoing') AS outgoing,
+        min(mqtt.outbound_fault(
+            l.is_inactive, l.required_prefix, l.max_bytes, c.message ->> 'topic', mqtt.outbound_bytes(c.message -> 'payload', c.body)
+        )) FILTER (WHERE c.direction = 'outgoing') AS fault
+    INTO v_result
+    FROM chosen AS c
+    LEFT JOIN LATERAL mqtt.outbound_limits(c.integration_id) AS l ON true;
+    PERFORM mqtt.refuse_outbound(v_result.fault);
+    PERFORM mqtt.announce_replay(request.organization_id, v_result.incoming::integer, v_result.outgoing::integer);
+    RETURN v_result.answer;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.replay(mqtt.replay_request, boolean) IS
+'Enqueues again what the request selects, all or nothing, or with dry_run only tells: {"matched", "replayed", "until": when the last is due, "messages": [first 100]}. Raises what mqtt.refuse_outbound and mqtt.announce_replay raise.';
+COMMIT;

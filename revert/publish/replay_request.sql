@@ -1,0 +1,5 @@
+-- Revert topicbase:publish/replay_request from pg
+BEGIN;
+DROP TYPE mqtt.replay_message;
+DROP TYPE mqtt.replay_request;
+COMMIT;

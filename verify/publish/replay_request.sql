@@ -1,0 +1,5 @@
+-- Verify topicbase:publish/replay_request on pg
+BEGIN;
+SELECT 'mqtt.replay_request'::regtype;
+SELECT 'mqtt.replay_message'::regtype;
+ROLLBACK;
