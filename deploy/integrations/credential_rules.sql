@@ -33,39 +33,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.filters_error(text [], text) IS 'Why a credential with that prefix cannot have these filters, in words; null when it can.';
 
-CREATE OR REPLACE FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) RETURNS mqtt.devices
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_device mqtt.devices;
-BEGIN
-    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
-        SELECT d.* INTO v_device
-        FROM mqtt.devices AS d
-        WHERE d.organization_id = resolve_device.organization_id AND d.id = device::uuid
-            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id);
-    END IF;
-    IF v_device.id IS NULL THEN
-        SELECT d.* INTO v_device
-        FROM mqtt.devices AS d
-        WHERE d.organization_id = resolve_device.organization_id AND d.external_id = device
-            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id)
-        ORDER BY d.created_at
-        LIMIT 1;
-    END IF;
-    IF v_device.id IS NULL THEN
-        RAISE EXCEPTION 'device_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
-            HINT = 'sync_device registers a device before its first message.';
-    END IF;
-    RETURN v_device;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.resolve_device(uuid, uuid, text) IS
-'The device of that id, or of that external id, in an organization (and integration, if given); else raises PT404 device_not_found.';
-
 CREATE OR REPLACE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
