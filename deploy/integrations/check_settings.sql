@@ -33,7 +33,7 @@ BEGIN
     v_parts[5] := nullif(v_parts[5], '/');
     v_fault := CASE
         WHEN url IS NULL THEN 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883'
-        WHEN v_parts IS NULL THEN 'is neither a host name nor a URL'
+        WHEN v_parts[3] IS NULL THEN 'is neither a host name nor a URL'
         WHEN v_parts[2] IS NOT NULL THEN 'must not have a user name or password; use settings.username and settings.password'
         WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
         WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
