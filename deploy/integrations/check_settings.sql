@@ -12,10 +12,10 @@ BEGIN
     RAISE EXCEPTION 'setting_invalid' USING
         ERRCODE = 'PT400',
         DETAIL = format('settings.%s %s.', left(name, 64), rtrim(fault, '.')),
-        HINT = coalesce(hint, 'docs/api.md lists every setting with its type and bounds.');
+        HINT = coalesce(hint, 'The API reference lists every setting with its type and bounds.');
 END;
 $$;
-COMMENT ON FUNCTION mqtt.refuse_setting(text, text, text) IS 'Raises PT400 setting_invalid, naming the setting and what is wrong, never its value.';
+COMMENT ON FUNCTION mqtt.refuse_setting(text, text, text) IS 'Raises PT400 setting_invalid, which names the setting and the fault, but never the value.';
 
 CREATE OR REPLACE FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) RETURNS text []
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -79,7 +79,7 @@ BEGIN
     IF v_protocol IN ('ws', 'wss') THEN
         v_path := coalesce(v_path, '/mqtt');
     ELSIF v_path IS NOT NULL THEN
-        PERFORM mqtt.refuse_setting('path', 'belongs to ws and wss only');
+        PERFORM mqtt.refuse_setting('path', 'applies to ws and wss only');
     END IF;
     IF settings ? 'client_certificate' <> (settings ? 'client_key') THEN
         PERFORM mqtt.refuse_setting(
