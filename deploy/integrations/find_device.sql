@@ -1,4 +1,5 @@
 -- Deploy topicbase:integrations/find_device to pg
+-- requires: base/parse_values
 -- requires: tables/devices
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -11,7 +12,7 @@ DECLARE
     v_name CONSTANT text := coalesce(find_device.device_id, find_device.external_id);
     v_found mqtt.devices [];
 BEGIN
-    IF find_device.device_id ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+    IF mqtt.is_uuid(find_device.device_id) THEN
         v_found := ARRAY(
             SELECT d
             FROM mqtt.organizations AS o
