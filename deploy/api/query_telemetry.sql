@@ -80,12 +80,12 @@ COMMENT ON FUNCTION mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, t
 GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.has_metric(jsonb, text []),
 mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) TO authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION mqtt.check_telemetry_range("limit" integer, bucket interval) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF ("limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
+    IF (most BETWEEN 1 AND 10000) IS NOT TRUE THEN
         RAISE EXCEPTION 'limit_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send until to get earlier readings.';
     ELSIF bucket <= '0' OR bucket > '366 days' OR extract(month FROM bucket) <> 0 OR extract(year FROM bucket) <> 0 THEN
