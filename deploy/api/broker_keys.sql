@@ -25,12 +25,18 @@ BEGIN
     ELSIF NOT mqtt.is_operator() THEN
         RAISE EXCEPTION 'integration_required' USING
             ERRCODE = 'PT403',
-            DETAIL = 'A key for the hosted broker, which serves every organization, is the operator''s to make.',
-            HINT = 'Name the integration whose devices log in at a broker of your own.';
+            DETAIL = 'Only the operator can make a key for the hosted broker, which serves every organization.',
+            HINT = 'Send the integration_id of the integration whose devices log in at your own broker.';
     END IF;
-    IF (length(name) BETWEEN 1 AND 200 AND length(vhost) BETWEEN 1 AND 255 AND length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
+    IF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name has 1 to 200 characters, vhost and exchange 1 to 255.', HINT = 'Give the broker a name to know its key by.';
+            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It tells the keys of several brokers apart.';
+    ELSIF (length(vhost) BETWEEN 1 AND 255) IS NOT TRUE THEN
+        RAISE EXCEPTION 'vhost_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'vhost is a string of 1 to 255 characters.', HINT = 'Omit it for RabbitMQ''s default virtual host, /.';
+    ELSIF (length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
+        RAISE EXCEPTION 'exchange_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'exchange is a string of 1 to 255 characters.', HINT = 'Omit it for the MQTT plugin''s default, amq.topic.';
     END IF;
     INSERT INTO mqtt.broker_keys AS k (organization_id, integration_id, name, username, key_salt, key_hash, vhost, exchange)
     VALUES (
@@ -52,12 +58,12 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.generate_broker_key(text, uuid, text, text) IS
-$md$Generate a key with which a broker asks about devices
+$md$Generate a key that a broker uses to ask about devices
 
-For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the whole header, username and key
-as HTTP Basic. Without integration_id (service_role alone) the broker is the hosted one and may ask about the credentials of all
-`mqtt_hosted` integrations; with it, about those of that integration alone. vhost and exchange are RabbitMQ's.
-Errors: 400 `name_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.$md$;
+For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the complete header, with username
+and key as HTTP Basic. Without integration_id (service_role only) the broker is the hosted one and may ask about the credentials of all
+`mqtt_hosted` integrations; with it, about those of that integration only. vhost and exchange are RabbitMQ's.
+Errors: 400 `name_invalid`, `vhost_invalid`, `exchange_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.generate_broker_key(text, uuid, text, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
@@ -72,7 +78,7 @@ $$;
 COMMENT ON FUNCTION api.get_broker_keys() IS
 $md$List the keys of brokers
 
-Newest first; those of the organizations that the caller administers, for service_role all. Never the key itself.$md$;
+Newest first: those of the organizations that the caller administers, or all for service_role. The keys themselves are never shown.$md$;
 GRANT EXECUTE ON FUNCTION api.get_broker_keys() TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
@@ -88,8 +94,8 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'broker_key_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
-            HINT = 'get_broker_keys shows yours.';
+            DETAIL = format('There is no key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
+            HINT = 'get_broker_keys lists yours.';
     END IF;
     IF v_row.integration_id IS NOT NULL THEN
         PERFORM mqtt.log_activity(
@@ -103,7 +109,7 @@ $$;
 COMMENT ON FUNCTION api.revoke_broker_key(uuid) IS
 $md$Revoke the key of a broker
 
-From its next question on, all of which are answered no. Answers what the key was.
+The broker is refused from its next request on. Answers the removed row.
 Errors: 404 `broker_key_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.revoke_broker_key(uuid) TO authenticated, service_role;
 COMMIT;

@@ -12,12 +12,12 @@ DECLARE
 BEGIN
     IF create_organization.name IS NULL OR length(create_organization.name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people; the slug is what topics start with.';
+            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
     END IF;
     IF create_organization.slug IS NULL OR create_organization.slug !~ '^[a-z0-9][a-z0-9_-]{0,47}$' THEN
         RAISE EXCEPTION 'slug_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'slug is 1 to 48 lower case letters, digits, _ and -, and starts with a letter or digit.',
+            DETAIL = 'slug is 1 to 48 lower-case letters, digits, _ and -, and starts with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
     INSERT INTO mqtt.organizations (name, slug)
@@ -26,7 +26,7 @@ BEGIN
     RETURNING * INTO v_organization;
     IF NOT found THEN
         RAISE EXCEPTION 'slug_taken' USING
-            ERRCODE = 'PT409', DETAIL = format('There is an organization with the slug %s.', slug), HINT = 'Choose another slug.';
+            ERRCODE = 'PT409', DETAIL = format('There is already an organization with the slug %s.', slug), HINT = 'Choose another slug.';
     END IF;
     IF admin_user_id IS NOT NULL THEN
         INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (v_organization.id, admin_user_id, 'admin');
@@ -38,9 +38,9 @@ $$;
 COMMENT ON FUNCTION api.create_organization(text, text, uuid) IS
 $md$Create an organization
 
-Its devices' topics start with `org_<slug>`. admin_user_id (the `sub` of that user's JWT) becomes its first admin; without one, add it
-with `add_organization_member`.
-Answers the row: id, name, slug, topic_prefix, …
+Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
+later with `add_organization_member`.
+Answers the organization: id, name, slug, topic_prefix and so on.
 Errors: 400 `name_invalid`, `slug_invalid`; 409 `slug_taken`.$md$;
 GRANT EXECUTE ON FUNCTION api.create_organization(text, text, uuid) TO service_role;
 COMMIT;

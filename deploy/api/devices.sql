@@ -1,52 +1,10 @@
 -- Deploy topicbase:api/devices to pg
 -- requires: base/json
 -- requires: integrations/access
--- requires: tables/devices
+-- requires: integrations/find_device
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_found mqtt.devices [];
-BEGIN
-    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
-        v_found := ARRAY(
-            SELECT d
-            FROM mqtt.organizations AS o
-            JOIN mqtt.devices AS d ON d.organization_id = o.id AND d.id = device::uuid
-            WHERE o.id = coalesce(find_device.organization_id, o.id) AND d.integration_id = coalesce(find_device.integration_id, d.integration_id)
-        );
-    END IF;
-    IF coalesce(cardinality(v_found), 0) = 0 THEN
-        v_found := ARRAY(
-            SELECT d
-            FROM mqtt.device_integrations AS i
-            JOIN mqtt.devices AS d ON d.organization_id = i.organization_id AND d.integration_id = i.id AND d.external_id = device
-            WHERE i.id = coalesce(find_device.integration_id, i.id) AND i.organization_id = coalesce(find_device.organization_id, i.organization_id)
-            LIMIT 2
-        );
-    END IF;
-    IF cardinality(v_found) = 0 THEN
-        RAISE EXCEPTION 'device_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
-            HINT = 'list_devices shows yours; sync_device registers one before its first message.';
-    ELSIF cardinality(v_found) > 1 THEN
-        RAISE EXCEPTION 'device_ambiguous' USING
-            ERRCODE = 'PT409',
-            DETAIL = format('Several integrations have a device %s.', left(device, 255)),
-            HINT = 'Name the integration_id too, or give the device''s id.';
-    END IF;
-    RETURN v_found[1];
-END;
-$$;
-COMMENT ON FUNCTION mqtt.find_device(text, uuid, uuid) IS
-'The device of that id, or of that external id, among those that the caller sees; else raises PT404 device_not_found or PT409 device_ambiguous.';
-GRANT EXECUTE ON FUNCTION mqtt.find_device(text, uuid, uuid) TO authenticated, service_role;
-
 CREATE OR REPLACE FUNCTION api.list_devices(
     "limit" integer DEFAULT 100, cursor text DEFAULT NULL, integration_id uuid DEFAULT NULL, organization_id uuid DEFAULT NULL
 ) RETURNS jsonb
@@ -61,7 +19,7 @@ DECLARE
 BEGIN
     IF (list_devices."limit" BETWEEN 1 AND 1000) IS NOT TRUE THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Follow next_cursor for more.';
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Send next_cursor as cursor to get the next page.';
     END IF;
     IF list_devices.integration_id IS NOT NULL THEN
         PERFORM mqtt.require_integration(list_devices.integration_id, list_devices.organization_id);
@@ -79,7 +37,7 @@ BEGIN
         END;
         IF v_place IS NULL THEN
             RAISE EXCEPTION 'cursor_invalid' USING
-                ERRCODE = 'PT400', DETAIL = 'cursor is what next_cursor of an earlier answer said.', HINT = 'Leave it out to begin at the start.';
+                ERRCODE = 'PT400', DETAIL = 'cursor is the next_cursor of an earlier answer.', HINT = 'Omit it to begin at the start.';
         END IF;
     END IF;
     v_devices := ARRAY(
@@ -105,26 +63,28 @@ $$;
 COMMENT ON FUNCTION api.list_devices(integer, text, uuid, uuid) IS
 $md$List devices, page by page
 
-Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id; next_cursor, given as
-cursor, brings the next page, and is null on the last. Devices registered or deleted between two pages shift nothing.
+Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id. Send next_cursor as
+cursor to get the next page; it is null on the last one. Devices that are registered or deleted between two pages do not shift the others.
 Errors: 400 `limit_invalid`, `cursor_invalid`; 404 `integration_not_found`, `organization_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.list_devices(integer, text, uuid, uuid) TO authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION api.get_device(device_id text, integration_id uuid DEFAULT NULL, organization_id uuid DEFAULT NULL) RETURNS jsonb
+CREATE OR REPLACE FUNCTION api.get_device(
+    device_id text DEFAULT NULL, integration_id uuid DEFAULT NULL, organization_id uuid DEFAULT NULL, external_id text DEFAULT NULL
+) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.integration_id, get_device.organization_id));
+    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.external_id, get_device.integration_id, get_device.organization_id));
 END;
 $$;
-COMMENT ON FUNCTION api.get_device(text, uuid, uuid) IS
+COMMENT ON FUNCTION api.get_device(text, uuid, uuid, text) IS
 $md$Read one device
 
-device_id is its id, or its external id (as in its topics). Answers id, external_id, name, metadata, last_data (its newest payload),
-last_data_at, last_seen_at and what it belongs to.
-Errors: 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).$md$;
-GRANT EXECUTE ON FUNCTION api.get_device(text, uuid, uuid) TO authenticated, service_role;
+device_id is the device's id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
+external_id, name, metadata, last_data (its newest payload), last_data_at, last_seen_at and what it belongs to.
+Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).$md$;
+GRANT EXECUTE ON FUNCTION api.get_device(text, uuid, uuid, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.sync_device(
     integration_id uuid, external_id text, name text DEFAULT NULL, metadata jsonb DEFAULT NULL, organization_id uuid DEFAULT NULL
@@ -140,15 +100,15 @@ BEGIN
         RAISE EXCEPTION 'external_id_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'external_id is one topic level: 1 to 255 bytes without /, +, # and control characters.',
-            HINT = 'It is what stands for {device_id} in the device''s topics.';
+            HINT = 'It is the level of the device''s topics that topic_pattern calls {device_id}.';
     ELSIF length(sync_device.name) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people.';
     ELSIF jsonb_typeof(sync_device.metadata) <> 'object' OR octet_length(sync_device.metadata::text) > 65536 THEN
         RAISE EXCEPTION 'metadata_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Large things belong elsewhere; keep their address here.';
+            ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Store large objects elsewhere and keep their URL here.';
     ELSIF mqtt.has_extreme_number(sync_device.metadata) THEN
         RAISE EXCEPTION 'metadata_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'metadata holds a number outside the range of a double precision float.', HINT = 'Send it as a string.';
+            ERRCODE = 'PT400', DETAIL = 'metadata has a number outside the range of a double precision float.', HINT = 'Send such a number as a string.';
     END IF;
     INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, name, metadata)
     VALUES (
@@ -163,8 +123,8 @@ $$;
 COMMENT ON FUNCTION api.sync_device(uuid, text, text, jsonb, uuid) IS
 $md$Register a device, or change its name and metadata
 
-external_id is what stands for the device in its topics. What is not given stays as it is; metadata replaces the old one as a whole.
-Devices need not be registered: the first message does it.
+external_id is the device's id in its topics. An argument that is omitted changes nothing; metadata replaces the old metadata as a whole.
+You need not register devices: a device's first message registers it.
 Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.sync_device(uuid, text, text, jsonb, uuid) TO authenticated, service_role;
 COMMIT;

@@ -21,10 +21,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.get_capabilities(uuid) IS
-$md$What an integration can do
+$md$Tell what an integration can do
 
-Real-time status (last_seen_at, by subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
-management and bidirectional sync are not. The same for every integration.
+Real-time status (last_seen_at, through subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
+management and bidirectional sync are not. The answer is the same for every integration.
 Errors: 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_capabilities(uuid) TO authenticated, service_role;
 COMMIT;

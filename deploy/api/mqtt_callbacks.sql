@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/mqtt_callbacks to pg
 -- requires: api/mqtt_subscribe
+-- requires: base/argument_aliases
 -- requires: base/wake_bridge
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -12,7 +13,7 @@ FROM mqtt.mqtt_callback_deliveries AS d;
 COMMENT ON VIEW api.mqtt_callback_deliveries IS
 $md$Callback deliveries
 
-What was posted, or is to be, to the callback_url of subscriptions, and what became of it.$md$;
+Messages posted, or waiting to be posted, to the callback_url of subscriptions, and what became of them.$md$;
 COMMENT ON COLUMN api.mqtt_callback_deliveries.id IS 'Delivery id: the webhook-id header of every attempt';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.organization_id IS 'Organization that it belongs to';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.subscription_id IS 'Subscription that the message matched';
@@ -21,10 +22,10 @@ COMMENT ON COLUMN api.mqtt_callback_deliveries.status IS 'waiting (for its first
 COMMENT ON COLUMN api.mqtt_callback_deliveries.attempts IS 'Attempts made';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.status_code IS 'HTTP status of the last answer';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.error IS 'Why the last attempt failed';
-COMMENT ON COLUMN api.mqtt_callback_deliveries.response IS 'How the answer to a failed attempt began, at most 200 characters';
+COMMENT ON COLUMN api.mqtt_callback_deliveries.response IS 'Beginning of the answer to a failed attempt, at most 200 characters';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.created_at IS 'When the message was stored';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.attempted_at IS 'When it was last attempted';
-COMMENT ON COLUMN api.mqtt_callback_deliveries.next_attempt_at IS 'When it is due, if it waits';
+COMMENT ON COLUMN api.mqtt_callback_deliveries.next_attempt_at IS 'When the next attempt is due; null unless it is waiting';
 COMMENT ON COLUMN api.mqtt_callback_deliveries.finished_at IS 'When it was delivered or given up';
 GRANT SELECT ON api.mqtt_callback_deliveries TO authenticated, service_role;
 
@@ -39,45 +40,52 @@ BEGIN
         RAISE EXCEPTION 'callback_missing' USING
             ERRCODE = 'PT400',
             DETAIL = format('Subscription %s has no callback_url.', v_subscription.id),
-            HINT = 'mqtt_subscribe to the same topic, with a callback_url, gives it one.';
+            HINT = 'Call mqtt_subscribe for the same topic with a callback_url.';
     END IF;
     RETURN v_subscription;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.require_callback(uuid) IS
-'The subscription, where the caller may see it (else PT404 subscription_not_found), is an admin there (else PT403 admin_required) and it has a callback_url (else PT400 callback_missing).';
+'The subscription, if the caller may see it (else PT404 subscription_not_found) and is an admin of its organization (else PT403 admin_required), and it has a callback_url (else PT400 callback_missing).';
 GRANT EXECUTE ON FUNCTION mqtt.require_callback(uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.rotate_mqtt_callback_secret(
-    subscription_id uuid, grace_seconds integer DEFAULT 86400, callback_secret jsonb DEFAULT NULL
+    subscription_id uuid, grace_seconds integer DEFAULT NULL, callback_secret jsonb DEFAULT NULL, grace interval DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_subscription mqtt.mqtt_subscriptions := mqtt.require_callback(rotate_mqtt_callback_secret.subscription_id);
+    v_grace CONSTANT interval := coalesce(
+        mqtt.one_of(
+            rotate_mqtt_callback_secret.grace, make_interval(secs => rotate_mqtt_callback_secret.grace_seconds), 'grace', 'grace_seconds'
+        ), '1 day'
+    );
     v_secret text;
 BEGIN
-    IF (rotate_mqtt_callback_secret.grace_seconds BETWEEN 0 AND 2592000) IS NOT TRUE THEN
+    IF v_grace NOT BETWEEN '0' AND '30 days' THEN
         RAISE EXCEPTION 'grace_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'grace_seconds is 0 to 2,592,000 (30 days).', HINT = 'So long requests carry both signatures.';
+            ERRCODE = 'PT400',
+            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            HINT = 'Requests have both signatures for that long.';
     END IF;
     v_secret := mqtt.set_callback_secret(
-        v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret,
-        make_interval(secs => rotate_mqtt_callback_secret.grace_seconds)
+        v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret, v_grace
     );
     RETURN jsonb_build_object('subscription_id', v_subscription.id)
         || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $$;
-COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(uuid, integer, jsonb) IS
-$md$A new secret for a subscription's callbacks
+COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(uuid, integer, jsonb, interval) IS
+$md$Give a subscription's callbacks a new secret
 
-Answers `callback_secret`, this once. For grace_seconds requests are signed with the old one as well (two signatures, as Standard Webhooks
-has it). callback_secret may be one of your own, sealed: `{"sealed": "<base64>"}`; then none is answered.
-Errors: 400 `callback_missing`, `grace_invalid`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
+The answer is the only place that ever shows `callback_secret`. For grace (a day unless you say otherwise, at most 30 days) requests are
+signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name of grace. You
+can send a sealed secret of your own as callback_secret, `{"sealed": "<base64>"}`; the answer then has none.
+Errors: 400 `callback_missing`, `grace_invalid`, `argument_conflict`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
 404 `subscription_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.rotate_mqtt_callback_secret(uuid, integer, jsonb) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION api.rotate_mqtt_callback_secret(uuid, integer, jsonb, interval) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid [] DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -116,10 +124,11 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(uuid, uuid []) IS
-$md$Post again what was given up
+$md$Post dead deliveries again
 
-All dead deliveries of a subscription, the oldest 10,000 a call; or those of ids, delivered ones too. Each keeps its id, so that a receiver
-that has seen it can tell. Messages that have left the history since are given up again. Answers `{"replayed": n}`.
+Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
+its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
+Answers `{"replayed": n}`.
 Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_callback_deliveries(uuid, uuid []) TO authenticated, service_role;
 COMMIT;

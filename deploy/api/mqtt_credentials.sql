@@ -30,8 +30,8 @@ $$;
 COMMENT ON FUNCTION api.get_mqtt_credentials(uuid, uuid, uuid) IS
 $md$List device logins
 
-Newest first, revoked and expired ones too (see `status`); all that the caller administers, or those of one integration or organization, or
-the one of credential_id. Never a password.
+Newest first, including revoked and expired ones (see `status`): all that the caller administers, those of one integration or organization, or
+the one that credential_id names. Passwords are never shown.
 Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_credentials(uuid, uuid, uuid) TO authenticated, service_role;
 
@@ -49,11 +49,13 @@ DECLARE
 BEGIN
     IF v_credential.revoked_at IS NOT NULL THEN
         RAISE EXCEPTION 'credential_revoked' USING
-            ERRCODE = 'PT409', DETAIL = 'A revoked credential stays revoked.', HINT = 'generate_mqtt_credentials makes a new one.';
+            ERRCODE = 'PT409', DETAIL = 'A revoked credential stays revoked.', HINT = 'generate_mqtt_credentials generates a new one.';
     END IF;
     IF (rotate_mqtt_credentials.grace BETWEEN '0' AND '30 days') IS NOT TRUE THEN
         RAISE EXCEPTION 'grace_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'grace is a time from 0 to 30 days, such as "1 hour" or 3600 (seconds).', HINT = 'Leave it out to end the old password at once.';
+            ERRCODE = 'PT400',
+            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            HINT = 'Omit it to end the old password at once.';
     END IF;
     UPDATE mqtt.mqtt_credentials AS c
     SET secret_salt = v_salt,
@@ -80,9 +82,9 @@ $$;
 COMMENT ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) IS
 $md$Give a device's login a new password
 
-The answer is the only place that shows it. The old password ends at once, or works for grace longer (up to 30 days) over HTTP and at brokers
-that ask over HTTP. Brokers that know hashes, as Mosquitto, have only the new one: it is the one to log in with there from now on, and
-Mosquitto cuts a session with the old one within seconds.
+The answer is the only place that ever shows it. The old password ends at once, or continues to work for grace (up to 30 days) over HTTP and at
+brokers that ask over HTTP. A broker that stores hashes, such as Mosquitto, has only the new one: a device must log in there with the new
+password from now on, and Mosquitto disconnects a session with the old one within seconds.
 Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.$md$;
 GRANT EXECUTE ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) TO authenticated, service_role;
 
@@ -111,7 +113,7 @@ $$;
 COMMENT ON FUNCTION api.revoke_mqtt_credentials(uuid) IS
 $md$Revoke a device's login
 
-For good, from the next request on; revoking it again changes nothing. Answers the row.
+Revocation is final and takes effect from the next request on; revoking again changes nothing. Answers the credential.
 Errors: 403 `admin_required`; 404 `credential_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.revoke_mqtt_credentials(uuid) TO authenticated, service_role;
 COMMIT;

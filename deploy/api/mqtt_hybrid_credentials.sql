@@ -6,7 +6,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION api.mqtt_hybrid_credentials(
     action text, integration_id uuid, organization_id uuid DEFAULT NULL, credential_id uuid DEFAULT NULL, device_id text DEFAULT NULL,
-    client_id text DEFAULT NULL, topic_prefix text DEFAULT NULL, expires_at timestamptz DEFAULT NULL
+    client_id text DEFAULT NULL, topic_prefix text DEFAULT NULL, expires_at timestamptz DEFAULT NULL, external_id text DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -20,7 +20,7 @@ BEGIN
         WHEN 'generate' THEN
             RETURN api.generate_mqtt_credentials(
                 v_integration.id, mqtt_hybrid_credentials.device_id, mqtt_hybrid_credentials.client_id, mqtt_hybrid_credentials.topic_prefix,
-                mqtt_hybrid_credentials.expires_at
+                mqtt_hybrid_credentials.expires_at, external_id => mqtt_hybrid_credentials.external_id
             );
         WHEN 'get' THEN
             RETURN jsonb_build_object('credentials', coalesce(
@@ -32,21 +32,22 @@ BEGIN
             ) THEN
                 RAISE EXCEPTION 'credential_not_found' USING
                     ERRCODE = 'PT404',
-                    DETAIL = format('The integration has no credential %s.', coalesce(credential_id::text, 'null')),
-                    HINT = 'action get shows its credentials; credential_id names one.';
+                    DETAIL = format('The integration does not have a credential %s.', coalesce(credential_id::text, 'null')),
+                    HINT = 'Action get lists its credentials.';
             END IF;
             RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);
         ELSE
             RAISE EXCEPTION 'action_invalid' USING
-                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'Or call generate_mqtt_credentials and its like themselves.';
+                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'You may also call generate_mqtt_credentials, get_mqtt_credentials and revoke_mqtt_credentials.';
     END CASE;
 END;
 $$;
-COMMENT ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz) IS
+COMMENT ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz, text) IS
 $md$Generate, get or revoke device logins
 
-For clients of `/functions/v1/mqtt-hybrid/credentials`: action `generate` answers as generate_mqtt_credentials, `get`
-`{"credentials": [...]}` as get_mqtt_credentials, `revoke` (with credential_id) as revoke_mqtt_credentials.
-Errors: 400 `action_invalid` and those of the calls named; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz) TO authenticated, service_role;
+For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` answers what generate_mqtt_credentials answers; `get` answers
+`{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) answers what revoke_mqtt_credentials answers.
+Errors: 400 `action_invalid`; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`; for `generate` also
+those of generate_mqtt_credentials.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz, text) TO authenticated, service_role;
 COMMIT;

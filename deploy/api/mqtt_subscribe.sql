@@ -7,6 +7,46 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.check_subscription(
+    integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text
+) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_prefix CONSTANT text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = integration.organization_id);
+    v_error text := CASE
+        WHEN octet_length(topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
+        ELSE mqtt.topic_filter_error(topic)
+    END;
+BEGIN
+    IF v_error IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'See section 4.7 of MQTT 5.';
+    ELSIF integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
+        AND NOT mqtt.topic_is_under(regexp_replace(topic, '^\$share/[^/]+/', ''), v_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            HINT = 'Other topics belong to other organizations.';
+    ELSIF (qos BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the highest QoS that the broker may use.';
+    ELSIF (retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'retain_handling_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+    ELSIF callback_url IS NULL THEN
+        RETURN;
+    END IF;
+    v_error := mqtt.callback_url_fault(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    IF v_error IS NOT NULL THEN
+        RAISE EXCEPTION 'callback_url_invalid' USING
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'It is a public URL that accepts POST requests.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text) IS
+'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may subscribe so.';
+GRANT EXECUTE ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text) TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION api.mqtt_subscribe(
     integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL, organization_id uuid DEFAULT NULL,
     no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false,
@@ -17,37 +57,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_subscribe.integration_id, mqtt_subscribe.organization_id, true);
-    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
-    v_fault text;
     v_subscription mqtt.mqtt_subscriptions;
     v_secret text;
 BEGIN
-    v_fault := CASE
-        WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
-        ELSE mqtt.topic_filter_error(mqtt_subscribe.topic)
-    END;
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'See section 4.7 of MQTT 5.';
-    END IF;
-    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
-        AND NOT mqtt.topic_is_under(regexp_replace(mqtt_subscribe.topic, '^\$share/[^/]+/', ''), v_prefix) THEN
-        RAISE EXCEPTION 'topic_not_allowed' USING
-            ERRCODE = 'PT403',
-            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
-            HINT = 'The other topics belong to other organizations.';
-    END IF;
-    IF (mqtt_subscribe.qos BETWEEN 0 AND 2) IS NOT TRUE THEN
-        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the most that the broker may use.';
-    END IF;
-    IF (mqtt_subscribe.retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
-        RAISE EXCEPTION 'retain_handling_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
-    END IF;
-    v_fault := mqtt.callback_url_fault(mqtt_subscribe.callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
-    IF mqtt_subscribe.callback_url IS NOT NULL AND v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'callback_url_invalid' USING
-            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
-    END IF;
+    PERFORM mqtt.check_subscription(
+        v_integration, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.retain_handling, mqtt_subscribe.callback_url
+    );
     INSERT INTO mqtt.mqtt_subscriptions AS s (
         organization_id, integration_id, topic, qos, callback_url, callback_ordered, no_local, retain_handling, is_paused
     )
@@ -78,18 +93,19 @@ BEGIN
             v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
         );
     END IF;
-    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [])
+        || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) IS
 $md$Subscribe to a topic filter at an integration's broker
 
-What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post. With a callback_url it is also posted
-there, whether it came from the broker or over HTTP: signed, retried, and with callback_ordered one after the other (docs/webhooks.md). The
-answer has the `callback_secret` to check signatures with, this once; a subscription that has a secret keeps it. callback_secret may be one
-of your own, sealed: `{"sealed": "<base64>"}`.
-Subscribing again to the same filter changes the rest, and ends a pause that a 410 of the receiver began. One that is_paused is
-unsubscribed at the broker, posts nothing, and keeps its row. `status` in the answer is `pending` until the broker granted it.
+Matching messages are stored like those that devices post; topic may have the wildcards + and #, and may be `$share/<name>/<filter>`. With a
+callback_url, matching messages are also posted there, whether they came from the broker or over HTTP: signed, retried, and with
+callback_ordered one after the other. The answer is the only place that ever shows the `callback_secret` that signatures are checked with; a
+subscription that already has a secret keeps it. You can send a sealed secret of your own as callback_secret: `{"sealed": "<base64>"}`.
+Subscribing again to the same filter changes the other arguments, and ends a pause that began when the receiver answered 410. A subscription
+that is_paused is unsubscribed at the broker and posts nothing, but keeps its row. `status` is `pending` until the broker has granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
 `sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) TO authenticated, service_role;
@@ -108,7 +124,7 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            DETAIL = format('There is no subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
     PERFORM mqtt.require_organization(v_subscription.organization_id, true);
@@ -133,7 +149,7 @@ $$;
 COMMENT ON FUNCTION api.mqtt_unsubscribe(uuid) IS
 $md$End a subscription
 
-The bridge unsubscribes at the broker. Answers the row that was removed.
+The bridge unsubscribes at the broker. Answers the removed subscription.
 Errors: 403 `admin_required`; 404 `subscription_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_unsubscribe(uuid) TO authenticated, service_role;
 COMMIT;

@@ -15,10 +15,10 @@ BEGIN
     IF add_organization_member.user_id IS NULL OR add_organization_member.role IS NULL OR add_organization_member.role NOT IN ('member', 'admin') THEN
         RAISE EXCEPTION 'member_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'user_id is the sub of the user''s JWT, role is member or admin.',
+            DETAIL = 'user_id is the sub of the user''s JWT; role is member or admin.',
             HINT = 'A member reads and publishes; an admin also manages integrations, credentials, subscriptions and members.';
     END IF;
-    -- Whoever changes members waits here for whoever else does, so that an organization keeps an admin.
+    -- Changes of members wait for each other here, so that an organization keeps an admin.
     PERFORM FROM mqtt.organizations AS o WHERE o.id = add_organization_member.organization_id FOR NO KEY UPDATE;
     INSERT INTO mqtt.organization_members AS m (organization_id, user_id, role)
     VALUES (add_organization_member.organization_id, add_organization_member.user_id, add_organization_member.role)
@@ -28,7 +28,7 @@ BEGIN
         SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = add_organization_member.organization_id AND m.role = 'admin'
     ) AND NOT mqtt.is_operator() THEN
         RAISE EXCEPTION 'last_admin' USING
-            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+            ERRCODE = 'PT409', DETAIL = 'The organization would have no admin left.', HINT = 'Make someone else an admin first.';
     END IF;
     PERFORM mqtt.log_activity(
         v_member.organization_id, NULL, 'member_added', details => jsonb_build_object('user_id', v_member.user_id, 'role', v_member.role)
@@ -59,14 +59,14 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'member_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('The organization has no member %s.', coalesce(user_id::text, 'null')),
-            HINT = 'GET /organization_members shows its members.';
+            DETAIL = format('The organization does not have a member %s.', coalesce(user_id::text, 'null')),
+            HINT = 'GET /organization_members lists its members.';
     END IF;
     IF v_member.role = 'admin' AND NOT mqtt.is_operator() AND NOT EXISTS (
         SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = remove_organization_member.organization_id AND m.role = 'admin'
     ) THEN
         RAISE EXCEPTION 'last_admin' USING
-            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+            ERRCODE = 'PT409', DETAIL = 'The organization would have no admin left.', HINT = 'Make someone else an admin first.';
     END IF;
     PERFORM mqtt.log_activity(v_member.organization_id, NULL, 'member_removed', details => jsonb_build_object('user_id', v_member.user_id));
     RETURN to_jsonb(v_member);
@@ -75,7 +75,7 @@ $$;
 COMMENT ON FUNCTION api.remove_organization_member(uuid, uuid) IS
 $md$Remove a user from an organization
 
-For admins of the organization and service_role; in force from that user's next request. Answers the row that was removed.
+For admins of the organization and service_role. It takes effect from that user's next request on. Answers the removed member.
 Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.$md$;
 GRANT EXECUTE ON FUNCTION api.remove_organization_member(uuid, uuid) TO authenticated, service_role;
 COMMIT;

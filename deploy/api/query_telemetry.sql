@@ -1,6 +1,7 @@
 -- Deploy topicbase:api/query_telemetry to pg
--- requires: api/devices
 -- requires: api/telemetry_types
+-- requires: integrations/access
+-- requires: integrations/find_device
 -- requires: tables/mqtt_messages
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -15,7 +16,7 @@ BEGIN ATOMIC
     END;
 END;
 COMMENT ON FUNCTION mqtt.telemetry_metrics(jsonb, text []) IS
-'The metrics in a payload: its members (those named, if names are given), or {"value": payload} when it is no object; null when it has none of them.';
+'The metrics in a payload: its members (those named, if names are given), or {"value": payload} if it is not an object; null if it has none of them.';
 
 CREATE OR REPLACE FUNCTION mqtt.has_metric(payload jsonb, names text []) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -29,10 +30,10 @@ CREATE OR REPLACE FUNCTION mqtt.telemetry(
 ) RETURNS SETOF mqtt.telemetry_reading
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
--- The planner takes the filters for far more selective than they are; without these it would read and sort all before it takes the newest.
+-- The planner overestimates how selective the filters are; without these settings it would read and sort everything to take the newest.
 SET enable_bitmapscan = off
 SET enable_sort = off
--- To compile the plan for every partition takes longer than to run it.
+-- Compiling the plan for every partition takes longer than running it.
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -75,14 +76,72 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) IS
-'Telemetry that the caller sees, newest first by when it was received; of a device, an integration, an organization, or all. most: null for no limit.';
+'Telemetry that the caller sees, of a device, an integration, an organization or all; the newest received first. most is the number of rows, null for no limit.';
 GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.has_metric(jsonb, text []),
 mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (most BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send until to get earlier readings.';
+    ELSIF bucket <= '0' OR bucket > '366 days' OR extract(month FROM bucket) <> 0 OR extract(year FROM bucket) <> 0 THEN
+        RAISE EXCEPTION 'bucket_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes" or 300 (seconds).',
+            HINT = 'Give days, not months, which have no fixed length.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.check_telemetry_range(integer, interval) IS 'Raises PT400 limit_invalid or bucket_invalid unless api.query_telemetry takes these.';
+
+CREATE OR REPLACE FUNCTION mqtt.telemetry_buckets(
+    integration_id uuid, device_id uuid, organization_id uuid, since timestamptz, until timestamptz, metrics text [], message_types text [],
+    bucket interval, most integer
+) RETURNS SETOF mqtt.telemetry_data
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.external_id, b.metrics, b.starts_at
+    FROM (
+        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
+        FROM (
+            SELECT
+                t.organization_id, t.device_id, e.key, date_bin(telemetry_buckets.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
+                jsonb_build_object(
+                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
+                ) AS summary
+            FROM mqtt.telemetry(
+                telemetry_buckets.integration_id, telemetry_buckets.device_id, telemetry_buckets.organization_id, telemetry_buckets.since, telemetry_buckets.until,
+                telemetry_buckets.metrics, telemetry_buckets.message_types, NULL
+            ) AS t
+            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
+            WHERE jsonb_typeof(e.value) = 'number'
+            GROUP BY 1, 2, 3, 4
+        ) AS s
+        GROUP BY 1, 2, 3
+        ORDER BY s.starts_at DESC, s.device_id
+        LIMIT telemetry_buckets.most
+    ) AS b
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
+    ORDER BY b.starts_at DESC, d.external_id;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.telemetry_buckets(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], interval, integer) IS
+'The numeric metrics of mqtt.telemetry, summarized per device and span of time: avg, min, max and count; newest first, at most that many rows.';
+GRANT EXECUTE ON FUNCTION mqtt.check_telemetry_range(integer, interval),
+mqtt.telemetry_buckets(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], interval, integer) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.query_telemetry(
     integration_id uuid DEFAULT NULL, device_id text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
     metrics text [] DEFAULT NULL, bucket interval DEFAULT NULL, "limit" integer DEFAULT 100,
-    message_types text [] DEFAULT '{telemetry,data,sensor}', organization_id uuid DEFAULT NULL
+    message_types text [] DEFAULT '{telemetry,data,sensor}', organization_id uuid DEFAULT NULL, external_id text DEFAULT NULL
 ) RETURNS SETOF mqtt.telemetry_data
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -94,21 +153,14 @@ DECLARE
     v_until timestamptz := coalesce(query_telemetry.until, 'infinity');
     v_since timestamptz := coalesce(query_telemetry.since, '-infinity');
 BEGIN
-    IF (query_telemetry."limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
-        RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Ask for earlier ones with until.';
-    ELSIF query_telemetry.bucket <= '0' OR query_telemetry.bucket > '366 days'
-        OR extract(month FROM query_telemetry.bucket) <> 0 OR extract(year FROM query_telemetry.bucket) <> 0 THEN
-        RAISE EXCEPTION 'bucket_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'bucket is a time of 366 days or less, such as "5 minutes" or 300 (seconds).', HINT = 'Give days, not months: those have no fixed length.';
-    END IF;
+    PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket);
     IF v_integration_id IS NOT NULL THEN
         PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
     ELSIF query_telemetry.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(query_telemetry.organization_id);
     END IF;
-    IF query_telemetry.device_id IS NOT NULL THEN
-        v_device := mqtt.find_device(query_telemetry.device_id, v_integration_id, query_telemetry.organization_id);
+    IF coalesce(query_telemetry.device_id, query_telemetry.external_id) IS NOT NULL THEN
+        v_device := mqtt.find_device(query_telemetry.device_id, query_telemetry.external_id, v_integration_id, query_telemetry.organization_id);
         v_integration_id := v_device.integration_id;
     END IF;
     IF query_telemetry.bucket IS NULL THEN
@@ -128,46 +180,29 @@ BEGIN
         )::double precision);
     END IF;
     RETURN QUERY
-    SELECT d.external_id, b.metrics, b.starts_at
-    FROM (
-        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
-        FROM (
-            SELECT
-                t.organization_id, t.device_id, e.key, date_bin(query_telemetry.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
-                jsonb_build_object(
-                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
-                ) AS summary
-            FROM mqtt.telemetry(
-                v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
-                query_telemetry.message_types, NULL
-            ) AS t
-            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
-            WHERE jsonb_typeof(e.value) = 'number'
-            GROUP BY 1, 2, 3, 4
-        ) AS s
-        GROUP BY 1, 2, 3
-        ORDER BY s.starts_at DESC, s.device_id
-        LIMIT query_telemetry."limit"
-    ) AS b
-    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
-    ORDER BY b.starts_at DESC, d.external_id;
+    SELECT b.*
+    FROM mqtt.telemetry_buckets(
+        v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
+        query_telemetry.message_types, query_telemetry.bucket, query_telemetry."limit"
+    ) AS b;
 EXCEPTION
     WHEN query_canceled THEN
         RAISE EXCEPTION 'range_too_large' USING
-            ERRCODE = 'PT413', DETAIL = 'There are more messages in that range than one request may go through.', HINT = 'Narrow since and until, or name a device.';
+            ERRCODE = 'PT413', DETAIL = 'The range has more messages than one request can go through.', HINT = 'Narrow since and until, or name a device.';
 END;
 $$;
-COMMENT ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid) IS
+COMMENT ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text) IS
 $md$Query telemetry
 
-Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the level of the topic that
-topic_pattern names) is one of message_types. deviceId is the device's external id, metrics its payload (a payload that is no object
-comes as `{"value": …}`), timestamp the device's own, or else when it was received. Narrow it by integration_id, device_id (id or external
-id), since (from) and until (before), which compare when it was received, metrics (names), and limit (1 to 10000).
-With bucket (`"5 minutes"`, or seconds) each row sums up a device's numeric metrics over that time:
-`{"temperature": {"avg", "min", "max", "count"}}`, timestamp being its start; without since it goes back limit buckets.
-Errors: 400 `limit_invalid`, `bucket_invalid`; 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409
-`device_ambiguous`; 413 `range_too_large`.$md$;
-GRANT EXECUTE ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid)
+Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the topic level that topic_pattern
+calls {message_type}) is one of message_types. deviceId is the device's external id; metrics is the payload (`{"value": …}` for a payload that
+is not an object); timestamp is the device's own, or else when the message was received. You can narrow the result by integration_id,
+organization_id, device_id (id or external id) or external_id, by since (from) and until (before), which compare when a message was received,
+by metrics (names) and by limit (1 to 10000).
+With bucket (`"5 minutes"`, or seconds) each row summarizes a device's numeric metrics over that span:
+`{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start. Without since it goes back limit buckets.
+Errors: 400 `limit_invalid`, `bucket_invalid`, `argument_conflict`; 404 `integration_not_found`, `organization_not_found`,
+`device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.$md$;
+GRANT EXECUTE ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text)
 TO authenticated, service_role;
 COMMIT;

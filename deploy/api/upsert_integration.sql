@@ -36,17 +36,17 @@ DECLARE
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people.';
     END IF;
     IF upsert_integration.integration_type IS NULL OR upsert_integration.integration_type NOT IN ('mqtt', 'mqtt_hosted', 'mqtt_external') THEN
         RAISE EXCEPTION 'integration_type_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'integration_type is mqtt_hosted, mqtt_external or mqtt.',
-            HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the one that settings.broker_url names.';
+            HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the broker that settings.broker_url names.';
     END IF;
     IF upsert_integration.status NOT IN ('active', 'inactive') THEN
         RAISE EXCEPTION 'status_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration refuses messages and holds no connection.';
+            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
     END IF;
     IF upsert_integration.integration_id IS NULL THEN
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
@@ -55,7 +55,7 @@ BEGIN
             coalesce(upsert_integration.settings, '{}'), coalesce(upsert_integration.status, 'active')
         )
         RETURNING * INTO v_integration;
-        -- What the hosted devices publish over MQTT comes in through this subscription.
+        -- Messages that hosted devices publish over MQTT arrive through this subscription.
         IF v_integration.integration_type = 'mqtt_hosted' THEN
             INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, qos)
             VALUES (v_integration.organization_id, v_integration.id, v_organization.topic_prefix || '/#', 1);
@@ -79,11 +79,11 @@ $$;
 COMMENT ON FUNCTION api.upsert_integration(uuid, text, text, jsonb, uuid, text) IS
 $md$Create or change an integration
 
-Without integration_id a new one is made; with it, that one is changed: settings replace the old ones as a whole, save that a secret
-(password, client_key) that is not mentioned stays as it is and one that is null goes; without settings they all stay. status is `active`
-(default) or `inactive`. Types: `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
-`settings.broker_url` names). docs/api.md lists the settings.
-Answers the row without secrets: `settings.has_password` tells that one is stored.
+Without integration_id a new integration is created; with it, that integration is changed. settings replace the old ones as a whole, except that
+a secret (password, client_key) that is omitted is kept, and one that is null is removed; if settings are omitted, all stay. status is `active`
+(default) or `inactive`. Types are `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
+`settings.broker_url` names). The API reference lists the settings.
+Answers the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
 409 `integration_type_fixed` (hosted stays hosted).$md$;
@@ -104,8 +104,8 @@ $$;
 COMMENT ON FUNCTION api.delete_integration(uuid) IS
 $md$Delete an integration
 
-Its credentials, devices and subscriptions go with it; messages that wait to be published are cancelled; the history stays until its term.
-Answers the row that was deleted.
+This also deletes its credentials, devices and subscriptions, and cancels messages that wait to be published. The history stays until its
+retention ends. Answers the deleted integration.
 Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.delete_integration(uuid) TO authenticated, service_role;
 COMMIT;

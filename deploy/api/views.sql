@@ -14,20 +14,20 @@ FROM mqtt.organizations AS o;
 COMMENT ON VIEW api.organizations IS
 $md$Organizations
 
-Those that you belong to; service_role sees all.$md$;
+The organizations that you are a member of; service_role sees all.$md$;
 COMMENT ON COLUMN api.organizations.id IS 'Organization id';
 COMMENT ON COLUMN api.organizations.name IS 'Name, for people';
 COMMENT ON COLUMN api.organizations.slug IS 'Short name';
 COMMENT ON COLUMN api.organizations.topic_prefix IS 'First topic level of its hosted devices: org_<slug>';
-COMMENT ON COLUMN api.organizations.role IS 'What you are in it: member or admin; null for service_role';
-COMMENT ON COLUMN api.organizations.completed_days IS 'Days that its history is kept; null takes the installation''s';
-COMMENT ON COLUMN api.organizations.failed_days IS 'Days that its dead letters are kept; null takes the installation''s';
-COMMENT ON COLUMN api.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s';
-COMMENT ON COLUMN api.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP; null without limit';
-COMMENT ON COLUMN api.organizations.max_burst IS 'Messages they may send at once after a pause';
-COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null without limit of its own';
-COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in bytes; null takes the installation''s';
-COMMENT ON COLUMN api.organizations.created_at IS 'When it was made';
+COMMENT ON COLUMN api.organizations.role IS 'Your role in it: member or admin; null for service_role';
+COMMENT ON COLUMN api.organizations.completed_days IS 'Days that its history is kept; null for the installation''s default';
+COMMENT ON COLUMN api.organizations.failed_days IS 'Days that its dead letters are kept; null for the installation''s default';
+COMMENT ON COLUMN api.organizations.activity_days IS 'Days that its activity log is kept; null for the installation''s default';
+COMMENT ON COLUMN api.organizations.max_per_second IS 'Messages per second that its devices may send over HTTP; null for no limit';
+COMMENT ON COLUMN api.organizations.max_burst IS 'Messages that they may send at once after a pause';
+COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null for no limit of its own';
+COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in bytes; null for the installation''s limit';
+COMMENT ON COLUMN api.organizations.created_at IS 'When it was created';
 GRANT SELECT ON api.organizations TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.organization_members WITH (security_invoker = true) AS
@@ -49,17 +49,17 @@ FROM mqtt.device_integrations AS i;
 COMMENT ON VIEW api.device_integrations IS
 $md$Integrations
 
-Settings come without secrets: `has_password` and `has_client_key` tell that one is stored.$md$;
+Settings without secrets: `has_password` and `has_client_key` say that one is stored.$md$;
 COMMENT ON COLUMN api.device_integrations.id IS 'Integration id';
 COMMENT ON COLUMN api.device_integrations.organization_id IS 'Organization that it belongs to';
 COMMENT ON COLUMN api.device_integrations.name IS 'Name, for people';
 COMMENT ON COLUMN api.device_integrations.integration_type IS 'mqtt_hosted, mqtt_external or mqtt';
 COMMENT ON COLUMN api.device_integrations.settings IS 'Broker and topic settings, without secrets';
 COMMENT ON COLUMN api.device_integrations.has_password IS 'Whether a broker password is stored';
-COMMENT ON COLUMN api.device_integrations.status IS 'active, inactive (switched off) or error (its broker is not reached; messages wait)';
+COMMENT ON COLUMN api.device_integrations.status IS 'active, inactive (switched off) or error (its broker cannot be reached; messages wait)';
 COMMENT ON COLUMN api.device_integrations.status_detail IS 'Why the status is error';
 COMMENT ON COLUMN api.device_integrations.status_changed_at IS 'When the status last changed';
-COMMENT ON COLUMN api.device_integrations.created_at IS 'When it was made';
+COMMENT ON COLUMN api.device_integrations.created_at IS 'When it was created';
 COMMENT ON COLUMN api.device_integrations.updated_at IS 'When its settings last changed';
 GRANT SELECT ON api.device_integrations TO authenticated, service_role;
 
@@ -80,22 +80,22 @@ COMMENT ON COLUMN api.mqtt_credentials.integration_id IS 'Integration that it be
 COMMENT ON COLUMN api.mqtt_credentials.device_id IS 'Device that it is bound to, if any';
 COMMENT ON COLUMN api.mqtt_credentials.username IS 'MQTT user name, unique';
 COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id';
-COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Topics that it may use start with this and a /';
+COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Prefix of the topics that it may use, without the / that follows it';
 COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to';
 COMMENT ON COLUMN api.mqtt_credentials.can_publish IS 'Whether it may publish';
 COMMENT ON COLUMN api.mqtt_credentials.can_subscribe IS 'Whether it may subscribe';
-COMMENT ON COLUMN api.mqtt_credentials.publish_filters IS 'Filters that a topic must also match to be published to; null for none';
-COMMENT ON COLUMN api.mqtt_credentials.subscribe_filters IS 'Filters that it may subscribe to; null for all below the prefix';
-COMMENT ON COLUMN api.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null without limit';
+COMMENT ON COLUMN api.mqtt_credentials.publish_filters IS 'Topic filters, one of which a topic must match to be published to; null for no restriction';
+COMMENT ON COLUMN api.mqtt_credentials.subscribe_filters IS 'Topic filters that it may subscribe to; null for all below the prefix';
+COMMENT ON COLUMN api.mqtt_credentials.max_per_second IS 'Messages per second that it may send over HTTP; null for no limit';
 COMMENT ON COLUMN api.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause';
 COMMENT ON COLUMN api.mqtt_credentials.status IS 'active, expired or revoked';
-COMMENT ON COLUMN api.mqtt_credentials.expires_at IS 'When it ends; null never';
+COMMENT ON COLUMN api.mqtt_credentials.expires_at IS 'When it expires; null for never';
 COMMENT ON COLUMN api.mqtt_credentials.revoked_at IS 'When it was revoked';
-COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When it last got a new password';
-COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the password before that still works over HTTP';
+COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When its password was last rotated';
+COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the previous password still works over HTTP';
 COMMENT ON COLUMN api.mqtt_credentials.last_connected_at IS 'When it was last used over HTTP';
-COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP';
-COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was made';
+COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP';
+COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was created';
 GRANT SELECT ON api.mqtt_credentials TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.mqtt_subscriptions WITH (security_invoker = true) AS
@@ -106,22 +106,22 @@ FROM mqtt.mqtt_subscriptions AS s;
 COMMENT ON VIEW api.mqtt_subscriptions IS
 $md$Subscriptions
 
-Topic filters that the bridge holds at the brokers.$md$;
+Topic filters that the bridge is subscribed to at the brokers.$md$;
 COMMENT ON COLUMN api.mqtt_subscriptions.id IS 'Subscription id';
 COMMENT ON COLUMN api.mqtt_subscriptions.organization_id IS 'Organization that it belongs to';
 COMMENT ON COLUMN api.mqtt_subscriptions.integration_id IS 'Integration that it belongs to';
 COMMENT ON COLUMN api.mqtt_subscriptions.topic IS 'Topic filter';
 COMMENT ON COLUMN api.mqtt_subscriptions.qos IS 'Maximum QoS asked for';
 COMMENT ON COLUMN api.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to, if any';
-COMMENT ON COLUMN api.mqtt_subscriptions.callback_ordered IS 'Whether they are posted one after the other, in order';
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_ordered IS 'Whether messages are posted one after the other, in order';
 COMMENT ON COLUMN api.mqtt_subscriptions.callback_gone_at IS 'When the receiver answered 410 Gone; nothing is posted until mqtt_subscribe is called again';
-COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are left out';
-COMMENT ON COLUMN api.mqtt_subscriptions.retain_handling IS 'Retained messages: 0 at each subscribe, 1 only when new, 2 never';
+COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are excluded';
+COMMENT ON COLUMN api.mqtt_subscriptions.retain_handling IS 'When the broker sends retained messages: 0 at each subscribe, 1 only for a new subscription, 2 never';
 COMMENT ON COLUMN api.mqtt_subscriptions.is_paused IS 'Whether it is paused';
 COMMENT ON COLUMN api.mqtt_subscriptions.status IS 'pending, active or error';
 COMMENT ON COLUMN api.mqtt_subscriptions.status_detail IS 'Why the broker refused it, or granted less';
 COMMENT ON COLUMN api.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted';
-COMMENT ON COLUMN api.mqtt_subscriptions.created_at IS 'When it was made';
+COMMENT ON COLUMN api.mqtt_subscriptions.created_at IS 'When it was created';
 COMMENT ON COLUMN api.mqtt_subscriptions.updated_at IS 'When it was last changed';
 GRANT SELECT ON api.mqtt_subscriptions TO authenticated, service_role;
 
@@ -134,12 +134,12 @@ $md$Devices$md$;
 COMMENT ON COLUMN api.devices.id IS 'Device id';
 COMMENT ON COLUMN api.devices.organization_id IS 'Organization that it belongs to';
 COMMENT ON COLUMN api.devices.integration_id IS 'Integration that it belongs to';
-COMMENT ON COLUMN api.devices.external_id IS 'Device id as it stands in its topics';
+COMMENT ON COLUMN api.devices.external_id IS 'Id of the device in its topics';
 COMMENT ON COLUMN api.devices.name IS 'Name, for people';
-COMMENT ON COLUMN api.devices.metadata IS 'What sync_device was given';
-COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; while an old transaction holds back vacuum, up to some seconds late';
+COMMENT ON COLUMN api.devices.metadata IS 'Metadata that sync_device set';
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; up to a few seconds late while an old transaction holds back vacuum';
 COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
-COMMENT ON COLUMN api.devices.last_seen_at IS 'When anything last came from it';
+COMMENT ON COLUMN api.devices.last_seen_at IS 'When a message last came from it';
 COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';
 GRANT SELECT ON api.devices TO authenticated, service_role;
 COMMIT;

@@ -27,7 +27,8 @@ BEGIN
             'retain', m.retain,
             'properties', m.properties,
             'sent_at', m.sent_at,
-            'received_at', m.received_at
+            'received_at', m.received_at,
+            'external_id', d.external_id
         )::text
         FROM mqtt.mqtt_messages AS m
         LEFT JOIN mqtt.devices AS d ON d.organization_id = m.organization_id AND d.id = m.device_id

@@ -7,18 +7,18 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.filter_contains(allowed text, requested text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    -- The allowed filter's own pattern, asked whether it matches the requested filter as text; only that its + must not take a #.
+    -- Matches the requested filter as text against the allowed filter's pattern, except that a + must not match a #.
     SELECT regexp_replace(requested, '^\$share/[^/]+/', '') ~ replace(mqtt.topic_filter_pattern(allowed), '[^/]*', '[^/#]*');
 END;
 COMMENT ON FUNCTION mqtt.filter_contains(text, text) IS
-'Whether every topic that the requested filter matches is matched by the allowed one too; $share/<name>/<filter> is judged by its filter. Both must be valid filters.';
+'Whether the allowed filter matches every topic that the requested one matches; of $share/<name>/<filter> only the filter counts. Both must be valid filters.';
 
 CREATE OR REPLACE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABLE (action text, filter text)
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT x.action, x.filter
     FROM (
-        -- prefix/+/# is all that lies below the prefix; prefix/# would be the topic of the prefix itself too.
+        -- prefix/+/# is everything below the prefix; prefix/# would also match the prefix itself.
         SELECT 'publish' AS action, f.filter
         FROM unnest(coalesce((credential).publish_filters, ARRAY[(credential).topic_prefix || '/+/#'])) AS f (filter)
         WHERE (credential).can_publish
@@ -27,12 +27,12 @@ BEGIN ATOMIC
         FROM unnest(coalesce((credential).subscribe_filters, ARRAY[(credential).topic_prefix || '/#'])) AS f (filter)
         WHERE (credential).can_subscribe
     ) AS x
-    -- Once more what generate_mqtt_credentials has checked: nothing that a later hand wrote into the row leads out of its prefix.
+    -- Checked again after generate_mqtt_credentials: no later edit of the row may lead out of its prefix.
     WHERE mqtt.topic_is_under(x.filter, (credential).topic_prefix) AND mqtt.topic_filter_error(x.filter) IS NULL
         AND mqtt.topic_name_error((credential).topic_prefix) IS NULL;
 END;
 COMMENT ON FUNCTION mqtt.access_rules(mqtt.mqtt_credentials) IS
-'What a credential may do: action (publish, subscribe) and topic filter, each written out in full. Whether it is valid now is not asked.';
+'What a credential may do: actions (publish, subscribe) and topic filters, each written out in full. Does not check whether the credential is valid now.';
 
 CREATE OR REPLACE FUNCTION mqtt.rule_allows(filter text, action text, topic text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -44,7 +44,7 @@ BEGIN ATOMIC
     END;
 END;
 COMMENT ON FUNCTION mqtt.rule_allows(text, text, text) IS
-'Whether a rule with that filter lets one publish to the topic, or subscribe to it as a filter.';
+'Whether a rule with that filter allows publishing to the topic, or subscribing to it as a filter.';
 
 CREATE OR REPLACE FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER
@@ -56,5 +56,5 @@ BEGIN ATOMIC
     LIMIT 1;
 END;
 COMMENT ON FUNCTION mqtt.access_rule(mqtt.mqtt_credentials, text, text) IS
-'The rule by which a credential may publish to a topic or subscribe to a filter; null when it may not.';
+'The rule that lets a credential publish to a topic or subscribe to a filter; null if it may not.';
 COMMIT;

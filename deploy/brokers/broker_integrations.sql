@@ -9,7 +9,7 @@ SELECT
     i.id,
     i.integration_type = 'mqtt_hosted' AS is_hosted,
     i.status <> 'inactive' AS is_on,
-    -- What a device published before the bridge's first subscription would be acknowledged and lost.
+    -- The broker would acknowledge, and then lose, what a device publishes before the bridge's first subscription.
     i.integration_type <> 'mqtt_hosted' OR NOT EXISTS (
         SELECT
         FROM mqtt.mqtt_subscriptions AS s
@@ -18,5 +18,5 @@ SELECT
     ) AS is_heard
 FROM mqtt.device_integrations AS i;
 COMMENT ON VIEW mqtt.broker_integrations IS
-'Whether the devices of an integration may log in at its broker: it is switched on, and heard, that is, of the subscriptions that it has at the hosted broker the first is granted. Asked by all that lets devices in at brokers, whichever these are.';
+'Whether the devices of an integration may log in at its broker: it must be switched on (is_on) and, at the hosted broker, one of its subscriptions must have been granted (is_heard). Everything that admits devices to a broker uses this view.';
 COMMIT;

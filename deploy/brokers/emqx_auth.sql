@@ -15,7 +15,7 @@ DECLARE
     v_fits boolean := mqtt.password_fits(v_credential, emqx_authenticate.password);
 BEGIN
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
-    -- Always 200 with a body: EMQX takes 204 for allow, and goes on to whatever comes next at any error.
+    -- Always 200 with a body: EMQX treats 204 as allow, and on any error continues with its next authenticator.
     IF v_broker.id IS NULL THEN
         RETURN '{"result": "deny", "is_superuser": false, "reason": "broker_unknown"}'::json;
     ELSIF NOT v_fits THEN
@@ -34,11 +34,12 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.emqx_authenticate(text, text, text) IS
-$md$EMQX asks: may this device log in
+$md$EMQX asks whether a device may log in
 
-For EMQX's HTTP authenticator, with the key of `generate_broker_key` in its `authorization` header. Always answers 200
-`{"result": "allow" or "deny", "is_superuser": false}`, and `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer end the
-session then. It is `deny` until the bridge has had its first subscription for the integration granted. `reason` is `broker_unknown` where the key is wrong.$md$;
+For EMQX's HTTP authenticator, with a key of `generate_broker_key` in its `authorization` header. Always answers 200
+`{"result": "allow" or "deny", "is_superuser": false}`, with `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer then end
+the session at that time. The result is `deny` until the broker has granted the bridge's first subscription for the integration. If the key is
+wrong, `reason` is `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.emqx_authenticate(text, text, text) TO anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.emqx_authorize(
@@ -63,10 +64,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.emqx_authorize(text, text, text, text, text, text) IS
-$md$EMQX asks: may this device publish or subscribe to this topic
+$md$EMQX asks whether a device may publish or subscribe to a topic
 
-For EMQX's HTTP authorizer, with the key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; a filter
-subscribed to must lie within one of the credential's. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`; `reason` is `broker_unknown`
-where the key is wrong.$md$;
+For EMQX's HTTP authorizer, with a key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; the filter of
+a subscription must lie within one of the credential's filters. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`. If the key is
+wrong, `reason` is `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.emqx_authorize(text, text, text, text, text, text) TO anon, authenticated, service_role;
 COMMIT;

@@ -12,10 +12,10 @@ CROSS JOIN LATERAL (
 ) AS e (ended_at, reason)
 WHERE i.integration_type = 'mqtt_hosted' AND e.ended_at BETWEEN now() - interval '7 days' AND now();
 COMMENT ON VIEW broker.ended_credentials IS
-'Logins that ended in the last 7 days: a broker that asks only at login has to be told to cut the sessions that they still have.';
-COMMENT ON COLUMN broker.ended_credentials.username IS 'Whose sessions to cut';
-COMMENT ON COLUMN broker.ended_credentials.client_id IS 'The MQTT client id of that session';
-COMMENT ON COLUMN broker.ended_credentials.ended_at IS 'Sessions that began before then are to be cut';
-COMMENT ON COLUMN broker.ended_credentials.reason IS 'revoked, expired or rotated (the old password has ended; with the new one it may log in again)';
+'Logins that ended in the last 7 days. A broker that checks only at login must be told to disconnect the sessions that still use them.';
+COMMENT ON COLUMN broker.ended_credentials.username IS 'User name whose sessions to disconnect';
+COMMENT ON COLUMN broker.ended_credentials.client_id IS 'MQTT client id of those sessions';
+COMMENT ON COLUMN broker.ended_credentials.ended_at IS 'Sessions that began before this time are to be disconnected';
+COMMENT ON COLUMN broker.ended_credentials.reason IS 'revoked, expired or rotated (the old password has ended; the device may log in again with the new one)';
 GRANT SELECT ON broker.ended_credentials TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
 COMMIT;

@@ -17,13 +17,13 @@ BEGIN ATOMIC
     FROM (SELECT convert_to(coalesce(password, ''), 'UTF8') AS bytes) AS p;
 END;
 COMMENT ON FUNCTION mqtt.password_fits(mqtt.mqtt_credentials, text) IS
-'Whether it is the password of that credential, or the one before its last rotation while that still works; false for no credential, in the same time.';
+'Whether this is the credential''s password, or the one before its last rotation while that still works; false without a credential, and it takes as long.';
 
 CREATE OR REPLACE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- An unknown username is hashed like a wrong key; not in WHERE, which would make an inner join of it.
+    -- An unknown username is hashed like a wrong key. This is not in WHERE, which would make it an inner join.
     SELECT CASE WHEN sha256(
         coalesce(k.key_salt, '\x00000000000000000000000000000000') || convert_to(coalesce(substr(b.login, strpos(b.login, ':') + 1), ''), 'UTF8')
     ) = k.key_hash THEN k END
@@ -38,7 +38,7 @@ AS $$
     ) AS b
     LEFT JOIN mqtt.broker_keys AS k ON k.username = split_part(b.login, ':', 1);
 $$;
-COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker behind this HTTP request, by Authorization: Basic (RFC 7617) with its username and key; null when it is none, in the same time.';
+COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker that made this HTTP request, identified by Authorization: Basic (RFC 7617) with its username and key; null if it is none, and it takes as long.';
 
 CREATE OR REPLACE FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) RETURNS mqtt.mqtt_credentials
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -55,7 +55,7 @@ AS $$
         END;
 $$;
 COMMENT ON FUNCTION mqtt.broker_credential(mqtt.broker_keys, text) IS
-'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of an external broker''s integration is nothing at the hosted one.';
+'The credential with that username, if it is valid now and this broker may ask about it; else null. The hosted broker may not ask about the credentials of an external broker''s integration.';
 
 CREATE OR REPLACE FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) RETURNS boolean
 LANGUAGE sql STABLE SECURITY INVOKER
@@ -65,14 +65,14 @@ BEGIN ATOMIC
     WHERE i.organization_id = (credential).organization_id AND i.id = (credential).integration_id;
 END;
 COMMENT ON FUNCTION mqtt.is_heard(mqtt.mqtt_credentials) IS
-'Whether what a device publishes at its broker reaches the database (mqtt.broker_integrations); until then it is to wait outside. Null for no credential.';
+'Whether what a device publishes at its broker reaches the database (see mqtt.broker_integrations); until then the device is not admitted. Null without a credential.';
 
 CREATE OR REPLACE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Written once in a credential's life, and never waited for: whoever finds the row locked leaves it to the next login.
+    -- Written once in a credential's life and never waited for: if the row is locked, the next login writes it.
     IF credential.broker_login_at IS NOT NULL OR current_setting('transaction_read_only')::boolean THEN
         RETURN;
     END IF;

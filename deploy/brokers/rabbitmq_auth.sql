@@ -27,21 +27,21 @@ BEGIN
     IF v_broker.id IS NULL THEN
         RAISE EXCEPTION 'broker_unknown' USING
             ERRCODE = 'PT401',
-            DETAIL = 'Only a broker with a valid key is answered.',
-            HINT = 'Write the URLs as http://<username>:<key>@host/…, with what generate_broker_key answered.';
+            DETAIL = 'Only a broker with a valid key gets an answer.',
+            HINT = 'Write the URLs as http://<username>:<key>@host/…, with the username and key that generate_broker_key answered.';
     END IF;
     RETURN v_broker;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.rabbitmq_login() IS 'The broker that asks; raises 401 broker_unknown when it is none, which RabbitMQ takes for a refusal and logs.';
+COMMENT ON FUNCTION mqtt.rabbitmq_login() IS 'The broker that asks. Raises PT401 broker_unknown if it is none, which RabbitMQ treats as a refusal and logs.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    -- What RabbitMQ's MQTT plugin did to the topic, undone: / became a dot and + an asterisk. A dot of the topic's own is the same to it.
+    -- Undoes what RabbitMQ's MQTT plugin did to the topic: / became a dot and + an asterisk. It does not tell a dot in the topic from a slash.
     SELECT translate(routing_key, CASE WHEN wildcards THEN './*' ELSE './' END, CASE WHEN wildcards THEN '//+' ELSE '//' END);
 END;
-COMMENT ON FUNCTION mqtt.topic_of_routing_key(text, boolean) IS 'The MQTT topic (or filter, with wildcards) that RabbitMQ made a routing key of.';
+COMMENT ON FUNCTION mqtt.topic_of_routing_key(text, boolean) IS 'The MQTT topic (with wildcards: the filter) that RabbitMQ turned into a routing key.';
 
 CREATE OR REPLACE FUNCTION api.rabbitmq_auth_user(
     username text, password text DEFAULT NULL, client_id text DEFAULT NULL, vhost text DEFAULT NULL, ip text DEFAULT NULL, tags text DEFAULT NULL
@@ -58,7 +58,7 @@ BEGIN
     IF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
     END IF;
-    -- Only MQTT tells a client id: a device's login is none for AMQP, STOMP or the management pages.
+    -- Only MQTT sends a client id: a device cannot log in over AMQP or STOMP, or to the management pages.
     v_allowed := v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id
         AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost AND mqtt.is_heard(v_credential);
     IF v_allowed THEN
@@ -68,10 +68,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) IS
-$md$RabbitMQ asks: may this device log in
+$md$RabbitMQ asks whether a device may log in
 
-`auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must be
-the credential's own, and the bridge must have had its first subscription for the integration granted.
+For `auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
+be the credential's own, and the broker must have granted the bridge's first subscription for the integration.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) TO anon, authenticated, service_role;
 
@@ -89,9 +89,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_vhost(text, text, text, text, text) IS
-$md$RabbitMQ asks: may this device use this virtual host
+$md$RabbitMQ asks whether a device may use a virtual host
 
-`auth_http.vhost_path`. Answers `allow` for the virtual host of the broker's key, else `deny`, as text.
+For `auth_http.vhost_path`. Answers `allow` for the virtual host of the broker's key, else `deny`, as text.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_vhost(text, text, text, text, text) TO anon, authenticated, service_role;
 
@@ -111,7 +111,7 @@ BEGIN
                 WHEN 'write' THEN v_credential.can_publish
                 WHEN 'read' THEN v_credential.can_subscribe
             END
-            -- The queues of its own session, and no other's; a will waits in one too.
+            -- Only the queues of the device's own session; its will waits in one, too.
             WHEN 'queue' THEN permission IN ('configure', 'write', 'read') AND name IN (
                 'mqtt-subscription-' || v_credential.client_id || 'qos0', 'mqtt-subscription-' || v_credential.client_id || 'qos1',
                 'mqtt-will-' || v_credential.client_id
@@ -121,10 +121,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_resource(text, text, text, text, text, text, text) IS
-$md$RabbitMQ asks: may this device use this exchange or queue
+$md$RabbitMQ asks whether a device may use an exchange or a queue
 
-`auth_http.resource_path`. Answers `allow` for the exchange of the MQTT plugin (which topics: see `rabbitmq_auth_topic`) and for the queues of the
-device's own session, else `deny`, as text.
+For `auth_http.resource_path`. Answers `allow` for the MQTT plugin's exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
+the device's own session, else `deny`, as text.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_resource(text, text, text, text, text, text, text) TO anon, authenticated, service_role;
 
@@ -141,7 +141,7 @@ DECLARE
     v_action CONSTANT text := CASE permission WHEN 'write' THEN 'publish' WHEN 'read' THEN 'subscribe' END;
     v_topic CONSTANT text := mqtt.topic_of_routing_key(routing_key, permission = 'read');
 BEGIN
-    -- To RabbitMQ a dot in a topic is a slash, so the rules are read as it would read them.
+    -- RabbitMQ does not tell a dot in a topic from a slash, so the rules are compared in the same way.
     RETURN mqtt.plain_verdict(
         v_credential.id IS NOT NULL AND rabbitmq_auth_topic.vhost = v_broker.vhost AND resource = 'topic' AND name = v_broker.exchange
         AND (permission <> 'write' OR mqtt.is_heard(v_credential))
@@ -153,10 +153,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text) IS
-$md$RabbitMQ asks: may this device publish or subscribe to this topic
+$md$RabbitMQ asks whether a device may publish or subscribe to a topic
 
-`auth_http.topic_path`. Answers `allow` or `deny` as text. permission `write` is a publish, `read` a subscription: its filter must lie within one of
-the credential's. routing_key is the topic with dots for slashes; `variable_map.*` is taken and not used.
+For `auth_http.topic_path`. Answers `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
+lie within one of the credential's filters. routing_key is the topic with dots instead of slashes; `variable_map.*` is accepted and ignored.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
 COMMIT;

@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
--- PostgREST sends what this holds as it is, whatever the caller accepts.
+-- PostgREST sends a value of this domain as it is, whatever the caller accepts.
 CREATE DOMAIN api."*/*" AS text;
-COMMENT ON DOMAIN api."*/*" IS 'A response body that is no JSON.';
+COMMENT ON DOMAIN api."*/*" IS 'A response body that is not JSON.';
 COMMIT;

@@ -3,8 +3,8 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE SCHEMA broker AUTHORIZATION mqtt_owner;
-COMMENT ON SCHEMA broker IS 'Views for brokers that look devices up in the database themselves; each has a login role that reads its own views and nothing else.';
--- Cluster-wide: created where missing, never dropped. They may log in once the operator gives them a password.
+COMMENT ON SCHEMA broker IS 'Views for brokers that look up devices in the database themselves. Each broker has a login role that can read its own views and nothing else.';
+-- Roles are cluster-wide: created if missing, never dropped. They can log in once the operator gives them a password.
 DO $$
 DECLARE
     v_role text;

@@ -31,19 +31,19 @@ INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_i
 CROSS JOIN LATERAL (
     SELECT
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter) FILTER (WHERE a.action = 'publish') AS publish_acl,
-        -- VerneMQ matches the filter of a subscription level by level, like a topic, and has no way to say "this very filter".
+        -- VerneMQ matches the filter of a subscription level by level, like a topic, and cannot express "exactly this filter".
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter)
             FILTER (WHERE a.action = 'subscribe' AND NOT mqtt.lets_hash_slip(a.filter)) AS subscribe_acl
     FROM mqtt.access_rules(c) AS a
     WHERE NOT mqtt.has_placeholder(a.filter)
 ) AS r
 WHERE i.is_hosted AND i.is_on AND i.is_heard AND mqtt.is_valid_now(c);
-COMMENT ON VIEW broker.vmq_auth_acl IS 'The table that VerneMQ''s PostgreSQL script (vmq_diversity, auth/postgres.lua) reads: devices that may log in now, and what they may do.';
+COMMENT ON VIEW broker.vmq_auth_acl IS 'The devices that may log in now and what they may do, as VerneMQ''s PostgreSQL script (vmq_diversity, auth/postgres.lua) reads it.';
 COMMENT ON COLUMN broker.vmq_auth_acl.mountpoint IS 'Always the default one';
 COMMENT ON COLUMN broker.vmq_auth_acl.client_id IS 'The only MQTT client id that it may have';
 COMMENT ON COLUMN broker.vmq_auth_acl.username IS 'Username';
 COMMENT ON COLUMN broker.vmq_auth_acl.password IS 'bcrypt, $2a$';
 COMMENT ON COLUMN broker.vmq_auth_acl.publish_acl IS 'Array of {"pattern": filter} to publish to';
-COMMENT ON COLUMN broker.vmq_auth_acl.subscribe_acl IS 'Array of {"pattern": filter} to subscribe to, without those ending in +, which VerneMQ would let a # through';
+COMMENT ON COLUMN broker.vmq_auth_acl.subscribe_acl IS 'Array of {"pattern": filter} to subscribe to, without filters that end in +, for which VerneMQ would also allow #';
 GRANT SELECT ON broker.vmq_auth_acl TO vernemq_reader;
 COMMIT;

@@ -17,7 +17,7 @@ BEGIN ATOMIC
     SELECT filter ~ '%[cmu]|\$\{';
 END;
 COMMENT ON FUNCTION mqtt.has_placeholder(text) IS
-'Whether a broker would put something in place of a part of the filter (%c, %m, %u, ${…}), which is often what a client says of itself: such a rule is not exported.';
+'Whether a broker would replace a part of the filter (%c, %m, %u, ${…}), often with something that the client itself chose: such a rule is not exported.';
 
 CREATE OR REPLACE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -25,9 +25,9 @@ BEGIN ATOMIC
     SELECT filter ~ '(^|/)\+(/#)?$';
 END;
 COMMENT ON FUNCTION mqtt.lets_hash_slip(text) IS
-'Whether a broker that matches a subscription like a topic, level by level, would take a # in it for what the last + of the filter allows: a/+ would let a/# in.';
+'Whether a broker that matches subscriptions level by level, like topics, would let the last + of the filter match a #: a/+ would allow a/#.';
 
--- In a view the functions are the reader's to call. These compute on what they are given, and mqtt stays closed to the readers by name.
+-- The reader of a view needs EXECUTE on its functions. These only compute on their arguments, and without USAGE the readers cannot name anything in mqtt.
 GRANT EXECUTE ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials), mqtt.has_placeholder(text), mqtt.lets_hash_slip(text),
 mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_error(text),
 mqtt.topic_name_error(text), mqtt.has_forbidden_character(text) TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
@@ -53,5 +53,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.verify_broker_view(regclass, text []) IS
-'Raises unless the view belongs to mqtt_owner, is a security barrier and is readable by just these roles; for verify scripts.';
+'For verify scripts: raises unless the view belongs to mqtt_owner, is a security barrier and can be read by exactly these roles.';
 COMMIT;

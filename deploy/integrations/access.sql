@@ -9,7 +9,7 @@ BEGIN ATOMIC
     SELECT mqtt.is_service() OR (current_setting('role') = 'none' AND pg_has_role(session_user, 'mqtt_owner', 'member'));
 END;
 COMMENT ON FUNCTION mqtt.is_operator() IS
-'Whether the caller stands above organizations: service_role, or a direct session (psql, pg_cron) of a role that may become mqtt_owner.';
+'Whether the caller is above organizations: service_role, or a direct session (psql, pg_cron) of a role that may become mqtt_owner.';
 GRANT EXECUTE ON FUNCTION mqtt.is_operator() TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean DEFAULT false) RETURNS mqtt.organizations
@@ -26,20 +26,20 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'organization_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No organization %s that you may see.', coalesce(organization_id::text, 'null')),
-            HINT = 'GET /organizations shows yours.';
+            DETAIL = format('There is no organization %s that you may see.', coalesce(organization_id::text, 'null')),
+            HINT = 'GET /organizations lists yours.';
     END IF;
     IF admin_only AND NOT mqtt.is_operator() AND NOT v_organization.id = ANY (mqtt.current_organization_ids(true)) THEN
         RAISE EXCEPTION 'admin_required' USING
             ERRCODE = 'PT403',
-            DETAIL = format('You are a member of organization %s, not an admin.', organization_id),
+            DETAIL = format('You are a member of organization %s, but not an admin.', organization_id),
             HINT = 'Ask an admin of the organization to do it, or to make you one.';
     END IF;
     RETURN v_organization;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.require_organization(uuid, boolean) IS
-'The organization, where the caller may see it (else PT404 organization_not_found) and, if asked for, administers it (else PT403 admin_required).';
+'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required).';
 GRANT EXECUTE ON FUNCTION mqtt.require_organization(uuid, boolean) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.require_integration(
@@ -59,9 +59,9 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'integration_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No integration %s that you may see', coalesce(integration_id::text, 'null'))
+            DETAIL = format('There is no integration %s that you may see', coalesce(integration_id::text, 'null'))
                 || coalesce(format(' in organization %s.', organization_id), '.'),
-            HINT = 'GET /device_integrations shows yours.';
+            HINT = 'GET /device_integrations lists yours.';
     END IF;
     IF admin_only THEN
         PERFORM mqtt.require_organization(v_integration.organization_id, true);
@@ -70,6 +70,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.require_integration(uuid, uuid, boolean) IS
-'The integration, where the caller may see it and it belongs to the organization, if one is named (else PT404 integration_not_found), and, if asked for, the caller is an admin there (else PT403 admin_required).';
+'The integration, if the caller may see it and it belongs to the organization, where one is given (else PT404 integration_not_found), and, with admin_only, the caller is an admin of its organization (else PT403 admin_required).';
 GRANT EXECUTE ON FUNCTION mqtt.require_integration(uuid, uuid, boolean) TO authenticated, service_role;
 COMMIT;

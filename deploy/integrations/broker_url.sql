@@ -15,5 +15,5 @@ BEGIN ATOMIC
         )
     END;
 END;
-COMMENT ON FUNCTION mqtt.broker_url(mqtt.device_integrations) IS 'URL of the integration''s broker, as devices are told.';
+COMMENT ON FUNCTION mqtt.broker_url(mqtt.device_integrations) IS 'The URL that devices are given for the integration''s broker.';
 COMMIT;

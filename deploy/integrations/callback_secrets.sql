@@ -27,7 +27,7 @@ BEGIN
     IF given IS NULL THEN
         v_secret := 'whsec_' || translate(encode(mqtt.random_bytes(32), 'base64'), E'\n', '');
         v_sealed := mqtt.sealed('callback_secret', v_secret);
-    -- A sealed box is 48 bytes longer than what is in it; whsec_ and 24 bytes in base64 are the shortest secret (Standard Webhooks).
+    -- A sealed box is 48 bytes longer than its content; the shortest secret is whsec_ and 24 bytes in base64 (Standard Webhooks).
     ELSIF (
         jsonb_typeof(given) = 'object' AND given - 'sealed' = '{}' AND jsonb_typeof(given -> 'sealed') = 'string'
         AND octet_length(given ->> 'sealed') BETWEEN 112 AND 1000
@@ -35,8 +35,8 @@ BEGIN
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'callback_secret_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'callback_secret is {"sealed": "<base64>"}: a secret in clear is not taken.',
-            HINT = 'Leave it out to have one made; or seal "whsec_<base64 of 24 to 64 bytes>" with the public key of this installation.';
+            DETAIL = 'callback_secret is {"sealed": "<base64>"}; a secret in clear text is rejected.',
+            HINT = 'Omit it to have one generated, or seal "whsec_<base64 of 24 to 64 bytes>" with this installation''s public key.';
     END IF;
     INSERT INTO mqtt.callback_secrets AS k (organization_id, subscription_id, sealed)
     VALUES (set_callback_secret.organization_id, set_callback_secret.subscription_id, v_sealed)
@@ -55,8 +55,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.set_callback_secret(uuid, uuid, jsonb, interval, boolean) IS
-$md$Gives a subscription a secret that its requests are signed with: one made here, which is returned in clear this once, or one sealed by the caller
-The one before signs as well for the time of grace. only_if_none: a subscription that has one keeps it, and null is returned.
+$md$Gives a subscription the secret that its requests are signed with: one generated here, which is returned in clear text, or one that the caller sealed
+For the time of grace the old secret signs as well. With only_if_none a subscription that has a secret keeps it, and null is returned.
 Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION mqtt.set_callback_secret(uuid, uuid, jsonb, interval, boolean) TO authenticated, service_role;
 COMMIT;

@@ -10,19 +10,19 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN prefix = '' OR octet_length(prefix) > 512 THEN 'A topic prefix has 1 to 512 bytes.'
-        WHEN prefix ~ '(^/|/$|//)' THEN 'A topic prefix is whole levels, none of them empty, without / at its start or end.'
+        WHEN prefix ~ '(^/|/$|//)' THEN 'A topic prefix consists of whole levels, none of them empty, without / at its start or end.'
         ELSE mqtt.topic_name_error(prefix)
     END;
 END;
-COMMENT ON FUNCTION mqtt.topic_prefix_error(text) IS 'Why this is no topic prefix, in words; null when it is one: whole levels without wildcards.';
+COMMENT ON FUNCTION mqtt.topic_prefix_error(text) IS 'Why this is not a topic prefix (whole levels without wildcards), as a sentence; null if it is one.';
 
 CREATE OR REPLACE FUNCTION mqtt.filters_error(filters text [], prefix text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN cardinality(filters) > 100 THEN 'A credential has at most 100 filters of a kind.' ELSE (
+    SELECT CASE WHEN cardinality(filters) > 100 THEN 'A credential has at most 100 filters of each kind.' ELSE (
         SELECT CASE
             WHEN f.filter IS NULL OR octet_length(f.filter) > 2048 THEN 'A filter is a string of 1 to 2,048 bytes.'
-            ELSE coalesce(mqtt.topic_filter_error(f.filter), format('The filter %s does not lie below the prefix %s/.', left(f.filter, 200), prefix))
+            ELSE coalesce(mqtt.topic_filter_error(f.filter), format('The filter %s is not below the prefix %s/.', left(f.filter, 200), prefix))
         END
         FROM unnest(filters) WITH ORDINALITY AS f (filter, ordinality)
         WHERE f.filter IS NULL OR octet_length(f.filter) > 2048 OR mqtt.topic_filter_error(f.filter) IS NOT NULL
@@ -31,40 +31,7 @@ BEGIN ATOMIC
         LIMIT 1
     ) END;
 END;
-COMMENT ON FUNCTION mqtt.filters_error(text [], text) IS 'Why a credential with that prefix cannot have these filters, in words; null when it can.';
-
-CREATE OR REPLACE FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) RETURNS mqtt.devices
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_device mqtt.devices;
-BEGIN
-    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
-        SELECT d.* INTO v_device
-        FROM mqtt.devices AS d
-        WHERE d.organization_id = resolve_device.organization_id AND d.id = device::uuid
-            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id);
-    END IF;
-    IF v_device.id IS NULL THEN
-        SELECT d.* INTO v_device
-        FROM mqtt.devices AS d
-        WHERE d.organization_id = resolve_device.organization_id AND d.external_id = device
-            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id)
-        ORDER BY d.created_at
-        LIMIT 1;
-    END IF;
-    IF v_device.id IS NULL THEN
-        RAISE EXCEPTION 'device_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
-            HINT = 'sync_device registers a device before its first message.';
-    END IF;
-    RETURN v_device;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.resolve_device(uuid, uuid, text) IS
-'The device of that id, or of that external id, in an organization (and integration, if given); else raises PT404 device_not_found.';
+COMMENT ON FUNCTION mqtt.filters_error(text [], text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
 
 CREATE OR REPLACE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -81,15 +48,15 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No credential %s that you may see.', coalesce(credential_id::text, 'null')),
-            HINT = 'get_mqtt_credentials shows yours.';
+            DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            HINT = 'get_mqtt_credentials lists yours.';
     END IF;
     PERFORM mqtt.require_organization(v_credential.organization_id, true);
     RETURN v_credential;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.require_credential(uuid) IS
-'The credential, locked, where the caller may see it (else PT404 credential_not_found) and is an admin (else PT403 admin_required).';
+'The credential, locked, if the caller may see it (else PT404 credential_not_found) and is an admin of its organization (else PT403 admin_required).';
 
 CREATE OR REPLACE FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER
@@ -120,5 +87,5 @@ BEGIN ATOMIC
         'connection_count', credential.connection_count
     );
 END;
-COMMENT ON FUNCTION mqtt.credential_json(mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes.';
+COMMENT ON FUNCTION mqtt.credential_json(mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes. credential_id is another name of id.';
 COMMIT;

@@ -10,7 +10,7 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT left(encode(sha256(public_key), 'hex'), 16);
 END;
-COMMENT ON FUNCTION mqtt.sealing_key_id(bytea) IS 'How a key pair is named beside what is sealed to it: 16 digits of the SHA-256 of its public key.';
+COMMENT ON FUNCTION mqtt.sealing_key_id(bytea) IS 'The id that is stored with a sealed value to name its key pair: 16 digits of the SHA-256 of the public key.';
 
 CREATE OR REPLACE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -23,12 +23,12 @@ BEGIN
     IF v_key IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', label),
-            HINT = 'The operator runs: topicbase keygen';
+            DETAIL = format('%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear text.', label),
+            HINT = 'Ask the operator to run topicbase keygen.';
     ELSIF to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', label),
+            DETAIL = format('%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear text.', label),
             HINT = format(
                 'Seal it yourself (libsodium crypto_box_seal, public key %s) and send {"sealed": "<base64>"}.',
                 encode(v_key, 'base64')
@@ -43,14 +43,14 @@ BEGIN
     IF v_box IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('%s could not be sealed with the key of this installation.', label),
-            HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
+            DETAIL = format('%s could not be sealed with this installation''s key.', label),
+            HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen generates a new key.';
     END IF;
     RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''), 'key', mqtt.sealing_key_id(v_key));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.sealed(text, text) IS
-'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box, "key": id of the key}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
+'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box, "key": id of the key}. Raises PT400 sealing_unavailable, which has the label, if it cannot be sealed.';
 
 CREATE OR REPLACE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -58,7 +58,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN jsonb_typeof(value) = 'object' THEN value ELSE mqtt.sealed('settings.' || name, value #>> '{}') END;
 $$;
-COMMENT ON FUNCTION mqtt.sealed_setting(text, jsonb) IS 'A secret of an integration''s settings as it may be stored: sealed here, or by the caller.';
+COMMENT ON FUNCTION mqtt.sealed_setting(text, jsonb) IS 'A secret among an integration''s settings as it may be stored: sealed here, or already sealed by the caller.';
 
 CREATE OR REPLACE FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -74,7 +74,7 @@ BEGIN ATOMIC
                 ) IS NOT TRUE
         );
 END;
-COMMENT ON FUNCTION mqtt.is_resealed(jsonb, jsonb) IS 'Whether nothing has changed but the boxes that secrets are sealed in.';
+COMMENT ON FUNCTION mqtt.is_resealed(jsonb, jsonb) IS 'Whether only the sealed boxes of secrets have changed.';
 
 CREATE OR REPLACE FUNCTION mqtt.visible_settings(settings jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -83,6 +83,6 @@ BEGIN ATOMIC
         || CASE WHEN settings ? 'password' THEN '{"has_password": true}'::jsonb ELSE '{}' END
         || CASE WHEN settings ? 'client_key' THEN '{"has_client_key": true}'::jsonb ELSE '{}' END;
 END;
-COMMENT ON FUNCTION mqtt.visible_settings(jsonb) IS 'The settings as they may be read: has_password and has_client_key stand for the secrets.';
+COMMENT ON FUNCTION mqtt.visible_settings(jsonb) IS 'The settings as they may be read: has_password and has_client_key replace the secrets.';
 GRANT EXECUTE ON FUNCTION mqtt.visible_settings(jsonb) TO authenticated, service_role;
 COMMIT;

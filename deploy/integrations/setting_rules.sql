@@ -13,21 +13,21 @@ BEGIN ATOMIC
             'keepalive', 'use_tls', 'verify_certificate', 'ca_certificate', 'client_certificate', 'client_key', 'server_name', 'alpn'
         ] ELSE '{}' END;
 END;
-COMMENT ON FUNCTION mqtt.setting_names(text) IS 'The settings that an integration of this type may have.';
+COMMENT ON FUNCTION mqtt.setting_names(text) IS 'The names of the settings that an integration of this type may have.';
 
 CREATE OR REPLACE FUNCTION mqtt.secret_setting_names() RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT ARRAY['password', 'client_key'];
 END;
-COMMENT ON FUNCTION mqtt.secret_setting_names() IS 'The settings that are sealed before they are stored and never read back.';
+COMMENT ON FUNCTION mqtt.secret_setting_names() IS 'The names of the settings that are sealed before they are stored and never shown.';
 
 CREATE OR REPLACE FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric = trunc(value::numeric) AND value::numeric BETWEEN low AND high ELSE false END;
 END;
-COMMENT ON FUNCTION mqtt.jsonb_integer_between(jsonb, bigint, bigint) IS 'Whether it is a JSON number that is whole and within the bounds.';
+COMMENT ON FUNCTION mqtt.jsonb_integer_between(jsonb, bigint, bigint) IS 'Whether the value is a whole JSON number within the bounds.';
 
 CREATE OR REPLACE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -35,10 +35,10 @@ BEGIN ATOMIC
     SELECT CASE
         WHEN jsonb_typeof(value) <> 'string' OR value = '""' OR octet_length(value #>> '{}') > max_bytes
             THEN format('is a string of 1 to %s bytes', max_bytes)
-        WHEN value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]' THEN 'holds a control character'
+        WHEN value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]' THEN 'has a control character'
     END;
 END;
-COMMENT ON FUNCTION mqtt.jsonb_text_fault(jsonb, integer) IS 'Why it is no JSON string of that size without controls, as the end of a sentence; null when it is one.';
+COMMENT ON FUNCTION mqtt.jsonb_text_fault(jsonb, integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
 
 CREATE OR REPLACE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -65,7 +65,7 @@ BEGIN ATOMIC
                 ELSE mqtt.jsonb_text_fault(value, 255)
             END
         WHEN name = 'path'
-            THEN CASE WHEN value #>> '{}' !~ '^/[!-~]*$' THEN 'starts with / and holds printable ASCII' ELSE mqtt.jsonb_text_fault(value, 1024) END
+            THEN CASE WHEN value #>> '{}' !~ '^/[!-~]*$' THEN 'starts with / and consists of printable ASCII' ELSE mqtt.jsonb_text_fault(value, 1024) END
         WHEN name IN ('ca_certificate', 'client_certificate')
             THEN CASE
                 WHEN jsonb_typeof(value) <> 'string' OR octet_length(value #>> '{}') > 524288
@@ -81,7 +81,7 @@ BEGIN ATOMIC
         WHEN name = 'topic_pattern'
             THEN coalesce(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault(value #>> '{}'))
         WHEN name = 'status_topic'
-            THEN coalesce(mqtt.jsonb_text_fault(value, 65535), 'is no topic to publish to: ' || mqtt.topic_name_error(value #>> '{}'))
+            THEN coalesce(mqtt.jsonb_text_fault(value, 65535), 'is not a topic name: ' || mqtt.topic_name_error(value #>> '{}'))
         WHEN name IN ('broker_url', 'username', 'client_id', 'server_name')
             THEN mqtt.jsonb_text_fault(value, CASE name WHEN 'username' THEN 65535 WHEN 'client_id' THEN 1024 WHEN 'server_name' THEN 253 ELSE 2048 END)
         WHEN jsonb_typeof(value) = 'object'
@@ -89,14 +89,14 @@ BEGIN ATOMIC
                 WHEN value - '{sealed,key}'::text [] <> '{}' OR jsonb_typeof(value -> 'sealed') IS DISTINCT FROM 'string'
                     OR coalesce(octet_length(mqtt.try_base64(value ->> 'sealed')), 0) NOT BETWEEN 48 AND 65583
                     OR (value ? 'key' AND (jsonb_typeof(value -> 'key') <> 'string' OR value ->> 'key' !~ '^[0-9a-f]{16}$'))
-                    THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, beside it perhaps "key", the id of the key'
+                    THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, optionally with "key", the id of the key'
             END
         WHEN jsonb_typeof(value) <> 'string' OR value = '""' OR octet_length(value #>> '{}') > 65535
             THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'
     END;
 END;
 COMMENT ON FUNCTION mqtt.setting_fault(text, jsonb) IS
-'Why the setting of that name cannot have this value, as the end of a sentence that never holds the value; null when it can.';
+'Why the setting of that name cannot have this value, as the end of a sentence, which never has the value in it; null if it can.';
 GRANT EXECUTE ON FUNCTION mqtt.setting_names(text), mqtt.secret_setting_names(), mqtt.jsonb_integer_between(jsonb, bigint, bigint),
 mqtt.jsonb_text_fault(jsonb, integer), mqtt.setting_fault(text, jsonb) TO authenticated, service_role;
 COMMIT;

@@ -15,15 +15,15 @@ AS $$
 DECLARE
     v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id);
 BEGIN
-    -- Credentials and subscriptions were judged by these two when they were made.
+    -- Credentials and subscriptions were checked against these two when they were created.
     IF tg_op = 'UPDATE' AND (NEW.organization_id, NEW.integration_type = 'mqtt_hosted')
         IS DISTINCT FROM (OLD.organization_id, OLD.integration_type = 'mqtt_hosted') THEN
         RAISE EXCEPTION 'integration_type_fixed' USING
             ERRCODE = 'PT409',
-            DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
-            HINT = 'Make a new integration and delete this one.';
+            DETAIL = 'An integration stays with its organization, and a hosted one stays hosted.',
+            HINT = 'Create a new integration and delete this one.';
     END IF;
-    -- New keys must not fail on an old setting that would be refused today.
+    -- Resealing must not fail because of an old setting that would be rejected today.
     IF tg_op = 'UPDATE' AND mqtt.is_resealed(OLD.settings, NEW.settings)
         AND (NEW.integration_type, NEW.topic_like, NEW.device_level, NEW.message_type_level)
         IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.device_level, OLD.message_type_level) THEN
@@ -52,7 +52,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF tg_op = 'DELETE' THEN
-        -- Nobody will publish these any more; whoever asked for them is told.
+        -- These will never be published; their receipts say so.
         WITH dropped AS (
             DELETE FROM pgmq.q_mqtt_outbound AS q
             WHERE q.integration_id = OLD.id
@@ -69,7 +69,7 @@ BEGIN
             NEW.organization_id, NEW.id, 'integration_created',
             details => jsonb_build_object('name', NEW.name, 'integration_type', NEW.integration_type, 'user_id', mqtt.current_user_id())
         );
-    -- active and error are what the bridge sees, and come and go.
+    -- The bridge switches between active and error; those changes are not logged here.
     ELSIF (NEW.name, NEW.integration_type, NEW.settings, NEW.status = 'inactive')
         IS DISTINCT FROM (OLD.name, OLD.integration_type, OLD.settings, OLD.status = 'inactive') THEN
         PERFORM mqtt.log_activity(
@@ -90,7 +90,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.integration_changed() IS
-'Trigger: logs the change, by the names of the settings; a deleted integration''s queued messages are settled as cancelled.';
+'Trigger: logs the change and the names of the changed settings; a deleted integration''s queued messages are settled as cancelled.';
 CREATE OR REPLACE TRIGGER z_changed
 AFTER INSERT OR DELETE OR UPDATE OF name, integration_type, settings, status ON mqtt.device_integrations
 FOR EACH ROW EXECUTE FUNCTION mqtt.integration_changed();

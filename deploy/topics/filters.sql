@@ -9,14 +9,14 @@ BEGIN ATOMIC
     SELECT CASE
         WHEN filter IS NULL OR filter = '' THEN 'A topic filter has at least one character.'
         WHEN octet_length(filter) > 65535 THEN 'A topic filter has at most 65,535 bytes in UTF-8.'
-        WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter holds no control and no non-character.'
+        WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter must not contain control characters or non-characters.'
         WHEN filter ~ '[^/]\+|\+[^/]' THEN 'The wildcard + stands for one whole level.'
         WHEN filter ~ '[^/]#|#.' THEN 'The wildcard # stands alone in the last level.'
         WHEN starts_with(filter, '$share/') AND filter !~ '^\$share/[^/+#]+/.' THEN 'A shared subscription is $share/<name>/<filter>.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.topic_filter_error(text) IS
-'Why this is no topic filter, in words; null when it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
+'Why this is not a topic filter, as a sentence; null if it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_filter_pattern(filter text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -30,7 +30,7 @@ BEGIN ATOMIC
     FROM (SELECT regexp_replace(filter, '^\$share/[^/]+/', '') AS bare) AS f;
 END;
 COMMENT ON FUNCTION mqtt.topic_filter_pattern(text) IS
-'The filter as a regular expression for topic names: a leading wildcard matches no $ topic, a/# matches a, $share/<name>/ is left out (MQTT 5 section 4.7).';
+'The filter as a regular expression for topic names: a leading wildcard does not match topics that start with $, a/# matches a, and $share/<name>/ is omitted (MQTT 5 section 4.7).';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_matches(filter text, topic text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -47,20 +47,21 @@ BEGIN ATOMIC
     );
 END;
 COMMENT ON FUNCTION mqtt.topic_filter_prefix(text) IS
-'The levels of a filter before its first wildcard, at most 16: one of mqtt.topic_prefixes of every topic that it matches.';
+'The levels of a filter before its first wildcard, at most 16; mqtt.topic_prefixes of every topic that it matches includes it.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
 BEGIN ATOMIC
-    -- The level before a leading slash is empty, as is no level at all: one of them will do.
+    -- The level before a leading slash is empty, and so is no level at all: return one of the two.
     SELECT array_to_string(t.levels[1:n], '/')
     FROM (SELECT string_to_array(topic, '/') AS levels OFFSET 0) AS t
     CROSS JOIN LATERAL generate_series(starts_with(topic, '/')::integer, least(16, cardinality(t.levels))) AS n;
 END;
 COMMENT ON FUNCTION mqtt.topic_prefixes(text) IS
-'What mqtt.topic_filter_prefix of a filter may be that matches this topic name: an index finds them among thousands, where each expression would be tried.';
+'Every value that mqtt.topic_filter_prefix can have for a filter that matches this topic name: an index finds those filters among thousands, so that not every expression must be tried.';
 GRANT EXECUTE ON FUNCTION mqtt.topic_filter_error(text), mqtt.topic_filter_pattern(text), mqtt.topic_matches(text, text), mqtt.topic_filter_prefix(text),
 mqtt.topic_prefixes(text) TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION mqtt.topic_matches_any(filters text [], topic text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

@@ -8,7 +8,7 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT '{organization_prefix}/devices/{device_id}/{message_type}';
 END;
-COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that set none.';
+COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that do not set one.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -25,11 +25,11 @@ BEGIN ATOMIC
             WHERE l.level ~ '[{}]' AND l.level NOT IN ('{organization_prefix}', '{device_id}', '{message_type}')
         ) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'
         WHEN starts_with(pattern, '$share/') THEN 'must not start with $share/'
-        ELSE mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}', '+', 'g'))
+        ELSE 'is not a topic filter: ' || mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}', '+', 'g'))
     END;
 END;
 COMMENT ON FUNCTION mqtt.topic_pattern_fault(text) IS
-'Why this is no topic pattern, in words; null when it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
+'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
 RETURNS TABLE (topic_like text, device_level smallint, message_type_level smallint)
@@ -47,7 +47,7 @@ BEGIN ATOMIC
     FROM string_to_table(replace(pattern, '{organization_prefix}', organization_prefix), '/') WITH ORDINALITY AS l (level, ordinality);
 END;
 COMMENT ON FUNCTION mqtt.topic_pattern_levels(text, text) IS
-'The pattern as a LIKE pattern and the levels, from 1, of device id and message type (0: none).';
+'The topic pattern as a LIKE pattern, and the levels of device id and message type, counted from 1 (0: none).';
 
 CREATE OR REPLACE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -56,7 +56,7 @@ BEGIN ATOMIC
     FROM (SELECT replace(split_part(pattern, '{device_id}', 1), '{organization_prefix}', organization_prefix) AS head) AS h;
 END;
 COMMENT ON FUNCTION mqtt.device_prefix(text, text, text) IS
-'Topic prefix that only this device''s topics have; null where the pattern has a variable level before the device id.';
+'The topic prefix that only this device''s topics have; null if the pattern has a variable level before the device id.';
 GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.topic_pattern_fault(text), mqtt.topic_pattern_levels(text, text),
 mqtt.device_prefix(text, text, text) TO authenticated, service_role;
 COMMIT;

@@ -3,4 +3,5 @@ BEGIN;
 DROP FUNCTION api.mqtt_unsubscribe(uuid);
 DROP FUNCTION mqtt.require_subscription(uuid);
 DROP FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb);
+DROP FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text);
 COMMIT;

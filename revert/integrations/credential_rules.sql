@@ -2,7 +2,6 @@
 BEGIN;
 DROP FUNCTION mqtt.credential_json(mqtt.mqtt_credentials);
 DROP FUNCTION mqtt.require_credential(uuid);
-DROP FUNCTION mqtt.resolve_device(uuid, uuid, text);
 DROP FUNCTION mqtt.filters_error(text [], text);
 DROP FUNCTION mqtt.topic_prefix_error(text);
 COMMIT;

@@ -96,6 +96,7 @@ def test_a_message_over_http_is_posted_signed(tenant: Tenants, receiver: Receive
         "retain": False,
         "properties": None,
         "sent_at": None,
+        "external_id": "d1",
     }
     assert (delivery["message_id"], delivery["attempts"], delivery["status_code"], delivery["error"]) == (message_id, 1, 200, None)
 

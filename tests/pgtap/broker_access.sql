@@ -72,7 +72,7 @@ FROM (VALUES
 SELECT is(api.explain_mqtt_access(:'pump_login', 'publish', 'org_alice/x') ->> 'explanation', 'Yes: org_alice/x matches org_alice/+/#.', 'yes in words');
 SELECT is(
     api.explain_mqtt_access(:'pump_login', 'subscribe', '#') ->> 'explanation',
-    'No: # may match topics that none of the filters covers that the credential may subscribe to.', 'no in words'
+    'No: # may match topics outside every filter that the credential may subscribe to.', 'no in words'
 );
 SELECT is(api.explain_mqtt_access(:'pump_login', 'publish', 'x') -> 'rules', '["org_alice/+/#"]', 'all rules of the action');
 SELECT act_as('none');

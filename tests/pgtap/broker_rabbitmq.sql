@@ -1,6 +1,6 @@
 -- Keys of brokers; RabbitMQ's four questions: who may ask, what is answered.
 \ir setup.psql
-SELECT plan(95);
+SELECT plan(97);
 
 SELECT act_as('service_role');
 SELECT api.generate_broker_key('rabbit') AS made \gset
@@ -19,6 +19,8 @@ SELECT refuses($$SELECT api.generate_broker_key('x')$$, 'PT403', 'integration_re
 SELECT refuses(format($$SELECT api.generate_broker_key('x', %L)$$, :'bob_external'), 'PT404', 'integration_not_found', 'another organization''s integration');
 SELECT refuses(format($$SELECT api.generate_broker_key(%L, %L)$$, n, :'external'), 'PT400', 'name_invalid', 'name: ' || left(n, 9))
 FROM unnest(ARRAY['', repeat('x', 201)]) AS n;
+SELECT refuses(format($$SELECT api.generate_broker_key('x', %L, vhost => '')$$, :'external'), 'PT400', 'vhost_invalid', 'vhost');
+SELECT refuses(format($$SELECT api.generate_broker_key('x', %L, exchange => repeat('x', 256))$$, :'external'), 'PT400', 'exchange_invalid', 'exchange');
 SELECT act_as('authenticated', :'anna');
 SELECT refuses(format($$SELECT api.generate_broker_key('x', %L)$$, :'external'), 'PT403', 'admin_required', 'a member');
 SELECT is(count(*), 0::bigint, 'a member administers none') FROM api.get_broker_keys();

@@ -1,7 +1,7 @@
 -- Callbacks: which messages are queued for whom, what a bridge may claim, what becomes of outcomes, who sees and replays what.
 \ir setup.psql
-SELECT plan(72);
-SELECT function_privs_are('api', 'rotate_mqtt_callback_secret', ARRAY['uuid', 'integer', 'jsonb'], 'anon', ARRAY[]::text[]);
+SELECT plan(76);
+SELECT function_privs_are('api', 'rotate_mqtt_callback_secret', ARRAY['uuid', 'integer', 'jsonb', 'interval'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'replay_mqtt_callback_deliveries', ARRAY['uuid', 'uuid[]'], 'anon', ARRAY[]::text[]);
 SELECT table_privs_are('mqtt', 'callback_secrets', r, ARRAY[]::text[], r || ' reads no secrets')
 FROM unnest('{anon,authenticated,service_role,mqtt_bridge}'::name []) AS r;
@@ -180,6 +180,16 @@ SELECT refuses(format('SELECT api.rotate_mqtt_callback_secret(%L)', :'all_x'), '
 SELECT act_as('authenticated', :'alice');
 SELECT refuses(format('SELECT api.replay_mqtt_callback_deliveries(%L)', :'silent'), 'PT400', 'callback_missing', 'no callback');
 SELECT refuses(format('SELECT api.rotate_mqtt_callback_secret(%L, -1)', :'all_x'), 'PT400', 'grace_invalid', 'no grace');
+SELECT refuses(format('SELECT api.rotate_mqtt_callback_secret(%L, grace => %L)', :'all_x', '31 days'), 'PT400', 'grace_invalid', 'too much grace');
+SELECT refuses(format('SELECT api.rotate_mqtt_callback_secret(%L, 60, grace => %L)', :'all_x', '1 day'), 'PT400', 'argument_conflict', 'two graces');
+SELECT api.rotate_mqtt_callback_secret(:'all_x', a.seconds, grace => a.grace) FROM (VALUES (7200, NULL::interval), (7200, '2 hours')) AS a (seconds, grace) \g /dev/null
+SELECT act_as('none');
+SELECT is(round(extract(EPOCH FROM k.previous_until - k.created_at) / 3600), 2::numeric, 'grace by both names') FROM mqtt.callback_secrets AS k WHERE k.subscription_id = :'all_x';
+SELECT act_as('authenticated', :'alice');
+SELECT api.rotate_mqtt_callback_secret(:'all_x') \g /dev/null
+SELECT act_as('none');
+SELECT is(round(extract(EPOCH FROM k.previous_until - k.created_at) / 3600), 24::numeric, 'a day of grace') FROM mqtt.callback_secrets AS k WHERE k.subscription_id = :'all_x';
+SELECT act_as('authenticated', :'alice');
 SELECT refuses(format('SELECT api.rotate_mqtt_callback_secret(%L, callback_secret => %L)', :'all_x', s), 'PT400', 'callback_secret_invalid', left(s, 50))
 FROM unnest(ARRAY['"whsec_clear"', '{"sealed": "AAAA"}', '{"sealed": null}', '{"sealed": 1, "x": 2}', '[]']) AS s;
 SELECT act_as('none');

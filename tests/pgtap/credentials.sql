@@ -1,6 +1,6 @@
 -- Device logins: generate, get, rotate, revoke; grants, each documented error, isolation, no secret kept.
 \ir setup.psql
-SELECT plan(82);
+SELECT plan(85);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace AND p.proname LIKE '%mqtt%credentials';
 
@@ -17,6 +17,8 @@ SELECT is(current_setting('response.headers'), '[{"Cache-Control": "no-store"}]'
 SELECT is(api.generate_mqtt_credentials(:'external') ->> 'broker_url', 'mqtt://broker.example.com:1883', 'the external broker''s URL');
 SELECT is(api.generate_mqtt_credentials(:'hosted', 'pump') ->> 'topic_prefix', 'org_alice/devices/pump', 'bound to a device: its topics');
 SELECT is(api.generate_mqtt_credentials(:'hosted', :'pump') ->> 'device_id', :'pump', 'a device by its id');
+SELECT is(api.generate_mqtt_credentials(:'hosted', external_id => 'pump') ->> 'device_id', :'pump', 'a device by its external id');
+SELECT is(api.mqtt_hybrid_credentials('generate', :'hosted', external_id => 'pump') ->> 'device_id', :'pump', 'there, too');
 SELECT is(api.generate_mqtt_credentials(:'hosted', client_id => 'c-1') ->> 'client_id', 'c-1', 'a client id of one''s own');
 SELECT is(api.generate_mqtt_credentials(:'hosted', topic_prefix => 'org_alice/line 1') ->> 'topic_prefix', 'org_alice/line 1', 'a deeper prefix');
 SELECT is(api.generate_mqtt_credentials(:'external', topic_prefix => 'plant') ->> 'topic_prefix', 'plant', 'any prefix at an external broker');
@@ -53,6 +55,7 @@ FROM (VALUES
     ('expires_at => now()', 'PT400', 'expires_at_invalid'),
     ('max_burst => 0', 'PT400', 'limit_invalid'),
     ('device_id => ''nothing''', 'PT404', 'device_not_found'),
+    ('device_id => ''pump'', external_id => ''valve''', 'PT400', 'argument_conflict'),
     ('device_id => ''22222222-0000-4000-8000-000000000030''', 'PT404', 'device_not_found'),
     ('organization_id => ''22222222-0000-4000-8000-000000000001''', 'PT404', 'integration_not_found')
 ) AS a (argument, code, slug);

@@ -1,6 +1,6 @@
 -- api.list_devices, get_device, sync_device, get_capabilities: grants, pages, each documented error, isolation.
 \ir setup.psql
-SELECT plan(48);
+SELECT plan(54);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p
 WHERE p.pronamespace = 'api'::regnamespace AND p.proname IN ('list_devices', 'get_device', 'sync_device', 'get_capabilities', 'query_telemetry');
@@ -60,6 +60,15 @@ SELECT is(
     'capabilities, by the names of the replaced system'
 );
 SELECT refuses(format('SELECT api.get_capabilities(%L)', :'bob_hosted'), 'PT404', 'integration_not_found', 'of another organization''s integration');
+
+-- device_id and external_id
+SELECT is(api.get_device(external_id => 'valve') ->> 'external_id', 'valve', 'external_id alone');
+SELECT is(api.get_device(:'pump', external_id => 'pump') ->> 'id', :'pump', 'both, for one device');
+SELECT refuses(format('SELECT api.get_device(%L, external_id => %L)', :'pump', 'valve'), 'PT400', 'argument_conflict', 'both, for two devices');
+SELECT api.sync_device(:'hosted', :'pump') ->> 'id' AS decoy \gset
+SELECT is(api.get_device(:'pump') ->> 'external_id', 'pump', 'device_id is a device''s own id first of all');
+SELECT is(api.get_device(external_id => :'pump') ->> 'id', :'decoy', 'external_id never is');
+SELECT refuses(format('SELECT api.get_device(external_id => %L)', :'decoy'), 'PT404', 'device_not_found', 'not even where no device has it');
 SELECT act_as('authenticated', :'nobody');
 SELECT is(api.list_devices(), '{"devices": [], "next_cursor": null}', 'who belongs to no organization sees none');
 SELECT * FROM finish();

@@ -104,7 +104,7 @@ FROM (VALUES
     ('mqtt_hosted', 'password', '{"password": "x"}')
 ) AS s (kind, name, settings);
 SELECT refuses(
-    format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_urll": 1}')$$, :'org_alice'), 'PT400', 'setting_invalid', 'a name that is none', 'settings.broker_urll is no setting.'
+    format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_urll": 1}')$$, :'org_alice'), 'PT400', 'setting_invalid', 'a name that is none', 'settings.broker_urll is not a setting.'
 );
 SELECT refuses(format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '[]')$$, :'org_alice'), 'PT400', 'setting_invalid', 'settings are an object');
 

@@ -1,6 +1,6 @@
 -- api.query_telemetry: filters, buckets, each documented error and isolation.
 \ir setup.psql
-SELECT plan(37);
+SELECT plan(39);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
 INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, payload, body, received_at, sent_at)
@@ -64,6 +64,10 @@ FROM unnest(ARRAY[
     'since => ''-infinity''', 'until => ''infinity''', 'since => ''infinity''',
     'bucket => ''366 days'', "limit" => 10000', 'until => ''-infinity'', bucket => ''1 day''', 'since => ''-infinity'', bucket => ''1 microsecond'''
 ]) AS a;
+SELECT results_eq(
+    $$SELECT * FROM api.query_telemetry(external_id => 'pump')$$, $$SELECT * FROM api.query_telemetry(device_id => 'pump')$$, 'a device by external_id'
+);
+SELECT refuses($$SELECT * FROM api.query_telemetry(device_id => 'pump', external_id => 'valve')$$, 'PT400', 'argument_conflict', 'two devices');
 SELECT act_as('authenticated', :'nobody');
 SELECT is((SELECT count(*) FROM api.query_telemetry()), 0::bigint, 'a stranger sees nothing');
 SELECT act_as('service_role');

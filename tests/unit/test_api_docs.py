@@ -32,6 +32,16 @@ def test_every_argument_is_named() -> None:
     assert arguments <= WORDS
 
 
+def test_every_id_is_in_the_table_of_names() -> None:
+    table = PAGE.split("## Names", 1)[1].split("\n## ", 1)[0]
+    names = {name for line in table.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
+    ids = set()
+    for name, signature in re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)\((.*?)\) RETURNS", EVERYTHING, re.DOTALL):
+        if not name.startswith(FOR_BROKERS):
+            ids |= set(re.findall(r"(?:^|,)\s*(ids|\w+_ids?) (?:uuid|text)", signature))
+    assert ids <= names
+
+
 def test_the_settings_are_those_that_there_are() -> None:
     rules = DEPLOY["integrations/setting_rules"].split("BEGIN ATOMIC", 1)[1].split("END;", 1)[0]
     names = set(re.findall(r"'(\w+)'", rules)) - {"mqtt_hosted"}

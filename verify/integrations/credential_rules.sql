@@ -2,7 +2,6 @@
 BEGIN;
 SELECT mqtt.verify_function('mqtt.topic_prefix_error(text)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.filters_error(text [], text)', false, 'i', '{}');
-SELECT mqtt.verify_function('mqtt.resolve_device(uuid, uuid, text)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.require_credential(uuid)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.credential_json(mqtt.mqtt_credentials)', false, 's', '{}');
 ROLLBACK;
