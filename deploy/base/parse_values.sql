@@ -28,5 +28,12 @@ BEGIN ATOMIC
     END;
 END;
 COMMENT ON FUNCTION mqtt.try_base64(text) IS 'Base64 text (RFC 4648 section 4, padded) as bytes; null when it is none.';
-GRANT EXECUTE ON FUNCTION mqtt.try_timestamptz(text), mqtt.try_base64(text) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.is_uuid(value text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT value ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$';
+END;
+COMMENT ON FUNCTION mqtt.is_uuid(text) IS 'Whether the text is a UUID in its usual form (RFC 9562 section 4); Postgres also reads others. Null for null.';
+GRANT EXECUTE ON FUNCTION mqtt.try_timestamptz(text), mqtt.try_base64(text), mqtt.is_uuid(text) TO authenticated, service_role;
 COMMIT;

@@ -8,7 +8,7 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN mqtt.topic_name_error(topic) IS NOT NULL THEN 'topic_invalid'
-        WHEN NOT starts_with(topic, prefix || '/') THEN 'topic_not_allowed'
+        WHEN NOT mqtt.topic_is_under(topic, prefix) THEN 'topic_not_allowed'
         WHEN filters IS NOT NULL AND NOT mqtt.topic_matches_any(filters, topic) THEN 'topic_not_allowed'
         WHEN qos IS NULL OR qos NOT BETWEEN 0 AND 2 THEN 'qos_invalid'
         WHEN payload_bytes > max_bytes THEN 'payload_too_large'

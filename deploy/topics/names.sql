@@ -16,11 +16,19 @@ END;
 COMMENT ON FUNCTION mqtt.has_forbidden_character(text) IS
 'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
 
+CREATE OR REPLACE FUNCTION mqtt.is_plain_topic(topic text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT topic ~ '^[A-Za-z0-9_./:@=,;() -]+$';
+END;
+COMMENT ON FUNCTION mqtt.is_plain_topic(text) IS
+'Whether the text consists of characters that no rule for topic names forbids, as most do: one look instead of several. Its length is not checked.';
+
 CREATE OR REPLACE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN octet_length(topic) <= 65535 AND topic ~ '^[A-Za-z0-9_./:@=,;() -]+$' THEN NULL
+        WHEN octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic) THEN NULL
         WHEN topic IS NULL OR topic = '' THEN 'A topic name has at least one character.'
         WHEN octet_length(topic) > 65535 THEN 'A topic name has at most 65,535 bytes in UTF-8.'
         WHEN topic ~ '[+#]' THEN 'A topic name to publish to holds no wildcard + or #.'
@@ -38,5 +46,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_is_under(text, text) IS
 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
-GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.topic_name_error(text), mqtt.topic_is_under(text, text) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.is_plain_topic(text), mqtt.topic_name_error(text), mqtt.topic_is_under(text, text)
+TO authenticated, service_role;
 COMMIT;
