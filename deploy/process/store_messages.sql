@@ -154,7 +154,7 @@ BEGIN
     ),
     counted AS (
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
-        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
+        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), mqtt.ledger_level_outcomes(), count(*)
         FROM taken AS t
         GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
         ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
