@@ -18,10 +18,8 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-    WITH stored AS MATERIALIZED (
-        SELECT s.*
-        FROM unnest(organization_ids, integration_ids, credential_ids, minutes, counts, last_accepted_at)
-        AS s (organization_id, integration_id, credential_id, minute, n, last_at)
+    WITH stored (organization_id, integration_id, credential_id, minute, n, last_at) AS MATERIALIZED (
+        SELECT s.* FROM unnest(organization_ids, integration_ids, credential_ids, minutes, counts, last_accepted_at) AS s
     ),
     used AS MATERIALIZED (
         SELECT
