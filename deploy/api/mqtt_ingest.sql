@@ -134,6 +134,6 @@ once the message is durable.
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
 `qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413
-`payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`.$md$;
+`payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) TO anon, authenticated, service_role;
 COMMIT;

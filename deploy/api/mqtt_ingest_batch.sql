@@ -121,7 +121,7 @@ The body is `{"messages": [...]}`, or the array alone: up to 10,000 objects with
 stored only once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
-`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`. Codes of rejected
+`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`. Codes of rejected
 messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
 `message_id_invalid`, `timestamp_invalid`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;

@@ -7,6 +7,27 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid [], limits integer [], in_flight bigint [])
+RETURNS TABLE (integration_id uuid, integration_number integer, n integer)
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT
+        a.integration_id,
+        a.integration_number::integer,
+        -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
+        CASE
+            WHEN NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.attempts > 1) THEN a.n
+            WHEN EXISTS (
+                SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.msg_id = ANY (claim_limits.in_flight)
+            ) THEN 0
+            ELSE 1
+        END
+    FROM unnest(claim_limits.integration_ids, claim_limits.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
+    JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_limits.bridge_id;
+END;
+COMMENT ON FUNCTION mqtt.claim_limits(uuid, uuid [], integer [], bigint []) IS
+'How many messages of each of these integrations the bridge may claim now; none of those that it does not hold. A part of bridge.claim_outbound.';
+
 CREATE OR REPLACE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid [], limits integer [], in_flight bigint [] DEFAULT '{}')
 RETURNS TABLE (
     batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea,
@@ -23,19 +44,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1953460325, 0);
     -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
     RETURN QUERY WITH asked AS (
-        SELECT
-            a.integration_id,
-            a.integration_number::integer AS integration_number,
-            -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
-            CASE
-                WHEN NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.attempts > 1) THEN a.n
-                WHEN EXISTS (
-                    SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.msg_id = ANY (claim_outbound.in_flight)
-                ) THEN 0
-                ELSE 1
-            END AS n
-        FROM unnest(claim_outbound.integration_ids, claim_outbound.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
-        JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_outbound.bridge_id
+        SELECT l.* FROM mqtt.claim_limits(claim_outbound.bridge_id, claim_outbound.integration_ids, claim_outbound.limits, claim_outbound.in_flight) AS l
     ), picked AS MATERIALIZED (
         SELECT a.integration_number, w.*
         FROM asked AS a

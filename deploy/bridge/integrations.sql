@@ -6,6 +6,41 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What another holder had begun counts as an attempt; what this process holds, it still holds.
+    WITH abandoned AS (
+        DELETE FROM mqtt.outbound_batches AS b
+        WHERE b.organization_id = take_lease.organization_id AND b.integration_id = take_lease.integration_id
+            AND b.bridge_id <> take_lease.bridge_id
+        RETURNING b.msg_ids
+    )
+    UPDATE pgmq.q_mqtt_outbound AS q
+    SET attempts = q.attempts + 1
+    FROM abandoned AS a
+    CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
+    WHERE q.msg_id = m.msg_id;
+    -- Another holder's requests may have been answered: they are made again, with the same id.
+    UPDATE mqtt.mqtt_callback_deliveries AS d
+    SET bridge_id = NULL, due_at = clock_timestamp()
+    FROM mqtt.mqtt_subscriptions AS s
+    WHERE s.organization_id = take_lease.organization_id AND s.integration_id = take_lease.integration_id
+        AND d.organization_id = s.organization_id AND d.subscription_id = s.id AND d.status = 'waiting'
+        AND d.bridge_id <> take_lease.bridge_id;
+    INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
+    VALUES (take_lease.organization_id, take_lease.integration_id, take_lease.bridge_id)
+    ON CONFLICT ON CONSTRAINT bridge_leases_pkey DO UPDATE
+    SET bridge_id = excluded.bridge_id, taken_at = clock_timestamp()
+    WHERE l.bridge_id <> excluded.bridge_id;
+    RETURN found;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.take_lease(uuid, uuid, uuid) IS
+'Gives the bridge the lease of an integration whose lock it holds, with what another holder had begun; whether another bridge had it, or none.';
+
 CREATE OR REPLACE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -39,31 +74,7 @@ BEGIN
     LOOP
         EXIT WHEN NOT v_integration.is_mine AND v_held + v_taken > v_share;
         CONTINUE WHEN NOT pg_try_advisory_lock(mqtt.bridge_lock(v_integration.id));
-        -- What another holder had begun counts as an attempt; what this process holds, it still holds.
-        WITH abandoned AS (
-            DELETE FROM mqtt.outbound_batches AS b
-            WHERE b.organization_id = v_integration.organization_id AND b.integration_id = v_integration.id
-                AND b.bridge_id <> take_integrations.bridge_id
-            RETURNING b.msg_ids
-        )
-        UPDATE pgmq.q_mqtt_outbound AS q
-        SET attempts = q.attempts + 1
-        FROM abandoned AS a
-        CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
-        WHERE q.msg_id = m.msg_id;
-        -- Another holder's requests may have been answered: they are made again, with the same id.
-        UPDATE mqtt.mqtt_callback_deliveries AS d
-        SET bridge_id = NULL, due_at = clock_timestamp()
-        FROM mqtt.mqtt_subscriptions AS s
-        WHERE s.organization_id = v_integration.organization_id AND s.integration_id = v_integration.id
-            AND d.organization_id = s.organization_id AND d.subscription_id = s.id AND d.status = 'waiting'
-            AND d.bridge_id <> take_integrations.bridge_id;
-        INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
-        VALUES (v_integration.organization_id, v_integration.id, take_integrations.bridge_id)
-        ON CONFLICT (organization_id, integration_id) DO UPDATE
-        SET bridge_id = excluded.bridge_id, taken_at = clock_timestamp()
-        WHERE l.bridge_id <> excluded.bridge_id;
-        IF found THEN
+        IF mqtt.take_lease(take_integrations.bridge_id, v_integration.organization_id, v_integration.id) THEN
             v_taken := v_taken + 1;
         END IF;
     END LOOP;

@@ -14,7 +14,7 @@ AS $$
     -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
     SELECT
         'ingest',
-        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > -4), 0)::bigint,
+        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled()), 0)::bigint,
         -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
@@ -23,7 +23,7 @@ AS $$
                 FROM (
                     SELECT l.organization_id, l.bucket
                     FROM mqtt.ledger AS l
-                    WHERE l.shard > -4
+                    WHERE l.shard > mqtt.ledger_level_settled()
                     GROUP BY l.organization_id, l.bucket
                     HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
                 ) AS o

@@ -22,11 +22,9 @@ BEGIN
                 ERRCODE = 'PT403',
                 DETAIL = 'The integration of this credential is switched off.',
                 HINT = 'An admin of the organization can switch it on again.';
-        WHEN 'intake_stopped' THEN
+        WHEN 'queue_paused' THEN
             -- Not 503, at which PostgREST reconnects to the database and sends a Retry-After of its own.
             PERFORM mqtt.refuse_for_now('429', slug, detail, 30);
-        WHEN 'queue_full' THEN
-            PERFORM mqtt.refuse_for_now('429', slug, detail, 10);
     END CASE;
 END;
 $$;
@@ -67,8 +65,7 @@ BEGIN ATOMIC
             OR c.revoked_at IS NOT NULL OR c.expires_at <= now() OR c.client_id IS DISTINCT FROM l.client_id THEN 'invalid_credentials'
             WHEN NOT c.can_publish THEN 'publish_not_allowed'
             WHEN i.status = 'inactive' THEN 'integration_inactive'
-            WHEN k.intake_stop IS NOT NULL THEN 'intake_stopped'
-            WHEN o.intake_stop IS NOT NULL THEN 'queue_full'
+            WHEN coalesce(k.intake_stop, o.intake_stop) IS NOT NULL THEN 'queue_paused'
         END,
         coalesce(k.intake_stop, o.intake_stop),
         l.username
@@ -116,5 +113,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.device_login() IS
-'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full and intake_stopped.';
+'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_paused.';
 COMMIT;

@@ -33,6 +33,56 @@ END;
 COMMENT ON FUNCTION mqtt.message_faults(json, text) IS
 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
 
+CREATE OR REPLACE FUNCTION mqtt.judged_messages(messages jsonb, faults text [], prefix text, filters text [], max_bytes integer)
+RETURNS TABLE (
+    ordinality bigint, topic text, payload jsonb, body bytea, qos text, retain text, content_type text, stamped_at timestamptz, message_id text, rule text
+)
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT
+        t.ordinality, t.topic, t.payload, t.body, coalesce(t.qos, '0'), coalesce(t.retain, 'false'), t.content_type, t.stamped_at, t.message_id,
+        CASE
+            WHEN faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
+            WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
+            WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
+            WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
+            WHEN t.payload IS NULL THEN 'payload_missing'
+            WHEN t.qos IS NOT NULL AND t.qos NOT IN ('0', '1', '2') THEN 'qos_invalid'
+            WHEN t.retain IS NOT NULL AND t.retain NOT IN ('true', 'false') THEN 'retain_invalid'
+            WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
+            WHEN t.encoding IS NOT NULL AND t.encoding NOT IN ('json', 'text', 'base64') THEN 'payload_encoding_invalid'
+            WHEN t.encoding = 'text' AND jsonb_typeof(t.payload) <> 'string' THEN 'payload_encoding_invalid'
+            WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
+            WHEN NOT mqtt.is_uuid(t.message_id) THEN 'message_id_invalid'
+            WHEN t.sent_at IS NOT NULL AND t.stamped_at IS NULL THEN 'timestamp_invalid'
+            ELSE mqtt.ingest_fault(t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), prefix, filters, max_bytes)
+        END
+    FROM (
+        SELECT
+            i.*,
+            CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
+            CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
+        FROM (
+            SELECT
+                e.ordinality,
+                e.value,
+                e.value ->> 'topic' AS topic,
+                e.value -> 'payload' AS payload,
+                e.value ->> 'qos' AS qos,
+                e.value ->> 'retain' AS retain,
+                e.value ->> 'content_type' AS content_type,
+                e.value ->> 'payload_encoding' AS encoding,
+                e.value ->> 'message_id' AS message_id,
+                e.value ->> 'timestamp' AS sent_at
+            FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+            OFFSET 0
+        ) AS i
+        OFFSET 0
+    ) AS t;
+END;
+COMMENT ON FUNCTION mqtt.judged_messages(jsonb, text [], text, text [], integer) IS
+'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_faults, or null. A part of the statement that asks.';
+
 CREATE OR REPLACE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -43,50 +93,8 @@ DECLARE
     v_answer json;
 BEGIN
     WITH judged AS MATERIALIZED (
-        SELECT
-            t.ordinality, t.topic, t.payload, t.body, coalesce(t.qos, '0') AS qos, coalesce(t.retain, 'false') AS retain, t.content_type, t.stamped_at,
-            t.message_id,
-            CASE
-                WHEN queue_messages.faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
-                WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
-                WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
-                WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
-                WHEN t.payload IS NULL THEN 'payload_missing'
-                WHEN t.qos IS NOT NULL AND t.qos NOT IN ('0', '1', '2') THEN 'qos_invalid'
-                WHEN t.retain IS NOT NULL AND t.retain NOT IN ('true', 'false') THEN 'retain_invalid'
-                WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
-                WHEN t.encoding IS NOT NULL AND t.encoding NOT IN ('json', 'text', 'base64') THEN 'payload_encoding_invalid'
-                WHEN t.encoding = 'text' AND jsonb_typeof(t.payload) <> 'string' THEN 'payload_encoding_invalid'
-                WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
-                WHEN t.message_id IS NOT NULL AND t.message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
-                WHEN t.sent_at IS NOT NULL AND t.stamped_at IS NULL THEN 'timestamp_invalid'
-                ELSE mqtt.ingest_fault(
-                    t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), session.topic_prefix, session.publish_filters,
-                    session.max_payload_bytes
-                )
-            END AS rule
-        FROM (
-            SELECT
-                i.*,
-                CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
-                CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
-            FROM (
-                SELECT
-                    e.ordinality,
-                    e.value,
-                    e.value ->> 'topic' AS topic,
-                    e.value -> 'payload' AS payload,
-                    e.value ->> 'qos' AS qos,
-                    e.value ->> 'retain' AS retain,
-                    e.value ->> 'content_type' AS content_type,
-                    e.value ->> 'payload_encoding' AS encoding,
-                    e.value ->> 'message_id' AS message_id,
-                    e.value ->> 'timestamp' AS sent_at
-                FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
-                OFFSET 0
-            ) AS i
-            OFFSET 0
-        ) AS t
+        SELECT j.*
+        FROM mqtt.judged_messages(messages, queue_messages.faults, session.topic_prefix, session.publish_filters, session.max_payload_bytes) AS j
     ),
     checked AS (
         SELECT
@@ -152,7 +160,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer) IS
-'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
+'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null. The general way beside mqtt.queue_plain_messages: what that takes, this would queue the same.';
 
 CREATE OR REPLACE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -160,7 +168,7 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_prefix CONSTANT text := session.topic_prefix || '/';
+    v_prefix CONSTANT text := session.topic_prefix;
     v_most_bytes CONSTANT integer := CASE WHEN session.publish_filters IS NULL THEN least(session.max_payload_bytes, 65535) END;
     v_queued integer;
 BEGIN
@@ -177,7 +185,7 @@ BEGIN
             t.topic IS NOT NULL AND t.value ? 'payload' AND t.value - '{topic,payload}'::text [] = '{}'
             AND CASE
                 -- Most: neither topic nor payload is larger than both, and what is no string holds none of these characters, or no slash.
-                WHEN pg_column_size(t.value) <= v_most_bytes AND t.topic ~ '^[A-Za-z0-9_./:@=,;() -]+$' THEN starts_with(t.topic, v_prefix)
+                WHEN pg_column_size(t.value) <= v_most_bytes AND mqtt.is_plain_topic(t.topic) THEN mqtt.topic_is_under(t.topic, v_prefix)
                 ELSE jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string'
                     AND mqtt.ingest_fault(
                         t.topic, 0, pg_column_size(t.value -> 'payload'), session.topic_prefix, session.publish_filters, session.max_payload_bytes
@@ -190,5 +198,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.queue_plain_messages(mqtt.device_session, jsonb) IS
-'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages.';
+'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages, the general way, which would queue the same.';
 COMMIT;

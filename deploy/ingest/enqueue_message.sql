@@ -1,34 +1,15 @@
 -- Deploy topicbase:ingest/enqueue_message to pg
 -- requires: base/message_ids
 -- requires: base/refuse_for_now
--- requires: base/wake_bridge
 -- requires: ingest/ledger
 -- requires: ingest/message_rules
+-- requires: ingest/queue_document
 -- requires: ingest/session_quotas
 -- requires: tables/ingest_keys
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.queue_document(
-    topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamptz
-) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN qos = 0 AND NOT retain AND content_type IS NULL AND sent_at IS NULL AND payload IS NOT NULL
-            THEN jsonb_build_object('topic', topic, 'payload', payload)
-        ELSE jsonb_build_object('topic', topic)
-            || CASE WHEN payload IS NULL THEN '{}' ELSE jsonb_build_object('payload', payload) END
-            || CASE WHEN qos = 0 THEN '{}' ELSE jsonb_build_object('qos', qos) END
-            || CASE WHEN retain THEN '{"retain": true}'::jsonb ELSE '{}' END
-            || CASE WHEN content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', content_type) END
-            || CASE WHEN sent_at IS NULL THEN '{}' ELSE jsonb_build_object('timestamp', sent_at) END
-    END;
-END;
-COMMENT ON FUNCTION mqtt.queue_document(text, jsonb, integer, boolean, text, timestamptz) IS
-'The message as it stands in the queue: {"topic", "payload", "qos", "retain", "content_type", "timestamp"}; what has its default is left out.';
-
 CREATE OR REPLACE FUNCTION mqtt.queue_message(
     session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean,
     content_type text, message_id uuid, sent_at timestamptz
@@ -66,12 +47,11 @@ BEGIN
         )
         RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
         PERFORM mqtt.count_accepted(session.organization_id, 1);
-        PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
     RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
 END;
 $$;
 COMMENT ON FUNCTION mqtt.queue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz) IS
-'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202.';
+'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202. The general way beside the short one in api.mqtt_ingest: what that takes, this would queue the same.';
 COMMIT;

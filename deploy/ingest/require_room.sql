@@ -18,9 +18,9 @@ DECLARE
     );
 BEGIN
     IF v_stop IS NOT NULL THEN
-        PERFORM mqtt.refuse_for_now('429', 'intake_stopped', v_stop, 30);
+        PERFORM mqtt.refuse_for_now('429', 'queue_paused', v_stop, 30);
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.require_room(uuid, text) IS 'Raises 429 intake_stopped while mqtt.check_intake has closed that queue, ingest or outbound, for the organization.';
+COMMENT ON FUNCTION mqtt.require_room(uuid, text) IS 'Raises 429 queue_paused while mqtt.check_intake has closed that queue, ingest or outbound, for the organization.';
 COMMIT;

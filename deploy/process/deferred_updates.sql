@@ -1,11 +1,11 @@
 -- Deploy topicbase:process/deferred_updates to pg
 -- requires: base/vacuum_holders
--- requires: tables/deferred_updates
+-- requires: process/device_data
 -- requires: tables/mqtt_credentials
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.apply_deferred_updates(noted_after timestamptz DEFAULT '-infinity') RETURNS bigint
+CREATE OR REPLACE FUNCTION mqtt.apply_deferred_devices(noted_after timestamptz) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -14,11 +14,7 @@ SET jit = off
 AS $$
 DECLARE
     v_devices bigint;
-    v_credentials bigint;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(1953460324, 1) THEN
-        RETURN 0;
-    END IF;
     WITH taken AS (
         DELETE FROM mqtt.deferred_device_updates AS u
         WHERE u.noted_at > noted_after
@@ -40,7 +36,7 @@ BEGIN
     ),
     updated AS (
         UPDATE mqtt.devices AS d
-        SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
+        SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
         FROM device AS n
@@ -53,6 +49,22 @@ BEGIN
         ON CONFLICT DO NOTHING
     )
     SELECT count(*) INTO v_devices FROM updated;
+    RETURN v_devices;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.apply_deferred_devices(timestamptz) IS
+'Brings devices up to date with what was deferred after that time, remembers their ids, and returns how many there were. A part of mqtt.apply_deferred_updates.';
+
+CREATE OR REPLACE FUNCTION mqtt.apply_deferred_credentials(noted_after timestamptz) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_credentials bigint;
+BEGIN
     WITH taken AS (
         DELETE FROM mqtt.deferred_credential_updates AS u
         WHERE u.noted_at > noted_after
@@ -66,10 +78,31 @@ BEGIN
     FROM credential AS n
     WHERE c.id = n.credential_id;
     GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    RETURN v_credentials;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.apply_deferred_credentials(timestamptz) IS
+'Brings credentials up to date with what was deferred after that time, and returns how many there were. A part of mqtt.apply_deferred_updates.';
+
+CREATE OR REPLACE FUNCTION mqtt.apply_deferred_updates(noted_after timestamptz DEFAULT '-infinity') RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_rows bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1953460324, 1) THEN
+        RETURN 0;
+    END IF;
+    v_rows := mqtt.apply_deferred_devices(noted_after);
+    v_rows := v_rows + mqtt.apply_deferred_credentials(noted_after);
     IF noted_after = '-infinity' THEN
         DELETE FROM mqtt.deferred_device_ids;
     END IF;
-    RETURN v_devices + v_credentials;
+    RETURN v_rows;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.apply_deferred_updates(timestamptz) IS

@@ -1,6 +1,7 @@
 -- Deploy topicbase:process/queue_callbacks to pg
 -- requires: base/message_ids
 -- requires: base/wake_bridge
+-- requires: tables/filters_by_prefix
 -- requires: tables/mqtt_callbacks
 -- requires: tables/queues
 BEGIN;
@@ -45,14 +46,7 @@ BEGIN
         FROM (
             SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
             FROM prefixed AS p
-            CROSS JOIN LATERAL (
-                SELECT f.id, f.topic, f.pattern
-                FROM mqtt.mqtt_subscriptions AS f
-                WHERE f.organization_id = p.organization_id AND f.integration_id = p.integration_id AND f.prefix = p.prefix
-                    AND f.callback_url IS NOT NULL AND f.callback_gone_at IS NULL AND NOT f.is_paused
-                -- Looked up for each prefix, never all filters joined first.
-                OFFSET 0
-            ) AS s
+            CROSS JOIN LATERAL mqtt.filters_by_prefix(p.organization_id, p.integration_id, p.prefix, true) AS s
             -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
             OFFSET 0
         ) AS c

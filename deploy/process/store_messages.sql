@@ -1,10 +1,8 @@
 -- Deploy topicbase:process/store_messages to pg
 -- requires: base/decode_payload
 -- requires: base/message_ids
--- requires: tables/deferred_updates
--- requires: tables/integration_activity_log
--- requires: tables/ledger
--- requires: tables/mqtt_credentials
+-- requires: process/device_data
+-- requires: process/record_stored
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -18,7 +16,12 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    v_stored integer;
+    v_organizations uuid [];
+    v_integrations uuid [];
+    v_credentials uuid [];
+    v_minutes timestamptz [];
+    v_counts bigint [];
+    v_last_at timestamptz [];
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
@@ -43,10 +46,7 @@ BEGIN
             y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
             CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
             (y.decoded).body, (y.decoded).decode_error,
-            CASE
-                WHEN y.topic LIKE y.topic_like AND octet_length(split_part(y.topic, '/', y.device_level)) BETWEEN 1 AND 255
-                    THEN split_part(y.topic, '/', y.device_level)
-            END AS external_id,
+            mqtt.device_of_topic(y.topic, y.topic_like, y.device_level) AS external_id,
             CASE WHEN y.sent_at < y.enqueued_at + interval '1 day' THEN y.sent_at ELSE y.enqueued_at END AS measured_at
         FROM (
             SELECT
@@ -78,15 +78,7 @@ BEGIN
     known AS MATERIALIZED (
         SELECT d.id, n.*
         FROM news AS n
-        LEFT JOIN mqtt.deferred_device_ids AS r USING (organization_id, integration_id, external_id)
-        CROSS JOIN LATERAL (
-            SELECT r.device_id AS id
-            WHERE r.device_id IS NOT NULL
-            UNION ALL
-            SELECT x.id
-            FROM mqtt.devices AS x
-            WHERE r.device_id IS NULL AND x.organization_id = n.organization_id AND x.integration_id = n.integration_id AND x.external_id = n.external_id
-        ) AS d
+        CROSS JOIN LATERAL mqtt.known_device(n.organization_id, n.integration_id, n.external_id) AS d
         WHERE v_is_deferred
     ),
     deferred_news AS (
@@ -100,18 +92,10 @@ BEGIN
         FROM news AS n
         WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
-            last_data = CASE
-                WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
-                ELSE d.last_data
-            END,
+            last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
-    ),
-    device AS MATERIALIZED (
-        SELECT s.id, s.integration_id, s.external_id FROM seen AS s
-        UNION ALL
-        SELECT k.id, k.integration_id, k.external_id FROM known AS k
     ),
     stored AS (
         INSERT INTO mqtt.mqtt_messages (
@@ -122,58 +106,23 @@ BEGIN
             x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
             x.sent_at, 'incoming', x.qos, x.retain, x.topic, x.payload, x.content_type, x.body, x.decode_error, x.properties
         FROM decoded AS x
-        LEFT JOIN device AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        LEFT JOIN (
+            SELECT d.* FROM seen AS d UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k
+        ) AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
-        RETURNING organization_id, integration_id
-    ),
-    -- The first use is noted in the activity log, and so at once.
-    uses AS MATERIALIZED (
-        SELECT
-            x.*,
-            v_is_deferred AND EXISTS (
-                SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = x.credential_id AND c.connection_count > 0
-            ) AS is_deferred
-        FROM (
-            SELECT t.credential_id, t.organization_id, count(*) AS uses, max(t.enqueued_at) AS last_at
-            FROM taken AS t
-            WHERE t.credential_id IS NOT NULL
-            GROUP BY t.credential_id, t.organization_id
-        ) AS x
-    ),
-    deferred_uses AS (
-        INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
-        SELECT u.organization_id, u.credential_id, u.uses, u.last_at FROM uses AS u WHERE u.is_deferred
-    ),
-    used AS (
-        UPDATE mqtt.mqtt_credentials AS c
-        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
-        FROM uses AS u
-        WHERE c.id = u.credential_id AND NOT u.is_deferred
-        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
-    ),
-    counted AS (
-        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
-        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
-        FROM taken AS t
-        GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
-        ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
-        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
-    ),
-    logged AS (
-        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
-        SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, count(*), 'messages_processed', 'success', NULL::jsonb
-        FROM stored AS s
-        GROUP BY s.organization_id, s.integration_id
-        UNION ALL
-        SELECT
-            u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
-            jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
-        FROM used AS u
-        WHERE u.is_first
     )
-    SELECT count(*)::integer INTO v_stored FROM stored;
-    RETURN v_stored;
+    SELECT
+        array_agg(g.organization_id), array_agg(g.integration_id), array_agg(g.credential_id), array_agg(g.minute), array_agg(g.n), array_agg(g.last_at)
+    INTO v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at
+    FROM (
+        SELECT
+            t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n,
+            max(t.enqueued_at) AS last_at
+        FROM taken AS t
+        GROUP BY t.organization_id, t.integration_id, t.credential_id, minute
+    ) AS g;
+    RETURN mqtt.record_stored(v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at, v_is_deferred);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.store_messages(tid []) IS

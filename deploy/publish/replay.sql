@@ -129,7 +129,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.announce_replay(uuid, integer, integer) IS
-'What has to follow when a replay has enqueued messages: raises 429 intake_stopped if their queue is closed, counts them in the ledger and wakes the bridge.';
+'What has to follow when a replay has enqueued messages: raises 429 queue_paused if their queue is closed, counts them in the ledger and wakes the bridge.';
 
 CREATE OR REPLACE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER

@@ -1,4 +1,5 @@
 -- Deploy topicbase:tables/ledger to pg
+-- requires: tables/ledger_levels
 -- requires: tenants/membership
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -17,8 +18,9 @@ COMMENT ON TABLE mqtt.ledger IS
 'Per organization and minute in which messages were accepted: how many, and what became of them. accepted = completed + dead + expired + still queued, always.';
 COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old, -infinity for all that is older than any term of retention) in which the messages were accepted.';
 COMMENT ON COLUMN mqtt.ledger.shard IS
-'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -3 rolled up to the minute; -2 rolled up to the hour; -4 an hour whose messages are all settled.';
+'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); below 0 one of mqtt.ledger_level_outcomes (-1, written by whoever settles messages), _minute (-3) and _hour (-2, both rolled up) and _settled (-4).';
 -- What waits is looked for every second, among rows that may still change; hours that are settled only grow in number.
+-- -4 is mqtt.ledger_level_settled(): the planner puts the number where a query names the function, and so sees that the index serves.
 CREATE INDEX ledger_open_idx ON mqtt.ledger (organization_id, bucket) WHERE shard > -4;
 CREATE INDEX ledger_settled_idx ON mqtt.ledger (bucket) WHERE shard = -4;
 ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;

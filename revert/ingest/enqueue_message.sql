@@ -1,5 +1,4 @@
 -- Revert topicbase:ingest/enqueue_message from pg
 BEGIN;
 DROP FUNCTION mqtt.queue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz);
-DROP FUNCTION mqtt.queue_document(text, jsonb, integer, boolean, text, timestamptz);
 COMMIT;

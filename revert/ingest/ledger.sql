@@ -1,6 +1,6 @@
 -- Revert topicbase:ingest/ledger from pg
 BEGIN;
 DROP FUNCTION mqtt.count_dead(uuid, timestamptz);
-DROP FUNCTION mqtt.count_accepted(uuid, integer);
+DROP FUNCTION mqtt.count_accepted(uuid, integer, boolean);
 DROP FUNCTION mqtt.ledger_shard();
 COMMIT;

@@ -385,9 +385,9 @@ def test_intake_closes_for_an_organization_and_for_all(tenant: Callable[..., Ten
     api.ok("set_organization_limits", {"organization_id": full.organization_id, "max_queued": 10}, token=queue.service)
     db.execute("SELECT mqtt.upkeep()")
     response = device.send(1)
-    refused(response, 429, "queue_full")
+    refused(response, 429, "queue_paused")
     assert int(response.headers["Retry-After"]) > 0
-    refused(device.send_batch([{"topic": device.topic(), "payload": 1}]), 429, "queue_full")
+    refused(device.send_batch([{"topic": device.topic(), "payload": 1}]), 429, "queue_paused")
     accepted(other.device().send(1))
     queue.work()
     db.execute("SELECT mqtt.upkeep()")
@@ -396,7 +396,7 @@ def test_intake_closes_for_an_organization_and_for_all(tenant: Callable[..., Ten
     try:
         db.execute("SELECT mqtt.upkeep()")
         response = other.device().send(1)
-        refused(response, 429, "intake_stopped")
+        refused(response, 429, "queue_paused")
         assert int(response.headers["Retry-After"]) > 0
     finally:
         db.execute("UPDATE mqtt.configuration SET min_free_bytes = 0")

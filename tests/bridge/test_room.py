@@ -33,7 +33,7 @@ def test_an_organization_whose_queue_is_full(
         (full.organization_id, full.integration_id, full.organization_id),
     )
     wait_until(lambda: told("reading_paused") == 1, what="its broker being left unread")
-    refused(full.device().send(1), 429, "queue_full")
+    refused(full.device().send(1), 429, "queue_paused")
     for number in range(5):
         device.publish(f"{prefix(full)}/x", str(number))
         device.publish(f"{prefix(other)}/x", str(number))
@@ -62,7 +62,7 @@ def test_no_room_on_the_disk(own: Stack, owner: Tenant) -> None:
                 device.publish(f"{prefix(owner)}/x", b"1")
                 body = {"integration_id": owner.integration_id, "messages": messages}
                 answer = owner.api.call("mqtt_publish", body, token=owner.admin)
-                refused(answer, 429, "intake_stopped")
+                refused(answer, 429, "queue_paused")
                 assert int(answer.headers["Retry-After"]) > 0
                 assert stored(own, owner.organization_id) == []
             finally:

@@ -50,7 +50,7 @@ def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) ->
     world.query("SELECT mqtt.check_intake()")
     response = world.device.send({"n": -1})
     assert response.status_code == 429, response.text
-    assert response.json()["message"] == "intake_stopped"
+    assert response.json()["message"] == "queue_paused"
     assert "Retry-After" in response.headers
     stack.inside("rm", str(ballast))
     world.query("SELECT mqtt.check_intake()")

@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(35);
+SELECT plan(37);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -258,6 +258,27 @@ SELECT is_empty(
             SELECT FROM routine AS r WHERE r.proname = x AND r.schema = 'mqtt' AND r.config @> '{enable_seqscan=off,jit=off}'
         )$$,
     'what takes rows of the queue by address or key never reads it whole, whatever it held when the plan was made'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r
+        WHERE r.source ~ 'INSERT INTO pgmq\.q_mqtt_messages' AND r.source !~ 'mqtt\.count_accepted\('
+            -- Their caller, api.mqtt_ingest_batch, counts what either has queued.
+            AND r.proname NOT IN ('queue_messages', 'queue_plain_messages')$$,
+    'whoever puts messages into the queue counts them, and so wakes the bridge'
+);
+SELECT is_empty(
+    $$SELECT name FROM (VALUES
+        ('SELECT mqtt.is_uuid(q.topic), mqtt.topic_is_under(q.topic, q.prefix), mqtt.topic_name_error(q.topic), mqtt.ledger_level_settled()'),
+        ('SELECT mqtt.queue_document(q.topic, q.payload, q.qos, q.retain, q.topic, q.at)'),
+        ('SELECT mqtt.device_of_topic(q.topic, q.prefix, 1::smallint), mqtt.latest_data(q.payload, q.at, q.payload, q.at)'),
+        ('SELECT j.* FROM mqtt.judged_messages(q.payload, NULL, q.topic, NULL, 1) AS j'),
+        ('SELECT f.* FROM mqtt.filters_by_prefix(q.id, q.id, q.topic, true) AS f'),
+        ('SELECT d.* FROM mqtt.known_device(q.id, q.id, q.topic) AS d')
+    ) AS v (name)
+    WHERE plan_of(format('SELECT x.* FROM mqtt.configuration AS one CROSS JOIN LATERAL (
+        SELECT ''a''::text AS topic, ''b''::text AS prefix, ''{}''::jsonb AS payload, 1 AS qos, false AS retain, now() AS at, gen_random_uuid() AS id OFFSET 0
+    ) AS q CROSS JOIN LATERAL (%s OFFSET 0) AS x', v.name)) ~ 'mqtt\.(?!try_timestamptz)\w+\('$$,
+    'what is asked for each message is a part of the statement that asks, not a call'
 );
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(97);
+SELECT plan(100);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -200,6 +200,66 @@ SELECT results_eq(
     $$VALUES ('{"topic": "org_alice/y", "payload": null}'::jsonb), ('{"topic": "org_alice/x", "payload": 1}')$$, 'in their order, as the long way would'
 );
 DELETE FROM pgmq.q_mqtt_messages WHERE msg_id IN (SELECT q.msg_id FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id DESC LIMIT 2);
+-- The same cases through a short way and its general one: what the one takes, the other queues the same, and what it leaves, it queues not at all.
+CREATE TEMPORARY TABLE plain_case AS
+SELECT c.message, row_number() OVER () AS number
+FROM jsonb_array_elements($$[
+    {"topic": "org_alice/x", "payload": {"a": [1, null, "ü"]}}, {"topic": "org_alice/x", "payload": null}, {"topic": "org_alice/x", "payload": ""},
+    {"topic": "org_alice/a b/(c);d=e,f@g:h", "payload": 1.50}, {"topic": "org_alice/ü", "payload": 1}, {"topic": "org_alice//", "payload": []},
+    {"topic": "org_alice/+", "payload": 1}, {"topic": "org_bob/x", "payload": 1}, {"topic": "org_alice", "payload": 1}, {"topic": "", "payload": 1},
+    {"topic": "org_alice/\u0007", "payload": 1}, {"topic": "$SYS/x", "payload": 1}, {"topic": "org_alice/x", "payload": 1, "qos": 2},
+    {"topic": "org_alice/x", "payload": 1, "qos": 1, "retain": true}, {"topic": "org_alice/x", "payload": 1, "timestamp": "2026-01-02T03:04:05Z"}
+]$$) AS c (message)
+UNION ALL
+SELECT jsonb_build_object('topic', 'org_alice/' || repeat('x', n), 'payload', repeat('y', n)), 100 + n FROM unnest('{1200,65525,65526}'::integer []) AS n;
+CREATE FUNCTION tap.queued_since(msg_id bigint) RETURNS jsonb
+LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id > queued_since.msg_id
+        RETURNING q.msg_id, to_jsonb(q) - '{msg_id,vt,enqueued_at}'::text [] AS row
+    )
+    SELECT coalesce(jsonb_agg(g.row ORDER BY g.msg_id), '[]') FROM gone AS g;
+$$;
+CREATE FUNCTION tap.queued_by(way text, message jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_session mqtt.device_session := mqtt.device_login();
+    v_before bigint := (SELECT coalesce(max(q.msg_id), 0) FROM pgmq.q_mqtt_messages AS q);
+    v_taken boolean;
+BEGIN
+    CASE way
+        WHEN 'plain batch' THEN
+            v_taken := mqtt.queue_plain_messages(v_session, jsonb_build_array(message)) = 1;
+        WHEN 'batch' THEN
+            v_taken := mqtt.queue_messages(v_session, jsonb_build_array(message), NULL, NULL) ->> 'queued' = '1';
+        WHEN 'api' THEN
+            v_taken := api.mqtt_ingest(
+                message ->> 'topic', (message -> 'payload')::json, (message -> 'qos')::integer, (message -> 'retain')::boolean,
+                "timestamp" => (message ->> 'timestamp')::timestamptz
+            ) ->> 'status' = 'queued';
+        WHEN 'message' THEN
+            v_taken := mqtt.queue_message(
+                v_session, message ->> 'topic', coalesce(message -> 'payload', 'null'), NULL, coalesce((message -> 'qos')::integer, 0),
+                coalesce((message -> 'retain')::boolean, false), NULL, NULL, (message ->> 'timestamp')::timestamptz
+            ) ->> 'status' = 'queued';
+    END CASE;
+    RETURN CASE WHEN v_taken THEN tap.queued_since(v_before) END;
+EXCEPTION
+    WHEN SQLSTATE 'PT400' OR SQLSTATE 'PT403' OR SQLSTATE 'PT413' THEN
+        RETURN to_jsonb(SQLERRM);
+END;
+$$;
+SELECT is_empty(
+    $$SELECT left(c.message::text, 80), left(queued_by('plain batch', c.message)::text, 200), left(queued_by('batch', c.message)::text, 200) FROM plain_case AS c
+        WHERE coalesce(queued_by('plain batch', c.message), queued_by('batch', c.message)) IS DISTINCT FROM queued_by('batch', c.message)$$,
+    'a batch of plain messages is queued as by the general way'
+);
+SELECT cmp_ok((SELECT count(queued_by('plain batch', c.message)) FROM plain_case AS c), '>=', 8::bigint, 'and most of these are plain');
+SELECT is_empty(
+    $$SELECT left(c.message::text, 80), left(queued_by('api', c.message)::text, 200), left(queued_by('message', c.message)::text, 200) FROM plain_case AS c
+        WHERE queued_by('api', c.message) IS DISTINCT FROM queued_by('message', c.message)$$,
+    'a single message is queued, or refused, as by the general way'
+);
 SELECT act_as('anon', NULL, :'login');
 SELECT refuses($$SELECT api.mqtt_ingest_batch('{}')$$, 'PT400', 'messages_invalid', 'no array');
 SELECT refuses($$SELECT api.mqtt_ingest_batch(NULL)$$, 'PT400', 'messages_invalid', 'null');
@@ -296,12 +356,12 @@ SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'without a
 SELECT act_as('none');
 UPDATE mqtt.organizations SET intake_stop = 'too many' WHERE id = :'org_alice';
 SELECT act_as('anon', NULL, :'login');
-SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_full"%', 'a full queue refuses its organization');
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_paused"%', 'a full queue refuses its organization');
 SELECT act_as('none');
 UPDATE mqtt.organizations SET intake_stop = NULL WHERE id = :'org_alice';
 UPDATE mqtt.configuration SET intake_stop = 'disk';
 SELECT act_as('anon', NULL, :'login');
-SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"intake_stopped"%', 'a full disk refuses everyone');
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_paused"%', 'a full disk refuses everyone');
 SELECT throws_like($$SELECT mqtt.device_login()$$, 'permission denied%', 'the inner functions are closed to devices');
 SELECT act_as('none');
 SELECT is_empty(

@@ -155,16 +155,16 @@ SELECT mqtt.count_accepted(:'org_alice', 3);
 SELECT is(mqtt.check_intake() ->> 'intake_stop', 'More than 1 messages wait to be processed.', 'a full queue closes it');
 SELECT act_as('authenticated', :'alice');
 SELECT throws_like(
-    format('SELECT api.replay_mqtt_dead_letters(%L)', :'org_alice'), '%"intake_stopped"%', 'for replays as well'
+    format('SELECT api.replay_mqtt_dead_letters(%L)', :'org_alice'), '%"queue_paused"%', 'for replays as well'
 );
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice', dry_run => true) ->> 'replayed', '0', 'which may be tried');
 SELECT is(api.mqtt_publish(:'external', '[{"topic": "a", "payload": 1}, {"topic": "b", "payload": 1}]') ->> 'status', 'queued', 'mqtt_publish has a queue of its own');
 SELECT act_as('none');
 SELECT is(mqtt.check_intake() ->> 'publish_stop', 'More than 1 messages wait to be published.', 'which closes when it is full');
 SELECT act_as('authenticated', :'alice');
-SELECT throws_like(format($$SELECT api.mqtt_publish(%L, '[{"topic": "a", "payload": 1}]')$$, :'external'), '%"intake_stopped"%', 'then it refuses');
+SELECT throws_like(format($$SELECT api.mqtt_publish(%L, '[{"topic": "a", "payload": 1}]')$$, :'external'), '%"queue_paused"%', 'then it refuses');
 SELECT throws_like(
-    format($$SELECT api.replay_mqtt_messages(%L, '#', now() - interval '10 days', now() + interval '1 day', to_topic => 'org_alice/again')$$, :'hosted'), '%"intake_stopped"%', 'and so does a replay of the history'
+    format($$SELECT api.replay_mqtt_messages(%L, '#', now() - interval '10 days', now() + interval '1 day', to_topic => 'org_alice/again')$$, :'hosted'), '%"queue_paused"%', 'and so does a replay of the history'
 );
 SELECT act_as('none');
 INSERT INTO mqtt.bridges (id, name, version, main_pid) VALUES ('aaaaaaaa-0000-4000-8000-000000000001', 'host:1', '1', 1);

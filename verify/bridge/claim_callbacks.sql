@@ -1,4 +1,5 @@
 -- Verify topicbase:bridge/claim_callbacks on pg
 BEGIN;
+SELECT mqtt.verify_function('mqtt.due_callbacks(uuid, timestamptz, uuid[], integer[])', false, 's', '{}');
 SELECT mqtt.verify_function('bridge.claim_callbacks(uuid, integer, uuid[], integer[])', true, 'v', '{mqtt_bridge}');
 ROLLBACK;

@@ -147,7 +147,7 @@ def test_a_message_is_accepted_while_intake_is_closed(one_at_most: Scene, ends: 
     refused = scene.device.send(1)
     assert refused.status_code == (429 if ends == "commit" else 202)
     if ends == "commit":
-        assert refused.json()["message"] == "queue_full"
+        assert refused.json()["message"] == "queue_paused"
         assert scene.a.do(PROCESS)["processed"] == 3
         assert scene.b.do(CHECK_INTAKE) == "1", "that they are gone is not committed"
         scene.b.commit()
