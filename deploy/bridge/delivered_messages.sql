@@ -3,7 +3,6 @@
 -- requires: base/parse_values
 -- requires: bridge/matched_filters
 -- requires: ingest/queue_document
--- requires: topics/names
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

@@ -1,6 +1,5 @@
 -- Deploy topicbase:publish/replay to pg
 -- requires: base/json
--- requires: base/wake_bridge
 -- requires: ingest/ledger
 -- requires: ingest/require_room
 -- requires: publish/message_rules
