@@ -188,7 +188,7 @@ TABLE = (
         "TOPICBASE_MOSQUITTO_PASSWORD_FILE",
         "Password file that the bridge keeps in step with the credentials, when the hosted broker is a Mosquitto on the same machine. "
         "This and the next two are set together, or not at all.",
-        see="docs/brokers/mosquitto.md",
+        see="docs/how-to/brokers/mosquitto.md",
         field="mosquitto_password_file",
         parse=_kept_file,
     ),
@@ -202,7 +202,7 @@ TABLE = (
     Setting(
         "TOPICBASE_METRICS_ADDRESS",
         "`host:port` of `/metrics` (Prometheus), `/healthz` and `/readyz`.",
-        see="docs/bridge.md#metrics",
+        see="docs/reference/metrics.md",
         field="metrics_address",
         parse=_address,
     ),
@@ -213,7 +213,7 @@ TABLE = (
     Setting(
         "TOPICBASE_OLD_PRIVATE_KEY_FILES",
         "Keys that some secrets may still be sealed to, separated by `:`, until `topicbase reseal`.",
-        see="docs/bridge.md#a-new-key",
+        see="docs/how-to/rotate-keys.md#the-sealing-key",
     ),
     Setting(
         "TOPICBASE_ALLOW_PRIVATE_ADDRESSES",

@@ -2376,7 +2376,7 @@ COMMENT ON FUNCTION api.upsert_integration(organization_id uuid, name text, inte
 Without integration_id a new one is made; with it, that one is changed: settings replace the old ones as a whole, save that a secret
 (password, client_key) that is not mentioned stays as it is and one that is null goes; without settings they all stay. status is `active`
 (default) or `inactive`. Types: `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
-`settings.broker_url` names). docs/api.md lists the settings.
+`settings.broker_url` names). The API reference lists the settings.
 Answers the row without secrets: `settings.has_password` tells that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
@@ -8141,7 +8141,7 @@ BEGIN
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
-            ELSE 'docs/api.md lists the rules for each argument.'
+            ELSE 'The API reference lists the rules for each argument.'
         END;
 END;
 $$;
@@ -8180,7 +8180,7 @@ BEGIN
     RAISE EXCEPTION 'setting_invalid' USING
         ERRCODE = 'PT400',
         DETAIL = format('settings.%s %s.', left(name, 64), rtrim(fault, '.')),
-        HINT = coalesce(hint, 'docs/api.md lists every setting with its type and bounds.');
+        HINT = coalesce(hint, 'The API reference lists every setting with its type and bounds.');
 END;
 $$;
 

@@ -49,12 +49,6 @@ def test_what_it_names_is_there() -> None:
         assert f"def {test[1]}(" in Path(ROOT, test[0]).read_text()
 
 
-def test_it_names_every_layer_in_order() -> None:
-    layers = list(dict.fromkeys(re.findall(r"^([a-z_]+)/\S+ ", (ROOT / "sqitch.plan").read_text(), re.MULTILINE)))
-    table = PAGE.partition("| layer |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == layers
-
-
 def test_help_names_the_examples_that_run() -> None:
     for program in ("test", "lint", "template", "new-change", "apply", "spell"):
         told = subprocess.run([ROOT / "bin" / program, "--help"], capture_output=True, text=True, check=True)

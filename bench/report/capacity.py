@@ -1,4 +1,4 @@
-"""The figures of docs/scaling.md, from the benchmarks' results: what one machine does, and how many machines a fleet needs.
+"""The figures of docs/how-to/scale.md, from the benchmarks' results: what one machine does, and how many machines a fleet needs.
 
 `make bench` rewrites them; `python -m bench.report.capacity` does so from the existing results.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from bench.report.markers import place
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "scaling.md"
+PAGE = ROOT / "docs" / "how-to" / "scale.md"
 PAYLOAD = 100  # bytes; the rows used are measured with it
 HEADROOM = 0.5  # share of the measured rate that plans may use
 CHECKPOINT = 300  # seconds between two (checkpoint_timeout), where max_wal_size is large enough

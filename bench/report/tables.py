@@ -129,7 +129,7 @@ def draw(document: dict[str, Any]) -> None:
 
 
 def write(name: str) -> None:
-    """The generated parts of bench/README.md, README.md and docs/scaling.md, and one SVG per plot."""
+    """The generated parts of bench/README.md, README.md and docs/how-to/scale.md, and one SVG per plot."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return

@@ -71,7 +71,7 @@ def examine() -> Iterator[Finding]:
     try:
         settings = common.source().read()
     except SettingsError as error:
-        yield Finding("settings", "fault", str(error), "docs/bridge.md lists the settings")
+        yield Finding("settings", "fault", str(error), "README.md, Configuration, lists the settings")
     else:
         yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
     yield from _database(settings)
@@ -231,7 +231,7 @@ def _codecs(facts: dict[str, Any]) -> Finding:
     without = [f"{one['codec']} ({one['reason']})" for one in facts["codecs"] if not one["available"]]
     if without:
         return Finding(
-            "PL/Python", "note", f"left out: {'; '.join(without)}", "docs/operations.md, Servers without PL/Python; everything else works"
+            "PL/Python", "note", f"left out: {'; '.join(without)}", "docs/how-to/install.md, Without PL/Python; everything else works"
         )
     return Finding("PL/Python", "ok", f"{', '.join(one['codec'] for one in facts['codecs'])} work")
 
@@ -253,7 +253,7 @@ def _upkeep(facts: dict[str, Any]) -> Finding:
             "upkeep",
             "note",
             "no bridge is running: nothing is stored, published or cleaned up",
-            "topicbase run, or pg_cron (docs/operations.md)",
+            "topicbase run, or pg_cron (docs/how-to/install.md)",
         )
     return Finding("upkeep", "ok", words)
 
@@ -290,7 +290,7 @@ def _notices(facts: dict[str, Any]) -> Finding:
 
 def _intake(facts: dict[str, Any]) -> Iterator[Finding]:
     for name, stop in (("ingest", facts["intake_stop"]), ("publish", facts["publish_stop"])):
-        yield _judged(name, stop is None, stop or "open", "make room, or raise the limit (docs/operations.md, Configuration)")
+        yield _judged(name, stop is None, stop or "open", "make room, or raise the limit (docs/reference/configuration.md)")
 
 
 def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ BEGIN
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
-            ELSE 'docs/api.md lists the rules for each argument.'
+            ELSE 'The API reference lists the rules for each argument.'
         END;
 END;
 $$;

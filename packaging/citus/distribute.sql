@@ -1,4 +1,4 @@
--- Spreads the history of a deployed database over the nodes of a Citus cluster, by organization; docs/scaling.md says when and with what limits.
+-- Spreads the history of a deployed database over the nodes of a Citus cluster, by organization; docs/how-to/scale.md says when and with what limits.
 --   psql -X -f packaging/citus/distribute.sql               prints the statements
 --   psql -X -v apply=1 -f packaging/citus/distribute.sql    runs them in one transaction, as a superuser, on the coordinator
 -- No function is changed. Rows that are there already are moved; do it while the bridge is stopped.

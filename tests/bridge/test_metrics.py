@@ -75,7 +75,7 @@ def test_names_and_help(stack: Stack) -> None:
 
 
 def test_each_is_documented(stack: Stack) -> None:
-    page = (ROOT / "docs" / "bridge.md").read_text()
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     named = {name.removesuffix("_total") for name in re.findall(r"`(topicbase_[a-z_]+)", page)}
     served = {name for name in families(stack) if name.startswith("topicbase_") and not name.endswith("_created")}
     assert served <= named

@@ -204,7 +204,7 @@ def test_a_reader_s_role_is_closed_until_it_has_a_password(stack: Stack) -> None
 
 
 def test_emqx_over_http(api: Api, service: str, home: Tenant, explain: Callable[..., dict[str, Any]]) -> None:
-    """The requests as docs/brokers/emqx.md configures them; EMQX takes only 200 with a JSON body for an answer."""
+    """The requests as docs/how-to/brokers/emqx.md configures them; EMQX takes only 200 with a JSON body for an answer."""
     device = home.device()
     key = api.ok("generate_broker_key", {"name": "EMQX"}, token=service)
     headers = {"Authorization": key["authorization"]}
@@ -228,8 +228,8 @@ def test_emqx_over_http(api: Api, service: str, home: Tenant, explain: Callable[
 
 
 def documented(page: str, pattern: str) -> list[str]:
-    """SQL of a page of docs/brokers, with libpq's parameters for the broker's."""
-    found = re.findall(pattern, (ROOT / "docs" / "brokers" / page).read_text())
+    """SQL of a page of docs/how-to/brokers, with libpq's parameters for the broker's."""
+    found = re.findall(pattern, (ROOT / "docs" / "how-to" / "brokers" / page).read_text())
     return [re.sub(r"\$\{(\w+)\}|\$(\d)", lambda match: f"%({match[1] or match[2]})s", query) for query in found]
 
 

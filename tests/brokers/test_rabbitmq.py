@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 # Starting RabbitMQ takes a while, installing it a while more.
 pytestmark = pytest.mark.timeout(900)
 
-PAGE = ROOT / "docs" / "brokers" / "rabbitmq.md"
+PAGE = ROOT / "docs" / "how-to" / "brokers" / "rabbitmq.md"
 
 
 def block(holding: str) -> str:
@@ -37,7 +37,7 @@ def key(api: Api, service: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def rabbitmq(stack: Stack, key: dict[str, Any]) -> Iterator[RabbitMQ]:
-    """As docs/brokers/rabbitmq.md configures it."""
+    """As docs/how-to/brokers/rabbitmq.md configures it."""
     install()
     text = block("auth_http.user_path").replace("<username>:<key>", f"{key['username']}:{key['key']}")
     text = text.replace("127.0.0.1:3000", stack.api_url.removeprefix("http://"))
@@ -199,7 +199,7 @@ def test_a_session_that_is_kept_gets_what_it_missed(rabbitmq: RabbitMQ, home: Te
 
 
 def cut_ended_sessions(rabbitmq: RabbitMQ, stack: Stack) -> None:
-    """The script of docs/brokers/rabbitmq.md, as it stands there."""
+    """The script of docs/how-to/brokers/rabbitmq.md, as it stands there."""
     script = block("lists:member")
     where = psycopg.conninfo.conninfo_to_dict(stack.database_url)
     environment = {

@@ -25,7 +25,7 @@ from tests.chaos.measures import retention, snapshot
 from tests.chaos.world import World
 from tests.support.stack import ROOT
 
-PAGE = ROOT / "docs" / "delivery.md"
+PAGE = ROOT / "docs" / "explanation" / "faults.md"
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 TITLES = "fault|cycles|accepted|stored|dead|lost|twice|published|delivered|sent again|lost|recovery p50|p90|p99|most"
 HEAD = f"| {' | '.join(TITLES.split('|'))} |\n|---{'|--:' * TITLES.count('|')}|\n"
@@ -86,7 +86,7 @@ def write(text: str) -> None:
 
 
 def single_faults() -> int:
-    """The faults of docs/faults.md that have tests of their own, at the sizes it names; returns what pytest does."""
+    """The faults of docs/explanation/faults.md that have tests of their own, at the sizes it names; returns what pytest does."""
     files = (f"tests/chaos/{name}.py" for name in ("test_fault_list", "test_server"))
     command = [sys.executable, "-m", "pytest", "--durations=10", f"--basetemp={os.environ['TOPICBASE_TEST_DIR']}/pytest", *files]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "TOPICBASE_CHAOS": "1"}, check=False).returncode
@@ -216,7 +216,7 @@ def main() -> int:
     )
     parser.add_argument("--rows", type=int, default=10_000_000, help="old rows for --measure retention (default: 10,000,000)")
     parser.add_argument("--devices", type=int, default=100, help="that the messages of --measure snapshot name; 0: none (default: 100)")
-    parser.add_argument("--write", action="store_true", help="write each row into the table of docs/delivery.md")
+    parser.add_argument("--write", action="store_true", help="write each row into the table of docs/explanation/faults.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.fault) - FAULTS.keys():
         parser.error(f"there is no fault {', '.join(sorted(unknown))}")
@@ -230,7 +230,7 @@ def main() -> int:
         arguments.minutes = arguments.minutes or 30
         return soak(console, arguments)
     if not arguments.fault and (status := single_faults()):
-        console.print("[bold red]a test of docs/faults.md failed[/]; the faults under load were not begun")
+        console.print("[bold red]a test of docs/explanation/faults.md failed[/]; the faults under load were not begun")
         return status
     return campaign(console, arguments)
 

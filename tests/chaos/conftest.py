@@ -47,5 +47,5 @@ def world(stack: Stack, seed: int) -> Iterator[Callable[..., World]]:
 
 @pytest.fixture(scope="session")
 def is_long() -> bool:
-    """TOPICBASE_CHAOS=1, as `bin/chaos` sets it: faults that are a matter of size are run at the size that docs/faults.md names."""
+    """TOPICBASE_CHAOS=1, as `bin/chaos` sets it: faults of size are run at the size that docs/explanation/faults.md names."""
     return bool(os.environ.get("TOPICBASE_CHAOS"))

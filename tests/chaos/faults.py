@@ -25,7 +25,7 @@ Harm = Callable[[World, random.Random], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """`number` is its number in docs/faults.md, if it has one; `cycles` of it are a long run; `bridges` is how many it takes."""
+    """`number`: in docs/explanation/faults.md, if it has one; `cycles` of it are a long run; `bridges` is how many it takes."""
 
     name: str
     harm: Harm

@@ -1,4 +1,4 @@
-"""Faults of docs/faults.md that are more particular than those under load, each test named by the number of its fault."""
+"""Faults of docs/explanation/faults.md that are more particular than those under load, each test named by the number of its fault."""
 
 import functools
 import json

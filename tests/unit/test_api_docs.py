@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/api.md").read_text()
+PAGE = (ROOT / "docs/reference/api.md").read_text()
 DEPLOY = {f"{path.parent.name}/{path.stem}": path.read_text() for path in (ROOT / "deploy").glob("*/*.sql")}
 EVERYTHING = "\n".join(DEPLOY.values())
 WORDS = set(re.findall(r"[a-z_]+", "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))))
-# What a broker calls has its pages under docs/brokers, and arguments that the broker chose.
+# What a broker calls has its pages under docs/how-to/brokers, and arguments that the broker chose.
 FOR_BROKERS = ("rabbitmq_", "emqx_")
 
 
@@ -55,3 +55,30 @@ def test_every_error_is_named() -> None:
         if not name.startswith(("bridge/", "base/pgmq")):
             slugs |= set(re.findall(r"RAISE EXCEPTION '(\w+)'", script))
     assert slugs - {"read_only"} <= WORDS
+
+
+def test_the_table_of_errors_has_each_and_no_other() -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    table = set(re.findall(r"^\| `(\w+)` \| 4\d\d \|", page, re.MULTILINE))
+    raised = {
+        slug
+        for name, script in DEPLOY.items()
+        if not name.startswith(("bridge/", "base/pgmq"))
+        for slug in re.findall(r"(?:RAISE EXCEPTION |refuse_for_now\('\d+', )'(\w+)'", script)
+    }
+    assert raised - {"read_only"} - table == set()
+    assert {slug for slug in table if f"'{slug}'" not in EVERYTHING} == set()
+
+
+def test_every_object_that_a_page_names_is_there() -> None:
+    made = set(
+        re.findall(
+            r"^CREATE (?:OR REPLACE |UNLOGGED )*(?:FUNCTION|PROCEDURE|TABLE|VIEW|TYPE|DOMAIN) ((?:api|mqtt|bridge|broker)\.\w+)",
+            EVERYTHING,
+            re.MULTILINE,
+        )
+    )
+    others = {"mqtt.message", "mqtt.allow_anonymous", "mqtt.exchange", "mqtt.vhost"}  # a webhook's type, and RabbitMQ's settings
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        named = set(re.findall(r"(?<![\w./-])((?:api|mqtt|bridge|broker)\.(?!md\b|env\b|example\b)[a-z_]\w+)", page.read_text()))
+        assert named - made - others == set(), page

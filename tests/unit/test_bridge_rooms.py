@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# From the ground up. A module imports those of lower floors, and of its own room; docs/bridge.md says what is where.
+# From the ground up. A module imports those of lower floors, and of its own room; docs/explanation/architecture.md says what is where.
 FLOORS = (
     ("bridge", "bridge.values", "bridge.log", "bridge.sealing", "bridge.systemd", "bridge.api"),
     ("bridge.metrics", "bridge.settings"),

@@ -1,4 +1,4 @@
-"""docs/scaling.md says what the results of the benchmarks say."""
+"""docs/how-to/scale.md says what the results of the benchmarks say."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""docs/faults.md and the tests agree: each numbered fault has its tests, and each test that has a number stands at that fault."""
+"""docs/explanation/faults.md and the tests agree: each numbered fault has its tests, each test with a number stands at that fault."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.chaos.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-LIST = (ROOT / "docs" / "faults.md").read_text()
+LIST = (ROOT / "docs" / "explanation" / "faults.md").read_text()
 LINES = {int(line.split("|")[1]): line for line in LIST.splitlines() if re.match(r"\| \d+ \|", line)}
 NUMBERS = {*range(1, 41), *range(57, 61)}  # those between are attacks: test_security_docs.py
 UNDER_LOAD = "tests/chaos/test_faults.py"
@@ -40,7 +40,7 @@ def test_every_fault_is_there_with_what_must_hold_and_a_test() -> None:
 
 def test_every_test_that_is_named_is_there() -> None:
     faults = {fault.test_name for fault in FAULTS.values() if fault.name not in PLACES_OF_THEIR_OWN}
-    pages = LIST + (ROOT / "docs" / "delivery.md").read_text()
+    pages = LIST + (ROOT / "docs" / "explanation" / "delivery.md").read_text()
     missing = [
         f"{path}::{name}"
         for path, name in sorted(named(pages))

@@ -1,10 +1,10 @@
-"""docs/security.md answers for rows 41 to 56 of the list of faults, with tests that are there."""
+"""docs/explanation/security.md answers for rows 41 to 56 of the list of faults, with tests that are there."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "security.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "security.md").read_text()
 ROWS = {int(number): tests for number, tests in re.findall(r"^\| (\d+) \|.*\|([^|]*)\|$", PAGE, re.MULTILINE)}
 NAMED = re.findall(r"`(tests/[\w/]+\.(?:py|sql))(?:::(\w+))?`", PAGE)
 
