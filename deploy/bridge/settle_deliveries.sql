@@ -1,0 +1,70 @@
+-- Deploy topicbase:bridge/settle_deliveries to pg
+-- requires: bridge/settled_callback
+-- requires: process/process_batch
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.settle_deliveries(
+    bridge_id uuid, organization_ids uuid [], ids uuid [], attempts smallint [], codes smallint [], errors text [], responses text [],
+    retry_afters integer [], is_final boolean []
+) RETURNS mqtt.settled_callback []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_settled mqtt.settled_callback [];
+BEGIN
+    WITH outcome AS (
+        SELECT
+            o.*,
+            o.code IS NULL AND o.error IS NULL AS is_released,
+            o.code BETWEEN 200 AND 299 AS is_delivered,
+            CASE WHEN o.retry_after > 0 THEN least(o.retry_after, 86400) * interval '1 second' END AS pause
+        FROM unnest(
+            settle_deliveries.organization_ids, settle_deliveries.ids, settle_deliveries.attempts, settle_deliveries.codes, settle_deliveries.errors,
+            settle_deliveries.responses, settle_deliveries.retry_afters, settle_deliveries.is_final
+        ) AS o (organization_id, id, attempt, code, error, response, retry_after, is_final)
+    ), settled AS (
+        UPDATE mqtt.mqtt_callback_deliveries AS d
+        SET bridge_id = NULL,
+            attempts = d.attempts - o.is_released::integer,
+            status = CASE
+                WHEN o.is_delivered THEN 'delivered'
+                WHEN o.is_released THEN 'waiting'
+                WHEN o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts THEN 'dead'
+                ELSE 'waiting'
+            END,
+            due_at = CASE
+                WHEN o.is_released THEN clock_timestamp()
+                ELSE clock_timestamp() + greatest(mqtt.retry_delay(d.attempts), o.pause)
+            END,
+            finished_at = CASE
+                WHEN o.is_delivered OR NOT o.is_released AND (o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts) THEN clock_timestamp()
+            END,
+            status_code = CASE WHEN o.is_released THEN d.status_code ELSE o.code END,
+            error = CASE WHEN o.is_released THEN d.error WHEN NOT o.is_delivered IS TRUE THEN left(o.error, 500) END,
+            response = CASE WHEN o.is_released THEN d.response WHEN NOT o.is_delivered IS TRUE THEN left(o.response, 200) END
+        FROM outcome AS o
+        CROSS JOIN mqtt.configuration AS c
+        WHERE d.organization_id = o.organization_id AND d.id = o.id AND d.status = 'waiting' AND d.attempts = o.attempt
+            AND d.bridge_id = settle_deliveries.bridge_id
+        RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause
+    )
+    SELECT
+        array_agg(ROW(
+            t.organization_id, s.integration_id, t.subscription_id, s.callback_url, t.status, t.code, t.error, t.pause, t.is_released,
+            -- Whoever answers about this one message is there; a fault of ours says nothing about the receiver.
+            coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false),
+            NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true)
+        )::mqtt.settled_callback)
+    INTO v_settled
+    FROM settled AS t
+    LEFT JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = t.organization_id AND s.id = t.subscription_id;
+    RETURN v_settled;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.settle_deliveries(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) IS
+'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null when none was the bridge''s. A part of bridge.settle_callbacks.';
+COMMIT;

@@ -1,0 +1,21 @@
+-- Deploy topicbase:bridge/settled_callback to pg
+-- requires: base/verify_helpers
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE TYPE mqtt.settled_callback AS (
+    organization_id uuid,
+    integration_id uuid,
+    subscription_id uuid,
+    url text,
+    status text,
+    code smallint,
+    error text,
+    pause interval,
+    is_released boolean,
+    is_up boolean,
+    is_down boolean
+);
+COMMENT ON TYPE mqtt.settled_callback IS
+'What became of a request, and what that says about its receiver; without integration_id and url where the subscription is gone.';
+COMMIT;
