@@ -51,10 +51,13 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.require_replayable(mqtt.replay_request) IS 'Raises PT400 replay_invalid when the request makes no sense.';
 
--- The two selections are inlined into mqtt.replay, which executes only the one that is asked for.
+-- In PL/pgSQL, because Citus does not plan SQL functions with arguments. mqtt.replay executes only the one that it needs.
 CREATE OR REPLACE FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
-LANGUAGE sql STABLE SECURITY INVOKER
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT
         row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
         coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
@@ -77,12 +80,16 @@ BEGIN ATOMIC
     ORDER BY d.received_at, d.id
     LIMIT request.max_messages;
 END;
+$$;
 COMMENT ON FUNCTION mqtt.dead_letters_to_replay(mqtt.replay_request) IS
 'The dead letters that the request selects, patched and marked with replay_of, oldest first.';
 
 CREATE OR REPLACE FUNCTION mqtt.history_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
-LANGUAGE sql STABLE SECURITY INVOKER
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT
         h.place, h.id, NULL::timestamptz, NULL::smallint, 'outgoing'::mqtt.message_direction, request.to_integration_id, NULL::uuid,
         jsonb_build_object('topic', h.topic, 'qos', h.qos, 'user_properties', jsonb_build_object('replay_of', h.id))
@@ -109,6 +116,7 @@ BEGIN ATOMIC
         LIMIT request.max_messages
     ) AS h;
 END;
+$$;
 COMMENT ON FUNCTION mqtt.history_to_replay(mqtt.replay_request) IS
 'The incoming messages that the request selects, as messages to be published and marked with replay_of, oldest first.';
 
