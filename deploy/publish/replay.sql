@@ -127,8 +127,6 @@ AS $$
 BEGIN
     IF incoming > 0 THEN
         PERFORM mqtt.require_room(organization_id, 'ingest');
-        PERFORM mqtt.count_accepted(organization_id, incoming);
-        PERFORM mqtt.wake_bridge('ingest');
     END IF;
     IF outgoing > 0 THEN
         PERFORM mqtt.require_room(organization_id, 'outbound');
@@ -137,7 +135,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.announce_replay(uuid, integer, integer) IS
-'What has to follow when a replay has enqueued messages: raises 429 queue_paused if their queue is closed, counts them in the ledger and wakes the bridge.';
+'What has to follow when a replay has enqueued messages: raises 429 queue_paused if their queue is closed, and wakes the bridge for outgoing ones; mqtt.count_accepted does for incoming ones.';
 
 CREATE OR REPLACE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -192,6 +190,9 @@ BEGIN
     LEFT JOIN LATERAL mqtt.outbound_limits(c.integration_id) AS l ON true;
     PERFORM mqtt.refuse_outbound(v_result.fault);
     PERFORM mqtt.announce_replay(request.organization_id, v_result.incoming::integer, v_result.outgoing::integer);
+    IF v_result.incoming > 0 THEN
+        PERFORM mqtt.count_accepted(request.organization_id, v_result.incoming::integer);
+    END IF;
     RETURN v_result.answer;
 END;
 $$;
