@@ -78,7 +78,7 @@ DECLARE
 BEGIN
     IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
         AND ("timestamp" BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00') IS NOT FALSE
-        AND octet_length(topic) <= 65535 AND topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'
+        AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
         AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
         v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));

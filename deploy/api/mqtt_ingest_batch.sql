@@ -104,7 +104,6 @@ BEGIN
     END IF;
     IF v_queued > 0 THEN
         PERFORM mqtt.count_accepted(v_session.organization_id, v_queued);
-        PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
     RETURN json_build_object(

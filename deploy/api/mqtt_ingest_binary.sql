@@ -25,7 +25,7 @@ BEGIN
     v_fault := CASE
         WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
         WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'
-        WHEN v_message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
+        WHEN NOT mqtt.is_uuid(v_message_id) THEN 'message_id_invalid'
         WHEN v_timestamp IS NOT NULL AND mqtt.try_timestamptz(v_timestamp) IS NULL THEN 'timestamp_invalid'
     END;
     IF v_fault IS NOT NULL THEN

@@ -19,11 +19,11 @@ AS $$
         FROM (
             SELECT l.organization_id, date_trunc('hour', l.bucket) AS hour, l.accepted, l.completed, l.dead, l.expired, 0 AS queued
             FROM mqtt.ledger AS l
-            WHERE l.shard > -4
+            WHERE l.shard > mqtt.ledger_level_settled()
             UNION ALL
             SELECT l.organization_id, date_trunc('hour', l.bucket), l.accepted, l.completed, l.dead, l.expired, 0
             FROM mqtt.ledger AS l
-            WHERE is_full AND l.shard = -4
+            WHERE is_full AND l.shard = mqtt.ledger_level_settled()
             UNION ALL
             SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
             FROM pgmq.q_mqtt_messages AS q

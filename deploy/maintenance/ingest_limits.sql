@@ -44,7 +44,7 @@ BEGIN
     WITH depth AS (
         SELECT o.id, o.max_queued, o.intake_stop, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
         FROM mqtt.organizations AS o
-        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id AND l.shard > -4
+        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id AND l.shard > mqtt.ledger_level_settled()
         WHERE o.max_queued IS NOT NULL OR o.intake_stop IS NOT NULL
         GROUP BY o.id
     ),
@@ -90,7 +90,7 @@ DECLARE
     v_publish_stop text;
 BEGIN
     SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
-    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > -4;
+    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled();
     v_outbound := mqtt.count_outbound(v_limits.max_queued);
     -- Stopped at the limit, opened again a tenth away from it, so that it does not flap.
     IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 1.1 END) THEN

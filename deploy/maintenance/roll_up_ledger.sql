@@ -15,19 +15,23 @@ DECLARE
 BEGIN
     WITH old AS (
         DELETE FROM mqtt.ledger AS l
-        WHERE l.shard > -4 AND (
+        WHERE l.shard > mqtt.ledger_level_settled() AND (
             l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
-            OR l.bucket < v_hour AND (l.shard <> -2 OR l.accepted = l.completed + l.dead + l.expired)
+            OR l.bucket < v_hour AND (l.shard <> mqtt.ledger_level_hour() OR l.accepted = l.completed + l.dead + l.expired)
         )
-        OR l.shard = -4 AND l.bucket < v_day AND l.bucket > '-infinity'
+        OR l.shard = mqtt.ledger_level_settled() AND l.bucket < v_day AND l.bucket > '-infinity'
         RETURNING l.*
     ),
     rolled AS (
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
         SELECT
             o.organization_id,
-            CASE WHEN o.shard = -4 THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
-            CASE WHEN o.shard IN (-2, -4) THEN -4 WHEN o.bucket < v_hour THEN -2 ELSE -3 END,
+            CASE WHEN o.shard = mqtt.ledger_level_settled() THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
+            CASE
+                WHEN o.shard IN (mqtt.ledger_level_hour(), mqtt.ledger_level_settled()) THEN mqtt.ledger_level_settled()
+                WHEN o.bucket < v_hour THEN mqtt.ledger_level_hour()
+                ELSE mqtt.ledger_level_minute()
+            END,
             sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
         GROUP BY 1, 2, 3

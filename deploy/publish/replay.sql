@@ -50,10 +50,13 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.require_replayable(mqtt.replay_request) IS 'Raises PT400 replay_invalid when the request makes no sense.';
 
--- The two selections are inlined into mqtt.replay, which executes only the one that is asked for.
+-- In PL/pgSQL, because Citus does not plan SQL functions with arguments. mqtt.replay executes only the one that it needs.
 CREATE OR REPLACE FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
-LANGUAGE sql STABLE SECURITY INVOKER
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT
         row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
         coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
@@ -76,12 +79,16 @@ BEGIN ATOMIC
     ORDER BY d.received_at, d.id
     LIMIT request.max_messages;
 END;
+$$;
 COMMENT ON FUNCTION mqtt.dead_letters_to_replay(mqtt.replay_request) IS
 'The dead letters that the request selects, patched and marked with replay_of, oldest first.';
 
 CREATE OR REPLACE FUNCTION mqtt.history_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
-LANGUAGE sql STABLE SECURITY INVOKER
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT
         h.place, h.id, NULL::timestamptz, NULL::smallint, 'outgoing'::mqtt.message_direction, request.to_integration_id, NULL::uuid,
         jsonb_build_object('topic', h.topic, 'qos', h.qos, 'user_properties', jsonb_build_object('replay_of', h.id))
@@ -108,6 +115,7 @@ BEGIN ATOMIC
         LIMIT request.max_messages
     ) AS h;
 END;
+$$;
 COMMENT ON FUNCTION mqtt.history_to_replay(mqtt.replay_request) IS
 'The incoming messages that the request selects, as messages to be published and marked with replay_of, oldest first.';
 
@@ -118,8 +126,6 @@ AS $$
 BEGIN
     IF incoming > 0 THEN
         PERFORM mqtt.require_room(organization_id, 'ingest');
-        PERFORM mqtt.count_accepted(organization_id, incoming);
-        PERFORM mqtt.wake_bridge('ingest');
     END IF;
     IF outgoing > 0 THEN
         PERFORM mqtt.require_room(organization_id, 'outbound');
@@ -128,7 +134,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.announce_replay(uuid, integer, integer) IS
-'What has to follow when a replay has enqueued messages: raises 429 queue_paused if their queue is closed, counts them in the ledger and wakes the bridge.';
+'What has to follow when a replay has enqueued messages: raises 429 queue_paused if their queue is closed, and wakes the bridge for outgoing ones; mqtt.count_accepted does for incoming ones.';
 
 CREATE OR REPLACE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -183,6 +189,9 @@ BEGIN
     LEFT JOIN LATERAL mqtt.outbound_limits(c.integration_id) AS l ON true;
     PERFORM mqtt.refuse_outbound(v_result.fault);
     PERFORM mqtt.announce_replay(request.organization_id, v_result.incoming::integer, v_result.outgoing::integer);
+    IF v_result.incoming > 0 THEN
+        PERFORM mqtt.count_accepted(request.organization_id, v_result.incoming::integer);
+    END IF;
     RETURN v_result.answer;
 END;
 $$;
