@@ -240,22 +240,28 @@ def test_a_stopped_bridge_is_replaced_and_stays_out(
 ) -> None:
     """Neither receipts nor order suffer, and what arrives is stored once, though both hold a connection of the same name."""
     second_bridge()
-    connects = own.log("bridge").count(" database_connected ")
-    own.signal("bridge", signal.SIGSTOP)
+    holder = "SELECT split_part(b.name, ':', 2)::integer FROM mqtt.bridges AS b JOIN mqtt.bridge_leases AS l ON l.bridge_id = b.id"
+    with own.connect() as db:
+        [(pid,)] = wait_until(lambda: db.execute(f"{holder} WHERE l.integration_id = %s".encode(), (owner.integration_id,)).fetchall())
+    os.kill(pid, signal.SIGSTOP)
     try:
         for number in range(100):
             assert device.publish(f"{prefix(owner)}/devices/d/telemetry", str(number)) == 0
         ids = publish(owner, commands(owner, 0, 100))
         assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
     finally:
-        own.signal("bridge", signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
     ids = publish(owner, commands(owner, 100, 100))
     assert {row["state"] for row in receipts(owner, ids)} == {"acknowledged"}
     for number in range(100, 150):
         assert device.publish(f"{prefix(owner)}/devices/d/telemetry", str(number)) == 0
     assert in_first_order(numbers(device, 200, topic="command")) == list(range(200))
     history(own, owner, 150)
-    wait_until(lambda: own.log("bridge").count(" database_connected ") > connects, what="the bridge that was stopped being back")
+    with own.connect() as db:
+        now = db.execute("SELECT clock_timestamp()").fetchone()
+        assert now is not None
+        is_back = "SELECT FROM mqtt.bridges WHERE split_part(name, ':', 2)::integer = %s AND seen_at > %s"
+        wait_until(lambda: db.execute(is_back, (pid, *now)).fetchall(), what="the bridge that was stopped being back")
     publish(owner, commands(owner, 200, 1))
     numbers(device, 1, topic="command")
     rows = [row["payload"] for row in stored(own, owner.organization_id)]

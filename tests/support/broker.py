@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from tests.support.loop import Loop
+from tests.support.loop import Loop, close_server
 
 WINDOW = 200  # offers under way to a subscriber
 CONNECT, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, UNSUBSCRIBE, PINGREQ = (kind << 4 for kind in (1, 3, 4, 5, 6, 7, 8, 10, 12))
@@ -177,11 +177,12 @@ class Broker:
         self._loop.call(work)
 
     def close(self) -> None:
-        def work() -> None:
-            self._server.close()
+        async def work() -> None:
+            self._refuses = True
+            await close_server(self._server)
             self._abort_all()
 
-        self._loop.call(work)
+        self._loop.run(work())
         if self._file is not None:
             self._file.close()
         if self.loop is None:

@@ -41,3 +41,12 @@ class Loop:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
         self.loop.close()
+
+
+async def close_server(server: asyncio.Server) -> None:
+    """Listen no more, and close it some turns of the loop later: a connection accepted just before would be left open by asyncio."""
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    server.close()

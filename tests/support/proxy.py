@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.support.loop import Loop
+from tests.support.loop import Loop, close_server
 
 CHUNK = 65536
 LATE_SECONDS = 1.0
@@ -78,7 +78,8 @@ class Proxy:
 
     def close(self) -> None:
         async def work() -> None:
-            self._server.close()
+            self._refuses = True
+            await close_server(self._server)
             for pair in list(self._pairs):
                 for writer in pair:
                     writer.transport.abort()
