@@ -115,7 +115,7 @@ class DatabaseGauges(Collector):
         yield depth
         yield age
         yield GaugeMetricFamily(
-            "topicbase_ingest_open", "1 while messages are accepted, 0 while they are refused.", facts["intake_is_open"]
+            "topicbase_ingest_open", "1 while messages are accepted, 0 while they are refused.", facts["ingest_is_open"]
         )
         yield GaugeMetricFamily("topicbase_notify_queue_ratio", "How full the queue of NOTIFY is.", facts["notify_queue_ratio"])
 

@@ -107,9 +107,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except psycopg.Error as error:
             yield _without_diagnosis(error, connection.info.user)
             return
-    for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _upkeep, _vacuum, _notices):
+    for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices):
         yield check(facts)
-    yield from _intake(facts)
+    yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
         yield Finding(
@@ -212,7 +212,7 @@ def _pgmq(facts: dict[str, Any]) -> Finding:
 
 
 def _partitions(facts: dict[str, Any]) -> Finding:
-    fix = "SELECT mqtt.upkeep() as a superuser; a running bridge does that every minute, and its log says why it could not"
+    fix = "SELECT mqtt.run_maintenance() as a superuser; a running bridge does that every minute, and its log says why it could not"
     late = [one["parent"] for one in facts["partitions"] if one["days_ahead"] is None or one["days_ahead"] < 1]
     if late:
         return Finding("partitions", "fault", f"none for tomorrow: {', '.join(late)}; rows will go to the default partition", fix)
@@ -236,26 +236,26 @@ def _codecs(facts: dict[str, Any]) -> Finding:
     return Finding("PL/Python", "ok", f"{', '.join(one['codec'] for one in facts['codecs'])} work")
 
 
-def _upkeep(facts: dict[str, Any]) -> Finding:
-    jobs, live = facts["upkeep_jobs"], facts["live_bridges"]
+def _maintenance(facts: dict[str, Any]) -> Finding:
+    jobs, live = facts["maintenance_jobs"], facts["live_bridges"]
     words = f"running bridges: {live}" + (f", and {jobs} jobs of pg_cron do a bridge's work" if jobs else "")
     if jobs is None:
         return Finding(
-            "upkeep",
+            "maintenance",
             "note",
             f"running bridges: {live}; whether pg_cron does the same work is not visible",
             "SELECT * FROM cron.job as a superuser",
         )
     if jobs and live:
-        return Finding("upkeep", "note", words, "harmless but redundant: SELECT cron.unschedule(jobname) FROM cron.job WHERE …")
+        return Finding("maintenance", "note", words, "harmless but redundant: SELECT cron.unschedule(jobname) FROM cron.job WHERE …")
     if not jobs and not live:
         return Finding(
-            "upkeep",
+            "maintenance",
             "note",
             "no bridge is running: nothing is stored, published or cleaned up",
             "topicbase run, or pg_cron (docs/how-to/install.md)",
         )
-    return Finding("upkeep", "ok", words)
+    return Finding("maintenance", "ok", words)
 
 
 def _vacuum(facts: dict[str, Any]) -> Finding:
@@ -288,8 +288,8 @@ def _notices(facts: dict[str, Any]) -> Finding:
     )
 
 
-def _intake(facts: dict[str, Any]) -> Iterator[Finding]:
-    for name, stop in (("ingest", facts["intake_stop"]), ("publish", facts["publish_stop"])):
+def _capacity(facts: dict[str, Any]) -> Iterator[Finding]:
+    for name, stop in (("ingest", facts["ingest_pause"]), ("publish", facts["publish_pause"])):
         yield _judged(name, stop is None, stop or "open", "make room, or raise the limit (docs/reference/configuration.md)")
 
 

@@ -32,7 +32,7 @@ def status(
         _show(found)
     live = any(bridge["is_live"] for bridge in found["bridges"])
     wanting = [one for one in found["integrations"] if one["status"] == "error" or (one["status"] == "active" and one["bridge"] is None)]
-    if not live or wanting or found["intake_stop"] or found["publish_stop"]:
+    if not live or wanting or found["ingest_pause"] or found["publish_pause"]:
         raise typer.Exit(common.NO)
 
 
@@ -76,10 +76,10 @@ def _show(found: dict[str, Any]) -> None:
     for name, one in found["queues"].items():
         queues.add_row(name, str(one["messages"]), seconds(one["oldest_seconds"]))
     console.print(queues)
-    if found["intake_stop"]:
-        console.print(f"[red]Ingest is refused:[/] {text(found['intake_stop'])}")
-    if found["publish_stop"]:
-        console.print(f"[red]mqtt_publish is refused:[/] {text(found['publish_stop'])}")
+    if found["ingest_pause"]:
+        console.print(f"[red]Ingest is refused:[/] {text(found['ingest_pause'])}")
+    if found["publish_pause"]:
+        console.print(f"[red]mqtt_publish is refused:[/] {text(found['publish_pause'])}")
     sealing = found["sealing"]
     if other := sum(count for name, count in sealing["sealed"].items() if name != sealing["key"]):
         console.print(f"{other} secrets are not sealed to the current key: topicbase reseal")

@@ -301,13 +301,13 @@ class BridgeCalls(Caller):
     def gauges(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.gauges()"))
 
-    def check_intake(self) -> tuple[int | None, dict[UUID, str]]:
+    def check_capacity(self) -> tuple[int | None, dict[UUID, str]]:
         """Free bytes on the data disk, and the integrations whose brokers are to be left unread, with why."""
-        answer = self._value("SELECT bridge.check_intake(%b)", self.bridge_id)
+        answer = self._value("SELECT bridge.check_capacity(%b)", self.bridge_id)
         return answer["free_disk_bytes"], {UUID(key): reason for key, reason in answer["paused"].items()}
 
-    def run_maintenance(self) -> dict[str, Any]:
-        return dict(self._value("SELECT bridge.keep_house()"))
+    def run_periodic_tasks(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.run_periodic_tasks()"))
 
     def apply_retention(self) -> dict[str, Any]:
-        return dict(self._value("SELECT bridge.cleanup()"))
+        return dict(self._value("SELECT bridge.apply_retention()"))

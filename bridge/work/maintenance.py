@@ -25,14 +25,14 @@ class Maintenance(DatabaseThread):
         while not self.stop_event.wait(LOOK_SECONDS):
             while (expired := database.expire_outbound()) and not self.stop_event.is_set():
                 metrics.PUBLISHED.labels("expired").inc(expired)
-            free, paused = database.check_intake()
+            free, paused = database.check_capacity()
             if free is not None:
                 metrics.FREE_DISK.set(free)
             self._pause(paused)
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + MAINTENANCE_SECONDS
                 self._has_more = True
-                self._tell(database.run_maintenance())
+                self._tell(database.run_periodic_tasks())
             if self._has_more:
                 gone = database.apply_retention()
                 self._has_more = gone.pop("more", False)

@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/cancel_mqtt_publish to pg
 -- requires: api/get_mqtt_publish_receipts
+-- requires: base/locks
 -- requires: publish/settle_outbound
 -- requires: tables/outbound_batches
 BEGIN;
@@ -23,7 +24,7 @@ BEGIN
             DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
-    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
+    PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
     -- Messages that a bridge has claimed are left to it.
     v_cancelled := ARRAY(
         SELECT q.msg_id

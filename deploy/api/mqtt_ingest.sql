@@ -52,7 +52,7 @@ BEGIN
             PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
         END IF;
     END IF;
-    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, sent_at);
+    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, sent_at);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, timestamptz) IS
@@ -85,7 +85,7 @@ BEGIN
         IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
             v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
         ELSE
-            v_document := mqtt.queue_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
+            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
         END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
         SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
@@ -95,11 +95,11 @@ BEGIN
             AND mqtt.topic_is_under(mqtt_ingest.topic, c.topic_prefix) AND c.publish_filters IS NULL AND c.max_per_second IS NULL
             AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
             AND (
-                SELECT o.intake_stop IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
+                SELECT o.ingest_pause IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
                 FROM mqtt.organizations AS o
                 WHERE o.id = c.organization_id
             )
-            AND (SELECT k.intake_stop IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
+            AND (SELECT k.ingest_pause IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
             -- The costliest check comes last: the response time reveals nothing to a caller who does not know a client id.
             AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
         RETURNING q.organization_id, json_build_object('message_id', mqtt.message_id(q.enqueued_at, q.msg_id), 'status', 'queued')
@@ -111,7 +111,7 @@ BEGIN
             IF NOT found THEN
                 PERFORM mqtt.count_accepted(v_organization_id, 1);
             END IF;
-            IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext('ingest')) THEN
+            IF NOT pg_try_advisory_xact_lock_shared(mqtt.wakeup_lock(), hashtext('ingest')) THEN
                 PERFORM mqtt.wake_bridge('ingest');
             END IF;
             RETURN CASE WHEN set_config('response.status', '202', true) IS NOT NULL THEN v_answer END;  -- PERFORM would be another query

@@ -96,10 +96,10 @@ BEGIN
         v_most := mqtt.take_batch_quota(v_session, v_count);
     END IF;
     IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
-        v_queued := mqtt.queue_plain_messages(v_session, v_messages);
+        v_queued := mqtt.enqueue_plain_batch(v_session, v_messages);
     END IF;
     IF v_queued = 0 THEN
-        v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+        v_answer := mqtt.enqueue_batch(v_session, v_messages, v_faults, v_most);
         v_queued := (v_answer ->> 'queued')::integer;
     END IF;
     IF v_queued > 0 THEN

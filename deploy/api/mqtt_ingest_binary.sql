@@ -31,7 +31,7 @@ BEGIN
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, v_topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
-    RETURN mqtt.queue_message(
+    RETURN mqtt.enqueue_message(
         v_session, v_topic, NULL, coalesce($1, ''), v_qos::integer, v_retain IN ('true', '1'),
         coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_timestamptz(v_timestamp)
     );

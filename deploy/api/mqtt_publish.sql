@@ -1,6 +1,6 @@
 -- Deploy topicbase:api/mqtt_publish to pg
 -- requires: base/wake_bridge
--- requires: ingest/require_room
+-- requires: ingest/require_open_queue
 -- requires: publish/enqueue_outbound
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     SELECT l.* INTO STRICT v_limits FROM mqtt.outbound_limits(v_integration.id) AS l;
     PERFORM mqtt.refuse_outbound(CASE WHEN v_limits.is_inactive THEN 'integration_inactive' END);
-    PERFORM mqtt.require_room(v_integration.organization_id, 'outbound');
+    PERFORM mqtt.require_open_queue(v_integration.organization_id, 'outbound');
     v_messages := mqtt.outbound_array(messages, v_limits.max_messages);
     PERFORM mqtt.require_publishable(v_messages, v_limits.required_prefix, v_limits.max_bytes);
     v_receipts := mqtt.enqueue_outbound(v_integration.organization_id, v_integration.id, v_messages);

@@ -73,7 +73,7 @@ BEGIN
     LIMIT 1;
     IF found THEN
         -- Waits for a worker that has this organization now; that worker may take the message itself, or move its row.
-        PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_organization_id::text));
+        PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_organization_id::text));
         SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id FOR UPDATE;
     END IF;
     IF v_tid IS NOT NULL THEN

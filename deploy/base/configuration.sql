@@ -19,8 +19,8 @@ CREATE TABLE mqtt.configuration (
     partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
     max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
     min_free_bytes bigint NOT NULL DEFAULT 268435456 CHECK (min_free_bytes >= 0),
-    intake_stop text,
-    publish_stop text,
+    ingest_pause text,
+    publish_pause text,
     vacuum_alarm_after interval NOT NULL DEFAULT '5 minutes' CHECK (vacuum_alarm_after > '0'),
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
@@ -42,9 +42,9 @@ COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a me
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
 COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting to be processed, of all organizations, from which on ingest is refused (429, brokers left unread) until they are fewer; likewise those waiting to be published and mqtt_publish.';
 COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest and mqtt_publish are refused (429, brokers left unread) before the disk is full; 0 switches that off. Needs PL/Python.';
-COMMENT ON COLUMN mqtt.configuration.publish_stop IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_intake, null while they are not.';
-COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
-COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before upkeep names it as what holds back vacuum.';
+COMMENT ON COLUMN mqtt.configuration.publish_pause IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_capacity, null while they are not.';
+COMMENT ON COLUMN mqtt.configuration.ingest_pause IS 'Why ingest is refused for everyone just now; written by mqtt.check_capacity, null while it is open.';
+COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before maintenance names it as what holds back vacuum.';
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';

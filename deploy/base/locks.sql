@@ -3,6 +3,54 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.wakeup_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460322;
+END;
+COMMENT ON FUNCTION mqtt.wakeup_lock() IS
+'Advisory lock of a sleeping bridge, with hashtext(subject): exclusive while a bridge sleeps on that subject, shared until commit by who writes what it waits for (mqtt.wake_bridge).';
+
+CREATE OR REPLACE FUNCTION mqtt.processing_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460323;
+END;
+COMMENT ON FUNCTION mqtt.processing_lock() IS
+'Advisory lock of the queue worker, with hashtext(organization_id::text): one worker at a time processes an organization, so that its order is kept.';
+
+CREATE OR REPLACE FUNCTION mqtt.maintenance_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460324;
+END;
+COMMENT ON FUNCTION mqtt.maintenance_lock() IS
+'Advisory lock of periodic maintenance, with 0: one caller at a time.';
+
+CREATE OR REPLACE FUNCTION mqtt.outbound_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460325;
+END;
+COMMENT ON FUNCTION mqtt.outbound_lock() IS
+'Advisory lock of the outbound queue, with 0: shared while a bridge claims, exclusive while messages are cancelled or expire, which must see every claim.';
+
+CREATE OR REPLACE FUNCTION mqtt.capacity_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460326;
+END;
+COMMENT ON FUNCTION mqtt.capacity_lock() IS
+'Advisory lock of mqtt.check_capacity, with 0: one bridge at a time looks.';
+
+CREATE OR REPLACE FUNCTION mqtt.deferred_updates_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460327;
+END;
+COMMENT ON FUNCTION mqtt.deferred_updates_lock() IS
+'Advisory lock of mqtt.apply_deferred_updates, with 0: one worker at a time applies them.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

@@ -51,7 +51,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.create_default_partition(regclass) IS
-'Makes the partition that takes rows of days that have none, so that late upkeep never costs a message.';
+'Makes the partition that takes rows of days that have none, so that late maintenance never costs a message.';
 
 CREATE OR REPLACE FUNCTION mqtt.prepare_partitions() RETURNS integer
 LANGUAGE sql VOLATILE SECURITY DEFINER

@@ -1,5 +1,5 @@
 -- Deploy topicbase:base/wake_bridge to pg
--- requires: base/verify_helpers
+-- requires: base/locks
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -10,11 +10,11 @@ AS $$
 BEGIN
     -- A sleeping bridge holds this lock exclusively: only then is a NOTIFY worth the global lock it takes at commit.
     -- Held shared until then, it also keeps a bridge from falling asleep between our write and our commit.
-    IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext(subject)) THEN
+    IF NOT pg_try_advisory_xact_lock_shared(mqtt.wakeup_lock(), hashtext(subject)) THEN
         PERFORM pg_notify('topicbase', subject);
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.wake_bridge(text) IS
-'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
+'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (mqtt.wakeup_lock(), hashtext(subject)).';
 COMMIT;

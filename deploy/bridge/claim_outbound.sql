@@ -1,5 +1,6 @@
 -- Deploy topicbase:bridge/claim_outbound to pg
 -- requires: base/configuration
+-- requires: base/locks
 -- requires: tables/bridges
 -- requires: tables/outbound_batches
 -- requires: tables/queues
@@ -41,7 +42,7 @@ BEGIN
     -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
     -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
-    PERFORM pg_advisory_xact_lock_shared(1953460325, 0);
+    PERFORM pg_advisory_xact_lock_shared(mqtt.outbound_lock(), 0);
     -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
     RETURN QUERY WITH asked AS (
         SELECT l.* FROM mqtt.claim_limits(claim_outbound.bridge_id, claim_outbound.integration_ids, claim_outbound.limits, claim_outbound.in_flight) AS l

@@ -2,7 +2,7 @@
 -- requires: base/configuration
 -- requires: base/parse_values
 -- requires: bridge/matched_filters
--- requires: ingest/queue_document
+-- requires: ingest/message_document
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -17,7 +17,7 @@ LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT
         owners[m.number], integration_ids[m.number], m.topic, m.payload, m.place,
-        mqtt.queue_document(m.topic, NULL, m.qos, m.retain, m.content_type, NULL, m.properties),
+        mqtt.message_document(m.topic, NULL, m.qos, m.retain, m.content_type, NULL, m.properties),
         CASE WHEN m.properties ? 'user_properties' THEN (
             SELECT (p.value ->> 1)::uuid
             FROM jsonb_array_elements(m.properties -> 'user_properties') AS p

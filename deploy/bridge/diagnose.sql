@@ -68,7 +68,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows lie in its default one.';
 
-CREATE OR REPLACE FUNCTION mqtt.upkeep_jobs() RETURNS integer
+CREATE OR REPLACE FUNCTION mqtt.maintenance_jobs() RETURNS integer
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -86,11 +86,11 @@ BEGIN
         RETURN NULL;
     END IF;
     EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
-    INTO v_jobs USING 'mqtt\.(upkeep|work_queue|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
+    INTO v_jobs USING 'mqtt\.(run_maintenance|work_queue|process_batch|apply_retention)|api\.(process|cleanup)_mqtt_queue';
     RETURN v_jobs;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.upkeep_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
+COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
 
 CREATE OR REPLACE FUNCTION mqtt.deployed_changes() RETURNS text []
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -136,13 +136,13 @@ AS $$
         ),
         'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
-        'upkeep_jobs', mqtt.upkeep_jobs(),
+        'maintenance_jobs', mqtt.maintenance_jobs(),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
         'notify_queue_ratio', pg_notification_queue_usage(),
         'sealing', bridge.sealing_state(),
-        'intake_stop', c.intake_stop,
-        'publish_stop', c.publish_stop,
+        'ingest_pause', c.ingest_pause,
+        'publish_pause', c.publish_pause,
         'allow_private_addresses', c.allow_private_addresses,
         'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
     )

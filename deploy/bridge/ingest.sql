@@ -29,9 +29,9 @@ BEGIN
     SELECT array_agg(l.organization_id ORDER BY i.number) INTO v_owners
     FROM unnest(ingest.integration_ids) WITH ORDINALITY AS i (id, number)
     LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id AND l.bridge_id = ingest.bridge_id;
-    -- Most: mqtt.queue_plain does the same for messages that are nothing out of the ordinary, in a third of the time.
+    -- Most: mqtt.ingest_plain does the same for messages that are nothing out of the ordinary, in a third of the time.
     IF ingest.content_types IS NULL AND ingest.properties IS NULL AND ingest.faults IS NULL AND ingest.subscription_numbers IS NULL THEN
-        v_counts := mqtt.queue_plain(
+        v_counts := mqtt.ingest_plain(
             v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
         );
         IF v_counts IS NOT NULL THEN

@@ -1,7 +1,7 @@
 -- Deploy topicbase:bridge/ingest_plain to pg
 -- requires: base/configuration
 -- requires: ingest/ledger
--- requires: ingest/queue_document
+-- requires: ingest/message_document
 -- requires: tables/queues
 -- requires: topics/names
 BEGIN;
@@ -21,7 +21,7 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.not_held(uuid [], uuid []) IS 'The integrations without an owner, as bridge.ingest names them; null when there is none.';
 
-CREATE OR REPLACE FUNCTION mqtt.queue_plain(
+CREATE OR REPLACE FUNCTION mqtt.ingest_plain(
     owners uuid [], integration_ids uuid [], integration_numbers integer [], topics text [], payloads bytea [], qos smallint [], retains boolean []
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -41,15 +41,15 @@ BEGIN
     INTO v_is_plain, v_organizations, v_accepted
     FROM (
         SELECT
-            queue_plain.owners[m.number] AS organization_id,
+            ingest_plain.owners[m.number] AS organization_id,
             count(*)::integer AS accepted,
             bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_error(m.topic) IS NULL) AS is_plain
         FROM (
-            SELECT unnest(queue_plain.integration_numbers) AS number, unnest(queue_plain.topics) AS topic, unnest(queue_plain.payloads) AS payload
+            SELECT unnest(ingest_plain.integration_numbers) AS number, unnest(ingest_plain.topics) AS topic, unnest(ingest_plain.payloads) AS payload
         ) AS m
         CROSS JOIN mqtt.configuration AS c
-        GROUP BY queue_plain.owners[m.number]
-        ORDER BY queue_plain.owners[m.number]
+        GROUP BY ingest_plain.owners[m.number]
+        ORDER BY ingest_plain.owners[m.number]
     ) AS k;
     IF NOT v_is_plain THEN
         RETURN NULL;
@@ -58,28 +58,28 @@ BEGIN
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
     SELECT
         clock_timestamp(),
-        mqtt.queue_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
-        queue_plain.owners[m.number],
-        queue_plain.integration_ids[m.number],
+        mqtt.message_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
+        ingest_plain.owners[m.number],
+        ingest_plain.integration_ids[m.number],
         m.payload
     FROM (
         SELECT
-            unnest(queue_plain.integration_numbers) AS number,
-            unnest(queue_plain.topics) AS topic,
-            unnest(queue_plain.payloads) AS payload,
-            unnest(queue_plain.qos) AS qos,
-            unnest(queue_plain.retains) AS retain
+            unnest(ingest_plain.integration_numbers) AS number,
+            unnest(ingest_plain.topics) AS topic,
+            unnest(ingest_plain.payloads) AS payload,
+            unnest(ingest_plain.qos) AS qos,
+            unnest(ingest_plain.retains) AS retain
     ) AS m
-    WHERE queue_plain.owners[m.number] IS NOT NULL;
+    WHERE ingest_plain.owners[m.number] IS NOT NULL;
     GET DIAGNOSTICS v_queued = ROW_COUNT;
     PERFORM mqtt.count_accepted(c.organization_id, c.accepted, c.place = 1)
     FROM unnest(v_organizations, v_accepted) WITH ORDINALITY AS c (organization_id, accepted, place);
     RETURN jsonb_strip_nulls(jsonb_build_object(
-        'queued', v_queued, 'dead', 0, 'passed_over', cardinality(queue_plain.topics) - v_queued,
-        'not_held', mqtt.not_held(queue_plain.owners, queue_plain.integration_ids)
+        'queued', v_queued, 'dead', 0, 'passed_over', cardinality(ingest_plain.topics) - v_queued,
+        'not_held', mqtt.not_held(ingest_plain.owners, ingest_plain.integration_ids)
     ));
 END;
 $$;
-COMMENT ON FUNCTION mqtt.queue_plain(uuid [], uuid [], integer [], text [], bytea [], smallint [], boolean []) IS
+COMMENT ON FUNCTION mqtt.ingest_plain(uuid [], uuid [], integer [], text [], bytea [], smallint [], boolean []) IS
 'The short way of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its answer: for messages without properties, faults and several filters. Null, with nothing done, when one of them cannot be queued. The general way in bridge.ingest would queue the same.';
 COMMIT;

@@ -4,44 +4,44 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION bridge.check_intake(bridge_id uuid) RETURNS jsonb
+CREATE OR REPLACE FUNCTION bridge.check_capacity(bridge_id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_found jsonb := '{}';
 BEGIN
-    IF pg_try_advisory_xact_lock(1953460324, 1) THEN
-        v_found := mqtt.check_intake();
+    IF pg_try_advisory_xact_lock(mqtt.capacity_lock(), 0) THEN
+        v_found := mqtt.check_capacity();
     END IF;
     RETURN jsonb_build_object('free_disk_bytes', v_found -> 'free_disk_bytes', 'paused', (
-        SELECT coalesce(jsonb_object_agg(l.integration_id, coalesce(c.intake_stop, o.intake_stop)), '{}')
+        SELECT coalesce(jsonb_object_agg(l.integration_id, coalesce(c.ingest_pause, o.ingest_pause)), '{}')
         FROM mqtt.bridge_leases AS l
         JOIN mqtt.organizations AS o ON o.id = l.organization_id
         CROSS JOIN mqtt.configuration AS c
-        WHERE l.bridge_id = check_intake.bridge_id AND (c.intake_stop IS NOT NULL OR o.intake_stop IS NOT NULL)
+        WHERE l.bridge_id = check_capacity.bridge_id AND (c.ingest_pause IS NOT NULL OR o.ingest_pause IS NOT NULL)
     ));
 END;
 $$;
-COMMENT ON FUNCTION bridge.check_intake(uuid) IS
+COMMENT ON FUNCTION bridge.check_capacity(uuid) IS
 'Looks whether there is room for more, each second: {"paused": {integration that the bridge holds: why its broker is to be left unread}, "free_disk_bytes": null when another bridge looks just now}.';
-GRANT EXECUTE ON FUNCTION bridge.check_intake(uuid) TO mqtt_bridge;
+GRANT EXECUTE ON FUNCTION bridge.check_capacity(uuid) TO mqtt_bridge;
 
-CREATE OR REPLACE FUNCTION bridge.keep_house() RETURNS jsonb
+CREATE OR REPLACE FUNCTION bridge.run_periodic_tasks() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.keep_house() ELSE '{"skipped": true}' END;
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.run_periodic_tasks() ELSE '{"skipped": true}' END;
 $$;
-COMMENT ON FUNCTION bridge.keep_house() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
-GRANT EXECUTE ON FUNCTION bridge.keep_house() TO mqtt_bridge;
+COMMENT ON FUNCTION bridge.run_periodic_tasks() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+GRANT EXECUTE ON FUNCTION bridge.run_periodic_tasks() TO mqtt_bridge;
 
-CREATE OR REPLACE FUNCTION bridge.cleanup() RETURNS jsonb
+CREATE OR REPLACE FUNCTION bridge.apply_retention() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.cleanup() ELSE '{"skipped": true}' END;
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.apply_retention() ELSE '{"skipped": true}' END;
 $$;
-COMMENT ON FUNCTION bridge.cleanup() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
-GRANT EXECUTE ON FUNCTION bridge.cleanup() TO mqtt_bridge;
+COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
+GRANT EXECUTE ON FUNCTION bridge.apply_retention() TO mqtt_bridge;
 COMMIT;

@@ -1,4 +1,5 @@
 -- Deploy topicbase:bridge/settle_outbound to pg
+-- requires: base/locks
 -- requires: publish/settle_outbound
 -- requires: tables/outbound_batches
 BEGIN;
@@ -38,7 +39,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.expires_at <= clock_timestamp()) THEN
         RETURN 0;
     END IF;
-    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
+    PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
     v_expired := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_mqtt_outbound AS q
@@ -58,6 +59,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.expire_outbound(integer) IS
-'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has in hand is left to it.';
+'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has claimed is left to it.';
 GRANT EXECUTE ON FUNCTION bridge.expire_outbound(integer) TO mqtt_bridge;
 COMMIT;

@@ -1,5 +1,5 @@
 -- Deploy topicbase:bridge/sleep to pg
--- requires: base/verify_helpers
+-- requires: base/locks
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -8,7 +8,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF pg_try_advisory_lock(1953460322, hashtext(subject)) THEN
+    IF pg_try_advisory_lock(mqtt.wakeup_lock(), hashtext(subject)) THEN
         RETURN 'asleep';
     END IF;
     -- Another sleeper's lock makes the writers notify us all.
@@ -16,7 +16,7 @@ BEGIN
         SELECT FROM pg_catalog.pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 2
             AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-            AND l.classid = 1953460322::oid AND l.objid = (hashtext(subject)::bigint & 4294967295)::oid
+            AND l.classid = mqtt.wakeup_lock()::oid AND l.objid = (hashtext(subject)::bigint & 4294967295)::oid
     ) THEN
         RETURN 'beside';
     END IF;
@@ -29,10 +29,11 @@ COMMENT ON FUNCTION bridge.sleep(text) IS
 GRANT EXECUTE ON FUNCTION bridge.sleep(text) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.wake(subject text) RETURNS void
-LANGUAGE sql VOLATILE SECURITY INVOKER
-BEGIN ATOMIC
-    SELECT pg_advisory_unlock(1953460322, hashtext(subject));
-END;
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_advisory_unlock(mqtt.wakeup_lock(), hashtext(subject));
+$$;
 COMMENT ON FUNCTION bridge.wake(text) IS 'Ends this session''s sleep, so that writers no longer notify.';
 GRANT EXECUTE ON FUNCTION bridge.wake(text) TO mqtt_bridge;
 COMMIT;

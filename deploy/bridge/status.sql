@@ -59,11 +59,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_build_object(
         'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', coalesce(d.oldest_seconds, 0))) FROM mqtt.queue_depths() AS d),
-        'intake_is_open', (SELECT c.intake_stop IS NULL FROM mqtt.configuration AS c),
+        'ingest_is_open', (SELECT c.ingest_pause IS NULL FROM mqtt.configuration AS c),
         'notify_queue_ratio', pg_notification_queue_usage()
     );
 $$;
-COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the upkeep.';
+COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the maintenance.';
 GRANT EXECUTE ON FUNCTION bridge.gauges() TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.status() RETURNS jsonb
@@ -105,8 +105,8 @@ AS $$
             LEFT JOIN mqtt.bridges AS b ON b.id = l.bridge_id
         ),
         'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', round(d.oldest_seconds::numeric, 3))) FROM mqtt.queue_depths() AS d),
-        'intake_stop', (SELECT c.intake_stop FROM mqtt.configuration AS c),
-        'publish_stop', (SELECT c.publish_stop FROM mqtt.configuration AS c),
+        'ingest_pause', (SELECT c.ingest_pause FROM mqtt.configuration AS c),
+        'publish_pause', (SELECT c.publish_pause FROM mqtt.configuration AS c),
         'sealing', bridge.sealing_state() - 'public_key'
     );
 $$;

@@ -12,7 +12,7 @@ AS $$
 DECLARE
     v_broker mqtt.broker_keys := mqtt.broker_login();
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, emqx_authenticate.username);
-    v_fits boolean := mqtt.password_fits(v_credential, emqx_authenticate.password);
+    v_fits boolean := mqtt.password_matches(v_credential, emqx_authenticate.password);
 BEGIN
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     -- Always 200 with a body: EMQX treats 204 as allow, and on any error continues with its next authenticator.

@@ -27,7 +27,7 @@ UNION ALL
 -- EMQX matches the filter of a subscription level by level, like a topic: it would let a/+ allow a/#.
 SELECT
     c.username, c.client_id, 'allow', a.action,
-    CASE WHEN a.action = 'subscribe' AND mqtt.lets_hash_slip(a.filter) THEN 'eq ' ELSE '' END || a.filter,
+    CASE WHEN a.action = 'subscribe' AND mqtt.admits_hash(a.filter) THEN 'eq ' ELSE '' END || a.filter,
     '0,1,2', 'all', 1
 FROM mqtt.mqtt_credentials AS c
 INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id

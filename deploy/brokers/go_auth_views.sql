@@ -21,7 +21,7 @@ SELECT
     CASE
         WHEN a.action = 'publish' THEN 2
         -- The plugin asks about topics on delivery (1), and about filters, which it matches level by level like topics, on subscribing (4).
-        WHEN mqtt.lets_hash_slip(a.filter) THEN 1
+        WHEN mqtt.admits_hash(a.filter) THEN 1
         ELSE 5
     END AS access
 FROM mqtt.mqtt_credentials AS c

@@ -6,7 +6,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) RETURNS boolean
+CREATE OR REPLACE FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     -- An unknown credential is hashed like a wrong password.
@@ -16,7 +16,7 @@ BEGIN ATOMIC
     ) IS TRUE
     FROM (SELECT convert_to(coalesce(password, ''), 'UTF8') AS bytes) AS p;
 END;
-COMMENT ON FUNCTION mqtt.password_fits(mqtt.mqtt_credentials, text) IS
+COMMENT ON FUNCTION mqtt.password_matches(mqtt.mqtt_credentials, text) IS
 'Whether this is the credential''s password, or the one before its last rotation while that still works; false without a credential, and it takes as long.';
 
 CREATE OR REPLACE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys

@@ -52,7 +52,7 @@ AS $$
 DECLARE
     v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_user.username);
-    v_fits boolean := mqtt.password_fits(v_credential, rabbitmq_auth_user.password);
+    v_fits boolean := mqtt.password_matches(v_credential, rabbitmq_auth_user.password);
     v_allowed boolean;
 BEGIN
     IF NOT v_fits THEN

@@ -33,7 +33,7 @@ CROSS JOIN LATERAL (
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter) FILTER (WHERE a.action = 'publish') AS publish_acl,
         -- VerneMQ matches the filter of a subscription level by level, like a topic, and cannot express "exactly this filter".
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter)
-            FILTER (WHERE a.action = 'subscribe' AND NOT mqtt.lets_hash_slip(a.filter)) AS subscribe_acl
+            FILTER (WHERE a.action = 'subscribe' AND NOT mqtt.admits_hash(a.filter)) AS subscribe_acl
     FROM mqtt.access_rules(c) AS a
     WHERE NOT mqtt.has_placeholder(a.filter)
 ) AS r

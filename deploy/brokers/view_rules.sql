@@ -19,16 +19,16 @@ END;
 COMMENT ON FUNCTION mqtt.has_placeholder(text) IS
 'Whether a broker would replace a part of the filter (%c, %m, %u, ${…}), often with something that the client itself chose: such a rule is not exported.';
 
-CREATE OR REPLACE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
+CREATE OR REPLACE FUNCTION mqtt.admits_hash(filter text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT filter ~ '(^|/)\+(/#)?$';
 END;
-COMMENT ON FUNCTION mqtt.lets_hash_slip(text) IS
+COMMENT ON FUNCTION mqtt.admits_hash(text) IS
 'Whether a broker that matches subscriptions level by level, like topics, would let the last + of the filter match a #: a/+ would allow a/#.';
 
 -- The reader of a view needs EXECUTE on its functions. These only compute on their arguments, and without USAGE the readers cannot name anything in mqtt.
-GRANT EXECUTE ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials), mqtt.has_placeholder(text), mqtt.lets_hash_slip(text),
+GRANT EXECUTE ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials), mqtt.has_placeholder(text), mqtt.admits_hash(text),
 mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_error(text),
 mqtt.topic_name_error(text), mqtt.is_plain_topic(text), mqtt.has_forbidden_character(text) TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
 

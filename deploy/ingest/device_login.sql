@@ -65,9 +65,9 @@ BEGIN ATOMIC
             OR c.revoked_at IS NOT NULL OR c.expires_at <= now() OR c.client_id IS DISTINCT FROM l.client_id THEN 'invalid_credentials'
             WHEN NOT c.can_publish THEN 'publish_not_allowed'
             WHEN i.status = 'inactive' THEN 'integration_inactive'
-            WHEN coalesce(k.intake_stop, o.intake_stop) IS NOT NULL THEN 'queue_paused'
+            WHEN coalesce(k.ingest_pause, o.ingest_pause) IS NOT NULL THEN 'queue_paused'
         END,
-        coalesce(k.intake_stop, o.intake_stop),
+        coalesce(k.ingest_pause, o.ingest_pause),
         l.username
     FROM (
         SELECT

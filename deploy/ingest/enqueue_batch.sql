@@ -83,7 +83,7 @@ END;
 COMMENT ON FUNCTION mqtt.judged_messages(jsonb, text [], text, text [], integer) IS
 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_faults, or null. A part of the statement that asks.';
 
-CREATE OR REPLACE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
+CREATE OR REPLACE FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -94,7 +94,7 @@ DECLARE
 BEGIN
     WITH judged AS MATERIALIZED (
         SELECT j.*
-        FROM mqtt.judged_messages(messages, queue_messages.faults, session.topic_prefix, session.publish_filters, session.max_payload_bytes) AS j
+        FROM mqtt.judged_messages(messages, enqueue_batch.faults, session.topic_prefix, session.publish_filters, session.max_payload_bytes) AS j
     ),
     checked AS (
         SELECT
@@ -122,7 +122,7 @@ BEGIN
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
         SELECT
             statement_timestamp() + c.ordinality * interval '1 microsecond',
-            mqtt.queue_document(
+            mqtt.message_document(
                 c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
             ),
             session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body
@@ -150,7 +150,7 @@ BEGIN
             json_agg(
                 json_build_object(
                     'index', c.ordinality - 1, 'code', c.fault,
-                    'message', coalesce(queue_messages.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                    'message', coalesce(enqueue_batch.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
                 ) ORDER BY c.ordinality
             ) FILTER (WHERE c.fault IS NOT NULL), '[]'
         )
@@ -159,10 +159,10 @@ BEGIN
     RETURN v_answer;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.queue_messages(mqtt.device_session, jsonb, text [], integer) IS
-'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null. The general way beside mqtt.queue_plain_messages: what that takes, this would queue the same.';
+COMMENT ON FUNCTION mqtt.enqueue_batch(mqtt.device_session, jsonb, text [], integer) IS
+'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
 
-CREATE OR REPLACE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
+CREATE OR REPLACE FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -197,6 +197,6 @@ BEGIN
     RETURN v_queued;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.queue_plain_messages(mqtt.device_session, jsonb) IS
-'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages, the general way, which would queue the same.';
+COMMENT ON FUNCTION mqtt.enqueue_plain_batch(mqtt.device_session, jsonb) IS
+'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.enqueue_batch, the general way, which would queue the same.';
 COMMIT;

@@ -2,15 +2,15 @@
 -- requires: base/message_ids
 -- requires: base/refuse_for_now
 -- requires: ingest/ledger
+-- requires: ingest/message_document
 -- requires: ingest/message_rules
--- requires: ingest/queue_document
 -- requires: ingest/session_quotas
 -- requires: tables/ingest_keys
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.queue_message(
+CREATE OR REPLACE FUNCTION mqtt.enqueue_message(
     session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean,
     content_type text, message_id uuid, sent_at timestamptz
 ) RETURNS json
@@ -33,7 +33,7 @@ BEGIN
     END IF;
     IF message_id IS NOT NULL THEN
         INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
-        VALUES (session.organization_id, session.credential_id, queue_message.message_id)
+        VALUES (session.organization_id, session.credential_id, enqueue_message.message_id)
         ON CONFLICT DO NOTHING;
     END IF;
     IF message_id IS NULL OR found THEN
@@ -42,8 +42,8 @@ BEGIN
         END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, message_id, body)
         VALUES (
-            clock_timestamp(), mqtt.queue_document(topic, payload, qos, retain, content_type, sent_at),
-            session.organization_id, session.integration_id, session.credential_id, queue_message.message_id, queue_message.body
+            clock_timestamp(), mqtt.message_document(topic, payload, qos, retain, content_type, sent_at),
+            session.organization_id, session.integration_id, session.credential_id, enqueue_message.message_id, enqueue_message.body
         )
         RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
         PERFORM mqtt.count_accepted(session.organization_id, 1);
@@ -52,6 +52,6 @@ BEGIN
     RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
 END;
 $$;
-COMMENT ON FUNCTION mqtt.queue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz) IS
+COMMENT ON FUNCTION mqtt.enqueue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz) IS
 'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202. The general way beside the short one in api.mqtt_ingest: what that takes, this would queue the same.';
 COMMIT;

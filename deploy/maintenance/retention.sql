@@ -1,4 +1,5 @@
 -- Deploy topicbase:maintenance/retention to pg
+-- requires: base/locks
 -- requires: tables/ingest_keys
 -- requires: tables/integration_activity_log
 -- requires: tables/mqtt_callbacks
@@ -91,7 +92,7 @@ $$;
 COMMENT ON FUNCTION mqtt.trim_small_tables(integer) IS
 'Deletes message ids past their window, requests older than a day and callback deliveries past their term, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
 
-CREATE OR REPLACE FUNCTION mqtt.cleanup(most integer DEFAULT 10000) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.apply_retention(most integer DEFAULT 10000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,8 +104,8 @@ DECLARE
     v_partitions regclass [];
     v_postponed text;
 BEGIN
-    -- The lock of mqtt.is_my_turn, but waiting for it: two calls at once would delete the same rows in different orders.
-    PERFORM pg_advisory_xact_lock(1953460324, 0);
+    -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
+    PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
     SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
     FROM (
         VALUES
@@ -144,6 +145,6 @@ BEGIN
     ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.cleanup(integer) IS
+COMMENT ON FUNCTION mqtt.apply_retention(integer) IS
 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind.';
 COMMIT;

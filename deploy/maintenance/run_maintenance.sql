@@ -1,7 +1,7 @@
 -- Deploy topicbase:maintenance/run_maintenance to pg
 -- requires: base/vacuum_holders
+-- requires: maintenance/check_capacity
 -- requires: maintenance/check_ledger
--- requires: maintenance/ingest_limits
 -- requires: maintenance/repair_clock
 -- requires: maintenance/retention
 -- requires: maintenance/roll_up_ledger
@@ -9,7 +9,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.watch() RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.check_health() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,7 +35,7 @@ BEGIN
         || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.watch() IS
+COMMENT ON FUNCTION mqtt.check_health() IS
 'Looks for problems and reports them in the server''s log. Returns {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
 
 CREATE OR REPLACE FUNCTION mqtt.log_expired_credentials() RETURNS bigint
@@ -61,7 +61,7 @@ $$;
 COMMENT ON FUNCTION mqtt.log_expired_credentials() IS
 'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since the last run; returns how many. Logins are refused from expires_at on, whether this has run or not.';
 
-CREATE OR REPLACE FUNCTION mqtt.keep_house() RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -70,7 +70,7 @@ DECLARE
     v_made integer;
 BEGIN
     v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
-        || mqtt.watch() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+        || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
     BEGIN
         v_made := mqtt.prepare_partitions();
         RETURN v_done || jsonb_build_object('partitions_made', v_made);
@@ -79,22 +79,22 @@ BEGIN
     END;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.keep_house() IS
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
 'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
 
-CREATE OR REPLACE FUNCTION mqtt.is_my_turn() RETURNS boolean
+CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER
 BEGIN ATOMIC
-    SELECT pg_try_advisory_xact_lock(1953460324, 0);
+    SELECT pg_try_advisory_xact_lock(mqtt.maintenance_lock(), 0);
 END;
-COMMENT ON FUNCTION mqtt.is_my_turn() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
+COMMENT ON FUNCTION mqtt.try_maintenance_lock() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
 
-CREATE OR REPLACE FUNCTION mqtt.upkeep() RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.run_maintenance() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.check_intake() || mqtt.cleanup() || mqtt.keep_house() ELSE '{"skipped": true}' END;
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() ELSE '{"skipped": true}' END;
 $$;
-COMMENT ON FUNCTION mqtt.upkeep() IS
-'All periodic maintenance in one call: intake, retention, and mqtt.keep_house. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'').';
+COMMENT ON FUNCTION mqtt.run_maintenance() IS
+'All periodic maintenance in one call: capacity, retention, and mqtt.run_periodic_tasks. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 COMMIT;

@@ -26,7 +26,7 @@ BEGIN
         LIMIT 1;
         EXIT WHEN NOT found;
         -- While another worker is at this organization, an attempt would end by waiting for it.
-        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_next.organization_id::text)) THEN
+        IF NOT pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_next.organization_id::text)) THEN
             v_busy := v_busy || v_next.organization_id;
             CONTINUE;
         END IF;
@@ -88,7 +88,7 @@ BEGIN
     SELECT q.organization_id INTO v_organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
     IF NOT found THEN
         RETURN 'gone';
-    ELSIF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_organization_id::text)) THEN
+    ELSIF NOT pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_organization_id::text)) THEN
         RETURN mqtt.undo_attempt(attempted);
     END IF;
     -- Looked up and held under the lock: whoever held it before may have moved the row.

@@ -1,4 +1,5 @@
 -- Deploy topicbase:process/deferred_updates to pg
+-- requires: base/locks
 -- requires: base/vacuum_holders
 -- requires: process/device_data
 -- requires: tables/mqtt_credentials
@@ -94,7 +95,7 @@ AS $$
 DECLARE
     v_rows bigint;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(1953460324, 1) THEN
+    IF NOT pg_try_advisory_xact_lock(mqtt.deferred_updates_lock(), 0) THEN
         RETURN 0;
     END IF;
     v_rows := mqtt.apply_deferred_devices(noted_after);

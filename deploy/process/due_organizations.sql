@@ -1,4 +1,5 @@
 -- Deploy topicbase:process/due_organizations to pg
+-- requires: base/locks
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -96,7 +97,7 @@ BEGIN
         EXIT WHEN v_room = 0 OR cardinality(organizations) >= most;
         due := due + 1;
         -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
-        IF pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
+        IF pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_next.id::text)) THEN
             organizations := organizations || v_next.id;
             -- What is dead has been read once now, and need not be again when rows are taken.
             firsts := firsts || v_next.first - interval '1 microsecond';
@@ -122,7 +123,7 @@ DECLARE
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
 BEGIN
     PERFORM set_config('lock_timeout', '50ms', true);
-    PERFORM pg_advisory_xact_lock(1953460323, hashtext(organization_id::text));
+    PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(organization_id::text));
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
     RETURN (
         SELECT q.vt

@@ -11,14 +11,14 @@ DECLARE
     -- Every name here has its schema, operators are functions: what commits cannot have a search_path of its own.
     v_worker_id CONSTANT pg_catalog.uuid := pg_catalog.gen_random_uuid();
     v_began CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-    v_is_careful pg_catalog.bool;
+    v_is_orphaned pg_catalog.bool;
     v_msg_id pg_catalog.int8;
     v_counts pg_catalog.jsonb;
 BEGIN
     PERFORM pg_catalog.pg_advisory_lock(mqtt.bridge_lock(v_worker_id));
-    v_is_careful := mqtt.begin_work(v_worker_id);
+    v_is_orphaned := mqtt.begin_work(v_worker_id);
     COMMIT;
-    IF v_is_careful THEN
+    IF v_is_orphaned THEN
         -- Whoever was at it before ended in the middle, perhaps because of a message: as many as a batch one by one, each attempt counted before.
         FOR v_attempt IN 1..batch_size LOOP
             v_msg_id := mqtt.begin_attempt(v_began);

@@ -1,7 +1,7 @@
 -- Deploy topicbase:publish/replay to pg
 -- requires: base/json
 -- requires: ingest/ledger
--- requires: ingest/require_room
+-- requires: ingest/require_open_queue
 -- requires: publish/message_rules
 -- requires: publish/permission
 -- requires: publish/replay_request
@@ -125,10 +125,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF incoming > 0 THEN
-        PERFORM mqtt.require_room(organization_id, 'ingest');
+        PERFORM mqtt.require_open_queue(organization_id, 'ingest');
     END IF;
     IF outgoing > 0 THEN
-        PERFORM mqtt.require_room(organization_id, 'outbound');
+        PERFORM mqtt.require_open_queue(organization_id, 'outbound');
         PERFORM mqtt.wake_bridge('outbound');
     END IF;
 END;

@@ -53,7 +53,7 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send 
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.broker_login_at IS 'When it first logged in at a broker that asks over HTTP.';
-COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; upkeep writes both.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; maintenance writes both.';
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));

@@ -15,7 +15,7 @@ CREATE TABLE mqtt.organizations (
     max_burst integer CHECK (max_burst > 0),
     max_queued bigint CHECK (max_queued > 0),
     max_payload_bytes integer CHECK (max_payload_bytes > 0),
-    intake_stop text,
+    ingest_pause text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE mqtt.organizations IS 'Tenants. Everything else belongs to exactly one of them.';
@@ -28,7 +28,7 @@ COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that i
 COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send at once after a pause; null takes two seconds'' worth.';
 COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit.';
 COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
-COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_intake, null while its intake is open.';
+COMMENT ON COLUMN mqtt.organizations.ingest_pause IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_capacity, null while its queue is open.';
 ALTER TABLE mqtt.organizations ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON mqtt.organizations TO authenticated, service_role;
 COMMIT;

@@ -1,4 +1,10 @@
 -- Revert topicbase:base/locks from pg
 BEGIN;
 DROP FUNCTION mqtt.bridge_lock(uuid);
+DROP FUNCTION mqtt.deferred_updates_lock();
+DROP FUNCTION mqtt.capacity_lock();
+DROP FUNCTION mqtt.outbound_lock();
+DROP FUNCTION mqtt.maintenance_lock();
+DROP FUNCTION mqtt.processing_lock();
+DROP FUNCTION mqtt.wakeup_lock();
 COMMIT;

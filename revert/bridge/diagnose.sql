@@ -2,7 +2,7 @@
 BEGIN;
 DROP FUNCTION bridge.diagnose();
 DROP FUNCTION mqtt.deployed_changes();
-DROP FUNCTION mqtt.upkeep_jobs();
+DROP FUNCTION mqtt.maintenance_jobs();
 DROP FUNCTION mqtt.days_without_partition();
 DROP FUNCTION mqtt.surplus_privileges(name);
 DO $$

@@ -1,5 +1,5 @@
 -- Revert topicbase:bridge/ingest_plain from pg
 BEGIN;
-DROP FUNCTION mqtt.queue_plain(uuid [], uuid [], integer [], text [], bytea [], smallint [], boolean []);
+DROP FUNCTION mqtt.ingest_plain(uuid [], uuid [], integer [], text [], bytea [], smallint [], boolean []);
 DROP FUNCTION mqtt.not_held(uuid [], uuid []);
 COMMIT;

@@ -1,6 +1,6 @@
 -- Revert topicbase:bridge/maintenance from pg
 BEGIN;
-DROP FUNCTION bridge.cleanup();
-DROP FUNCTION bridge.keep_house();
-DROP FUNCTION bridge.check_intake(uuid);
+DROP FUNCTION bridge.apply_retention();
+DROP FUNCTION bridge.run_periodic_tasks();
+DROP FUNCTION bridge.check_capacity(uuid);
 COMMIT;

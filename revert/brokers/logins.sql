@@ -4,5 +4,5 @@ DROP FUNCTION mqtt.note_broker_login(mqtt.mqtt_credentials);
 DROP FUNCTION mqtt.is_heard(mqtt.mqtt_credentials);
 DROP FUNCTION mqtt.broker_credential(mqtt.broker_keys, text);
 DROP FUNCTION mqtt.broker_login();
-DROP FUNCTION mqtt.password_fits(mqtt.mqtt_credentials, text);
+DROP FUNCTION mqtt.password_matches(mqtt.mqtt_credentials, text);
 COMMIT;

@@ -1,6 +1,6 @@
 -- Revert topicbase:maintenance/retention from pg
 BEGIN;
-DROP FUNCTION mqtt.cleanup(integer);
+DROP FUNCTION mqtt.apply_retention(integer);
 DROP FUNCTION mqtt.trim_small_tables(integer);
 DROP FUNCTION mqtt.trim_rows(regclass, text, text, integer);
 COMMIT;

@@ -1,8 +1,8 @@
 -- Revert topicbase:maintenance/run_maintenance from pg
 BEGIN;
-DROP FUNCTION mqtt.upkeep();
-DROP FUNCTION mqtt.is_my_turn();
-DROP FUNCTION mqtt.keep_house();
+DROP FUNCTION mqtt.run_maintenance();
+DROP FUNCTION mqtt.try_maintenance_lock();
+DROP FUNCTION mqtt.run_periodic_tasks();
 DROP FUNCTION mqtt.log_expired_credentials();
-DROP FUNCTION mqtt.watch();
+DROP FUNCTION mqtt.check_health();
 COMMIT;

@@ -63,7 +63,7 @@ def test_an_unknown_username_takes_the_work_of_a_wrong_password(db: psycopg.Conn
     """One statement for both, in which a stand-in salt is hashed where no credential is found; measured times would prove nothing here."""
     rows = db.execute(
         "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid IN"
-        " ('mqtt.request_session()'::regprocedure, 'mqtt.password_fits(mqtt.mqtt_credentials, text)'::regprocedure,"
+        " ('mqtt.request_session()'::regprocedure, 'mqtt.password_matches(mqtt.mqtt_credentials, text)'::regprocedure,"
         " 'mqtt.broker_login()'::regprocedure)"
     ).fetchall()
     assert len(rows) == 3

@@ -378,29 +378,29 @@ def test_a_flood_keeps_no_neighbour_waiting(
     assert queue.work()["processed"] == 509
 
 
-def test_intake_closes_for_an_organization_and_for_all(tenant: Callable[..., Tenant], queue: Queue, api: Api, db: Connection) -> None:
+def test_the_queue_is_paused_for_an_organization_and_for_all(tenant: Callable[..., Tenant], queue: Queue, api: Api, db: Connection) -> None:
     full, other = tenant(), tenant()
     device = full.device()
     device.send_batch([{"topic": device.topic(), "payload": n} for n in range(20)])
     api.ok("set_organization_limits", {"organization_id": full.organization_id, "max_queued": 10}, token=queue.service)
-    db.execute("SELECT mqtt.upkeep()")
+    db.execute("SELECT mqtt.run_maintenance()")
     response = device.send(1)
     refused(response, 429, "queue_paused")
     assert int(response.headers["Retry-After"]) > 0
     refused(device.send_batch([{"topic": device.topic(), "payload": 1}]), 429, "queue_paused")
     accepted(other.device().send(1))
     queue.work()
-    db.execute("SELECT mqtt.upkeep()")
+    db.execute("SELECT mqtt.run_maintenance()")
     accepted(device.send(1))
     db.execute("UPDATE mqtt.configuration SET min_free_bytes = 1::bigint << 60")
     try:
-        db.execute("SELECT mqtt.upkeep()")
+        db.execute("SELECT mqtt.run_maintenance()")
         response = other.device().send(1)
         refused(response, 429, "queue_paused")
         assert int(response.headers["Retry-After"]) > 0
     finally:
         db.execute("UPDATE mqtt.configuration SET min_free_bytes = 0")
-        db.execute("SELECT mqtt.upkeep()")
+        db.execute("SELECT mqtt.run_maintenance()")
     accepted(other.device().send(1))
     assert queue.work()["processed"] == 2
 

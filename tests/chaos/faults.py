@@ -440,8 +440,8 @@ def jump_database_clock(world: World, rng: random.Random) -> None:
     for seconds in (rng.randrange(-10800, 10800), 0):
         set_clock(world, world.clock, seconds)
         world.load.wait_accepted(50)
-        # What was accepted in what is now the future would be due only then; each minute's upkeep finds it.
-        world.query("SELECT mqtt.upkeep()")
+        # What was accepted in what is now the future would be due only then; each minute's maintenance finds it.
+        world.query("SELECT mqtt.run_maintenance()")
 
 
 @fault(number=33, place="small disk", producers=WITHOUT_MOSQUITTO)

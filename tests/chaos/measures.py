@@ -108,7 +108,7 @@ def _retention(console: Console, stack: Stack, world: World, rows: int) -> int:
         sender.start()
         time.sleep(1)
         began = time.monotonic()
-        row = connection.execute("SELECT mqtt.cleanup() ->> 'completed'").fetchone()
+        row = connection.execute("SELECT mqtt.apply_retention() ->> 'completed'").fetchone()
         seconds = time.monotonic() - began
         ended.set()
         sender.join()

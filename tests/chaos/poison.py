@@ -34,7 +34,7 @@ def install_poison(world: World) -> None:
 
 
 class Hurry:
-    """Lets the waits between attempts pass in a moment: a careful attempt may be made again at once, though no batch takes it yet."""
+    """Lets the waits between attempts pass in a moment: a single attempt may be made again at once, though no batch takes it yet."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -376,7 +376,7 @@ def test_fault_30_notices_that_never_come(world: Worlds) -> None:
     """What nobody tells the sleeping bridge of, it finds by looking, within seconds."""
     playground = world()
     organization = playground.tenant.organization_id
-    asleep = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1953460322 AND mode = 'ExclusiveLock' AND granted"
+    asleep = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = mqtt.wakeup_lock()::oid AND mode = 'ExclusiveLock' AND granted"
     wait_until(lambda: playground.query(asleep)[0][0] >= 3, what="the bridge falling asleep")
     playground.query(
         "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
@@ -592,7 +592,7 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
             "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart)), 0)::float FROM pg_locks AS l"
             " JOIN pg_stat_activity AS a USING (pid) WHERE NOT l.granted AND a.usename IN ('authenticator', 'mqtt_bridge')"
             # Who drops a partition waits too, for so long at most, and gives up.
-            " AND a.query NOT LIKE '%cleanup%' AND a.query NOT LIKE '%keep_house%'"
+            " AND a.query NOT LIKE '%cleanup%' AND a.query NOT LIKE '%run_periodic_tasks%'"
         )
         with stack.connect() as connection:
             looked = time.monotonic()

@@ -39,7 +39,7 @@ def test_fault_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is
 
 @pytest.mark.parametrize("world", ["fill_disk"], indirect=True)
 def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) -> None:
-    """First intake is closed while there is room. Filled all the same: refused with 503 and why, and nothing acknowledged is lost."""
+    """First the queue is paused while there is room. Filled all the same: refused with 503 and why, and nothing acknowledged is lost."""
     stack = world.stack
     assert isinstance(stack, HiddenStack)
     world.load.wait_accepted(200)
@@ -47,13 +47,13 @@ def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) ->
     world.query("UPDATE mqtt.configuration SET min_free_bytes = %s", 200 << 20)
     ballast = stack.run_dir.parent / "ballast"
     fill(stack, ballast, 100)
-    world.query("SELECT mqtt.check_intake()")
+    world.query("SELECT mqtt.check_capacity()")
     response = world.device.send({"n": -1})
     assert response.status_code == 429, response.text
     assert response.json()["message"] == "queue_paused"
     assert "Retry-After" in response.headers
     stack.inside("rm", str(ballast))
-    world.query("SELECT mqtt.check_intake()")
+    world.query("SELECT mqtt.check_capacity()")
     world.recover()
     world.oracle.check()
     # No alarm: it fills under load.

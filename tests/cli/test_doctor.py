@@ -161,16 +161,16 @@ def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:
             for row in db.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'mqtt.mqtt_dead_letters'::regclass")
         ]
         later = [name for name in sorted(names) if re.search(r"_\d{8}$", name)][1:]
-        own.stop("bridge")  # or its upkeep makes them anew
+        own.stop("bridge")  # or its maintenance makes them anew
         try:
             for name in later:
                 db.execute(f"DROP TABLE {name}")
             found = doctor()
             assert "mqtt_dead_letters" in found["partitions"]["words"]
             assert found["partitions"]["state"] == "fault"
-            assert "no bridge is running" in found["upkeep"]["words"]
+            assert "no bridge is running" in found["maintenance"]["words"]
             assert "none answers" in found["bridge"]["words"]
-            db.execute("SELECT mqtt.upkeep()")
+            db.execute("SELECT mqtt.run_maintenance()")
             assert "partitions" not in doctor()
         finally:
             own.start("bridge")
@@ -210,13 +210,13 @@ def test_what_holds_vacuum_back(own: Stack, doctor: Doctor) -> None:
 
 
 def test_ingest_that_is_stopped(own: Stack, doctor: Doctor) -> None:
-    own.stop("bridge")  # or its upkeep opens it again
-    undone(own, "UPDATE mqtt.configuration SET intake_stop = 'The disk is full.', publish_stop = 'Too many.'")
+    own.stop("bridge")  # or its maintenance opens it again
+    undone(own, "UPDATE mqtt.configuration SET ingest_pause = 'The disk is full.', publish_pause = 'Too many.'")
     try:
         found = doctor()
         assert (found["ingest"]["words"], found["publish"]["words"]) == ("The disk is full.", "Too many.")
     finally:
-        undone(own, "UPDATE mqtt.configuration SET intake_stop = NULL, publish_stop = NULL")
+        undone(own, "UPDATE mqtt.configuration SET ingest_pause = NULL, publish_pause = NULL")
         own.start("bridge")
 
 

@@ -75,7 +75,7 @@ SELECT is(
 SELECT is(bridge.expire_outbound(), 1, 'what is past its time is settled');
 SELECT is((SELECT r.state FROM mqtt.mqtt_publish_receipts AS r WHERE r.topic = 'late'), 'expired', 'as expired');
 UPDATE pgmq.q_mqtt_outbound SET expires_at = now() - interval '1 s' WHERE message ->> 'topic' = 'b';
-SELECT is(bridge.expire_outbound(), 0, 'but not what a bridge has in hand');
+SELECT is(bridge.expire_outbound(), 0, 'but not what a bridge has claimed');
 
 -- Settling
 SELECT is(
@@ -113,7 +113,7 @@ SELECT is(
     bridge.settle_outbound(:'one', (SELECT array_agg(c.msg_id) FROM claimed AS c), '{sent,sent,sent}', '{}', '{}'), '{}', 'settling again does nothing'
 );
 
--- A bridge that dies with messages in hand
+-- A bridge that dies with claimed messages
 INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id)
 SELECT now(), jsonb_build_object('topic', 'm/' || n, 'payload', n, 'qos', 1), :'org_alice', :'external' FROM generate_series(1, 5) AS n;
 SELECT is((SELECT count(*)::integer FROM bridge.claim_outbound(:'one', ARRAY[:'external']::uuid [], '{3}')), 3, 'one bridge takes three of five');

@@ -48,7 +48,7 @@ SELECT is((SELECT g #> '{queues,outbound,messages}' FROM gauges), '2', 'depth');
 SELECT ok((SELECT (g #>> '{queues,outbound,oldest_seconds}')::float8 BETWEEN 100 AND 160 FROM gauges), 'age of the oldest that is due');
 SELECT is((SELECT g #> '{queues,ingest,messages}' FROM gauges), '1', 'depth, from the books');
 SELECT ok((SELECT (g #>> '{queues,ingest,oldest_seconds}')::float8 BETWEEN 200 AND 260 FROM gauges), 'age');
-SELECT is((SELECT g -> 'intake_is_open' FROM gauges), 'true', 'ingest is open');
+SELECT is((SELECT g -> 'ingest_is_open' FROM gauges), 'true', 'ingest is open');
 SELECT act_as('none');
 
 -- Diagnosis
@@ -58,7 +58,7 @@ SELECT isnt_empty($$SELECT * FROM mqtt.surplus_privileges('service_role') AS s W
 SELECT isnt_empty($$SELECT * FROM mqtt.surplus_privileges('service_role') AS s WHERE s LIKE 'may call api.%'$$, 'and calls the API');
 SELECT isnt_empty($$SELECT * FROM mqtt.surplus_privileges('authenticator') AS s WHERE s = 'is a member of service_role'$$, 'or may become another');
 SELECT is_empty($$SELECT d.parent FROM mqtt.days_without_partition() AS d WHERE d.days_ahead < 7$$, 'partitions are ready');
-SELECT is(mqtt.upkeep_jobs(), 0, 'no pg_cron here');
+SELECT is(mqtt.maintenance_jobs(), 0, 'no pg_cron here');
 SELECT is(bridge.diagnose() -> 'vacuum_holders', '[]', 'nothing holds vacuum back, not even this session');
 SELECT is(bridge.diagnose() -> 'missing_privileges', '[]', 'a superuser misses nothing');
 SELECT is(bridge.diagnose() ->> 'schema_version', '1', 'the version that hello wants');

@@ -51,10 +51,10 @@ SELECT results_eq(
     'each message is queued for each subscription that it matches, of its integration only'
 );
 SELECT is(mqtt.begin_attempt(clock_timestamp()), NULL, 'nothing is left');
-SELECT arrive(:'hosted', 'org_alice/a/careful');
+SELECT arrive(:'hosted', 'org_alice/a/single');
 SELECT mqtt.begin_attempt(clock_timestamp()) AS attempt \gset
-SELECT is(mqtt.finish_attempt(:attempt), 'processed', 'a careful attempt');
-SELECT is(count(*)::integer, 1, 'queues too') FROM waiting WHERE message_topic = 'org_alice/a/careful';
+SELECT is(mqtt.finish_attempt(:attempt), 'processed', 'a single attempt');
+SELECT is(count(*)::integer, 1, 'queues too') FROM waiting WHERE message_topic = 'org_alice/a/single';
 SELECT arrive(:'hosted', 'org_alice/a/bad', '{"x": 1}');
 UPDATE pgmq.q_mqtt_messages SET message = message || '{"timestamp": "no time"}';
 SELECT is(mqtt.process_batch() ->> 'failed', '1', 'a message that cannot be stored');
@@ -204,7 +204,7 @@ SELECT act_as('none');
 SELECT is(d.status, 'dead', 'and with it what waits') FROM waiting AS d WHERE d.subscription_id = :'all_x' ORDER BY d.number DESC LIMIT 1;
 SELECT is_empty(format('SELECT FROM mqtt.callback_secrets WHERE subscription_id = %L', :'all_x'), 'and the secret');
 UPDATE mqtt.mqtt_callback_deliveries SET created_at = now() - interval '8 days';
-SELECT cmp_ok((mqtt.cleanup() ->> 'callbacks')::integer, '>', 10, 'the log ends with its term');
+SELECT cmp_ok((mqtt.apply_retention() ->> 'callbacks')::integer, '>', 10, 'the log ends with its term');
 
 -- Many callbacks: PostgreSQL keeps 32 compiled expressions, and trying each message against each filter would take seconds.
 INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, callback_url)

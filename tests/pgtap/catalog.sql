@@ -263,13 +263,13 @@ SELECT is_empty(
     $$SELECT r.name FROM routine AS r
         WHERE r.source ~ 'INSERT INTO pgmq\.q_mqtt_messages' AND r.source !~ 'mqtt\.count_accepted\('
             -- Their caller, api.mqtt_ingest_batch, counts what either has queued.
-            AND r.proname NOT IN ('queue_messages', 'queue_plain_messages')$$,
+            AND r.proname NOT IN ('enqueue_batch', 'enqueue_plain_batch')$$,
     'whoever puts messages into the queue counts them, and so wakes the bridge'
 );
 SELECT is_empty(
     $$SELECT name FROM (VALUES
         ('SELECT mqtt.is_uuid(q.topic), mqtt.topic_is_under(q.topic, q.prefix), mqtt.topic_name_error(q.topic), mqtt.ledger_level_settled()'),
-        ('SELECT mqtt.queue_document(q.topic, q.payload, q.qos, q.retain, q.topic, q.at)'),
+        ('SELECT mqtt.message_document(q.topic, q.payload, q.qos, q.retain, q.topic, q.at)'),
         ('SELECT mqtt.device_of_topic(q.topic, q.prefix, 1::smallint), mqtt.latest_data(q.payload, q.at, q.payload, q.at)'),
         ('SELECT j.* FROM mqtt.judged_messages(q.payload, NULL, q.topic, NULL, 1) AS j'),
         ('SELECT f.* FROM mqtt.filters_by_prefix(q.id, q.id, q.topic, true) AS f'),

@@ -191,10 +191,10 @@ SELECT is_empty(
             {"topic": "org_alice/x", "payload": 1, "message_id": null}, {"topic": ["org_alice/x"], "payload": 1},
             1, null, "topic", "payload", [], ["topic", "payload"]
         ]$$) AS o (odd)
-        WHERE mqtt.queue_plain_messages(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}]'::jsonb || jsonb_build_array(o.odd)) <> 0$test$,
+        WHERE mqtt.enqueue_plain_batch(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}]'::jsonb || jsonb_build_array(o.odd)) <> 0$test$,
     'one message that is not plain is enough for the long way'
 );
-SELECT is(mqtt.queue_plain_messages(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}, {"payload": null, "topic": "org_alice/y"}]'), 2, 'plain messages are queued');
+SELECT is(mqtt.enqueue_plain_batch(mqtt.device_login(), '[{"topic": "org_alice/x", "payload": 1}, {"payload": null, "topic": "org_alice/y"}]'), 2, 'plain messages are queued');
 SELECT results_eq(
     'SELECT q.message FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id DESC LIMIT 2',
     $$VALUES ('{"topic": "org_alice/y", "payload": null}'::jsonb), ('{"topic": "org_alice/x", "payload": 1}')$$, 'in their order, as the long way would'
@@ -229,16 +229,16 @@ DECLARE
 BEGIN
     CASE way
         WHEN 'plain batch' THEN
-            v_taken := mqtt.queue_plain_messages(v_session, jsonb_build_array(message)) = 1;
+            v_taken := mqtt.enqueue_plain_batch(v_session, jsonb_build_array(message)) = 1;
         WHEN 'batch' THEN
-            v_taken := mqtt.queue_messages(v_session, jsonb_build_array(message), NULL, NULL) ->> 'queued' = '1';
+            v_taken := mqtt.enqueue_batch(v_session, jsonb_build_array(message), NULL, NULL) ->> 'queued' = '1';
         WHEN 'api' THEN
             v_taken := api.mqtt_ingest(
                 message ->> 'topic', (message -> 'payload')::json, (message -> 'qos')::integer, (message -> 'retain')::boolean,
                 "timestamp" => (message ->> 'timestamp')::timestamptz
             ) ->> 'status' = 'queued';
         WHEN 'message' THEN
-            v_taken := mqtt.queue_message(
+            v_taken := mqtt.enqueue_message(
                 v_session, message ->> 'topic', coalesce(message -> 'payload', 'null'), NULL, coalesce((message -> 'qos')::integer, 0),
                 coalesce((message -> 'retain')::boolean, false), NULL, NULL, (message ->> 'timestamp')::timestamptz
             ) ->> 'status' = 'queued';
@@ -354,12 +354,12 @@ UPDATE mqtt.mqtt_credentials SET max_per_second = 0.001, max_burst = 1 WHERE id 
 SELECT act_as('anon', NULL, :'login');
 SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'without a quota, and beside others that have one, it may go on');
 SELECT act_as('none');
-UPDATE mqtt.organizations SET intake_stop = 'too many' WHERE id = :'org_alice';
+UPDATE mqtt.organizations SET ingest_pause = 'too many' WHERE id = :'org_alice';
 SELECT act_as('anon', NULL, :'login');
 SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_paused"%', 'a full queue refuses its organization');
 SELECT act_as('none');
-UPDATE mqtt.organizations SET intake_stop = NULL WHERE id = :'org_alice';
-UPDATE mqtt.configuration SET intake_stop = 'disk';
+UPDATE mqtt.organizations SET ingest_pause = NULL WHERE id = :'org_alice';
+UPDATE mqtt.configuration SET ingest_pause = 'disk';
 SELECT act_as('anon', NULL, :'login');
 SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_paused"%', 'a full disk refuses everyone');
 SELECT throws_like($$SELECT mqtt.device_login()$$, 'permission denied%', 'the inner functions are closed to devices');

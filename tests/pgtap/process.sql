@@ -115,24 +115,24 @@ SELECT is(mqtt.process_batch(100) ->> 'dead', '1', 'an integration may allow few
 UPDATE mqtt.device_integrations SET settings = settings - 'max_attempts' WHERE id = :'hosted';
 
 -- Attempts that end with their session.
-SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '1') AS careful \gset
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '1') AS attempted \gset
 SELECT is(mqtt.begin_attempt(now() - interval '1 hour'), NULL, 'what came after the crash is not suspected');
-SELECT is(mqtt.begin_attempt(now()), :careful::bigint, 'an attempt begins');
+SELECT is(mqtt.begin_attempt(now()), :attempted::bigint, 'an attempt begins');
 SELECT results_eq('SELECT attempts, vt > now() + interval ''59 seconds'' FROM pgmq.q_mqtt_messages', $$VALUES (1::smallint, true)$$, 'is counted first and hides the message');
-SELECT is(mqtt.finish_attempt(:careful), 'processed', 'and is finished');
-SELECT is(mqtt.finish_attempt(:careful), 'gone', 'once');
-SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '{"poison": 3}') AS careful \gset
-SELECT is(mqtt.begin_attempt(now()), :careful::bigint, 'a poison one begins');
-SELECT is(mqtt.finish_attempt(:careful), 'failed', 'fails');
+SELECT is(mqtt.finish_attempt(:attempted), 'processed', 'and is finished');
+SELECT is(mqtt.finish_attempt(:attempted), 'gone', 'once');
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '{"poison": 3}') AS attempted \gset
+SELECT is(mqtt.begin_attempt(now()), :attempted::bigint, 'a poison one begins');
+SELECT is(mqtt.finish_attempt(:attempted), 'failed', 'fails');
 SELECT results_eq('SELECT attempts, jsonb_array_length(errors) FROM pgmq.q_mqtt_messages', $$VALUES (1::smallint, 1)$$, 'and counts once');
 UPDATE pgmq.q_mqtt_messages SET vt = now(), attempts = 3;
 SELECT is(mqtt.begin_attempt(now()), NULL, 'what used up its attempts is not tried again');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_dead_letters WHERE topic = 'org_alice/c'), 1::bigint, 'it is a dead letter');
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '4') \g /dev/null
-SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '5') AS careful \gset
-SELECT is(bridge.suspects(ARRAY(SELECT ctid FROM pgmq.q_mqtt_messages WHERE msg_id = :careful)), ARRAY[:careful::bigint], 'a batch that was named is known');
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/c', '5') AS attempted \gset
+SELECT is(bridge.suspects(ARRAY(SELECT ctid FROM pgmq.q_mqtt_messages WHERE msg_id = :attempted)), ARRAY[:attempted::bigint], 'a batch that was named is known');
 SELECT is(mqtt.begin_attempt(now(), '{}'), NULL, 'where nobody is suspected, nobody is tried');
-SELECT is(mqtt.begin_attempt(now(), ARRAY[:careful]), :careful::bigint, 'else those who are, though others are older');
+SELECT is(mqtt.begin_attempt(now(), ARRAY[:attempted]), :attempted::bigint, 'else those who are, though others are older');
 DELETE FROM pgmq.q_mqtt_messages;
 
 -- What is queued with a time long past is found by the next sweep; here at once.

@@ -156,6 +156,6 @@ SELECT is((SELECT count(*) FROM pgmq.q_mqtt_outbound AS q WHERE q.vt > now()), 0
 SELECT mqtt.message_id(q.enqueued_at, q.msg_id, true) AS held, q.msg_id AS held_number FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = :'external' ORDER BY q.msg_id LIMIT 1 \gset
 INSERT INTO mqtt.outbound_batches (organization_id, integration_id, bridge_id, msg_ids) VALUES (:'org_alice', :'external', gen_random_uuid(), ARRAY[:held_number]);
 SELECT act_as('authenticated', :'anna');
-SELECT is((SELECT r.state FROM api.cancel_mqtt_publish(ARRAY[:'held'::uuid]) AS r), 'queued', 'what a bridge has in hand is not cancelled');
+SELECT is((SELECT r.state FROM api.cancel_mqtt_publish(ARRAY[:'held'::uuid]) AS r), 'queued', 'what a bridge has claimed is not cancelled');
 SELECT * FROM finish();
 ROLLBACK;

@@ -49,22 +49,22 @@ DELETE FROM mqtt.bridge_leases WHERE integration_id = :'hosted';
 
 -- Attempts
 INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
-VALUES (clock_timestamp(), '{"topic": "org_alice/c", "payload": 1}', :'org_alice', :'hosted') RETURNING msg_id AS careful \gset
-SELECT is(mqtt.begin_attempt(now()), :careful::bigint, 'an attempt begins');
+VALUES (clock_timestamp(), '{"topic": "org_alice/c", "payload": 1}', :'org_alice', :'hosted') RETURNING msg_id AS attempted \gset
+SELECT is(mqtt.begin_attempt(now()), :attempted::bigint, 'an attempt begins');
 SELECT is(mqtt.begin_attempt(now()), NULL, 'nobody else begins it meanwhile');
 UPDATE pgmq.q_mqtt_messages SET vt = vt - interval '29 seconds';
 SELECT is(mqtt.begin_attempt(now()), NULL, 'nor half a minute later, short of a second');
 UPDATE pgmq.q_mqtt_messages SET vt = vt - interval '2 seconds';
 SELECT is(mqtt.process_batch(10) ->> 'processed', '0', 'a batch does not take it yet');
-SELECT is(mqtt.begin_attempt(now()), :careful::bigint, 'the next careful attempt does');
-SELECT is(mqtt.undo_attempt(:careful), 'busy', 'something was in the way');
+SELECT is(mqtt.begin_attempt(now()), :attempted::bigint, 'the next single attempt does');
+SELECT is(mqtt.undo_attempt(:attempted), 'busy', 'something was in the way');
 SELECT results_eq(
     'SELECT attempts, jsonb_array_length(errors), vt < clock_timestamp() + interval ''2 seconds'' FROM pgmq.q_mqtt_messages',
     $$VALUES (1::smallint, 1, true)$$, 'and the attempt is not counted'
 );
-SELECT is(mqtt.undo_attempt(:careful), 'busy', 'the first, too');
+SELECT is(mqtt.undo_attempt(:attempted), 'busy', 'the first, too');
 SELECT results_eq('SELECT attempts, errors FROM pgmq.q_mqtt_messages', $$VALUES (0::smallint, NULL::jsonb)$$, 'is as if it had never been');
-SELECT is(mqtt.finish_attempt(:careful), 'processed', 'it can be processed');
+SELECT is(mqtt.finish_attempt(:attempted), 'processed', 'it can be processed');
 
 -- Workers
 SELECT is(bridge.begin_work(:'one'), false, 'nobody ended before');

@@ -1,4 +1,11 @@
 -- Verify topicbase:base/locks on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.bridge_lock(uuid)', false, 'i', '{}');
+SELECT mqtt.verify_function(f, false, 'i', '{}')
+FROM unnest(
+    ARRAY[
+        'mqtt.wakeup_lock()', 'mqtt.processing_lock()', 'mqtt.maintenance_lock()', 'mqtt.outbound_lock()',
+        'mqtt.capacity_lock()', 'mqtt.deferred_updates_lock()'
+    ]::regprocedure []
+) AS f;
 ROLLBACK;

@@ -2,7 +2,7 @@
 BEGIN;
 SELECT mqtt.verify_function('mqtt.surplus_privileges(name)', true, 's', '{}');
 SELECT mqtt.verify_function('mqtt.days_without_partition()', true, 's', '{}');
-SELECT mqtt.verify_function('mqtt.upkeep_jobs()', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.maintenance_jobs()', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.deployed_changes()', false, 's', '{}');
 SELECT mqtt.verify_function('bridge.diagnose()', true, 'v', '{mqtt_bridge}');
 ROLLBACK;

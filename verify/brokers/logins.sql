@@ -1,6 +1,6 @@
 -- Verify topicbase:brokers/logins on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.password_fits(mqtt.mqtt_credentials, text)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.password_matches(mqtt.mqtt_credentials, text)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.broker_login()', true, 's', '{}');
 SELECT mqtt.verify_function('mqtt.broker_credential(mqtt.broker_keys, text)', true, 's', '{}');
 SELECT mqtt.verify_function('mqtt.is_heard(mqtt.mqtt_credentials)', false, 's', '{}');

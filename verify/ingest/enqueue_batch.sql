@@ -1,8 +1,8 @@
 -- Verify topicbase:ingest/enqueue_batch on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.judged_messages(jsonb, text[], text, text[], integer)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.queue_messages(mqtt.device_session, jsonb, text[], integer)', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.queue_plain_messages(mqtt.device_session, jsonb)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.enqueue_batch(mqtt.device_session, jsonb, text[], integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.enqueue_plain_batch(mqtt.device_session, jsonb)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.message_faults(json, text)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.bare_messages(json)', false, 'i', '{}');
 ROLLBACK;

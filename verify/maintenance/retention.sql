@@ -2,5 +2,5 @@
 BEGIN;
 SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.cleanup(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.apply_retention(integer)', true, 'v', '{}');
 ROLLBACK;

@@ -1,4 +1,4 @@
-"""Accepting a message while another of the same id is, while the ledger is rolled up, and while intake is closed."""
+"""Accepting a message while another of the same id is, while the ledger is rolled up, and while the queue is paused."""
 
 import json
 import uuid
@@ -102,9 +102,9 @@ def test_rolling_up_and_a_batch(scene: Scene, first: str, ends: str) -> None:
     assert _books(scene) == (2, 2)
 
 
-# ----------------------------------------------------------------------------------------------------------- ingest and check_intake
+# ----------------------------------------------------------------------------------------------------------- ingest and check_capacity
 
-CHECK_INTAKE = "SELECT mqtt.check_intake() ->> 'organizations_stopped'"
+CHECK_CAPACITY = "SELECT mqtt.check_capacity() ->> 'organizations_stopped'"
 
 
 @pytest.fixture
@@ -119,27 +119,27 @@ def one_at_most(scene: Scene) -> Scene:
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 @pytest.mark.parametrize("has_id", [False, True], ids=["without an id", "with message_id"])
-def test_intake_is_closed_while_a_message_is_accepted(one_at_most: Scene, ends: str, *, has_id: bool) -> None:
+def test_the_queue_is_paused_while_a_message_is_accepted(one_at_most: Scene, ends: str, *, has_id: bool) -> None:
     """Neither waits; what is accepted before the end of who closes is accepted, and counted the next time."""
     scene = one_at_most
     message_id = str(uuid.uuid4()) if has_id else None
     scene.send()
     assert scene.a.do(INGEST, scene.device.topic(), message_id)["status"] == "queued"
-    assert scene.b.do(CHECK_INTAKE) == "0", "one is not too many, and of the other nobody knows yet"
+    assert scene.b.do(CHECK_CAPACITY) == "0", "one is not too many, and of the other nobody knows yet"
     scene.b.commit()
     getattr(scene.a, ends)()
-    assert scene.b.do(CHECK_INTAKE) == ("1" if ends == "commit" else "0")
+    assert scene.b.do(CHECK_CAPACITY) == ("1" if ends == "commit" else "0")
     scene.b.commit()
     assert scene.device.send(1).status_code == (429 if ends == "commit" else 202)
 
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 @pytest.mark.parametrize("has_id", [False, True], ids=["without an id", "with message_id"])
-def test_a_message_is_accepted_while_intake_is_closed(one_at_most: Scene, ends: str, *, has_id: bool) -> None:
+def test_a_message_is_accepted_while_the_queue_is_paused(one_at_most: Scene, ends: str, *, has_id: bool) -> None:
     scene = one_at_most
     message_id = str(uuid.uuid4()) if has_id else None
     scene.send(2)
-    assert scene.b.do(CHECK_INTAKE) == "1"
+    assert scene.b.do(CHECK_CAPACITY) == "1"
     assert scene.a.do(INGEST, scene.device.topic(), message_id)["status"] == "queued", "closed is what is committed"
     getattr(scene.b, ends)()
     scene.a.commit()
@@ -149,9 +149,9 @@ def test_a_message_is_accepted_while_intake_is_closed(one_at_most: Scene, ends: 
     if ends == "commit":
         assert refused.json()["message"] == "queue_paused"
         assert scene.a.do(PROCESS)["processed"] == 3
-        assert scene.b.do(CHECK_INTAKE) == "1", "that they are gone is not committed"
+        assert scene.b.do(CHECK_CAPACITY) == "1", "that they are gone is not committed"
         scene.b.commit()
         scene.a.commit()
-        assert scene.b.do(CHECK_INTAKE) == "0"
+        assert scene.b.do(CHECK_CAPACITY) == "0"
         scene.b.commit()
         assert scene.device.send(1).status_code == 202

@@ -1,4 +1,4 @@
-"""Batches of two workers; a batch and one message by hand, a careful attempt, or the deletion of its integration."""
+"""Batches of two workers; a batch and one message by hand, a single attempt, or the deletion of its integration."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_one_message_behind_thousands_that_another_worker_is_at(scene: Scene) ->
         organization, scene.tenant.integration_id, organization,
     )  # fmt: skip
     assert other.send({"n": 1}).status_code == 202
-    assert scene.a.do("SELECT pg_advisory_xact_lock(1953460323, hashtext(%s::text))", organization) is not None
+    assert scene.a.do("SELECT pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(%s::text))", organization) is not None
     assert scene.b.do(PROCESS)["processed"] == 1
     scene.b.commit()
 
@@ -66,7 +66,7 @@ def test_two_workers_share_the_organizations(scene: Scene) -> None:
 
     def held(session: Session) -> Any:
         """Organizations that a session's batch is at."""
-        query = "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'advisory' AND classid = 1953460323"
+        query = "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'advisory' AND classid = mqtt.processing_lock()::oid"
         return scene.value(query, session.connection.info.backend_pid)
 
     for _ in range(20):
@@ -138,7 +138,7 @@ def test_a_worker_while_one_is_processed_by_hand(scene: Scene) -> None:
     assert (scene.stored(), scene.queued()) == (2, 0)
 
 
-# ---------------------------------------------------------------------------------------------- careful attempts and process_batch
+# ---------------------------------------------------------------------------------------------- single attempts and process_batch
 
 
 def test_an_attempt_and_a_batch(scene: Scene) -> None:

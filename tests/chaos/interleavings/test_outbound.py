@@ -75,7 +75,7 @@ def test_expiring_what_is_being_claimed(scene: Scene) -> None:
     scene.db.execute("UPDATE pgmq.q_mqtt_outbound SET expires_at = now() WHERE organization_id = %s", (scene.tenant.organization_id,))
     expiring = scene.b.waiting(scene.stack, "SELECT bridge.expire_outbound()")
     scene.a.commit()
-    assert expiring.result(PATIENCE) == 0, "what a bridge has in hand is left to it"
+    assert expiring.result(PATIENCE) == 0, "what a bridge has claimed is left to it"
     scene.b.commit()
     scene.a.do(SETTLE, bridge, receipt, bridge)
     scene.a.commit()

@@ -23,11 +23,11 @@ def test_cleanup_and_a_batch(scene: Scene, first: str) -> None:
         )
     if first == "process":
         assert scene.a.do(PROCESS)["processed"] == 2
-        removed = scene.b.do("SELECT mqtt.cleanup()")
+        removed = scene.b.do("SELECT mqtt.apply_retention()")
         scene.a.commit()
         scene.b.commit()
     else:
-        removed = scene.b.do("SELECT mqtt.cleanup()")
+        removed = scene.b.do("SELECT mqtt.apply_retention()")
         assert scene.a.do(PROCESS)["processed"] == 2
         scene.b.commit()
         scene.a.commit()
@@ -77,7 +77,7 @@ def test_a_batch_that_makes_a_dead_letter_and_a_replay(scene: Scene, poison: Cal
 
 # ------------------------------------------------------------------------------------------------------------------ cleanup and replay
 
-CLEANUP = "SELECT mqtt.cleanup()"
+CLEANUP = "SELECT mqtt.apply_retention()"
 
 
 @pytest.fixture

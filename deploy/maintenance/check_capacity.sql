@@ -1,4 +1,4 @@
--- Deploy topicbase:maintenance/ingest_limits to pg
+-- Deploy topicbase:maintenance/check_capacity to pg
 -- requires: base/py_free_disk
 -- requires: tables/integration_activity_log
 -- requires: tables/ledger
@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION mqtt.count_outbound(bigint) IS
 'How many messages wait to be published: approximate below half of enough, exact above it, and never more than enough + 1.';
 
-CREATE OR REPLACE FUNCTION mqtt.check_organizations_intake() RETURNS integer
+CREATE OR REPLACE FUNCTION mqtt.check_organization_queues() RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -42,41 +42,41 @@ DECLARE
     v_stopped integer;
 BEGIN
     WITH depth AS (
-        SELECT o.id, o.max_queued, o.intake_stop, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
+        SELECT o.id, o.max_queued, o.ingest_pause, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
         FROM mqtt.organizations AS o
         LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id AND l.shard > mqtt.ledger_level_settled()
-        WHERE o.max_queued IS NOT NULL OR o.intake_stop IS NOT NULL
+        WHERE o.max_queued IS NOT NULL OR o.ingest_pause IS NOT NULL
         GROUP BY o.id
     ),
     verdict AS (
         SELECT
             d.id,
             CASE
-                WHEN d.queued > d.max_queued * CASE WHEN d.intake_stop IS NULL THEN 1.0 ELSE 0.9 END
+                WHEN d.queued > d.max_queued * CASE WHEN d.ingest_pause IS NULL THEN 1.0 ELSE 0.9 END
                     THEN format('More than %s messages of the organization wait to be processed.', d.max_queued)
             END AS stop
         FROM depth AS d
     ),
     changed AS (
         UPDATE mqtt.organizations AS o
-        SET intake_stop = v.stop
+        SET ingest_pause = v.stop
         FROM verdict AS v
-        WHERE o.id = v.id AND o.intake_stop IS DISTINCT FROM v.stop
+        WHERE o.id = v.id AND o.ingest_pause IS DISTINCT FROM v.stop
         RETURNING o.id, v.stop
     ),
     logged AS (
         INSERT INTO mqtt.integration_activity_log (organization_id, activity_type, status, error_message)
-        SELECT c.id, CASE WHEN c.stop IS NULL THEN 'intake_opened' ELSE 'intake_stopped' END, CASE WHEN c.stop IS NULL THEN 'success' ELSE 'failed' END, c.stop
+        SELECT c.id, CASE WHEN c.stop IS NULL THEN 'ingest_resumed' ELSE 'ingest_paused' END, CASE WHEN c.stop IS NULL THEN 'success' ELSE 'failed' END, c.stop
         FROM changed AS c
     )
     SELECT count(*) FILTER (WHERE v.stop IS NOT NULL) INTO v_stopped FROM verdict AS v;
     RETURN v_stopped;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.check_organizations_intake() IS
+COMMENT ON FUNCTION mqtt.check_organization_queues() IS
 'Stops ingest for each organization that exceeds its max_queued, and opens it again once a tenth below. Returns how many are stopped.';
 
-CREATE OR REPLACE FUNCTION mqtt.check_intake() RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.check_capacity() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -93,26 +93,26 @@ BEGIN
     SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled();
     v_outbound := mqtt.count_outbound(v_limits.max_queued);
     -- Stopped at the limit, opened again a tenth away from it, so that it does not flap.
-    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 1.1 END) THEN
+    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_pause IS NULL THEN 1.0 ELSE 1.1 END) THEN
         v_disk_stop := format('The data disk has less than %s free.', pg_size_pretty(v_limits.min_free_bytes));
     END IF;
-    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.intake_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.ingest_pause IS NULL THEN 1.0 ELSE 0.9 END) THEN
         v_stop := format('More than %s messages wait to be processed.', v_limits.max_queued);
     END IF;
-    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_pause IS NULL THEN 1.0 ELSE 0.9 END) THEN
         v_publish_stop := format('More than %s messages wait to be published.', v_limits.max_queued);
     END IF;
     v_stop := coalesce(v_disk_stop, v_stop);
     v_publish_stop := coalesce(v_disk_stop, v_publish_stop);
     UPDATE mqtt.configuration AS c
-    SET intake_stop = v_stop, publish_stop = v_publish_stop
-    WHERE (c.intake_stop, c.publish_stop) IS DISTINCT FROM (v_stop, v_publish_stop);
+    SET ingest_pause = v_stop, publish_pause = v_publish_stop
+    WHERE (c.ingest_pause, c.publish_pause) IS DISTINCT FROM (v_stop, v_publish_stop);
     RETURN jsonb_build_object(
-        'free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'publish_stop', v_publish_stop,
-        'organizations_stopped', mqtt.check_organizations_intake()
+        'free_disk_bytes', v_free, 'queued', v_queued, 'ingest_pause', v_stop, 'publish_pause', v_publish_stop,
+        'organizations_stopped', mqtt.check_organization_queues()
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.check_intake() IS
-'Stops ingest (429; brokers are left unread) and mqtt_publish (429) for everyone when the data disk or a queue is nearly full, and ingest for an organization that exceeds its max_queued; opens them again. The bridge runs it every second; it is also part of upkeep.';
+COMMENT ON FUNCTION mqtt.check_capacity() IS
+'Stops ingest (429; brokers are left unread) and mqtt_publish (429) for everyone when the data disk or a queue is nearly full, and ingest for an organization that exceeds its max_queued; opens them again. The bridge runs it every second; it is also part of maintenance.';
 COMMIT;

@@ -1,20 +1,20 @@
--- Deploy topicbase:ingest/require_room to pg
+-- Deploy topicbase:ingest/require_open_queue to pg
 -- requires: base/configuration
 -- requires: base/refuse_for_now
 -- requires: tenants/organizations
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.require_room(organization_id uuid, queue text) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.require_open_queue(organization_id uuid, queue text) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_stop text := (
-        SELECT CASE queue WHEN 'outbound' THEN c.publish_stop ELSE coalesce(c.intake_stop, o.intake_stop) END
+        SELECT CASE queue WHEN 'outbound' THEN c.publish_pause ELSE coalesce(c.ingest_pause, o.ingest_pause) END
         FROM mqtt.configuration AS c
         CROSS JOIN mqtt.organizations AS o
-        WHERE o.id = require_room.organization_id
+        WHERE o.id = require_open_queue.organization_id
     );
 BEGIN
     IF v_stop IS NOT NULL THEN
@@ -22,5 +22,5 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.require_room(uuid, text) IS 'Raises 429 queue_paused while mqtt.check_intake has closed that queue, ingest or outbound, for the organization.';
+COMMENT ON FUNCTION mqtt.require_open_queue(uuid, text) IS 'Raises 429 queue_paused while mqtt.check_capacity has closed that queue, ingest or outbound, for the organization.';
 COMMIT;

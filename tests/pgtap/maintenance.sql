@@ -1,4 +1,4 @@
--- Retention, partitions, the ledger, intake, statistics, replay.
+-- Retention, partitions, the ledger, capacity, statistics, replay.
 \ir setup.psql
 SELECT plan(84);
 
@@ -51,8 +51,8 @@ INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id
 SELECT now() - make_interval(days => d) - row_number() OVER () * interval '1 s', o.id, gen_random_uuid(), :'hosted', 'incoming', 'many', '1'
 FROM unnest('{3,3,3,3,3,200}'::integer []) AS d CROSS JOIN mqtt.organizations AS o;
 UPDATE mqtt.organizations SET completed_days = 1 WHERE slug <> 'bob';
-SELECT is(mqtt.cleanup(1) - '{failed,activity,receipts,requests,callbacks,idempotency_keys}'::text [], '{"completed": 1, "more": true}', 'no more at once than is said');
-SELECT ok((mqtt.cleanup() ->> 'completed')::integer >= 11, 'the rest later, what lay in the default partition, too');
+SELECT is(mqtt.apply_retention(1) - '{failed,activity,receipts,requests,callbacks,idempotency_keys}'::text [], '{"completed": 1, "more": true}', 'no more at once than is said');
+SELECT ok((mqtt.apply_retention() ->> 'completed')::integer >= 11, 'the rest later, what lay in the default partition, too');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'many'), 0::bigint, 'all of it');
 UPDATE mqtt.organizations SET completed_days = NULL;
 SELECT act_as('service_role');
@@ -61,7 +61,7 @@ SELECT refuses(format('SELECT api.set_organization_limits(%L)', :'unknown'), 'PT
 SELECT act_as('none');
 INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id, received_at)
 VALUES (:'org_alice', :'pump_login', gen_random_uuid(), now() - interval '25 hours'), (:'org_alice', :'pump_login', gen_random_uuid(), now());
-SELECT is(mqtt.cleanup() ->> 'idempotency_keys', '1', 'message ids are forgotten after their window');
+SELECT is(mqtt.apply_retention() ->> 'idempotency_keys', '1', 'message ids are forgotten after their window');
 
 -- The ledger.
 DELETE FROM mqtt.ledger;
@@ -147,12 +147,12 @@ SELECT refuses(
 );
 SELECT refuses('SELECT api.get_mqtt_queue_stats()', 'PT404', 'organization_not_found', 'no organization');
 
--- Intake.
+-- Capacity.
 SELECT act_as('none');
-SELECT is(mqtt.check_intake() ->> 'intake_stop', NULL, 'intake is open');
+SELECT is(mqtt.check_capacity() ->> 'ingest_pause', NULL, 'both queues are open');
 UPDATE mqtt.configuration SET max_queued = 1, min_free_bytes = 0;
 SELECT mqtt.count_accepted(:'org_alice', 3);
-SELECT is(mqtt.check_intake() ->> 'intake_stop', 'More than 1 messages wait to be processed.', 'a full queue closes it');
+SELECT is(mqtt.check_capacity() ->> 'ingest_pause', 'More than 1 messages wait to be processed.', 'a full queue closes it');
 SELECT act_as('authenticated', :'alice');
 SELECT throws_like(
     format('SELECT api.replay_mqtt_dead_letters(%L)', :'org_alice'), '%"queue_paused"%', 'for replays as well'
@@ -160,7 +160,7 @@ SELECT throws_like(
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice', dry_run => true) ->> 'replayed', '0', 'which may be tried');
 SELECT is(api.mqtt_publish(:'external', '[{"topic": "a", "payload": 1}, {"topic": "b", "payload": 1}]') ->> 'status', 'queued', 'mqtt_publish has a queue of its own');
 SELECT act_as('none');
-SELECT is(mqtt.check_intake() ->> 'publish_stop', 'More than 1 messages wait to be published.', 'which closes when it is full');
+SELECT is(mqtt.check_capacity() ->> 'publish_pause', 'More than 1 messages wait to be published.', 'which closes when it is full');
 SELECT act_as('authenticated', :'alice');
 SELECT throws_like(format($$SELECT api.mqtt_publish(%L, '[{"topic": "a", "payload": 1}]')$$, :'external'), '%"queue_paused"%', 'then it refuses');
 SELECT throws_like(
@@ -171,34 +171,34 @@ INSERT INTO mqtt.bridges (id, name, version, main_pid) VALUES ('aaaaaaaa-0000-40
 INSERT INTO mqtt.bridge_leases (organization_id, integration_id, bridge_id) VALUES (:'org_alice', :'hosted', 'aaaaaaaa-0000-4000-8000-000000000001');
 SELECT act_as('mqtt_bridge');
 SELECT is(
-    bridge.check_intake('aaaaaaaa-0000-4000-8000-000000000001') -> 'paused', jsonb_build_object(:'hosted', 'More than 1 messages wait to be processed.'),
+    bridge.check_capacity('aaaaaaaa-0000-4000-8000-000000000001') -> 'paused', jsonb_build_object(:'hosted', 'More than 1 messages wait to be processed.'),
     'a bridge hears which brokers to leave unread'
 );
-SELECT is(bridge.check_intake('aaaaaaaa-0000-4000-8000-000000000002') -> 'paused', '{}', 'of those that it holds');
+SELECT is(bridge.check_capacity('aaaaaaaa-0000-4000-8000-000000000002') -> 'paused', '{}', 'of those that it holds');
 SELECT act_as('none');
 DELETE FROM pgmq.q_mqtt_outbound;
 UPDATE mqtt.configuration SET max_queued = 4;
-SELECT is(mqtt.check_intake() ->> 'intake_stop', 'More than 4 messages wait to be processed.', 'and it stays closed until a tenth is free');
+SELECT is(mqtt.check_capacity() ->> 'ingest_pause', 'More than 4 messages wait to be processed.', 'and it stays closed until a tenth is free');
 UPDATE mqtt.configuration SET max_queued = 5;
 UPDATE mqtt.organizations SET max_queued = 3 WHERE id = :'org_alice';
-SELECT is(mqtt.check_intake() - 'free_disk_bytes', '{"queued": 4, "intake_stop": null, "publish_stop": null, "organizations_stopped": 1}', 'an organization has its own limit');
-SELECT results_eq('SELECT id FROM mqtt.organizations WHERE intake_stop IS NOT NULL', ARRAY[:'org_alice'::uuid], 'that stops it alone');
+SELECT is(mqtt.check_capacity() - 'free_disk_bytes', '{"queued": 4, "ingest_pause": null, "publish_pause": null, "organizations_stopped": 1}', 'an organization has its own limit');
+SELECT results_eq('SELECT id FROM mqtt.organizations WHERE ingest_pause IS NOT NULL', ARRAY[:'org_alice'::uuid], 'that stops it alone');
 SELECT act_as('mqtt_bridge');
 SELECT is(
-    bridge.check_intake('aaaaaaaa-0000-4000-8000-000000000001') -> 'paused', jsonb_build_object(:'hosted', 'More than 3 messages of the organization wait to be processed.'),
+    bridge.check_capacity('aaaaaaaa-0000-4000-8000-000000000001') -> 'paused', jsonb_build_object(:'hosted', 'More than 3 messages of the organization wait to be processed.'),
     'and leaves its broker unread'
 );
-SELECT ok(bridge.keep_house() ? 'ledger_differences', 'the house is kept by the bridge');
-SELECT ok(bridge.cleanup() ? 'more', 'retention as well');
+SELECT ok(bridge.run_periodic_tasks() ? 'ledger_differences', 'the house is kept by the bridge');
+SELECT ok(bridge.apply_retention() ? 'more', 'retention as well');
 SELECT act_as('none');
-SELECT isnt(mqtt.upkeep() ->> 'partitions_made', NULL, 'upkeep does all of it');
+SELECT isnt(mqtt.run_maintenance() ->> 'partitions_made', NULL, 'maintenance does all of it');
 
-UPDATE mqtt.organizations SET max_queued = NULL, intake_stop = NULL;
+UPDATE mqtt.organizations SET max_queued = NULL, ingest_pause = NULL;
 
 -- Credentials whose end has come.
 SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'no credential has expired');
 UPDATE mqtt.mqtt_credentials SET expires_at = now() + CASE id WHEN :'pump_login' THEN interval '0' ELSE interval '1 hour' END;
-SELECT is(mqtt.upkeep() ->> 'credentials_expired', '1', 'upkeep tells of one that has');
+SELECT is(mqtt.run_maintenance() ->> 'credentials_expired', '1', 'maintenance tells of one that has');
 SELECT results_eq(
     $$SELECT organization_id, integration_id, details FROM mqtt.integration_activity_log WHERE activity_type = 'credential_expired'$$,
     format(
@@ -210,10 +210,10 @@ SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'once');
 UPDATE mqtt.mqtt_credentials SET expires_at = now(), revoked_at = now() WHERE id = :'bob_login';
 SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'of a revoked one no more is told');
 
--- What upkeep watches.
-SELECT is(mqtt.watch() -> 'ledger_differences', '1', 'hours that do not add up are counted');
-SELECT is((mqtt.watch() -> 'ledger' ->> 'completed')::integer, 3, 'with the sums of the books');
-SELECT is(mqtt.watch() -> 'vacuum_held_by', NULL, 'nothing holds back vacuum');
+-- What maintenance watches.
+SELECT is(mqtt.check_health() -> 'ledger_differences', '1', 'hours that do not add up are counted');
+SELECT is((mqtt.check_health() -> 'ledger' ->> 'completed')::integer, 3, 'with the sums of the books');
+SELECT is(mqtt.check_health() -> 'vacuum_held_by', NULL, 'nothing holds back vacuum');
 SELECT act_as('service_role');
 SELECT is_empty('SELECT * FROM api.get_vacuum_holders()', 'the API says so too');
 SELECT act_as('none');

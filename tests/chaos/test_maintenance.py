@@ -1,4 +1,4 @@
-"""What upkeep does beside a session that will not end: name it when it holds back vacuum, and do the rest when it holds a lock."""
+"""What maintenance does beside a session that will not end: name it when it holds back vacuum, and do the rest when it holds a lock."""
 
 import time
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> N
             assert found["replication slot"]["held_seconds"] is None
             assert api.ok("get_vacuum_holders", token=service) == [], "not for long yet"
             db.execute("UPDATE mqtt.configuration SET vacuum_alarm_after = '1 microsecond'")
-            told = db.execute("SELECT mqtt.watch() -> 'vacuum_held_by'").fetchone()
+            told = db.execute("SELECT mqtt.check_health() -> 'vacuum_held_by'").fetchone()
             assert told is not None
             assert (told[0]["kind"], told[0]["name"]) == ("prepared transaction", found["prepared transaction"]["name"])
             assert "vacuum is held back by prepared transaction" in stack.log("postgres"), "although it has no pid"
@@ -66,12 +66,12 @@ def test_fault_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_
     with stack.connect() as db, stack.connect(autocommit=False) as reader:
         db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 400)")
         reader.execute("LOCK TABLE mqtt.mqtt_messages IN ACCESS SHARE MODE")
-        done = db.execute("SELECT mqtt.upkeep()").fetchone()
+        done = db.execute("SELECT mqtt.run_maintenance()").fetchone()
         assert done is not None
         assert "lock" in done[0]["postponed"]
         assert {"queued", "ledger_differences", "ledger_rows_rolled_up"} <= done[0].keys()
         reader.rollback()
-        done = db.execute("SELECT mqtt.upkeep()").fetchone()
+        done = db.execute("SELECT mqtt.run_maintenance()").fetchone()
         assert done is not None
         assert "postponed" not in done[0]
         gone = "SELECT to_regclass('mqtt.mqtt_messages_' || to_char(current_date - 400, 'YYYYMMDD'))"

@@ -1,4 +1,4 @@
--- Deploy topicbase:ingest/queue_document to pg
+-- Deploy topicbase:ingest/message_document to pg
 -- requires: base/verify_helpers
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -13,9 +13,9 @@ BEGIN ATOMIC
         ELSE jsonb_build_object('topic', topic, 'payload', payload)
     END;
 END;
-COMMENT ON FUNCTION mqtt.core_document(text, jsonb, integer) IS 'mqtt.queue_document of a message with no more than that, as most are: one call makes it.';
+COMMENT ON FUNCTION mqtt.core_document(text, jsonb, integer) IS 'mqtt.message_document of a message with no more than that, as most are: one call makes it.';
 
-CREATE OR REPLACE FUNCTION mqtt.queue_document(
+CREATE OR REPLACE FUNCTION mqtt.message_document(
     topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamptz, properties jsonb DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
@@ -29,6 +29,6 @@ BEGIN ATOMIC
             || CASE WHEN properties IS NULL THEN '{}' ELSE jsonb_build_object('properties', properties) END
     END;
 END;
-COMMENT ON FUNCTION mqtt.queue_document(text, jsonb, integer, boolean, text, timestamptz, jsonb) IS
+COMMENT ON FUNCTION mqtt.message_document(text, jsonb, integer, boolean, text, timestamptz, jsonb) IS
 'The message as it stands in the queue: {"topic", "payload", "qos", "retain", "content_type", "timestamp", "properties"}; what has its default is left out, as is the payload of a message whose body holds it.';
 COMMIT;

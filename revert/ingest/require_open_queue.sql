@@ -1,0 +1,4 @@
+-- Revert topicbase:ingest/require_open_queue from pg
+BEGIN;
+DROP FUNCTION mqtt.require_open_queue(uuid, text);
+COMMIT;
