@@ -23,7 +23,7 @@ CREATE DOMAIN api."*/*" AS text;
 
 ALTER DOMAIN api."*/*" OWNER TO mqtt_owner;
 
-COMMENT ON DOMAIN api."*/*" IS 'A response body that is no JSON.';
+COMMENT ON DOMAIN api."*/*" IS 'A response body that is not JSON.';
 
 CREATE TYPE mqtt.decoded_payload AS (
 	payload jsonb,
@@ -59,6 +59,59 @@ CREATE TYPE mqtt.message_direction AS ENUM (
 
 ALTER TYPE mqtt.message_direction OWNER TO mqtt_owner;
 
+CREATE TYPE mqtt.replay_message AS (
+	place bigint,
+	id uuid,
+	failed_at timestamp with time zone,
+	replay_count smallint,
+	direction mqtt.message_direction,
+	integration_id uuid,
+	credential_id uuid,
+	message jsonb,
+	body bytea
+);
+
+ALTER TYPE mqtt.replay_message OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.replay_message IS 'A message to be replayed, as the queue will store it; place counts from 1, in the order of receipt. failed_at and replay_count belong to a dead letter.';
+
+CREATE TYPE mqtt.replay_request AS (
+	organization_id uuid,
+	integration_id uuid,
+	topic text,
+	error text,
+	since timestamp with time zone,
+	until timestamp with time zone,
+	ids uuid[],
+	to_integration_id uuid,
+	to_topic text,
+	patch jsonb,
+	max_per_second numeric,
+	max_messages integer
+);
+
+ALTER TYPE mqtt.replay_request OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.replay_request IS 'What to replay, where to and how fast: the history of integration_id, or where that is null the dead letters of the organization.';
+
+CREATE TYPE mqtt.settled_callback AS (
+	organization_id uuid,
+	integration_id uuid,
+	subscription_id uuid,
+	url text,
+	status text,
+	code smallint,
+	error text,
+	pause interval,
+	is_released boolean,
+	is_up boolean,
+	is_down boolean
+);
+
+ALTER TYPE mqtt.settled_callback OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.settled_callback IS 'What became of a request, and what that says about its receiver; without integration_id and url where the subscription is gone.';
+
 CREATE TYPE mqtt.telemetry_data AS (
 	"deviceId" text,
 	metrics jsonb,
@@ -88,10 +141,10 @@ BEGIN
     IF add_organization_member.user_id IS NULL OR add_organization_member.role IS NULL OR add_organization_member.role NOT IN ('member', 'admin') THEN
         RAISE EXCEPTION 'member_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'user_id is the sub of the user''s JWT, role is member or admin.',
+            DETAIL = 'user_id is the sub of the user''s JWT; role is member or admin.',
             HINT = 'A member reads and publishes; an admin also manages integrations, credentials, subscriptions and members.';
     END IF;
-    -- Whoever changes members waits here for whoever else does, so that an organization keeps an admin.
+    -- Changes of members wait for each other here, so that an organization keeps an admin.
     PERFORM FROM mqtt.organizations AS o WHERE o.id = add_organization_member.organization_id FOR NO KEY UPDATE;
     INSERT INTO mqtt.organization_members AS m (organization_id, user_id, role)
     VALUES (add_organization_member.organization_id, add_organization_member.user_id, add_organization_member.role)
@@ -101,7 +154,7 @@ BEGIN
         SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = add_organization_member.organization_id AND m.role = 'admin'
     ) AND NOT mqtt.is_operator() THEN
         RAISE EXCEPTION 'last_admin' USING
-            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+            ERRCODE = 'PT409', DETAIL = 'The organization would have no admin left.', HINT = 'Make someone else an admin first.';
     END IF;
     PERFORM mqtt.log_activity(
         v_member.organization_id, NULL, 'member_added', details => jsonb_build_object('user_id', v_member.user_id, 'role', v_member.role)
@@ -129,11 +182,11 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
-    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
-    -- What a bridge has in hand is left to it.
+    PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
+    -- Messages that a bridge has claimed are left to it.
     v_cancelled := ARRAY(
         SELECT q.msg_id
         FROM mqtt.publish_receipts(receipt_ids) AS r
@@ -149,7 +202,7 @@ BEGIN
     IF cardinality(v_cancelled) > 0 THEN
         PERFORM mqtt.settle_outbound(
             v_cancelled, array_fill('cancelled'::text, ARRAY[cardinality(v_cancelled)]), '{}',
-            array_fill('It was cancelled before the broker was given it.'::text, ARRAY[cardinality(v_cancelled)])
+            array_fill('Cancelled before it was sent to the broker.'::text, ARRAY[cardinality(v_cancelled)])
         );
     END IF;
     RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
@@ -158,10 +211,10 @@ $$;
 
 ALTER FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) IS 'Take back messages that are still queued
+COMMENT ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) IS 'Cancel messages that are still queued
 
-Answers the receipts as get_mqtt_publish_receipts does: what could be taken back is `cancelled`; what is still `queued` is with the bridge
-at this moment and goes out.
+Answers the receipts as get_mqtt_publish_receipts does: a message that could be cancelled is `cancelled`; one that is still `queued` is
+with the bridge at this moment and will be sent.
 Errors: 413 `batch_too_large`.';
 
 CREATE FUNCTION api.check_mqtt_ledger() RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
@@ -175,24 +228,25 @@ ALTER FUNCTION api.check_mqtt_ledger() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.check_mqtt_ledger() IS 'Prove that no accepted message was lost
 
-Lists organizations and hours where accepted messages are not all completed, dead, expired or still queued, with the difference; an empty
-list is the proof that the books add up.';
+Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
+empty list proves that the ledger adds up.';
 
 CREATE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT mqtt.cleanup();
+    SELECT mqtt.apply_retention();
 $$;
 
 ALTER FUNCTION api.cleanup_mqtt_queue() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS 'Remove what is past its retention
+COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS 'Remove data past its retention
 
-Completed messages after 7 days, failed ones (dead letters) after 30, unless configured otherwise for the installation or the organization;
-also activity log, receipts, callback deliveries, idempotency keys and old requests. Never a message that is not processed. Runs in the bridge''s upkeep too.
-Answers the rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys", "requests", "callbacks"}` (of partitions over 64 MiB an
-estimate), `more`: whether another call would find more, and `postponed`: why partitions could not be dropped now, if so.';
+Removes completed messages after 7 days and failed ones (dead letters) after 30, unless configured otherwise for the installation or the
+organization; also activity log, receipts, callback deliveries, idempotency keys and old requests; never a message that has not been processed.
+The bridge''s maintenance runs it too. Answers the number of rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys",
+"requests", "callbacks"}` (an estimate for partitions over 64 MiB), `more`: whether another call would find more, and `postponed`: why partitions
+could not be dropped now, if so.';
 
 CREATE FUNCTION api.create_organization(name text, slug text, admin_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -203,12 +257,12 @@ DECLARE
 BEGIN
     IF create_organization.name IS NULL OR length(create_organization.name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people; the slug is what topics start with.';
+            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
     END IF;
     IF create_organization.slug IS NULL OR create_organization.slug !~ '^[a-z0-9][a-z0-9_-]{0,47}$' THEN
         RAISE EXCEPTION 'slug_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'slug is 1 to 48 lower case letters, digits, _ and -, and starts with a letter or digit.',
+            DETAIL = 'slug is 1 to 48 lower-case letters, digits, _ and -, and starts with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
     INSERT INTO mqtt.organizations (name, slug)
@@ -217,7 +271,7 @@ BEGIN
     RETURNING * INTO v_organization;
     IF NOT found THEN
         RAISE EXCEPTION 'slug_taken' USING
-            ERRCODE = 'PT409', DETAIL = format('There is an organization with the slug %s.', slug), HINT = 'Choose another slug.';
+            ERRCODE = 'PT409', DETAIL = format('There is already an organization with the slug %s.', slug), HINT = 'Choose another slug.';
     END IF;
     IF admin_user_id IS NOT NULL THEN
         INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (v_organization.id, admin_user_id, 'admin');
@@ -231,9 +285,9 @@ ALTER FUNCTION api.create_organization(name text, slug text, admin_user_id uuid)
 
 COMMENT ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) IS 'Create an organization
 
-Its devices'' topics start with `org_<slug>`. admin_user_id (the `sub` of that user''s JWT) becomes its first admin; without one, add it
-with `add_organization_member`.
-Answers the row: id, name, slug, topic_prefix, …
+Its devices'' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user''s JWT) becomes its first admin; you can also add one
+later with `add_organization_member`.
+Answers the organization: id, name, slug, topic_prefix and so on.
 Errors: 400 `name_invalid`, `slug_invalid`; 409 `slug_taken`.';
 
 CREATE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb
@@ -253,8 +307,8 @@ ALTER FUNCTION api.delete_integration(integration_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.delete_integration(integration_id uuid) IS 'Delete an integration
 
-Its credentials, devices and subscriptions go with it; messages that wait to be published are cancelled; the history stays until its term.
-Answers the row that was deleted.
+This also deletes its credentials, devices and subscriptions, and cancels messages that wait to be published. The history stays until its
+retention ends. Answers the deleted integration.
 Errors: 403 `admin_required`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.emqx_authenticate(username text, password text, clientid text) RETURNS json
@@ -264,10 +318,10 @@ CREATE FUNCTION api.emqx_authenticate(username text, password text, clientid tex
 DECLARE
     v_broker mqtt.broker_keys := mqtt.broker_login();
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, emqx_authenticate.username);
-    v_fits boolean := mqtt.password_fits(v_credential, emqx_authenticate.password);
+    v_fits boolean := mqtt.password_matches(v_credential, emqx_authenticate.password);
 BEGIN
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
-    -- Always 200 with a body: EMQX takes 204 for allow, and goes on to whatever comes next at any error.
+    -- Always 200 with a body: EMQX treats 204 as allow, and on any error continues with its next authenticator.
     IF v_broker.id IS NULL THEN
         RETURN '{"result": "deny", "is_superuser": false, "reason": "broker_unknown"}'::json;
     ELSIF NOT v_fits THEN
@@ -288,11 +342,12 @@ $$;
 
 ALTER FUNCTION api.emqx_authenticate(username text, password text, clientid text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) IS 'EMQX asks: may this device log in
+COMMENT ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) IS 'EMQX asks whether a device may log in
 
-For EMQX''s HTTP authenticator, with the key of `generate_broker_key` in its `authorization` header. Always answers 200
-`{"result": "allow" or "deny", "is_superuser": false}`, and `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer end the
-session then. It is `deny` until the bridge has had its first subscription for the integration granted. `reason` is `broker_unknown` where the key is wrong.';
+For EMQX''s HTTP authenticator, with a key of `generate_broker_key` in its `authorization` header. Always answers 200
+`{"result": "allow" or "deny", "is_superuser": false}`, with `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer then end
+the session at that time. The result is `deny` until the broker has granted the bridge''s first subscription for the integration. If the key is
+wrong, `reason` is `broker_unknown`.';
 
 CREATE FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text DEFAULT NULL::text, qos text DEFAULT NULL::text, retain text DEFAULT NULL::text) RETURNS json
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -316,11 +371,11 @@ $$;
 
 ALTER FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) IS 'EMQX asks: may this device publish or subscribe to this topic
+COMMENT ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) IS 'EMQX asks whether a device may publish or subscribe to a topic
 
-For EMQX''s HTTP authorizer, with the key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; a filter
-subscribed to must lie within one of the credential''s. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`; `reason` is `broker_unknown`
-where the key is wrong.';
+For EMQX''s HTTP authorizer, with a key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; the filter of
+a subscription must lie within one of the credential''s filters. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`. If the key is
+wrong, `reason` is `broker_unknown`.';
 
 CREATE FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -331,8 +386,7 @@ DECLARE
     v_status text;
     v_rule text;
     v_reason text;
-    v_words text;
-    v_topic CONSTANT text := left(topic, 200);
+    v_topic_error text;
 BEGIN
     SELECT c.* INTO v_credential
     FROM mqtt.mqtt_credentials AS c
@@ -340,47 +394,31 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No credential %s that you may see.', coalesce(credential_id::text, 'null')),
-            HINT = 'get_mqtt_credentials shows yours.';
+            DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            HINT = 'get_mqtt_credentials lists yours.';
     END IF;
     PERFORM mqtt.require_organization(v_credential.organization_id, true);
     IF (action IN ('publish', 'subscribe')) IS NOT TRUE THEN
         RAISE EXCEPTION 'action_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'action is publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device asks for.';
+            ERRCODE = 'PT400', DETAIL = 'action is publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';
     END IF;
     SELECT i.status INTO v_status FROM mqtt.device_integrations AS i WHERE i.id = v_credential.integration_id;
     v_rule := mqtt.access_rule(v_credential, action, topic);
-    v_words := CASE action WHEN 'publish' THEN mqtt.topic_name_error(topic) ELSE mqtt.topic_filter_error(topic) END;
+    v_topic_error := CASE action WHEN 'publish' THEN mqtt.topic_name_error(topic) ELSE mqtt.topic_filter_error(topic) END;
     v_reason := CASE
         WHEN v_credential.revoked_at IS NOT NULL THEN 'revoked'
         WHEN v_credential.expires_at <= now() THEN 'expired'
         WHEN v_status = 'inactive' THEN 'integration_inactive'
         WHEN NOT CASE action WHEN 'publish' THEN v_credential.can_publish ELSE v_credential.can_subscribe END THEN action || '_not_allowed'
-        WHEN v_words IS NOT NULL THEN 'topic_invalid'
+        WHEN v_topic_error IS NOT NULL THEN 'topic_invalid'
         WHEN v_rule IS NULL THEN 'topic_not_allowed'
         ELSE 'allowed'
-    END;
-    v_words := CASE v_reason
-        WHEN 'revoked' THEN format('No: the credential was revoked at %s.', v_credential.revoked_at)
-        WHEN 'expired' THEN format('No: the credential expired at %s.', v_credential.expires_at)
-        WHEN 'integration_inactive' THEN 'No: the integration of the credential is switched off.'
-        WHEN 'publish_not_allowed' THEN 'No: the credential may only subscribe.'
-        WHEN 'subscribe_not_allowed' THEN 'No: the credential may only publish.'
-        WHEN 'topic_invalid' THEN 'No: ' || v_words
-        WHEN 'topic_not_allowed' THEN CASE action
-            WHEN 'publish' THEN format('No: %s matches none of the filters that the credential may publish to.', v_topic)
-            ELSE format('No: %s may match topics that none of the filters covers that the credential may subscribe to.', v_topic)
-        END
-        ELSE CASE action
-            WHEN 'publish' THEN format('Yes: %s matches %s.', v_topic, v_rule)
-            ELSE format('Yes: all that %s matches lies within %s.', v_topic, v_rule)
-        END
     END;
     RETURN jsonb_build_object(
         'allowed', v_reason = 'allowed',
         'reason', v_reason,
         'rule', CASE WHEN v_reason = 'allowed' THEN v_rule END,
-        'explanation', v_words,
+        'explanation', mqtt.access_explanation(v_reason, v_credential, action, left(topic, 200), v_topic_error, v_rule),
         'rules', (
             SELECT coalesce(jsonb_agg(r.filter ORDER BY r.filter), '[]')
             FROM mqtt.access_rules(v_credential) AS r
@@ -394,10 +432,10 @@ ALTER FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic te
 
 COMMENT ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) IS 'Explain whether a device may use a topic
 
-action is `publish` (topic: a topic name) or `subscribe` (topic: the filter asked for, which must lie within one that is allowed). Answers
-`allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`, `topic_invalid`,
-`topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and the `explanation` in words. What is said here is what
-HTTP ingest and the brokers do, the latter once the bridge is subscribed: until then a hosted broker lets no device in.
+action is `publish` (topic is a topic name) or `subscribe` (topic is the filter that the device subscribes to, which must lie within an allowed
+filter). Answers `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
+`topic_invalid`, `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and an `explanation` in words. HTTP ingest and
+the brokers decide the same way, except that a hosted broker lets no device log in before the bridge has subscribed.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.';
 
 CREATE FUNCTION api.generate_broker_key(name text, integration_id uuid DEFAULT NULL::uuid, vhost text DEFAULT '/'::text, exchange text DEFAULT 'amq.topic'::text) RETURNS jsonb
@@ -417,12 +455,18 @@ BEGIN
     ELSIF NOT mqtt.is_operator() THEN
         RAISE EXCEPTION 'integration_required' USING
             ERRCODE = 'PT403',
-            DETAIL = 'A key for the hosted broker, which serves every organization, is the operator''s to make.',
-            HINT = 'Name the integration whose devices log in at a broker of your own.';
+            DETAIL = 'Only the operator can make a key for the hosted broker, which serves every organization.',
+            HINT = 'Send the integration_id of the integration whose devices log in at your own broker.';
     END IF;
-    IF (length(name) BETWEEN 1 AND 200 AND length(vhost) BETWEEN 1 AND 255 AND length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
+    IF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name has 1 to 200 characters, vhost and exchange 1 to 255.', HINT = 'Give the broker a name to know its key by.';
+            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It tells the keys of several brokers apart.';
+    ELSIF (length(vhost) BETWEEN 1 AND 255) IS NOT TRUE THEN
+        RAISE EXCEPTION 'vhost_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'vhost is a string of 1 to 255 characters.', HINT = 'Omit it for RabbitMQ''s default virtual host, /.';
+    ELSIF (length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
+        RAISE EXCEPTION 'exchange_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'exchange is a string of 1 to 255 characters.', HINT = 'Omit it for the MQTT plugin''s default, amq.topic.';
     END IF;
     INSERT INTO mqtt.broker_keys AS k (organization_id, integration_id, name, username, key_salt, key_hash, vhost, exchange)
     VALUES (
@@ -446,25 +490,24 @@ $$;
 
 ALTER FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) IS 'Generate a key with which a broker asks about devices
+COMMENT ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) IS 'Generate a key that a broker uses to ask about devices
 
-For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the whole header, username and key
-as HTTP Basic. Without integration_id (service_role alone) the broker is the hosted one and may ask about the credentials of all
-`mqtt_hosted` integrations; with it, about those of that integration alone. vhost and exchange are RabbitMQ''s.
-Errors: 400 `name_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.';
+For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the complete header, with username
+and key as HTTP Basic. Without integration_id (service_role only) the broker is the hosted one and may ask about the credentials of all
+`mqtt_hosted` integrations; with it, about those of that integration only. vhost and exchange are RabbitMQ''s.
+Errors: 400 `name_invalid`, `vhost_invalid`, `exchange_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.';
 
-CREATE FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, can_publish boolean DEFAULT true, can_subscribe boolean DEFAULT true, publish_filters text[] DEFAULT NULL::text[], subscribe_filters text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer) RETURNS jsonb
+CREATE FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, can_publish boolean DEFAULT true, can_subscribe boolean DEFAULT true, publish_filters text[] DEFAULT NULL::text[], subscribe_filters text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(
         generate_mqtt_credentials.integration_id, generate_mqtt_credentials.organization_id, true
     );
     v_organization mqtt.organizations := mqtt.require_organization(v_integration.organization_id);
     v_device mqtt.devices;
-    v_prefix text := generate_mqtt_credentials.topic_prefix;
-    v_fault text;
+    v_prefix text;
     v_username text := left(v_organization.slug, 24) || '_' || encode(mqtt.random_bytes(8), 'hex');
     v_password text := mqtt.random_password();
     v_salt bytea := mqtt.random_bytes(16);
@@ -473,44 +516,16 @@ DECLARE
     v_bcrypt_hash text := mqtt.bcrypt_password_hash(v_password);
     v_credential mqtt.mqtt_credentials;
 BEGIN
-    IF generate_mqtt_credentials.device_id IS NOT NULL THEN
-        v_device := mqtt.resolve_device(v_integration.organization_id, v_integration.id, generate_mqtt_credentials.device_id);
-        -- What is bound to a device gets that device's topics, where its topics have a prefix of their own.
-        v_prefix := coalesce(v_prefix, mqtt.device_prefix(
-            coalesce(v_integration.settings ->> 'topic_pattern', mqtt.default_topic_pattern()), v_organization.topic_prefix, v_device.external_id
-        ));
+    IF coalesce(generate_mqtt_credentials.device_id, generate_mqtt_credentials.external_id) IS NOT NULL THEN
+        v_device := mqtt.find_device(
+            generate_mqtt_credentials.device_id, generate_mqtt_credentials.external_id, v_integration.id, v_integration.organization_id
+        );
     END IF;
-    v_prefix := coalesce(v_prefix, v_organization.topic_prefix);
-    v_fault := mqtt.topic_prefix_error(v_prefix);
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'topic_prefix_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Leave it out for the organization''s own.';
-    END IF;
-    IF v_integration.integration_type = 'mqtt_hosted' AND v_prefix <> v_organization.topic_prefix
-        AND NOT mqtt.topic_is_under(v_prefix, v_organization.topic_prefix) THEN
-        RAISE EXCEPTION 'topic_not_allowed' USING
-            ERRCODE = 'PT403',
-            DETAIL = format('At the hosted broker a prefix is %s or lies below it.', v_organization.topic_prefix),
-            HINT = 'Other prefixes belong to other organizations.';
-    END IF;
-    v_fault := coalesce(
-        mqtt.filters_error(generate_mqtt_credentials.publish_filters, v_prefix), mqtt.filters_error(generate_mqtt_credentials.subscribe_filters, v_prefix)
+    v_prefix := mqtt.credential_prefix(generate_mqtt_credentials.topic_prefix, v_integration, v_organization, v_device.external_id);
+    PERFORM mqtt.check_new_credential(
+        v_prefix, generate_mqtt_credentials.publish_filters, generate_mqtt_credentials.subscribe_filters, generate_mqtt_credentials.client_id,
+        generate_mqtt_credentials.expires_at, generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst
     );
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'filter_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Filters are written in full, prefix included.';
-    END IF;
-    IF generate_mqtt_credentials.client_id !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
-        RAISE EXCEPTION 'client_id_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'client_id is 1 to 64 of A-Z, a-z, 0-9, _ . and -.', HINT = 'Leave it out to have one made.';
-    END IF;
-    IF generate_mqtt_credentials.expires_at <= now() THEN
-        RAISE EXCEPTION 'expires_at_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'expires_at lies in the past.', HINT = 'Leave it out for a credential that does not expire.';
-    END IF;
-    IF least(generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst) <= 0
-        OR generate_mqtt_credentials.max_per_second IN ('NaN', 'Infinity') THEN
-        RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst are more than 0.', HINT = 'Leave them out for no limit of its own.';
-    END IF;
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
         organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
@@ -534,19 +549,19 @@ BEGIN
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN mqtt.credential_json(v_credential) || jsonb_build_object('password', v_password);
 END;
-$_$;
+$$;
 
-ALTER FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) OWNER TO mqtt_owner;
+ALTER FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) IS 'Generate a device''s login
+COMMENT ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) IS 'Generate a device''s login
 
-The answer is the only place that ever shows `password` (32 URL-safe characters); with it come username, client_id, broker_url,
-topic_prefix and the rest of the row. The device may use the topics below topic_prefix: the organization''s, unless another is asked for
-or the credential is bound to a device (device_id: its id or its external id), which then gets that device''s. publish_filters and
-subscribe_filters narrow it further; can_publish and can_subscribe switch a direction off; max_per_second and
-max_burst limit what it may send over HTTP.
-Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`; 403 `admin_required`, `topic_not_allowed`;
-404 `integration_not_found`, `device_not_found`.';
+The answer is the only place that ever shows `password` (32 URL-safe characters). It also has username, client_id, broker_url, topic_prefix
+and the rest of the credential. The device may use the topics below topic_prefix, which by default is the organization''s prefix. A credential
+that is bound to a device (by device_id, its id or external id, or by external_id) gets that device''s prefix instead. publish_filters and
+subscribe_filters narrow the topics further; can_publish and can_subscribe switch a direction off; max_per_second and max_burst limit what
+the device may send over HTTP.
+Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`, `argument_conflict`;
+403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`.';
 
 CREATE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -562,7 +577,7 @@ ALTER FUNCTION api.get_broker_keys() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.get_broker_keys() IS 'List the keys of brokers
 
-Newest first; those of the organizations that the caller administers, for service_role all. Never the key itself.';
+Newest first: those of the organizations that the caller administers, or all for service_role. The keys themselves are never shown.';
 
 CREATE FUNCTION api.get_capabilities(integration_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -584,28 +599,28 @@ $$;
 
 ALTER FUNCTION api.get_capabilities(integration_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_capabilities(integration_id uuid) IS 'What an integration can do
+COMMENT ON FUNCTION api.get_capabilities(integration_id uuid) IS 'Tell what an integration can do
 
-Real-time status (last_seen_at, by subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
-management and bidirectional sync are not. The same for every integration.
+Real-time status (last_seen_at, through subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
+management and bidirectional sync are not. The answer is the same for every integration.
 Errors: 404 `integration_not_found`.';
 
-CREATE FUNCTION api.get_device(device_id text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+CREATE FUNCTION api.get_device(device_id text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.integration_id, get_device.organization_id));
+    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.external_id, get_device.integration_id, get_device.organization_id));
 END;
 $$;
 
-ALTER FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) IS 'Read one device
+COMMENT ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) IS 'Read one device
 
-device_id is its id, or its external id (as in its topics). Answers id, external_id, name, metadata, last_data (its newest payload),
-last_data_at, last_seen_at and what it belongs to.
-Errors: 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).';
+device_id is the device''s id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
+external_id, name, metadata, last_data (its newest payload), last_data_at, last_seen_at and what it belongs to.
+Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).';
 
 CREATE FUNCTION api.get_mqtt_credentials(integration_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS SETOF jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -632,8 +647,8 @@ ALTER FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid,
 
 COMMENT ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) IS 'List device logins
 
-Newest first, revoked and expired ones too (see `status`); all that the caller administers, or those of one integration or organization, or
-the one of credential_id. Never a password.
+Newest first, including revoked and expired ones (see `status`): all that the caller administers, those of one integration or organization, or
+the one that credential_id names. Passwords are never shown.
 Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.';
 
 CREATE FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric DEFAULT 0) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
@@ -648,10 +663,10 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s of one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
             HINT = 'Ask in several calls.';
     END IF;
-    -- Each turn is a new statement and so sees what was committed meanwhile.
+    -- Each iteration is a new statement, so it sees what has been committed meanwhile.
     WHILE clock_timestamp() < v_until AND EXISTS (SELECT FROM mqtt.publish_receipts(receipt_ids) AS r WHERE r.state = 'queued') LOOP
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
         v_step := least(v_step * 1.5, 0.2);
@@ -662,126 +677,39 @@ $$;
 
 ALTER FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) IS 'What became of messages published
+COMMENT ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) IS 'Get the state of published messages
 
-One row for each receipt id, in their order. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
+One row for each receipt id, in the order given. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
 broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
-or older than its term). With wait, the answer comes when none is queued any more, at the latest after so many seconds (0 to 20).
+or past its retention). With `wait`, the call answers when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 413 `batch_too_large`.';
 
-CREATE FUNCTION api.get_mqtt_queue_stats(org_id uuid) RETURNS jsonb
+CREATE FUNCTION api.get_mqtt_queue_stats(organization_id uuid DEFAULT NULL::uuid, org_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_counts record;
-    v_oldest timestamptz;
-    v_waiting record;
-    v_rates jsonb;
-    v_times record;
-    v_errors jsonb;
+    v_id CONSTANT uuid := (mqtt.require_organization(mqtt.one_of(organization_id, org_id, 'organization_id', 'org_id'))).id;
 BEGIN
-    PERFORM mqtt.require_organization(org_id);
-    -- Counters, not rows: a million queued messages cost no more than ten.
-    SELECT
-        coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS pending,
-        coalesce(sum(l.completed) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.completed_days, c.completed_days))), 0) AS completed,
-        coalesce(sum(l.dead) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.failed_days, c.failed_days))), 0) AS failed
-    INTO v_counts
-    FROM mqtt.organizations AS o
-    CROSS JOIN mqtt.configuration AS c
-    LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
-    WHERE o.id = org_id;
-    SELECT q.enqueued_at INTO v_oldest
-    FROM pgmq.q_mqtt_messages AS q
-    -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
-    WHERE q.organization_id = org_id AND q.vt >= coalesce((
-        SELECT l.bucket
-        FROM mqtt.ledger AS l
-        WHERE l.organization_id = org_id
-        GROUP BY l.bucket
-        HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
-        ORDER BY l.bucket
-        LIMIT 1
-    ), '-infinity')
-    ORDER BY q.vt
-    LIMIT 1;
-    SELECT
-        count(*) FILTER (WHERE x.attempts > 0) AS retrying,
-        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
-        min(x.enqueued_at) AS oldest
-    INTO v_waiting
-    FROM (SELECT q.attempts, q.read_ct, q.enqueued_at FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = org_id AND q.vt > now() LIMIT 10000) AS x;
-    SELECT jsonb_object_agg(
-        w.minutes || 'm', jsonb_build_object(
-            -- The counters are by the minute: of up to one more than asked for.
-            'in_per_second', round(i.accepted / extract(EPOCH FROM now() - w.began), 3),
-            'out_per_second', round(a.stored / (w.minutes * 60.0), 3),
-            'retry_per_second', round(a.retried / (w.minutes * 60.0), 3),
-            'dead_per_second', round(a.dead / (w.minutes * 60.0), 3)
-        )
-    ) INTO v_rates
-    FROM (SELECT v.minutes, date_trunc('minute', now() - make_interval(mins => v.minutes)) AS began FROM (VALUES (1), (5), (60)) AS v (minutes)) AS w
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(l.accepted), 0) AS accepted FROM mqtt.ledger AS l WHERE l.organization_id = org_id AND l.bucket >= w.began
-    ) AS i
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(sum(l.message_count) FILTER (WHERE l.activity_type = 'messages_processed'), 0) AS stored,
-            count(*) FILTER (WHERE l.activity_type = 'message_failed') AS retried,
-            coalesce(sum(greatest(l.message_count, 1)) FILTER (WHERE l.activity_type = 'message_dead'), 0) AS dead
-        FROM mqtt.integration_activity_log AS l
-        WHERE l.organization_id = org_id AND l.created_at >= now() - make_interval(mins => w.minutes)
-    ) AS a;
-    SELECT
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds) AS p50,
-        percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds) AS p99
-    INTO v_times
-    FROM (
-        SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.organization_id = org_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
-        ORDER BY m.received_at DESC
-        LIMIT 1000
-    ) AS s;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('code', t.code, 'error', t.error, 'count', t.n) ORDER BY t.n DESC, t.error), '[]') INTO v_errors
-    FROM (
-        SELECT a.code, max(a.error_message) AS error, count(*) AS n
-        FROM (
-            SELECT x.error_message, x.details ->> 'code' AS code
-            FROM mqtt.integration_activity_log AS x
-            WHERE x.organization_id = org_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
-            ORDER BY x.created_at DESC
-            LIMIT 1000
-        ) AS a
-        -- What differs only in a name or a number is one error.
-        GROUP BY a.code, regexp_replace(a.error_message, '"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '', 'g')
-        ORDER BY n DESC, error
-        LIMIT 5
-    ) AS t;
-    RETURN jsonb_build_object(
-        'organization_id', org_id,
-        'pending', v_counts.pending - v_waiting.processing,
-        'processing', v_waiting.processing,
-        'completed', v_counts.completed,
-        'failed', v_counts.failed,
-        'retrying', v_waiting.retrying,
-        'dead', v_counts.failed,
-        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - least(v_oldest, v_waiting.oldest)), 3),
-        'rates', v_rates,
-        'seconds_in_queue', jsonb_build_object('p50', round(v_times.p50::numeric, 4), 'p99', round(v_times.p99::numeric, 4)),
-        'top_errors', v_errors
+    RETURN mqtt.queue_depth(v_id) || jsonb_build_object(
+        'organization_id', v_id, 'rates', mqtt.queue_rates(v_id), 'seconds_in_queue', mqtt.seconds_in_queue(v_id), 'top_errors', mqtt.top_errors(v_id)
     );
 END;
 $$;
 
-ALTER FUNCTION api.get_mqtt_queue_stats(org_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) IS 'How the queue does for one organization
+COMMENT ON FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) IS 'Show the state of an organization''s queue
 
-Answers counts by status (`pending`, `processing`, `completed`, `failed`; `retrying` is the part of pending that waits for another attempt;
-`dead` equals `failed`), `oldest_pending_seconds`, `rates` per second over 1, 5 and 60 minutes (in, out, attempts that failed, dead letters), `seconds_in_queue` (p50 and p99
-of the last 1,000 stored), `top_errors` of the last hour (`code`: SQLSTATE, `error`, `count`). Errors: 404 `organization_not_found`.';
+`org_id` is another name for `organization_id`. Answers
+- counts by status: `pending`, `processing`, `completed`, `failed`; `retrying` counts the pending messages that wait for another attempt;
+  `dead` equals `failed`
+- `oldest_pending_seconds`
+- `rates` per second over 1, 5 and 60 minutes: in, out, failed attempts, dead letters
+- `seconds_in_queue`: p50 and p99 of the last 1,000 messages stored
+- `top_errors` of the last hour: `code` (SQLSTATE), `error`, `count`
+
+Errors: 400 `argument_conflict`; 404 `organization_not_found`.';
 
 CREATE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
     LANGUAGE plpgsql
@@ -819,10 +747,10 @@ $$;
 
 ALTER FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) IS 'Answer to a connection test
+COMMENT ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) IS 'Get the result of a connection test
 
-`status` is `queued`, `running` or `done`; `result` then has `ok`, `reason` and what was reached: address, TLS, login, round trip in
-milliseconds. With wait, the answer comes when it is done, at the latest after so many seconds (0 to 20).
+`status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
+milliseconds. With `wait`, the call answers when the test is done, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 404 `request_not_found`.';
 
 CREATE FUNCTION api.get_vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
@@ -834,11 +762,11 @@ $$;
 
 ALTER FUNCTION api.get_vacuum_holders(older_than interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_vacuum_holders(older_than interval) IS 'Name what holds back vacuum
+COMMENT ON FUNCTION api.get_vacuum_holders(older_than interval) IS 'List what holds back vacuum
 
-Old transactions keep PostgreSQL from reusing the space of messages that are processed. Lists the sessions, prepared transactions and
-replication slots that have done so for longer than `older_than` (default: the installation''s `vacuum_alarm_after`; `0` lists all), the worst
-first: `kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.';
+Old transactions prevent PostgreSQL from reusing the space of processed messages. Lists the sessions, prepared transactions and replication
+slots that have done so for longer than `older_than` (default: the installation''s `vacuum_alarm_after`; `0` lists all), worst first:
+`kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.';
 
 CREATE FUNCTION api.list_devices("limit" integer DEFAULT 100, cursor text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -852,7 +780,7 @@ DECLARE
 BEGIN
     IF (list_devices."limit" BETWEEN 1 AND 1000) IS NOT TRUE THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Follow next_cursor for more.';
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Send next_cursor as cursor to get the next page.';
     END IF;
     IF list_devices.integration_id IS NOT NULL THEN
         PERFORM mqtt.require_integration(list_devices.integration_id, list_devices.organization_id);
@@ -870,7 +798,7 @@ BEGIN
         END;
         IF v_place IS NULL THEN
             RAISE EXCEPTION 'cursor_invalid' USING
-                ERRCODE = 'PT400', DETAIL = 'cursor is what next_cursor of an earlier answer said.', HINT = 'Leave it out to begin at the start.';
+                ERRCODE = 'PT400', DETAIL = 'cursor is the next_cursor of an earlier answer.', HINT = 'Omit it to begin at the start.';
         END IF;
     END IF;
     v_devices := ARRAY(
@@ -898,11 +826,11 @@ ALTER FUNCTION api.list_devices("limit" integer, cursor text, integration_id uui
 
 COMMENT ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) IS 'List devices, page by page
 
-Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id; next_cursor, given as
-cursor, brings the next page, and is null on the last. Devices registered or deleted between two pages shift nothing.
+Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id. Send next_cursor as
+cursor to get the next page; it is null on the last one. Devices that are registered or deleted between two pages do not shift the others.
 Errors: 400 `limit_invalid`, `cursor_invalid`; 404 `integration_not_found`, `organization_not_found`.';
 
-CREATE FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -915,7 +843,7 @@ BEGIN
         WHEN 'generate' THEN
             RETURN api.generate_mqtt_credentials(
                 v_integration.id, mqtt_hybrid_credentials.device_id, mqtt_hybrid_credentials.client_id, mqtt_hybrid_credentials.topic_prefix,
-                mqtt_hybrid_credentials.expires_at
+                mqtt_hybrid_credentials.expires_at, external_id => mqtt_hybrid_credentials.external_id
             );
         WHEN 'get' THEN
             RETURN jsonb_build_object('credentials', coalesce(
@@ -927,70 +855,63 @@ BEGIN
             ) THEN
                 RAISE EXCEPTION 'credential_not_found' USING
                     ERRCODE = 'PT404',
-                    DETAIL = format('The integration has no credential %s.', coalesce(credential_id::text, 'null')),
-                    HINT = 'action get shows its credentials; credential_id names one.';
+                    DETAIL = format('The integration does not have a credential %s.', coalesce(credential_id::text, 'null')),
+                    HINT = 'Action get lists its credentials.';
             END IF;
             RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);
         ELSE
             RAISE EXCEPTION 'action_invalid' USING
-                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'Or call generate_mqtt_credentials and its like themselves.';
+                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'You may also call generate_mqtt_credentials, get_mqtt_credentials and revoke_mqtt_credentials.';
     END CASE;
 END;
 $$;
 
-ALTER FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) IS 'Generate, get or revoke device logins
+COMMENT ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) IS 'Generate, get or revoke device logins
 
-For clients of `/functions/v1/mqtt-hybrid/credentials`: action `generate` answers as generate_mqtt_credentials, `get`
-`{"credentials": [...]}` as get_mqtt_credentials, `revoke` (with credential_id) as revoke_mqtt_credentials.
-Errors: 400 `action_invalid` and those of the calls named; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`.';
+For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` answers what generate_mqtt_credentials answers; `get` answers
+`{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) answers what revoke_mqtt_credentials answers.
+Errors: 400 `action_invalid`; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`; for `generate` also
+those of generate_mqtt_credentials.';
 
 CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL::text, payload_encoding text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, "timestamp" timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 DECLARE
     v_headers jsonb;
     v_login text;
     v_document jsonb;
     v_organization_id uuid;
     v_answer json;
-    v_session mqtt.device_session;
-    v_text text;
     v_qos CONSTANT integer := coalesce(qos, 0);
-    v_payload jsonb;
-    v_body bytea;
-    v_fault text;
 BEGIN
-    -- Most messages: a login, a topic and a payload without anything out of the ordinary, queued by one statement. Each expression, column and
-    -- function in it is looked up and set up anew for every message, so that there are as few as can be; all else is judged below.
     IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
         AND ("timestamp" BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00') IS NOT FALSE
-        AND octet_length(topic) <= 65535 AND topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'
-        -- As in mqtt.quick_jsonb; as jsonb it has at most 32 times the bytes, for which there is room below.
+        AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
         AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
         v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
         IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
             v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
         ELSE
-            v_document := mqtt.queue_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
+            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
         END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
         SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
         FROM mqtt.mqtt_credentials AS c
         WHERE c.username = split_part(v_login, ':', 1) AND c.client_id = v_headers ->> 'x-client-id'
             AND c.can_publish AND c.revoked_at IS NULL AND (c.expires_at <= now()) IS NOT TRUE
-            AND starts_with(mqtt_ingest.topic, c.topic_prefix || '/') AND c.publish_filters IS NULL AND c.max_per_second IS NULL
+            AND mqtt.topic_is_under(mqtt_ingest.topic, c.topic_prefix) AND c.publish_filters IS NULL AND c.max_per_second IS NULL
             AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
             AND (
-                SELECT o.intake_stop IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
+                SELECT o.ingest_pause IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
                 FROM mqtt.organizations AS o
                 WHERE o.id = c.organization_id
             )
-            AND (SELECT k.intake_stop IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
-            -- Dearer than what stands before it and so after it: how long an answer takes tells nothing to who knows no client id.
+            AND (SELECT k.ingest_pause IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
+            -- The costliest check comes last: the response time reveals nothing to a caller who does not know a client id.
             AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
         RETURNING q.organization_id, json_build_object('message_id', mqtt.message_id(q.enqueued_at, q.msg_id), 'status', 'queued')
         INTO v_organization_id, v_answer;
@@ -1001,61 +922,32 @@ BEGIN
             IF NOT found THEN
                 PERFORM mqtt.count_accepted(v_organization_id, 1);
             END IF;
-            IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext('ingest')) THEN
+            IF NOT pg_try_advisory_xact_lock_shared(mqtt.wakeup_lock(), hashtext('ingest')) THEN
                 PERFORM mqtt.wake_bridge('ingest');
             END IF;
-            RETURN CASE WHEN set_config('response.status', '202', true) IS NOT NULL THEN v_answer END;  -- PERFORM would be one more query
+            RETURN CASE WHEN set_config('response.status', '202', true) IS NOT NULL THEN v_answer END;  -- PERFORM would be another query
         END IF;
     END IF;
-    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
-    IF v_session.fault IS NOT NULL THEN
-        RETURN mqtt.answer_wrong_login(v_session);
-    END IF;
-    -- What is short, without \u escapes and far exponents, cannot fail: no subtransaction. One expression, since each is set up anew in a transaction.
-    v_payload := CASE
-        WHEN payload_encoding IS NULL AND "timestamp" IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
-            THEN mqtt.quick_jsonb(payload::text)
-    END;
-    IF v_payload IS NULL THEN
-        v_text := payload::text;
-        v_payload := 'null';
-        IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
-            v_fault := 'payload_too_large';
-        ELSIF payload_encoding = 'base64' THEN
-            v_payload := NULL;
-            v_body := CASE WHEN json_typeof(payload) = 'string' THEN mqtt.try_base64(payload #>> '{}') END;
-            v_fault := CASE WHEN v_body IS NULL THEN 'payload_not_base64' END;
-        ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
-            v_fault := 'payload_encoding_invalid';
-        ELSIF payload IS NOT NULL THEN
-            v_payload := mqtt.quick_jsonb(v_text);
-        END IF;
-        -- Postgres also reads infinity, BC and years of five digits, which no RFC 3339 reader does.
-        IF v_fault IS NULL AND "timestamp" NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
-            v_fault := 'timestamp_invalid';
-        END IF;
-        IF v_fault IS NOT NULL THEN
-            PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
-        END IF;
-    END IF;
-    RETURN mqtt.queue_message(v_session, topic, v_payload, v_body, v_qos, coalesce(retain, false), content_type, message_id, "timestamp");
+    RETURN mqtt.ingest_message(topic, payload, v_qos, coalesce(retain, false), content_type, payload_encoding, message_id, "timestamp");
 END;
-$_$;
+$$;
 
 ALTER FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) IS 'Send one message as a device
 
-Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`, and `X-Client-ID`, as issued by
-`generate_mqtt_credentials`. One message, not an array: for those there is `mqtt_ingest_batch`. Answers 202 `{"message_id", "status": "queued"}` once the message is durable.
+Log in with `Authorization: Basic base64(username:password)`, or with `X-Username` and `X-Password`, and always with `X-Client-ID`, as issued
+by `generate_mqtt_credentials`. Takes a single message; `mqtt_ingest_batch` takes an array. Answers 202 `{"message_id", "status": "queued"}`
+once the message is durable.
 
 - `topic`: MQTT topic name below the credential''s prefix
-- `payload`: any JSON; with `payload_encoding` `base64` a string holding the bytes, to be decoded by `content_type`
+- `payload`: any JSON; with `payload_encoding` `base64` a string that contains the bytes, which are decoded according to `content_type`
 - `qos` 0, 1 or 2; `retain`; `timestamp`: when the device measured it (RFC 3339)
-- `message_id`: a UUID of your own; sent again within the idempotency window (24 hours) it is answered the same and stored once
+- `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`.';
+`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413
+`payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.';
 
 CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1066,7 +958,6 @@ DECLARE
     v_nul_mark text;
     v_bare json;
     v_messages jsonb;
-    v_is_array boolean;
     v_count integer;
     v_faults text [];
     v_answer json;
@@ -1082,61 +973,37 @@ BEGIN
         IF jsonb_typeof(v_messages) = 'object' AND v_messages - 'messages' = '{}' THEN
             v_messages := v_messages -> 'messages';
         END IF;
-        v_is_array := jsonb_typeof(v_messages) = 'array';
-        v_count := CASE WHEN v_is_array THEN jsonb_array_length(v_messages) END;
+        v_count := CASE WHEN jsonb_typeof(v_messages) = 'array' THEN jsonb_array_length(v_messages) END;
     EXCEPTION
         WHEN SQLSTATE 'PT400' THEN
             v_messages := NULL;
-            -- Some element cannot be stored: find which, and keep the others. A mark that none of them has takes the place of \u0000.
+            -- Some element cannot be stored: find out which, and keep the others. A mark that occurs in none of them replaces \u0000.
             v_nul_mark := 'nul' || md5(random()::text || clock_timestamp()::text);
             v_bare := mqtt.bare_messages(regexp_replace($1::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1' || v_nul_mark, 'g')::json);
-            v_is_array := json_typeof(v_bare) = 'array';
-            v_count := CASE WHEN v_is_array THEN json_array_length(v_bare) END;
+            v_count := CASE WHEN json_typeof(v_bare) = 'array' THEN json_array_length(v_bare) END;
     END;
-    IF v_is_array IS NOT TRUE THEN
-        RAISE EXCEPTION 'messages_invalid' USING
-            ERRCODE = 'PT400',
-            DETAIL = 'messages is an array of messages.',
-            HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
-    ELSIF v_count = 0 THEN
-        RAISE EXCEPTION 'batch_empty' USING
-            ERRCODE = 'PT400', DETAIL = 'The array holds no message.', HINT = 'Send at least one message.';
-    ELSIF v_count > v_session.max_batch_messages THEN
-        RAISE EXCEPTION 'batch_too_large' USING
-            ERRCODE = 'PT413',
-            DETAIL = format('The array holds %s messages.', v_count),
-            HINT = format('Send at most %s messages a call.', v_session.max_batch_messages);
-    END IF;
+    PERFORM mqtt.require_batch(v_count, v_session.max_batch_messages);
     IF v_messages IS NULL THEN
         v_faults := mqtt.message_faults(v_bare, v_nul_mark);
-        SELECT jsonb_agg(CASE WHEN v_faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
-        INTO v_messages
-        FROM json_array_elements(v_bare) WITH ORDINALITY AS e;
+        v_messages := mqtt.storable_messages(v_bare, v_faults);
     END IF;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
-        v_most := mqtt.take_quota(v_session, v_count);
-        IF v_most = 0 THEN
-            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(v_session));
-        ELSIF v_most < v_count THEN
-            PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(v_session)), true);
-        END IF;
+        v_most := mqtt.take_batch_quota(v_session, v_count);
     END IF;
     IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
-        v_queued := mqtt.queue_plain_messages(v_session, v_messages);
+        v_queued := mqtt.enqueue_plain_batch(v_session, v_messages);
     END IF;
     IF v_queued = 0 THEN
-        v_answer := mqtt.queue_messages(v_session, v_messages, v_faults, v_most);
+        v_answer := mqtt.enqueue_batch(v_session, v_messages, v_faults, v_most);
         v_queued := (v_answer ->> 'queued')::integer;
     END IF;
     IF v_queued > 0 THEN
         PERFORM mqtt.count_accepted(v_session.organization_id, v_queued);
-        PERFORM mqtt.wake_bridge('ingest');
     END IF;
     PERFORM set_config('response.status', '202', true);
-    IF v_answer IS NULL THEN
-        RETURN json_build_object('accepted', v_queued, 'rejected', '[]'::json);
-    END IF;
-    RETURN json_build_object('accepted', v_answer -> 'accepted', 'rejected', v_answer -> 'rejected');
+    RETURN json_build_object(
+        'accepted', coalesce(v_answer -> 'accepted', to_json(v_queued)), 'rejected', coalesce(v_answer -> 'rejected', '[]')
+    );
 END;
 $_$;
 
@@ -1144,14 +1011,14 @@ ALTER FUNCTION api.mqtt_ingest_batch(json) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.mqtt_ingest_batch(json) IS 'Send many messages as a device
 
-The body is `{"messages": [...]}`, or that array alone: up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`, `retain`, `content_type`,
-`payload_encoding`, `message_id`, `timestamp`). Valid ones are kept, bad ones are named: answers 202
+The body is `{"messages": [...]}`, or the array alone: up to 10,000 objects with the arguments of `mqtt_ingest` (`topic`, `payload`, `qos`,
+`retain`, `content_type`, `payload_encoding`, `message_id`, `timestamp`). Valid messages are kept and invalid ones are reported: answers 202
 `{"accepted": n, "rejected": [{"index", "code", "message"}]}`; `index` counts from 0. A repeated `message_id` counts as accepted and is
-stored once.
+stored only once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
-`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_full`, `intake_stopped`, with `Retry-After`. Codes of rejected messages: those of
-`mqtt_ingest` (`quota_exceeded` for those beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
+`batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`. Codes of rejected
+messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
 `message_id_invalid`, `timestamp_invalid`.';
 
 CREATE FUNCTION api.mqtt_ingest_binary(bytea) RETURNS json
@@ -1174,13 +1041,13 @@ BEGIN
     v_fault := CASE
         WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
         WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'
-        WHEN v_message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
+        WHEN NOT mqtt.is_uuid(v_message_id) THEN 'message_id_invalid'
         WHEN v_timestamp IS NOT NULL AND mqtt.try_timestamptz(v_timestamp) IS NULL THEN 'timestamp_invalid'
     END;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, v_topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
-    RETURN mqtt.queue_message(
+    RETURN mqtt.enqueue_message(
         v_session, v_topic, NULL, coalesce($1, ''), v_qos::integer, v_retain IN ('true', '1'),
         coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_timestamptz(v_timestamp)
     );
@@ -1193,7 +1060,7 @@ COMMENT ON FUNCTION api.mqtt_ingest_binary(bytea) IS 'Send one message as a devi
 
 The body is the payload, with `Content-Type: application/octet-stream`. Headers: `X-Topic` (required), `X-QoS`, `X-Retain`,
 `X-Content-Type` (media type of the payload: `application/cbor`, `application/msgpack`, `text/plain`, `application/json`, …),
-`X-Message-ID`, `X-Timestamp`; the login headers, the answer and the errors are those of `mqtt_ingest`, and 400 `retain_invalid`,
+`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`; additional errors are 400 `retain_invalid`,
 `message_id_invalid`, `timestamp_invalid`.';
 
 CREATE FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
@@ -1202,104 +1069,16 @@ CREATE FUNCTION api.mqtt_publish(integration_id uuid, messages json, organizatio
     AS $$
 DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_publish.integration_id, mqtt_publish.organization_id);
-    v_limits mqtt.configuration;
-    v_organization mqtt.organizations;
-    v_max_bytes integer;
-    v_prefix text;
+    v_limits record;
     v_messages jsonb;
-    v_count integer;
-    v_fault record;
     v_receipts jsonb;
 BEGIN
-    SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
-    SELECT o.* INTO STRICT v_organization FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id;
-    v_max_bytes := least(v_organization.max_payload_bytes, v_limits.max_payload_bytes);
-    IF v_integration.status = 'inactive' THEN
-        RAISE EXCEPTION 'integration_inactive' USING
-            ERRCODE = 'PT403', DETAIL = 'The integration is switched off.', HINT = 'An admin switches it on with upsert_integration, status active.';
-    END IF;
-    PERFORM mqtt.require_room(v_integration.organization_id, 'outbound');
-    IF messages IS NULL OR json_typeof(messages) <> 'array' THEN
-        RAISE EXCEPTION 'messages_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'One message goes as an array of one.';
-    END IF;
-    v_count := json_array_length(messages);
-    IF v_count = 0 THEN
-        RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages holds no message.', HINT = 'Send at least one.';
-    ELSIF v_count > v_limits.max_batch_messages THEN
-        RAISE EXCEPTION 'batch_too_large' USING
-            ERRCODE = 'PT413',
-            DETAIL = format('%s messages are more than the %s of one call.', v_count, v_limits.max_batch_messages),
-            HINT = 'Send them in several calls.';
-    END IF;
-    BEGIN
-        v_messages := mqtt.checked_jsonb(messages::text);
-    EXCEPTION
-        WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
-            RAISE EXCEPTION 'message_invalid' USING
-                ERRCODE = 'PT400',
-                DETAIL = coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)),
-                HINT = 'None of the messages was queued.';
-    END;
-    -- At the shared broker, an organization's topics are its own; service_role stands above organizations.
-    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator() THEN
-        v_prefix := v_organization.topic_prefix;
-    END IF;
-    WITH judged AS MATERIALIZED (
-        SELECT
-            e.ordinality - 1 AS place,
-            mqtt.publish_fault(e.value) AS fault,
-            NOT starts_with(e.value ->> 'topic', v_prefix || '/') AS is_foreign,
-            coalesce(
-                octet_length(mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding')), octet_length((e.value -> 'payload')::text)
-            ) AS bytes
-        FROM jsonb_array_elements(v_messages) WITH ORDINALITY AS e (value, ordinality)
-    )
-    SELECT j.* INTO v_fault
-    FROM judged AS j
-    WHERE j.fault IS NOT NULL OR j.is_foreign OR j.bytes > v_max_bytes
-    ORDER BY j.place
-    LIMIT 1;
-    IF v_fault.fault IS NOT NULL THEN
-        RAISE EXCEPTION 'message_invalid' USING
-            ERRCODE = 'PT400', DETAIL = format('messages[%s]: %s', v_fault.place, v_fault.fault), HINT = 'None of the messages was queued.';
-    ELSIF v_fault.is_foreign THEN
-        RAISE EXCEPTION 'topic_not_allowed' USING
-            ERRCODE = 'PT403',
-            DETAIL = format('messages[%s]: topics at the hosted broker start with %s/.', v_fault.place, v_prefix),
-            HINT = 'None of the messages was queued.';
-    ELSIF v_fault.place IS NOT NULL THEN
-        RAISE EXCEPTION 'payload_too_large' USING
-            ERRCODE = 'PT413',
-            DETAIL = format('messages[%s]: a payload of %s bytes is larger than %s.', v_fault.place, v_fault.bytes, v_max_bytes),
-            HINT = 'None of the messages was queued.';
-    END IF;
-    WITH queued AS (
-        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, expires_at, body)
-        SELECT
-            d.due_at,
-            mqtt.outbound_document(d.value),
-            v_integration.organization_id,
-            v_integration.id,
-            d.due_at + make_interval(secs => (d.value ->> 'message_expiry')::numeric::double precision),
-            d.body
-        FROM (
-            SELECT
-                e.ordinality,
-                e.value,
-                CASE WHEN e.value ->> 'deliver_at' IS NULL THEN now() ELSE greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) END AS due_at,
-                mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding') AS body
-            FROM jsonb_array_elements(v_messages) WITH ORDINALITY AS e (value, ordinality)
-        ) AS d
-        ORDER BY d.ordinality
-        RETURNING enqueued_at, msg_id
-    )
-    SELECT jsonb_agg(jsonb_build_object('index', r.place, 'receipt_id', r.receipt_id) ORDER BY r.place) INTO v_receipts
-    FROM (
-        -- Ids were given in the order of the messages.
-        SELECT row_number() OVER (ORDER BY q.msg_id) - 1 AS place, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS receipt_id
-        FROM queued AS q
-    ) AS r;
+    SELECT l.* INTO STRICT v_limits FROM mqtt.outbound_limits(v_integration.id) AS l;
+    PERFORM mqtt.refuse_outbound(CASE WHEN v_limits.is_inactive THEN 'integration_inactive' END);
+    PERFORM mqtt.require_open_queue(v_integration.organization_id, 'outbound');
+    v_messages := mqtt.outbound_array(messages, v_limits.max_messages);
+    PERFORM mqtt.require_publishable(v_messages, v_limits.required_prefix, v_limits.max_bytes);
+    v_receipts := mqtt.enqueue_outbound(v_integration.organization_id, v_integration.id, v_messages);
     PERFORM mqtt.wake_bridge('outbound');
     PERFORM set_config('response.status', '202', true);
     RETURN jsonb_build_object('status', 'queued', 'receipts', v_receipts);
@@ -1310,18 +1089,18 @@ ALTER FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization
 
 COMMENT ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) IS 'Publish messages to an integration''s broker
 
-messages is an array; all of them are queued, or none. Each has
+`messages` is an array; either all of them are queued or none. Each has
 - `topic`: MQTT topic name; at the hosted broker below the organization''s prefix
-- `payload`: any JSON; a string goes out as its text, anything else as JSON text. `payload_encoding` says otherwise: `json` (a string
+- `payload`: any JSON; a string is sent as its text, anything else as JSON text. `payload_encoding` overrides this: `json` (a string is sent
   with its quotes), `text`, or `base64` (bytes)
 - `qos` 0, 1 or 2, `retain`
 - `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
-- `message_expiry`: seconds after which it is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
+- `message_expiry`: seconds after which the message is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
 
-Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once they are durable; get_mqtt_publish_receipts tells what
-became of each.
-Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (details name the index); 403 `topic_not_allowed`,
-`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `intake_stopped`, with `Retry-After`.';
+Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
+what became of each.
+Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (the details give the index); 403 `topic_not_allowed`,
+`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.';
 
 CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false, callback_ordered boolean DEFAULT false, callback_secret jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1329,37 +1108,12 @@ CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer 
     AS $_$
 DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(mqtt_subscribe.integration_id, mqtt_subscribe.organization_id, true);
-    v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id);
-    v_fault text;
     v_subscription mqtt.mqtt_subscriptions;
     v_secret text;
 BEGIN
-    v_fault := CASE
-        WHEN octet_length(mqtt_subscribe.topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
-        ELSE mqtt.topic_filter_error(mqtt_subscribe.topic)
-    END;
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'See section 4.7 of MQTT 5.';
-    END IF;
-    IF v_integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
-        AND NOT mqtt.topic_is_under(regexp_replace(mqtt_subscribe.topic, '^\$share/[^/]+/', ''), v_prefix) THEN
-        RAISE EXCEPTION 'topic_not_allowed' USING
-            ERRCODE = 'PT403',
-            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
-            HINT = 'The other topics belong to other organizations.';
-    END IF;
-    IF (mqtt_subscribe.qos BETWEEN 0 AND 2) IS NOT TRUE THEN
-        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the most that the broker may use.';
-    END IF;
-    IF (mqtt_subscribe.retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
-        RAISE EXCEPTION 'retain_handling_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
-    END IF;
-    v_fault := mqtt.callback_url_fault(mqtt_subscribe.callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
-    IF mqtt_subscribe.callback_url IS NOT NULL AND v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'callback_url_invalid' USING
-            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_fault), HINT = 'It is a public URL that takes POST requests.';
-    END IF;
+    PERFORM mqtt.check_subscription(
+        v_integration, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.retain_handling, mqtt_subscribe.callback_url
+    );
     INSERT INTO mqtt.mqtt_subscriptions AS s (
         organization_id, integration_id, topic, qos, callback_url, callback_ordered, no_local, retain_handling, is_paused
     )
@@ -1390,7 +1144,8 @@ BEGIN
             v_subscription.organization_id, v_subscription.id, mqtt_subscribe.callback_secret, '1 day', only_if_none => true
         );
     END IF;
-    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text []) || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
+    RETURN (to_jsonb(v_subscription) - '{number,active_at,prefix,pattern}'::text [])
+        || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $_$;
 
@@ -1398,12 +1153,12 @@ ALTER FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, 
 
 COMMENT ON FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer, callback_url text, organization_id uuid, no_local boolean, retain_handling integer, is_paused boolean, callback_ordered boolean, callback_secret jsonb) IS 'Subscribe to a topic filter at an integration''s broker
 
-What matches (wildcards + and # allowed, `$share/<name>/…` too) is stored like what devices post. With a callback_url it is also posted
-there, whether it came from the broker or over HTTP: signed, retried, and with callback_ordered one after the other (docs/webhooks.md). The
-answer has the `callback_secret` to check signatures with, this once; a subscription that has a secret keeps it. callback_secret may be one
-of your own, sealed: `{"sealed": "<base64>"}`.
-Subscribing again to the same filter changes the rest, and ends a pause that a 410 of the receiver began. One that is_paused is
-unsubscribed at the broker, posts nothing, and keeps its row. `status` in the answer is `pending` until the broker granted it.
+Matching messages are stored like those that devices post; topic may have the wildcards + and #, and may be `$share/<name>/<filter>`. With a
+callback_url, matching messages are also posted there, whether they came from the broker or over HTTP: signed, retried, and with
+callback_ordered one after the other. The answer is the only place that ever shows the `callback_secret` that signatures are checked with; a
+subscription that already has a secret keeps it. You can send a sealed secret of your own as callback_secret: `{"sealed": "<base64>"}`.
+Subscribing again to the same filter changes the other arguments, and ends a pause that began when the receiver answered 410. A subscription
+that is_paused is unsubscribed at the broker and posts nothing, but keeps its row. `status` is `pending` until the broker has granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
 `sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.';
 
@@ -1417,7 +1172,7 @@ DECLARE
     );
     v_request_id uuid;
 BEGIN
-    -- One open test of a broker serves all who ask.
+    -- One open test of a broker serves all callers.
     SELECT r.id INTO v_request_id
     FROM mqtt.mqtt_requests AS r
     WHERE r.organization_id = v_integration.organization_id AND r.integration_id = v_integration.id
@@ -1438,7 +1193,7 @@ ALTER FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uui
 
 COMMENT ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) IS 'Test the connection to an integration''s broker
 
-Answers 202 `{"request_id", "status": "queued"}`; the verdict comes with get_mqtt_request.
+Answers 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
 Errors: 403 `admin_required`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
@@ -1457,7 +1212,7 @@ ALTER FUNCTION api.mqtt_unsubscribe(subscription_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) IS 'End a subscription
 
-The bridge unsubscribes at the broker. Answers the row that was removed.
+The bridge unsubscribes at the broker. Answers the removed subscription.
 Errors: 403 `admin_required`; 404 `subscription_not_found`.';
 
 CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
@@ -1467,7 +1222,7 @@ CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS 
 BEGIN
     IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 100000 THEN
         RAISE EXCEPTION 'batch_size_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'batch_size is out of range.', HINT = 'Take 1 to 100,000; 1,000 is a good size.';
+            ERRCODE = 'PT400', DETAIL = 'batch_size is out of range.', HINT = 'Use 1 to 100,000; 1,000 is a good size.';
     END IF;
     RETURN mqtt.process_batch(batch_size);
 END;
@@ -1477,72 +1232,58 @@ ALTER FUNCTION api.process_mqtt_queue(batch_size integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.process_mqtt_queue(batch_size integer) IS 'Process queued messages
 
-Moves up to `batch_size` due messages into the history with all their effects; safe to call from anywhere at any time, also beside the
-bridge. Answers `{"processed", "failed", "dead", "more"}`: stored, waiting for another attempt, given up, and whether to call again: a
-full batch was taken, or updates put aside while vacuum was held back were made instead. Errors: 400 `batch_size_invalid`.';
+Moves up to `batch_size` due messages into the history with all their effects; you may call it from anywhere at any time, even while the
+bridge runs. Answers `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
+and whether to call again: either a full batch was taken, or instead of one the updates were made that had been put aside while vacuum was
+held back. Errors: 400 `batch_size_invalid`.';
 
-CREATE FUNCTION api.process_mqtt_queue_message(p_message_id uuid) RETURNS jsonb
+CREATE FUNCTION api.process_mqtt_queue_message(message_id uuid DEFAULT NULL::uuid, p_message_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_id CONSTANT uuid := mqtt.one_of(message_id, p_message_id, 'message_id', 'p_message_id');
     v_msg_id bigint;
     v_tid tid;
     v_organization_id uuid;
     v_counts integer [];
     v_status text;
-    v_time CONSTANT timestamptz := mqtt.message_id_time(p_message_id);
-    v_from timestamptz;
 BEGIN
     SELECT q.msg_id, q.organization_id INTO v_msg_id, v_organization_id
     FROM pgmq.q_mqtt_messages AS q
-    WHERE q.msg_id = mqtt.message_id_number(p_message_id) AND mqtt.message_id(q.enqueued_at, q.msg_id) = p_message_id
+    WHERE q.msg_id = mqtt.message_id_number(v_id) AND mqtt.message_id(q.enqueued_at, q.msg_id) = v_id
     UNION ALL
-    SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = p_message_id
+    SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = v_id
     LIMIT 1;
     IF found THEN
-        -- Waits for the worker that may be at this organization just now; it may take the message itself, or move its row.
-        PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_organization_id::text));
+        -- Waits for a worker that has this organization now; that worker may take the message itself, or move its row.
+        PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_organization_id::text));
         SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id FOR UPDATE;
     END IF;
     IF v_tid IS NOT NULL THEN
         v_counts := mqtt.store_or_split(ARRAY[v_tid]);
         v_status := CASE WHEN v_counts[1] = 1 THEN 'completed' WHEN v_counts[2] = 1 THEN 'pending' WHEN v_counts[3] = 1 THEN 'failed' END;
     END IF;
-    IF v_status IS NULL THEN
-        v_from := coalesce(v_time, now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c));
-        SELECT x.status INTO v_status
-        FROM mqtt.organizations AS o
-        CROSS JOIN LATERAL (
-            SELECT 'completed' AS status
-            FROM mqtt.mqtt_messages AS m
-            WHERE m.organization_id = o.id AND m.id = p_message_id AND m.received_at >= v_from
-                AND m.received_at <= coalesce(v_time + interval '1 millisecond', now())
-            UNION ALL
-            SELECT 'failed'
-            FROM mqtt.mqtt_dead_letters AS d
-            WHERE d.organization_id = o.id AND d.id = p_message_id AND d.failed_at >= v_from
-        ) AS x
-        LIMIT 1;
-    END IF;
+    v_status := coalesce(v_status, mqtt.settled_status(v_id));
     IF v_status IS NULL THEN
         RAISE EXCEPTION 'message_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No message %s is queued, stored or dead.', p_message_id),
-            HINT = 'Take the message_id of an mqtt_ingest answer; messages leave when their retention ends.';
+            DETAIL = format('No message %s is queued, stored or dead.', coalesce(v_id::text, 'null')),
+            HINT = 'Use the message_id that mqtt_ingest answered; messages are removed when their retention ends.';
     END IF;
-    RETURN jsonb_build_object('message_id', p_message_id, 'status', v_status);
+    RETURN jsonb_build_object('message_id', v_id, 'status', v_status);
 END;
 $$;
 
-ALTER FUNCTION api.process_mqtt_queue_message(p_message_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.process_mqtt_queue_message(p_message_id uuid) IS 'Process one queued message
+COMMENT ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) IS 'Process one queued message
 
-Answers `{"message_id", "status"}`: `completed` (stored, now or before), `pending` (the attempt failed, another follows) or `failed` (a dead
-letter). Errors: 404 `message_not_found`.';
+`p_message_id` is another name for `message_id`. Answers `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
+attempt failed; another follows) or `failed` (a dead letter).
+Errors: 400 `argument_conflict`; 404 `message_not_found`.';
 
-CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT '{telemetry,data,sensor}'::text[], organization_id uuid DEFAULT NULL::uuid) RETURNS SETOF mqtt.telemetry_data
+CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT '{telemetry,data,sensor}'::text[], organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text) RETURNS SETOF mqtt.telemetry_data
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1553,21 +1294,14 @@ DECLARE
     v_until timestamptz := coalesce(query_telemetry.until, 'infinity');
     v_since timestamptz := coalesce(query_telemetry.since, '-infinity');
 BEGIN
-    IF (query_telemetry."limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
-        RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Ask for earlier ones with until.';
-    ELSIF query_telemetry.bucket <= '0' OR query_telemetry.bucket > '366 days'
-        OR extract(month FROM query_telemetry.bucket) <> 0 OR extract(year FROM query_telemetry.bucket) <> 0 THEN
-        RAISE EXCEPTION 'bucket_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'bucket is a time of 366 days or less, such as "5 minutes" or 300 (seconds).', HINT = 'Give days, not months: those have no fixed length.';
-    END IF;
+    PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket);
     IF v_integration_id IS NOT NULL THEN
         PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
     ELSIF query_telemetry.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(query_telemetry.organization_id);
     END IF;
-    IF query_telemetry.device_id IS NOT NULL THEN
-        v_device := mqtt.find_device(query_telemetry.device_id, v_integration_id, query_telemetry.organization_id);
+    IF coalesce(query_telemetry.device_id, query_telemetry.external_id) IS NOT NULL THEN
+        v_device := mqtt.find_device(query_telemetry.device_id, query_telemetry.external_id, v_integration_id, query_telemetry.organization_id);
         v_integration_id := v_device.integration_id;
     END IF;
     IF query_telemetry.bucket IS NULL THEN
@@ -1587,48 +1321,31 @@ BEGIN
         )::double precision);
     END IF;
     RETURN QUERY
-    SELECT d.external_id, b.metrics, b.starts_at
-    FROM (
-        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
-        FROM (
-            SELECT
-                t.organization_id, t.device_id, e.key, date_bin(query_telemetry.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
-                jsonb_build_object(
-                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
-                ) AS summary
-            FROM mqtt.telemetry(
-                v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
-                query_telemetry.message_types, NULL
-            ) AS t
-            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
-            WHERE jsonb_typeof(e.value) = 'number'
-            GROUP BY 1, 2, 3, 4
-        ) AS s
-        GROUP BY 1, 2, 3
-        ORDER BY s.starts_at DESC, s.device_id
-        LIMIT query_telemetry."limit"
-    ) AS b
-    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
-    ORDER BY b.starts_at DESC, d.external_id;
+    SELECT b.*
+    FROM mqtt.telemetry_buckets(
+        v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
+        query_telemetry.message_types, query_telemetry.bucket, query_telemetry."limit"
+    ) AS b;
 EXCEPTION
     WHEN query_canceled THEN
         RAISE EXCEPTION 'range_too_large' USING
-            ERRCODE = 'PT413', DETAIL = 'There are more messages in that range than one request may go through.', HINT = 'Narrow since and until, or name a device.';
+            ERRCODE = 'PT413', DETAIL = 'The range has more messages than one request can go through.', HINT = 'Narrow since and until, or name a device.';
 END;
 $$;
 
-ALTER FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) IS 'Query telemetry
+COMMENT ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) IS 'Query telemetry
 
-Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the level of the topic that
-topic_pattern names) is one of message_types. deviceId is the device''s external id, metrics its payload (a payload that is no object
-comes as `{"value": …}`), timestamp the device''s own, or else when it was received. Narrow it by integration_id, device_id (id or external
-id), since (from) and until (before), which compare when it was received, metrics (names), and limit (1 to 10000).
-With bucket (`"5 minutes"`, or seconds) each row sums up a device''s numeric metrics over that time:
-`{"temperature": {"avg", "min", "max", "count"}}`, timestamp being its start; without since it goes back limit buckets.
-Errors: 400 `limit_invalid`, `bucket_invalid`; 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409
-`device_ambiguous`; 413 `range_too_large`.';
+Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the topic level that topic_pattern
+calls {message_type}) is one of message_types. deviceId is the device''s external id; metrics is the payload (`{"value": …}` for a payload that
+is not an object); timestamp is the device''s own, or else when the message was received. You can narrow the result by integration_id,
+organization_id, device_id (id or external id) or external_id, by since (from) and until (before), which compare when a message was received,
+by metrics (names) and by limit (1 to 10000).
+With bucket (`"5 minutes"`, or seconds) each row summarizes a device''s numeric metrics over that span:
+`{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start. Without since it goes back limit buckets.
+Errors: 400 `limit_invalid`, `bucket_invalid`, `argument_conflict`; 404 `integration_not_found`, `organization_not_found`,
+`device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.';
 
 CREATE FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1644,7 +1361,7 @@ BEGIN
                 WHEN 'write' THEN v_credential.can_publish
                 WHEN 'read' THEN v_credential.can_subscribe
             END
-            -- The queues of its own session, and no other's; a will waits in one too.
+            -- Only the queues of the device's own session; its will waits in one, too.
             WHEN 'queue' THEN permission IN ('configure', 'write', 'read') AND name IN (
                 'mqtt-subscription-' || v_credential.client_id || 'qos0', 'mqtt-subscription-' || v_credential.client_id || 'qos1',
                 'mqtt-will-' || v_credential.client_id
@@ -1656,10 +1373,10 @@ $$;
 
 ALTER FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) IS 'RabbitMQ asks: may this device use this exchange or queue
+COMMENT ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) IS 'RabbitMQ asks whether a device may use an exchange or a queue
 
-`auth_http.resource_path`. Answers `allow` for the exchange of the MQTT plugin (which topics: see `rabbitmq_auth_topic`) and for the queues of the
-device''s own session, else `deny`, as text.
+For `auth_http.resource_path`. Answers `allow` for the MQTT plugin''s exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
+the device''s own session, else `deny`, as text.
 Errors: 401 `broker_unknown`.';
 
 CREATE FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text DEFAULT NULL::text, "variable_map.client_id" text DEFAULT NULL::text, "variable_map.username" text DEFAULT NULL::text, "variable_map.vhost" text DEFAULT NULL::text) RETURNS api."*/*"
@@ -1672,7 +1389,7 @@ DECLARE
     v_action CONSTANT text := CASE permission WHEN 'write' THEN 'publish' WHEN 'read' THEN 'subscribe' END;
     v_topic CONSTANT text := mqtt.topic_of_routing_key(routing_key, permission = 'read');
 BEGIN
-    -- To RabbitMQ a dot in a topic is a slash, so the rules are read as it would read them.
+    -- RabbitMQ does not tell a dot in a topic from a slash, so the rules are compared in the same way.
     RETURN mqtt.plain_verdict(
         v_credential.id IS NOT NULL AND rabbitmq_auth_topic.vhost = v_broker.vhost AND resource = 'topic' AND name = v_broker.exchange
         AND (permission <> 'write' OR mqtt.is_heard(v_credential))
@@ -1686,10 +1403,10 @@ $$;
 
 ALTER FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) IS 'RabbitMQ asks: may this device publish or subscribe to this topic
+COMMENT ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) IS 'RabbitMQ asks whether a device may publish or subscribe to a topic
 
-`auth_http.topic_path`. Answers `allow` or `deny` as text. permission `write` is a publish, `read` a subscription: its filter must lie within one of
-the credential''s. routing_key is the topic with dots for slashes; `variable_map.*` is taken and not used.
+For `auth_http.topic_path`. Answers `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
+lie within one of the credential''s filters. routing_key is the topic with dots instead of slashes; `variable_map.*` is accepted and ignored.
 Errors: 401 `broker_unknown`.';
 
 CREATE FUNCTION api.rabbitmq_auth_user(username text, password text DEFAULT NULL::text, client_id text DEFAULT NULL::text, vhost text DEFAULT NULL::text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text) RETURNS api."*/*"
@@ -1699,13 +1416,13 @@ CREATE FUNCTION api.rabbitmq_auth_user(username text, password text DEFAULT NULL
 DECLARE
     v_broker mqtt.broker_keys := mqtt.rabbitmq_login();
     v_credential mqtt.mqtt_credentials := mqtt.broker_credential(v_broker, rabbitmq_auth_user.username);
-    v_fits boolean := mqtt.password_fits(v_credential, rabbitmq_auth_user.password);
+    v_fits boolean := mqtt.password_matches(v_credential, rabbitmq_auth_user.password);
     v_allowed boolean;
 BEGIN
     IF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
     END IF;
-    -- Only MQTT tells a client id: a device's login is none for AMQP, STOMP or the management pages.
+    -- Only MQTT sends a client id: a device cannot log in over AMQP or STOMP, or to the management pages.
     v_allowed := v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id
         AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost AND mqtt.is_heard(v_credential);
     IF v_allowed THEN
@@ -1717,10 +1434,10 @@ $$;
 
 ALTER FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) IS 'RabbitMQ asks: may this device log in
+COMMENT ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) IS 'RabbitMQ asks whether a device may log in
 
-`auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must be
-the credential''s own, and the bridge must have had its first subscription for the integration granted.
+For `auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
+be the credential''s own, and the broker must have granted the bridge''s first subscription for the integration.
 Errors: 401 `broker_unknown`.';
 
 CREATE FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
@@ -1737,9 +1454,9 @@ $$;
 
 ALTER FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) IS 'RabbitMQ asks: may this device use this virtual host
+COMMENT ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) IS 'RabbitMQ asks whether a device may use a virtual host
 
-`auth_http.vhost_path`. Answers `allow` for the virtual host of the broker''s key, else `deny`, as text.
+For `auth_http.vhost_path`. Answers `allow` for the virtual host of the broker''s key, else `deny`, as text.
 Errors: 401 `broker_unknown`.';
 
 CREATE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
@@ -1757,14 +1474,14 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'member_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('The organization has no member %s.', coalesce(user_id::text, 'null')),
-            HINT = 'GET /organization_members shows its members.';
+            DETAIL = format('The organization does not have a member %s.', coalesce(user_id::text, 'null')),
+            HINT = 'GET /organization_members lists its members.';
     END IF;
     IF v_member.role = 'admin' AND NOT mqtt.is_operator() AND NOT EXISTS (
         SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = remove_organization_member.organization_id AND m.role = 'admin'
     ) THEN
         RAISE EXCEPTION 'last_admin' USING
-            ERRCODE = 'PT409', DETAIL = 'The organization would be left without an admin.', HINT = 'Make someone else an admin first.';
+            ERRCODE = 'PT409', DETAIL = 'The organization would have no admin left.', HINT = 'Make someone else an admin first.';
     END IF;
     PERFORM mqtt.log_activity(v_member.organization_id, NULL, 'member_removed', details => jsonb_build_object('user_id', v_member.user_id));
     RETURN to_jsonb(v_member);
@@ -1775,7 +1492,7 @@ ALTER FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid
 
 COMMENT ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) IS 'Remove a user from an organization
 
-For admins of the organization and service_role; in force from that user''s next request. Answers the row that was removed.
+For admins of the organization and service_role. It takes effect from that user''s next request on. Answers the removed member.
 Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.';
 
 CREATE FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[] DEFAULT NULL::uuid[]) RETURNS jsonb
@@ -1817,10 +1534,11 @@ $$;
 
 ALTER FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) IS 'Post again what was given up
+COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[]) IS 'Post dead deliveries again
 
-All dead deliveries of a subscription, the oldest 10,000 a call; or those of ids, delivered ones too. Each keeps its id, so that a receiver
-that has seen it can tell. Messages that have left the history since are given up again. Answers `{"replayed": n}`.
+Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
+its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
+Answers `{"replayed": n}`.
 Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.';
 
 CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, ids uuid[] DEFAULT NULL::uuid[], to_integration_id uuid DEFAULT NULL::uuid, patch jsonb DEFAULT NULL::jsonb, max_per_second numeric DEFAULT NULL::numeric, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
@@ -1828,117 +1546,31 @@ CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_request mqtt.replay_request;
     v_answer jsonb;
-    v_incoming integer;
-    v_outgoing integer;
-    v_fault text;
-    v_refused text;
-    -- Once for all rows; Citus wants no volatile function in an UPDATE.
-    v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
     PERFORM mqtt.require_organization(organization_id, true);
     IF to_integration_id IS NOT NULL THEN
         PERFORM mqtt.require_integration(to_integration_id, organization_id, true);
     END IF;
-    v_fault := CASE
-        WHEN topic IS NOT NULL AND mqtt.topic_filter_error(topic) IS NOT NULL THEN mqtt.topic_filter_error(topic)
-        WHEN patch IS NOT NULL AND (jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}')
-            THEN 'patch is an object that may hold topic, payload, qos, retain and content_type.'
-        WHEN patch ? 'topic' AND (jsonb_typeof(patch -> 'topic') <> 'string' OR mqtt.topic_name_error(patch ->> 'topic') IS NOT NULL)
-            THEN 'patch.topic is no topic name.'
-        WHEN patch ? 'qos' AND patch ->> 'qos' NOT IN ('0', '1', '2') THEN 'patch.qos is 0, 1 or 2.'
-        WHEN patch ? 'retain' AND patch ->> 'retain' NOT IN ('true', 'false') THEN 'patch.retain is true or false.'
-        WHEN patch ? 'content_type' AND jsonb_typeof(patch -> 'content_type') <> 'string' THEN 'patch.content_type is a string.'
-        WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload holds a number that cannot be stored.'
-        WHEN max_per_second <= 0 THEN 'max_per_second is more than 0.'
-        WHEN "limit" IS NULL OR "limit" NOT BETWEEN 1 AND 100000 THEN 'limit is 1 to 100,000.'
-    END;
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'replay_invalid' USING
-            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try with dry_run: true first; it answers what would be replayed.';
-    END IF;
-    WITH chosen AS MATERIALIZED (
-        SELECT
-            d.failed_at, d.id, d.direction, d.credential_id, d.replay_count,
-            coalesce(replay_mqtt_dead_letters.to_integration_id, d.integration_id) AS integration_id,
-            coalesce(d.message, '{}') || coalesce(patch, '{}') || CASE
-                WHEN d.direction = 'incoming'
-                    THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
-                WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
-                    THEN jsonb_build_object('user_properties', (d.message -> 'user_properties') || jsonb_build_array(jsonb_build_array('replay_of', d.id)))
-                ELSE jsonb_build_object('user_properties', coalesce(d.message -> 'user_properties', '{}') || jsonb_build_object('replay_of', d.id))
-            END AS message,
-            CASE WHEN patch ? 'payload' THEN NULL ELSE d.body END AS body,
-            -- The first now, each other its share of a second later.
-            v_now + make_interval(secs => coalesce(((row_number() OVER (ORDER BY d.received_at, d.id) - 1) / max_per_second)::double precision, 0)) AS due_at,
-            row_number() OVER (ORDER BY d.received_at, d.id) AS place
-        FROM mqtt.mqtt_dead_letters AS d
-        WHERE d.organization_id = replay_mqtt_dead_letters.organization_id
-            AND (replay_mqtt_dead_letters.topic IS NULL OR mqtt.topic_matches(replay_mqtt_dead_letters.topic, d.topic))
-            AND (replay_mqtt_dead_letters.error IS NULL OR position(replay_mqtt_dead_letters.error IN d.error_message) > 0)
-            AND (since IS NULL OR d.failed_at >= since)
-            AND (until IS NULL OR d.failed_at < until)
-            -- Once is enough, unless they are asked for by name.
-            AND CASE WHEN ids IS NULL THEN d.replayed_at IS NULL ELSE d.id = ANY (ids) END
-        ORDER BY d.received_at, d.id
-        LIMIT "limit"
-    ),
-    marked AS (
-        UPDATE mqtt.mqtt_dead_letters AS d
-        SET replayed_at = v_now, replay_count = d.replay_count + 1
-        FROM chosen AS c
-        WHERE NOT dry_run AND d.organization_id = replay_mqtt_dead_letters.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
-            -- Another call may have replayed it meanwhile.
-            AND d.replay_count = c.replay_count
-        RETURNING d.failed_at, d.id
-    ),
-    replayed AS MATERIALIZED (
-        SELECT c.* FROM chosen AS c JOIN marked AS m ON m.failed_at = c.failed_at AND m.id = c.id
-    ),
-    queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, body)
-        SELECT r.due_at, r.message, replay_mqtt_dead_letters.organization_id, r.integration_id, r.credential_id, r.body
-        FROM replayed AS r
-        WHERE r.direction = 'incoming'
-        ORDER BY r.place
-    ),
-    published AS (
-        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT r.due_at, r.message, replay_mqtt_dead_letters.organization_id, r.integration_id, r.body
-        FROM replayed AS r
-        WHERE r.direction = 'outgoing'
-        ORDER BY r.place
-    )
-    SELECT
-        jsonb_build_object(
-            'matched', count(*),
-            'replayed', (SELECT count(*) FROM replayed),
-            'messages', coalesce(
-                jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.message ->> 'topic', 'direction', c.direction, 'due_at', c.due_at) ORDER BY c.place)
-                FILTER (WHERE c.place <= 100), '[]'
-            )
-        ),
-        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'incoming'),
-        (SELECT count(*) FROM replayed AS r WHERE r.direction = 'outgoing'),
-        min(mqtt.outbound_fault(c.integration_id, c.message ->> 'topic', coalesce(octet_length(c.body), octet_length(c.message ->> 'payload'))))
-        FILTER (WHERE c.direction = 'outgoing')
-    INTO v_answer, v_incoming, v_outgoing, v_refused
-    FROM chosen AS c;
-    PERFORM mqtt.refuse_outbound(v_refused);
-    IF NOT dry_run AND v_incoming + v_outgoing > 0 THEN
+    v_request.organization_id := organization_id;
+    v_request.topic := topic;
+    v_request.error := error;
+    v_request.since := since;
+    v_request.until := until;
+    v_request.ids := ids;
+    v_request.to_integration_id := to_integration_id;
+    v_request.patch := patch;
+    v_request.max_per_second := max_per_second;
+    v_request.max_messages := "limit";
+    PERFORM mqtt.require_replayable(v_request);
+    v_answer := mqtt.replay(v_request, dry_run) - 'until';
+    IF (v_answer ->> 'replayed')::integer > 0 THEN
         PERFORM mqtt.log_activity(
-            organization_id, to_integration_id, 'dead_letters_replayed', 'success',
-            jsonb_build_object('count', v_incoming + v_outgoing, 'topic', topic, 'error', error, 'by', mqtt.current_user_id(), 'is_patched', patch IS NOT NULL)
+            organization_id, to_integration_id, 'dead_letters_replayed', 'success', jsonb_build_object(
+                'count', v_answer -> 'replayed', 'topic', topic, 'error', error, 'by', mqtt.current_user_id(), 'is_patched', patch IS NOT NULL
+            )
         );
-    END IF;
-    IF NOT dry_run AND v_incoming > 0 THEN
-        PERFORM mqtt.require_room(organization_id, 'ingest');
-        PERFORM mqtt.count_accepted(organization_id, v_incoming);
-        PERFORM mqtt.wake_bridge('ingest');
-    END IF;
-    IF NOT dry_run AND v_outgoing > 0 THEN
-        PERFORM mqtt.require_room(organization_id, 'outbound');
-        PERFORM mqtt.wake_bridge('outbound');
     END IF;
     RETURN v_answer;
 END;
@@ -1948,14 +1580,15 @@ ALTER FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, er
 
 COMMENT ON FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text, error text, since timestamp with time zone, until timestamp with time zone, ids uuid[], to_integration_id uuid, patch jsonb, max_per_second numeric, dry_run boolean, "limit" integer) IS 'Put dead letters back into the queue
 
-Chooses by `topic` (a topic filter), `error` (part of its text), `since` and `until` (when they failed) and `ids`; without `ids` only those not
-replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`, `retain` or `content_type`,
-`max_per_second` spreads them, `dry_run` only tells. Each keeps its row, marked with `replayed_at`, and the new message carries `replay_of` in
-its properties (one that goes out, in its user properties). Answers `{"matched", "replayed", "messages": [first 100]}`.
+Selects by `topic` (a topic filter), `error` (part of its text), `since` and `until` (when they failed) and `ids`; without `ids` only dead
+letters that have not been replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`,
+`retain` or `content_type`, `max_per_second` spreads them over time, and `dry_run` only shows what would be replayed. Each dead letter is kept
+and marked with `replayed_at`; the new message carries `replay_of` in its properties (an outgoing one in its user properties).
+Answers `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
-for outgoing ones as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;
-429 `intake_stopped`, with `Retry-After`.';
+for outgoing messages the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`,
+413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.';
 
 CREATE FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_integration_id uuid DEFAULT NULL::uuid, to_topic text DEFAULT NULL::text, max_per_second numeric DEFAULT 100, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1964,72 +1597,25 @@ CREATE FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since 
 DECLARE
     v_source mqtt.device_integrations := mqtt.require_integration(integration_id, NULL, true);
     v_target mqtt.device_integrations := mqtt.require_integration(coalesce(to_integration_id, integration_id), v_source.organization_id, true);
-    v_fault text;
-    v_refused text;
+    v_request mqtt.replay_request;
     v_answer jsonb;
 BEGIN
-    v_fault := CASE
-        WHEN mqtt.topic_filter_error(topic) IS NOT NULL THEN mqtt.topic_filter_error(topic)
-        WHEN to_topic IS NOT NULL AND mqtt.topic_name_error(replace(to_topic, '{topic}', 'x')) IS NOT NULL THEN 'to_topic is no topic name.'
-        WHEN since IS NULL THEN 'since is missing.'
-        WHEN max_per_second IS NULL OR max_per_second <= 0 THEN 'max_per_second is more than 0.'
-        WHEN "limit" IS NULL OR "limit" NOT BETWEEN 1 AND 100000 THEN 'limit is 1 to 100,000.'
-    END;
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION 'replay_invalid' USING
-            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try with dry_run: true first; it answers what would be replayed.';
-    END IF;
-    WITH chosen AS MATERIALIZED (
-        SELECT
-            m.id, replace(coalesce(to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
-            -- Text goes out as text; what was decoded goes out as the JSON that it became.
-            CASE
-                WHEN m.body IS NULL AND m.content_type ~* '^application/(.*\+)?json' THEN NULL
-                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, NULL))
-            END AS body,
-            CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type,
-            clock_timestamp()
-            + make_interval(secs => ((row_number() OVER (ORDER BY m.received_at, m.id) - 1) / max_per_second)::double precision) AS due_at,
-            row_number() OVER (ORDER BY m.received_at, m.id) AS place
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.integration_id = v_source.id
-            AND m.direction = 'incoming'
-            AND m.received_at >= since
-            AND m.received_at < coalesce(until, now())
-            AND mqtt.topic_matches(replay_mqtt_messages.topic, m.topic)
-        ORDER BY m.received_at, m.id
-        LIMIT "limit"
-    ),
-    queued AS (
-        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT
-            c.due_at,
-            jsonb_build_object('topic', c.topic, 'qos', c.qos, 'user_properties', jsonb_build_object('replay_of', c.id))
-            || CASE WHEN c.body IS NULL OR jsonb_typeof(c.payload) = 'string' THEN jsonb_build_object('payload', c.payload) ELSE '{}' END
-            || CASE WHEN c.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', c.content_type) END,
-            v_target.organization_id, v_target.id, c.body
-        FROM chosen AS c
-        WHERE NOT dry_run
-        ORDER BY c.place
-    )
-    SELECT jsonb_build_object(
-        'matched', count(*),
-        'replayed', CASE WHEN dry_run THEN 0 ELSE count(*) END,
-        'until', max(c.due_at),
-        'messages', coalesce(
-            jsonb_agg(jsonb_build_object('id', c.id, 'topic', c.topic, 'due_at', c.due_at) ORDER BY c.place) FILTER (WHERE c.place <= 100), '[]'
-        )
-    ), min(mqtt.outbound_fault(v_target.id, c.topic, coalesce(octet_length(c.body), octet_length(c.payload::text))))
-    INTO v_answer, v_refused
-    FROM chosen AS c;
-    PERFORM mqtt.refuse_outbound(v_refused);
+    v_request.organization_id := v_target.organization_id;
+    v_request.integration_id := v_source.id;
+    v_request.topic := topic;
+    v_request.since := since;
+    v_request.until := until;
+    v_request.to_integration_id := v_target.id;
+    v_request.to_topic := to_topic;
+    v_request.max_per_second := max_per_second;
+    v_request.max_messages := "limit";
+    PERFORM mqtt.require_replayable(v_request);
+    v_answer := mqtt.replay(v_request, dry_run);
     IF (v_answer ->> 'replayed')::integer > 0 THEN
-        PERFORM mqtt.require_room(v_target.organization_id, 'outbound');
         PERFORM mqtt.log_activity(
             v_target.organization_id, v_target.id, 'messages_replayed', 'success',
             jsonb_build_object('count', v_answer -> 'replayed', 'topic', topic, 'to_topic', to_topic, 'by', mqtt.current_user_id())
         );
-        PERFORM mqtt.wake_bridge('outbound');
     END IF;
     RETURN v_answer;
 END;
@@ -2037,14 +1623,16 @@ $$;
 
 ALTER FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) IS 'Publish stored messages once more
+COMMENT ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) IS 'Publish stored messages again
 
-Takes incoming messages of an integration whose topic matches `topic` (a topic filter), received from `since` until `until`, oldest first, and
-publishes them to the broker of `to_integration_id` (or the same integration) at `max_per_second`; `to_topic` may hold `{topic}` for the original
-one. Each carries the user property `replay_of`. `dry_run` only tells. Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
+Selects incoming messages of an integration whose topic matches `topic` (a topic filter) and that were received from `since` until `until`,
+and publishes them, oldest first, to the broker of `to_integration_id` (by default the same integration) at `max_per_second`. `to_topic` may
+contain `{topic}` for the original topic. Each carries the user property `replay_of`. `dry_run` only shows what would be replayed.
+Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
 Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
-as mqtt_publish, and then for all: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`; 429 `intake_stopped`, with `Retry-After`.';
+the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;
+429 `queue_paused`, with `Retry-After`.';
 
 CREATE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2059,8 +1647,8 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'broker_key_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
-            HINT = 'get_broker_keys shows yours.';
+            DETAIL = format('There is no key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
+            HINT = 'get_broker_keys lists yours.';
     END IF;
     IF v_row.integration_id IS NOT NULL THEN
         PERFORM mqtt.log_activity(
@@ -2076,7 +1664,7 @@ ALTER FUNCTION api.revoke_broker_key(key_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.revoke_broker_key(key_id uuid) IS 'Revoke the key of a broker
 
-From its next question on, all of which are answered no. Answers what the key was.
+The broker is refused from its next request on. Answers the removed row.
 Errors: 404 `broker_key_not_found`.';
 
 CREATE FUNCTION api.revoke_mqtt_credentials(credential_id uuid) RETURNS jsonb
@@ -2106,37 +1694,44 @@ ALTER FUNCTION api.revoke_mqtt_credentials(credential_id uuid) OWNER TO mqtt_own
 
 COMMENT ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) IS 'Revoke a device''s login
 
-For good, from the next request on; revoking it again changes nothing. Answers the row.
+Revocation is final and takes effect from the next request on; revoking again changes nothing. Answers the credential.
 Errors: 403 `admin_required`; 404 `credential_not_found`.';
 
-CREATE FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer DEFAULT 86400, callback_secret jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+CREATE FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer DEFAULT NULL::integer, callback_secret jsonb DEFAULT NULL::jsonb, grace interval DEFAULT NULL::interval) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     v_subscription mqtt.mqtt_subscriptions := mqtt.require_callback(rotate_mqtt_callback_secret.subscription_id);
+    v_grace CONSTANT interval := coalesce(
+        mqtt.one_of(
+            rotate_mqtt_callback_secret.grace, make_interval(secs => rotate_mqtt_callback_secret.grace_seconds), 'grace', 'grace_seconds'
+        ), '1 day'
+    );
     v_secret text;
 BEGIN
-    IF (rotate_mqtt_callback_secret.grace_seconds BETWEEN 0 AND 2592000) IS NOT TRUE THEN
+    IF v_grace NOT BETWEEN '0' AND '30 days' THEN
         RAISE EXCEPTION 'grace_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'grace_seconds is 0 to 2,592,000 (30 days).', HINT = 'So long requests carry both signatures.';
+            ERRCODE = 'PT400',
+            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            HINT = 'Requests have both signatures for that long.';
     END IF;
     v_secret := mqtt.set_callback_secret(
-        v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret,
-        make_interval(secs => rotate_mqtt_callback_secret.grace_seconds)
+        v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret, v_grace
     );
     RETURN jsonb_build_object('subscription_id', v_subscription.id)
         || CASE WHEN v_secret IS NULL THEN '{}' ELSE jsonb_build_object('callback_secret', v_secret) END;
 END;
 $$;
 
-ALTER FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb, grace interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) IS 'A new secret for a subscription''s callbacks
+COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb, grace interval) IS 'Give a subscription''s callbacks a new secret
 
-Answers `callback_secret`, this once. For grace_seconds requests are signed with the old one as well (two signatures, as Standard Webhooks
-has it). callback_secret may be one of your own, sealed: `{"sealed": "<base64>"}`; then none is answered.
-Errors: 400 `callback_missing`, `grace_invalid`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
+The answer is the only place that ever shows `callback_secret`. For grace (a day unless you say otherwise, at most 30 days) requests are
+signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name of grace. You
+can send a sealed secret of your own as callback_secret, `{"sealed": "<base64>"}`; the answer then has none.
+Errors: 400 `callback_missing`, `grace_invalid`, `argument_conflict`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
 404 `subscription_not_found`.';
 
 CREATE FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval DEFAULT '00:00:00'::interval) RETURNS jsonb
@@ -2153,11 +1748,13 @@ DECLARE
 BEGIN
     IF v_credential.revoked_at IS NOT NULL THEN
         RAISE EXCEPTION 'credential_revoked' USING
-            ERRCODE = 'PT409', DETAIL = 'A revoked credential stays revoked.', HINT = 'generate_mqtt_credentials makes a new one.';
+            ERRCODE = 'PT409', DETAIL = 'A revoked credential stays revoked.', HINT = 'generate_mqtt_credentials generates a new one.';
     END IF;
     IF (rotate_mqtt_credentials.grace BETWEEN '0' AND '30 days') IS NOT TRUE THEN
         RAISE EXCEPTION 'grace_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'grace is a time from 0 to 30 days, such as "1 hour" or 3600 (seconds).', HINT = 'Leave it out to end the old password at once.';
+            ERRCODE = 'PT400',
+            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            HINT = 'Omit it to end the old password at once.';
     END IF;
     UPDATE mqtt.mqtt_credentials AS c
     SET secret_salt = v_salt,
@@ -2186,9 +1783,9 @@ ALTER FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) O
 
 COMMENT ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) IS 'Give a device''s login a new password
 
-The answer is the only place that shows it. The old password ends at once, or works for grace longer (up to 30 days) over HTTP and at brokers
-that ask over HTTP. Brokers that know hashes, as Mosquitto, have only the new one: it is the one to log in with there from now on, and
-Mosquitto cuts a session with the old one within seconds.
+The answer is the only place that ever shows it. The old password ends at once, or continues to work for grace (up to 30 days) over HTTP and at
+brokers that ask over HTTP. A broker that stores hashes, such as Mosquitto, has only the new one: a device must log in there with the new
+password from now on, and Mosquitto disconnects a session with the old one within seconds.
 Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.';
 
 CREATE TABLE mqtt.organizations (
@@ -2203,7 +1800,7 @@ CREATE TABLE mqtt.organizations (
     max_burst integer,
     max_queued bigint,
     max_payload_bytes integer,
-    intake_stop text,
+    ingest_pause text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT organizations_activity_days_check CHECK ((activity_days > 0)),
     CONSTRAINT organizations_completed_days_check CHECK ((completed_days > 0)),
@@ -2238,7 +1835,7 @@ COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which 
 
 COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
 
-COMMENT ON COLUMN mqtt.organizations.intake_stop IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_intake, null while its intake is open.';
+COMMENT ON COLUMN mqtt.organizations.ingest_pause IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_capacity, null while its queue is open.';
 
 CREATE FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, max_queued bigint DEFAULT NULL::bigint, max_payload_bytes integer DEFAULT NULL::integer, completed_days integer DEFAULT NULL::integer, failed_days integer DEFAULT NULL::integer, activity_days integer DEFAULT NULL::integer) RETURNS mqtt.organizations
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2249,7 +1846,7 @@ DECLARE
 BEGIN
     IF least(max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days) <= 0 OR max_per_second = 'NaN' THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'Each limit is more than 0, or null for none.', HINT = 'All limits are set together; what is left out is lifted.';
+            ERRCODE = 'PT400', DETAIL = 'Each limit is more than 0, or null for none.', HINT = 'All limits are set together; a limit that is omitted is lifted.';
     END IF;
     UPDATE mqtt.organizations AS o
     SET max_per_second = set_organization_limits.max_per_second,
@@ -2263,7 +1860,7 @@ BEGIN
     RETURNING o.* INTO v_organization;
     IF NOT found THEN
         RAISE EXCEPTION 'organization_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('No organization %s.', organization_id), HINT = 'GET /organizations shows them.';
+            ERRCODE = 'PT404', DETAIL = format('No organization %s.', organization_id), HINT = 'GET /organizations lists them.';
     END IF;
     RETURN v_organization;
 END;
@@ -2273,9 +1870,9 @@ ALTER FUNCTION api.set_organization_limits(organization_id uuid, max_per_second 
 
 COMMENT ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer) IS 'Set the quotas and retention of an organization
 
-All are set together; what is left out (or null) falls back to the installation''s: `max_per_second` and `max_burst` of its devices over HTTP,
-`max_queued` messages waiting, `max_payload_bytes`, and the days that history (`completed_days`), dead letters (`failed_days`) and activity
-log (`activity_days`) are kept. Answers the organization. Errors: 404 `organization_not_found`; 400 `limit_invalid`.';
+Sets all of them together; one that is omitted (or null) falls back to the installation''s: `max_per_second` and `max_burst` of its devices over
+HTTP, `max_queued` messages waiting, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`) and
+activity log (`activity_days`) are kept. Answers the organization. Errors: 404 `organization_not_found`; 400 `limit_invalid`.';
 
 CREATE FUNCTION api.sync_device(integration_id uuid, external_id text, name text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2289,15 +1886,15 @@ BEGIN
         RAISE EXCEPTION 'external_id_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'external_id is one topic level: 1 to 255 bytes without /, +, # and control characters.',
-            HINT = 'It is what stands for {device_id} in the device''s topics.';
+            HINT = 'It is the level of the device''s topics that topic_pattern calls {device_id}.';
     ELSIF length(sync_device.name) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people.';
     ELSIF jsonb_typeof(sync_device.metadata) <> 'object' OR octet_length(sync_device.metadata::text) > 65536 THEN
         RAISE EXCEPTION 'metadata_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Large things belong elsewhere; keep their address here.';
+            ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Store large objects elsewhere and keep their URL here.';
     ELSIF mqtt.has_extreme_number(sync_device.metadata) THEN
         RAISE EXCEPTION 'metadata_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'metadata holds a number outside the range of a double precision float.', HINT = 'Send it as a string.';
+            ERRCODE = 'PT400', DETAIL = 'metadata has a number outside the range of a double precision float.', HINT = 'Send such a number as a string.';
     END IF;
     INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, name, metadata)
     VALUES (
@@ -2314,8 +1911,8 @@ ALTER FUNCTION api.sync_device(integration_id uuid, external_id text, name text,
 
 COMMENT ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) IS 'Register a device, or change its name and metadata
 
-external_id is what stands for the device in its topics. What is not given stays as it is; metadata replaces the old one as a whole.
-Devices need not be registered: the first message does it.
+external_id is the device''s id in its topics. An argument that is omitted changes nothing; metadata replaces the old metadata as a whole.
+You need not register devices: a device''s first message registers it.
 Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb DEFAULT NULL::jsonb, integration_id uuid DEFAULT NULL::uuid, status text DEFAULT NULL::text) RETURNS jsonb
@@ -2328,17 +1925,17 @@ DECLARE
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is for people.';
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people.';
     END IF;
     IF upsert_integration.integration_type IS NULL OR upsert_integration.integration_type NOT IN ('mqtt', 'mqtt_hosted', 'mqtt_external') THEN
         RAISE EXCEPTION 'integration_type_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'integration_type is mqtt_hosted, mqtt_external or mqtt.',
-            HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the one that settings.broker_url names.';
+            HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the broker that settings.broker_url names.';
     END IF;
     IF upsert_integration.status NOT IN ('active', 'inactive') THEN
         RAISE EXCEPTION 'status_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration refuses messages and holds no connection.';
+            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
     END IF;
     IF upsert_integration.integration_id IS NULL THEN
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
@@ -2347,7 +1944,7 @@ BEGIN
             coalesce(upsert_integration.settings, '{}'), coalesce(upsert_integration.status, 'active')
         )
         RETURNING * INTO v_integration;
-        -- What the hosted devices publish over MQTT comes in through this subscription.
+        -- Messages that hosted devices publish over MQTT arrive through this subscription.
         IF v_integration.integration_type = 'mqtt_hosted' THEN
             INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, qos)
             VALUES (v_integration.organization_id, v_integration.id, v_organization.topic_prefix || '/#', 1);
@@ -2373,11 +1970,11 @@ ALTER FUNCTION api.upsert_integration(organization_id uuid, name text, integrati
 
 COMMENT ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) IS 'Create or change an integration
 
-Without integration_id a new one is made; with it, that one is changed: settings replace the old ones as a whole, save that a secret
-(password, client_key) that is not mentioned stays as it is and one that is null goes; without settings they all stay. status is `active`
-(default) or `inactive`. Types: `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
+Without integration_id a new integration is created; with it, that integration is changed. settings replace the old ones as a whole, except that
+a secret (password, client_key) that is omitted is kept, and one that is null is removed; if settings are omitted, all stay. status is `active`
+(default) or `inactive`. Types are `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
 `settings.broker_url` names). The API reference lists the settings.
-Answers the row without secrets: `settings.has_password` tells that one is stored.
+Answers the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
 409 `integration_type_fixed` (hosted stays hosted).';
@@ -2404,6 +2001,17 @@ ALTER FUNCTION bridge.answer_request(request_id uuid, result jsonb) OWNER TO mqt
 
 COMMENT ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) IS 'The answer to a question: {"ok": bool, "reason": text, …}; only the first answer counts.';
 
+CREATE FUNCTION bridge.apply_retention() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.apply_retention() ELSE '{"skipped": true}' END;
+$$;
+
+ALTER FUNCTION bridge.apply_retention() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
+
 CREATE FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[] DEFAULT NULL::bigint[]) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2426,76 +2034,41 @@ ALTER FUNCTION bridge.begin_work(bridge_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.begin_work(bridge_id uuid) IS 'mqtt.begin_work for the queue worker of a bridge.';
 
-CREATE FUNCTION bridge.check_intake(bridge_id uuid) RETURNS jsonb
+CREATE FUNCTION bridge.check_capacity(bridge_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     v_found jsonb := '{}';
 BEGIN
-    IF pg_try_advisory_xact_lock(1953460324, 1) THEN
-        v_found := mqtt.check_intake();
+    IF pg_try_advisory_xact_lock(mqtt.capacity_lock(), 0) THEN
+        v_found := mqtt.check_capacity();
     END IF;
     RETURN jsonb_build_object('free_disk_bytes', v_found -> 'free_disk_bytes', 'paused', (
-        SELECT coalesce(jsonb_object_agg(l.integration_id, coalesce(c.intake_stop, o.intake_stop)), '{}')
+        SELECT coalesce(jsonb_object_agg(l.integration_id, coalesce(c.ingest_pause, o.ingest_pause)), '{}')
         FROM mqtt.bridge_leases AS l
         JOIN mqtt.organizations AS o ON o.id = l.organization_id
         CROSS JOIN mqtt.configuration AS c
-        WHERE l.bridge_id = check_intake.bridge_id AND (c.intake_stop IS NOT NULL OR o.intake_stop IS NOT NULL)
+        WHERE l.bridge_id = check_capacity.bridge_id AND (c.ingest_pause IS NOT NULL OR o.ingest_pause IS NOT NULL)
     ));
 END;
 $$;
 
-ALTER FUNCTION bridge.check_intake(bridge_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION bridge.check_capacity(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.check_intake(bridge_id uuid) IS 'Looks whether there is room for more, each second: {"paused": {integration that the bridge holds: why its broker is to be left unread}, "free_disk_bytes": null when another bridge looks just now}.';
+COMMENT ON FUNCTION bridge.check_capacity(bridge_id uuid) IS 'Looks whether there is room for more, each second: {"paused": {integration that the bridge holds: why its broker is to be left unread}, "free_disk_bytes": null when another bridge looks just now}.';
 
 CREATE FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[] DEFAULT '{}'::uuid[], busy_counts integer[] DEFAULT '{}'::integer[]) RETURNS TABLE(organization_id uuid, id uuid, attempt smallint, subscription_id uuid, url text, is_ordered boolean, secrets jsonb, body text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
     RETURN QUERY
-    WITH busy AS (
-        SELECT b.id, b.n FROM unnest(claim_callbacks.busy_ids, claim_callbacks.busy_counts) AS b (id, n)
-    ), hook AS (
-        SELECT
-            s.organization_id, s.id, s.callback_ordered,
-            -- Where a circuit was open, one request shows whether it may close.
-            CASE WHEN c.openings > 0 THEN 1 WHEN s.callback_ordered THEN 20 ELSE 8 END - coalesce(b.n, 0) AS room
-        FROM mqtt.bridge_leases AS l
-        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
-        LEFT JOIN mqtt.callback_circuits AS c ON c.organization_id = s.organization_id AND c.url = s.callback_url
-        LEFT JOIN busy AS b ON b.id = s.id
-        WHERE l.bridge_id = claim_callbacks.bridge_id AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
-            AND coalesce(c.open_until <= clock_timestamp(), true) AND NOT (s.callback_ordered AND coalesce(b.n, 0) > 0)
-    ), due AS (
-        SELECT d.organization_id, d.id, d.place
-        FROM hook AS h
-        CROSS JOIN LATERAL (
-            SELECT x.organization_id, x.id, row_number() OVER (ORDER BY x.due_at) AS place
-            FROM mqtt.mqtt_callback_deliveries AS x
-            WHERE NOT h.callback_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
-                AND x.due_at <= clock_timestamp()
-            ORDER BY x.due_at
-            LIMIT greatest(h.room, 0)
-        ) AS d
-        UNION ALL
-        -- In order: from the first on, as long as nothing has to wait.
-        SELECT d.organization_id, d.id, 1
-        FROM hook AS h
-        CROSS JOIN LATERAL (
-            SELECT y.organization_id, y.id, bool_and(y.due_at <= clock_timestamp()) OVER (ORDER BY y.number) AS may
-            FROM (
-                SELECT x.organization_id, x.id, x.due_at, x.number
-                FROM mqtt.mqtt_callback_deliveries AS x
-                WHERE h.callback_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
-                ORDER BY x.number
-                LIMIT greatest(h.room, 0)
-            ) AS y
-        ) AS d
-        WHERE d.may
+    WITH due AS (
+        SELECT d.* FROM mqtt.due_callbacks(claim_callbacks.bridge_id, v_now, claim_callbacks.busy_ids, claim_callbacks.busy_counts) AS d
     ), picked AS MATERIALIZED (
         SELECT d.organization_id, d.id
         FROM due AS d
@@ -2536,22 +2109,10 @@ BEGIN
     -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
     -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
-    PERFORM pg_advisory_xact_lock_shared(1953460325, 0);
+    PERFORM pg_advisory_xact_lock_shared(mqtt.outbound_lock(), 0);
     -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
     RETURN QUERY WITH asked AS (
-        SELECT
-            a.integration_id,
-            a.integration_number::integer AS integration_number,
-            -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
-            CASE
-                WHEN NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.attempts > 1) THEN a.n
-                WHEN EXISTS (
-                    SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.msg_id = ANY (claim_outbound.in_flight)
-                ) THEN 0
-                ELSE 1
-            END AS n
-        FROM unnest(claim_outbound.integration_ids, claim_outbound.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
-        JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_outbound.bridge_id
+        SELECT l.* FROM mqtt.claim_limits(claim_outbound.bridge_id, claim_outbound.integration_ids, claim_outbound.limits, claim_outbound.in_flight) AS l
     ), picked AS MATERIALIZED (
         SELECT a.integration_number, w.*
         FROM asked AS a
@@ -2628,17 +2189,6 @@ ALTER FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) OWNER TO m
 
 COMMENT ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
 
-CREATE FUNCTION bridge.cleanup() RETURNS jsonb
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.cleanup() ELSE '{"skipped": true}' END;
-$$;
-
-ALTER FUNCTION bridge.cleanup() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION bridge.cleanup() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
-
 CREATE FUNCTION bridge.diagnose() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2664,13 +2214,13 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         ),
         'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
-        'upkeep_jobs', mqtt.upkeep_jobs(),
+        'maintenance_jobs', mqtt.maintenance_jobs(),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
         'notify_queue_ratio', pg_notification_queue_usage(),
         'sealing', bridge.sealing_state(),
-        'intake_stop', c.intake_stop,
-        'publish_stop', c.publish_stop,
+        'ingest_pause', c.ingest_pause,
+        'publish_pause', c.publish_pause,
         'allow_private_addresses', c.allow_private_addresses,
         'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
     )
@@ -2714,7 +2264,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.expires_at <= clock_timestamp()) THEN
         RETURN 0;
     END IF;
-    PERFORM pg_advisory_xact_lock(1953460325, 0);  -- see bridge.claim_outbound
+    PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
     v_expired := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_mqtt_outbound AS q
@@ -2736,7 +2286,7 @@ $$;
 
 ALTER FUNCTION bridge.expire_outbound(batch_size integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.expire_outbound(batch_size integer) IS 'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has in hand is left to it.';
+COMMENT ON FUNCTION bridge.expire_outbound(batch_size integer) IS 'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has claimed is left to it.';
 
 CREATE FUNCTION bridge.finish_attempt(attempted bigint) RETURNS text
     LANGUAGE sql SECURITY DEFINER
@@ -2755,14 +2305,14 @@ CREATE FUNCTION bridge.gauges() RETURNS jsonb
     AS $$
     SELECT jsonb_build_object(
         'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', coalesce(d.oldest_seconds, 0))) FROM mqtt.queue_depths() AS d),
-        'intake_is_open', (SELECT c.intake_stop IS NULL FROM mqtt.configuration AS c),
+        'ingest_is_open', (SELECT c.ingest_pause IS NULL FROM mqtt.configuration AS c),
         'notify_queue_ratio', pg_notification_queue_usage()
     );
 $$;
 
 ALTER FUNCTION bridge.gauges() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the upkeep.';
+COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the maintenance.';
 
 CREATE FUNCTION bridge.heartbeat(bridge_id uuid) RETURNS uuid[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2829,118 +2379,35 @@ CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integratio
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET jit TO 'off'
-    AS $_$
+    AS $$
 DECLARE
+    -- Whose integration_ids[i] is; null where this bridge does not hold it.
+    v_owners uuid [];
     v_counts jsonb;
     v_organizations uuid [];
     v_accepted integer [];
     v_dead integer [];
 BEGIN
+    SELECT array_agg(l.organization_id ORDER BY i.number) INTO v_owners
+    FROM unnest(ingest.integration_ids) WITH ORDINALITY AS i (id, number)
+    LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id AND l.bridge_id = ingest.bridge_id;
+    -- Most: mqtt.ingest_plain does the same for messages that are nothing out of the ordinary, in a third of the time.
     IF ingest.content_types IS NULL AND ingest.properties IS NULL AND ingest.faults IS NULL AND ingest.subscription_numbers IS NULL THEN
-        v_counts := mqtt.queue_plain(
-            ingest.bridge_id, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
+        v_counts := mqtt.ingest_plain(
+            v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
         );
         IF v_counts IS NOT NULL THEN
             RETURN v_counts;
         END IF;
     END IF;
-    WITH held AS (
-        SELECT h.number, l.organization_id, l.integration_id
-        FROM unnest(ingest.integration_ids) WITH ORDINALITY AS h (integration_id, number)
-        JOIN mqtt.bridge_leases AS l ON l.integration_id = h.integration_id AND l.bridge_id = ingest.bridge_id
-    ), came AS MATERIALIZED (
-        SELECT
-            h.organization_id, h.integration_id, m.topic, m.payload, m.place, m.qos, m.retain, m.subscription_number,
-            jsonb_build_object('topic', m.topic)
-            || CASE WHEN m.qos > 0 THEN jsonb_build_object('qos', m.qos) ELSE '{}' END
-            || CASE WHEN m.retain THEN '{"retain": true}'::jsonb ELSE '{}' END
-            || CASE WHEN m.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', m.content_type) END
-            || CASE WHEN m.properties IS NULL THEN '{}' ELSE jsonb_build_object('properties', m.properties) END AS message,
-            CASE WHEN m.properties ? 'user_properties' THEN (
-                SELECT (p.value ->> 1)::uuid
-                FROM jsonb_array_elements(m.properties -> 'user_properties') AS p
-                WHERE p.value ->> 0 = 'message_id' AND p.value ->> 1 ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
-                LIMIT 1
-            ) END AS message_id,
-            CASE
-                WHEN m.fault IS NOT NULL THEN m.fault
-                WHEN octet_length(m.payload) > c.max_payload_bytes
-                    THEN format('The payload has %s bytes; this installation takes at most %s.', octet_length(m.payload), c.max_payload_bytes)
-                -- What a broker tells of itself is welcome, though nobody may publish it.
-                ELSE mqtt.topic_name_error(regexp_replace(m.topic, '^\$', ''))
-            END AS fault
-        FROM unnest(
-            ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains, ingest.content_types, ingest.properties,
-            ingest.faults, ingest.subscription_numbers
-        ) WITH ORDINALITY AS m (number, topic, payload, qos, retain, content_type, properties, fault, subscription_number, place)
-        JOIN held AS h ON h.number = m.number
-        CROSS JOIN mqtt.configuration AS c
-    ),
-    -- Messages of the same topic are matched once, with the few filters that an index finds.
-    alike AS MATERIALIZED (
-        SELECT row_number() OVER () AS id, k.*
-        FROM (
-            SELECT a.organization_id, a.integration_id, a.topic, a.qos, a.retain, a.subscription_number, array_agg(a.place) AS places
-            FROM came AS a
-            WHERE a.subscription_number IS NOT NULL
-            GROUP BY a.organization_id, a.integration_id, a.topic, a.qos, a.retain, a.subscription_number
-        ) AS k
-    ), candidate AS MATERIALIZED (
-        SELECT
-            k.id AS alike_id, k.places, k.topic, k.qos, k.retain, k.subscription_number, s.id, s.number, s.granted_qos, s.no_local,
-            s.active_at, starts_with(s.topic, '$share/') AS is_shared, s.pattern
-        FROM alike AS k
-        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
-        CROSS JOIN LATERAL (
-            SELECT f.*
-            FROM mqtt.mqtt_subscriptions AS f
-            WHERE f.organization_id = k.organization_id AND f.integration_id = k.integration_id AND f.prefix = p.prefix
-                AND f.status = 'active' AND NOT f.is_paused
-            -- Looked up for each prefix, never all filters joined first.
-            OFFSET 0
-        ) AS s
-        -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once.
-        ORDER BY s.number
-    ), filter AS (
-        SELECT
-            c.*,
-            max(c.number) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_number,
-            max(c.active_at) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_active_at,
-            max(c.granted_qos) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_granted_qos,
-            bool_or(c.no_local) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_no_local,
-            bool_or(c.is_shared) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_is_shared
-        FROM candidate AS c
-        WHERE c.topic ~ c.pattern
-        WINDOW own AS (PARTITION BY c.alike_id)
-    ),
-    -- Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that
-    -- there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all.
-    matched AS MATERIALIZED (
-        SELECT
-            unnest(f.places) AS place,
-            jsonb_agg(f.id ORDER BY f.active_at, f.number) AS ids,
-            coalesce(bool_or(
-                f.number <> f.own_number AND NOT f.is_shared AND NOT f.own_is_shared AND NOT f.retain AND (f.own_no_local OR NOT f.no_local)
-                AND CASE f.qos
-                    WHEN 0 THEN f.granted_qos > f.own_granted_qos
-                        OR f.granted_qos = f.own_granted_qos AND (f.active_at, f.number) < (f.own_active_at, f.own_number)
-                    ELSE f.granted_qos > 0 AND (f.active_at, f.number) < (f.own_active_at, f.own_number)
-                END
-            ), false) AS is_copy
-        FROM filter AS f
-        GROUP BY f.alike_id, f.places
+    WITH came AS MATERIALIZED (
+        SELECT m.*
+        FROM mqtt.delivered_messages(
+            v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains,
+            ingest.content_types, ingest.properties, ingest.faults, ingest.subscription_numbers
+        ) AS m
     ), arrived AS MATERIALIZED (
-        SELECT
-            a.organization_id, a.integration_id, a.topic, a.payload, a.place, a.message_id, a.fault,
-            CASE
-                WHEN m.ids IS NULL THEN a.message
-                ELSE a.message || jsonb_build_object(
-                    'properties', coalesce(a.message -> 'properties', '{}') || jsonb_build_object('subscription_ids', m.ids)
-                )
-            END AS message
-        FROM came AS a
-        LEFT JOIN matched AS m ON m.place = a.place
-        WHERE m.is_copy IS NOT TRUE
+        SELECT c.* FROM came AS c WHERE NOT c.is_copy
     ),
     -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
     fresh AS (
@@ -2959,8 +2426,10 @@ BEGIN
         (
             SELECT DISTINCT ON (a.integration_id, a.message_id) a.*
             FROM arrived AS a
-            JOIN fresh AS f ON f.integration_id = a.integration_id AND f.message_id = a.message_id
-            WHERE a.fault IS NULL
+            -- CASE keeps the planner, which expects a few rows only, from joining them row by row: it is looked up in a hash.
+            WHERE a.fault IS NULL AND CASE
+                WHEN a.message_id IS NOT NULL THEN (a.integration_id, a.message_id) IN (SELECT f.integration_id, f.message_id FROM fresh AS f)
+            END
             ORDER BY a.integration_id, a.message_id, a.place
         )
     ), queued AS (
@@ -2998,17 +2467,13 @@ BEGIN
         SELECT (SELECT count(*) FROM came) - (SELECT count(*) FROM kept) AS n
     )
     SELECT
-        jsonb_build_object(
+        jsonb_strip_nulls(jsonb_build_object(
             'queued', coalesce(sum(c.accepted - c.dead), 0),
             'dead', coalesce(sum(c.dead), 0),
-            'passed_over', cardinality(ingest.topics) - coalesce(sum(c.accepted), 0) - r.n
-        ) || CASE WHEN r.n = 0 THEN '{}' ELSE jsonb_build_object('repeated', r.n) END
-        || coalesce((
-            SELECT jsonb_build_object('not_held', jsonb_agg(i.id ORDER BY i.id))
-            FROM unnest(ingest.integration_ids) AS i (id)
-            WHERE NOT EXISTS (SELECT FROM held AS h WHERE h.integration_id = i.id)
-            HAVING count(*) > 0
-        ), '{}'),
+            'passed_over', cardinality(ingest.topics) - coalesce(sum(c.accepted), 0) - r.n,
+            'repeated', nullif(r.n, 0),
+            'not_held', mqtt.not_held(v_owners, ingest.integration_ids)
+        )),
         array_agg(c.organization_id ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
         array_agg(c.accepted ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL),
         array_agg(c.dead ORDER BY c.organization_id) FILTER (WHERE c.organization_id IS NOT NULL)
@@ -3016,17 +2481,14 @@ BEGIN
     FROM repeated AS r
     LEFT JOIN counted AS c ON true
     GROUP BY r.n;
-    PERFORM mqtt.count_accepted(c.organization_id, c.accepted)
-    FROM unnest(v_organizations, v_accepted) AS c (organization_id, accepted);
+    PERFORM mqtt.count_accepted(c.organization_id, c.accepted, c.place = 1)
+    FROM unnest(v_organizations, v_accepted) WITH ORDINALITY AS c (organization_id, accepted, place);
     PERFORM mqtt.count_dead(c.organization_id, now())
     FROM unnest(v_organizations, v_dead) AS c (organization_id, dead)
     CROSS JOIN LATERAL generate_series(1, c.dead);
-    IF (v_counts ->> 'queued')::integer > 0 THEN
-        PERFORM mqtt.wake_bridge('ingest');
-    END IF;
     RETURN v_counts;
 END;
-$_$;
+$$;
 
 ALTER FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) OWNER TO mqtt_owner;
 
@@ -3087,17 +2549,6 @@ $$;
 ALTER FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) IS 'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. Whatever it holds beyond these, it is to close and release.';
-
-CREATE FUNCTION bridge.keep_house() RETURNS jsonb
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.keep_house() ELSE '{"skipped": true}' END;
-$$;
-
-ALTER FUNCTION bridge.keep_house() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION bridge.keep_house() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
 
 CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, next_change_at timestamp with time zone, passwords text, acl text)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3229,6 +2680,17 @@ ALTER FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_
 
 COMMENT ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) IS 'Puts new boxes in the place of old ones, where the old one is still there; returns how many. Raises PT409 sealing_key_changed when they are not sealed to the present key.';
 
+CREATE FUNCTION bridge.run_periodic_tasks() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.run_periodic_tasks() ELSE '{"skipped": true}' END;
+$$;
+
+ALTER FUNCTION bridge.run_periodic_tasks() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.run_periodic_tasks() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+
 CREATE FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) RETURNS TABLE(place text, organization_id uuid, id uuid, value jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3271,122 +2733,43 @@ COMMENT ON FUNCTION bridge.sealing_state() IS '{"public_key": base64 or null, "k
 CREATE FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
-#variable_conflict use_column
 DECLARE
+    v_settled CONSTANT mqtt.settled_callback [] := mqtt.settle_deliveries(
+        bridge_id, organization_ids, ids, attempts, codes, errors, responses, retry_afters, is_final
+    );
     v_counts jsonb;
 BEGIN
-    WITH outcome AS (
-        SELECT
-            o.*,
-            o.code IS NULL AND o.error IS NULL AS is_released,
-            o.code BETWEEN 200 AND 299 AS is_delivered,
-            CASE WHEN o.retry_after > 0 THEN least(o.retry_after, 86400) * interval '1 second' END AS pause
-        FROM unnest(
-            settle_callbacks.organization_ids, settle_callbacks.ids, settle_callbacks.attempts, settle_callbacks.codes, settle_callbacks.errors,
-            settle_callbacks.responses, settle_callbacks.retry_afters, settle_callbacks.is_final
-        ) AS o (organization_id, id, attempt, code, error, response, retry_after, is_final)
-    ), settled AS (
-        UPDATE mqtt.mqtt_callback_deliveries AS d
-        SET bridge_id = NULL,
-            attempts = d.attempts - o.is_released::integer,
-            status = CASE
-                WHEN o.is_delivered THEN 'delivered'
-                WHEN o.is_released THEN 'waiting'
-                WHEN o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts THEN 'dead'
-                ELSE 'waiting'
-            END,
-            due_at = CASE
-                WHEN o.is_released THEN clock_timestamp()
-                ELSE clock_timestamp() + greatest(mqtt.retry_delay(d.attempts), o.pause)
-            END,
-            finished_at = CASE
-                WHEN o.is_delivered OR NOT o.is_released AND (o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts) THEN clock_timestamp()
-            END,
-            status_code = CASE WHEN o.is_released THEN d.status_code ELSE o.code END,
-            error = CASE WHEN o.is_released THEN d.error WHEN NOT o.is_delivered IS TRUE THEN left(o.error, 500) END,
-            response = CASE WHEN o.is_released THEN d.response WHEN NOT o.is_delivered IS TRUE THEN left(o.response, 200) END
-        FROM outcome AS o
-        CROSS JOIN mqtt.configuration AS c
-        WHERE d.organization_id = o.organization_id AND d.id = o.id AND d.status = 'waiting' AND d.attempts = o.attempt
-            AND d.bridge_id = settle_callbacks.bridge_id
-        RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause
-    ), told AS (
-        SELECT s.organization_id, s.integration_id, s.id, s.callback_url AS url, t.status, t.code, t.error, t.is_released, t.pause,
-            -- Whoever answers about this one message is there; a fault of ours says nothing about the receiver.
-            NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true) AS is_down,
-            coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false) AS is_up
-        FROM settled AS t
-        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = t.organization_id AND s.id = t.subscription_id
-    ), url AS (
-        SELECT t.organization_id, t.url, bool_or(t.is_up) AS is_up, count(*) FILTER (WHERE t.is_down) AS failures,
-            max(t.pause) FILTER (WHERE t.is_down) AS pause, max(t.error) FILTER (WHERE t.is_down) AS error
-        FROM told AS t
-        WHERE t.is_up OR t.is_down
-        GROUP BY t.organization_id, t.url
-    ), closed AS (
-        DELETE FROM mqtt.callback_circuits AS c
-        USING url AS u
-        WHERE c.organization_id = u.organization_id AND c.url = u.url AND u.is_up AND u.pause IS NULL
-        RETURNING c.organization_id, c.url, c.openings
-    ), opened AS (
-        INSERT INTO mqtt.callback_circuits AS c (organization_id, url, failures, openings, open_until, error)
-        SELECT
-            u.organization_id, u.url, u.failures, (u.failures >= 5)::integer,
-            greatest(CASE WHEN u.failures >= 5 THEN clock_timestamp() + interval '10 seconds' END, clock_timestamp() + u.pause), left(u.error, 500)
-        FROM url AS u
-        WHERE u.pause IS NOT NULL OR NOT u.is_up
-        ORDER BY u.organization_id, u.url
-        ON CONFLICT (organization_id, url) DO UPDATE
-        SET failures = c.failures + excluded.failures,
-            error = excluded.error,
-            -- What was under way when it opened says nothing new.
-            openings = c.openings + (c.failures + excluded.failures >= 5 AND coalesce(c.open_until <= clock_timestamp(), true))::integer,
-            open_until = greatest(
-                CASE
-                    WHEN c.failures + excluded.failures >= 5 AND coalesce(c.open_until <= clock_timestamp(), true)
-                        THEN clock_timestamp() + least(interval '10 seconds' * power(2, least(c.openings, 20)), interval '10 minutes')
-                    ELSE c.open_until
-                END,
-                excluded.open_until
-            )
-        RETURNING c.organization_id, c.url, c.openings, c.failures, c.error
-    ), gone AS (
-        UPDATE mqtt.mqtt_subscriptions AS s
-        SET callback_gone_at = clock_timestamp()
-        FROM (SELECT DISTINCT t.organization_id, t.id FROM told AS t WHERE t.code = 410) AS t
-        WHERE s.organization_id = t.organization_id AND s.id = t.id
-        RETURNING s.organization_id, s.integration_id, s.id
-    ), logged AS (
+    PERFORM mqtt.note_receivers(v_settled);
+    SELECT
+        jsonb_build_object(
+            'delivered', count(*) FILTER (WHERE t.status = 'delivered'),
+            'failed', count(*) FILTER (WHERE t.status = 'waiting' AND NOT t.is_released),
+            'dead', count(*) FILTER (WHERE t.status = 'dead'),
+            'released', count(*) FILTER (WHERE t.is_released)
+        )
+    INTO v_counts
+    FROM unnest(v_settled) AS t;
+    IF v_counts -> 'dead' <> '0' THEN
+        WITH gone AS (
+            UPDATE mqtt.mqtt_subscriptions AS s
+            SET callback_gone_at = clock_timestamp()
+            FROM (SELECT DISTINCT t.organization_id, t.subscription_id FROM unnest(v_settled) AS t WHERE t.code = 410) AS t
+            WHERE s.organization_id = t.organization_id AND s.id = t.subscription_id
+            RETURNING s.organization_id, s.integration_id, s.id
+        )
         INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, message_count, error_message, details)
-        SELECT t.organization_id, t.integration_id, 'callback_dead', 'failed', count(*), max(t.error), jsonb_build_object('subscription_id', t.id)
-        FROM told AS t
-        WHERE t.status = 'dead'
-        GROUP BY t.organization_id, t.integration_id, t.id
+        SELECT
+            t.organization_id, t.integration_id, 'callback_dead', 'failed', count(*), max(t.error), jsonb_build_object('subscription_id', t.subscription_id)
+        FROM unnest(v_settled) AS t
+        WHERE t.status = 'dead' AND t.integration_id IS NOT NULL
+        GROUP BY t.organization_id, t.integration_id, t.subscription_id
         UNION ALL
         SELECT
             g.organization_id, g.integration_id, 'callback_paused', 'failed', 0, 'The receiver answered 410 Gone.', jsonb_build_object('subscription_id', g.id)
-        FROM gone AS g
-        UNION ALL
-        SELECT DISTINCT
-            t.organization_id, t.integration_id, 'callback_unreachable', 'failed', 0, o.error, jsonb_build_object('subscription_id', t.id)
-        FROM opened AS o
-        JOIN told AS t ON t.organization_id = o.organization_id AND t.url = o.url
-        WHERE o.openings = 1 AND t.is_down
-        UNION ALL
-        SELECT DISTINCT t.organization_id, t.integration_id, 'callback_reached', 'success', 0, NULL, jsonb_build_object('subscription_id', t.id)
-        FROM closed AS c
-        JOIN told AS t ON t.organization_id = c.organization_id AND t.url = c.url
-        WHERE c.openings > 0
-    )
-    SELECT jsonb_build_object(
-        'delivered', count(*) FILTER (WHERE t.status = 'delivered'),
-        'failed', count(*) FILTER (WHERE t.status = 'waiting' AND NOT t.is_released),
-        'dead', count(*) FILTER (WHERE t.status = 'dead'),
-        'released', count(*) FILTER (WHERE t.is_released)
-    )
-    INTO v_counts
-    FROM settled AS t;
+        FROM gone AS g;
+    END IF;
     RETURN v_counts;
 END;
 $$;
@@ -3422,7 +2805,7 @@ CREATE FUNCTION bridge.sleep(subject text) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    IF pg_try_advisory_lock(1953460322, hashtext(subject)) THEN
+    IF pg_try_advisory_lock(mqtt.wakeup_lock(), hashtext(subject)) THEN
         RETURN 'asleep';
     END IF;
     -- Another sleeper's lock makes the writers notify us all.
@@ -3430,7 +2813,7 @@ BEGIN
         SELECT FROM pg_catalog.pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 2
             AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-            AND l.classid = 1953460322::oid AND l.objid = (hashtext(subject)::bigint & 4294967295)::oid
+            AND l.classid = mqtt.wakeup_lock()::oid AND l.objid = (hashtext(subject)::bigint & 4294967295)::oid
     ) THEN
         RETURN 'beside';
     END IF;
@@ -3481,8 +2864,8 @@ CREATE FUNCTION bridge.status() RETURNS jsonb
             LEFT JOIN mqtt.bridges AS b ON b.id = l.bridge_id
         ),
         'queues', (SELECT jsonb_object_agg(d.queue, jsonb_build_object('messages', d.messages, 'oldest_seconds', round(d.oldest_seconds::numeric, 3))) FROM mqtt.queue_depths() AS d),
-        'intake_stop', (SELECT c.intake_stop FROM mqtt.configuration AS c),
-        'publish_stop', (SELECT c.publish_stop FROM mqtt.configuration AS c),
+        'ingest_pause', (SELECT c.ingest_pause FROM mqtt.configuration AS c),
+        'publish_pause', (SELECT c.publish_pause FROM mqtt.configuration AS c),
         'sealing', bridge.sealing_state() - 'public_key'
     );
 $$;
@@ -3632,31 +3015,7 @@ BEGIN
     LOOP
         EXIT WHEN NOT v_integration.is_mine AND v_held + v_taken > v_share;
         CONTINUE WHEN NOT pg_try_advisory_lock(mqtt.bridge_lock(v_integration.id));
-        -- What another holder had begun counts as an attempt; what this process holds, it still holds.
-        WITH abandoned AS (
-            DELETE FROM mqtt.outbound_batches AS b
-            WHERE b.organization_id = v_integration.organization_id AND b.integration_id = v_integration.id
-                AND b.bridge_id <> take_integrations.bridge_id
-            RETURNING b.msg_ids
-        )
-        UPDATE pgmq.q_mqtt_outbound AS q
-        SET attempts = q.attempts + 1
-        FROM abandoned AS a
-        CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
-        WHERE q.msg_id = m.msg_id;
-        -- Another holder's requests may have been answered: they are made again, with the same id.
-        UPDATE mqtt.mqtt_callback_deliveries AS d
-        SET bridge_id = NULL, due_at = clock_timestamp()
-        FROM mqtt.mqtt_subscriptions AS s
-        WHERE s.organization_id = v_integration.organization_id AND s.integration_id = v_integration.id
-            AND d.organization_id = s.organization_id AND d.subscription_id = s.id AND d.status = 'waiting'
-            AND d.bridge_id <> take_integrations.bridge_id;
-        INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
-        VALUES (v_integration.organization_id, v_integration.id, take_integrations.bridge_id)
-        ON CONFLICT (organization_id, integration_id) DO UPDATE
-        SET bridge_id = excluded.bridge_id, taken_at = clock_timestamp()
-        WHERE l.bridge_id <> excluded.bridge_id;
-        IF found THEN
+        IF mqtt.take_lease(take_integrations.bridge_id, v_integration.organization_id, v_integration.id) THEN
             v_taken := v_taken + 1;
         END IF;
     END LOOP;
@@ -3669,72 +3028,15 @@ ALTER FUNCTION bridge.take_integrations(bridge_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION bridge.take_integrations(bridge_id uuid) IS 'Takes integrations that no bridge holds, up to a fair share and one more, on the session whose locks keep them; returns how many came new.';
 
 CREATE FUNCTION bridge.wake(subject text) RETURNS void
-    LANGUAGE sql
-    BEGIN ATOMIC
- SELECT pg_advisory_unlock(1953460322, hashtext(subject)) AS pg_advisory_unlock;
-END;
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT pg_advisory_unlock(mqtt.wakeup_lock(), hashtext(subject));
+$$;
 
 ALTER FUNCTION bridge.wake(subject text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.wake(subject text) IS 'Ends this session''s sleep, so that writers no longer notify.';
-
-CREATE FUNCTION mqtt.has_forbidden_character(value text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT (value ~ ((('[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff'::text || '\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff\U0006fffe\U0006ffff'::text) || '\U0007fffe\U0007ffff\U0008fffe\U0008ffff\U0009fffe\U0009ffff\U000afffe\U000affff\U000bfffe\U000bffff\U000cfffe\U000cffff'::text) || '\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff\U0010fffe\U0010ffff]'::text));
-END;
-
-ALTER FUNCTION mqtt.has_forbidden_character(value text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.has_forbidden_character(value text) IS 'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
-
-CREATE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN ((filter IS NULL) OR (filter = ''::text)) THEN 'A topic filter has at least one character.'::text
-             WHEN (octet_length(filter) > 65535) THEN 'A topic filter has at most 65,535 bytes in UTF-8.'::text
-             WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter holds no control and no non-character.'::text
-             WHEN (filter ~ '[^/]\+|\+[^/]'::text) THEN 'The wildcard + stands for one whole level.'::text
-             WHEN (filter ~ '[^/]#|#.'::text) THEN 'The wildcard # stands alone in the last level.'::text
-             WHEN (starts_with(filter, '$share/'::text) AND (filter !~ '^\$share/[^/+#]+/.'::text)) THEN 'A shared subscription is $share/<name>/<filter>.'::text
-             ELSE NULL::text
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.topic_filter_error(filter text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.topic_filter_error(filter text) IS 'Why this is no topic filter, in words; null when it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
-
-CREATE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT starts_with(topic, (prefix || '/'::text)) AS starts_with;
-END;
-
-ALTER FUNCTION mqtt.topic_is_under(topic text, prefix text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.topic_is_under(topic text, prefix text) IS 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
-
-CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN ((octet_length(topic) <= 65535) AND (topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'::text)) THEN NULL::text
-             WHEN ((topic IS NULL) OR (topic = ''::text)) THEN 'A topic name has at least one character.'::text
-             WHEN (octet_length(topic) > 65535) THEN 'A topic name has at most 65,535 bytes in UTF-8.'::text
-             WHEN (topic ~ '[+#]'::text) THEN 'A topic name to publish to holds no wildcard + or #.'::text
-             WHEN starts_with(topic, '$'::text) THEN 'Topic names that start with $ belong to the broker.'::text
-             WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'::text
-             ELSE NULL::text
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.topic_name_error(topic text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.topic_name_error(topic text) IS 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
 CREATE TABLE mqtt.mqtt_credentials (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -3800,13 +3102,109 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second tha
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
 
-COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; upkeep writes both.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; maintenance writes both.';
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used; written by the queue worker per batch.';
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP; written by the queue worker per batch.';
 
 COMMENT ON COLUMN mqtt.mqtt_credentials.broker_login_at IS 'When it first logged in at a broker that asks over HTTP.';
+
+CREATE FUNCTION mqtt.access_explanation(reason text, credential mqtt.mqtt_credentials, action text, topic text, topic_error text, rule text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE reason
+             WHEN 'revoked'::text THEN format('No: the credential was revoked at %s.'::text, (credential).revoked_at)
+             WHEN 'expired'::text THEN format('No: the credential expired at %s.'::text, (credential).expires_at)
+             WHEN 'integration_inactive'::text THEN 'No: the integration of the credential is switched off.'::text
+             WHEN 'publish_not_allowed'::text THEN 'No: the credential may only subscribe.'::text
+             WHEN 'subscribe_not_allowed'::text THEN 'No: the credential may only publish.'::text
+             WHEN 'topic_invalid'::text THEN ('No: '::text || topic_error)
+             WHEN 'topic_not_allowed'::text THEN
+             CASE action
+                 WHEN 'publish'::text THEN format('No: %s does not match any filter that the credential may publish to.'::text, topic)
+                 ELSE format('No: %s may match topics outside every filter that the credential may subscribe to.'::text, topic)
+             END
+             ELSE
+             CASE action
+                 WHEN 'publish'::text THEN format('Yes: %s matches %s.'::text, topic, rule)
+                 ELSE format('Yes: everything that %s matches lies within %s.'::text, topic, rule)
+             END
+         END AS format;
+END;
+
+ALTER FUNCTION mqtt.access_explanation(reason text, credential mqtt.mqtt_credentials, action text, topic text, topic_error text, rule text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.access_explanation(reason text, credential mqtt.mqtt_credentials, action text, topic text, topic_error text, rule text) IS 'The reason that api.explain_mqtt_access answers, as a sentence.';
+
+CREATE FUNCTION mqtt.has_forbidden_character(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (value ~ ((('[\u0001-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff'::text || '\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff\U0006fffe\U0006ffff'::text) || '\U0007fffe\U0007ffff\U0008fffe\U0008ffff\U0009fffe\U0009ffff\U000afffe\U000affff\U000bfffe\U000bffff\U000cfffe\U000cffff'::text) || '\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff\U0010fffe\U0010ffff]'::text));
+END;
+
+ALTER FUNCTION mqtt.has_forbidden_character(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_forbidden_character(value text) IS 'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
+
+CREATE FUNCTION mqtt.is_plain_topic(topic text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (topic ~ '^[A-Za-z0-9_./:@=,;() -]+$'::text);
+END;
+
+ALTER FUNCTION mqtt.is_plain_topic(topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_plain_topic(topic text) IS 'Whether the text consists of characters that no rule for topic names forbids, as most do: one look instead of several. Its length is not checked.';
+
+CREATE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((filter IS NULL) OR (filter = ''::text)) THEN 'A topic filter has at least one character.'::text
+             WHEN (octet_length(filter) > 65535) THEN 'A topic filter has at most 65,535 bytes in UTF-8.'::text
+             WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter must not contain control characters or non-characters.'::text
+             WHEN (filter ~ '[^/]\+|\+[^/]'::text) THEN 'The wildcard + stands for one whole level.'::text
+             WHEN (filter ~ '[^/]#|#.'::text) THEN 'The wildcard # stands alone in the last level.'::text
+             WHEN (starts_with(filter, '$share/'::text) AND (filter !~ '^\$share/[^/+#]+/.'::text)) THEN 'A shared subscription is $share/<name>/<filter>.'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.topic_filter_error(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_filter_error(filter text) IS 'Why this is not a topic filter, as a sentence; null if it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
+
+CREATE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT starts_with(topic, (prefix || '/'::text)) AS starts_with;
+END;
+
+ALTER FUNCTION mqtt.topic_is_under(topic text, prefix text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_is_under(topic text, prefix text) IS 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
+
+CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((octet_length(topic) <= 65535) AND mqtt.is_plain_topic(topic)) THEN NULL::text
+             WHEN ((topic IS NULL) OR (topic = ''::text)) THEN 'A topic name has at least one character.'::text
+             WHEN (octet_length(topic) > 65535) THEN 'A topic name has at most 65,535 bytes in UTF-8.'::text
+             WHEN (topic ~ '[+#]'::text) THEN 'A topic name to publish to holds no wildcard + or #.'::text
+             WHEN starts_with(topic, '$'::text) THEN 'Topic names that start with $ belong to the broker.'::text
+             WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.topic_name_error(topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_name_error(topic text) IS 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
 CREATE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABLE(action text, filter text)
     LANGUAGE sql STABLE
@@ -3827,7 +3225,7 @@ END;
 
 ALTER FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) IS 'What a credential may do: action (publish, subscribe) and topic filter, each written out in full. Whether it is valid now is not asked.';
+COMMENT ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) IS 'What a credential may do: actions (publish, subscribe) and topic filters, each written out in full. Does not check whether the credential is valid now.';
 
 CREATE FUNCTION mqtt.topic_filter_pattern(filter text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3850,7 +3248,7 @@ END;
 
 ALTER FUNCTION mqtt.topic_filter_pattern(filter text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_filter_pattern(filter text) IS 'The filter as a regular expression for topic names: a leading wildcard matches no $ topic, a/# matches a, $share/<name>/ is left out (MQTT 5 section 4.7).';
+COMMENT ON FUNCTION mqtt.topic_filter_pattern(filter text) IS 'The filter as a regular expression for topic names: a leading wildcard does not match topics that start with $, a/# matches a, and $share/<name>/ is omitted (MQTT 5 section 4.7).';
 
 CREATE FUNCTION mqtt.filter_contains(allowed text, requested text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3860,7 +3258,7 @@ END;
 
 ALTER FUNCTION mqtt.filter_contains(allowed text, requested text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.filter_contains(allowed text, requested text) IS 'Whether every topic that the requested filter matches is matched by the allowed one too; $share/<name>/<filter> is judged by its filter. Both must be valid filters.';
+COMMENT ON FUNCTION mqtt.filter_contains(allowed text, requested text) IS 'Whether the allowed filter matches every topic that the requested one matches; of $share/<name>/<filter> only the filter counts. Both must be valid filters.';
 
 CREATE FUNCTION mqtt.topic_matches(filter text, topic text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3885,7 +3283,7 @@ END;
 
 ALTER FUNCTION mqtt.rule_allows(filter text, action text, topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.rule_allows(filter text, action text, topic text) IS 'Whether a rule with that filter lets one publish to the topic, or subscribe to it as a filter.';
+COMMENT ON FUNCTION mqtt.rule_allows(filter text, action text, topic text) IS 'Whether a rule with that filter allows publishing to the topic, or subscribing to it as a filter.';
 
 CREATE FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) RETURNS text
     LANGUAGE sql STABLE
@@ -3899,7 +3297,36 @@ END;
 
 ALTER FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) IS 'The rule by which a credential may publish to a topic or subscribe to a filter; null when it may not.';
+COMMENT ON FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) IS 'The rule that lets a credential publish to a topic or subscribe to a filter; null if it may not.';
+
+CREATE FUNCTION mqtt.admits_hash(filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (filter ~ '(^|/)\+(/#)?$'::text);
+END;
+
+ALTER FUNCTION mqtt.admits_hash(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.admits_hash(filter text) IS 'Whether a broker that matches subscriptions level by level, like topics, would let the last + of the filter match a #: a/+ would allow a/#.';
+
+CREATE FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF incoming > 0 THEN
+        PERFORM mqtt.require_open_queue(organization_id, 'ingest');
+    END IF;
+    IF outgoing > 0 THEN
+        PERFORM mqtt.require_open_queue(organization_id, 'outbound');
+        PERFORM mqtt.wake_bridge('outbound');
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) IS 'What has to follow when a replay has enqueued messages: raises 429 queue_paused if their queue is closed, and wakes the bridge for outgoing ones; mqtt.count_accepted does for incoming ones.';
 
 CREATE FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3935,7 +3362,38 @@ ALTER FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) OWNER TO mqt
 
 COMMENT ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) IS 'The answer to a login that could not be placed, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After; raises what else is the matter with a session (mqtt.refuse_login).';
 
-CREATE FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS bigint
+CREATE FUNCTION mqtt.apply_deferred_credentials(noted_after timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_credentials bigint;
+BEGIN
+    WITH taken AS (
+        DELETE FROM mqtt.deferred_credential_updates AS u
+        WHERE u.noted_at > noted_after
+        RETURNING u.*
+    ),
+    credential AS MATERIALIZED (
+        SELECT t.credential_id, sum(t.uses) AS uses, max(t.last_connected_at) AS last_connected_at FROM taken AS t GROUP BY t.credential_id
+    )
+    UPDATE mqtt.mqtt_credentials AS c
+    SET connection_count = c.connection_count + n.uses, last_connected_at = greatest(c.last_connected_at, n.last_connected_at)
+    FROM credential AS n
+    WHERE c.id = n.credential_id;
+    GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    RETURN v_credentials;
+END;
+$$;
+
+ALTER FUNCTION mqtt.apply_deferred_credentials(noted_after timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.apply_deferred_credentials(noted_after timestamp with time zone) IS 'Brings credentials up to date with what was deferred after that time, and returns how many there were. A part of mqtt.apply_deferred_updates.';
+
+CREATE FUNCTION mqtt.apply_deferred_devices(noted_after timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3944,11 +3402,7 @@ CREATE FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone
     AS $$
 DECLARE
     v_devices bigint;
-    v_credentials bigint;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(1953460324, 1) THEN
-        RETURN 0;
-    END IF;
     WITH taken AS (
         DELETE FROM mqtt.deferred_device_updates AS u
         WHERE u.noted_at > noted_after
@@ -3970,7 +3424,7 @@ BEGIN
     ),
     updated AS (
         UPDATE mqtt.devices AS d
-        SET last_data = CASE WHEN n.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(n.last_data, d.last_data) ELSE d.last_data END,
+        SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
         FROM device AS n
@@ -3983,23 +3437,33 @@ BEGIN
         ON CONFLICT DO NOTHING
     )
     SELECT count(*) INTO v_devices FROM updated;
-    WITH taken AS (
-        DELETE FROM mqtt.deferred_credential_updates AS u
-        WHERE u.noted_at > noted_after
-        RETURNING u.*
-    ),
-    credential AS MATERIALIZED (
-        SELECT t.credential_id, sum(t.uses) AS uses, max(t.last_connected_at) AS last_connected_at FROM taken AS t GROUP BY t.credential_id
-    )
-    UPDATE mqtt.mqtt_credentials AS c
-    SET connection_count = c.connection_count + n.uses, last_connected_at = greatest(c.last_connected_at, n.last_connected_at)
-    FROM credential AS n
-    WHERE c.id = n.credential_id;
-    GET DIAGNOSTICS v_credentials = ROW_COUNT;
+    RETURN v_devices;
+END;
+$$;
+
+ALTER FUNCTION mqtt.apply_deferred_devices(noted_after timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.apply_deferred_devices(noted_after timestamp with time zone) IS 'Brings devices up to date with what was deferred after that time, remembers their ids, and returns how many there were. A part of mqtt.apply_deferred_updates.';
+
+CREATE FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_rows bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(mqtt.deferred_updates_lock(), 0) THEN
+        RETURN 0;
+    END IF;
+    v_rows := mqtt.apply_deferred_devices(noted_after);
+    v_rows := v_rows + mqtt.apply_deferred_credentials(noted_after);
     IF noted_after = '-infinity' THEN
         DELETE FROM mqtt.deferred_device_ids;
     END IF;
-    RETURN v_devices + v_credentials;
+    RETURN v_rows;
 END;
 $$;
 
@@ -4038,6 +3502,64 @@ $$;
 ALTER FUNCTION mqtt.apply_due_updates() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.apply_due_updates() IS 'Decides for this session whether rows of devices and credentials are updated with each batch or, while they have more than 2,000 dead versions that an old transaction keeps from vacuum, every 5 seconds (setting topicbase.is_update_deferred), and makes the updates that are due. True when it made some: the transaction then holds locks on rows, and should end before a batch takes its own. To be called once a second.';
+
+CREATE FUNCTION mqtt.apply_retention(most integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_counts jsonb;
+    v_small jsonb;
+    v_is_more boolean;
+    v_expired jsonb;
+    v_partitions regclass [];
+    v_postponed text;
+BEGIN
+    -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
+    PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
+    SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
+    FROM (
+        VALUES
+        ('completed', 'mqtt.mqtt_messages', 'received_at', 'completed_days'),
+        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'failed_days'),
+        ('activity', 'mqtt.integration_activity_log', 'created_at', 'activity_days')
+    ) AS t (kind, target, time_column, term)
+    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.term, most) AS r;
+    v_small := mqtt.trim_small_tables(10 * most);
+    v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
+    v_counts := v_counts || v_small;
+    WITH expired AS (
+        SELECT t.place, t.kind, e.partition, e.row_count
+        FROM (
+            -- The busiest table comes last, because it stays locked until the end of the transaction.
+            VALUES
+            (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
+            (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
+            (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
+            (4, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
+        ) AS t (place, kind, parent, days)
+        CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
+    )
+    SELECT
+        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
+        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
+    INTO v_expired, v_partitions;
+    -- A session that reads a table for hours (a dump, for example) must not prevent the rest of this.
+    BEGIN
+        PERFORM mqtt.drop_partitions(v_partitions);
+    EXCEPTION WHEN lock_not_available THEN
+        v_expired := '{}';
+        v_postponed := SQLERRM;
+    END;
+    RETURN (
+        SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
+    ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.apply_retention(most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind.';
 
 CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
     LANGUAGE plpgsql IMMUTABLE
@@ -4101,7 +3623,7 @@ BEGIN
         LIMIT 1;
         EXIT WHEN NOT found;
         -- While another worker is at this organization, an attempt would end by waiting for it.
-        IF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_next.organization_id::text)) THEN
+        IF NOT pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_next.organization_id::text)) THEN
             v_busy := v_busy || v_next.organization_id;
             CONTINUE;
         END IF;
@@ -4211,13 +3733,13 @@ $$;
 
 ALTER FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) IS 'The credential of that username, if it is valid now and one that this broker may ask about; else null. A credential of an external broker''s integration is nothing at the hosted one.';
+COMMENT ON FUNCTION mqtt.broker_credential(broker mqtt.broker_keys, username text) IS 'The credential with that username, if it is valid now and this broker may ask about it; else null. The hosted broker may not ask about the credentials of an external broker''s integration.';
 
 CREATE FUNCTION mqtt.broker_login() RETURNS mqtt.broker_keys
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    -- An unknown username is hashed like a wrong key; not in WHERE, which would make an inner join of it.
+    -- An unknown username is hashed like a wrong key. This is not in WHERE, which would make it an inner join.
     SELECT CASE WHEN sha256(
         coalesce(k.key_salt, '\x00000000000000000000000000000000') || convert_to(coalesce(substr(b.login, strpos(b.login, ':') + 1), ''), 'UTF8')
     ) = k.key_hash THEN k END
@@ -4235,7 +3757,7 @@ $_$;
 
 ALTER FUNCTION mqtt.broker_login() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker behind this HTTP request, by Authorization: Basic (RFC 7617) with its username and key; null when it is none, in the same time.';
+COMMENT ON FUNCTION mqtt.broker_login() IS 'The broker that made this HTTP request, identified by Authorization: Basic (RFC 7617) with its username and key; null if it is none, and it takes as long.';
 
 CREATE TABLE mqtt.configuration (
     is_only_row boolean DEFAULT true NOT NULL,
@@ -4253,8 +3775,8 @@ CREATE TABLE mqtt.configuration (
     partitions_ahead integer DEFAULT 7 NOT NULL,
     max_queued bigint DEFAULT 20000000 NOT NULL,
     min_free_bytes bigint DEFAULT 268435456 NOT NULL,
-    intake_stop text,
-    publish_stop text,
+    ingest_pause text,
+    publish_pause text,
     vacuum_alarm_after interval DEFAULT '00:05:00'::interval NOT NULL,
     hosted_broker_url text DEFAULT 'mqtt://localhost:1883'::text NOT NULL,
     sealing_public_key bytea,
@@ -4312,11 +3834,11 @@ COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting to be proce
 
 COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest and mqtt_publish are refused (429, brokers left unread) before the disk is full; 0 switches that off. Needs PL/Python.';
 
-COMMENT ON COLUMN mqtt.configuration.intake_stop IS 'Why ingest is refused for everyone just now; written by mqtt.check_intake, null while it is open.';
+COMMENT ON COLUMN mqtt.configuration.ingest_pause IS 'Why ingest is refused for everyone just now; written by mqtt.check_capacity, null while it is open.';
 
-COMMENT ON COLUMN mqtt.configuration.publish_stop IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_intake, null while they are not.';
+COMMENT ON COLUMN mqtt.configuration.publish_pause IS 'Why mqtt_publish and replays to brokers are refused just now; written by mqtt.check_capacity, null while they are not.';
 
-COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before upkeep names it as what holds back vacuum.';
+COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before maintenance names it as what holds back vacuum.';
 
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 
@@ -4383,7 +3905,41 @@ END;
 
 ALTER FUNCTION mqtt.broker_url(integration mqtt.device_integrations) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'URL of the integration''s broker, as devices are told.';
+COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'The URL that devices are given for the integration''s broker.';
+
+CREATE FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_parts text [] := CASE
+        WHEN url ~ '^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$' THEN ARRAY[NULL, NULL, url, NULL, NULL, NULL]
+        WHEN url ~ '://' THEN mqtt.url_parts(url)
+        ELSE mqtt.url_parts('none://' || url)
+    END;
+    v_fault text;
+BEGIN
+    v_parts[1] := nullif(v_parts[1], 'none');
+    v_parts[5] := nullif(v_parts[5], '/');
+    v_fault := CASE
+        WHEN url IS NULL THEN 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883'
+        WHEN v_parts[3] IS NULL THEN 'is neither a host name nor a URL'
+        WHEN v_parts[2] IS NOT NULL THEN 'must not have a user name or password; use settings.username and settings.password'
+        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
+        WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
+        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
+        ELSE mqtt.host_fault(v_parts[3], private_allowed)
+    END;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_setting('broker_url', v_fault);
+    END IF;
+    RETURN v_parts;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) IS 'settings.broker_url as mqtt.url_parts has it; protocol, port and path are null where it does not name them. Raises PT400 setting_invalid.';
 
 CREATE FUNCTION mqtt.topic_filter_prefix(filter text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4393,7 +3949,7 @@ END;
 
 ALTER FUNCTION mqtt.topic_filter_prefix(filter text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_filter_prefix(filter text) IS 'The levels of a filter before its first wildcard, at most 16: one of mqtt.topic_prefixes of every topic that it matches.';
+COMMENT ON FUNCTION mqtt.topic_filter_prefix(filter text) IS 'The levels of a filter before its first wildcard, at most 16; mqtt.topic_prefixes of every topic that it matches includes it.';
 
 CREATE TABLE mqtt.mqtt_callback_deliveries (
     organization_id uuid NOT NULL,
@@ -4512,7 +4068,8 @@ BEGIN
             'retain', m.retain,
             'properties', m.properties,
             'sent_at', m.sent_at,
-            'received_at', m.received_at
+            'received_at', m.received_at,
+            'external_id', d.external_id
         )::text
         FROM mqtt.mqtt_messages AS m
         LEFT JOIN mqtt.devices AS d ON d.organization_id = m.organization_id AND d.id = m.device_id
@@ -4601,7 +4158,17 @@ ALTER FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) OWNER 
 
 COMMENT ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
 
-CREATE FUNCTION mqtt.check_intake() RETURNS jsonb
+CREATE FUNCTION mqtt.capacity_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460326;
+END;
+
+ALTER FUNCTION mqtt.capacity_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.capacity_lock() IS 'Advisory lock of mqtt.check_capacity, with 0: one bridge at a time looks.';
+
+CREATE FUNCTION mqtt.check_capacity() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4613,62 +4180,87 @@ DECLARE
     v_disk_stop text;
     v_stop text;
     v_publish_stop text;
-    v_stopped integer;
 BEGIN
     SELECT c.* INTO STRICT v_limits FROM mqtt.configuration AS c;
-    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > -4;
+    SELECT coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) INTO v_queued FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled();
     v_outbound := mqtt.count_outbound(v_limits.max_queued);
-    -- Closed at the limit, open again at a tenth beyond it, so that it does not flap.
-    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 1.1 END) THEN
+    -- Stopped at the limit, opened again a tenth away from it, so that it does not flap.
+    IF v_free < v_limits.min_free_bytes * (CASE WHEN v_limits.publish_pause IS NULL THEN 1.0 ELSE 1.1 END) THEN
         v_disk_stop := format('The data disk has less than %s free.', pg_size_pretty(v_limits.min_free_bytes));
     END IF;
-    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.intake_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+    IF v_queued > v_limits.max_queued * (CASE WHEN v_limits.ingest_pause IS NULL THEN 1.0 ELSE 0.9 END) THEN
         v_stop := format('More than %s messages wait to be processed.', v_limits.max_queued);
     END IF;
-    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_stop IS NULL THEN 1.0 ELSE 0.9 END) THEN
+    IF v_outbound > v_limits.max_queued * (CASE WHEN v_limits.publish_pause IS NULL THEN 1.0 ELSE 0.9 END) THEN
         v_publish_stop := format('More than %s messages wait to be published.', v_limits.max_queued);
     END IF;
     v_stop := coalesce(v_disk_stop, v_stop);
     v_publish_stop := coalesce(v_disk_stop, v_publish_stop);
     UPDATE mqtt.configuration AS c
-    SET intake_stop = v_stop, publish_stop = v_publish_stop
-    WHERE (c.intake_stop, c.publish_stop) IS DISTINCT FROM (v_stop, v_publish_stop);
-    WITH depth AS (
-        SELECT o.id, o.max_queued, o.intake_stop, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
-        FROM mqtt.organizations AS o
-        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id AND l.shard > -4
-        WHERE o.max_queued IS NOT NULL OR o.intake_stop IS NOT NULL
-        GROUP BY o.id
-    ),
-    verdict AS (
-        SELECT
-            d.id,
-            CASE
-                WHEN d.queued > d.max_queued * CASE WHEN d.intake_stop IS NULL THEN 1.0 ELSE 0.9 END
-                    THEN format('More than %s messages of the organization wait to be processed.', d.max_queued)
-            END AS stop
-        FROM depth AS d
-    ),
-    changed AS (
-        UPDATE mqtt.organizations AS o
-        SET intake_stop = v.stop
-        FROM verdict AS v
-        WHERE o.id = v.id AND o.intake_stop IS DISTINCT FROM v.stop
-        RETURNING o.id, v.stop
-    ),
-    logged AS (
-        INSERT INTO mqtt.integration_activity_log (organization_id, activity_type, status, error_message)
-        SELECT c.id, CASE WHEN c.stop IS NULL THEN 'intake_opened' ELSE 'intake_stopped' END, CASE WHEN c.stop IS NULL THEN 'success' ELSE 'failed' END, c.stop
-        FROM changed AS c
-    )
-    SELECT count(*) FILTER (WHERE v.stop IS NOT NULL) INTO v_stopped FROM verdict AS v;
-    RETURN jsonb_build_object('free_disk_bytes', v_free, 'queued', v_queued, 'intake_stop', v_stop, 'publish_stop', v_publish_stop, 'organizations_stopped', v_stopped);
+    SET ingest_pause = v_stop, publish_pause = v_publish_stop
+    WHERE (c.ingest_pause, c.publish_pause) IS DISTINCT FROM (v_stop, v_publish_stop);
+    RETURN jsonb_build_object(
+        'free_disk_bytes', v_free, 'queued', v_queued, 'ingest_pause', v_stop, 'publish_pause', v_publish_stop,
+        'organizations_stopped', mqtt.check_organization_queues()
+    );
 END;
 $$;
 
-ALTER FUNCTION mqtt.check_intake() OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.check_capacity() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_intake() IS 'Closes ingest (429; brokers are left unread) and mqtt_publish (429) for all when the data disk or the queue is near full, ingest for an organization when its max_queued is passed, and opens them again. The bridge looks each second; part of upkeep, too.';
+COMMENT ON FUNCTION mqtt.check_capacity() IS 'Stops ingest (429; brokers are left unread) and mqtt_publish (429) for everyone when the data disk or a queue is nearly full, and ingest for an organization that exceeds its max_queued; opens them again. The bridge runs it every second; it is also part of maintenance.';
+
+CREATE FUNCTION mqtt.check_health() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_ledger jsonb;
+    v_differences bigint;
+    v_holder record;
+BEGIN
+    SELECT jsonb_build_object(
+        'accepted', coalesce(sum(l.accepted), 0), 'completed', coalesce(sum(l.completed), 0),
+        'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
+    ) INTO v_ledger
+    FROM mqtt.ledger AS l;
+    SELECT count(*) INTO v_differences FROM mqtt.check_ledger(false);
+    IF v_differences > 0 THEN
+        RAISE LOG 'topicbase: the ledger of % hours does not add up; SELECT * FROM mqtt.check_ledger() lists them', v_differences;
+    END IF;
+    SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
+    IF found THEN
+        RAISE LOG 'topicbase: vacuum is held back by % % (%), % for % s', v_holder.kind, v_holder.pid, v_holder.name, v_holder.state, v_holder.held_seconds;
+    END IF;
+    RETURN jsonb_build_object('ledger', v_ledger, 'ledger_differences', v_differences)
+        || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_health() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_health() IS 'Looks for problems and reports them in the server''s log. Returns {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
+
+CREATE FUNCTION mqtt.check_hosted_settings(settings jsonb, organization_prefix text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT starts_with(
+        replace(coalesce(settings ->> 'topic_pattern', '{organization_prefix}/'), '{organization_prefix}', organization_prefix),
+        organization_prefix || '/'
+    ) THEN
+        PERFORM mqtt.refuse_setting('topic_pattern', 'starts with {organization_prefix}/, since all topics of hosted devices do');
+    ELSIF NOT mqtt.topic_is_under(settings ->> 'status_topic', organization_prefix) THEN
+        -- The bridge's account at the hosted broker may publish anywhere; a tenant may not, not even through it.
+        PERFORM mqtt.refuse_setting('status_topic', format('starts with %s/, since all topics of hosted devices do', organization_prefix));
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_hosted_settings(settings jsonb, organization_prefix text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_hosted_settings(settings jsonb, organization_prefix text) IS 'Raises PT400 setting_invalid if a setting of a hosted integration leads out of the organization''s topics.';
 
 CREATE FUNCTION mqtt.check_integration() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4677,15 +4269,15 @@ CREATE FUNCTION mqtt.check_integration() RETURNS trigger
 DECLARE
     v_prefix text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = NEW.organization_id);
 BEGIN
-    -- Credentials and subscriptions were judged by these two when they were made.
+    -- Credentials and subscriptions were checked against these two when they were created.
     IF tg_op = 'UPDATE' AND (NEW.organization_id, NEW.integration_type = 'mqtt_hosted')
         IS DISTINCT FROM (OLD.organization_id, OLD.integration_type = 'mqtt_hosted') THEN
         RAISE EXCEPTION 'integration_type_fixed' USING
             ERRCODE = 'PT409',
-            DETAIL = 'An integration stays with its organization, and stays hosted or not hosted.',
-            HINT = 'Make a new integration and delete this one.';
+            DETAIL = 'An integration stays with its organization, and a hosted one stays hosted.',
+            HINT = 'Create a new integration and delete this one.';
     END IF;
-    -- New keys must not fail on an old setting that would be refused today.
+    -- Resealing must not fail because of an old setting that would be rejected today.
     IF tg_op = 'UPDATE' AND mqtt.is_resealed(OLD.settings, NEW.settings)
         AND (NEW.integration_type, NEW.topic_like, NEW.device_level, NEW.message_type_level)
         IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.device_level, OLD.message_type_level) THEN
@@ -4712,7 +4304,7 @@ CREATE FUNCTION mqtt.check_ledger(is_full boolean DEFAULT true) RETURNS TABLE(or
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    -- One statement, so one snapshot: counters and rows are seen at the same instant.
+    -- One statement, hence one snapshot: it sees counters and rows at the same instant.
     SELECT x.*, x.accepted - x.completed - x.dead - x.expired - x.queued
     FROM (
         SELECT
@@ -4721,11 +4313,11 @@ CREATE FUNCTION mqtt.check_ledger(is_full boolean DEFAULT true) RETURNS TABLE(or
         FROM (
             SELECT l.organization_id, date_trunc('hour', l.bucket) AS hour, l.accepted, l.completed, l.dead, l.expired, 0 AS queued
             FROM mqtt.ledger AS l
-            WHERE l.shard > -4
+            WHERE l.shard > mqtt.ledger_level_settled()
             UNION ALL
             SELECT l.organization_id, date_trunc('hour', l.bucket), l.accepted, l.completed, l.dead, l.expired, 0
             FROM mqtt.ledger AS l
-            WHERE is_full AND l.shard = -4
+            WHERE is_full AND l.shard = mqtt.ledger_level_settled()
             UNION ALL
             SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
             FROM pgmq.q_mqtt_messages AS q
@@ -4737,7 +4329,140 @@ $$;
 
 ALTER FUNCTION mqtt.check_ledger(is_full boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_ledger(is_full boolean) IS 'Hours of organizations in which accepted is not completed + dead + expired + queued: nothing, unless messages were lost, doubled or deleted by hand. Not full: without looking again at what was found settled before.';
+COMMENT ON FUNCTION mqtt.check_ledger(is_full boolean) IS 'Hours of an organization in which accepted differs from completed + dead + expired + queued: none, unless messages were lost, duplicated or deleted by hand. With is_full false, hours that were found settled before are not checked again.';
+
+CREATE FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters text[], subscribe_filters text[], client_id text, expires_at timestamp with time zone, max_per_second numeric, max_burst integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_error CONSTANT text := coalesce(mqtt.filters_error(publish_filters, topic_prefix), mqtt.filters_error(subscribe_filters, topic_prefix));
+BEGIN
+    IF v_error IS NOT NULL THEN
+        RAISE EXCEPTION 'filter_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'Write filters in full, including the prefix.';
+    END IF;
+    IF client_id !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
+        RAISE EXCEPTION 'client_id_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'client_id is 1 to 64 of A-Z, a-z, 0-9, _ . and -.', HINT = 'Omit it to have one generated.';
+    END IF;
+    IF expires_at <= now() THEN
+        RAISE EXCEPTION 'expires_at_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'expires_at is in the past.', HINT = 'Omit it for a credential that does not expire.';
+    END IF;
+    IF least(max_per_second, max_burst) <= 0 OR max_per_second IN ('NaN', 'Infinity') THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst are more than 0.', HINT = 'Omit them for a credential without limits of its own.';
+    END IF;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters text[], subscribe_filters text[], client_id text, expires_at timestamp with time zone, max_per_second numeric, max_burst integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters text[], subscribe_filters text[], client_id text, expires_at timestamp with time zone, max_per_second numeric, max_burst integer) IS 'Raises PT400 filter_invalid, client_id_invalid, expires_at_invalid or limit_invalid unless a credential with that prefix may have the rest.';
+
+CREATE FUNCTION mqtt.check_organization_queues() RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_stopped integer;
+BEGIN
+    WITH depth AS (
+        SELECT o.id, o.max_queued, o.ingest_pause, coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS queued
+        FROM mqtt.organizations AS o
+        LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id AND l.shard > mqtt.ledger_level_settled()
+        WHERE o.max_queued IS NOT NULL OR o.ingest_pause IS NOT NULL
+        GROUP BY o.id
+    ),
+    verdict AS (
+        SELECT
+            d.id,
+            CASE
+                WHEN d.queued > d.max_queued * CASE WHEN d.ingest_pause IS NULL THEN 1.0 ELSE 0.9 END
+                    THEN format('More than %s messages of the organization wait to be processed.', d.max_queued)
+            END AS stop
+        FROM depth AS d
+    ),
+    changed AS (
+        UPDATE mqtt.organizations AS o
+        SET ingest_pause = v.stop
+        FROM verdict AS v
+        WHERE o.id = v.id AND o.ingest_pause IS DISTINCT FROM v.stop
+        RETURNING o.id, v.stop
+    ),
+    logged AS (
+        INSERT INTO mqtt.integration_activity_log (organization_id, activity_type, status, error_message)
+        SELECT c.id, CASE WHEN c.stop IS NULL THEN 'ingest_resumed' ELSE 'ingest_paused' END, CASE WHEN c.stop IS NULL THEN 'success' ELSE 'failed' END, c.stop
+        FROM changed AS c
+    )
+    SELECT count(*) FILTER (WHERE v.stop IS NOT NULL) INTO v_stopped FROM verdict AS v;
+    RETURN v_stopped;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_organization_queues() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_organization_queues() IS 'Stops ingest for each organization that exceeds its max_queued, and opens it again once a tenth below. Returns how many are stopped.';
+
+CREATE FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_prefix CONSTANT text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = integration.organization_id);
+    v_error text := CASE
+        WHEN octet_length(topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
+        ELSE mqtt.topic_filter_error(topic)
+    END;
+BEGIN
+    IF v_error IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'See section 4.7 of MQTT 5.';
+    ELSIF integration.integration_type = 'mqtt_hosted' AND NOT mqtt.is_operator()
+        AND NOT mqtt.topic_is_under(regexp_replace(topic, '^\$share/[^/]+/', ''), v_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            HINT = 'Other topics belong to other organizations.';
+    ELSIF (qos BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the highest QoS that the broker may use.';
+    ELSIF (retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
+        RAISE EXCEPTION 'retain_handling_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+    ELSIF callback_url IS NULL THEN
+        RETURN;
+    END IF;
+    v_error := mqtt.callback_url_fault(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    IF v_error IS NOT NULL THEN
+        RAISE EXCEPTION 'callback_url_invalid' USING
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'It is a public URL that accepts POST requests.';
+    END IF;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) IS 'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may subscribe so.';
+
+CREATE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF (most BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send until to get earlier readings.';
+    ELSIF bucket <= '0' OR bucket > '366 days' OR extract(month FROM bucket) <> 0 OR extract(year FROM bucket) <> 0 THEN
+        RAISE EXCEPTION 'bucket_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes" or 300 (seconds).',
+            HINT = 'Give days, not months, which have no fixed length.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) IS 'Raises PT400 limit_invalid or bucket_invalid unless api.query_telemetry takes these.';
 
 CREATE FUNCTION mqtt.check_token() RETURNS void
     LANGUAGE plpgsql STABLE
@@ -4780,9 +4505,9 @@ DECLARE
 BEGIN
     IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
         RAISE EXCEPTION 'wait_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'Ask again when the answer says that nothing has changed.';
+            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'To wait longer, call again as long as nothing has changed.';
     END IF;
-    -- An answer in time is better than one that statement_timeout cuts off.
+    -- Answer before statement_timeout would cancel the call.
     RETURN statement_timestamp() + make_interval(
         secs => least(wait, CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
     );
@@ -4791,7 +4516,7 @@ $$;
 
 ALTER FUNCTION mqtt.check_wait(wait numeric) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_wait(wait numeric) IS 'Until when a long poll of so many seconds may last; raises PT400 wait_invalid outside 0 to 20.';
+COMMENT ON FUNCTION mqtt.check_wait(wait numeric) IS 'The time at which a long poll of this many seconds has to answer; raises PT400 wait_invalid outside 0 to 20.';
 
 CREATE FUNCTION mqtt.checked_jsonb(value text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -4846,22 +4571,21 @@ DECLARE
     v_checked jsonb := '{}'::jsonb;
     v_setting record;
     v_fault text;
-    v_secret text;
 BEGIN
     IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings is a JSON object.', HINT = 'Send {} for none.';
+        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings is a JSON object.', HINT = 'Send {} if there are none.';
     END IF;
-    -- What a read shows in place of the secrets may come back with a write.
+    -- A client may send back what a read showed it in place of the secrets.
     FOR v_setting IN SELECT s.key, s.value FROM jsonb_each(settings - '{has_password,has_client_key}'::text []) AS s LOOP
         IF NOT v_setting.key = ANY (mqtt.setting_names('mqtt')) THEN
             PERFORM mqtt.refuse_setting(
-                v_setting.key, 'is no setting', 'There are: ' || array_to_string(mqtt.setting_names(integration_type), ', ') || '.'
+                v_setting.key, 'is not a setting', 'The settings are: ' || array_to_string(mqtt.setting_names(integration_type), ', ') || '.'
             );
         END IF;
         CONTINUE WHEN v_setting.value = 'null';
         IF NOT v_setting.key = ANY (mqtt.setting_names(integration_type)) THEN
             PERFORM mqtt.refuse_setting(
-                v_setting.key, 'does not apply to mqtt_hosted: the hosted broker is set by the operator', 'Take integration_type mqtt for a broker of your own.'
+                v_setting.key, 'does not apply to mqtt_hosted: the operator configures the hosted broker', 'Use integration_type mqtt for a broker of your own.'
             );
         END IF;
         v_fault := mqtt.setting_fault(v_setting.key, v_setting.value);
@@ -4875,27 +4599,9 @@ BEGIN
     END LOOP;
     IF integration_type <> 'mqtt_hosted' THEN
         v_checked := mqtt.complete_broker_settings(v_checked, private_allowed);
-        FOREACH v_secret IN ARRAY mqtt.secret_setting_names() LOOP
-            IF stored ? v_secret AND coalesce(settings -> v_secret, stored -> v_secret) = stored -> v_secret THEN
-                -- Else whoever may change the host could have the old secret sent to a host of their own.
-                IF v_checked ->> 'broker_url' <> stored ->> 'broker_url' THEN
-                    PERFORM mqtt.refuse_setting(
-                        v_secret, 'is stored for another broker and is not handed on to a new one', format('Send settings.%s anew, or null for none.', v_secret)
-                    );
-                END IF;
-                v_checked := v_checked || jsonb_build_object(v_secret, stored -> v_secret);
-            ELSIF v_checked ? v_secret THEN
-                v_checked := v_checked || jsonb_build_object(v_secret, mqtt.sealed_setting(v_secret, v_checked -> v_secret));
-            END IF;
-        END LOOP;
-    ELSIF NOT starts_with(
-        replace(coalesce(v_checked ->> 'topic_pattern', '{organization_prefix}/'), '{organization_prefix}', organization_prefix),
-        organization_prefix || '/'
-    ) THEN
-        PERFORM mqtt.refuse_setting('topic_pattern', 'starts with {organization_prefix}/, since all topics of hosted devices do');
-    ELSIF NOT mqtt.topic_is_under(v_checked ->> 'status_topic', organization_prefix) THEN
-        -- The bridge's account at the hosted broker may publish anywhere; a tenant may not, through it either.
-        PERFORM mqtt.refuse_setting('status_topic', format('starts with %s/, since all topics of hosted devices do', organization_prefix));
+        v_checked := mqtt.settings_with_secrets(v_checked, settings, stored);
+    ELSE
+        PERFORM mqtt.check_hosted_settings(v_checked, organization_prefix);
     END IF;
     RETURN v_checked;
 END;
@@ -4903,65 +4609,50 @@ $$;
 
 ALTER FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) IS 'The settings as they are stored: each known and in bounds, nulls left out, secrets sealed, secrets not mentioned kept from stored. Raises PT400 setting_invalid or sealing_unavailable.';
+COMMENT ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) IS 'The settings as they are stored: each is known and in bounds, nulls are omitted, secrets are sealed, and secrets that were not sent are kept. Raises PT400 setting_invalid or sealing_unavailable.';
 
-CREATE FUNCTION mqtt.cleanup(most integer DEFAULT 10000) RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-    v_counts jsonb;
-    v_small jsonb;
-    v_is_more boolean;
-    v_expired jsonb;
-    v_partitions regclass [];
-    v_postponed text;
-BEGIN
-    -- As mqtt.is_my_turn, but waiting: two at once would delete the same rows, each in an order of its own.
-    PERFORM pg_advisory_xact_lock(1953460324, 0);
-    SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
-    FROM (
-        VALUES
-        ('completed', 'mqtt.mqtt_messages', 'received_at', 'completed_days'),
-        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'failed_days'),
-        ('activity', 'mqtt.integration_activity_log', 'created_at', 'activity_days')
-    ) AS t (kind, target, time_column, term)
-    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.term, most) AS r;
-    v_small := mqtt.trim_small_tables(10 * most);
-    v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
-    v_counts := v_counts || v_small;
-    WITH expired AS (
-        SELECT t.place, t.kind, e.partition, e.row_count
-        FROM (
-            -- The busiest last: it is locked until the end of the transaction.
-            VALUES
-            (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
-            (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
-            (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
-            (4, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
-        ) AS t (place, kind, parent, days)
-        CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
-    )
-    SELECT
-        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
-        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
-    INTO v_expired, v_partitions;
-    -- Whoever reads a table for hours (a dump, say) must not keep the rest of this from being done.
-    BEGIN
-        PERFORM mqtt.drop_partitions(v_partitions);
-    EXCEPTION WHEN lock_not_available THEN
-        v_expired := '{}';
-        v_postponed := SQLERRM;
-    END;
-    RETURN (
-        SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
-    ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
+CREATE FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) RETURNS boolean
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT ((failures >= 5) AND COALESCE((open_until <= clock_timestamp()), true));
 END;
-$$;
 
-ALTER FUNCTION mqtt.cleanup(most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.cleanup(most integer) IS 'Removes what is past its term: bounded batches (most rows of a table, ten times as many of the small ones; "more" when there may be more), then whole partitions, unless somebody has a lock on their table ("postponed"). Returns the rows that went, by kind.';
+COMMENT ON FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) IS 'Whether a circuit that was open until then opens (again) after so many failures in a row.';
+
+CREATE TABLE mqtt.bridge_leases (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    bridge_id uuid NOT NULL,
+    taken_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.bridge_leases OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.bridge_leases IS 'Which bridge speaks with an integration''s broker. What any other bridge claims, settles or hands in for it has no effect.';
+
+CREATE FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) RETURNS TABLE(integration_id uuid, integration_number integer, n integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT a.integration_id,
+     (a.integration_number)::integer AS integration_number,
+         CASE
+             WHEN (NOT (EXISTS ( SELECT
+                FROM pgmq.q_mqtt_outbound q
+               WHERE ((q.integration_id = a.integration_id) AND (q.attempts > 1))))) THEN a.n
+             WHEN (EXISTS ( SELECT
+                FROM pgmq.q_mqtt_outbound q
+               WHERE ((q.integration_id = a.integration_id) AND (q.msg_id = ANY (claim_limits.in_flight))))) THEN 0
+             ELSE 1
+         END AS "case"
+    FROM (UNNEST(claim_limits.integration_ids, claim_limits.limits) WITH ORDINALITY a(integration_id, n, integration_number)
+      JOIN mqtt.bridge_leases l ON (((l.integration_id = a.integration_id) AND (l.bridge_id = claim_limits.bridge_id))));
+END;
+
+ALTER FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'How many messages of each of these integrations the bridge may claim now; none of those that it does not hold. A part of bridge.claim_outbound.';
 
 CREATE FUNCTION mqtt.codecs() RETURNS TABLE(codec text, available boolean, reason text)
     LANGUAGE plpgsql
@@ -5005,56 +4696,34 @@ COMMENT ON FUNCTION mqtt.codecs() IS 'Which parts in PL/Python work here (cbor, 
 CREATE FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 DECLARE
-    v_url text := settings ->> 'broker_url';
-    v_parts text [];
+    v_parts CONSTANT text [] := mqtt.broker_url_parts(settings ->> 'broker_url', private_allowed);
     v_protocol text := settings ->> 'protocol';
     v_port integer := (settings ->> 'port')::integer;
     v_path text := settings ->> 'path';
     v_tls boolean := (settings ->> 'use_tls')::boolean;
     v_fault text;
 BEGIN
-    IF v_url IS NULL THEN
-        PERFORM mqtt.refuse_setting('broker_url', 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883');
-    END IF;
-    v_parts := CASE
-        WHEN v_url ~ '^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$' THEN ARRAY[NULL, NULL, v_url, NULL, NULL, NULL]
-        WHEN v_url ~ '://' THEN mqtt.url_parts(v_url)
-        ELSE mqtt.url_parts('none://' || v_url)
-    END;
-    v_parts[1] := nullif(v_parts[1], 'none');
-    v_parts[5] := nullif(v_parts[5], '/');
-    v_fault := CASE
-        WHEN v_parts IS NULL THEN 'is no host name and no URL'
-        WHEN v_parts[2] IS NOT NULL THEN 'must hold no user name or password; settings.username and settings.password are their place'
-        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
-        WHEN v_parts[6] IS NOT NULL THEN 'must hold no query and no fragment'
-        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
-        ELSE mqtt.host_fault(v_parts[3], private_allowed)
-    END;
-    IF v_fault IS NOT NULL THEN
-        PERFORM mqtt.refuse_setting('broker_url', v_fault);
-    END IF;
     v_fault := CASE
         WHEN v_parts[1] <> v_protocol THEN 'protocol'
         WHEN v_parts[4]::integer <> v_port THEN 'port'
         WHEN v_parts[5] <> v_path THEN 'path'
     END;
     IF v_fault IS NOT NULL THEN
-        PERFORM mqtt.refuse_setting(v_fault, 'contradicts the URL in settings.broker_url', 'Give it in one of the two.');
+        PERFORM mqtt.refuse_setting(v_fault, 'contradicts the URL in settings.broker_url', 'Send it in one of the two.');
     END IF;
     v_protocol := coalesce(v_parts[1], v_protocol, 'mqtt');
     IF v_tls THEN
         v_protocol := CASE v_protocol WHEN 'mqtt' THEN 'mqtts' WHEN 'ws' THEN 'wss' ELSE v_protocol END;
     ELSIF NOT v_tls AND v_protocol IN ('mqtts', 'wss') THEN
-        PERFORM mqtt.refuse_setting('use_tls', format('is false, but the protocol is %s', v_protocol), 'Take mqtt or ws for a connection without TLS.');
+        PERFORM mqtt.refuse_setting('use_tls', format('is false, but the protocol is %s', v_protocol), 'Use mqtt or ws for a connection without TLS.');
     END IF;
     v_path := coalesce(v_parts[5], v_path);
     IF v_protocol IN ('ws', 'wss') THEN
         v_path := coalesce(v_path, '/mqtt');
     ELSIF v_path IS NOT NULL THEN
-        PERFORM mqtt.refuse_setting('path', 'belongs to ws and wss only');
+        PERFORM mqtt.refuse_setting('path', 'applies to ws and wss only');
     END IF;
     IF settings ? 'client_certificate' <> (settings ? 'client_key') THEN
         PERFORM mqtt.refuse_setting(
@@ -5071,13 +4740,29 @@ BEGIN
         )
     ));
 END;
-$_$;
+$$;
 
 ALTER FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) IS 'The settings of an external broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
 
-CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) RETURNS void
+CREATE FUNCTION mqtt.core_document(topic text, payload jsonb, qos integer) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((payload IS NULL) AND (qos > 0)) THEN jsonb_build_object('topic', topic, 'qos', qos)
+             WHEN (payload IS NULL) THEN jsonb_build_object('topic', topic)
+             WHEN (qos > 0) THEN jsonb_build_object('topic', topic, 'payload', payload, 'qos', qos)
+             ELSE jsonb_build_object('topic', topic, 'payload', payload)
+         END AS jsonb_build_object;
+END;
+
+ALTER FUNCTION mqtt.core_document(topic text, payload jsonb, qos integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.core_document(topic text, payload jsonb, qos integer) IS 'mqtt.message_document of a message with no more than that, as most are: one call makes it.';
+
+CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean DEFAULT true) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -5092,12 +4777,15 @@ BEGIN
         VALUES (count_accepted.organization_id, date_trunc('minute', now()), mqtt.ledger_shard(), messages)
         ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET accepted = l.accepted + excluded.accepted;
     END IF;
+    IF wakes THEN
+        PERFORM mqtt.wake_bridge('ingest');
+    END IF;
 END;
 $$;
 
-ALTER FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) IS 'Counts messages queued in this transaction; whoever inserts into pgmq.q_mqtt_messages calls it in the same transaction.';
+COMMENT ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean) IS 'Counts messages queued in this transaction and wakes a bridge that sleeps; whoever inserts into pgmq.q_mqtt_messages calls it in the same transaction, for each organization. wakes: whether to wake; once a transaction is enough.';
 
 CREATE FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5106,7 +4794,7 @@ CREATE FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with
     AS $$
 BEGIN
     INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, dead)
-    VALUES (count_dead.organization_id, date_trunc('minute', accepted_at), -1, 1)
+    VALUES (count_dead.organization_id, date_trunc('minute', accepted_at), mqtt.ledger_level_outcomes(), 1)
     ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET dead = l.dead + excluded.dead;
 END;
 $$;
@@ -5119,7 +4807,7 @@ CREATE FUNCTION mqtt.count_outbound(enough bigint) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    -- Counted where the statistics are near what matters.
+    -- The statistics are good enough far below the limit; near it the rows are counted.
     SELECT CASE
         WHEN greatest(pg_stat_get_live_tuples(k.oid), k.reltuples) < enough / 2 THEN greatest(pg_stat_get_live_tuples(k.oid), 0)
         ELSE (SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT enough + 1) AS q)
@@ -5130,7 +4818,7 @@ $$;
 
 ALTER FUNCTION mqtt.count_outbound(enough bigint) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.count_outbound(enough bigint) IS 'About how many messages wait to be published; from half of enough on exactly, and no more than one beyond it.';
+COMMENT ON FUNCTION mqtt.count_outbound(enough bigint) IS 'How many messages wait to be published: approximate below half of enough, exact above it, and never more than enough + 1.';
 
 CREATE FUNCTION mqtt.count_wrong_password(username text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5195,7 +4883,7 @@ $$;
 
 ALTER FUNCTION mqtt.create_default_partition(parent regclass) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.create_default_partition(parent regclass) IS 'Makes the partition that takes rows of days that have none, so that late upkeep never costs a message.';
+COMMENT ON FUNCTION mqtt.create_default_partition(parent regclass) IS 'Makes the partition that takes rows of days that have none, so that late maintenance never costs a message.';
 
 CREATE FUNCTION mqtt.create_partition(parent regclass, day date) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5247,7 +4935,40 @@ END;
 
 ALTER FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes.';
+COMMENT ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes. credential_id is another name of id.';
+
+CREATE FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    -- A credential that is bound to a device gets that device's topics, where the topic pattern gives those a prefix of their own.
+    v_prefix CONSTANT text := coalesce(
+        topic_prefix,
+        mqtt.device_prefix(
+            coalesce(integration.settings ->> 'topic_pattern', mqtt.default_topic_pattern()), organization.topic_prefix, credential_prefix.external_id
+        ),
+        organization.topic_prefix
+    );
+    v_error CONSTANT text := mqtt.topic_prefix_error(v_prefix);
+BEGIN
+    IF v_error IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_prefix_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'Omit it to use the organization''s own prefix.';
+    END IF;
+    IF integration.integration_type = 'mqtt_hosted' AND v_prefix <> organization.topic_prefix
+        AND NOT mqtt.topic_is_under(v_prefix, organization.topic_prefix) THEN
+        RAISE EXCEPTION 'topic_not_allowed' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('At the hosted broker a prefix is %s or lies below it.', organization.topic_prefix),
+            HINT = 'Other prefixes belong to other organizations.';
+    END IF;
+    RETURN v_prefix;
+END;
+$$;
+
+ALTER FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) IS 'The topic prefix of a new credential: the one asked for, or that of the device with this external id, or the organization''s. Raises PT400 topic_prefix_invalid or PT403 topic_not_allowed.';
 
 CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) RETURNS uuid[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
@@ -5305,6 +5026,40 @@ $_$;
 ALTER FUNCTION mqtt.days_without_partition() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows lie in its default one.';
+
+CREATE FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
+        coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
+        coalesce(d.message, '{}') || coalesce(request.patch, '{}') || CASE
+            WHEN d.direction = 'incoming'
+                THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
+            WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
+                THEN jsonb_build_object('user_properties', (d.message -> 'user_properties') || jsonb_build_array(jsonb_build_array('replay_of', d.id)))
+            ELSE jsonb_build_object('user_properties', coalesce(d.message -> 'user_properties', '{}') || jsonb_build_object('replay_of', d.id))
+        END AS message,
+        CASE WHEN request.patch ? 'payload' THEN NULL ELSE d.body END AS body
+    FROM mqtt.mqtt_dead_letters AS d
+    WHERE d.organization_id = request.organization_id
+        AND (request.topic IS NULL OR mqtt.topic_matches(request.topic, d.topic))
+        AND (request.error IS NULL OR position(request.error IN d.error_message) > 0)
+        AND (request.since IS NULL OR d.failed_at >= request.since)
+        AND (request.until IS NULL OR d.failed_at < request.until)
+        -- Only those not replayed before, unless they are named.
+        AND CASE WHEN request.ids IS NULL THEN d.replayed_at IS NULL ELSE d.id = ANY (request.ids) END
+    ORDER BY d.received_at, d.id
+    LIMIT request.max_messages;
+END;
+$$;
+
+ALTER FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) IS 'The dead letters that the request selects, patched and marked with replay_of, oldest first.';
 
 CREATE FUNCTION mqtt.decode_payload(content_type text, body bytea) RETURNS mqtt.decoded_payload
     LANGUAGE plpgsql STABLE
@@ -5375,7 +5130,229 @@ END;
 
 ALTER FUNCTION mqtt.default_topic_pattern() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that set none.';
+COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that do not set one.';
+
+CREATE FUNCTION mqtt.deferred_updates_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460327;
+END;
+
+ALTER FUNCTION mqtt.deferred_updates_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.deferred_updates_lock() IS 'Advisory lock of mqtt.apply_deferred_updates, with 0: one worker at a time applies them.';
+
+CREATE FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) RETURNS TABLE(id uuid, topic text, pattern text, number integer, granted_qos smallint, no_local boolean, active_at timestamp with time zone)
+    LANGUAGE sql STABLE ROWS 2
+    BEGIN ATOMIC
+ SELECT f.id,
+     f.topic,
+     f.pattern,
+     f.number,
+     f.granted_qos,
+     f.no_local,
+     f.active_at
+    FROM mqtt.mqtt_subscriptions f
+   WHERE ((f.organization_id = filters_by_prefix.organization_id) AND (f.integration_id = filters_by_prefix.integration_id) AND (f.prefix = filters_by_prefix.prefix) AND (NOT f.is_paused) AND
+         CASE
+             WHEN filters_by_prefix.for_callbacks THEN ((f.callback_url IS NOT NULL) AND (f.callback_gone_at IS NULL))
+             ELSE (f.status = 'active'::text)
+         END)
+  OFFSET 0;
+END;
+
+ALTER FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) IS 'Topic filters with that prefix (one of mqtt.topic_prefixes of a topic) that are held at the broker, or that have a callback: those whose patterns a message is then tried with. for_callbacks is a literal, so that the planner finds the index. Whoever tries many patterns tries each with all its topics before the next: PostgreSQL keeps 32 compiled expressions. A part of the statement that asks.';
+
+CREATE FUNCTION mqtt.is_uuid(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (value ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'::text);
+END;
+
+ALTER FUNCTION mqtt.is_uuid(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_uuid(value text) IS 'Whether the text is a UUID in its usual form (RFC 9562 section 4); Postgres also reads others. Null for null.';
+
+CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
+    LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT array_to_string(t.levels[1:n.n], '/'::text) AS array_to_string
+    FROM (( SELECT string_to_array(topic_prefixes.topic, '/'::text) AS levels
+          OFFSET 0) t
+      CROSS JOIN LATERAL generate_series((starts_with(topic_prefixes.topic, '/'::text))::integer, LEAST(16, cardinality(t.levels))) n(n));
+END;
+
+ALTER FUNCTION mqtt.topic_prefixes(topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_prefixes(topic text) IS 'Every value that mqtt.topic_filter_prefix can have for a filter that matches this topic name: an index finds those filters among thousands, so that not every expression must be tried.';
+
+CREATE FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) RETURNS TABLE(place bigint, ids jsonb, is_copy boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH alike AS MATERIALIZED (
+          SELECT row_number() OVER () AS id,
+             k.organization_id,
+             k.integration_id,
+             k.topic,
+             k.qos,
+             k.retain,
+             k.subscription_number,
+             k.places
+            FROM ( SELECT (matched_filters.owners)[m.number] AS organization_id,
+                     (matched_filters.integration_ids)[m.number] AS integration_id,
+                     m.topic,
+                     m.qos,
+                     m.retain,
+                     m.subscription_number,
+                     array_agg(m.place) AS places
+                    FROM UNNEST(matched_filters.integration_numbers, matched_filters.topics, matched_filters.qos, matched_filters.retains, matched_filters.subscription_numbers) WITH ORDINALITY m(number, topic, qos, retain, subscription_number, place)
+                   WHERE ((matched_filters.subscription_numbers IS NOT NULL) AND (m.subscription_number IS NOT NULL) AND ((matched_filters.owners)[m.number] IS NOT NULL))
+                   GROUP BY (matched_filters.owners)[m.number], (matched_filters.integration_ids)[m.number], m.topic, m.qos, m.retain, m.subscription_number) k
+         ), candidate AS MATERIALIZED (
+          SELECT k.id AS alike_id,
+             k.places,
+             k.topic,
+             k.qos,
+             k.retain,
+             k.subscription_number,
+             s.id,
+             s.number,
+             s.granted_qos,
+             s.no_local,
+             s.active_at,
+             starts_with(s.topic, '$share/'::text) AS is_shared,
+             s.pattern
+            FROM ((alike k
+              CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) p(prefix))
+              CROSS JOIN LATERAL mqtt.filters_by_prefix(k.organization_id, k.integration_id, p.prefix, false) s(id, topic, pattern, number, granted_qos, no_local, active_at))
+           ORDER BY s.number
+         ), filter AS (
+          SELECT c.alike_id,
+             c.places,
+             c.topic,
+             c.qos,
+             c.retain,
+             c.subscription_number,
+             c.id,
+             c.number,
+             c.granted_qos,
+             c.no_local,
+             c.active_at,
+             c.is_shared,
+             c.pattern,
+             max(c.number) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_number,
+             max(c.active_at) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_active_at,
+             max(c.granted_qos) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_granted_qos,
+             bool_or(c.no_local) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_no_local,
+             bool_or(c.is_shared) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_is_shared
+            FROM candidate c
+           WHERE (c.topic ~ c.pattern)
+           WINDOW own AS (PARTITION BY c.alike_id)
+         )
+  SELECT unnest(f.places) AS unnest,
+     jsonb_agg(f.id ORDER BY f.active_at, f.number) AS jsonb_agg,
+     COALESCE(bool_or(((f.number <> f.own_number) AND (NOT f.is_shared) AND (NOT f.own_is_shared) AND (NOT f.retain) AND (f.own_no_local OR (NOT f.no_local)) AND
+         CASE f.qos
+             WHEN 0 THEN ((f.granted_qos > f.own_granted_qos) OR ((f.granted_qos = f.own_granted_qos) AND (ROW(f.active_at, f.number) < ROW(f.own_active_at, f.own_number))))
+             ELSE ((f.granted_qos > 0) AND (ROW(f.active_at, f.number) < ROW(f.own_active_at, f.own_number)))
+         END)), false) AS "coalesce"
+    FROM filter f
+   GROUP BY f.alike_id, f.places;
+END;
+
+ALTER FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) IS 'For messages of integrations with several filters (those with a subscription number): which filters match, and whether it is a copy to be left out. Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all. A part of the statement that asks.';
+
+CREATE FUNCTION mqtt.message_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone, properties jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((NOT retain) AND (content_type IS NULL) AND (sent_at IS NULL) AND (properties IS NULL)) THEN mqtt.core_document(topic, payload, qos)
+             ELSE ((((mqtt.core_document(topic, payload, qos) ||
+             CASE
+                 WHEN retain THEN '{"retain": true}'::jsonb
+                 ELSE '{}'::jsonb
+             END) ||
+             CASE
+                 WHEN (content_type IS NULL) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('content_type', content_type)
+             END) ||
+             CASE
+                 WHEN (sent_at IS NULL) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('timestamp', sent_at)
+             END) ||
+             CASE
+                 WHEN (properties IS NULL) THEN '{}'::jsonb
+                 ELSE jsonb_build_object('properties', properties)
+             END)
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.message_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone, properties jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone, properties jsonb) IS 'The message as it stands in the queue: {"topic", "payload", "qos", "retain", "content_type", "timestamp", "properties"}; what has its default is left out, as is the payload of a message whose body holds it.';
+
+CREATE FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) RETURNS TABLE(organization_id uuid, integration_id uuid, topic text, payload bytea, place bigint, message jsonb, message_id uuid, fault text, is_copy boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (delivered_messages.owners)[m.number] AS owners,
+     (delivered_messages.integration_ids)[m.number] AS integration_ids,
+     m.topic,
+     m.payload,
+     m.place,
+     mqtt.message_document(m.topic, NULL::jsonb, (m.qos)::integer, m.retain, m.content_type, NULL::timestamp with time zone, m.properties) AS message_document,
+         CASE
+             WHEN (m.properties ? 'user_properties'::text) THEN ( SELECT ((p.value ->> 1))::uuid AS uuid
+                FROM jsonb_array_elements((m.properties -> 'user_properties'::text)) p(value)
+               WHERE (((p.value ->> 0) = 'message_id'::text) AND mqtt.is_uuid((p.value ->> 1)))
+              LIMIT 1)
+             ELSE NULL::uuid
+         END AS "case",
+         CASE
+             WHEN (m.fault IS NOT NULL) THEN m.fault
+             WHEN (octet_length(m.payload) > m.max_bytes) THEN format('The payload has %s bytes; this installation takes at most %s.'::text, octet_length(m.payload), m.max_bytes)
+             ELSE mqtt.topic_name_error(regexp_replace(m.topic, '^\$'::text, ''::text))
+         END AS topic_name_error,
+     m.is_copy
+    FROM ( SELECT d.number,
+             d.topic,
+             d.payload,
+             d.qos,
+             d.retain,
+             d.content_type,
+             d.fault,
+             d.place,
+             d.max_bytes,
+             COALESCE(f.is_copy, false) AS is_copy,
+                 CASE
+                     WHEN (f.ids IS NULL) THEN d.properties
+                     ELSE (COALESCE(d.properties, '{}'::jsonb) || jsonb_build_object('subscription_ids', f.ids))
+                 END AS properties
+            FROM (( SELECT u.number,
+                     u.topic,
+                     u.payload,
+                     u.qos,
+                     u.retain,
+                     u.content_type,
+                     u.properties,
+                     u.fault,
+                     u.place,
+                     c.max_payload_bytes AS max_bytes
+                    FROM (UNNEST(delivered_messages.integration_numbers, delivered_messages.topics, delivered_messages.payloads, delivered_messages.qos, delivered_messages.retains, delivered_messages.content_types, delivered_messages.properties, delivered_messages.faults) WITH ORDINALITY u(number, topic, payload, qos, retain, content_type, properties, fault, place)
+                      CROSS JOIN mqtt.configuration c)
+                   WHERE ((delivered_messages.owners)[u.number] IS NOT NULL)
+                  OFFSET 0) d
+              LEFT JOIN mqtt.matched_filters(delivered_messages.owners, delivered_messages.integration_ids, delivered_messages.integration_numbers, delivered_messages.topics, delivered_messages.qos, delivered_messages.retains, delivered_messages.subscription_numbers) f(place, ids, is_copy) ON ((f.place = d.place)))
+          OFFSET 0) m;
+END;
+
+ALTER FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) IS 'What a bridge hands to bridge.ingest, of the integrations that have an owner (their organization, by place): where each message belongs, as it stands in the queue, the message_id that its user properties name, in words why it cannot be queued, and whether it is a copy to be left out. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.deployed_changes() RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -5422,7 +5399,21 @@ $$;
 
 ALTER FUNCTION mqtt.device_login() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.device_login() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_full and intake_stopped.';
+COMMENT ON FUNCTION mqtt.device_login() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_paused.';
+
+CREATE FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((topic ~~ topic_like) AND ((octet_length(split_part(topic, '/'::text, (device_level)::integer)) >= 1) AND (octet_length(split_part(topic, '/'::text, (device_level)::integer)) <= 255))) THEN split_part(topic, '/'::text, (device_level)::integer)
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) IS 'The external id that a topic names, by its integration''s topic pattern; null when it names none.';
 
 CREATE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5437,7 +5428,7 @@ END;
 
 ALTER FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) IS 'Topic prefix that only this device''s topics have; null where the pattern has a variable level before the device id.';
+COMMENT ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) IS 'The topic prefix that only this device''s topics have; null if the pattern has a variable level before the device id.';
 
 CREATE FUNCTION mqtt.drop_partitions(partitions regclass[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5456,6 +5447,78 @@ $$;
 ALTER FUNCTION mqtt.drop_partitions(partitions regclass[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.drop_partitions(partitions regclass[]) IS 'Drops them. From the first on, their table is locked until the end of the transaction: so it comes last. Errors: 55P03 when a lock is not to be had within a second.';
+
+CREATE TABLE mqtt.callback_circuits (
+    organization_id uuid NOT NULL,
+    url text NOT NULL,
+    failures integer NOT NULL,
+    openings integer DEFAULT 0 NOT NULL,
+    open_until timestamp with time zone,
+    error text
+);
+
+ALTER TABLE mqtt.callback_circuits OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.callback_circuits IS 'URLs that failed last time they were called: after some failures in a row nothing is sent for a while, then one request to see. A success removes the row.';
+
+COMMENT ON COLUMN mqtt.callback_circuits.openings IS 'How often in a row the circuit was opened; each time for twice as long.';
+
+CREATE FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) RETURNS TABLE(organization_id uuid, id uuid, place bigint)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ WITH busy AS (
+          SELECT b.id,
+             b.n
+            FROM UNNEST(due_callbacks.busy_ids, due_callbacks.busy_counts) b(id, n)
+         ), hook AS (
+          SELECT s.organization_id,
+             s.id,
+             s.callback_ordered,
+             (
+                 CASE
+                     WHEN (c.openings > 0) THEN 1
+                     WHEN s.callback_ordered THEN 20
+                     ELSE 8
+                 END - COALESCE(b.n, 0)) AS room
+            FROM (((mqtt.bridge_leases l
+              JOIN mqtt.mqtt_subscriptions s ON (((s.organization_id = l.organization_id) AND (s.integration_id = l.integration_id))))
+              LEFT JOIN mqtt.callback_circuits c ON (((c.organization_id = s.organization_id) AND (c.url = s.callback_url))))
+              LEFT JOIN busy b ON ((b.id = s.id)))
+           WHERE ((l.bridge_id = due_callbacks.bridge_id) AND (s.callback_url IS NOT NULL) AND (s.callback_gone_at IS NULL) AND (NOT s.is_paused) AND COALESCE((c.open_until <= due_callbacks.due_at), true) AND (NOT (s.callback_ordered AND (COALESCE(b.n, 0) > 0))))
+         )
+  SELECT d.organization_id,
+     d.id,
+     d.place
+    FROM (hook h
+      CROSS JOIN LATERAL ( SELECT x.organization_id,
+             x.id,
+             row_number() OVER (ORDER BY x.due_at) AS place
+            FROM mqtt.mqtt_callback_deliveries x
+           WHERE ((NOT h.callback_ordered) AND (x.organization_id = h.organization_id) AND (x.subscription_id = h.id) AND (x.status = 'waiting'::text) AND (x.due_at <= due_callbacks.due_at))
+           ORDER BY x.due_at
+          LIMIT GREATEST(h.room, 0)) d)
+ UNION ALL
+  SELECT d.organization_id,
+     d.id,
+     1
+    FROM (hook h
+      CROSS JOIN LATERAL ( SELECT y.organization_id,
+             y.id,
+             bool_and((y.due_at <= due_callbacks.due_at)) OVER (ORDER BY y.number) AS may
+            FROM ( SELECT x.organization_id,
+                     x.id,
+                     x.due_at,
+                     x.number
+                    FROM mqtt.mqtt_callback_deliveries x
+                   WHERE (h.callback_ordered AND (x.organization_id = h.organization_id) AND (x.subscription_id = h.id) AND (x.status = 'waiting'::text))
+                   ORDER BY x.number
+                  LIMIT GREATEST(h.room, 0)) y) d)
+   WHERE d.may;
+END;
+
+ALTER FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) IS 'Deliveries that are due, of the integrations that the bridge holds: of each subscription as many as may be under way at once, beside the busy ones, the first in place 1. A part of bridge.claim_callbacks.';
 
 CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5494,17 +5557,11 @@ DECLARE
     -- 64 organizations share a batch, or more where some of these do not need their share, as far as the server's table of locks has room.
     v_share integer := ceil(batch_size / 64.0);
     v_most integer := least(batch_size, 400, current_setting('max_connections')::integer * current_setting('max_locks_per_transaction')::integer / 16);
-    v_room integer := batch_size;
-    v_due integer;
+    v_locked record;
     v_busy uuid;
-    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
     v_candidates jsonb := '{}';
-    v_organizations uuid [] := '{}';
-    v_firsts timestamptz [] := '{}';
-    v_waiting integer [] := '{}';
     v_kept uuid [] := '{}';
     v_last uuid;
-    v_next record;
     v_first timestamptz;
     v_tids tid [];
     v_new jsonb;
@@ -5517,50 +5574,13 @@ BEGIN
         IF v_is_sweep THEN
             -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
             SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
-            -- Every organization with rows, one index probe each, going on after the last one served. Where the first is due later, others
-            -- may come that are due at once.
-            WITH RECURSIVE walk AS (
-                SELECT v_start AS id, NULL::timestamptz AS vt, false AS is_round
-                UNION ALL
-                SELECT n.organization_id, n.vt, n.is_round
-                FROM walk AS w
-                CROSS JOIN LATERAL (
-                    (
-                        SELECT q.organization_id, q.vt, w.is_round
-                        FROM pgmq.q_mqtt_messages AS q
-                        WHERE q.organization_id > w.id
-                        ORDER BY q.organization_id, q.vt
-                        LIMIT 1
-                    )
-                    UNION ALL
-                    SELECT '00000000-0000-0000-0000-000000000000', NULL, true
-                    WHERE NOT w.is_round
-                    LIMIT 1
-                ) AS n
-                WHERE NOT w.is_round OR w.id < v_start
-            )
-            SELECT coalesce(jsonb_object_agg(s.id, least(s.vt, v_now - v_margin) - interval '1 microsecond') FILTER (WHERE s.vt IS NOT NULL), '{}'), count(s.vt) >= v_remembered
-            INTO v_candidates, v_is_cut
-            FROM (SELECT w.id, w.vt FROM walk AS w LIMIT v_remembered + 2) AS s;
+            SELECT w.candidates, w.is_cut INTO v_candidates, v_is_cut FROM mqtt.sweep_queue(v_start, v_now - v_margin, v_remembered) AS w;
             v_sweep_took := clock_timestamp() - v_now;
             v_swept_at := v_now;
         ELSE
             -- Those remembered, and those of the newest rows.
-            SELECT
-                coalesce(jsonb_object_agg(x.organization_id, least(x.mark, v_now) - v_margin), '{}') || v_marks || v_candidates,
-                coalesce(max(x.seen), v_seen), coalesce(sum(x.newer), 0)
-            INTO v_candidates, v_seen, v_newer
-            FROM (
-                SELECT r.organization_id, min(r.vt) AS mark, max(r.msg_id) AS seen, count(*) AS newer
-                FROM (
-                    SELECT q.organization_id, q.vt, q.msg_id
-                    FROM pgmq.q_mqtt_messages AS q
-                    WHERE q.msg_id > v_seen AND (SELECT count(*) FROM jsonb_object_keys(v_marks)) <= v_remembered
-                    ORDER BY q.msg_id
-                    LIMIT 1000
-                ) AS r
-                GROUP BY r.organization_id
-            ) AS x;
+            SELECT n.candidates || v_marks || v_candidates, n.last_seen, n.newer INTO v_candidates, v_seen, v_newer
+            FROM mqtt.newest_in_queue(v_marks, v_seen, v_now, v_margin, v_remembered) AS n;
             IF v_now NOT BETWEEN v_looked_back_at AND v_looked_back_at + interval '1 second' THEN
                 -- All of them, since those whose turn is later keep the mark until then.
                 SELECT coalesce(jsonb_object_agg(c.key, least(c.value::timestamptz, v_now - interval '3 seconds')), '{}') INTO v_candidates
@@ -5571,112 +5591,31 @@ BEGIN
         IF v_now BETWEEN v_contended_at AND v_contended_at + interval '1 second' THEN
             v_most := least(v_most, (SELECT greatest(1, (count(*) + 1) / 2) FROM jsonb_object_keys(v_candidates)));
         END IF;
-        v_due := 0;
-        FOR v_next IN
-            SELECT c.id, f.first, f.waiting
-            FROM (
-                SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(v_candidates) AS j ORDER BY j.key::uuid <= v_start, j.key::uuid
-            ) AS c
-            CROSS JOIN LATERAL (
-                SELECT min(x.vt) AS first, count(*) AS waiting
-                FROM (
-                    SELECT q.vt
-                    FROM pgmq.q_mqtt_messages AS q
-                    WHERE q.organization_id = c.id AND q.vt > c.mark AND q.vt <= v_now
-                    ORDER BY q.vt
-                    LIMIT v_share
-                ) AS x
-            ) AS f
-            WHERE f.waiting > 0
-        LOOP
-            EXIT look WHEN v_room = 0 OR cardinality(v_organizations) >= v_most;
-            v_due := v_due + 1;
-            -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
-            IF pg_try_advisory_xact_lock(1953460323, hashtext(v_next.id::text)) THEN
-                v_organizations := v_organizations || v_next.id;
-                -- What is dead has been read once now, and need not be again below.
-                v_firsts := v_firsts || v_next.first - interval '1 microsecond';
-                v_waiting := v_waiting || least(v_next.waiting, v_room)::integer;
-                v_room := v_room - least(v_next.waiting, v_room)::integer;
-                IF v_next.waiting >= v_share THEN
-                    v_kept := v_kept || v_next.id;
-                END IF;
-            ELSE
-                v_kept := v_kept || v_next.id;
-                v_contended_at := v_now;
-                v_busy := coalesce(v_busy, v_next.id);
-            END IF;
-        END LOOP;
+        v_locked := mqtt.lock_organizations(v_candidates, v_start, v_now, v_share, v_most, batch_size);
+        v_kept := v_kept || v_locked.kept;
+        IF v_locked.busy IS NOT NULL THEN
+            v_contended_at := v_now;
+            v_busy := coalesce(v_busy, v_locked.busy);
+        END IF;
         -- All of the newest belong to organizations that other workers are at: who comes after them need not wait.
         v_looks := v_looks + 1;
-        CONTINUE look WHEN v_organizations = '{}' AND NOT v_is_sweep AND v_newer = 1000 AND v_looks < 20;
+        CONTINUE look WHEN v_locked.organizations = '{}' AND NOT v_is_sweep AND v_newer = 1000 AND v_looks < 20;
         -- Nothing where something was expected: look everywhere, though not more than once a second, nor for long.
-        EXIT look WHEN v_organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
+        EXIT look WHEN v_locked.organizations <> '{}' OR v_is_sweep OR v_now < v_swept_at + greatest(interval '1 second', 10 * v_sweep_took);
         v_is_sweep := true;
     END LOOP;
-    IF v_organizations = '{}' AND v_due > 1 THEN
+    IF v_locked.organizations = '{}' AND v_locked.due > 1 THEN
         -- Another worker has them all, and would again a moment after its commit: who waits in line comes first, and shows that it is there.
-        BEGIN
-            PERFORM set_config('lock_timeout', '50ms', true);
-            PERFORM pg_advisory_xact_lock(1953460323, hashtext(v_busy::text));
-            PERFORM set_config('lock_timeout', v_lock_timeout, true);
-            SELECT q.vt INTO v_first
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.organization_id = v_busy AND q.vt > (v_candidates ->> v_busy::text)::timestamptz AND q.vt <= v_now
-            ORDER BY q.vt
-            LIMIT 1;
-            IF found THEN
-                v_organizations := ARRAY[v_busy];
-                v_firsts := ARRAY[v_first - interval '1 microsecond'];
-                v_waiting := ARRAY[batch_size];
-            END IF;
-        EXCEPTION
-            WHEN lock_not_available THEN
-                NULL;
-        END;
+        v_first := mqtt.wait_for_organization(v_busy, (v_candidates ->> v_busy::text)::timestamptz, v_now);
+        IF v_first IS NOT NULL THEN
+            v_locked.organizations := ARRAY[v_busy];
+            v_locked.firsts := ARRAY[v_first - interval '1 microsecond'];
+            v_locked.waiting := ARRAY[batch_size];
+        END IF;
     END IF;
-    v_last := v_organizations[cardinality(v_organizations)];
-    WITH due AS MATERIALIZED (
-        SELECT
-            o.id,
-            o.mark,
-            CASE
-                WHEN s.share = v_share THEN o.waiting
-                WHEN cardinality(v_organizations) = 1 THEN batch_size
-                ELSE (
-                    SELECT count(*)
-                    FROM (
-                        SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = o.id AND q.vt > o.mark AND q.vt <= v_now LIMIT s.share
-                    ) AS x
-                )
-            END AS waiting,
-            s.share
-        FROM unnest(v_organizations, v_firsts, v_waiting) AS o (id, mark, waiting)
-        CROSS JOIN (SELECT greatest(v_share, ceil(batch_size::numeric / greatest(1, cardinality(v_organizations))))) AS s (share)
-    ),
-    -- What some organizations do not need of their share goes to those that do.
-    spare AS (
-        SELECT greatest(0, floor((batch_size - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = d.share), 0)))::bigint AS each FROM due AS d
-    ),
-    taken AS MATERIALIZED (
-        SELECT t.*
-        FROM due AS d
-        CROSS JOIN spare AS s
-        CROSS JOIN LATERAL (
-            SELECT q.organization_id, q.ctid AS tid, q.vt
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.organization_id = d.id AND q.vt > d.mark AND q.vt <= v_now
-            ORDER BY q.vt
-            LIMIT d.waiting + CASE WHEN d.waiting = d.share THEN coalesce(s.each, 0) ELSE 0 END
-        ) AS t
-    )
-    SELECT coalesce(array_agg(t.tid), '{}'), (SELECT jsonb_object_agg(m.organization_id, m.mark) FROM (
-        SELECT x.organization_id, max(x.vt) - CASE WHEN (SELECT count(*) FROM taken) * 10 >= batch_size THEN v_busy_margin ELSE v_margin END AS mark
-        FROM taken AS x
-        GROUP BY x.organization_id
-    ) AS m)
-    INTO v_tids, v_new
-    FROM taken AS t;
+    v_last := v_locked.organizations[cardinality(v_locked.organizations)];
+    SELECT d.tids, d.marks INTO v_tids, v_new
+    FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_now, v_margin, v_busy_margin) AS d;
     v_marks := v_candidates || coalesce(v_new, '{}');
     IF (SELECT count(*) FROM jsonb_object_keys(v_marks)) > v_remembered THEN
         -- Those that were looked at and left without messages are forgotten: the newest rows, or a sweep, will tell of their next ones.
@@ -5727,6 +5666,212 @@ $$;
 ALTER FUNCTION mqtt.end_work(worker_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.end_work(worker_id uuid) IS 'A queue worker has emptied the queue, or stops in order.';
+
+CREATE FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_nestloop TO 'off'
+    AS $$
+DECLARE
+    v_answer json;
+BEGIN
+    WITH judged AS MATERIALIZED (
+        SELECT j.*
+        FROM mqtt.judged_messages(messages, enqueue_batch.faults, session.topic_prefix, session.publish_filters, session.max_payload_bytes) AS j
+    ),
+    checked AS (
+        SELECT
+            j.*,
+            CASE
+                WHEN j.rule IS NOT NULL THEN j.rule
+                -- From the first that the quota leaves no room for.
+                WHEN most IS NOT NULL AND j.ordinality >= (
+                    SELECT x.ordinality FROM judged AS x WHERE x.rule IS NULL ORDER BY x.ordinality OFFSET coalesce(most, 0) LIMIT 1
+                ) THEN 'quota_exceeded'
+            END AS fault
+        FROM judged AS j
+    ),
+    -- In the order of the ids, so that two batches with the same ids cannot lock each other out.
+    fresh AS (
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        SELECT DISTINCT session.organization_id, session.credential_id, c.message_id::uuid
+        FROM checked AS c
+        WHERE c.fault IS NULL AND c.message_id IS NOT NULL
+        ORDER BY c.message_id::uuid
+        ON CONFLICT DO NOTHING
+        RETURNING message_id
+    ),
+    queued AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        SELECT
+            statement_timestamp() + c.ordinality * interval '1 microsecond',
+            mqtt.message_document(
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
+            ),
+            session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body
+        FROM (
+            SELECT x.*, NULL::uuid AS first_id
+            FROM checked AS x
+            WHERE x.fault IS NULL AND x.message_id IS NULL
+            UNION ALL
+            SELECT x.*, f.message_id
+            FROM fresh AS f
+            JOIN (
+                SELECT DISTINCT ON (y.message_id::uuid) y.*
+                FROM checked AS y
+                WHERE y.fault IS NULL AND y.message_id IS NOT NULL
+                ORDER BY y.message_id::uuid, y.ordinality
+            ) AS x ON x.message_id::uuid = f.message_id
+        ) AS c
+        ORDER BY c.ordinality
+        RETURNING 1
+    )
+    SELECT json_build_object(
+        'queued', (SELECT count(*) FROM queued),
+        'accepted', count(*) FILTER (WHERE c.fault IS NULL),
+        'rejected', coalesce(
+            json_agg(
+                json_build_object(
+                    'index', c.ordinality - 1, 'code', c.fault,
+                    'message', coalesce(enqueue_batch.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                ) ORDER BY c.ordinality
+            ) FILTER (WHERE c.fault IS NOT NULL), '[]'
+        )
+    ) INTO v_answer
+    FROM checked AS c;
+    RETURN v_answer;
+END;
+$$;
+
+ALTER FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
+
+CREATE FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_message_id uuid := message_id;
+    v_fault text := mqtt.ingest_fault(
+        topic, qos, coalesce(octet_length(body), pg_column_size(payload)), session.topic_prefix, session.publish_filters,
+        session.max_payload_bytes
+    );
+BEGIN
+    IF v_fault IS NULL AND octet_length(content_type) > 255 THEN
+        v_fault := 'content_type_invalid';
+    END IF;
+    IF v_fault IS NOT NULL THEN
+        PERFORM mqtt.refuse_message(v_fault, topic, session.topic_prefix, session.max_payload_bytes);
+    END IF;
+    IF message_id IS NOT NULL THEN
+        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
+        VALUES (session.organization_id, session.credential_id, enqueue_message.message_id)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF message_id IS NULL OR found THEN
+        IF coalesce(session.credential_rate, session.organization_rate) IS NOT NULL AND mqtt.take_quota(session, 1) = 0 THEN
+            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(session));
+        END IF;
+        INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        VALUES (
+            clock_timestamp(), mqtt.message_document(topic, payload, qos, retain, content_type, sent_at),
+            session.organization_id, session.integration_id, session.credential_id, enqueue_message.message_id, enqueue_message.body
+        )
+        RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
+        PERFORM mqtt.count_accepted(session.organization_id, 1);
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
+END;
+$$;
+
+ALTER FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) IS 'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202. The general way beside the short one in api.mqtt_ingest: what that takes, this would queue the same.';
+
+CREATE FUNCTION mqtt.enqueue_outbound(organization_id uuid, integration_id uuid, messages jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_receipts jsonb;
+BEGIN
+    WITH queued AS (
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, expires_at, body)
+        SELECT
+            d.due_at,
+            mqtt.outbound_document(d.value),
+            enqueue_outbound.organization_id,
+            enqueue_outbound.integration_id,
+            d.due_at + make_interval(secs => (d.value ->> 'message_expiry')::numeric::double precision),
+            d.body
+        FROM (
+            SELECT
+                e.ordinality,
+                e.value,
+                CASE WHEN e.value ->> 'deliver_at' IS NULL THEN now() ELSE greatest(mqtt.try_timestamptz(e.value ->> 'deliver_at'), now()) END AS due_at,
+                mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding') AS body
+            FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+        ) AS d
+        ORDER BY d.ordinality
+        RETURNING enqueued_at, msg_id
+    )
+    SELECT jsonb_agg(jsonb_build_object('index', r.place, 'receipt_id', r.receipt_id) ORDER BY r.place) INTO v_receipts
+    FROM (
+        -- Ids were assigned in the order of the messages.
+        SELECT row_number() OVER (ORDER BY q.msg_id) - 1 AS place, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS receipt_id
+        FROM queued AS q
+    ) AS r;
+    RETURN v_receipts;
+END;
+$$;
+
+ALTER FUNCTION mqtt.enqueue_outbound(organization_id uuid, integration_id uuid, messages jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.enqueue_outbound(organization_id uuid, integration_id uuid, messages jsonb) IS 'Enqueues valid messages to be published, in their order; returns [{"index", "receipt_id"}].';
+
+CREATE FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_prefix CONSTANT text := session.topic_prefix;
+    v_most_bytes CONSTANT integer := CASE WHEN session.publish_filters IS NULL THEN least(session.max_payload_bytes, 65535) END;
+    v_queued integer;
+BEGIN
+    -- The array is taken apart twice, which is less work than to keep what the first time found.
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
+    SELECT
+        -- Due one after the other, or a worker that takes a part of them would have them in the order of their row addresses.
+        statement_timestamp() + m.ordinality * interval '1 microsecond', m.value, session.organization_id, session.integration_id, session.credential_id
+    FROM jsonb_array_elements(messages) WITH ORDINALITY AS m (value, ordinality)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM (SELECT e.value, e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e (value) OFFSET 0) AS t
+        WHERE (
+            t.topic IS NOT NULL AND t.value ? 'payload' AND t.value - '{topic,payload}'::text [] = '{}'
+            AND CASE
+                -- Most: neither topic nor payload is larger than both, and what is no string holds none of these characters, or no slash.
+                WHEN pg_column_size(t.value) <= v_most_bytes AND mqtt.is_plain_topic(t.topic) THEN mqtt.topic_is_under(t.topic, v_prefix)
+                ELSE jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string'
+                    AND mqtt.ingest_fault(
+                        t.topic, 0, pg_column_size(t.value -> 'payload'), session.topic_prefix, session.publish_filters, session.max_payload_bytes
+                    ) IS NULL
+            END
+        ) IS NOT TRUE
+    );
+    GET DIAGNOSTICS v_queued = ROW_COUNT;
+    RETURN v_queued;
+END;
+$$;
+
+ALTER FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) IS 'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.enqueue_batch, the general way, which would queue the same.';
 
 CREATE FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) RETURNS TABLE(partition regclass, row_count bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -5790,11 +5935,11 @@ CREATE FUNCTION mqtt.filters_error(filters text[], prefix text) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (cardinality(filters) > 100) THEN 'A credential has at most 100 filters of a kind.'::text
+             WHEN (cardinality(filters) > 100) THEN 'A credential has at most 100 filters of each kind.'::text
              ELSE ( SELECT
                      CASE
                          WHEN ((f.filter IS NULL) OR (octet_length(f.filter) > 2048)) THEN 'A filter is a string of 1 to 2,048 bytes.'::text
-                         ELSE COALESCE(mqtt.topic_filter_error(f.filter), format('The filter %s does not lie below the prefix %s/.'::text, "left"(f.filter, 200), filters_error.prefix))
+                         ELSE COALESCE(mqtt.topic_filter_error(f.filter), format('The filter %s is not below the prefix %s/.'::text, "left"(f.filter, 200), filters_error.prefix))
                      END AS "coalesce"
                 FROM unnest(filters_error.filters) WITH ORDINALITY f(filter, ordinality)
                WHERE ((f.filter IS NULL) OR (octet_length(f.filter) > 2048) OR (mqtt.topic_filter_error(f.filter) IS NOT NULL) OR (NOT mqtt.topic_is_under(f.filter, filters_error.prefix)))
@@ -5805,7 +5950,7 @@ END;
 
 ALTER FUNCTION mqtt.filters_error(filters text[], prefix text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.filters_error(filters text[], prefix text) IS 'Why a credential with that prefix cannot have these filters, in words; null when it can.';
+COMMENT ON FUNCTION mqtt.filters_error(filters text[], prefix text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
 
 CREATE TABLE mqtt.devices (
     organization_id uuid NOT NULL,
@@ -5836,18 +5981,19 @@ COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the devi
 
 COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When anything last came from the device, by the database''s clock.';
 
-CREATE FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
+CREATE FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 DECLARE
+    v_name CONSTANT text := coalesce(find_device.device_id, find_device.external_id);
     v_found mqtt.devices [];
 BEGIN
-    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+    IF mqtt.is_uuid(find_device.device_id) THEN
         v_found := ARRAY(
             SELECT d
             FROM mqtt.organizations AS o
-            JOIN mqtt.devices AS d ON d.organization_id = o.id AND d.id = device::uuid
+            JOIN mqtt.devices AS d ON d.organization_id = o.id AND d.id = find_device.device_id::uuid
             WHERE o.id = coalesce(find_device.organization_id, o.id) AND d.integration_id = coalesce(find_device.integration_id, d.integration_id)
         );
     END IF;
@@ -5855,7 +6001,7 @@ BEGIN
         v_found := ARRAY(
             SELECT d
             FROM mqtt.device_integrations AS i
-            JOIN mqtt.devices AS d ON d.organization_id = i.organization_id AND d.integration_id = i.id AND d.external_id = device
+            JOIN mqtt.devices AS d ON d.organization_id = i.organization_id AND d.integration_id = i.id AND d.external_id = v_name
             WHERE i.id = coalesce(find_device.integration_id, i.id) AND i.organization_id = coalesce(find_device.organization_id, i.organization_id)
             LIMIT 2
         );
@@ -5863,21 +6009,24 @@ BEGIN
     IF cardinality(v_found) = 0 THEN
         RAISE EXCEPTION 'device_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
-            HINT = 'list_devices shows yours; sync_device registers one before its first message.';
+            DETAIL = format('There is no device %s that you may see.', left(coalesce(v_name, 'null'), 255)),
+            HINT = 'list_devices shows yours; sync_device registers a device before its first message.';
     ELSIF cardinality(v_found) > 1 THEN
         RAISE EXCEPTION 'device_ambiguous' USING
             ERRCODE = 'PT409',
-            DETAIL = format('Several integrations have a device %s.', left(device, 255)),
-            HINT = 'Name the integration_id too, or give the device''s id.';
+            DETAIL = format('Several integrations have a device %s.', left(v_name, 255)),
+            HINT = 'Send integration_id as well, or the device''s own id as device_id.';
+    ELSIF v_found[1].external_id <> find_device.external_id THEN
+        RAISE EXCEPTION 'argument_conflict' USING
+            ERRCODE = 'PT400', DETAIL = 'device_id and external_id name different devices.', HINT = 'Send one of the two.';
     END IF;
     RETURN v_found[1];
 END;
-$_$;
+$$;
 
-ALTER FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) IS 'The device of that id, or of that external id, among those that the caller sees; else raises PT404 device_not_found or PT409 device_ambiguous.';
+COMMENT ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) IS 'The device that has device_id as its id or external id, or external_id as its external id, among those that the caller sees. Raises PT404 device_not_found, PT409 device_ambiguous, or PT400 argument_conflict if both are given and name different devices.';
 
 CREATE FUNCTION mqtt.finish_attempt(attempted bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5893,7 +6042,7 @@ BEGIN
     SELECT q.organization_id INTO v_organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = attempted;
     IF NOT found THEN
         RETURN 'gone';
-    ELSIF NOT pg_try_advisory_xact_lock(1953460323, hashtext(v_organization_id::text)) THEN
+    ELSIF NOT pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_organization_id::text)) THEN
         RETURN mqtt.undo_attempt(attempted);
     END IF;
     -- Looked up and held under the lock: whoever held it before may have moved the row.
@@ -5954,7 +6103,7 @@ END;
 
 ALTER FUNCTION mqtt.first_json_fault(elements json) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.first_json_fault(elements json) IS 'The first element that cannot be stored, by its index, and why; null when there is none.';
+COMMENT ON FUNCTION mqtt.first_json_fault(elements json) IS 'Index of the first element that cannot be stored, and the reason; null when there is none.';
 
 CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5970,7 +6119,7 @@ $$;
 
 ALTER FUNCTION mqtt.free_disk_bytes() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.free_disk_bytes() IS 'Free bytes on the data disk; null where the server has no PL/Python to ask.';
+COMMENT ON FUNCTION mqtt.free_disk_bytes() IS 'Free bytes on the data disk; null if the server has no PL/Python to find out.';
 
 CREATE FUNCTION mqtt.has_extreme_number(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6007,7 +6156,45 @@ END;
 
 ALTER FUNCTION mqtt.has_placeholder(filter text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.has_placeholder(filter text) IS 'Whether a broker would put something in place of a part of the filter (%c, %m, %u, ${…}), which is often what a client says of itself: such a rule is not exported.';
+COMMENT ON FUNCTION mqtt.has_placeholder(filter text) IS 'Whether a broker would replace a part of the filter (%c, %m, %u, ${…}), often with something that the client itself chose: such a rule is not exported.';
+
+CREATE FUNCTION mqtt.history_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        h.place, h.id, NULL::timestamptz, NULL::smallint, 'outgoing'::mqtt.message_direction, request.to_integration_id, NULL::uuid,
+        jsonb_build_object('topic', h.topic, 'qos', h.qos, 'user_properties', jsonb_build_object('replay_of', h.id))
+        || CASE WHEN h.body IS NULL OR jsonb_typeof(h.payload) = 'string' THEN jsonb_build_object('payload', h.payload) ELSE '{}' END
+        || CASE WHEN h.content_type IS NULL THEN '{}' ELSE jsonb_build_object('content_type', h.content_type) END,
+        h.body
+    FROM (
+        SELECT
+            row_number() OVER (ORDER BY m.received_at, m.id) AS place, m.id,
+            replace(coalesce(request.to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
+            -- Text is sent as text; what was decoded is sent as the JSON that it became.
+            CASE
+                WHEN m.body IS NULL AND m.content_type ~* '^application/(.*\+)?json' THEN NULL
+                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, NULL))
+            END AS body,
+            CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.integration_id = request.integration_id
+            AND m.direction = 'incoming'
+            AND m.received_at >= request.since
+            AND m.received_at < coalesce(request.until, now())
+            AND mqtt.topic_matches(request.topic, m.topic)
+        ORDER BY m.received_at, m.id
+        LIMIT request.max_messages
+    ) AS h;
+END;
+$$;
+
+ALTER FUNCTION mqtt.history_to_replay(request mqtt.replay_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.history_to_replay(request mqtt.replay_request) IS 'The incoming messages that the request selects, as messages to be published and marked with replay_of, oldest first.';
 
 CREATE FUNCTION mqtt.topic_matches_any(filters text[], topic text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6027,7 +6214,7 @@ CREATE FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer
  SELECT
          CASE
              WHEN (mqtt.topic_name_error(topic) IS NOT NULL) THEN 'topic_invalid'::text
-             WHEN (NOT starts_with(topic, (prefix || '/'::text))) THEN 'topic_not_allowed'::text
+             WHEN (NOT mqtt.topic_is_under(topic, prefix)) THEN 'topic_not_allowed'::text
              WHEN ((filters IS NOT NULL) AND (NOT mqtt.topic_matches_any(filters, topic))) THEN 'topic_not_allowed'::text
              WHEN ((qos IS NULL) OR ((qos < 0) OR (qos > 2))) THEN 'qos_invalid'::text
              WHEN (payload_bytes > max_bytes) THEN 'payload_too_large'::text
@@ -6039,13 +6226,126 @@ ALTER FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer,
 
 COMMENT ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) IS 'Slug of the first rule that the message breaks; null when it may be queued.';
 
+CREATE FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_session mqtt.device_session;
+    v_text text;
+    v_payload jsonb;
+    v_body bytea;
+    v_fault text;
+BEGIN
+    SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
+    -- A short payload without \u escapes and far exponents cannot fail, so it needs no subtransaction. A single expression, because PL/pgSQL sets
+    -- up each one again in every transaction.
+    v_payload := CASE
+        WHEN payload_encoding IS NULL AND sent_at IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
+            THEN mqtt.quick_jsonb(payload::text)
+    END;
+    IF v_payload IS NULL THEN
+        v_text := payload::text;
+        v_payload := 'null';
+        IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
+            v_fault := 'payload_too_large';
+        ELSIF payload_encoding = 'base64' THEN
+            v_payload := NULL;
+            v_body := CASE WHEN json_typeof(payload) = 'string' THEN mqtt.try_base64(payload #>> '{}') END;
+            v_fault := CASE WHEN v_body IS NULL THEN 'payload_not_base64' END;
+        ELSIF payload_encoding NOT IN ('json', 'text') OR (payload_encoding = 'text' AND json_typeof(payload) <> 'string') THEN
+            v_fault := 'payload_encoding_invalid';
+        ELSIF payload IS NOT NULL THEN
+            v_payload := mqtt.quick_jsonb(v_text);
+        END IF;
+        -- Postgres also accepts infinity, BC and five-digit years, which no RFC 3339 reader does.
+        IF v_fault IS NULL AND sent_at NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+            v_fault := 'timestamp_invalid';
+        END IF;
+        IF v_fault IS NOT NULL THEN
+            PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
+        END IF;
+    END IF;
+    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, sent_at);
+END;
+$$;
+
+ALTER FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) IS 'Logs the device in by the headers of the request, checks its message and queues it: the general way of api.mqtt_ingest.';
+
+CREATE FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_is_plain boolean;
+    v_organizations uuid [];
+    v_accepted integer [];
+    v_queued integer;
+BEGIN
+    SELECT
+        bool_and(k.is_plain),
+        array_agg(k.organization_id) FILTER (WHERE k.organization_id IS NOT NULL),
+        array_agg(k.accepted) FILTER (WHERE k.organization_id IS NOT NULL)
+    INTO v_is_plain, v_organizations, v_accepted
+    FROM (
+        SELECT
+            ingest_plain.owners[m.number] AS organization_id,
+            count(*)::integer AS accepted,
+            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_error(m.topic) IS NULL) AS is_plain
+        FROM (
+            SELECT unnest(ingest_plain.integration_numbers) AS number, unnest(ingest_plain.topics) AS topic, unnest(ingest_plain.payloads) AS payload
+        ) AS m
+        CROSS JOIN mqtt.configuration AS c
+        GROUP BY ingest_plain.owners[m.number]
+        ORDER BY ingest_plain.owners[m.number]
+    ) AS k;
+    IF NOT v_is_plain THEN
+        RETURN NULL;
+    END IF;
+    -- In the order of the arrays, which unnest keeps.
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
+    SELECT
+        clock_timestamp(),
+        mqtt.message_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
+        ingest_plain.owners[m.number],
+        ingest_plain.integration_ids[m.number],
+        m.payload
+    FROM (
+        SELECT
+            unnest(ingest_plain.integration_numbers) AS number,
+            unnest(ingest_plain.topics) AS topic,
+            unnest(ingest_plain.payloads) AS payload,
+            unnest(ingest_plain.qos) AS qos,
+            unnest(ingest_plain.retains) AS retain
+    ) AS m
+    WHERE ingest_plain.owners[m.number] IS NOT NULL;
+    GET DIAGNOSTICS v_queued = ROW_COUNT;
+    PERFORM mqtt.count_accepted(c.organization_id, c.accepted, c.place = 1)
+    FROM unnest(v_organizations, v_accepted) WITH ORDINALITY AS c (organization_id, accepted, place);
+    RETURN jsonb_strip_nulls(jsonb_build_object(
+        'queued', v_queued, 'dead', 0, 'passed_over', cardinality(ingest_plain.topics) - v_queued,
+        'not_held', mqtt.not_held(ingest_plain.owners, ingest_plain.integration_ids)
+    ));
+END;
+$$;
+
+ALTER FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) IS 'The short way of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its answer: for messages without properties, faults and several filters. Null, with nothing done, when one of them cannot be queued. The general way in bridge.ingest would queue the same.';
+
 CREATE FUNCTION mqtt.integration_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF tg_op = 'DELETE' THEN
-        -- Nobody will publish these any more; whoever asked for them is told.
+        -- These will never be published; their receipts say so.
         WITH dropped AS (
             DELETE FROM pgmq.q_mqtt_outbound AS q
             WHERE q.integration_id = OLD.id
@@ -6062,7 +6362,7 @@ BEGIN
             NEW.organization_id, NEW.id, 'integration_created',
             details => jsonb_build_object('name', NEW.name, 'integration_type', NEW.integration_type, 'user_id', mqtt.current_user_id())
         );
-    -- active and error are what the bridge sees, and come and go.
+    -- The bridge switches between active and error; those changes are not logged here.
     ELSIF (NEW.name, NEW.integration_type, NEW.settings, NEW.status = 'inactive')
         IS DISTINCT FROM (OLD.name, OLD.integration_type, OLD.settings, OLD.status = 'inactive') THEN
         PERFORM mqtt.log_activity(
@@ -6085,7 +6385,7 @@ $$;
 
 ALTER FUNCTION mqtt.integration_changed() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.integration_changed() IS 'Trigger: logs the change, by the names of the settings; a deleted integration''s queued messages are settled as cancelled.';
+COMMENT ON FUNCTION mqtt.integration_changed() IS 'Trigger: logs the change and the names of the changed settings; a deleted integration''s queued messages are settled as cancelled.';
 
 CREATE FUNCTION mqtt.secret_setting_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6095,7 +6395,7 @@ END;
 
 ALTER FUNCTION mqtt.secret_setting_names() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.secret_setting_names() IS 'The settings that are sealed before they are stored and never read back.';
+COMMENT ON FUNCTION mqtt.secret_setting_names() IS 'The names of the settings that are sealed before they are stored and never shown.';
 
 CREATE FUNCTION mqtt.visible_settings(settings jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6113,7 +6413,7 @@ END;
 
 ALTER FUNCTION mqtt.visible_settings(settings jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.visible_settings(settings jsonb) IS 'The settings as they may be read: has_password and has_client_key stand for the secrets.';
+COMMENT ON FUNCTION mqtt.visible_settings(settings jsonb) IS 'The settings as they may be read: has_password and has_client_key replace the secrets.';
 
 CREATE FUNCTION mqtt.integration_json(integration mqtt.device_integrations) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -6138,7 +6438,7 @@ CREATE VIEW mqtt.broker_integrations WITH (security_barrier='true') AS
 
 ALTER TABLE mqtt.broker_integrations OWNER TO mqtt_owner;
 
-COMMENT ON VIEW mqtt.broker_integrations IS 'Whether the devices of an integration may log in at its broker: it is switched on, and heard, that is, of the subscriptions that it has at the hosted broker the first is granted. Asked by all that lets devices in at brokers, whichever these are.';
+COMMENT ON VIEW mqtt.broker_integrations IS 'Whether the devices of an integration may log in at its broker: it must be switched on (is_on) and, at the hosted broker, one of its subscriptions must have been granted (is_heard). Everything that admits devices to a broker uses this view.';
 
 CREATE FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) RETURNS boolean
     LANGUAGE sql STABLE
@@ -6150,17 +6450,7 @@ END;
 
 ALTER FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) IS 'Whether what a device publishes at its broker reaches the database (mqtt.broker_integrations); until then it is to wait outside. Null for no credential.';
-
-CREATE FUNCTION mqtt.is_my_turn() RETURNS boolean
-    LANGUAGE sql
-    BEGIN ATOMIC
- SELECT pg_try_advisory_xact_lock(1953460324, 0) AS pg_try_advisory_xact_lock;
-END;
-
-ALTER FUNCTION mqtt.is_my_turn() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.is_my_turn() IS 'Whether nobody else is at the periodic work; nobody will be until the end of the transaction.';
+COMMENT ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) IS 'Whether what a device publishes at its broker reaches the database (see mqtt.broker_integrations); until then the device is not admitted. Null without a credential.';
 
 CREATE FUNCTION mqtt.is_service() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -6180,7 +6470,7 @@ END;
 
 ALTER FUNCTION mqtt.is_operator() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_operator() IS 'Whether the caller stands above organizations: service_role, or a direct session (psql, pg_cron) of a role that may become mqtt_owner.';
+COMMENT ON FUNCTION mqtt.is_operator() IS 'Whether the caller is above organizations: service_role, or a direct session (psql, pg_cron) of a role that may become mqtt_owner.';
 
 CREATE FUNCTION mqtt.is_private_address(address inet) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6206,7 +6496,7 @@ END;
 
 ALTER FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) IS 'Whether it is a JSON number that is whole and within the bounds.';
+COMMENT ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) IS 'Whether the value is a whole JSON number within the bounds.';
 
 CREATE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6214,14 +6504,14 @@ CREATE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS te
  SELECT
          CASE
              WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > max_bytes)) THEN format('is a string of 1 to %s bytes'::text, max_bytes)
-             WHEN ((value #>> '{}'::text[]) ~ '[\u0001-\u001f\u007f-\u009f]'::text) THEN 'holds a control character'::text
+             WHEN ((value #>> '{}'::text[]) ~ '[\u0001-\u001f\u007f-\u009f]'::text) THEN 'has a control character'::text
              ELSE NULL::text
          END AS "case";
 END;
 
 ALTER FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) IS 'Why it is no JSON string of that size without controls, as the end of a sentence; null when it is one.';
+COMMENT ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
 
 CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6240,13 +6530,13 @@ CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
                 FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
                WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'::text
              WHEN starts_with(pattern, '$share/'::text) THEN 'must not start with $share/'::text
-             ELSE mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text))
-         END AS topic_filter_error;
+             ELSE ('is not a topic filter: '::text || mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text)))
+         END AS "case";
 END;
 
 ALTER FUNCTION mqtt.topic_pattern_fault(pattern text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_pattern_fault(pattern text) IS 'Why this is no topic pattern, in words; null when it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
+COMMENT ON FUNCTION mqtt.topic_pattern_fault(pattern text) IS 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
 CREATE FUNCTION mqtt.try_base64(value text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6309,7 +6599,7 @@ CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
              END
              WHEN (name = 'path'::text) THEN
              CASE
-                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and holds printable ASCII'::text
+                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and consists of printable ASCII'::text
                  ELSE mqtt.jsonb_text_fault(value, 1024)
              END
              WHEN (name = ANY (ARRAY['ca_certificate'::text, 'client_certificate'::text])) THEN
@@ -6323,7 +6613,7 @@ CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
                  ELSE NULL::text
              END
              WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault((value #>> '{}'::text[])))
-             WHEN (name = 'status_topic'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 65535), ('is no topic to publish to: '::text || mqtt.topic_name_error((value #>> '{}'::text[]))))
+             WHEN (name = 'status_topic'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 65535), ('is not a topic name: '::text || mqtt.topic_name_error((value #>> '{}'::text[]))))
              WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_fault(value,
              CASE name
                  WHEN 'username'::text THEN 65535
@@ -6333,7 +6623,7 @@ CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
              END)
              WHEN (jsonb_typeof(value) = 'object'::text) THEN
              CASE
-                 WHEN (((value - '{sealed,key}'::text[]) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583)) OR ((value ? 'key'::text) AND ((jsonb_typeof((value -> 'key'::text)) <> 'string'::text) OR ((value ->> 'key'::text) !~ '^[0-9a-f]{16}$'::text)))) THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, beside it perhaps "key", the id of the key'::text
+                 WHEN (((value - '{sealed,key}'::text[]) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583)) OR ((value ? 'key'::text) AND ((jsonb_typeof((value -> 'key'::text)) <> 'string'::text) OR ((value ->> 'key'::text) !~ '^[0-9a-f]{16}$'::text)))) THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, optionally with "key", the id of the key'::text
                  ELSE NULL::text
              END
              WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > 65535)) THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
@@ -6343,7 +6633,7 @@ END;
 
 ALTER FUNCTION mqtt.setting_fault(name text, value jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.setting_fault(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence that never holds the value; null when it can.';
+COMMENT ON FUNCTION mqtt.setting_fault(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence, which never has the value in it; null if it can.';
 
 CREATE FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6355,7 +6645,7 @@ END;
 
 ALTER FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) IS 'Whether nothing has changed but the boxes that secrets are sealed in.';
+COMMENT ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) IS 'Whether only the sealed boxes of secrets have changed.';
 
 CREATE FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) RETURNS boolean
     LANGUAGE sql STABLE
@@ -6367,28 +6657,175 @@ ALTER FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) OWNER TO mqtt
 
 COMMENT ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
 
-CREATE FUNCTION mqtt.keep_house() RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-    v_done jsonb := '{}';
-    v_made integer;
+    SET "TimeZone" TO 'UTC'
+    AS $_$
 BEGIN
-    v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
-        || mqtt.watch() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
-    BEGIN
-        v_made := mqtt.prepare_partitions();
-        RETURN v_done || jsonb_build_object('partitions_made', v_made);
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN v_done || jsonb_build_object('postponed', SQLERRM);
-    END;
+    IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$' THEN
+        RETURN value::timestamptz;
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN data_exception THEN
+        RETURN NULL;
 END;
-$$;
+$_$;
 
-ALTER FUNCTION mqtt.keep_house() OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.try_timestamptz(value text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.keep_house() IS 'Periodic work that is quick: messages hidden by a clock set back, the ledger, what holds back vacuum, credentials that expired, partitions ahead ("postponed" while a lock is not to be had).';
+COMMENT ON FUNCTION mqtt.try_timestamptz(value text) IS 'An RFC 3339 date and time (UTC where it has no offset) as timestamptz; null when it is none.';
+
+CREATE FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) RETURNS TABLE(ordinality bigint, topic text, payload jsonb, body bytea, qos text, retain text, content_type text, stamped_at timestamp with time zone, message_id text, rule text)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT t.ordinality,
+     t.topic,
+     t.payload,
+     t.body,
+     COALESCE(t.qos, '0'::text) AS "coalesce",
+     COALESCE(t.retain, 'false'::text) AS "coalesce",
+     t.content_type,
+     t.stamped_at,
+     t.message_id,
+         CASE
+             WHEN ((judged_messages.faults)[t.ordinality] IS NOT NULL) THEN 'payload_invalid'::text
+             WHEN (jsonb_typeof(t.value) <> 'object'::text) THEN 'message_invalid'::text
+             WHEN ((t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text[]) <> '{}'::jsonb) THEN 'message_invalid'::text
+             WHEN (jsonb_typeof((t.value -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic_invalid'::text
+             WHEN (t.payload IS NULL) THEN 'payload_missing'::text
+             WHEN ((t.qos IS NOT NULL) AND (t.qos <> ALL (ARRAY['0'::text, '1'::text, '2'::text]))) THEN 'qos_invalid'::text
+             WHEN ((t.retain IS NOT NULL) AND (t.retain <> ALL (ARRAY['true'::text, 'false'::text]))) THEN 'retain_invalid'::text
+             WHEN ((t.encoding = 'base64'::text) AND (t.body IS NULL)) THEN 'payload_not_base64'::text
+             WHEN ((t.encoding IS NOT NULL) AND (t.encoding <> ALL (ARRAY['json'::text, 'text'::text, 'base64'::text]))) THEN 'payload_encoding_invalid'::text
+             WHEN ((t.encoding = 'text'::text) AND (jsonb_typeof(t.payload) <> 'string'::text)) THEN 'payload_encoding_invalid'::text
+             WHEN (octet_length(t.content_type) > 255) THEN 'content_type_invalid'::text
+             WHEN (NOT mqtt.is_uuid(t.message_id)) THEN 'message_id_invalid'::text
+             WHEN ((t.sent_at IS NOT NULL) AND (t.stamped_at IS NULL)) THEN 'timestamp_invalid'::text
+             ELSE mqtt.ingest_fault(t.topic, 0, COALESCE(octet_length(t.body), pg_column_size(t.payload)), judged_messages.prefix, judged_messages.filters, judged_messages.max_bytes)
+         END AS ingest_fault
+    FROM ( SELECT i.ordinality,
+             i.value,
+             i.topic,
+             i.payload,
+             i.qos,
+             i.retain,
+             i.content_type,
+             i.encoding,
+             i.message_id,
+             i.sent_at,
+                 CASE
+                     WHEN (i.encoding = 'base64'::text) THEN mqtt.try_base64((i.payload #>> '{}'::text[]))
+                     ELSE NULL::bytea
+                 END AS body,
+                 CASE
+                     WHEN (i.sent_at IS NOT NULL) THEN mqtt.try_timestamptz(i.sent_at)
+                     ELSE NULL::timestamp with time zone
+                 END AS stamped_at
+            FROM ( SELECT e.ordinality,
+                     e.value,
+                     (e.value ->> 'topic'::text) AS topic,
+                     (e.value -> 'payload'::text) AS payload,
+                     (e.value ->> 'qos'::text) AS qos,
+                     (e.value ->> 'retain'::text) AS retain,
+                     (e.value ->> 'content_type'::text) AS content_type,
+                     (e.value ->> 'payload_encoding'::text) AS encoding,
+                     (e.value ->> 'message_id'::text) AS message_id,
+                     (e.value ->> 'timestamp'::text) AS sent_at
+                    FROM jsonb_array_elements(judged_messages.messages) WITH ORDINALITY e(value, ordinality)
+                  OFFSET 0) i
+          OFFSET 0) t;
+END;
+
+ALTER FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) IS 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_faults, or null. A part of the statement that asks.';
+
+CREATE TABLE mqtt.deferred_device_ids (
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    external_id text NOT NULL,
+    device_id uuid NOT NULL
+);
+
+ALTER TABLE mqtt.deferred_device_ids OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.deferred_device_ids IS 'Which device it is, once its updates were deferred: found here without reading the versions it has in mqtt.devices. Else empty.';
+
+CREATE FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) RETURNS TABLE(id uuid)
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ SELECT d.id
+    FROM ((( SELECT known_device.organization_id AS organization_id,
+             known_device.integration_id AS integration_id,
+             known_device.external_id AS external_id) n
+      LEFT JOIN mqtt.deferred_device_ids r USING (organization_id, integration_id, external_id))
+      CROSS JOIN LATERAL ( SELECT r.device_id AS id
+           WHERE (r.device_id IS NOT NULL)
+         UNION ALL
+          SELECT x.id
+            FROM mqtt.devices x
+           WHERE ((r.device_id IS NULL) AND (x.organization_id = n.organization_id) AND (x.integration_id = n.integration_id) AND (x.external_id = n.external_id))) d);
+END;
+
+ALTER FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) IS 'The device, if there is one: among those whose updates were deferred before its versions in mqtt.devices are read. A part of the statement that asks.';
+
+CREATE FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (data_at >= COALESCE(known_at, '-infinity'::timestamp with time zone)) THEN COALESCE(data, known)
+             ELSE known
+         END AS known;
+END;
+
+ALTER FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) IS 'A device''s last_data once data has come as well: what was measured last, and is JSON.';
+
+CREATE FUNCTION mqtt.ledger_level_hour() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT '-2'::integer;
+END;
+
+ALTER FUNCTION mqtt.ledger_level_hour() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ledger_level_hour() IS 'Ledger rows that were added up to the hour.';
+
+CREATE FUNCTION mqtt.ledger_level_minute() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT '-3'::integer;
+END;
+
+ALTER FUNCTION mqtt.ledger_level_minute() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ledger_level_minute() IS 'Ledger rows that were added up to the minute.';
+
+CREATE FUNCTION mqtt.ledger_level_outcomes() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT '-1'::integer;
+END;
+
+ALTER FUNCTION mqtt.ledger_level_outcomes() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ledger_level_outcomes() IS 'Ledger rows that tell what became of messages, for each minute in which they were accepted.';
+
+CREATE FUNCTION mqtt.ledger_level_settled() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT '-4'::integer;
+END;
+
+ALTER FUNCTION mqtt.ledger_level_settled() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ledger_level_settled() IS 'Ledger rows of an hour (or of all that is older than any term of retention) whose messages are all settled. Indexes, which need a literal, have it as -4.';
 
 CREATE FUNCTION mqtt.ledger_shard() RETURNS integer
     LANGUAGE sql STABLE
@@ -6399,16 +6836,6 @@ END;
 ALTER FUNCTION mqtt.ledger_shard() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.ledger_shard() IS 'Where this backend counts what it accepts now: its own row, so that no two wait for one, and a new one every 5 seconds, since while an old transaction holds back vacuum each update reads all earlier versions of its row.';
-
-CREATE FUNCTION mqtt.lets_hash_slip(filter text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT (filter ~ '(^|/)\+(/#)?$'::text);
-END;
-
-ALTER FUNCTION mqtt.lets_hash_slip(filter text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.lets_hash_slip(filter text) IS 'Whether a broker that matches a subscription like a topic, level by level, would take a # in it for what the last + of the filter allows: a/+ would let a/# in.';
 
 CREATE FUNCTION mqtt.live_bridges(caller_id uuid) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
@@ -6428,6 +6855,58 @@ $$;
 ALTER FUNCTION mqtt.live_bridges(caller_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.live_bridges(caller_id uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended counts no more.';
+
+CREATE FUNCTION mqtt.lock_organizations(candidates jsonb, start uuid, due_at timestamp with time zone, share integer, most integer, room integer, OUT organizations uuid[], OUT firsts timestamp with time zone[], OUT waiting integer[], OUT kept uuid[], OUT busy uuid, OUT due integer) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_next record;
+    v_room integer := room;
+BEGIN
+    organizations := '{}';
+    firsts := '{}';
+    waiting := '{}';
+    kept := '{}';
+    due := 0;
+    FOR v_next IN
+        SELECT c.id, f.first, f.waiting
+        FROM (
+            SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(candidates) AS j ORDER BY j.key::uuid <= start, j.key::uuid
+        ) AS c
+        CROSS JOIN LATERAL (
+            SELECT min(x.vt) AS first, count(*) AS waiting
+            FROM (
+                SELECT q.vt
+                FROM pgmq.q_mqtt_messages AS q
+                WHERE q.organization_id = c.id AND q.vt > c.mark AND q.vt <= due_at
+                ORDER BY q.vt
+                LIMIT share
+            ) AS x
+        ) AS f
+        WHERE f.waiting > 0
+    LOOP
+        EXIT WHEN v_room = 0 OR cardinality(organizations) >= most;
+        due := due + 1;
+        -- One worker at a time takes from an organization: that keeps order and spares deadlocks.
+        IF pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_next.id::text)) THEN
+            organizations := organizations || v_next.id;
+            -- What is dead has been read once now, and need not be again when rows are taken.
+            firsts := firsts || v_next.first - interval '1 microsecond';
+            waiting := waiting || least(v_next.waiting, v_room)::integer;
+            v_room := v_room - least(v_next.waiting, v_room)::integer;
+            CONTINUE WHEN v_next.waiting < share;
+        ELSE
+            busy := coalesce(busy, v_next.id);
+        END IF;
+        kept := kept || v_next.id;
+    END LOOP;
+END;
+$$;
+
+ALTER FUNCTION mqtt.lock_organizations(candidates jsonb, start uuid, due_at timestamp with time zone, share integer, most integer, room integer, OUT organizations uuid[], OUT firsts timestamp with time zone[], OUT waiting integer[], OUT kept uuid[], OUT busy uuid, OUT due integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.lock_organizations(candidates jsonb, start uuid, due_at timestamp with time zone, share integer, most integer, room integer, OUT organizations uuid[], OUT firsts timestamp with time zone[], OUT waiting integer[], OUT kept uuid[], OUT busy uuid, OUT due integer) IS 'Locks organizations with due messages for this transaction, those after start first, until there is no room for more messages: with the time before the first and how many are due (at most share). kept: those that will have more; busy: the first that another worker is at; due: how many had any. A part of mqtt.due_messages.';
 
 CREATE FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text DEFAULT 'success'::text, details jsonb DEFAULT NULL::jsonb, error_message text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6470,7 +6949,7 @@ $$;
 
 ALTER FUNCTION mqtt.log_expired_credentials() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.log_expired_credentials() IS 'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since it last ran; returns how many. They are refused from expires_at on, whether it ran or not.';
+COMMENT ON FUNCTION mqtt.log_expired_credentials() IS 'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since the last run; returns how many. Logins are refused from expires_at on, whether this has run or not.';
 
 CREATE FUNCTION mqtt.log_subscription() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6511,6 +6990,43 @@ $_$;
 ALTER FUNCTION mqtt.longest_term(term text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.longest_term(term text) IS 'Days that a table is kept for the sake of the organization that keeps it longest; term names a column of configuration and organizations.';
+
+CREATE FUNCTION mqtt.maintenance_jobs() RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_jobs integer;
+BEGIN
+    IF to_regnamespace('cron') IS NULL THEN
+        RETURN 0;
+    -- A name that may not be looked up is an error, so the schema comes first.
+    ELSIF NOT has_schema_privilege('cron', 'usage') THEN
+        RETURN NULL;
+    ELSIF to_regclass('cron.job') IS NULL THEN
+        RETURN 0;
+    ELSIF NOT has_table_privilege('cron.job', 'select') THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
+    INTO v_jobs USING 'mqtt\.(run_maintenance|work_queue|process_batch|apply_retention)|api\.(process|cleanup)_mqtt_queue';
+    RETURN v_jobs;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.maintenance_jobs() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
+
+CREATE FUNCTION mqtt.maintenance_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460324;
+END;
+
+ALTER FUNCTION mqtt.maintenance_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.maintenance_lock() IS 'Advisory lock of periodic maintenance, with 0: one caller at a time.';
 
 CREATE FUNCTION mqtt.message_faults(messages json, nul_mark text) RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -6586,12 +7102,54 @@ ALTER FUNCTION mqtt.mosquitto_password_hash(password text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.mosquitto_password_hash(password text) IS 'The hash as Mosquitto''s password_file has it: $7$<rounds>$<salt>$<PBKDF2-HMAC-SHA512>. For random passwords only: one round.';
 
+CREATE FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) RETURNS TABLE(candidates jsonb, last_seen bigint, newer bigint)
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ SELECT COALESCE(jsonb_object_agg(x.organization_id, (LEAST(x.mark, newest_in_queue.looked_at) - newest_in_queue.margin)), '{}'::jsonb) AS "coalesce",
+     COALESCE(max(x.seen), newest_in_queue.seen) AS "coalesce",
+     (COALESCE(sum(x.newer), (0)::numeric))::bigint AS "coalesce"
+    FROM ( SELECT r.organization_id,
+             min(r.vt) AS mark,
+             max(r.msg_id) AS seen,
+             count(*) AS newer
+            FROM ( SELECT q.organization_id,
+                     q.vt,
+                     q.msg_id
+                    FROM pgmq.q_mqtt_messages q
+                   WHERE ((q.msg_id > newest_in_queue.seen) AND (( SELECT count(*) AS count
+                            FROM jsonb_object_keys(newest_in_queue.marks) jsonb_object_keys(jsonb_object_keys)) <= newest_in_queue.most))
+                   ORDER BY q.msg_id
+                  LIMIT 1000) r
+           GROUP BY r.organization_id) x;
+END;
+
+ALTER FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) IS 'The organizations of the newest rows, those after the msg_id seen, likewise; at most 1,000 rows, and none while more organizations are marked than are remembered. A part of mqtt.due_messages.';
+
+CREATE FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- Mostly none is missing, and that is seen without a query.
+    IF array_position(owners, NULL) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT jsonb_agg(i.id ORDER BY i.id) FROM unnest(integration_ids, owners) AS i (id, organization_id) WHERE i.organization_id IS NULL);
+END;
+$$;
+
+ALTER FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) IS 'The integrations without an owner, as bridge.ingest names them; null when there is none.';
+
 CREATE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- Written once in a credential's life, and never waited for: whoever finds the row locked leaves it to the next login.
+    -- Written once in a credential's life and never waited for: if the row is locked, the next login writes it.
     IF credential.broker_login_at IS NOT NULL OR current_setting('transaction_read_only')::boolean THEN
         RETURN;
     END IF;
@@ -6612,6 +7170,64 @@ ALTER FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) OWNER TO
 
 COMMENT ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) IS 'Logs the first login at a broker that asks over HTTP, once for each credential.';
 
+CREATE FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    WITH url AS (
+        SELECT t.organization_id, t.url, bool_or(t.is_up) AS is_up, count(*) FILTER (WHERE t.is_down) AS failures,
+            max(t.pause) FILTER (WHERE t.is_down) AS pause, max(t.error) FILTER (WHERE t.is_down) AS error
+        FROM unnest(settled) AS t
+        WHERE t.url IS NOT NULL AND (t.is_up OR t.is_down)
+        GROUP BY t.organization_id, t.url
+    ), closed AS (
+        DELETE FROM mqtt.callback_circuits AS c
+        USING url AS u
+        WHERE c.organization_id = u.organization_id AND c.url = u.url AND u.is_up AND u.pause IS NULL
+        RETURNING c.organization_id, c.url, c.openings
+    ), opened AS (
+        INSERT INTO mqtt.callback_circuits AS c (organization_id, url, failures, openings, open_until, error)
+        SELECT
+            u.organization_id, u.url, u.failures, mqtt.circuit_opens(u.failures, NULL)::integer,
+            greatest(CASE WHEN mqtt.circuit_opens(u.failures, NULL) THEN clock_timestamp() + interval '10 seconds' END, clock_timestamp() + u.pause), left(u.error, 500)
+        FROM url AS u
+        WHERE u.pause IS NOT NULL OR NOT u.is_up
+        ORDER BY u.organization_id, u.url
+        ON CONFLICT (organization_id, url) DO UPDATE
+        SET failures = c.failures + excluded.failures,
+            error = excluded.error,
+            openings = c.openings + mqtt.circuit_opens(c.failures + excluded.failures, c.open_until)::integer,
+            open_until = greatest(
+                CASE
+                    WHEN mqtt.circuit_opens(c.failures + excluded.failures, c.open_until)
+                        THEN clock_timestamp() + least(interval '10 seconds' * power(2, least(c.openings, 20)), interval '10 minutes')
+                    ELSE c.open_until
+                END,
+                excluded.open_until
+            )
+        RETURNING c.organization_id, c.url, c.openings, c.failures, c.error
+    )
+    INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, message_count, error_message, details)
+    SELECT DISTINCT
+        t.organization_id, t.integration_id, 'callback_unreachable', 'failed', 0, o.error, jsonb_build_object('subscription_id', t.subscription_id)
+    FROM opened AS o
+    JOIN unnest(settled) AS t ON t.organization_id = o.organization_id AND t.url = o.url
+    WHERE o.openings = 1 AND t.is_down
+    UNION ALL
+    SELECT DISTINCT
+        t.organization_id, t.integration_id, 'callback_reached', 'success', 0, NULL, jsonb_build_object('subscription_id', t.subscription_id)
+    FROM closed AS c
+    JOIN unnest(settled) AS t ON t.organization_id = c.organization_id AND t.url = c.url
+    WHERE c.openings > 0;
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) IS 'Opens and closes circuits by what receivers answered, and notes in the activity log who is out of reach or back. A part of bridge.settle_callbacks.';
+
 CREATE FUNCTION mqtt.notify_config() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6627,6 +7243,57 @@ ALTER FUNCTION mqtt.notify_config() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
 
+CREATE FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) RETURNS anyelement
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF preferred <> alias THEN
+        RAISE EXCEPTION 'argument_conflict' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('%s and %s are two names of one argument, and their values differ.', preferred_name, alias_name),
+            HINT = format('Send %s only.', preferred_name);
+    END IF;
+    RETURN coalesce(preferred, alias);
+END;
+$$;
+
+ALTER FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) IS 'The value of an argument that has two names: of whichever was given, null if neither was. Raises PT400 argument_conflict if both were given and differ.';
+
+CREATE FUNCTION mqtt.outbound_array(messages json, max_messages integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_count CONSTANT integer := CASE WHEN json_typeof(messages) = 'array' THEN json_array_length(messages) END;
+BEGIN
+    IF v_count IS NULL THEN
+        RAISE EXCEPTION 'messages_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'Send a single message as an array of one.';
+    ELSIF v_count = 0 THEN
+        RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages contains no message.', HINT = 'Send at least one.';
+    ELSIF v_count > max_messages THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('%s messages are more than the %s allowed in one call.', v_count, max_messages),
+            HINT = 'Send them in several calls.';
+    END IF;
+    BEGIN
+        RETURN mqtt.checked_jsonb(messages::text);
+    EXCEPTION
+        WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
+            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)));
+            RETURN NULL;
+    END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.outbound_array(messages json, max_messages integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_array(messages json, max_messages integer) IS 'The array of messages as jsonb. Raises messages_invalid, messages_empty, batch_too_large, or message_invalid for JSON that cannot be stored.';
+
 CREATE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -6640,7 +7307,17 @@ END;
 
 ALTER FUNCTION mqtt.outbound_body(payload jsonb, encoding text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) IS 'The payload as bytes, where they are not its JSON text: base64, text, and strings whose encoding is not said.';
+COMMENT ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) IS 'The payload as bytes, where they differ from its JSON text: base64, text, and strings without an encoding.';
+
+CREATE FUNCTION mqtt.outbound_bytes(payload jsonb, body bytea) RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT COALESCE(octet_length(body), octet_length((payload)::text)) AS "coalesce";
+END;
+
+ALTER FUNCTION mqtt.outbound_bytes(payload jsonb, body bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_bytes(payload jsonb, body bytea) IS 'Size of a payload as it is sent: of its body (mqtt.outbound_body), or else of its JSON text.';
 
 CREATE FUNCTION mqtt.outbound_document(message jsonb) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -6674,38 +7351,64 @@ END;
 
 ALTER FUNCTION mqtt.outbound_document(message jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.outbound_document(message jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message holds it: without defaults, without a payload that is bytes. Text stands here, to be read, and in body, as it goes out.';
+COMMENT ON FUNCTION mqtt.outbound_document(message jsonb) IS 'A valid message as pgmq.q_mqtt_outbound.message stores it: without defaults, and without the payload if it is bytes. Text is stored twice: here, where it can be read, and in body, as it is sent.';
 
-CREATE FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) RETURNS text
-    LANGUAGE sql STABLE
+CREATE FUNCTION mqtt.outbound_fault(is_inactive boolean, required_prefix text, max_bytes integer, topic text, bytes integer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (i.status = 'inactive'::text) THEN 'integration_inactive'::text
-             WHEN ((i.integration_type = 'mqtt_hosted'::text) AND (NOT mqtt.is_operator()) AND (NOT starts_with(outbound_fault.topic, (o.topic_prefix || '/'::text)))) THEN 'topic_not_allowed'::text
-             WHEN (outbound_fault.bytes > LEAST(o.max_payload_bytes, c.max_payload_bytes)) THEN 'payload_too_large'::text
+             WHEN is_inactive THEN 'integration_inactive'::text
+             WHEN (NOT mqtt.topic_is_under(topic, required_prefix)) THEN 'topic_not_allowed'::text
+             WHEN (bytes > max_bytes) THEN 'payload_too_large'::text
              ELSE NULL::text
-         END AS "case"
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.outbound_fault(is_inactive boolean, required_prefix text, max_bytes integer, topic text, bytes integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_fault(is_inactive boolean, required_prefix text, max_bytes integer, topic text, bytes integer) IS 'Slug of the reason why a payload of this size must not be published to this topic within these limits (mqtt.outbound_limits); null when it may be.';
+
+CREATE FUNCTION mqtt.outbound_limits(integration_id uuid) RETURNS TABLE(is_inactive boolean, required_prefix text, max_bytes integer, max_messages integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (i.status = 'inactive'::text),
+         CASE
+             WHEN ((i.integration_type = 'mqtt_hosted'::text) AND (NOT mqtt.is_operator())) THEN o.topic_prefix
+             ELSE NULL::text
+         END AS "case",
+     LEAST(o.max_payload_bytes, c.max_payload_bytes) AS "least",
+     c.max_batch_messages
     FROM ((mqtt.device_integrations i
       JOIN mqtt.organizations o ON ((o.id = i.organization_id)))
       CROSS JOIN mqtt.configuration c)
-   WHERE (i.id = outbound_fault.integration_id);
+   WHERE (i.id = outbound_limits.integration_id);
 END;
 
-ALTER FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.outbound_limits(integration_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) IS 'Slug of why the caller may not have a message of so many bytes published there through that integration; null when they may. The rules of api.mqtt_publish.';
+COMMENT ON FUNCTION mqtt.outbound_limits(integration_id uuid) IS 'What mqtt.outbound_fault compares a message with: whether the integration is switched off, the prefix that topics must have (null: any topic), the largest payload; and the largest batch.';
 
-CREATE FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) RETURNS boolean
+CREATE FUNCTION mqtt.outbound_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460325;
+END;
+
+ALTER FUNCTION mqtt.outbound_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outbound_lock() IS 'Advisory lock of the outbound queue, with 0: shared while a bridge claims, exclusive while messages are cancelled or expire, which must see every claim.';
+
+CREATE FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) RETURNS boolean
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT (((sha256((COALESCE((password_fits.credential).secret_salt, '\x00000000000000000000000000000000'::bytea) || p.bytes)) = (password_fits.credential).secret_hash) OR (((password_fits.credential).previous_until > now()) AND (sha256(((password_fits.credential).previous_salt || p.bytes)) = (password_fits.credential).previous_hash))) IS TRUE)
-    FROM ( SELECT convert_to(COALESCE(password_fits.password, ''::text), 'UTF8'::name) AS bytes) p;
+ SELECT (((sha256((COALESCE((password_matches.credential).secret_salt, '\x00000000000000000000000000000000'::bytea) || p.bytes)) = (password_matches.credential).secret_hash) OR (((password_matches.credential).previous_until > now()) AND (sha256(((password_matches.credential).previous_salt || p.bytes)) = (password_matches.credential).previous_hash))) IS TRUE)
+    FROM ( SELECT convert_to(COALESCE(password_matches.password, ''::text), 'UTF8'::name) AS bytes) p;
 END;
 
-ALTER FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) IS 'Whether it is the password of that credential, or the one before its last rotation while that still works; false for no credential, in the same time.';
+COMMENT ON FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) IS 'Whether this is the credential''s password, or the one before its last rotation while that still works; false without a credential, and it takes as long.';
 
 CREATE FUNCTION mqtt.password_verifier(salt bytea, password text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6722,10 +7425,10 @@ CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (payload IS NULL) THEN 'payload is missing; send "" for an empty one.'::text
+             WHEN (payload IS NULL) THEN 'payload is missing; use "" for an empty one.'::text
              WHEN (COALESCE(encoding, 'null'::jsonb) <> ALL (ARRAY['null'::jsonb, '"json"'::jsonb, '"text"'::jsonb, '"base64"'::jsonb])) THEN 'payload_encoding is json, text or base64.'::text
              WHEN ((encoding = ANY (ARRAY['"text"'::jsonb, '"base64"'::jsonb])) AND (jsonb_typeof(payload) <> 'string'::text)) THEN format('payload is a string where payload_encoding is %s.'::text, (encoding #>> '{}'::text[]))
-             WHEN ((COALESCE(encoding, 'null'::jsonb) = '"base64"'::jsonb) AND (mqtt.try_base64((payload #>> '{}'::text[])) IS NULL)) THEN 'payload is no base64 (RFC 4648 section 4).'::text
+             WHEN ((COALESCE(encoding, 'null'::jsonb) = '"base64"'::jsonb) AND (mqtt.try_base64((payload #>> '{}'::text[])) IS NULL)) THEN 'payload is not base64 (RFC 4648 section 4).'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -6825,25 +7528,15 @@ ALTER FUNCTION mqtt.process_batch(batch_size integer, announces boolean) OWNER T
 
 COMMENT ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) IS 'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, or updates that were deferred were made instead; call again. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
 
-CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
-    AS $_$
-BEGIN
-    IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$' THEN
-        RETURN value::timestamptz;
-    END IF;
-    RETURN NULL;
-EXCEPTION
-    WHEN data_exception THEN
-        RETURN NULL;
+CREATE FUNCTION mqtt.processing_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460323;
 END;
-$_$;
 
-ALTER FUNCTION mqtt.try_timestamptz(value text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.processing_lock() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_timestamptz(value text) IS 'An RFC 3339 date and time (UTC where it has no offset) as timestamptz; null when it is none.';
+COMMENT ON FUNCTION mqtt.processing_lock() IS 'Advisory lock of the queue worker, with hashtext(organization_id::text): one worker at a time processes an organization, so that its order is kept.';
 
 CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6863,13 +7556,13 @@ CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
                          WHEN 'array'::text THEN ((jsonb_array_length(e.pair) = 2) AND (jsonb_typeof((e.pair -> 0)) = 'string'::text) AND (jsonb_typeof((e.pair -> 1)) = 'string'::text))
                          ELSE false
                      END))))) THEN NULL::text
-             ELSE 'user_properties is an object of strings, or an array of pairs of strings.'::text
+             ELSE 'user_properties is an object of strings or an array of pairs of strings.'::text
          END AS "case";
 END;
 
 ALTER FUNCTION mqtt.user_properties_fault(value jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.user_properties_fault(value jsonb) IS 'Why these are no MQTT 5 user properties (section 3.3.2.3.7), in words; null when they are.';
+COMMENT ON FUNCTION mqtt.user_properties_fault(value jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
 
 CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
     LANGUAGE sql STABLE
@@ -6877,14 +7570,14 @@ CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
  SELECT
          CASE
              WHEN (jsonb_typeof(message) <> 'object'::text) THEN 'A message is an object.'::text
-             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message has topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at, and nothing else.'::text
-             WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or no string.'::text
+             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message has no keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'::text
+             WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or not a string.'::text
              WHEN (mqtt.topic_name_error((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.topic_name_error((message ->> 'topic'::text))
              WHEN (mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text))
              WHEN ((message -> 'qos'::text) <> ALL (ARRAY['null'::jsonb, '0'::jsonb, '1'::jsonb, '2'::jsonb])) THEN 'qos is 0, 1 or 2.'::text
              WHEN ((message -> 'retain'::text) <> ALL (ARRAY['null'::jsonb, 'true'::jsonb, 'false'::jsonb])) THEN 'retain is true or false.'::text
              WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_fault((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_fault((message -> 'content_type'::text), 255)) || '.'::text)
-             WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_error((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is no topic name. '::text || COALESCE(mqtt.topic_name_error((message ->> 'response_topic'::text)), ''::text))
+             WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_error((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is not a topic name. '::text || COALESCE(mqtt.topic_name_error((message ->> 'response_topic'::text)), ''::text))
              WHEN (((message ->> 'correlation_data'::text) IS NOT NULL) AND (NOT COALESCE(
              CASE jsonb_typeof((message -> 'correlation_data'::text))
                  WHEN 'string'::text THEN (octet_length(mqtt.try_base64((message ->> 'correlation_data'::text))) <= 65535)
@@ -6896,7 +7589,7 @@ CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
              CASE jsonb_typeof((message -> 'deliver_at'::text))
                  WHEN 'string'::text THEN (mqtt.try_timestamptz((message ->> 'deliver_at'::text)) < (now() + '1 year'::interval))
                  ELSE NULL::boolean
-             END, false))) THEN 'deliver_at is an RFC 3339 date and time, at most a year from now.'::text
+             END, false))) THEN 'deliver_at is an RFC 3339 date and time at most a year from now.'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -6910,7 +7603,7 @@ CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS TABLE(receipt_
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- PL/pgSQL, since it keeps the plan, and since Citus plans no SQL function with arguments.
+    -- In PL/pgSQL, because it keeps the plan, and because Citus does not plan SQL functions with arguments.
     RETURN QUERY
     WITH asked AS (
         SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
@@ -6946,7 +7639,7 @@ $$;
 
 ALTER FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) IS 'State of each receipt, as far as the caller may see it; unknown for the rest.';
+COMMENT ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) IS 'State of each receipt that the caller may see; unknown for the others.';
 
 CREATE FUNCTION mqtt.py_decode_cbor(data bytea) RETURNS jsonb
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
@@ -7551,14 +8244,7 @@ BEGIN
         FROM (
             SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
             FROM prefixed AS p
-            CROSS JOIN LATERAL (
-                SELECT f.id, f.topic, f.pattern
-                FROM mqtt.mqtt_subscriptions AS f
-                WHERE f.organization_id = p.organization_id AND f.integration_id = p.integration_id AND f.prefix = p.prefix
-                    AND f.callback_url IS NOT NULL AND f.callback_gone_at IS NULL AND NOT f.is_paused
-                -- Looked up for each prefix, never all filters joined first.
-                OFFSET 0
-            ) AS s
+            CROSS JOIN LATERAL mqtt.filters_by_prefix(p.organization_id, p.integration_id, p.prefix, true) AS s
             -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
             OFFSET 0
         ) AS c
@@ -7580,6 +8266,62 @@ ALTER FUNCTION mqtt.queue_callbacks(tids tid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queue_callbacks(tids tid[]) IS 'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
 
+CREATE FUNCTION mqtt.queue_depth(organization_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_counts record;
+    v_oldest timestamptz;
+    v_waiting record;
+BEGIN
+    -- Counters, not rows: a million queued messages cost no more than ten.
+    SELECT
+        coalesce(sum(l.accepted - l.completed - l.dead - l.expired), 0) AS pending,
+        coalesce(sum(l.completed) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.completed_days, c.completed_days))), 0) AS completed,
+        coalesce(sum(l.dead) FILTER (WHERE l.bucket > now() - make_interval(days => coalesce(o.failed_days, c.failed_days))), 0) AS failed
+    INTO v_counts
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.configuration AS c
+    LEFT JOIN mqtt.ledger AS l ON l.organization_id = o.id
+    WHERE o.id = queue_depth.organization_id;
+    SELECT q.enqueued_at INTO v_oldest
+    FROM pgmq.q_mqtt_messages AS q
+    -- Starts at the oldest minute that the counters show as unfinished: millions of dead rows may precede it.
+    WHERE q.organization_id = queue_depth.organization_id AND q.vt >= coalesce((
+        SELECT l.bucket
+        FROM mqtt.ledger AS l
+        WHERE l.organization_id = queue_depth.organization_id
+        GROUP BY l.bucket
+        HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
+        ORDER BY l.bucket
+        LIMIT 1
+    ), '-infinity')
+    ORDER BY q.vt
+    LIMIT 1;
+    SELECT
+        count(*) FILTER (WHERE x.attempts > 0) AS retrying,
+        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
+        min(x.enqueued_at) AS oldest
+    INTO v_waiting
+    FROM (
+        SELECT q.attempts, q.read_ct, q.enqueued_at
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id = queue_depth.organization_id AND q.vt > now()
+        LIMIT 10000
+    ) AS x;
+    RETURN jsonb_build_object(
+        'pending', v_counts.pending - v_waiting.processing, 'processing', v_waiting.processing, 'completed', v_counts.completed,
+        'failed', v_counts.failed, 'retrying', v_waiting.retrying, 'dead', v_counts.failed,
+        'oldest_pending_seconds', round(extract(EPOCH FROM clock_timestamp() - least(v_oldest, v_waiting.oldest)), 3)
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.queue_depth(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queue_depth(organization_id uuid) IS 'How many messages of the organization are in each status, and how long the oldest one has waited: the first fields of api.get_mqtt_queue_stats.';
+
 CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, oldest_seconds double precision)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7587,7 +8329,7 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
     -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
     SELECT
         'ingest',
-        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > -4), 0)::bigint,
+        greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled()), 0)::bigint,
         -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
@@ -7596,7 +8338,7 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
                 FROM (
                     SELECT l.organization_id, l.bucket
                     FROM mqtt.ledger AS l
-                    WHERE l.shard > -4
+                    WHERE l.shard > mqtt.ledger_level_settled()
                     GROUP BY l.organization_id, l.bucket
                     HAVING sum(l.accepted - l.completed - l.dead - l.expired) > 0
                 ) AS o
@@ -7628,328 +8370,42 @@ ALTER FUNCTION mqtt.queue_depths() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queue_depths() IS 'The two queues: messages that wait (outbound is counted up to a million) and for how long the oldest has, one that waits for a retry counting as of when it is due; null when none does.';
 
-CREATE FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN ((qos = 0) AND (NOT retain) AND (content_type IS NULL) AND (sent_at IS NULL) AND (payload IS NOT NULL)) THEN jsonb_build_object('topic', topic, 'payload', payload)
-             ELSE (((((jsonb_build_object('topic', topic) ||
-             CASE
-                 WHEN (payload IS NULL) THEN '{}'::jsonb
-                 ELSE jsonb_build_object('payload', payload)
-             END) ||
-             CASE
-                 WHEN (qos = 0) THEN '{}'::jsonb
-                 ELSE jsonb_build_object('qos', qos)
-             END) ||
-             CASE
-                 WHEN retain THEN '{"retain": true}'::jsonb
-                 ELSE '{}'::jsonb
-             END) ||
-             CASE
-                 WHEN (content_type IS NULL) THEN '{}'::jsonb
-                 ELSE jsonb_build_object('content_type', content_type)
-             END) ||
-             CASE
-                 WHEN (sent_at IS NULL) THEN '{}'::jsonb
-                 ELSE jsonb_build_object('timestamp', sent_at)
-             END)
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) IS 'The message as it stands in the queue: {"topic", "payload", "qos", "retain", "content_type", "timestamp"}; what has its default is left out.';
-
-CREATE FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) RETURNS json
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION mqtt.queue_rates(organization_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
-DECLARE
-    v_message_id uuid := message_id;
-    v_fault text := mqtt.ingest_fault(
-        topic, qos, coalesce(octet_length(body), pg_column_size(payload)), session.topic_prefix, session.publish_filters,
-        session.max_payload_bytes
-    );
 BEGIN
-    IF v_fault IS NULL AND octet_length(content_type) > 255 THEN
-        v_fault := 'content_type_invalid';
-    END IF;
-    IF v_fault IS NOT NULL THEN
-        PERFORM mqtt.refuse_message(v_fault, topic, session.topic_prefix, session.max_payload_bytes);
-    END IF;
-    IF message_id IS NOT NULL THEN
-        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
-        VALUES (session.organization_id, session.credential_id, queue_message.message_id)
-        ON CONFLICT DO NOTHING;
-    END IF;
-    IF message_id IS NULL OR found THEN
-        IF coalesce(session.credential_rate, session.organization_rate) IS NOT NULL AND mqtt.take_quota(session, 1) = 0 THEN
-            PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(session));
-        END IF;
-        INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, message_id, body)
-        VALUES (
-            clock_timestamp(), mqtt.queue_document(topic, payload, qos, retain, content_type, sent_at),
-            session.organization_id, session.integration_id, session.credential_id, queue_message.message_id, queue_message.body
+    RETURN (
+        SELECT jsonb_object_agg(
+            w.minutes || 'm', jsonb_build_object(
+                -- The counters are kept per minute, so this covers up to a minute more than asked for.
+                'in_per_second', round(i.accepted / extract(EPOCH FROM now() - w.began), 3),
+                'out_per_second', round(a.stored / (w.minutes * 60.0), 3),
+                'retry_per_second', round(a.retried / (w.minutes * 60.0), 3),
+                'dead_per_second', round(a.dead / (w.minutes * 60.0), 3)
+            )
         )
-        RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
-        PERFORM mqtt.count_accepted(session.organization_id, 1);
-        PERFORM mqtt.wake_bridge('ingest');
-    END IF;
-    PERFORM set_config('response.status', '202', true);
-    RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
+        FROM (SELECT v.minutes, date_trunc('minute', now() - make_interval(mins => v.minutes)) AS began FROM (VALUES (1), (5), (60)) AS v (minutes)) AS w
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(l.accepted), 0) AS accepted
+            FROM mqtt.ledger AS l
+            WHERE l.organization_id = queue_rates.organization_id AND l.bucket >= w.began
+        ) AS i
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(sum(l.message_count) FILTER (WHERE l.activity_type = 'messages_processed'), 0) AS stored,
+                count(*) FILTER (WHERE l.activity_type = 'message_failed') AS retried,
+                coalesce(sum(greatest(l.message_count, 1)) FILTER (WHERE l.activity_type = 'message_dead'), 0) AS dead
+            FROM mqtt.integration_activity_log AS l
+            WHERE l.organization_id = queue_rates.organization_id AND l.created_at >= now() - make_interval(mins => w.minutes)
+        ) AS a
+    );
 END;
 $$;
 
-ALTER FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.queue_rates(organization_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) IS 'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202.';
-
-CREATE FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) RETURNS json
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_nestloop TO 'off'
-    AS $_$
-DECLARE
-    v_answer json;
-BEGIN
-    WITH judged AS MATERIALIZED (
-        SELECT
-            t.ordinality, t.topic, t.payload, t.body, coalesce(t.qos, '0') AS qos, coalesce(t.retain, 'false') AS retain, t.content_type, t.stamped_at,
-            t.message_id,
-            CASE
-                WHEN queue_messages.faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
-                WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
-                WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
-                WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
-                WHEN t.payload IS NULL THEN 'payload_missing'
-                WHEN t.qos IS NOT NULL AND t.qos NOT IN ('0', '1', '2') THEN 'qos_invalid'
-                WHEN t.retain IS NOT NULL AND t.retain NOT IN ('true', 'false') THEN 'retain_invalid'
-                WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
-                WHEN t.encoding IS NOT NULL AND t.encoding NOT IN ('json', 'text', 'base64') THEN 'payload_encoding_invalid'
-                WHEN t.encoding = 'text' AND jsonb_typeof(t.payload) <> 'string' THEN 'payload_encoding_invalid'
-                WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
-                WHEN t.message_id IS NOT NULL AND t.message_id !~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'message_id_invalid'
-                WHEN t.sent_at IS NOT NULL AND t.stamped_at IS NULL THEN 'timestamp_invalid'
-                ELSE mqtt.ingest_fault(
-                    t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), session.topic_prefix, session.publish_filters,
-                    session.max_payload_bytes
-                )
-            END AS rule
-        FROM (
-            SELECT
-                i.*,
-                CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
-                CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
-            FROM (
-                SELECT
-                    e.ordinality,
-                    e.value,
-                    e.value ->> 'topic' AS topic,
-                    e.value -> 'payload' AS payload,
-                    e.value ->> 'qos' AS qos,
-                    e.value ->> 'retain' AS retain,
-                    e.value ->> 'content_type' AS content_type,
-                    e.value ->> 'payload_encoding' AS encoding,
-                    e.value ->> 'message_id' AS message_id,
-                    e.value ->> 'timestamp' AS sent_at
-                FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
-                OFFSET 0
-            ) AS i
-            OFFSET 0
-        ) AS t
-    ),
-    checked AS (
-        SELECT
-            j.*,
-            CASE
-                WHEN j.rule IS NOT NULL THEN j.rule
-                -- From the first that the quota leaves no room for.
-                WHEN most IS NOT NULL AND j.ordinality >= (
-                    SELECT x.ordinality FROM judged AS x WHERE x.rule IS NULL ORDER BY x.ordinality OFFSET coalesce(most, 0) LIMIT 1
-                ) THEN 'quota_exceeded'
-            END AS fault
-        FROM judged AS j
-    ),
-    -- In the order of the ids, so that two batches with the same ids cannot lock each other out.
-    fresh AS (
-        INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
-        SELECT DISTINCT session.organization_id, session.credential_id, c.message_id::uuid
-        FROM checked AS c
-        WHERE c.fault IS NULL AND c.message_id IS NOT NULL
-        ORDER BY c.message_id::uuid
-        ON CONFLICT DO NOTHING
-        RETURNING message_id
-    ),
-    queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
-        SELECT
-            statement_timestamp() + c.ordinality * interval '1 microsecond',
-            mqtt.queue_document(
-                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
-            ),
-            session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body
-        FROM (
-            SELECT x.*, NULL::uuid AS first_id
-            FROM checked AS x
-            WHERE x.fault IS NULL AND x.message_id IS NULL
-            UNION ALL
-            SELECT x.*, f.message_id
-            FROM fresh AS f
-            JOIN (
-                SELECT DISTINCT ON (y.message_id::uuid) y.*
-                FROM checked AS y
-                WHERE y.fault IS NULL AND y.message_id IS NOT NULL
-                ORDER BY y.message_id::uuid, y.ordinality
-            ) AS x ON x.message_id::uuid = f.message_id
-        ) AS c
-        ORDER BY c.ordinality
-        RETURNING 1
-    )
-    SELECT json_build_object(
-        'queued', (SELECT count(*) FROM queued),
-        'accepted', count(*) FILTER (WHERE c.fault IS NULL),
-        'rejected', coalesce(
-            json_agg(
-                json_build_object(
-                    'index', c.ordinality - 1, 'code', c.fault,
-                    'message', coalesce(queue_messages.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
-                ) ORDER BY c.ordinality
-            ) FILTER (WHERE c.fault IS NOT NULL), '[]'
-        )
-    ) INTO v_answer
-    FROM checked AS c;
-    RETURN v_answer;
-END;
-$_$;
-
-ALTER FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null.';
-
-CREATE FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-DECLARE
-    -- Whose integration_ids[i] is; null where this bridge does not hold it.
-    v_owners uuid [];
-    v_is_plain boolean;
-    v_organizations uuid [];
-    v_accepted integer [];
-    v_queued integer;
-BEGIN
-    SELECT array_agg(l.organization_id ORDER BY i.number) INTO v_owners
-    FROM unnest(queue_plain.integration_ids) WITH ORDINALITY AS i (id, number)
-    LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id AND l.bridge_id = queue_plain.bridge_id;
-    SELECT
-        bool_and(k.is_plain),
-        array_agg(k.organization_id) FILTER (WHERE k.organization_id IS NOT NULL),
-        array_agg(k.accepted) FILTER (WHERE k.organization_id IS NOT NULL)
-    INTO v_is_plain, v_organizations, v_accepted
-    FROM (
-        SELECT
-            v_owners[m.number] AS organization_id,
-            count(*)::integer AS accepted,
-            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_error(m.topic) IS NULL) AS is_plain
-        FROM (
-            SELECT
-                unnest(queue_plain.integration_numbers) AS number,
-                unnest(queue_plain.topics) AS topic,
-                unnest(queue_plain.payloads) AS payload
-        ) AS m
-        CROSS JOIN mqtt.configuration AS c
-        GROUP BY v_owners[m.number]
-        ORDER BY v_owners[m.number]
-    ) AS k;
-    IF NOT v_is_plain THEN
-        RETURN NULL;
-    END IF;
-    -- In the order of the arrays, which unnest keeps.
-    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
-    SELECT
-        clock_timestamp(),
-        CASE
-            WHEN m.retain THEN jsonb_build_object('topic', m.topic, 'retain', true)
-                || CASE WHEN m.qos > 0 THEN jsonb_build_object('qos', m.qos) ELSE '{}' END
-            WHEN m.qos > 0 THEN jsonb_build_object('topic', m.topic, 'qos', m.qos)
-            ELSE jsonb_build_object('topic', m.topic)
-        END,
-        v_owners[m.number],
-        queue_plain.integration_ids[m.number],
-        m.payload
-    FROM (
-        SELECT
-            unnest(queue_plain.integration_numbers) AS number,
-            unnest(queue_plain.topics) AS topic,
-            unnest(queue_plain.payloads) AS payload,
-            unnest(queue_plain.qos) AS qos,
-            unnest(queue_plain.retains) AS retain
-    ) AS m
-    WHERE v_owners[m.number] IS NOT NULL;
-    GET DIAGNOSTICS v_queued = ROW_COUNT;
-    IF v_queued > 0 THEN
-        PERFORM mqtt.count_accepted(c.organization_id, c.accepted)
-        FROM unnest(v_organizations, v_accepted) AS c (organization_id, accepted);
-        PERFORM mqtt.wake_bridge('ingest');
-    END IF;
-    RETURN jsonb_build_object('queued', v_queued, 'dead', 0, 'passed_over', cardinality(queue_plain.topics) - v_queued)
-        || coalesce((
-            SELECT jsonb_build_object('not_held', jsonb_agg(i.id ORDER BY i.id))
-            FROM unnest(queue_plain.integration_ids, v_owners) AS i (id, organization_id)
-            WHERE i.organization_id IS NULL
-            HAVING count(*) > 0
-        ), '{}');
-END;
-$$;
-
-ALTER FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) IS 'The short way of bridge.ingest, with its arguments and answer: for messages without properties, faults and several filters. Null, with nothing done, when one of them cannot be queued.';
-
-CREATE FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $_$
-DECLARE
-    v_prefix CONSTANT text := session.topic_prefix || '/';
-    v_most_bytes CONSTANT integer := CASE WHEN session.publish_filters IS NULL THEN least(session.max_payload_bytes, 65535) END;
-    v_queued integer;
-BEGIN
-    -- The array is taken apart twice, which is less work than to keep what the first time found.
-    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
-    SELECT
-        -- Due one after the other, or a worker that takes a part of them would have them in the order of their row addresses.
-        statement_timestamp() + m.ordinality * interval '1 microsecond', m.value, session.organization_id, session.integration_id, session.credential_id
-    FROM jsonb_array_elements(messages) WITH ORDINALITY AS m (value, ordinality)
-    WHERE NOT EXISTS (
-        SELECT
-        FROM (SELECT e.value, e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e (value) OFFSET 0) AS t
-        WHERE (
-            t.topic IS NOT NULL AND t.value ? 'payload' AND t.value - '{topic,payload}'::text [] = '{}'
-            AND CASE
-                -- Most: neither topic nor payload is larger than both, and what is no string holds none of these characters, or no slash.
-                WHEN pg_column_size(t.value) <= v_most_bytes AND t.topic ~ '^[A-Za-z0-9_./:@=,;() -]+$' THEN starts_with(t.topic, v_prefix)
-                ELSE jsonb_typeof(t.value -> 'topic') IS NOT DISTINCT FROM 'string'
-                    AND mqtt.ingest_fault(
-                        t.topic, 0, pg_column_size(t.value -> 'payload'), session.topic_prefix, session.publish_filters, session.max_payload_bytes
-                    ) IS NULL
-            END
-        ) IS NOT TRUE
-    );
-    GET DIAGNOSTICS v_queued = ROW_COUNT;
-    RETURN v_queued;
-END;
-$_$;
-
-ALTER FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) IS 'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.queue_messages.';
+COMMENT ON FUNCTION mqtt.queue_rates(organization_id uuid) IS 'Messages of the organization per second over 1, 5 and 60 minutes: {"1m": {"in_per_second", "out_per_second", "retry_per_second", "dead_per_second"}, "5m", "60m"}.';
 
 CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE(id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint, created_at timestamp with time zone, next_retry_at timestamp with time zone, error_message text)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -8002,8 +8458,8 @@ BEGIN
     IF v_broker.id IS NULL THEN
         RAISE EXCEPTION 'broker_unknown' USING
             ERRCODE = 'PT401',
-            DETAIL = 'Only a broker with a valid key is answered.',
-            HINT = 'Write the URLs as http://<username>:<key>@host/…, with what generate_broker_key answered.';
+            DETAIL = 'Only a broker with a valid key gets an answer.',
+            HINT = 'Write the URLs as http://<username>:<key>@host/…, with the username and key that generate_broker_key answered.';
     END IF;
     RETURN v_broker;
 END;
@@ -8011,7 +8467,7 @@ $$;
 
 ALTER FUNCTION mqtt.rabbitmq_login() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.rabbitmq_login() IS 'The broker that asks; raises 401 broker_unknown when it is none, which RabbitMQ takes for a refusal and logs.';
+COMMENT ON FUNCTION mqtt.rabbitmq_login() IS 'The broker that asks. Raises PT401 broker_unknown if it is none, which RabbitMQ treats as a refusal and logs.';
 
 CREATE FUNCTION mqtt.random_bytes(length integer) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
@@ -8082,6 +8538,67 @@ ALTER FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted
 
 COMMENT ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) IS 'Counts a failed attempt (unless it is counted already: then the error replaces the last one): the message waits for its next one (failed) or becomes a dead letter (dead).';
 
+CREATE FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    WITH stored (organization_id, integration_id, credential_id, minute, n, last_at) AS MATERIALIZED (
+        SELECT s.* FROM unnest(organization_ids, integration_ids, credential_ids, minutes, counts, last_accepted_at) AS s
+    ),
+    used AS MATERIALIZED (
+        SELECT
+            u.*,
+            -- The first use is noted in the activity log, and so at once.
+            record_stored.is_deferred
+            AND EXISTS (SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = u.credential_id AND c.connection_count > 0) AS is_deferred
+        FROM (
+            SELECT s.organization_id, s.credential_id, sum(s.n)::bigint AS uses, max(s.last_at) AS last_at
+            FROM stored AS s
+            WHERE s.credential_id IS NOT NULL
+            GROUP BY s.organization_id, s.credential_id
+        ) AS u
+    ),
+    deferred AS (
+        INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
+        SELECT u.organization_id, u.credential_id, u.uses, u.last_at FROM used AS u WHERE u.is_deferred
+    ),
+    updated AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
+        FROM used AS u
+        WHERE c.id = u.credential_id AND NOT u.is_deferred
+        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
+    ),
+    counted AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
+        SELECT s.organization_id, s.minute, mqtt.ledger_level_outcomes(), sum(s.n)
+        FROM stored AS s
+        GROUP BY s.organization_id, s.minute
+        ORDER BY s.organization_id, s.minute
+        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
+    )
+    INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
+    SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, sum(s.n), 'messages_processed', 'success', NULL::jsonb
+    FROM stored AS s
+    GROUP BY s.organization_id, s.integration_id
+    UNION ALL
+    SELECT
+        u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
+        jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
+    FROM updated AS u
+    WHERE u.is_first;
+    RETURN (SELECT coalesce(sum(s.n), 0) FROM unnest(counts) AS s (n));
+END;
+$$;
+
+ALTER FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) IS 'What else there is to do for messages that mqtt.store_messages has stored, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log, statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
+
 CREATE FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8117,11 +8634,9 @@ BEGIN
                 ERRCODE = 'PT403',
                 DETAIL = 'The integration of this credential is switched off.',
                 HINT = 'An admin of the organization can switch it on again.';
-        WHEN 'intake_stopped' THEN
+        WHEN 'queue_paused' THEN
             -- Not 503, at which PostgREST reconnects to the database and sends a Retry-After of its own.
             PERFORM mqtt.refuse_for_now('429', slug, detail, 30);
-        WHEN 'queue_full' THEN
-            PERFORM mqtt.refuse_for_now('429', slug, detail, 10);
     END CASE;
 END;
 $$;
@@ -8150,27 +8665,30 @@ ALTER FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes
 
 COMMENT ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) IS 'Raises the slug with its HTTP status (400, 403 or 413), its words and a hint.';
 
-CREATE FUNCTION mqtt.refuse_outbound(fault text) RETURNS void
+CREATE FUNCTION mqtt.refuse_outbound(fault text, detail text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF fault IS NOT NULL THEN
         RAISE EXCEPTION '%', fault USING
-            ERRCODE = CASE fault WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT403' END,
-            DETAIL = CASE fault
+            ERRCODE = CASE fault WHEN 'message_invalid' THEN 'PT400' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT403' END,
+            DETAIL = coalesce(detail, CASE fault
                 WHEN 'integration_inactive' THEN 'The integration is switched off.'
                 WHEN 'topic_not_allowed' THEN 'Topics at the hosted broker start with the organization''s own prefix.'
                 ELSE 'A payload is larger than the organization may publish.'
-            END,
-            HINT = 'None of the messages was queued.';
+            END),
+            HINT = CASE fault
+                WHEN 'integration_inactive' THEN 'An admin can switch it on with upsert_integration, status active.'
+                ELSE 'None of the messages was queued.'
+            END;
     END IF;
 END;
 $$;
 
-ALTER FUNCTION mqtt.refuse_outbound(fault text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.refuse_outbound(fault text, detail text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.refuse_outbound(fault text) IS 'Raises what mqtt.outbound_fault found, if anything.';
+COMMENT ON FUNCTION mqtt.refuse_outbound(fault text, detail text) IS 'Raises the fault, if there is one: a slug of mqtt.outbound_fault, or message_invalid. Without detail it says what the limit is, not which message exceeds it.';
 
 CREATE FUNCTION mqtt.refuse_setting(name text, fault text, hint text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -8186,7 +8704,7 @@ $$;
 
 ALTER FUNCTION mqtt.refuse_setting(name text, fault text, hint text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) IS 'Raises PT400 setting_invalid, naming the setting and what is wrong, never its value.';
+COMMENT ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) IS 'Raises PT400 setting_invalid, which names the setting and the fault, but never the value.';
 
 CREATE FUNCTION mqtt.refuse_write() RETURNS trigger
     LANGUAGE plpgsql
@@ -8194,13 +8712,13 @@ CREATE FUNCTION mqtt.refuse_write() RETURNS trigger
     AS $$
 BEGIN
     RAISE EXCEPTION 'read_only' USING
-        ERRCODE = 'PT405', DETAIL = format('%I.%I cannot be written to.', tg_table_schema, tg_table_name), HINT = 'Messages come in by mqtt_ingest.';
+        ERRCODE = 'PT405', DETAIL = format('%I.%I cannot be written to.', tg_table_schema, tg_table_name), HINT = 'Send messages with mqtt_ingest.';
 END;
 $$;
 
 ALTER FUNCTION mqtt.refuse_write() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses the write.';
+COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses any write.';
 
 CREATE FUNCTION mqtt.renumber_subscription() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8220,8 +8738,8 @@ CREATE FUNCTION mqtt.repair_clock() RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    -- What waits for its turn is found by the index, part by part; most queues hold none that was noted in the future.
-    -- All go back by the same step, so that they keep their order.
+    -- The index finds messages that are not yet due, organization by organization; in most queues none was enqueued in the future.
+    -- All of them move back by the same step, so that they keep their order.
     WITH late AS (
         SELECT
             q.msg_id,
@@ -8229,7 +8747,7 @@ CREATE FUNCTION mqtt.repair_clock() RETURNS bigint
         FROM mqtt.organizations AS o
         JOIN pgmq.q_mqtt_messages AS q ON q.organization_id = o.id AND q.vt > clock_timestamp() + interval '10 seconds'
         WHERE greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz) > clock_timestamp() + interval '10 seconds'
-            -- else it was put right before
+            -- otherwise it has been repaired before
             AND q.vt >= greatest(q.enqueued_at, (q.errors -> -1 ->> 'at')::timestamptz)
     ),
     incoming AS (
@@ -8243,7 +8761,7 @@ CREATE FUNCTION mqtt.repair_clock() RETURNS bigint
         SELECT q.msg_id, max(q.enqueued_at) OVER () - clock_timestamp() AS step
         FROM mqtt.device_integrations AS i
         JOIN pgmq.q_mqtt_outbound AS q ON q.integration_id = i.id AND q.vt > clock_timestamp() + interval '10 seconds'
-        -- deliver_at is a time of the calendar's, which stays.
+        -- deliver_at is a calendar time, which does not move.
         WHERE q.enqueued_at > clock_timestamp() + interval '10 seconds' AND q.vt <= q.enqueued_at + interval '1 second'
     ),
     outgoing AS (
@@ -8258,7 +8776,87 @@ $$;
 
 ALTER FUNCTION mqtt.repair_clock() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.repair_clock() IS 'After the server''s clock was set back: messages queued or failed in what is now the future are due when they would have been, and not only when that time comes again. Returns how many.';
+COMMENT ON FUNCTION mqtt.repair_clock() IS 'Repairs the queues after the server''s clock was set back: messages that were enqueued or failed in what is now the future become due when they would have been, not when the clock reaches that time again. Returns how many.';
+
+CREATE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_is_history CONSTANT boolean := request.integration_id IS NOT NULL;
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_result record;
+BEGIN
+    WITH chosen AS MATERIALIZED (
+        -- The first is due now, each further one its share of a second later.
+        SELECT x.*, v_now + make_interval(secs => coalesce(((x.place - 1) / request.max_per_second)::double precision, 0)) AS due_at
+        FROM (
+            SELECT d.* FROM mqtt.dead_letters_to_replay(request) AS d WHERE NOT v_is_history
+            UNION ALL
+            SELECT h.* FROM mqtt.history_to_replay(request) AS h WHERE v_is_history
+        ) AS x
+    ), marked AS (
+        UPDATE mqtt.mqtt_dead_letters AS d
+        SET replayed_at = v_now, replay_count = d.replay_count + 1
+        FROM chosen AS c
+        WHERE NOT dry_run AND NOT v_is_history AND d.organization_id = request.organization_id AND d.failed_at = c.failed_at AND d.id = c.id
+            AND d.replay_count = c.replay_count  -- another call may have replayed it meanwhile
+        RETURNING d.failed_at, d.id
+    ), taken AS MATERIALIZED (
+        SELECT c.* FROM chosen AS c WHERE NOT dry_run AND (v_is_history OR (c.failed_at, c.id) IN (SELECT m.failed_at, m.id FROM marked AS m))
+    ), ingested AS (
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, body)
+        SELECT t.due_at, t.message, request.organization_id, t.integration_id, t.credential_id, t.body
+        FROM taken AS t
+        WHERE t.direction = 'incoming'
+        ORDER BY t.place
+    ), published AS (
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
+        SELECT t.due_at, t.message, request.organization_id, t.integration_id, t.body
+        FROM taken AS t
+        WHERE t.direction = 'outgoing'
+        ORDER BY t.place
+    )
+    SELECT
+        jsonb_build_object('matched', count(*), 'replayed', (SELECT count(*) FROM taken), 'until', max(c.due_at), 'messages', coalesce(jsonb_agg(
+            jsonb_build_object('id', c.id, 'topic', c.message ->> 'topic', 'direction', c.direction, 'due_at', c.due_at) ORDER BY c.place
+        ) FILTER (WHERE c.place <= 100), '[]')) AS answer,
+        (SELECT count(*) FROM taken AS t WHERE t.direction = 'incoming') AS incoming,
+        (SELECT count(*) FROM taken AS t WHERE t.direction = 'outgoing') AS outgoing,
+        min(mqtt.outbound_fault(
+            l.is_inactive, l.required_prefix, l.max_bytes, c.message ->> 'topic', mqtt.outbound_bytes(c.message -> 'payload', c.body)
+        )) FILTER (WHERE c.direction = 'outgoing') AS fault
+    INTO v_result
+    FROM chosen AS c
+    LEFT JOIN LATERAL mqtt.outbound_limits(c.integration_id) AS l ON true;
+    PERFORM mqtt.refuse_outbound(v_result.fault);
+    PERFORM mqtt.announce_replay(request.organization_id, v_result.incoming::integer, v_result.outgoing::integer);
+    IF v_result.incoming > 0 THEN
+        PERFORM mqtt.count_accepted(request.organization_id, v_result.incoming::integer);
+    END IF;
+    RETURN v_result.answer;
+END;
+$$;
+
+ALTER FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) IS 'Enqueues again what the request selects, all or nothing, or with dry_run only tells: {"matched", "replayed", "until": when the last is due, "messages": [first 100]}. Raises what mqtt.refuse_outbound and mqtt.announce_replay raise.';
+
+CREATE FUNCTION mqtt.replay_patch_fault(patch jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (patch IS NULL) THEN NULL::text
+             WHEN ((jsonb_typeof(patch) <> 'object'::text) OR ((patch - '{topic,payload,qos,retain,content_type}'::text[]) <> '{}'::jsonb)) THEN 'patch is an object with no keys other than topic, payload, qos, retain and content_type.'::text
+             WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'::text
+             ELSE ('patch: '::text || mqtt.publish_fault(('{"topic": "x", "payload": null}'::jsonb || patch)))
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.replay_patch_fault(patch jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.replay_patch_fault(patch jsonb) IS 'Why these fields cannot replace those of a message, in words, by the rules of mqtt.publish_fault; null when they can, or when there are none.';
 
 CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
     LANGUAGE sql STABLE ROWS 1
@@ -8278,11 +8876,10 @@ CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
              WHEN ((((sha256((COALESCE(c.secret_salt, '\x00000000000000000000000000000000'::bytea) || l.password)) = c.secret_hash) OR ((c.previous_until > now()) AND (sha256((c.previous_salt || l.password)) = c.previous_hash))) IS NOT TRUE) OR (c.revoked_at IS NOT NULL) OR (c.expires_at <= now()) OR (c.client_id IS DISTINCT FROM l.client_id)) THEN 'invalid_credentials'::text
              WHEN (NOT c.can_publish) THEN 'publish_not_allowed'::text
              WHEN (i.status = 'inactive'::text) THEN 'integration_inactive'::text
-             WHEN (k.intake_stop IS NOT NULL) THEN 'intake_stopped'::text
-             WHEN (o.intake_stop IS NOT NULL) THEN 'queue_full'::text
+             WHEN (COALESCE(k.ingest_pause, o.ingest_pause) IS NOT NULL) THEN 'queue_paused'::text
              ELSE NULL::text
          END AS "case",
-     COALESCE(k.intake_stop, o.intake_stop) AS "coalesce",
+     COALESCE(k.ingest_pause, o.ingest_pause) AS "coalesce",
      l.username
     FROM ((((( SELECT
                  CASE
@@ -8310,6 +8907,32 @@ ALTER FUNCTION mqtt.request_session() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.request_session() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID; always one row. Where fault is set it may not send, and whoever asks answers with mqtt.answer_wrong_login. A part of the statement that asks, since it runs for every message.';
 
+CREATE FUNCTION mqtt.require_batch(message_count integer, max_messages integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF message_count IS NULL THEN
+        RAISE EXCEPTION 'messages_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'messages is an array of messages.',
+            HINT = 'Send {"messages": [{"topic": …, "payload": …}, …]}.';
+    ELSIF message_count = 0 THEN
+        RAISE EXCEPTION 'batch_empty' USING
+            ERRCODE = 'PT400', DETAIL = 'The array contains no message.', HINT = 'Send at least one message.';
+    ELSIF message_count > max_messages THEN
+        RAISE EXCEPTION 'batch_too_large' USING
+            ERRCODE = 'PT413',
+            DETAIL = format('The array contains %s messages.', message_count),
+            HINT = format('Send at most %s messages per call.', max_messages);
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_batch(message_count integer, max_messages integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_batch(message_count integer, max_messages integer) IS 'Raises messages_invalid for a count of null (not an array), batch_empty or batch_too_large.';
+
 CREATE FUNCTION mqtt.require_callback(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8321,7 +8944,7 @@ BEGIN
         RAISE EXCEPTION 'callback_missing' USING
             ERRCODE = 'PT400',
             DETAIL = format('Subscription %s has no callback_url.', v_subscription.id),
-            HINT = 'mqtt_subscribe to the same topic, with a callback_url, gives it one.';
+            HINT = 'Call mqtt_subscribe for the same topic with a callback_url.';
     END IF;
     RETURN v_subscription;
 END;
@@ -8329,7 +8952,7 @@ $$;
 
 ALTER FUNCTION mqtt.require_callback(subscription_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.require_callback(subscription_id uuid) IS 'The subscription, where the caller may see it (else PT404 subscription_not_found), is an admin there (else PT403 admin_required) and it has a callback_url (else PT400 callback_missing).';
+COMMENT ON FUNCTION mqtt.require_callback(subscription_id uuid) IS 'The subscription, if the caller may see it (else PT404 subscription_not_found) and is an admin of its organization (else PT403 admin_required), and it has a callback_url (else PT400 callback_missing).';
 
 CREATE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8346,8 +8969,8 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No credential %s that you may see.', coalesce(credential_id::text, 'null')),
-            HINT = 'get_mqtt_credentials shows yours.';
+            DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            HINT = 'get_mqtt_credentials lists yours.';
     END IF;
     PERFORM mqtt.require_organization(v_credential.organization_id, true);
     RETURN v_credential;
@@ -8356,7 +8979,7 @@ $$;
 
 ALTER FUNCTION mqtt.require_credential(credential_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.require_credential(credential_id uuid) IS 'The credential, locked, where the caller may see it (else PT404 credential_not_found) and is an admin (else PT403 admin_required).';
+COMMENT ON FUNCTION mqtt.require_credential(credential_id uuid) IS 'The credential, locked, if the caller may see it (else PT404 credential_not_found) and is an admin of its organization (else PT403 admin_required).';
 
 CREATE FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid DEFAULT NULL::uuid, admin_only boolean DEFAULT false) RETURNS mqtt.device_integrations
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -8373,9 +8996,9 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'integration_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No integration %s that you may see', coalesce(integration_id::text, 'null'))
+            DETAIL = format('There is no integration %s that you may see', coalesce(integration_id::text, 'null'))
                 || coalesce(format(' in organization %s.', organization_id), '.'),
-            HINT = 'GET /device_integrations shows yours.';
+            HINT = 'GET /device_integrations lists yours.';
     END IF;
     IF admin_only THEN
         PERFORM mqtt.require_organization(v_integration.organization_id, true);
@@ -8386,7 +9009,29 @@ $$;
 
 ALTER FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) IS 'The integration, where the caller may see it and it belongs to the organization, if one is named (else PT404 integration_not_found), and, if asked for, the caller is an admin there (else PT403 admin_required).';
+COMMENT ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) IS 'The integration, if the caller may see it and it belongs to the organization, where one is given (else PT404 integration_not_found), and, with admin_only, the caller is an admin of its organization (else PT403 admin_required).';
+
+CREATE FUNCTION mqtt.require_open_queue(organization_id uuid, queue text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_stop text := (
+        SELECT CASE queue WHEN 'outbound' THEN c.publish_pause ELSE coalesce(c.ingest_pause, o.ingest_pause) END
+        FROM mqtt.configuration AS c
+        CROSS JOIN mqtt.organizations AS o
+        WHERE o.id = require_open_queue.organization_id
+    );
+BEGIN
+    IF v_stop IS NOT NULL THEN
+        PERFORM mqtt.refuse_for_now('429', 'queue_paused', v_stop, 30);
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_open_queue(organization_id uuid, queue text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_open_queue(organization_id uuid, queue text) IS 'Raises 429 queue_paused while mqtt.check_capacity has closed that queue, ingest or outbound, for the organization.';
 
 CREATE FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean DEFAULT false) RETURNS mqtt.organizations
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -8402,13 +9047,13 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'organization_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No organization %s that you may see.', coalesce(organization_id::text, 'null')),
-            HINT = 'GET /organizations shows yours.';
+            DETAIL = format('There is no organization %s that you may see.', coalesce(organization_id::text, 'null')),
+            HINT = 'GET /organizations lists yours.';
     END IF;
     IF admin_only AND NOT mqtt.is_operator() AND NOT v_organization.id = ANY (mqtt.current_organization_ids(true)) THEN
         RAISE EXCEPTION 'admin_required' USING
             ERRCODE = 'PT403',
-            DETAIL = format('You are a member of organization %s, not an admin.', organization_id),
+            DETAIL = format('You are a member of organization %s, but not an admin.', organization_id),
             HINT = 'Ask an admin of the organization to do it, or to make you one.';
     END IF;
     RETURN v_organization;
@@ -8417,29 +9062,73 @@ $$;
 
 ALTER FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, where the caller may see it (else PT404 organization_not_found) and, if asked for, administers it (else PT403 admin_required).';
+COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required).';
 
-CREATE FUNCTION mqtt.require_room(organization_id uuid, queue text) RETURNS void
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+CREATE FUNCTION mqtt.require_publishable(messages jsonb, required_prefix text, max_bytes integer) RETURNS void
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_stop text := (
-        SELECT CASE queue WHEN 'outbound' THEN c.publish_stop ELSE coalesce(c.intake_stop, o.intake_stop) END
-        FROM mqtt.configuration AS c
-        CROSS JOIN mqtt.organizations AS o
-        WHERE o.id = require_room.organization_id
-    );
+    v_first record;
 BEGIN
-    IF v_stop IS NOT NULL THEN
-        PERFORM mqtt.refuse_for_now('429', 'intake_stopped', v_stop, 30);
+    WITH message AS MATERIALIZED (
+        SELECT
+            e.ordinality - 1 AS place,
+            mqtt.publish_fault(e.value) AS words,
+            e.value ->> 'topic' AS topic,
+            mqtt.outbound_bytes(e.value -> 'payload', mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding')) AS bytes
+        FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+    )
+    SELECT j.* INTO v_first
+    FROM (SELECT m.*, mqtt.outbound_fault(false, required_prefix, max_bytes, m.topic, m.bytes) AS fault FROM message AS m) AS j
+    WHERE j.words IS NOT NULL OR j.fault IS NOT NULL
+    ORDER BY j.place
+    LIMIT 1;
+    IF found THEN
+        PERFORM mqtt.refuse_outbound(
+            CASE WHEN v_first.words IS NULL THEN v_first.fault ELSE 'message_invalid' END,
+            format('messages[%s]: ', v_first.place) || CASE
+                WHEN v_first.words IS NOT NULL THEN v_first.words
+                WHEN v_first.fault = 'topic_not_allowed' THEN format('topics at the hosted broker start with %s/.', required_prefix)
+                ELSE format('a payload of %s bytes is larger than the limit of %s.', v_first.bytes, max_bytes)
+            END
+        );
     END IF;
 END;
 $$;
 
-ALTER FUNCTION mqtt.require_room(organization_id uuid, queue text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.require_publishable(messages jsonb, required_prefix text, max_bytes integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.require_room(organization_id uuid, queue text) IS 'Raises 429 intake_stopped while mqtt.check_intake has closed that queue, ingest or outbound, for the organization.';
+COMMENT ON FUNCTION mqtt.require_publishable(messages jsonb, required_prefix text, max_bytes integer) IS 'Raises message_invalid, topic_not_allowed or payload_too_large for the first message that must not be published within these limits (mqtt.outbound_limits).';
+
+CREATE FUNCTION mqtt.require_replayable(request mqtt.replay_request) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_is_history CONSTANT boolean := request.integration_id IS NOT NULL;
+    v_fault text;
+BEGIN
+    v_fault := CASE
+        WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_error(request.topic) IS NOT NULL
+            THEN mqtt.topic_filter_error(request.topic)
+        WHEN mqtt.replay_patch_fault(request.patch) IS NOT NULL THEN mqtt.replay_patch_fault(request.patch)
+        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_error(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
+            THEN 'to_topic is not a topic name.'
+        WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
+        WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second is more than 0.'
+        WHEN (request.max_messages BETWEEN 1 AND 100000) IS NOT TRUE THEN 'limit is 1 to 100,000.'
+    END;
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION 'replay_invalid' USING
+            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try it with dry_run: true first, which answers what would be replayed.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_replayable(request mqtt.replay_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_replayable(request mqtt.replay_request) IS 'Raises PT400 replay_invalid when the request makes no sense.';
 
 CREATE FUNCTION mqtt.require_subscription(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
     LANGUAGE plpgsql STABLE
@@ -8455,7 +9144,7 @@ BEGIN
     IF NOT found THEN
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            DETAIL = format('There is no subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
     PERFORM mqtt.require_organization(v_subscription.organization_id, true);
@@ -8466,41 +9155,6 @@ $$;
 ALTER FUNCTION mqtt.require_subscription(subscription_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_subscription(subscription_id uuid) IS 'The subscription, where the caller may see it (else PT404 subscription_not_found) and is an admin there (else PT403 admin_required).';
-
-CREATE FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) RETURNS mqtt.devices
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-    v_device mqtt.devices;
-BEGIN
-    IF device ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
-        SELECT d.* INTO v_device
-        FROM mqtt.devices AS d
-        WHERE d.organization_id = resolve_device.organization_id AND d.id = device::uuid
-            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id);
-    END IF;
-    IF v_device.id IS NULL THEN
-        SELECT d.* INTO v_device
-        FROM mqtt.devices AS d
-        WHERE d.organization_id = resolve_device.organization_id AND d.external_id = device
-            AND d.integration_id = coalesce(resolve_device.integration_id, d.integration_id)
-        ORDER BY d.created_at
-        LIMIT 1;
-    END IF;
-    IF v_device.id IS NULL THEN
-        RAISE EXCEPTION 'device_not_found' USING
-            ERRCODE = 'PT404',
-            DETAIL = format('No device %s that you may see.', left(coalesce(device, 'null'), 255)),
-            HINT = 'sync_device registers a device before its first message.';
-    END IF;
-    RETURN v_device;
-END;
-$_$;
-
-ALTER FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) IS 'The device of that id, or of that external id, in an organization (and integration, if given); else raises PT404 device_not_found.';
 
 CREATE FUNCTION mqtt.retry_delay(attempts integer) RETURNS interval
     LANGUAGE sql
@@ -8524,19 +9178,23 @@ DECLARE
 BEGIN
     WITH old AS (
         DELETE FROM mqtt.ledger AS l
-        WHERE l.shard > -4 AND (
+        WHERE l.shard > mqtt.ledger_level_settled() AND (
             l.shard >= 0 AND l.bucket < now() - interval '6 minutes'
-            OR l.bucket < v_hour AND (l.shard <> -2 OR l.accepted = l.completed + l.dead + l.expired)
+            OR l.bucket < v_hour AND (l.shard <> mqtt.ledger_level_hour() OR l.accepted = l.completed + l.dead + l.expired)
         )
-        OR l.shard = -4 AND l.bucket < v_day AND l.bucket > '-infinity'
+        OR l.shard = mqtt.ledger_level_settled() AND l.bucket < v_day AND l.bucket > '-infinity'
         RETURNING l.*
     ),
     rolled AS (
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
         SELECT
             o.organization_id,
-            CASE WHEN o.shard = -4 THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
-            CASE WHEN o.shard IN (-2, -4) THEN -4 WHEN o.bucket < v_hour THEN -2 ELSE -3 END,
+            CASE WHEN o.shard = mqtt.ledger_level_settled() THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
+            CASE
+                WHEN o.shard IN (mqtt.ledger_level_hour(), mqtt.ledger_level_settled()) THEN mqtt.ledger_level_settled()
+                WHEN o.bucket < v_hour THEN mqtt.ledger_level_hour()
+                ELSE mqtt.ledger_level_minute()
+            END,
             sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
         FROM old AS o
         GROUP BY 1, 2, 3
@@ -8551,7 +9209,41 @@ $$;
 
 ALTER FUNCTION mqtt.roll_up_ledger(older_than interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Adds up the shards of minutes that are over, minutes older than that to hours, and hours older than any term of retention to one row for each organization; marks hours whose messages are all settled. Returns the rows that went.';
+COMMENT ON FUNCTION mqtt.roll_up_ledger(older_than interval) IS 'Sums up the ledger: the shards of each past minute into one row, older minutes into hours, and hours older than any retention into one row per organization; marks hours whose messages are all settled. Returns the number of rows removed.';
+
+CREATE FUNCTION mqtt.run_maintenance() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() ELSE '{"skipped": true}' END;
+$$;
+
+ALTER FUNCTION mqtt.run_maintenance() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, retention, and mqtt.run_periodic_tasks. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+
+CREATE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_done jsonb := '{}';
+    v_made integer;
+BEGIN
+    v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
+        || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+    BEGIN
+        v_made := mqtt.prepare_partitions();
+        RETURN v_done || jsonb_build_object('partitions_made', v_made);
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN v_done || jsonb_build_object('postponed', SQLERRM);
+    END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.run_periodic_tasks() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8564,12 +9256,12 @@ BEGIN
     IF v_key IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear.', label),
-            HINT = 'The operator runs: topicbase keygen';
+            DETAIL = format('%s cannot be stored: this installation has no sealing key yet, and secrets are never stored in clear text.', label),
+            HINT = 'Ask the operator to run topicbase keygen.';
     ELSIF to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear.', label),
+            DETAIL = format('%s cannot be sealed here: the database has no PL/Python, and secrets are never stored in clear text.', label),
             HINT = format(
                 'Seal it yourself (libsodium crypto_box_seal, public key %s) and send {"sealed": "<base64>"}.',
                 encode(v_key, 'base64')
@@ -8584,8 +9276,8 @@ BEGIN
     IF v_box IS NULL THEN
         RAISE EXCEPTION 'sealing_unavailable' USING
             ERRCODE = 'PT400',
-            DETAIL = format('%s could not be sealed with the key of this installation.', label),
-            HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen makes a new key.';
+            DETAIL = format('%s could not be sealed with this installation''s key.', label),
+            HINT = 'SELECT * FROM mqtt.codecs() tells the operator why; topicbase keygen generates a new key.';
     END IF;
     RETURN jsonb_build_object('sealed', translate(encode(v_box, 'base64'), E'\n', ''), 'key', mqtt.sealing_key_id(v_key));
 END;
@@ -8593,7 +9285,7 @@ $_$;
 
 ALTER FUNCTION mqtt.sealed(label text, secret text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sealed(label text, secret text) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box, "key": id of the key}. Raises PT400 sealing_unavailable, with the label, where it cannot be sealed.';
+COMMENT ON FUNCTION mqtt.sealed(label text, secret text) IS 'The secret as it may be stored: {"sealed": base64 of a libsodium sealed box, "key": id of the key}. Raises PT400 sealing_unavailable, which has the label, if it cannot be sealed.';
 
 CREATE FUNCTION mqtt.sealed_setting(name text, value jsonb) RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -8604,7 +9296,7 @@ $$;
 
 ALTER FUNCTION mqtt.sealed_setting(name text, value jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sealed_setting(name text, value jsonb) IS 'A secret of an integration''s settings as it may be stored: sealed here, or by the caller.';
+COMMENT ON FUNCTION mqtt.sealed_setting(name text, value jsonb) IS 'A secret among an integration''s settings as it may be stored: sealed here, or already sealed by the caller.';
 
 CREATE FUNCTION mqtt.sealing_key_id(public_key bytea) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -8614,7 +9306,32 @@ END;
 
 ALTER FUNCTION mqtt.sealing_key_id(public_key bytea) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sealing_key_id(public_key bytea) IS 'How a key pair is named beside what is sealed to it: 16 digits of the SHA-256 of its public key.';
+COMMENT ON FUNCTION mqtt.sealing_key_id(public_key bytea) IS 'The id that is stored with a sealed value to name its key pair: 16 digits of the SHA-256 of the public key.';
+
+CREATE FUNCTION mqtt.seconds_in_queue(organization_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object(
+            'p50', round((percentile_cont(0.5) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4),
+            'p99', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4)
+        )
+        FROM (
+            SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.organization_id = seconds_in_queue.organization_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
+            ORDER BY m.received_at DESC
+            LIMIT 1000
+        ) AS s
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.seconds_in_queue(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.seconds_in_queue(organization_id uuid) IS 'How long the last 1,000 messages stored within the hour waited to be processed: {"p50", "p99"}, null when there were none.';
 
 CREATE FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb DEFAULT NULL::jsonb, grace interval DEFAULT '00:00:00'::interval, only_if_none boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8634,7 +9351,7 @@ BEGIN
     IF given IS NULL THEN
         v_secret := 'whsec_' || translate(encode(mqtt.random_bytes(32), 'base64'), E'\n', '');
         v_sealed := mqtt.sealed('callback_secret', v_secret);
-    -- A sealed box is 48 bytes longer than what is in it; whsec_ and 24 bytes in base64 are the shortest secret (Standard Webhooks).
+    -- A sealed box is 48 bytes longer than its content; the shortest secret is whsec_ and 24 bytes in base64 (Standard Webhooks).
     ELSIF (
         jsonb_typeof(given) = 'object' AND given - 'sealed' = '{}' AND jsonb_typeof(given -> 'sealed') = 'string'
         AND octet_length(given ->> 'sealed') BETWEEN 112 AND 1000
@@ -8642,8 +9359,8 @@ BEGIN
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'callback_secret_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'callback_secret is {"sealed": "<base64>"}: a secret in clear is not taken.',
-            HINT = 'Leave it out to have one made; or seal "whsec_<base64 of 24 to 64 bytes>" with the public key of this installation.';
+            DETAIL = 'callback_secret is {"sealed": "<base64>"}; a secret in clear text is rejected.',
+            HINT = 'Omit it to have one generated, or seal "whsec_<base64 of 24 to 64 bytes>" with this installation''s public key.';
     END IF;
     INSERT INTO mqtt.callback_secrets AS k (organization_id, subscription_id, sealed)
     VALUES (set_callback_secret.organization_id, set_callback_secret.subscription_id, v_sealed)
@@ -8664,8 +9381,8 @@ $_$;
 
 ALTER FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) IS 'Gives a subscription a secret that its requests are signed with: one made here, which is returned in clear this once, or one sealed by the caller
-The one before signs as well for the time of grace. only_if_none: a subscription that has one keeps it, and null is returned.
+COMMENT ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) IS 'Gives a subscription the secret that its requests are signed with: one generated here, which is returned in clear text, or one that the caller sealed
+For the time of grace the old secret signs as well. With only_if_none a subscription that has a secret keeps it, and null is returned.
 Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`.';
 
 CREATE FUNCTION mqtt.setting_names(integration_type text) RETURNS text[]
@@ -8680,7 +9397,99 @@ END;
 
 ALTER FUNCTION mqtt.setting_names(integration_type text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.setting_names(integration_type text) IS 'The settings that an integration of this type may have.';
+COMMENT ON FUNCTION mqtt.setting_names(integration_type text) IS 'The names of the settings that an integration of this type may have.';
+
+CREATE FUNCTION mqtt.settings_with_secrets(checked jsonb, given jsonb, stored jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_settings jsonb := checked;
+    v_secret text;
+BEGIN
+    FOREACH v_secret IN ARRAY mqtt.secret_setting_names() LOOP
+        IF stored ? v_secret AND coalesce(given -> v_secret, stored -> v_secret) = stored -> v_secret THEN
+            -- Otherwise anyone who may change the host could have the old secret sent to a host of their own.
+            IF checked ->> 'broker_url' <> stored ->> 'broker_url' THEN
+                PERFORM mqtt.refuse_setting(
+                    v_secret, 'is stored for another broker and is not passed on to a new one', format('Send settings.%s again, or null for none.', v_secret)
+                );
+            END IF;
+            v_settings := v_settings || jsonb_build_object(v_secret, stored -> v_secret);
+        ELSIF checked ? v_secret THEN
+            v_settings := v_settings || jsonb_build_object(v_secret, mqtt.sealed_setting(v_secret, checked -> v_secret));
+        END IF;
+    END LOOP;
+    RETURN v_settings;
+END;
+$$;
+
+ALTER FUNCTION mqtt.settings_with_secrets(checked jsonb, given jsonb, stored jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.settings_with_secrets(checked jsonb, given jsonb, stored jsonb) IS 'The checked settings with their secrets sealed; a secret that was not given, or given as it is stored, is kept. Raises PT400 setting_invalid or sealing_unavailable.';
+
+CREATE FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS mqtt.settled_callback[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_settled mqtt.settled_callback [];
+BEGIN
+    WITH outcome AS (
+        SELECT
+            o.*,
+            o.code IS NULL AND o.error IS NULL AS is_released,
+            o.code BETWEEN 200 AND 299 AS is_delivered,
+            CASE WHEN o.retry_after > 0 THEN least(o.retry_after, 86400) * interval '1 second' END AS pause
+        FROM unnest(
+            settle_deliveries.organization_ids, settle_deliveries.ids, settle_deliveries.attempts, settle_deliveries.codes, settle_deliveries.errors,
+            settle_deliveries.responses, settle_deliveries.retry_afters, settle_deliveries.is_final
+        ) AS o (organization_id, id, attempt, code, error, response, retry_after, is_final)
+    ), settled AS (
+        UPDATE mqtt.mqtt_callback_deliveries AS d
+        SET bridge_id = NULL,
+            attempts = d.attempts - o.is_released::integer,
+            status = CASE
+                WHEN o.is_delivered THEN 'delivered'
+                WHEN o.is_released THEN 'waiting'
+                WHEN o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts THEN 'dead'
+                ELSE 'waiting'
+            END,
+            due_at = CASE
+                WHEN o.is_released THEN clock_timestamp()
+                ELSE clock_timestamp() + greatest(mqtt.retry_delay(d.attempts), o.pause)
+            END,
+            finished_at = CASE
+                WHEN o.is_delivered OR NOT o.is_released AND (o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts) THEN clock_timestamp()
+            END,
+            status_code = CASE WHEN o.is_released THEN d.status_code ELSE o.code END,
+            error = CASE WHEN o.is_released THEN d.error WHEN NOT o.is_delivered IS TRUE THEN left(o.error, 500) END,
+            response = CASE WHEN o.is_released THEN d.response WHEN NOT o.is_delivered IS TRUE THEN left(o.response, 200) END
+        FROM outcome AS o
+        CROSS JOIN mqtt.configuration AS c
+        WHERE d.organization_id = o.organization_id AND d.id = o.id AND d.status = 'waiting' AND d.attempts = o.attempt
+            AND d.bridge_id = settle_deliveries.bridge_id
+        RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause
+    )
+    SELECT
+        array_agg(ROW(
+            t.organization_id, s.integration_id, t.subscription_id, s.callback_url, t.status, t.code, t.error, t.pause, t.is_released,
+            -- Whoever answers about this one message is there; a fault of ours says nothing about the receiver.
+            coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false),
+            NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true)
+        )::mqtt.settled_callback)
+    INTO v_settled
+    FROM settled AS t
+    LEFT JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = t.organization_id AND s.id = t.subscription_id;
+    RETURN v_settled;
+END;
+$$;
+
+ALTER FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) IS 'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null when none was the bridge''s. A part of bridge.settle_callbacks.';
 
 CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8690,15 +9499,9 @@ CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_cod
 DECLARE
     v_counts jsonb;
 BEGIN
-    -- PL/pgSQL, since it keeps the plan.
-    WITH outcome AS (
-        SELECT o.msg_id, o.state, o.reason_code, left(o.reason, 500) AS reason
-        FROM unnest(
-            settle_outbound.msg_ids, settle_outbound.states, settle_outbound.reason_codes, settle_outbound.reasons
-        ) AS o (msg_id, state, reason_code, reason)
-    ), gone AS MATERIALIZED (
+    WITH gone AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_outbound AS q
-        USING outcome AS o
+        USING unnest(msg_ids, states, reason_codes, reasons) AS o (msg_id, state, reason_code, reason)
         WHERE q.msg_id = o.msg_id AND (
             settle_outbound.bridge_id IS NULL
             OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
@@ -8707,7 +9510,7 @@ BEGIN
             q.organization_id, q.integration_id, q.enqueued_at, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
             coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
-            o.state, o.reason_code, o.reason
+            o.state, o.reason_code, left(o.reason, 500) AS reason, o.state IN ('sent', 'acknowledged') AS is_sent
     ), receipts AS (
         INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, reason_code, state, topic, reason)
         SELECT g.enqueued_at, g.organization_id, g.id, g.integration_id, g.qos, g.attempts, g.reason_code, g.state, g.topic, g.reason
@@ -8721,26 +9524,22 @@ BEGIN
             g.topic, CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type',
             g.body, nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
         FROM gone AS g
-        WHERE g.state IN ('sent', 'acknowledged')
+        WHERE g.is_sent
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
         )
         SELECT
-            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.attempts, g.topic, g.message, g.body,
-            coalesce(g.reason, 'failed'),
+            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.attempts, g.topic, g.message, g.body, coalesce(g.reason, 'failed'),
             jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'code', g.reason_code, 'error', coalesce(g.reason, 'failed')))
         FROM gone AS g
         WHERE g.state = 'failed'
     ), logged AS (
-        INSERT INTO mqtt.integration_activity_log (
-            organization_id, integration_id, direction, message_count, activity_type, status, error_message
-        )
+        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, error_message)
         SELECT
             g.organization_id, g.integration_id, 'outgoing', count(*),
             CASE g.state WHEN 'failed' THEN 'publish_failed' WHEN 'expired' THEN 'publish_expired' ELSE 'messages_published' END,
-            CASE WHEN g.state IN ('sent', 'acknowledged') THEN 'success' ELSE 'failed' END,
-            CASE WHEN g.state NOT IN ('sent', 'acknowledged') THEN coalesce(g.reason, g.state) END
+            CASE WHEN g.is_sent THEN 'success' ELSE 'failed' END, CASE WHEN NOT g.is_sent THEN coalesce(g.reason, g.state) END
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
@@ -8752,7 +9551,109 @@ $$;
 
 ALTER FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) IS 'Ends messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, in one statement with all that follows: receipt, history (when it went out), dead letter (when it failed), activity log. Returns how many of each; a message that is not queued any more is passed over, and with bridge_id one that this bridge does not hold.';
+COMMENT ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) IS 'Settles messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, with everything that follows in the same statement: receipt, history (if sent), dead letter (if failed), activity log. Returns the count of each. Skips messages that are no longer queued and, with bridge_id, those of integrations that this bridge does not hold.';
+
+CREATE FUNCTION mqtt.settled_status(id uuid) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_time CONSTANT timestamptz := mqtt.message_id_time(id);
+    v_from CONSTANT timestamptz := coalesce(v_time, now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c));
+BEGIN
+    RETURN (
+        SELECT x.status
+        FROM mqtt.organizations AS o
+        CROSS JOIN LATERAL (
+            SELECT 'completed' AS status
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.organization_id = o.id AND m.id = settled_status.id AND m.received_at >= v_from
+                AND m.received_at <= coalesce(v_time + interval '1 millisecond', now())
+            UNION ALL
+            SELECT 'failed'
+            FROM mqtt.mqtt_dead_letters AS d
+            WHERE d.organization_id = o.id AND d.id = settled_status.id AND d.failed_at >= v_from
+        ) AS x
+        LIMIT 1
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.settled_status(id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.settled_status(id uuid) IS 'completed for a message of the history, failed for a dead letter; null for any other id. A client''s own id is found within the idempotency window.';
+
+CREATE FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) RETURNS TABLE(tids tid[], marks jsonb)
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ WITH due AS MATERIALIZED (
+          SELECT o.id,
+             o.mark,
+                 CASE
+                     WHEN (s.share = (share_due.share)::numeric) THEN (o.waiting)::bigint
+                     WHEN (cardinality(share_due.organizations) = 1) THEN (share_due.room)::bigint
+                     ELSE ( SELECT count(*) AS count
+                        FROM ( SELECT
+                                FROM pgmq.q_mqtt_messages q
+                               WHERE ((q.organization_id = o.id) AND (q.vt > o.mark) AND (q.vt <= share_due.due_at))
+                              LIMIT s.share) x)
+                 END AS waiting,
+             s.share
+            FROM (UNNEST(share_due.organizations, share_due.firsts, share_due.waiting) o(id, mark, waiting)
+              CROSS JOIN ( SELECT GREATEST((share_due.share)::numeric, ceil(((share_due.room)::numeric / (GREATEST(1, cardinality(share_due.organizations)))::numeric))) AS "greatest") s(share))
+         ), spare AS (
+          SELECT (GREATEST((0)::numeric, floor((((share_due.room)::numeric - sum(d.waiting)) / (NULLIF(count(*) FILTER (WHERE ((d.waiting)::numeric = d.share)), 0))::numeric))))::bigint AS each
+            FROM due d
+         ), taken AS MATERIALIZED (
+          SELECT t_1.organization_id,
+             t_1.tid,
+             t_1.vt
+            FROM ((due d
+              CROSS JOIN spare s)
+              CROSS JOIN LATERAL ( SELECT q.organization_id,
+                     q.ctid AS tid,
+                     q.vt
+                    FROM pgmq.q_mqtt_messages q
+                   WHERE ((q.organization_id = d.id) AND (q.vt > d.mark) AND (q.vt <= share_due.due_at))
+                   ORDER BY q.vt
+                  LIMIT (d.waiting +
+                         CASE
+                             WHEN ((d.waiting)::numeric = d.share) THEN COALESCE(s.each, (0)::bigint)
+                             ELSE (0)::bigint
+                         END)) t_1)
+         )
+  SELECT COALESCE(array_agg(t.tid), '{}'::tid[]) AS "coalesce",
+     ( SELECT jsonb_object_agg(m.organization_id, m.mark) AS jsonb_object_agg
+            FROM ( SELECT x.organization_id,
+                     (max(x.vt) -
+                         CASE
+                             WHEN ((( SELECT count(*) AS count
+                                FROM taken) * 10) >= share_due.room) THEN share_due.busy_margin
+                             ELSE share_due.margin
+                         END) AS mark
+                    FROM taken x
+                   GROUP BY x.organization_id) m) AS jsonb_object_agg
+    FROM taken t;
+END;
+
+ALTER FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) IS 'Row addresses of due messages of these organizations, oldest first, as many as there is room for: each organization has its share, and what some do not need of theirs goes to the others. marks: where to go on reading each, a margin before the last taken. A part of mqtt.due_messages.';
+
+CREATE FUNCTION mqtt.storable_messages(messages json, faults text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT jsonb_agg(
+         CASE
+             WHEN ((storable_messages.faults)[e.ordinality] IS NULL) THEN (e.value)::jsonb
+             ELSE 'null'::jsonb
+         END ORDER BY e.ordinality) AS jsonb_agg
+    FROM json_array_elements(storable_messages.messages) WITH ORDINALITY e(value, ordinality);
+END;
+
+ALTER FUNCTION mqtt.storable_messages(messages json, faults text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.storable_messages(messages json, faults text[]) IS 'The array as jsonb, with null in place of each element that has a fault (mqtt.message_faults).';
 
 CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8762,7 +9663,12 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     SET jit TO 'off'
     AS $$
 DECLARE
-    v_stored integer;
+    v_organizations uuid [];
+    v_integrations uuid [];
+    v_credentials uuid [];
+    v_minutes timestamptz [];
+    v_counts bigint [];
+    v_last_at timestamptz [];
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
@@ -8787,10 +9693,7 @@ BEGIN
             y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
             CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
             (y.decoded).body, (y.decoded).decode_error,
-            CASE
-                WHEN y.topic LIKE y.topic_like AND octet_length(split_part(y.topic, '/', y.device_level)) BETWEEN 1 AND 255
-                    THEN split_part(y.topic, '/', y.device_level)
-            END AS external_id,
+            mqtt.device_of_topic(y.topic, y.topic_like, y.device_level) AS external_id,
             CASE WHEN y.sent_at < y.enqueued_at + interval '1 day' THEN y.sent_at ELSE y.enqueued_at END AS measured_at
         FROM (
             SELECT
@@ -8822,15 +9725,7 @@ BEGIN
     known AS MATERIALIZED (
         SELECT d.id, n.*
         FROM news AS n
-        LEFT JOIN mqtt.deferred_device_ids AS r USING (organization_id, integration_id, external_id)
-        CROSS JOIN LATERAL (
-            SELECT r.device_id AS id
-            WHERE r.device_id IS NOT NULL
-            UNION ALL
-            SELECT x.id
-            FROM mqtt.devices AS x
-            WHERE r.device_id IS NULL AND x.organization_id = n.organization_id AND x.integration_id = n.integration_id AND x.external_id = n.external_id
-        ) AS d
+        CROSS JOIN LATERAL mqtt.known_device(n.organization_id, n.integration_id, n.external_id) AS d
         WHERE v_is_deferred
     ),
     deferred_news AS (
@@ -8844,18 +9739,10 @@ BEGIN
         FROM news AS n
         WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
-            last_data = CASE
-                WHEN excluded.last_data_at >= coalesce(d.last_data_at, '-infinity') THEN coalesce(excluded.last_data, d.last_data)
-                ELSE d.last_data
-            END,
+            last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
-    ),
-    device AS MATERIALIZED (
-        SELECT s.id, s.integration_id, s.external_id FROM seen AS s
-        UNION ALL
-        SELECT k.id, k.integration_id, k.external_id FROM known AS k
     ),
     stored AS (
         INSERT INTO mqtt.mqtt_messages (
@@ -8866,58 +9753,23 @@ BEGIN
             x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
             x.sent_at, 'incoming', x.qos, x.retain, x.topic, x.payload, x.content_type, x.body, x.decode_error, x.properties
         FROM decoded AS x
-        LEFT JOIN device AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        LEFT JOIN (
+            SELECT d.* FROM seen AS d UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k
+        ) AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
-        RETURNING organization_id, integration_id
-    ),
-    -- The first use is noted in the activity log, and so at once.
-    uses AS MATERIALIZED (
-        SELECT
-            x.*,
-            v_is_deferred AND EXISTS (
-                SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = x.credential_id AND c.connection_count > 0
-            ) AS is_deferred
-        FROM (
-            SELECT t.credential_id, t.organization_id, count(*) AS uses, max(t.enqueued_at) AS last_at
-            FROM taken AS t
-            WHERE t.credential_id IS NOT NULL
-            GROUP BY t.credential_id, t.organization_id
-        ) AS x
-    ),
-    deferred_uses AS (
-        INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
-        SELECT u.organization_id, u.credential_id, u.uses, u.last_at FROM uses AS u WHERE u.is_deferred
-    ),
-    used AS (
-        UPDATE mqtt.mqtt_credentials AS c
-        SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
-        FROM uses AS u
-        WHERE c.id = u.credential_id AND NOT u.is_deferred
-        RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
-    ),
-    counted AS (
-        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, completed)
-        SELECT t.organization_id, date_trunc('minute', t.enqueued_at), -1, count(*)
-        FROM taken AS t
-        GROUP BY t.organization_id, date_trunc('minute', t.enqueued_at)
-        ORDER BY t.organization_id, date_trunc('minute', t.enqueued_at)
-        ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
-    ),
-    logged AS (
-        INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
-        SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, count(*), 'messages_processed', 'success', NULL::jsonb
-        FROM stored AS s
-        GROUP BY s.organization_id, s.integration_id
-        UNION ALL
-        SELECT
-            u.organization_id, u.integration_id, NULL, 0, 'credential_first_used', 'success',
-            jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
-        FROM used AS u
-        WHERE u.is_first
     )
-    SELECT count(*)::integer INTO v_stored FROM stored;
-    RETURN v_stored;
+    SELECT
+        array_agg(g.organization_id), array_agg(g.integration_id), array_agg(g.credential_id), array_agg(g.minute), array_agg(g.n), array_agg(g.last_at)
+    INTO v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at
+    FROM (
+        SELECT
+            t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n,
+            max(t.enqueued_at) AS last_at
+        FROM taken AS t
+        GROUP BY t.organization_id, t.integration_id, t.credential_id, minute
+    ) AS g;
+    RETURN mqtt.record_stored(v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at, v_is_deferred);
 END;
 $$;
 
@@ -8994,6 +9846,102 @@ $$;
 ALTER FUNCTION mqtt.surplus_privileges(role name) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.surplus_privileges(role name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; nothing is right.';
+
+CREATE FUNCTION mqtt.sweep_queue(start uuid, latest timestamp with time zone, most integer) RETURNS TABLE(candidates jsonb, is_cut boolean)
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ WITH RECURSIVE walk AS (
+          SELECT sweep_queue.start AS id,
+             NULL::timestamp with time zone AS vt,
+             false AS is_round
+         UNION ALL
+          SELECT n.organization_id,
+             n.vt,
+             n.is_round
+            FROM (walk w
+              CROSS JOIN LATERAL (( SELECT q.organization_id,
+                     q.vt,
+                     w.is_round
+                    FROM pgmq.q_mqtt_messages q
+                   WHERE (q.organization_id > w.id)
+                   ORDER BY q.organization_id, q.vt
+                  LIMIT 1)
+                 UNION ALL
+                  SELECT '00000000-0000-0000-0000-000000000000'::uuid,
+                     NULL::timestamp with time zone,
+                     true
+                   WHERE (NOT w.is_round)
+          LIMIT 1) n)
+           WHERE ((NOT w.is_round) OR (w.id < sweep_queue.start))
+         )
+  SELECT COALESCE(jsonb_object_agg(s.id, (LEAST(s.vt, sweep_queue.latest) - '00:00:00.000001'::interval)) FILTER (WHERE (s.vt IS NOT NULL)), '{}'::jsonb) AS "coalesce",
+     (count(s.vt) >= sweep_queue.most)
+    FROM ( SELECT w.id,
+             w.vt
+            FROM walk w
+          LIMIT (sweep_queue.most + 2)) s;
+END;
+
+ALTER FUNCTION mqtt.sweep_queue(start uuid, latest timestamp with time zone, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.sweep_queue(start uuid, latest timestamp with time zone, most integer) IS 'The organizations that have messages in the queue, those after start first, each with the time before its first (at most latest) in a JSON object; is_cut: there may be more than so many. A part of mqtt.due_messages.';
+
+CREATE FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_granted CONSTANT integer := mqtt.take_quota(session, message_count);
+BEGIN
+    IF v_granted = 0 THEN
+        PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(session));
+    ELSIF v_granted < message_count THEN
+        PERFORM set_config('response.headers', format('[{"Retry-After": "%s"}]', mqtt.quota_wait(session)), true);
+    END IF;
+    RETURN v_granted;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) IS 'How many messages of a batch the quotas allow now. Raises 429 quota_exceeded when that is none; sets Retry-After when it is not all of them.';
+
+CREATE FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- What another holder had begun counts as an attempt; what this process holds, it still holds.
+    WITH abandoned AS (
+        DELETE FROM mqtt.outbound_batches AS b
+        WHERE b.organization_id = take_lease.organization_id AND b.integration_id = take_lease.integration_id
+            AND b.bridge_id <> take_lease.bridge_id
+        RETURNING b.msg_ids
+    )
+    UPDATE pgmq.q_mqtt_outbound AS q
+    SET attempts = q.attempts + 1
+    FROM abandoned AS a
+    CROSS JOIN LATERAL unnest(a.msg_ids) AS m (msg_id)
+    WHERE q.msg_id = m.msg_id;
+    -- Another holder's requests may have been answered: they are made again, with the same id.
+    UPDATE mqtt.mqtt_callback_deliveries AS d
+    SET bridge_id = NULL, due_at = clock_timestamp()
+    FROM mqtt.mqtt_subscriptions AS s
+    WHERE s.organization_id = take_lease.organization_id AND s.integration_id = take_lease.integration_id
+        AND d.organization_id = s.organization_id AND d.subscription_id = s.id AND d.status = 'waiting'
+        AND d.bridge_id <> take_lease.bridge_id;
+    INSERT INTO mqtt.bridge_leases AS l (organization_id, integration_id, bridge_id)
+    VALUES (take_lease.organization_id, take_lease.integration_id, take_lease.bridge_id)
+    ON CONFLICT ON CONSTRAINT bridge_leases_pkey DO UPDATE
+    SET bridge_id = excluded.bridge_id, taken_at = clock_timestamp()
+    WHERE l.bridge_id <> excluded.bridge_id;
+    RETURN found;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) IS 'Gives the bridge the lease of an integration whose lock it holds, with what another holder had begun; whether another bridge had it, or none.';
 
 CREATE FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9120,7 +10068,44 @@ $$;
 
 ALTER FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) IS 'Telemetry that the caller sees, newest first by when it was received; of a device, an integration, an organization, or all. most: null for no limit.';
+COMMENT ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) IS 'Telemetry that the caller sees, of a device, an integration, an organization or all; the newest received first. most is the number of rows, null for no limit.';
+
+CREATE FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) RETURNS SETOF mqtt.telemetry_data
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.external_id, b.metrics, b.starts_at
+    FROM (
+        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
+        FROM (
+            SELECT
+                t.organization_id, t.device_id, e.key, date_bin(telemetry_buckets.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
+                jsonb_build_object(
+                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
+                ) AS summary
+            FROM mqtt.telemetry(
+                telemetry_buckets.integration_id, telemetry_buckets.device_id, telemetry_buckets.organization_id, telemetry_buckets.since, telemetry_buckets.until,
+                telemetry_buckets.metrics, telemetry_buckets.message_types, NULL
+            ) AS t
+            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
+            WHERE jsonb_typeof(e.value) = 'number'
+            GROUP BY 1, 2, 3, 4
+        ) AS s
+        GROUP BY 1, 2, 3
+        ORDER BY s.starts_at DESC, s.device_id
+        LIMIT telemetry_buckets.most
+    ) AS b
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
+    ORDER BY b.starts_at DESC, d.external_id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) IS 'The numeric metrics of mqtt.telemetry, summarized per device and span of time: avg, min, max and count; newest first, at most that many rows.';
 
 CREATE FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9142,7 +10127,36 @@ END;
 
 ALTER FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) IS 'The metrics in a payload: its members (those named, if names are given), or {"value": payload} when it is no object; null when it has none of them.';
+COMMENT ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) IS 'The metrics in a payload: its members (those named, if names are given), or {"value": payload} if it is not an object; null if it has none of them.';
+
+CREATE FUNCTION mqtt.top_errors(organization_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('code', t.code, 'error', t.error, 'count', t.n) ORDER BY t.n DESC, t.error), '[]')
+        FROM (
+            SELECT a.code, max(a.error_message) AS error, count(*) AS n
+            FROM (
+                SELECT x.error_message, x.details ->> 'code' AS code
+                FROM mqtt.integration_activity_log AS x
+                WHERE x.organization_id = top_errors.organization_id AND x.status = 'failed' AND x.created_at > now() - interval '1 hour'
+                ORDER BY x.created_at DESC
+                LIMIT 1000
+            ) AS a
+            -- Errors that differ only in a name or a number count as one.
+            GROUP BY a.code, regexp_replace(a.error_message, '"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '', 'g')
+            ORDER BY n DESC, error
+            LIMIT 5
+        ) AS t
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.top_errors(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.top_errors(organization_id uuid) IS 'The five most frequent of the organization''s last 1,000 errors within the hour: [{"code", "error", "count"}], most frequent first.';
 
 CREATE FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9160,7 +10174,7 @@ END;
 
 ALTER FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) IS 'The MQTT topic (or filter, with wildcards) that RabbitMQ made a routing key of.';
+COMMENT ON FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) IS 'The MQTT topic (with wildcards: the filter) that RabbitMQ turned into a routing key.';
 
 CREATE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) RETURNS TABLE(topic_like text, device_level smallint, message_type_level smallint)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9177,7 +10191,7 @@ END;
 
 ALTER FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) IS 'The pattern as a LIKE pattern and the levels, from 1, of device id and message type (0: none).';
+COMMENT ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) IS 'The topic pattern as a LIKE pattern, and the levels of device id and message type, counted from 1 (0: none).';
 
 CREATE FUNCTION mqtt.topic_prefix_error(prefix text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9185,27 +10199,14 @@ CREATE FUNCTION mqtt.topic_prefix_error(prefix text) RETURNS text
  SELECT
          CASE
              WHEN ((prefix = ''::text) OR (octet_length(prefix) > 512)) THEN 'A topic prefix has 1 to 512 bytes.'::text
-             WHEN (prefix ~ '(^/|/$|//)'::text) THEN 'A topic prefix is whole levels, none of them empty, without / at its start or end.'::text
+             WHEN (prefix ~ '(^/|/$|//)'::text) THEN 'A topic prefix consists of whole levels, none of them empty, without / at its start or end.'::text
              ELSE mqtt.topic_name_error(prefix)
          END AS topic_name_error;
 END;
 
 ALTER FUNCTION mqtt.topic_prefix_error(prefix text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_prefix_error(prefix text) IS 'Why this is no topic prefix, in words; null when it is one: whole levels without wildcards.';
-
-CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
-    LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT array_to_string(t.levels[1:n.n], '/'::text) AS array_to_string
-    FROM (( SELECT string_to_array(topic_prefixes.topic, '/'::text) AS levels
-          OFFSET 0) t
-      CROSS JOIN LATERAL generate_series((starts_with(topic_prefixes.topic, '/'::text))::integer, LEAST(16, cardinality(t.levels))) n(n));
-END;
-
-ALTER FUNCTION mqtt.topic_prefixes(topic text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.topic_prefixes(topic text) IS 'What mqtt.topic_filter_prefix of a filter may be that matches this topic name: an index finds them among thousands, where each expression would be tried.';
+COMMENT ON FUNCTION mqtt.topic_prefix_error(prefix text) IS 'Why this is not a topic prefix (whole levels without wildcards), as a sentence; null if it is one.';
 
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9221,20 +10222,20 @@ DECLARE
     v_until timestamptz;
     v_rows bigint;
 BEGIN
-    -- The partitions go by the longest term. Left are what the default one holds,
+    -- Whole partitions are dropped by the longest term. That leaves the rows of the default partition,
     EXECUTE format('SELECT max(x.t) FROM (SELECT %I AS t FROM mqtt.%I WHERE %1$I < $1 ORDER BY %1$I LIMIT $2) AS x', time_column, v_default)
     INTO v_until USING now() - make_interval(days => v_longest), most;
     EXECUTE format('DELETE FROM mqtt.%I WHERE %I <= $1', v_default, time_column) USING v_until;
     GET DIAGNOSTICS removed = ROW_COUNT;
     is_more := removed >= most;
-    -- and organizations with a shorter term: each its share, in an order by chance, so that none is always the last.
+    -- and organizations with a shorter term: each gets its share, in random order, so that none is always last.
     FOR v_organization_id, v_before, v_share IN EXECUTE format(
         'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
         'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
     ) USING v_longest, most, v_organizations LOOP
         EXIT WHEN removed >= most;
         v_share := least(v_share, most - removed);
-        -- By time, and not row by row: a join might be planned so that it reads all for each.
+        -- By time, not row by row: a join might get a plan that reads the whole table for each row.
         EXECUTE format(
             'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE organization_id = $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x', time_column, target
         ) INTO v_until USING v_organization_id, v_before, v_share;
@@ -9249,7 +10250,7 @@ $_$;
 
 ALTER FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) IS 'Deletes so many rows, and those of the same time, that are older than their organization''s term (a column of configuration and organizations, in days) and that no dropped partition takes along; returns how many, and whether there may be more.';
+COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) IS 'Deletes rows that are older than their organization''s term (the name of a column of configuration and organizations, in days) and that no dropped partition removes: at most this many, plus those with the same time as the last. Returns how many, and whether there may be more.';
 
 CREATE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9277,7 +10278,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT y.ctid AS address
             FROM mqtt.mqtt_callback_deliveries AS y
-            -- What still waits after the longest term of the history has nothing left to post.
+            -- A delivery that still waits after the longest term of the history has nothing left to post.
             WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
                 AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => t.completed_days))
             LIMIT most
@@ -9291,7 +10292,17 @@ $$;
 
 ALTER FUNCTION mqtt.trim_small_tables(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.trim_small_tables(most integer) IS 'Deletes at most so many message ids past their window, requests older than a day and callback deliveries past their term: {"idempotency_keys", "requests", "callbacks"}.';
+COMMENT ON FUNCTION mqtt.trim_small_tables(most integer) IS 'Deletes message ids past their window, requests older than a day and callback deliveries past their term, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
+
+CREATE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pg_try_advisory_xact_lock(mqtt.maintenance_lock(), 0) AS pg_try_advisory_xact_lock;
+END;
+
+ALTER FUNCTION mqtt.try_maintenance_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_maintenance_lock() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
 
 CREATE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9311,44 +10322,6 @@ $$;
 ALTER FUNCTION mqtt.undo_attempt(attempted bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.undo_attempt(attempted bigint) IS 'Takes back the attempt that mqtt.begin_attempt counted: somebody else''s lock, say, was in the way, and the message is not to blame.';
-
-CREATE FUNCTION mqtt.upkeep() RETURNS jsonb
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT CASE WHEN mqtt.is_my_turn() THEN mqtt.check_intake() || mqtt.cleanup() || mqtt.keep_house() ELSE '{"skipped": true}' END;
-$$;
-
-ALTER FUNCTION mqtt.upkeep() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.upkeep() IS 'All periodic work at once: intake, retention, and mqtt.keep_house. One caller at a time, others are told {"skipped": true}. The bridge does the same, in parts; without one, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.upkeep()'').';
-
-CREATE FUNCTION mqtt.upkeep_jobs() RETURNS integer
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-    v_jobs integer;
-BEGIN
-    IF to_regnamespace('cron') IS NULL THEN
-        RETURN 0;
-    -- A name that may not be looked up is an error, so the schema comes first.
-    ELSIF NOT has_schema_privilege('cron', 'usage') THEN
-        RETURN NULL;
-    ELSIF to_regclass('cron.job') IS NULL THEN
-        RETURN 0;
-    ELSIF NOT has_table_privilege('cron.job', 'select') THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format('SELECT count(*) FROM %s AS j WHERE j.active AND j.command ~ $1', to_regclass('cron.job'))
-    INTO v_jobs USING 'mqtt\.(upkeep|work_queue|process_batch|cleanup)|api\.(process|cleanup)_mqtt_queue';
-    RETURN v_jobs;
-END;
-$_$;
-
-ALTER FUNCTION mqtt.upkeep_jobs() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.upkeep_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
 
 CREATE FUNCTION mqtt.vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
     LANGUAGE sql SECURITY DEFINER
@@ -9411,7 +10384,7 @@ $$;
 
 ALTER FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) IS 'Raises unless the view belongs to mqtt_owner, is a security barrier and is readable by just these roles; for verify scripts.';
+COMMENT ON FUNCTION mqtt.verify_broker_view(checked regclass, readers text[]) IS 'For verify scripts: raises unless the view belongs to mqtt_owner, is a security barrier and can be read by exactly these roles.';
 
 CREATE FUNCTION mqtt.verify_function(checked regprocedure, definer boolean, volatility text, callers text[]) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -9483,6 +10456,33 @@ ALTER FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_servi
 
 COMMENT ON FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) IS 'Raises unless the table or view has the owner, row-level security (or security_invoker) and privileges named; for verify scripts.';
 
+CREATE FUNCTION mqtt.wait_for_organization(organization_id uuid, mark timestamp with time zone, due_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+BEGIN
+    PERFORM set_config('lock_timeout', '50ms', true);
+    PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(organization_id::text));
+    PERFORM set_config('lock_timeout', v_lock_timeout, true);
+    RETURN (
+        SELECT q.vt
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id = wait_for_organization.organization_id AND q.vt > mark AND q.vt <= due_at
+        ORDER BY q.vt
+        LIMIT 1
+    );
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.wait_for_organization(organization_id uuid, mark timestamp with time zone, due_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.wait_for_organization(organization_id uuid, mark timestamp with time zone, due_at timestamp with time zone) IS 'Waits a moment in line for an organization that another worker is at: when its first due message is due, once it is locked. A part of mqtt.due_messages.';
+
 CREATE FUNCTION mqtt.wake_bridge(subject text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -9490,7 +10490,7 @@ CREATE FUNCTION mqtt.wake_bridge(subject text) RETURNS void
 BEGIN
     -- A sleeping bridge holds this lock exclusively: only then is a NOTIFY worth the global lock it takes at commit.
     -- Held shared until then, it also keeps a bridge from falling asleep between our write and our commit.
-    IF NOT pg_try_advisory_xact_lock_shared(1953460322, hashtext(subject)) THEN
+    IF NOT pg_try_advisory_xact_lock_shared(mqtt.wakeup_lock(), hashtext(subject)) THEN
         PERFORM pg_notify('topicbase', subject);
     END IF;
 END;
@@ -9498,38 +10498,17 @@ $$;
 
 ALTER FUNCTION mqtt.wake_bridge(subject text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.wake_bridge(subject text) IS 'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (1953460322, hashtext(subject)).';
+COMMENT ON FUNCTION mqtt.wake_bridge(subject text) IS 'Sends NOTIFY topicbase, subject (ingest, outbound, callback or request) when a bridge sleeps, that is, holds advisory lock (mqtt.wakeup_lock(), hashtext(subject)).';
 
-CREATE FUNCTION mqtt.watch() RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-    v_ledger jsonb;
-    v_differences bigint;
-    v_holder record;
-BEGIN
-    SELECT jsonb_build_object(
-        'accepted', coalesce(sum(l.accepted), 0), 'completed', coalesce(sum(l.completed), 0),
-        'dead', coalesce(sum(l.dead), 0), 'expired', coalesce(sum(l.expired), 0)
-    ) INTO v_ledger
-    FROM mqtt.ledger AS l;
-    SELECT count(*) INTO v_differences FROM mqtt.check_ledger(false);
-    IF v_differences > 0 THEN
-        RAISE LOG 'topicbase: the books of % hours do not add up; SELECT * FROM mqtt.check_ledger() names them', v_differences;
-    END IF;
-    SELECT * INTO v_holder FROM mqtt.vacuum_holders() LIMIT 1;
-    IF found THEN
-        RAISE LOG 'topicbase: vacuum is held back by % % (%), % for % s', v_holder.kind, v_holder.pid, v_holder.name, v_holder.state, v_holder.held_seconds;
-    END IF;
-    RETURN jsonb_build_object('ledger', v_ledger, 'ledger_differences', v_differences)
-        || CASE WHEN v_holder IS NULL THEN '{}' ELSE jsonb_build_object('vacuum_held_by', to_jsonb(v_holder)) END;
+CREATE FUNCTION mqtt.wakeup_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460322;
 END;
-$$;
 
-ALTER FUNCTION mqtt.watch() OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.wakeup_lock() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.watch() IS 'Looks for trouble, and tells the server''s log: {"ledger": sums of all time, "ledger_differences": hours that do not add up, "vacuum_held_by": the worst of vacuum_holders()}.';
+COMMENT ON FUNCTION mqtt.wakeup_lock() IS 'Advisory lock of a sleeping bridge, with hashtext(subject): exclusive while a bridge sleeps on that subject, shared until commit by who writes what it waits for (mqtt.wake_bridge).';
 
 CREATE PROCEDURE mqtt.work_queue(IN batch_size integer DEFAULT 1000)
     LANGUAGE plpgsql
@@ -9538,14 +10517,14 @@ DECLARE
     -- Every name here has its schema, operators are functions: what commits cannot have a search_path of its own.
     v_worker_id CONSTANT pg_catalog.uuid := pg_catalog.gen_random_uuid();
     v_began CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-    v_is_careful pg_catalog.bool;
+    v_is_orphaned pg_catalog.bool;
     v_msg_id pg_catalog.int8;
     v_counts pg_catalog.jsonb;
 BEGIN
     PERFORM pg_catalog.pg_advisory_lock(mqtt.bridge_lock(v_worker_id));
-    v_is_careful := mqtt.begin_work(v_worker_id);
+    v_is_orphaned := mqtt.begin_work(v_worker_id);
     COMMIT;
-    IF v_is_careful THEN
+    IF v_is_orphaned THEN
         -- Whoever was at it before ended in the middle, perhaps because of a message: as many as a batch one by one, each attempt counted before.
         FOR v_attempt IN 1..batch_size LOOP
             v_msg_id := mqtt.begin_attempt(v_began);
@@ -9587,7 +10566,7 @@ ALTER TABLE api.device_integrations OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.device_integrations IS 'Integrations
 
-Settings come without secrets: `has_password` and `has_client_key` tell that one is stored.';
+Settings without secrets: `has_password` and `has_client_key` say that one is stored.';
 
 COMMENT ON COLUMN api.device_integrations.id IS 'Integration id';
 
@@ -9601,13 +10580,13 @@ COMMENT ON COLUMN api.device_integrations.settings IS 'Broker and topic settings
 
 COMMENT ON COLUMN api.device_integrations.has_password IS 'Whether a broker password is stored';
 
-COMMENT ON COLUMN api.device_integrations.status IS 'active, inactive (switched off) or error (its broker is not reached; messages wait)';
+COMMENT ON COLUMN api.device_integrations.status IS 'active, inactive (switched off) or error (its broker cannot be reached; messages wait)';
 
 COMMENT ON COLUMN api.device_integrations.status_detail IS 'Why the status is error';
 
 COMMENT ON COLUMN api.device_integrations.status_changed_at IS 'When the status last changed';
 
-COMMENT ON COLUMN api.device_integrations.created_at IS 'When it was made';
+COMMENT ON COLUMN api.device_integrations.created_at IS 'When it was created';
 
 COMMENT ON COLUMN api.device_integrations.updated_at IS 'When its settings last changed';
 
@@ -9634,17 +10613,17 @@ COMMENT ON COLUMN api.devices.organization_id IS 'Organization that it belongs t
 
 COMMENT ON COLUMN api.devices.integration_id IS 'Integration that it belongs to';
 
-COMMENT ON COLUMN api.devices.external_id IS 'Device id as it stands in its topics';
+COMMENT ON COLUMN api.devices.external_id IS 'Id of the device in its topics';
 
 COMMENT ON COLUMN api.devices.name IS 'Name, for people';
 
-COMMENT ON COLUMN api.devices.metadata IS 'What sync_device was given';
+COMMENT ON COLUMN api.devices.metadata IS 'Metadata that sync_device set';
 
-COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; while an old transaction holds back vacuum, up to some seconds late';
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; up to a few seconds late while an old transaction holds back vacuum';
 
 COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
 
-COMMENT ON COLUMN api.devices.last_seen_at IS 'When anything last came from it';
+COMMENT ON COLUMN api.devices.last_seen_at IS 'When a message last came from it';
 
 COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';
 
@@ -9690,25 +10669,25 @@ ALTER TABLE api.integration_activity_log OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.integration_activity_log IS 'Activity log
 
-What happened: a row per processed batch, per failure and per change.';
+What happened: one row per processed batch, per failure and per change.';
 
 COMMENT ON COLUMN api.integration_activity_log.id IS 'Row id';
 
-COMMENT ON COLUMN api.integration_activity_log.organization_id IS 'Organization that it belongs to';
+COMMENT ON COLUMN api.integration_activity_log.organization_id IS 'Organization of the row';
 
-COMMENT ON COLUMN api.integration_activity_log.integration_id IS 'Integration that it is about; null where it is about the organization';
+COMMENT ON COLUMN api.integration_activity_log.integration_id IS 'Integration concerned; null if the row is about the organization';
 
 COMMENT ON COLUMN api.integration_activity_log.activity_type IS 'What happened';
 
-COMMENT ON COLUMN api.integration_activity_log.direction IS 'incoming or outgoing, where messages are meant';
+COMMENT ON COLUMN api.integration_activity_log.direction IS 'incoming or outgoing, if the row is about messages';
 
-COMMENT ON COLUMN api.integration_activity_log.message_count IS 'How many messages the row speaks of';
+COMMENT ON COLUMN api.integration_activity_log.message_count IS 'Number of messages that the row is about';
 
 COMMENT ON COLUMN api.integration_activity_log.status IS 'success or failed';
 
 COMMENT ON COLUMN api.integration_activity_log.error_message IS 'What went wrong';
 
-COMMENT ON COLUMN api.integration_activity_log.details IS 'Facts of the case';
+COMMENT ON COLUMN api.integration_activity_log.details IS 'Details of this case';
 
 COMMENT ON COLUMN api.integration_activity_log.created_at IS 'When it happened';
 
@@ -9735,7 +10714,7 @@ ALTER TABLE api.mqtt_callback_deliveries OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.mqtt_callback_deliveries IS 'Callback deliveries
 
-What was posted, or is to be, to the callback_url of subscriptions, and what became of it.';
+Messages posted, or waiting to be posted, to the callback_url of subscriptions, and what became of them.';
 
 COMMENT ON COLUMN api.mqtt_callback_deliveries.id IS 'Delivery id: the webhook-id header of every attempt';
 
@@ -9753,13 +10732,13 @@ COMMENT ON COLUMN api.mqtt_callback_deliveries.status_code IS 'HTTP status of th
 
 COMMENT ON COLUMN api.mqtt_callback_deliveries.error IS 'Why the last attempt failed';
 
-COMMENT ON COLUMN api.mqtt_callback_deliveries.response IS 'How the answer to a failed attempt began, at most 200 characters';
+COMMENT ON COLUMN api.mqtt_callback_deliveries.response IS 'Beginning of the answer to a failed attempt, at most 200 characters';
 
 COMMENT ON COLUMN api.mqtt_callback_deliveries.created_at IS 'When the message was stored';
 
 COMMENT ON COLUMN api.mqtt_callback_deliveries.attempted_at IS 'When it was last attempted';
 
-COMMENT ON COLUMN api.mqtt_callback_deliveries.next_attempt_at IS 'When it is due, if it waits';
+COMMENT ON COLUMN api.mqtt_callback_deliveries.next_attempt_at IS 'When the next attempt is due; null unless it is waiting';
 
 COMMENT ON COLUMN api.mqtt_callback_deliveries.finished_at IS 'When it was delivered or given up';
 
@@ -9810,7 +10789,7 @@ COMMENT ON COLUMN api.mqtt_credentials.username IS 'MQTT user name, unique';
 
 COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id';
 
-COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Topics that it may use start with this and a /';
+COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Prefix of the topics that it may use, without the / that follows it';
 
 COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to';
 
@@ -9818,29 +10797,29 @@ COMMENT ON COLUMN api.mqtt_credentials.can_publish IS 'Whether it may publish';
 
 COMMENT ON COLUMN api.mqtt_credentials.can_subscribe IS 'Whether it may subscribe';
 
-COMMENT ON COLUMN api.mqtt_credentials.publish_filters IS 'Filters that a topic must also match to be published to; null for none';
+COMMENT ON COLUMN api.mqtt_credentials.publish_filters IS 'Topic filters, one of which a topic must match to be published to; null for no restriction';
 
-COMMENT ON COLUMN api.mqtt_credentials.subscribe_filters IS 'Filters that it may subscribe to; null for all below the prefix';
+COMMENT ON COLUMN api.mqtt_credentials.subscribe_filters IS 'Topic filters that it may subscribe to; null for all below the prefix';
 
-COMMENT ON COLUMN api.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null without limit';
+COMMENT ON COLUMN api.mqtt_credentials.max_per_second IS 'Messages per second that it may send over HTTP; null for no limit';
 
 COMMENT ON COLUMN api.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause';
 
 COMMENT ON COLUMN api.mqtt_credentials.status IS 'active, expired or revoked';
 
-COMMENT ON COLUMN api.mqtt_credentials.expires_at IS 'When it ends; null never';
+COMMENT ON COLUMN api.mqtt_credentials.expires_at IS 'When it expires; null for never';
 
 COMMENT ON COLUMN api.mqtt_credentials.revoked_at IS 'When it was revoked';
 
-COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When it last got a new password';
+COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When its password was last rotated';
 
-COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the password before that still works over HTTP';
+COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the previous password still works over HTTP';
 
 COMMENT ON COLUMN api.mqtt_credentials.last_connected_at IS 'When it was last used over HTTP';
 
-COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages it has delivered over HTTP';
+COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP';
 
-COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was made';
+COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was created';
 
 CREATE TABLE mqtt.mqtt_dead_letters (
     failed_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -9900,29 +10879,29 @@ ALTER TABLE api.mqtt_dead_letters OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.mqtt_dead_letters IS 'Dead letters
 
-Messages that failed for good, with every attempt; replay_mqtt_dead_letters puts them back.';
+Messages that failed permanently, with every attempt; replay_mqtt_dead_letters puts them back into the queue.';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.id IS 'Message id that the sender was told';
+COMMENT ON COLUMN api.mqtt_dead_letters.id IS 'Message id, as answered to the sender';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.organization_id IS 'Organization that it belongs to';
+COMMENT ON COLUMN api.mqtt_dead_letters.organization_id IS 'Organization of the message';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.integration_id IS 'Integration that it belongs to';
+COMMENT ON COLUMN api.mqtt_dead_letters.integration_id IS 'Integration of the message';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.credential_id IS 'Login that it came with';
+COMMENT ON COLUMN api.mqtt_dead_letters.credential_id IS 'Login that sent it';
 
 COMMENT ON COLUMN api.mqtt_dead_letters.direction IS 'incoming or outgoing';
 
 COMMENT ON COLUMN api.mqtt_dead_letters.topic IS 'Topic name';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.message IS 'The message as it was accepted';
+COMMENT ON COLUMN api.mqtt_dead_letters.message IS 'Message as accepted';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.body IS 'Payload in base64, where it is bytes';
+COMMENT ON COLUMN api.mqtt_dead_letters.body IS 'Payload in base64, if it is bytes';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.attempts IS 'Attempts made';
+COMMENT ON COLUMN api.mqtt_dead_letters.attempts IS 'Number of attempts made';
 
 COMMENT ON COLUMN api.mqtt_dead_letters.error_message IS 'Error of the last attempt';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.errors IS 'Every attempt: [{"at", "code", "error"}], oldest first';
+COMMENT ON COLUMN api.mqtt_dead_letters.errors IS 'All attempts: [{"at", "code", "error"}], oldest first';
 
 COMMENT ON COLUMN api.mqtt_dead_letters.received_at IS 'When it was accepted';
 
@@ -9930,7 +10909,7 @@ COMMENT ON COLUMN api.mqtt_dead_letters.failed_at IS 'When it was given up';
 
 COMMENT ON COLUMN api.mqtt_dead_letters.replayed_at IS 'When it was last put back into the queue';
 
-COMMENT ON COLUMN api.mqtt_dead_letters.replay_count IS 'How often it was put back';
+COMMENT ON COLUMN api.mqtt_dead_letters.replay_count IS 'How often it has been put back into the queue';
 
 CREATE TABLE mqtt.mqtt_messages (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -10057,23 +11036,23 @@ COMMENT ON VIEW api.mqtt_message_queue IS 'Incoming messages by status
 
 `pending` and `processing` messages wait in the queue, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.';
 
-COMMENT ON COLUMN api.mqtt_message_queue.id IS 'Message id that the sender was told';
+COMMENT ON COLUMN api.mqtt_message_queue.id IS 'Message id, as answered to the sender';
 
-COMMENT ON COLUMN api.mqtt_message_queue.organization_id IS 'Organization that it belongs to';
+COMMENT ON COLUMN api.mqtt_message_queue.organization_id IS 'Organization of the message';
 
-COMMENT ON COLUMN api.mqtt_message_queue.integration_id IS 'Integration that it belongs to';
+COMMENT ON COLUMN api.mqtt_message_queue.integration_id IS 'Integration of the message';
 
 COMMENT ON COLUMN api.mqtt_message_queue.topic IS 'Topic name';
 
-COMMENT ON COLUMN api.mqtt_message_queue.payload IS 'The payload as JSON; JSON null while it waits as bytes';
+COMMENT ON COLUMN api.mqtt_message_queue.payload IS 'Payload as JSON; JSON null while it waits as bytes';
 
 COMMENT ON COLUMN api.mqtt_message_queue.qos IS 'QoS: 0, 1 or 2';
 
 COMMENT ON COLUMN api.mqtt_message_queue.status IS 'pending, processing, completed or failed';
 
-COMMENT ON COLUMN api.mqtt_message_queue.attempts IS 'Attempts that failed so far';
+COMMENT ON COLUMN api.mqtt_message_queue.attempts IS 'Failed attempts so far';
 
-COMMENT ON COLUMN api.mqtt_message_queue.max_attempts IS 'Attempts after which it becomes a dead letter';
+COMMENT ON COLUMN api.mqtt_message_queue.max_attempts IS 'Number of attempts after which it becomes a dead letter';
 
 COMMENT ON COLUMN api.mqtt_message_queue.created_at IS 'When it was accepted';
 
@@ -10116,27 +11095,27 @@ ALTER TABLE api.mqtt_messages OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.mqtt_messages IS 'Message history
 
-Every message stored, in and out. Filter by integration_id or device_id and received_at: those have indexes.';
+All stored messages, incoming and outgoing. Filter by integration_id or device_id and by received_at, which are indexed.';
 
-COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; the receipt id of what was published';
+COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; for a published message its receipt id';
 
-COMMENT ON COLUMN api.mqtt_messages.organization_id IS 'Organization that it belongs to';
+COMMENT ON COLUMN api.mqtt_messages.organization_id IS 'Organization of the message';
 
-COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration that it belongs to';
+COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration of the message';
 
-COMMENT ON COLUMN api.mqtt_messages.device_id IS 'Device that it came from';
+COMMENT ON COLUMN api.mqtt_messages.device_id IS 'Device that sent it';
 
 COMMENT ON COLUMN api.mqtt_messages.direction IS 'incoming or outgoing';
 
 COMMENT ON COLUMN api.mqtt_messages.topic IS 'Topic name';
 
-COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Level of the topic that topic_pattern names {message_type}';
+COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Topic level that topic_pattern names {message_type}';
 
-COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null when body has it';
+COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null if it is in body';
 
-COMMENT ON COLUMN api.mqtt_messages.body IS 'Payload in base64, where it is bytes';
+COMMENT ON COLUMN api.mqtt_messages.body IS 'Payload in base64, if it is bytes';
 
-COMMENT ON COLUMN api.mqtt_messages.content_type IS 'Media type that came with it';
+COMMENT ON COLUMN api.mqtt_messages.content_type IS 'Media type sent with it';
 
 COMMENT ON COLUMN api.mqtt_messages.decode_error IS 'Why the payload could not be decoded';
 
@@ -10144,9 +11123,9 @@ COMMENT ON COLUMN api.mqtt_messages.qos IS 'QoS: 0, 1 or 2';
 
 COMMENT ON COLUMN api.mqtt_messages.retain IS 'Whether it was sent with the retain flag';
 
-COMMENT ON COLUMN api.mqtt_messages.properties IS 'MQTT 5 properties that came with it';
+COMMENT ON COLUMN api.mqtt_messages.properties IS 'MQTT 5 properties sent with it';
 
-COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time that the device stamped on it';
+COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time given by the device';
 
 COMMENT ON COLUMN api.mqtt_messages.received_at IS 'When it was accepted';
 
@@ -10198,13 +11177,13 @@ ALTER TABLE api.mqtt_publish_receipts OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.mqtt_publish_receipts IS 'Publish receipts
 
-What became of published messages, once it is settled; get_mqtt_publish_receipts shows those still queued too.';
+What became of published messages, once they are settled; get_mqtt_publish_receipts also shows those still queued.';
 
 COMMENT ON COLUMN api.mqtt_publish_receipts.id IS 'Receipt id';
 
-COMMENT ON COLUMN api.mqtt_publish_receipts.organization_id IS 'Organization that it belongs to';
+COMMENT ON COLUMN api.mqtt_publish_receipts.organization_id IS 'Organization of the message';
 
-COMMENT ON COLUMN api.mqtt_publish_receipts.integration_id IS 'Integration that it belongs to';
+COMMENT ON COLUMN api.mqtt_publish_receipts.integration_id IS 'Integration of the message';
 
 COMMENT ON COLUMN api.mqtt_publish_receipts.topic IS 'Topic name';
 
@@ -10212,13 +11191,13 @@ COMMENT ON COLUMN api.mqtt_publish_receipts.qos IS 'QoS: 0, 1 or 2';
 
 COMMENT ON COLUMN api.mqtt_publish_receipts.state IS 'sent, acknowledged, failed, expired or cancelled';
 
-COMMENT ON COLUMN api.mqtt_publish_receipts.attempts IS 'How often it was handed to the broker';
+COMMENT ON COLUMN api.mqtt_publish_receipts.attempts IS 'How often it was sent to the broker';
 
 COMMENT ON COLUMN api.mqtt_publish_receipts.reason_code IS 'MQTT 5 reason code of the broker''s answer';
 
-COMMENT ON COLUMN api.mqtt_publish_receipts.reason IS 'The reason in words';
+COMMENT ON COLUMN api.mqtt_publish_receipts.reason IS 'Reason in words';
 
-COMMENT ON COLUMN api.mqtt_publish_receipts.queued_at IS 'When mqtt_publish took it';
+COMMENT ON COLUMN api.mqtt_publish_receipts.queued_at IS 'When mqtt_publish queued it';
 
 COMMENT ON COLUMN api.mqtt_publish_receipts.settled_at IS 'When it was settled';
 
@@ -10245,7 +11224,7 @@ ALTER TABLE api.mqtt_subscriptions OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.mqtt_subscriptions IS 'Subscriptions
 
-Topic filters that the bridge holds at the brokers.';
+Topic filters that the bridge is subscribed to at the brokers.';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.id IS 'Subscription id';
 
@@ -10259,13 +11238,13 @@ COMMENT ON COLUMN api.mqtt_subscriptions.qos IS 'Maximum QoS asked for';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.callback_url IS 'URL that matching messages are posted to, if any';
 
-COMMENT ON COLUMN api.mqtt_subscriptions.callback_ordered IS 'Whether they are posted one after the other, in order';
+COMMENT ON COLUMN api.mqtt_subscriptions.callback_ordered IS 'Whether messages are posted one after the other, in order';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.callback_gone_at IS 'When the receiver answered 410 Gone; nothing is posted until mqtt_subscribe is called again';
 
-COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are left out';
+COMMENT ON COLUMN api.mqtt_subscriptions.no_local IS 'Whether the integration''s own publishes are excluded';
 
-COMMENT ON COLUMN api.mqtt_subscriptions.retain_handling IS 'Retained messages: 0 at each subscribe, 1 only when new, 2 never';
+COMMENT ON COLUMN api.mqtt_subscriptions.retain_handling IS 'When the broker sends retained messages: 0 at each subscribe, 1 only for a new subscription, 2 never';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.is_paused IS 'Whether it is paused';
 
@@ -10275,7 +11254,7 @@ COMMENT ON COLUMN api.mqtt_subscriptions.status_detail IS 'Why the broker refuse
 
 COMMENT ON COLUMN api.mqtt_subscriptions.granted_qos IS 'QoS that the broker granted';
 
-COMMENT ON COLUMN api.mqtt_subscriptions.created_at IS 'When it was made';
+COMMENT ON COLUMN api.mqtt_subscriptions.created_at IS 'When it was created';
 
 COMMENT ON COLUMN api.mqtt_subscriptions.updated_at IS 'When it was last changed';
 
@@ -10334,7 +11313,7 @@ ALTER TABLE api.organizations OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.organizations IS 'Organizations
 
-Those that you belong to; service_role sees all.';
+The organizations that you are a member of; service_role sees all.';
 
 COMMENT ON COLUMN api.organizations.id IS 'Organization id';
 
@@ -10344,34 +11323,23 @@ COMMENT ON COLUMN api.organizations.slug IS 'Short name';
 
 COMMENT ON COLUMN api.organizations.topic_prefix IS 'First topic level of its hosted devices: org_<slug>';
 
-COMMENT ON COLUMN api.organizations.role IS 'What you are in it: member or admin; null for service_role';
+COMMENT ON COLUMN api.organizations.role IS 'Your role in it: member or admin; null for service_role';
 
-COMMENT ON COLUMN api.organizations.completed_days IS 'Days that its history is kept; null takes the installation''s';
+COMMENT ON COLUMN api.organizations.completed_days IS 'Days that its history is kept; null for the installation''s default';
 
-COMMENT ON COLUMN api.organizations.failed_days IS 'Days that its dead letters are kept; null takes the installation''s';
+COMMENT ON COLUMN api.organizations.failed_days IS 'Days that its dead letters are kept; null for the installation''s default';
 
-COMMENT ON COLUMN api.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s';
+COMMENT ON COLUMN api.organizations.activity_days IS 'Days that its activity log is kept; null for the installation''s default';
 
-COMMENT ON COLUMN api.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP; null without limit';
+COMMENT ON COLUMN api.organizations.max_per_second IS 'Messages per second that its devices may send over HTTP; null for no limit';
 
-COMMENT ON COLUMN api.organizations.max_burst IS 'Messages they may send at once after a pause';
+COMMENT ON COLUMN api.organizations.max_burst IS 'Messages that they may send at once after a pause';
 
-COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null without limit of its own';
+COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null for no limit of its own';
 
-COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in bytes; null takes the installation''s';
+COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in bytes; null for the installation''s limit';
 
-COMMENT ON COLUMN api.organizations.created_at IS 'When it was made';
-
-CREATE TABLE mqtt.bridge_leases (
-    organization_id uuid NOT NULL,
-    integration_id uuid NOT NULL,
-    bridge_id uuid NOT NULL,
-    taken_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-ALTER TABLE mqtt.bridge_leases OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.bridge_leases IS 'Which bridge speaks with an integration''s broker. What any other bridge claims, settles or hands in for it has no effect.';
+COMMENT ON COLUMN api.organizations.created_at IS 'When it was created';
 
 CREATE TABLE mqtt.bridges (
     id uuid NOT NULL,
@@ -10396,21 +11364,6 @@ COMMENT ON COLUMN mqtt.bridges.name IS 'Host name and process id, for people.';
 COMMENT ON COLUMN mqtt.bridges.main_pid IS 'Server process of the session that holds its locks.';
 
 COMMENT ON COLUMN mqtt.bridges.seen_at IS 'When it last said that it lives.';
-
-CREATE TABLE mqtt.callback_circuits (
-    organization_id uuid NOT NULL,
-    url text NOT NULL,
-    failures integer NOT NULL,
-    openings integer DEFAULT 0 NOT NULL,
-    open_until timestamp with time zone,
-    error text
-);
-
-ALTER TABLE mqtt.callback_circuits OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.callback_circuits IS 'URLs that failed last time they were called: after some failures in a row nothing is sent for a while, then one request to see. A success removes the row.';
-
-COMMENT ON COLUMN mqtt.callback_circuits.openings IS 'How often in a row the circuit was opened; each time for twice as long.';
 
 CREATE TABLE mqtt.callback_secrets (
     organization_id uuid NOT NULL,
@@ -10450,17 +11403,6 @@ ALTER TABLE mqtt.deferred_credential_updates ALTER COLUMN number ADD GENERATED A
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE mqtt.deferred_device_ids (
-    organization_id uuid NOT NULL,
-    integration_id uuid NOT NULL,
-    external_id text NOT NULL,
-    device_id uuid NOT NULL
-);
-
-ALTER TABLE mqtt.deferred_device_ids OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.deferred_device_ids IS 'Which device it is, once its updates were deferred: found here without reading the versions it has in mqtt.devices. Else empty.';
 
 CREATE TABLE mqtt.deferred_device_updates (
     organization_id uuid NOT NULL,
@@ -10514,7 +11456,7 @@ COMMENT ON TABLE mqtt.ledger IS 'Per organization and minute in which messages w
 
 COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old, -infinity for all that is older than any term of retention) in which the messages were accepted.';
 
-COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); -1 written by the workers; -3 rolled up to the minute; -2 rolled up to the hour; -4 an hour whose messages are all settled.';
+COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); below 0 one of mqtt.ledger_level_outcomes (-1, written by whoever settles messages), _minute (-3) and _hour (-2, both rolled up) and _settled (-4).';
 
 ALTER TABLE mqtt.mqtt_callback_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME mqtt.mqtt_callback_deliveries_number_seq
@@ -10982,6 +11924,12 @@ REVOKE ALL ON TYPE mqtt.message_direction FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.message_direction TO authenticated;
 GRANT ALL ON TYPE mqtt.message_direction TO service_role;
 
+REVOKE ALL ON TYPE mqtt.replay_message FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.replay_request FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.settled_callback FROM PUBLIC;
+
 REVOKE ALL ON TYPE mqtt.telemetry_data FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.telemetry_data TO authenticated;
 GRANT ALL ON TYPE mqtt.telemetry_data TO service_role;
@@ -11029,9 +11977,9 @@ REVOKE ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, v
 GRANT ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) TO authenticated;
 GRANT ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhost text, exchange text) TO service_role;
 
-REVOKE ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) TO authenticated;
-GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer) TO service_role;
+REVOKE ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) TO authenticated;
+GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.get_broker_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_broker_keys() TO authenticated;
@@ -11041,9 +11989,9 @@ REVOKE ALL ON FUNCTION api.get_capabilities(integration_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_capabilities(integration_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.get_capabilities(integration_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) TO authenticated;
+GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) TO authenticated;
@@ -11053,9 +12001,9 @@ REVOKE ALL ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait nu
 GRANT ALL ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) TO authenticated;
 GRANT ALL ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numeric) TO service_role;
 
-REVOKE ALL ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION api.get_mqtt_queue_stats(org_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO authenticated;
@@ -11068,9 +12016,9 @@ REVOKE ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integratio
 GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) TO authenticated;
-GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO anon;
@@ -11106,12 +12054,12 @@ GRANT ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) TO service_role
 REVOKE ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) TO service_role;
 
-REVOKE ALL ON FUNCTION api.process_mqtt_queue_message(p_message_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.process_mqtt_queue_message(p_message_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) TO authenticated;
+GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) TO anon;
@@ -11157,9 +12105,9 @@ REVOKE ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) FROM PUBL
 GRANT ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) TO authenticated;
-GRANT ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb) TO service_role;
+REVOKE ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb, grace interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb, grace interval) TO authenticated;
+GRANT ALL ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb, grace interval) TO service_role;
 
 REVOKE ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval) TO authenticated;
@@ -11182,14 +12130,17 @@ GRANT ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, in
 REVOKE ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.apply_retention() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.apply_retention() TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.begin_work(bridge_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.begin_work(bridge_id uuid) TO mqtt_bridge;
 
-REVOKE ALL ON FUNCTION bridge.check_intake(bridge_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.check_intake(bridge_id uuid) TO mqtt_bridge;
+REVOKE ALL ON FUNCTION bridge.check_capacity(bridge_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.check_capacity(bridge_id uuid) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) TO mqtt_bridge;
@@ -11199,9 +12150,6 @@ GRANT ALL ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid
 
 REVOKE ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) TO mqtt_bridge;
-
-REVOKE ALL ON FUNCTION bridge.cleanup() FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.cleanup() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.diagnose() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.diagnose() TO mqtt_bridge;
@@ -11236,9 +12184,6 @@ GRANT ALL ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids 
 REVOKE ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) TO mqtt_bridge;
 
-REVOKE ALL ON FUNCTION bridge.keep_house() FROM PUBLIC;
-GRANT ALL ON FUNCTION bridge.keep_house() TO mqtt_bridge;
-
 REVOKE ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) TO mqtt_bridge;
 
@@ -11250,6 +12195,9 @@ GRANT ALL ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_id
 
 REVOKE ALL ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.run_periodic_tasks() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.run_periodic_tasks() TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) TO mqtt_bridge;
@@ -11286,38 +12234,6 @@ GRANT ALL ON FUNCTION bridge.take_integrations(bridge_id uuid) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.wake(subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.wake(subject text) TO mqtt_bridge;
-
-REVOKE ALL ON FUNCTION mqtt.has_forbidden_character(value text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO service_role;
-GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO go_auth_reader;
-
-REVOKE ALL ON FUNCTION mqtt.topic_filter_error(filter text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO service_role;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO go_auth_reader;
-
-REVOKE ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO service_role;
-GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO go_auth_reader;
-
-REVOKE ALL ON FUNCTION mqtt.topic_name_error(topic text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO service_role;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO go_auth_reader;
 
 GRANT SELECT(id) ON TABLE mqtt.mqtt_credentials TO authenticated;
 GRANT SELECT(id) ON TABLE mqtt.mqtt_credentials TO service_role;
@@ -11382,6 +12298,48 @@ GRANT SELECT(created_at) ON TABLE mqtt.mqtt_credentials TO service_role;
 GRANT SELECT(rotated_at) ON TABLE mqtt.mqtt_credentials TO authenticated;
 GRANT SELECT(rotated_at) ON TABLE mqtt.mqtt_credentials TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.access_explanation(reason text, credential mqtt.mqtt_credentials, action text, topic text, topic_error text, rule text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.has_forbidden_character(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.has_forbidden_character(value text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.is_plain_topic(topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_filter_error(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.topic_name_error(topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO go_auth_reader;
+
 REVOKE ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO rabbitmq_reader;
 GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO emqx_reader;
@@ -11402,11 +12360,25 @@ REVOKE ALL ON FUNCTION mqtt.rule_allows(filter text, action text, topic text) FR
 
 REVOKE ALL ON FUNCTION mqtt.access_rule(credential mqtt.mqtt_credentials, action text, topic text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.admits_hash(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO go_auth_reader;
+
+REVOKE ALL ON FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.apply_deferred_credentials(noted_after timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.apply_deferred_devices(noted_after timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.apply_deferred_updates(noted_after timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.apply_due_updates() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.apply_retention(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
 
@@ -11432,6 +12404,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO service_r
 
 REVOKE ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO service_role;
@@ -11456,11 +12430,29 @@ REVOKE ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean
 GRANT ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.check_intake() FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.capacity_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_capacity() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_health() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_hosted_settings(settings jsonb, organization_prefix text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_integration() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_ledger(is_full boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters text[], subscribe_filters text[], client_id text, expires_at timestamp with time zone, max_per_second numeric, max_burst integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_organization_queues() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.check_token() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_token() TO anon;
@@ -11477,13 +12469,19 @@ GRANT ALL ON FUNCTION mqtt.checked_jsonb(value text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.checked_settings(settings jsonb, integration_type text, organization_prefix text, stored jsonb, private_allowed boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.cleanup(most integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) FROM PUBLIC;
+
+GRANT SELECT ON TABLE mqtt.bridge_leases TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.codecs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.core_document(topic text, payload jsonb, qos integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) FROM PUBLIC;
 
@@ -11497,6 +12495,8 @@ REVOKE ALL ON FUNCTION mqtt.create_partition(parent regclass, day date) FROM PUB
 
 REVOKE ALL ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) TO service_role;
@@ -11507,15 +12507,37 @@ GRANT ALL ON FUNCTION mqtt.current_user_id() TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.days_without_partition() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.decode_payload(content_type text, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.default_topic_pattern() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.deferred_updates_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.is_uuid(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_uuid(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_uuid(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.topic_prefixes(topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.message_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone, properties jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.deployed_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.device_login() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO authenticated;
@@ -11523,11 +12545,21 @@ GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text,
 
 REVOKE ALL ON FUNCTION mqtt.drop_partitions(partitions regclass[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.end_callbacks() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.end_work(worker_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.enqueue_outbound(organization_id uuid, integration_id uuid, messages jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) FROM PUBLIC;
 
@@ -11538,9 +12570,9 @@ REVOKE ALL ON FUNCTION mqtt.filters_error(filters text[], prefix text) FROM PUBL
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.find_device(device text, integration_id uuid, organization_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.finish_attempt(attempted bigint) FROM PUBLIC;
 
@@ -11566,9 +12598,15 @@ GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO emqx_reader;
 GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO go_auth_reader;
 
+REVOKE ALL ON FUNCTION mqtt.history_to_replay(request mqtt.replay_request) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.topic_matches_any(filters text[], topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.integration_changed() FROM PUBLIC;
 
@@ -11585,8 +12623,6 @@ GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.is_my_turn() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_service() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_service() TO authenticated;
@@ -11628,17 +12664,29 @@ GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO emq
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO go_auth_reader;
 
-REVOKE ALL ON FUNCTION mqtt.keep_house() FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.try_timestamptz(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ledger_level_hour() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ledger_level_minute() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ledger_level_outcomes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ledger_level_settled() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ledger_shard() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.lets_hash_slip(filter text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.lets_hash_slip(filter text) TO go_auth_reader;
-
 REVOKE ALL ON FUNCTION mqtt.live_bridges(caller_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.lock_organizations(candidates jsonb, start uuid, due_at timestamp with time zone, share integer, most integer, room integer, OUT organizations uuid[], OUT firsts timestamp with time zone[], OUT waiting integer[], OUT kept uuid[], OUT busy uuid, OUT due integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.log_activity(organization_id uuid, integration_id uuid, activity_type text, status text, details jsonb, error_message text) FROM PUBLIC;
 
@@ -11647,6 +12695,10 @@ REVOKE ALL ON FUNCTION mqtt.log_expired_credentials() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.log_subscription() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.longest_term(term text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.maintenance_jobs() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.maintenance_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.message_faults(messages json, nul_mark text) FROM PUBLIC;
 
@@ -11664,17 +12716,35 @@ GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.mosquitto_password_hash(password text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.notify_config() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.outbound_array(messages json, max_messages integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.outbound_body(payload jsonb, encoding text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.outbound_bytes(payload jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.outbound_document(message jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.outbound_fault(integration_id uuid, topic text, bytes integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.outbound_fault(is_inactive boolean, required_prefix text, max_bytes integer, topic text, bytes integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.password_fits(credential mqtt.mqtt_credentials, password text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.outbound_limits(integration_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.outbound_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.password_verifier(salt bytea, password text) FROM PUBLIC;
 
@@ -11688,9 +12758,7 @@ REVOKE ALL ON FUNCTION mqtt.prepare_partitions() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.try_timestamptz(value text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.processing_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.user_properties_fault(value jsonb) FROM PUBLIC;
 
@@ -11708,17 +12776,11 @@ REVOKE ALL ON FUNCTION mqtt.py_seal(public_key bytea, secret text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_callbacks(tids tid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.queue_depth(organization_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.queue_depths() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.queue_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.queue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.queue_messages(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.queue_plain(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.queue_plain_messages(session mqtt.device_session, messages jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.queue_rates(organization_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
@@ -11736,13 +12798,15 @@ REVOKE ALL ON FUNCTION mqtt.random_password() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_login(slug text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.refuse_outbound(fault text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.refuse_outbound(fault text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FROM PUBLIC;
 
@@ -11752,7 +12816,13 @@ REVOKE ALL ON FUNCTION mqtt.renumber_subscription() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.repair_clock() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.replay_patch_fault(patch jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.request_session() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.require_batch(message_count integer, max_messages integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.require_callback(subscription_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_callback(subscription_id uuid) TO authenticated;
@@ -11764,27 +12834,35 @@ REVOKE ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organizatio
 GRANT ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_integration(integration_id uuid, organization_id uuid, admin_only boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.require_open_queue(organization_id uuid, queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.require_room(organization_id uuid, queue text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.require_publishable(messages jsonb, required_prefix text, max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.require_replayable(request mqtt.replay_request) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.resolve_device(organization_id uuid, integration_id uuid, device text) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION mqtt.retry_delay(attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.roll_up_ledger(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.run_maintenance() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.run_periodic_tasks() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.sealed(label text, secret text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.sealed_setting(name text, value jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.sealing_key_id(public_key bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.seconds_in_queue(organization_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) TO authenticated;
@@ -11794,13 +12872,29 @@ REVOKE ALL ON FUNCTION mqtt.setting_names(integration_type text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.setting_names(integration_type text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.setting_names(integration_type text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.settings_with_secrets(checked jsonb, given jsonb, stored jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.settled_status(id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.storable_messages(messages json, faults text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.store_messages(tids tid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.store_or_split(tids tid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.surplus_privileges(role name) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.sweep_queue(start uuid, latest timestamp with time zone, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) FROM PUBLIC;
 
@@ -11810,9 +12904,15 @@ REVOKE ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organ
 GRANT ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.top_errors(organization_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) FROM PUBLIC;
 
@@ -11822,19 +12922,13 @@ GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefi
 
 REVOKE ALL ON FUNCTION mqtt.topic_prefix_error(prefix text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.topic_prefixes(topic text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trim_small_tables(most integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.try_maintenance_lock() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.undo_attempt(attempted bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.upkeep() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.upkeep_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.vacuum_holders(older_than interval) FROM PUBLIC;
 
@@ -11844,9 +12938,11 @@ REVOKE ALL ON FUNCTION mqtt.verify_function(checked regprocedure, definer boolea
 
 REVOKE ALL ON FUNCTION mqtt.verify_table(checked regclass, for_members text[], for_service text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.wait_for_organization(organization_id uuid, mark timestamp with time zone, due_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.wake_bridge(subject text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.watch() FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.wakeup_lock() FROM PUBLIC;
 
 REVOKE ALL ON PROCEDURE mqtt.work_queue(IN batch_size integer) FROM PUBLIC;
 
@@ -11904,8 +13000,6 @@ GRANT SELECT ON TABLE api.organization_members TO service_role;
 GRANT SELECT ON TABLE api.organizations TO authenticated;
 GRANT SELECT ON TABLE api.organizations TO service_role;
 
-GRANT SELECT ON TABLE mqtt.bridge_leases TO service_role;
-
 GRANT SELECT ON TABLE mqtt.bridges TO service_role;
 
 GRANT SELECT ON TABLE mqtt.ledger TO authenticated;
@@ -11917,6 +13011,32 @@ GRANT SELECT ON TABLE mqtt.mqtt_requests TO service_role;
 GRANT SELECT ON TABLE mqtt.outbound_batches TO service_role;
 
 GRANT SELECT ON TABLE mqtt.workers TO service_role;
+
+CREATE TABLE pgmq.q_mqtt_outbound (
+    msg_id bigint NOT NULL,
+    read_ct integer DEFAULT 0 NOT NULL,
+    enqueued_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_read_at timestamp with time zone,
+    vt timestamp with time zone NOT NULL,
+    message jsonb,
+    headers jsonb,
+    organization_id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    expires_at timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    body bytea
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='100000');
+
+ALTER TABLE pgmq.q_mqtt_outbound OWNER TO mqtt_owner;
+
+COMMENT ON TABLE pgmq.q_mqtt_outbound IS 'Messages to publish whose outcome is not settled. message: {"topic", "qos", "retain", "payload", properties…}; vt is when to publish.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.expires_at IS 'When it is worthless: message_expiry seconds after it was queued; null never.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.attempts IS 'How often it was handed to a broker without a final answer.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.body IS 'Payload byte for byte; null when message holds it as JSON.';
 
 CREATE TABLE pgmq.q_mqtt_messages (
     msg_id bigint NOT NULL,
@@ -11957,32 +13077,6 @@ ALTER TABLE pgmq.q_mqtt_messages ALTER COLUMN msg_id ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
-CREATE TABLE pgmq.q_mqtt_outbound (
-    msg_id bigint NOT NULL,
-    read_ct integer DEFAULT 0 NOT NULL,
-    enqueued_at timestamp with time zone DEFAULT now() NOT NULL,
-    last_read_at timestamp with time zone,
-    vt timestamp with time zone NOT NULL,
-    message jsonb,
-    headers jsonb,
-    organization_id uuid NOT NULL,
-    integration_id uuid NOT NULL,
-    expires_at timestamp with time zone,
-    attempts smallint DEFAULT 0 NOT NULL,
-    body bytea
-)
-WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='100000');
-
-ALTER TABLE pgmq.q_mqtt_outbound OWNER TO mqtt_owner;
-
-COMMENT ON TABLE pgmq.q_mqtt_outbound IS 'Messages to publish whose outcome is not settled. message: {"topic", "qos", "retain", "payload", properties…}; vt is when to publish.';
-
-COMMENT ON COLUMN pgmq.q_mqtt_outbound.expires_at IS 'When it is worthless: message_expiry seconds after it was queued; null never.';
-
-COMMENT ON COLUMN pgmq.q_mqtt_outbound.attempts IS 'How often it was handed to a broker without a final answer.';
-
-COMMENT ON COLUMN pgmq.q_mqtt_outbound.body IS 'Payload byte for byte; null when message holds it as JSON.';
-
 ALTER TABLE pgmq.q_mqtt_outbound ALTER COLUMN msg_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgmq.q_mqtt_outbound_msg_id_seq
     START WITH 1
@@ -12012,10 +13106,10 @@ ALTER TABLE pgmq.q_mqtt_messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgmq.q_mqtt_outbound ENABLE ROW LEVEL SECURITY;
 
+GRANT SELECT ON TABLE pgmq.q_mqtt_outbound TO pg_monitor;
+
 GRANT SELECT ON TABLE pgmq.q_mqtt_messages TO pg_monitor;
 
 GRANT SELECT ON SEQUENCE pgmq.q_mqtt_messages_msg_id_seq TO pg_monitor;
-
-GRANT SELECT ON TABLE pgmq.q_mqtt_outbound TO pg_monitor;
 
 GRANT SELECT ON SEQUENCE pgmq.q_mqtt_outbound_msg_id_seq TO pg_monitor;

@@ -56,7 +56,7 @@ BEGIN
     END IF;
     SELECT i.status INTO v_status FROM mqtt.device_integrations AS i WHERE i.id = v_credential.integration_id;
     v_rule := mqtt.access_rule(v_credential, action, topic);
-    v_topic_error := CASE action WHEN 'publish' THEN mqtt.topic_name_error(topic) ELSE mqtt.topic_filter_error(topic) END;
+    v_topic_error := CASE action WHEN 'publish' THEN mqtt.topic_name_reason(topic) ELSE mqtt.topic_filter_reason(topic) END;
     v_reason := CASE
         WHEN v_credential.revoked_at IS NOT NULL THEN 'revoked'
         WHEN v_credential.expires_at <= now() THEN 'expired'

@@ -23,7 +23,7 @@ DECLARE
         ),
         organization.topic_prefix
     );
-    v_error CONSTANT text := mqtt.topic_prefix_error(v_prefix);
+    v_error CONSTANT text := mqtt.topic_prefix_reason(v_prefix);
 BEGIN
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'topic_prefix_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'Omit it to use the organization''s own prefix.';
@@ -48,7 +48,7 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_error CONSTANT text := coalesce(mqtt.filters_error(publish_filters, topic_prefix), mqtt.filters_error(subscribe_filters, topic_prefix));
+    v_error CONSTANT text := coalesce(mqtt.filters_reason(publish_filters, topic_prefix), mqtt.filters_reason(subscribe_filters, topic_prefix));
 BEGIN
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'filter_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'Write filters in full, including the prefix.';

@@ -33,7 +33,7 @@ BEGIN ATOMIC
     SELECT jsonb_agg(CASE WHEN faults[e.ordinality] IS NULL THEN e.value::jsonb ELSE 'null' END ORDER BY e.ordinality)
     FROM json_array_elements(messages) WITH ORDINALITY AS e;
 END;
-COMMENT ON FUNCTION mqtt.storable_messages(json, text []) IS 'The array as jsonb, with null in place of each element that has a fault (mqtt.message_faults).';
+COMMENT ON FUNCTION mqtt.storable_messages(json, text []) IS 'The array as jsonb, with null in place of each element that has a fault (mqtt.message_reasons).';
 
 CREATE OR REPLACE FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -89,7 +89,7 @@ BEGIN
     END;
     PERFORM mqtt.require_batch(v_count, v_session.max_batch_messages);
     IF v_messages IS NULL THEN
-        v_faults := mqtt.message_faults(v_bare, v_nul_mark);
+        v_faults := mqtt.message_reasons(v_bare, v_nul_mark);
         v_messages := mqtt.storable_messages(v_bare, v_faults);
     END IF;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN

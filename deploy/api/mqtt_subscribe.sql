@@ -17,7 +17,7 @@ DECLARE
     v_prefix CONSTANT text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = integration.organization_id);
     v_error text := CASE
         WHEN octet_length(topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
-        ELSE mqtt.topic_filter_error(topic)
+        ELSE mqtt.topic_filter_reason(topic)
     END;
 BEGIN
     IF v_error IS NOT NULL THEN
@@ -36,7 +36,7 @@ BEGIN
     ELSIF callback_url IS NULL THEN
         RETURN;
     END IF;
-    v_error := mqtt.callback_url_fault(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    v_error := mqtt.callback_url_reason(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'callback_url_invalid' USING
             ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'It is a public URL that accepts POST requests.';

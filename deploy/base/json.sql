@@ -71,7 +71,7 @@ END;
 COMMENT ON FUNCTION mqtt.quick_jsonb(text) IS
 'mqtt.checked_jsonb for text that is valid JSON of type json: what is short, without \u escapes and without far exponents cannot fail, and needs no subtransaction.';
 
-CREATE OR REPLACE FUNCTION mqtt.json_fault(value json) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.json_reason(value json) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -88,6 +88,6 @@ EXCEPTION
         RETURN 'The JSON is nested too deeply.';
 END;
 $$;
-COMMENT ON FUNCTION mqtt.json_fault(json) IS 'Why the JSON cannot be stored, in words; null when it can.';
-GRANT EXECUTE ON FUNCTION mqtt.has_extreme_number(jsonb), mqtt.checked_jsonb(text), mqtt.json_fault(json) TO authenticated, service_role;
+COMMENT ON FUNCTION mqtt.json_reason(json) IS 'Why the JSON cannot be stored, in words; null when it can.';
+GRANT EXECUTE ON FUNCTION mqtt.has_extreme_number(jsonb), mqtt.checked_jsonb(text), mqtt.json_reason(json) TO authenticated, service_role;
 COMMIT;

@@ -21,7 +21,7 @@ END;
 COMMENT ON FUNCTION mqtt.is_private_address(inet) IS
 'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may wrap such a one (RFC 6890, RFC 4193).';
 
-CREATE OR REPLACE FUNCTION mqtt.host_fault(host text, private_allowed boolean) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.host_reason(host text, private_allowed boolean) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -56,7 +56,7 @@ EXCEPTION
         RETURN 'is no host name or address';
 END;
 $$;
-COMMENT ON FUNCTION mqtt.host_fault(text, boolean) IS
+COMMENT ON FUNCTION mqtt.host_reason(text, boolean) IS
 'Why a tenant may not name this host, as the end of a sentence; null when it may. Whoever connects checks the resolved address again.';
 
 CREATE OR REPLACE FUNCTION mqtt.url_parts(url text) RETURNS text []
@@ -68,7 +68,7 @@ END;
 COMMENT ON FUNCTION mqtt.url_parts(text) IS
 'Scheme, userinfo@, host (without brackets), port, path, query and fragment of a URL (RFC 3986 appendix B); null when it is none.';
 
-CREATE OR REPLACE FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
@@ -79,11 +79,11 @@ BEGIN ATOMIC
         WHEN p.parts[1] NOT IN ('http', 'https') THEN 'must start with https://'
         WHEN p.parts[2] IS NOT NULL THEN 'must hold no user name or password'
         WHEN p.parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
-        ELSE mqtt.host_fault(p.parts[3], private_allowed)
+        ELSE mqtt.host_reason(p.parts[3], private_allowed)
     END
     FROM (SELECT mqtt.url_parts(url) AS parts) AS p;
 END;
-COMMENT ON FUNCTION mqtt.callback_url_fault(text, boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
-GRANT EXECUTE ON FUNCTION mqtt.is_private_address(inet), mqtt.host_fault(text, boolean), mqtt.url_parts(text),
-mqtt.callback_url_fault(text, boolean) TO authenticated, service_role;
+COMMENT ON FUNCTION mqtt.callback_url_reason(text, boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
+GRANT EXECUTE ON FUNCTION mqtt.is_private_address(inet), mqtt.host_reason(text, boolean), mqtt.url_parts(text),
+mqtt.callback_url_reason(text, boolean) TO authenticated, service_role;
 COMMIT;

@@ -29,7 +29,7 @@ BEGIN ATOMIC
             WHEN octet_length(m.payload) > m.max_bytes
                 THEN format('The payload has %s bytes; this installation takes at most %s.', octet_length(m.payload), m.max_bytes)
             -- What a broker tells of itself is welcome, though nobody may publish it.
-            ELSE mqtt.topic_name_error(regexp_replace(m.topic, '^\$', ''))
+            ELSE mqtt.topic_name_reason(regexp_replace(m.topic, '^\$', ''))
         END,
         m.is_copy
     FROM (

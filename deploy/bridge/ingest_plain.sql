@@ -43,7 +43,7 @@ BEGIN
         SELECT
             ingest_plain.owners[m.number] AS organization_id,
             count(*)::integer AS accepted,
-            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_error(m.topic) IS NULL) AS is_plain
+            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_reason(m.topic) IS NULL) AS is_plain
         FROM (
             SELECT unnest(ingest_plain.integration_numbers) AS number, unnest(ingest_plain.topics) AS topic, unnest(ingest_plain.payloads) AS payload
         ) AS m

@@ -28,8 +28,8 @@ BEGIN ATOMIC
         WHERE (credential).can_subscribe
     ) AS x
     -- Checked again after generate_mqtt_credentials: no later edit of the row may lead out of its prefix.
-    WHERE mqtt.topic_is_under(x.filter, (credential).topic_prefix) AND mqtt.topic_filter_error(x.filter) IS NULL
-        AND mqtt.topic_name_error((credential).topic_prefix) IS NULL;
+    WHERE mqtt.topic_is_under(x.filter, (credential).topic_prefix) AND mqtt.topic_filter_reason(x.filter) IS NULL
+        AND mqtt.topic_name_reason((credential).topic_prefix) IS NULL;
 END;
 COMMENT ON FUNCTION mqtt.access_rules(mqtt.mqtt_credentials) IS
 'What a credential may do: actions (publish, subscribe) and topic filters, each written out in full. Does not check whether the credential is valid now.';
@@ -38,8 +38,8 @@ CREATE OR REPLACE FUNCTION mqtt.rule_allows(filter text, action text, topic text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE action
-        WHEN 'publish' THEN mqtt.topic_name_error(topic) IS NULL AND mqtt.topic_matches(filter, topic)
-        WHEN 'subscribe' THEN mqtt.topic_filter_error(topic) IS NULL AND mqtt.filter_contains(filter, topic)
+        WHEN 'publish' THEN mqtt.topic_name_reason(topic) IS NULL AND mqtt.topic_matches(filter, topic)
+        WHEN 'subscribe' THEN mqtt.topic_filter_reason(topic) IS NULL AND mqtt.filter_contains(filter, topic)
         ELSE false
     END;
 END;

@@ -29,8 +29,8 @@ COMMENT ON FUNCTION mqtt.admits_hash(text) IS
 
 -- The reader of a view needs EXECUTE on its functions. These only compute on their arguments, and without USAGE the readers cannot name anything in mqtt.
 GRANT EXECUTE ON FUNCTION mqtt.is_valid_now(mqtt.mqtt_credentials), mqtt.has_placeholder(text), mqtt.admits_hash(text),
-mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_error(text),
-mqtt.topic_name_error(text), mqtt.is_plain_topic(text), mqtt.has_forbidden_character(text) TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
+mqtt.access_rules(mqtt.mqtt_credentials), mqtt.topic_is_under(text, text), mqtt.topic_filter_reason(text),
+mqtt.topic_name_reason(text), mqtt.is_plain_topic(text), mqtt.has_forbidden_character(text) TO rabbitmq_reader, emqx_reader, vernemq_reader, go_auth_reader;
 
 CREATE OR REPLACE FUNCTION mqtt.verify_broker_view(checked regclass, readers text []) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER

@@ -18,19 +18,19 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.bare_messages(json) IS 'The messages of a batch that stand in {"messages": …}, or are the document; null when the object holds anything else.';
 
-CREATE OR REPLACE FUNCTION mqtt.message_faults(messages json, nul_mark text) RETURNS text []
+CREATE OR REPLACE FUNCTION mqtt.message_reasons(messages json, nul_mark text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT
         array_agg(
             CASE
                 WHEN strpos(e.value::text, nul_mark) > 0 THEN 'The JSON holds \u0000, which Postgres text cannot hold.'
-                ELSE mqtt.json_fault(e.value)
+                ELSE mqtt.json_reason(e.value)
             END ORDER BY e.ordinality
         )
     FROM json_array_elements(messages) WITH ORDINALITY AS e;
 END;
-COMMENT ON FUNCTION mqtt.message_faults(json, text) IS
+COMMENT ON FUNCTION mqtt.message_reasons(json, text) IS
 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
 
 CREATE OR REPLACE FUNCTION mqtt.judged_messages(messages jsonb, faults text [], prefix text, filters text [], max_bytes integer)
@@ -81,7 +81,7 @@ BEGIN ATOMIC
     ) AS t;
 END;
 COMMENT ON FUNCTION mqtt.judged_messages(jsonb, text [], text, text [], integer) IS
-'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_faults, or null. A part of the statement that asks.';
+'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_reasons, or null. A part of the statement that asks.';
 
 CREATE OR REPLACE FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text [], most integer) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -150,7 +150,7 @@ BEGIN
             json_agg(
                 json_build_object(
                     'index', c.ordinality - 1, 'code', c.fault,
-                    'message', coalesce(enqueue_batch.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                    'message', coalesce(enqueue_batch.faults[c.ordinality], mqtt.fault_reason(c.fault, c.topic))
                 ) ORDER BY c.ordinality
             ) FILTER (WHERE c.fault IS NOT NULL), '[]'
         )
@@ -160,7 +160,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.enqueue_batch(mqtt.device_session, jsonb, text [], integer) IS
-'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
+'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_reasons, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
 
 CREATE OR REPLACE FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

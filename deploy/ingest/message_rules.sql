@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_by
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN mqtt.topic_name_error(topic) IS NOT NULL THEN 'topic_invalid'
+        WHEN mqtt.topic_name_reason(topic) IS NOT NULL THEN 'topic_invalid'
         WHEN NOT mqtt.topic_is_under(topic, prefix) THEN 'topic_not_allowed'
         WHEN filters IS NOT NULL AND NOT mqtt.topic_matches_any(filters, topic) THEN 'topic_not_allowed'
         WHEN qos IS NULL OR qos NOT BETWEEN 0 AND 2 THEN 'qos_invalid'
@@ -17,11 +17,11 @@ END;
 COMMENT ON FUNCTION mqtt.ingest_fault(text, integer, integer, text, text [], integer) IS
 'Slug of the first rule that the message breaks; null when it may be queued.';
 
-CREATE OR REPLACE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE slug
-        WHEN 'topic_invalid' THEN coalesce(mqtt.topic_name_error(topic), 'A topic is a string.')
+        WHEN 'topic_invalid' THEN coalesce(mqtt.topic_name_reason(topic), 'A topic is a string.')
         WHEN 'topic_not_allowed' THEN 'This credential may not publish to that topic.'
         WHEN 'qos_invalid' THEN 'QoS is 0, 1 or 2.'
         WHEN 'payload_too_large' THEN 'The payload is larger than this installation accepts.'
@@ -37,7 +37,7 @@ BEGIN ATOMIC
             'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id and timestamp, and nothing else.'
     END;
 END;
-COMMENT ON FUNCTION mqtt.fault_text(text, text) IS 'The slug in words.';
+COMMENT ON FUNCTION mqtt.fault_reason(text, text) IS 'The slug in words.';
 
 CREATE OR REPLACE FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_bytes integer) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -46,7 +46,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION '%', slug USING
         ERRCODE = CASE slug WHEN 'topic_not_allowed' THEN 'PT403' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT400' END,
-        DETAIL = mqtt.fault_text(slug, topic),
+        DETAIL = mqtt.fault_reason(slug, topic),
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)

@@ -38,7 +38,7 @@ BEGIN
         WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
         WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
         WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
-        ELSE mqtt.host_fault(v_parts[3], private_allowed)
+        ELSE mqtt.host_reason(v_parts[3], private_allowed)
     END;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_setting('broker_url', v_fault);
@@ -173,7 +173,7 @@ BEGIN
                 v_setting.key, 'does not apply to mqtt_hosted: the operator configures the hosted broker', 'Use integration_type mqtt for a broker of your own.'
             );
         END IF;
-        v_fault := mqtt.setting_fault(v_setting.key, v_setting.value);
+        v_fault := mqtt.setting_reason(v_setting.key, v_setting.value);
         IF v_fault IS NOT NULL THEN
             PERFORM mqtt.refuse_setting(v_setting.key, v_fault);
         END IF;

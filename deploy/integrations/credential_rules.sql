@@ -5,33 +5,33 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.topic_prefix_error(prefix text) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.topic_prefix_reason(prefix text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN prefix = '' OR octet_length(prefix) > 512 THEN 'A topic prefix has 1 to 512 bytes.'
         WHEN prefix ~ '(^/|/$|//)' THEN 'A topic prefix consists of whole levels, none of them empty, without / at its start or end.'
-        ELSE mqtt.topic_name_error(prefix)
+        ELSE mqtt.topic_name_reason(prefix)
     END;
 END;
-COMMENT ON FUNCTION mqtt.topic_prefix_error(text) IS 'Why this is not a topic prefix (whole levels without wildcards), as a sentence; null if it is one.';
+COMMENT ON FUNCTION mqtt.topic_prefix_reason(text) IS 'Why this is not a topic prefix (whole levels without wildcards), as a sentence; null if it is one.';
 
-CREATE OR REPLACE FUNCTION mqtt.filters_error(filters text [], prefix text) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.filters_reason(filters text [], prefix text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN cardinality(filters) > 100 THEN 'A credential has at most 100 filters of each kind.' ELSE (
         SELECT CASE
             WHEN f.filter IS NULL OR octet_length(f.filter) > 2048 THEN 'A filter is a string of 1 to 2,048 bytes.'
-            ELSE coalesce(mqtt.topic_filter_error(f.filter), format('The filter %s is not below the prefix %s/.', left(f.filter, 200), prefix))
+            ELSE coalesce(mqtt.topic_filter_reason(f.filter), format('The filter %s is not below the prefix %s/.', left(f.filter, 200), prefix))
         END
         FROM unnest(filters) WITH ORDINALITY AS f (filter, ordinality)
-        WHERE f.filter IS NULL OR octet_length(f.filter) > 2048 OR mqtt.topic_filter_error(f.filter) IS NOT NULL
+        WHERE f.filter IS NULL OR octet_length(f.filter) > 2048 OR mqtt.topic_filter_reason(f.filter) IS NOT NULL
             OR NOT mqtt.topic_is_under(f.filter, prefix)
         ORDER BY f.ordinality
         LIMIT 1
     ) END;
 END;
-COMMENT ON FUNCTION mqtt.filters_error(text [], text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
+COMMENT ON FUNCTION mqtt.filters_reason(text [], text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
 
 CREATE OR REPLACE FUNCTION mqtt.require_credential(credential_id uuid) RETURNS mqtt.mqtt_credentials
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -70,7 +70,7 @@ BEGIN ATOMIC
             WHERE old_settings -> n.name IS DISTINCT FROM new_settings -> n.name
                 AND (
                     jsonb_typeof(old_settings -> n.name) = 'object' AND jsonb_typeof(new_settings -> n.name) = 'object'
-                    AND mqtt.setting_fault(n.name, new_settings -> n.name) IS NULL
+                    AND mqtt.setting_reason(n.name, new_settings -> n.name) IS NULL
                 ) IS NOT TRUE
         );
 END;

@@ -29,7 +29,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.jsonb_integer_between(jsonb, bigint, bigint) IS 'Whether the value is a whole JSON number within the bounds.';
 
-CREATE OR REPLACE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -38,9 +38,9 @@ BEGIN ATOMIC
         WHEN value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]' THEN 'has a control character'
     END;
 END;
-COMMENT ON FUNCTION mqtt.jsonb_text_fault(jsonb, integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
+COMMENT ON FUNCTION mqtt.jsonb_text_reason(jsonb, integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
 
-CREATE OR REPLACE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.setting_reason(name text, value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -62,10 +62,10 @@ BEGIN ATOMIC
             THEN CASE
                 WHEN value #>> '{}' !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'
                     THEN 'is a media type, such as application/cbor'
-                ELSE mqtt.jsonb_text_fault(value, 255)
+                ELSE mqtt.jsonb_text_reason(value, 255)
             END
         WHEN name = 'path'
-            THEN CASE WHEN value #>> '{}' !~ '^/[!-~]*$' THEN 'starts with / and consists of printable ASCII' ELSE mqtt.jsonb_text_fault(value, 1024) END
+            THEN CASE WHEN value #>> '{}' !~ '^/[!-~]*$' THEN 'starts with / and consists of printable ASCII' ELSE mqtt.jsonb_text_reason(value, 1024) END
         WHEN name IN ('ca_certificate', 'client_certificate')
             THEN CASE
                 WHEN jsonb_typeof(value) <> 'string' OR octet_length(value #>> '{}') > 524288
@@ -79,11 +79,11 @@ BEGIN ATOMIC
                 ) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'
             END
         WHEN name = 'topic_pattern'
-            THEN coalesce(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault(value #>> '{}'))
+            THEN coalesce(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason(value #>> '{}'))
         WHEN name = 'status_topic'
-            THEN coalesce(mqtt.jsonb_text_fault(value, 65535), 'is not a topic name: ' || mqtt.topic_name_error(value #>> '{}'))
+            THEN coalesce(mqtt.jsonb_text_reason(value, 65535), 'is not a topic name: ' || mqtt.topic_name_reason(value #>> '{}'))
         WHEN name IN ('broker_url', 'username', 'client_id', 'server_name')
-            THEN mqtt.jsonb_text_fault(value, CASE name WHEN 'username' THEN 65535 WHEN 'client_id' THEN 1024 WHEN 'server_name' THEN 253 ELSE 2048 END)
+            THEN mqtt.jsonb_text_reason(value, CASE name WHEN 'username' THEN 65535 WHEN 'client_id' THEN 1024 WHEN 'server_name' THEN 253 ELSE 2048 END)
         WHEN jsonb_typeof(value) = 'object'
             THEN CASE
                 WHEN value - '{sealed,key}'::text [] <> '{}' OR jsonb_typeof(value -> 'sealed') IS DISTINCT FROM 'string'
@@ -95,8 +95,8 @@ BEGIN ATOMIC
             THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'
     END;
 END;
-COMMENT ON FUNCTION mqtt.setting_fault(text, jsonb) IS
+COMMENT ON FUNCTION mqtt.setting_reason(text, jsonb) IS
 'Why the setting of that name cannot have this value, as the end of a sentence, which never has the value in it; null if it can.';
 GRANT EXECUTE ON FUNCTION mqtt.setting_names(text), mqtt.secret_setting_names(), mqtt.jsonb_integer_between(jsonb, bigint, bigint),
-mqtt.jsonb_text_fault(jsonb, integer), mqtt.setting_fault(text, jsonb) TO authenticated, service_role;
+mqtt.jsonb_text_reason(jsonb, integer), mqtt.setting_reason(text, jsonb) TO authenticated, service_role;
 COMMIT;

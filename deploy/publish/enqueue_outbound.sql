@@ -1,6 +1,6 @@
 -- Deploy topicbase:publish/enqueue_outbound to pg
 -- requires: base/message_ids
--- requires: publish/first_json_fault
+-- requires: publish/first_json_reason
 -- requires: publish/message_rules
 -- requires: publish/permission
 -- requires: tables/queues
@@ -29,7 +29,7 @@ BEGIN
         RETURN mqtt.checked_jsonb(messages::text);
     EXCEPTION
         WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
-            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)));
+            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_reason(messages), mqtt.json_reason(messages)));
             RETURN NULL;
     END;
 END;
@@ -47,7 +47,7 @@ BEGIN
     WITH message AS MATERIALIZED (
         SELECT
             e.ordinality - 1 AS place,
-            mqtt.publish_fault(e.value) AS words,
+            mqtt.publish_reason(e.value) AS words,
             e.value ->> 'topic' AS topic,
             mqtt.outbound_bytes(e.value -> 'payload', mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding')) AS bytes
         FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)

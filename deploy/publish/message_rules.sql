@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.user_properties_reason(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -20,10 +20,10 @@ BEGIN ATOMIC
         ELSE 'user_properties is an object of strings or an array of pairs of strings.'
     END;
 END;
-COMMENT ON FUNCTION mqtt.user_properties_fault(jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
+COMMENT ON FUNCTION mqtt.user_properties_reason(jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
 
 -- STABLE, because format is: a function said to be stricter than what it calls is not inlined. The same goes for the functions below.
-CREATE OR REPLACE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -35,9 +35,9 @@ BEGIN ATOMIC
         WHEN coalesce(encoding, 'null') = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is not base64 (RFC 4648 section 4).'
     END;
 END;
-COMMENT ON FUNCTION mqtt.payload_fault(jsonb, jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
+COMMENT ON FUNCTION mqtt.payload_reason(jsonb, jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
 
-CREATE OR REPLACE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.publish_reason(message jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
@@ -45,16 +45,16 @@ BEGIN ATOMIC
         WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
             THEN 'A message has no keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
         WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or not a string.'
-        WHEN mqtt.topic_name_error(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_error(message ->> 'topic')
-        WHEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
-            THEN mqtt.payload_fault(message -> 'payload', message -> 'payload_encoding')
+        WHEN mqtt.topic_name_reason(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_reason(message ->> 'topic')
+        WHEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
+            THEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding')
         WHEN message -> 'qos' NOT IN ('null', '0', '1', '2') THEN 'qos is 0, 1 or 2.'
         WHEN message -> 'retain' NOT IN ('null', 'true', 'false') THEN 'retain is true or false.'
-        WHEN message ->> 'content_type' IS NOT NULL AND mqtt.jsonb_text_fault(message -> 'content_type', 255) IS NOT NULL
-            THEN 'content_type ' || mqtt.jsonb_text_fault(message -> 'content_type', 255) || '.'
+        WHEN message ->> 'content_type' IS NOT NULL AND mqtt.jsonb_text_reason(message -> 'content_type', 255) IS NOT NULL
+            THEN 'content_type ' || mqtt.jsonb_text_reason(message -> 'content_type', 255) || '.'
         WHEN message ->> 'response_topic' IS NOT NULL
-            AND (jsonb_typeof(message -> 'response_topic') <> 'string' OR mqtt.topic_name_error(message ->> 'response_topic') IS NOT NULL)
-            THEN 'response_topic is not a topic name. ' || coalesce(mqtt.topic_name_error(message ->> 'response_topic'), '')
+            AND (jsonb_typeof(message -> 'response_topic') <> 'string' OR mqtt.topic_name_reason(message ->> 'response_topic') IS NOT NULL)
+            THEN 'response_topic is not a topic name. ' || coalesce(mqtt.topic_name_reason(message ->> 'response_topic'), '')
         WHEN message ->> 'correlation_data' IS NOT NULL AND NOT coalesce(
             CASE jsonb_typeof(message -> 'correlation_data')
                 WHEN 'string' THEN octet_length(mqtt.try_base64(message ->> 'correlation_data')) <= 65535
@@ -62,8 +62,8 @@ BEGIN ATOMIC
         ) THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'
         WHEN message ->> 'message_expiry' IS NOT NULL AND NOT mqtt.jsonb_integer_between(message -> 'message_expiry', 1, 4294967295)
             THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'
-        WHEN message ->> 'user_properties' IS NOT NULL AND mqtt.user_properties_fault(message -> 'user_properties') IS NOT NULL
-            THEN mqtt.user_properties_fault(message -> 'user_properties')
+        WHEN message ->> 'user_properties' IS NOT NULL AND mqtt.user_properties_reason(message -> 'user_properties') IS NOT NULL
+            THEN mqtt.user_properties_reason(message -> 'user_properties')
         WHEN message ->> 'deliver_at' IS NOT NULL AND NOT coalesce(
             CASE jsonb_typeof(message -> 'deliver_at')
                 WHEN 'string' THEN mqtt.try_timestamptz(message ->> 'deliver_at') < now() + interval '1 year'
@@ -71,7 +71,7 @@ BEGIN ATOMIC
         ) THEN 'deliver_at is an RFC 3339 date and time at most a year from now.'
     END;
 END;
-COMMENT ON FUNCTION mqtt.publish_fault(jsonb) IS 'Why the message cannot be published, in words; null when it can.';
+COMMENT ON FUNCTION mqtt.publish_reason(jsonb) IS 'Why the message cannot be published, in words; null when it can.';
 
 CREATE OR REPLACE FUNCTION mqtt.outbound_body(payload jsonb, encoding text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE

@@ -10,7 +10,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.replay_patch_fault(patch jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.replay_patch_reason(patch jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
@@ -18,11 +18,11 @@ BEGIN ATOMIC
         WHEN jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}'
             THEN 'patch is an object with no keys other than topic, payload, qos, retain and content_type.'
         WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'
-        ELSE 'patch: ' || mqtt.publish_fault('{"topic": "x", "payload": null}'::jsonb || patch)
+        ELSE 'patch: ' || mqtt.publish_reason('{"topic": "x", "payload": null}'::jsonb || patch)
     END;
 END;
-COMMENT ON FUNCTION mqtt.replay_patch_fault(jsonb) IS
-'Why these fields cannot replace those of a message, in words, by the rules of mqtt.publish_fault; null when they can, or when there are none.';
+COMMENT ON FUNCTION mqtt.replay_patch_reason(jsonb) IS
+'Why these fields cannot replace those of a message, in words, by the rules of mqtt.publish_reason; null when they can, or when there are none.';
 
 CREATE OR REPLACE FUNCTION mqtt.require_replayable(request mqtt.replay_request) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -33,10 +33,10 @@ DECLARE
     v_fault text;
 BEGIN
     v_fault := CASE
-        WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_error(request.topic) IS NOT NULL
-            THEN mqtt.topic_filter_error(request.topic)
-        WHEN mqtt.replay_patch_fault(request.patch) IS NOT NULL THEN mqtt.replay_patch_fault(request.patch)
-        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_error(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
+        WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_reason(request.topic) IS NOT NULL
+            THEN mqtt.topic_filter_reason(request.topic)
+        WHEN mqtt.replay_patch_reason(request.patch) IS NOT NULL THEN mqtt.replay_patch_reason(request.patch)
+        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_reason(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
             THEN 'to_topic is not a topic name.'
         WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
         WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second is more than 0.'

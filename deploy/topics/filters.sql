@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.topic_filter_reason(filter text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -15,7 +15,7 @@ BEGIN ATOMIC
         WHEN starts_with(filter, '$share/') AND filter !~ '^\$share/[^/+#]+/.' THEN 'A shared subscription is $share/<name>/<filter>.'
     END;
 END;
-COMMENT ON FUNCTION mqtt.topic_filter_error(text) IS
+COMMENT ON FUNCTION mqtt.topic_filter_reason(text) IS
 'Why this is not a topic filter, as a sentence; null if it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_filter_pattern(filter text) RETURNS text
@@ -59,7 +59,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_prefixes(text) IS
 'Every value that mqtt.topic_filter_prefix can have for a filter that matches this topic name: an index finds those filters among thousands, so that not every expression must be tried.';
-GRANT EXECUTE ON FUNCTION mqtt.topic_filter_error(text), mqtt.topic_filter_pattern(text), mqtt.topic_matches(text, text), mqtt.topic_filter_prefix(text),
+GRANT EXECUTE ON FUNCTION mqtt.topic_filter_reason(text), mqtt.topic_filter_pattern(text), mqtt.topic_matches(text, text), mqtt.topic_filter_prefix(text),
 mqtt.topic_prefixes(text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.topic_matches_any(filters text [], topic text) RETURNS boolean

@@ -24,7 +24,7 @@ END;
 COMMENT ON FUNCTION mqtt.is_plain_topic(text) IS
 'Whether the text consists of characters that no rule for topic names forbids, as most do: one look instead of several. Its length is not checked.';
 
-CREATE OR REPLACE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.topic_name_reason(topic text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -36,7 +36,7 @@ BEGIN ATOMIC
         WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'
     END;
 END;
-COMMENT ON FUNCTION mqtt.topic_name_error(text) IS
+COMMENT ON FUNCTION mqtt.topic_name_reason(text) IS
 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
@@ -46,6 +46,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_is_under(text, text) IS
 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
-GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.is_plain_topic(text), mqtt.topic_name_error(text), mqtt.topic_is_under(text, text)
+GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.is_plain_topic(text), mqtt.topic_name_reason(text), mqtt.topic_is_under(text, text)
 TO authenticated, service_role;
 COMMIT;

@@ -10,7 +10,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that do not set one.';
 
-CREATE OR REPLACE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.topic_pattern_reason(pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
@@ -25,10 +25,10 @@ BEGIN ATOMIC
             WHERE l.level ~ '[{}]' AND l.level NOT IN ('{organization_prefix}', '{device_id}', '{message_type}')
         ) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'
         WHEN starts_with(pattern, '$share/') THEN 'must not start with $share/'
-        ELSE 'is not a topic filter: ' || mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}', '+', 'g'))
+        ELSE 'is not a topic filter: ' || mqtt.topic_filter_reason(regexp_replace(pattern, '\{[a-z_]+\}', '+', 'g'))
     END;
 END;
-COMMENT ON FUNCTION mqtt.topic_pattern_fault(text) IS
+COMMENT ON FUNCTION mqtt.topic_pattern_reason(text) IS
 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
@@ -57,6 +57,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.device_prefix(text, text, text) IS
 'The topic prefix that only this device''s topics have; null if the pattern has a variable level before the device id.';
-GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.topic_pattern_fault(text), mqtt.topic_pattern_levels(text, text),
+GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.topic_pattern_reason(text), mqtt.topic_pattern_levels(text, text),
 mqtt.device_prefix(text, text, text) TO authenticated, service_role;
 COMMIT;

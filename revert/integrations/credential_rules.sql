@@ -2,6 +2,6 @@
 BEGIN;
 DROP FUNCTION mqtt.credential_json(mqtt.mqtt_credentials);
 DROP FUNCTION mqtt.require_credential(uuid);
-DROP FUNCTION mqtt.filters_error(text [], text);
-DROP FUNCTION mqtt.topic_prefix_error(text);
+DROP FUNCTION mqtt.filters_reason(text [], text);
+DROP FUNCTION mqtt.topic_prefix_reason(text);
 COMMIT;

@@ -5,5 +5,5 @@ DROP FUNCTION mqtt.announce_replay(uuid, integer, integer);
 DROP FUNCTION mqtt.history_to_replay(mqtt.replay_request);
 DROP FUNCTION mqtt.dead_letters_to_replay(mqtt.replay_request);
 DROP FUNCTION mqtt.require_replayable(mqtt.replay_request);
-DROP FUNCTION mqtt.replay_patch_fault(jsonb);
+DROP FUNCTION mqtt.replay_patch_reason(jsonb);
 COMMIT;

@@ -5,5 +5,5 @@ DROP FUNCTION mqtt.topic_prefixes(text);
 DROP FUNCTION mqtt.topic_filter_prefix(text);
 DROP FUNCTION mqtt.topic_matches(text, text);
 DROP FUNCTION mqtt.topic_filter_pattern(text);
-DROP FUNCTION mqtt.topic_filter_error(text);
+DROP FUNCTION mqtt.topic_filter_reason(text);
 COMMIT;

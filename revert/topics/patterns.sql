@@ -2,6 +2,6 @@
 BEGIN;
 DROP FUNCTION mqtt.device_prefix(text, text, text);
 DROP FUNCTION mqtt.topic_pattern_levels(text, text);
-DROP FUNCTION mqtt.topic_pattern_fault(text);
+DROP FUNCTION mqtt.topic_pattern_reason(text);
 DROP FUNCTION mqtt.default_topic_pattern();
 COMMIT;

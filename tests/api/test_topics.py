@@ -161,7 +161,7 @@ def combinations(levels: list[str], most: int) -> list[str]:
 
 def test_every_short_filter_is_valid_or_not_as_specified(rules: Callable[..., Any]) -> None:
     texts = combinations(["", "a", "+", "#", "a+", "#a", "$share", "$a"], 4)
-    answers = rules("array_agg(mqtt.topic_filter_error(t) IS NULL ORDER BY o) FROM unnest(%s::text[]) WITH ORDINALITY AS x (t, o)", texts)
+    answers = rules("array_agg(mqtt.topic_filter_reason(t) IS NULL ORDER BY o) FROM unnest(%s::text[]) WITH ORDINALITY AS x (t, o)", texts)
     assert [text for text, answer in zip(texts, answers, strict=True) if answer is not is_filter(text)] == []
 
 
@@ -185,8 +185,8 @@ def test_every_short_filter_matches_every_short_name_as_specified(rules: Callabl
 @example("x" * (MOST_BYTES + 1))
 @example("é" * 32_768)
 def test_names_and_filters_are_those_of_the_specification(rules: Callable[..., Any], text: str) -> None:
-    assert (rules("mqtt.topic_name_error(%s)", text) is None) is is_name(text)
-    assert (rules("mqtt.topic_filter_error(%s)", text) is None) is is_filter(text)
+    assert (rules("mqtt.topic_name_reason(%s)", text) is None) is is_name(text)
+    assert (rules("mqtt.topic_filter_reason(%s)", text) is None) is is_filter(text)
 
 
 @given(st.one_of(related, st.tuples(filters, names)))

@@ -125,7 +125,7 @@ SELECT is(bridge.sealing_state() -> 'sealed', jsonb_build_object(:'key', 3), 'no
 SELECT act_as('none');
 
 -- status_topic
-SELECT is(mqtt.setting_fault('status_topic', '"plant/bridge"'), NULL, 'a topic name');
-SELECT ok(mqtt.setting_fault('status_topic', f) IS NOT NULL, 'not ' || f::text) FROM unnest('{"\"a/#\"","\"$SYS/x\"","7"}'::jsonb []) AS f;
+SELECT is(mqtt.setting_reason('status_topic', '"plant/bridge"'), NULL, 'a topic name');
+SELECT ok(mqtt.setting_reason('status_topic', f) IS NOT NULL, 'not ' || f::text) FROM unnest('{"\"a/#\"","\"$SYS/x\"","7"}'::jsonb []) AS f;
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(37);
+SELECT plan(38);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -268,7 +268,7 @@ SELECT is_empty(
 );
 SELECT is_empty(
     $$SELECT name FROM (VALUES
-        ('SELECT mqtt.is_uuid(q.topic), mqtt.topic_is_under(q.topic, q.prefix), mqtt.topic_name_error(q.topic), mqtt.ledger_level_settled()'),
+        ('SELECT mqtt.is_uuid(q.topic), mqtt.topic_is_under(q.topic, q.prefix), mqtt.topic_name_reason(q.topic), mqtt.ledger_level_settled()'),
         ('SELECT mqtt.message_document(q.topic, q.payload, q.qos, q.retain, q.topic, q.at)'),
         ('SELECT mqtt.device_of_topic(q.topic, q.prefix, 1::smallint), mqtt.latest_data(q.payload, q.at, q.payload, q.at)'),
         ('SELECT j.* FROM mqtt.judged_messages(q.payload, NULL, q.topic, NULL, 1) AS j'),
@@ -279,6 +279,11 @@ SELECT is_empty(
         SELECT ''a''::text AS topic, ''b''::text AS prefix, ''{}''::jsonb AS payload, 1 AS qos, false AS retain, now() AS at, gen_random_uuid() AS id OFFSET 0
     ) AS q CROSS JOIN LATERAL (%s OFFSET 0) AS x', v.name)) ~ 'mqtt\.(?!try_timestamptz)\w+\('$$,
     'what is asked for each message is a part of the statement that asks, not a call'
+);
+SELECT is_empty(
+    $$SELECT r.name FROM routine AS r
+        WHERE r.proname ~ '_error$' OR r.proname ~ '_fault$' AND r.comment !~ '^Slug ' OR r.proname ~ '_reason$' AND r.comment ~ '^Slug '$$,
+    'what is named _fault answers a slug, what is named _reason a sentence, and nothing is named _error'
 );
 SELECT * FROM finish();
 ROLLBACK;

@@ -375,7 +375,7 @@ SELECT is_empty(
             '#', ' #', '[#]', '[1,#]', '{"a":#}', '{"a": #}', E'{"a":\n\t#\r\n}', '[[#]]', '{"a":{"b":[0,#,1]}}', '["4e123",#]', '["#"]', '{"#":1}'
         ]) AS p (place)
     ) AS d
-    WHERE mqtt.has_extreme_number(d.document::jsonb) IS DISTINCT FROM (mqtt.json_fault(d.document::json) IS NOT NULL)$$,
+    WHERE mqtt.has_extreme_number(d.document::jsonb) IS DISTINCT FROM (mqtt.json_reason(d.document::json) IS NOT NULL)$$,
     'the look at the text misses no number that is out of range, wherever it stands'
 );
 SELECT * FROM finish();

@@ -56,11 +56,11 @@ SELECT is(
     'a receipt for each, by index'
 );
 SELECT doesnt_match(
-    plan_of('SELECT mqtt.publish_fault(e.value), mqtt.outbound_body(e.value, e.value #>> $${}$$), mqtt.outbound_document(e.value),
+    plan_of('SELECT mqtt.publish_reason(e.value), mqtt.outbound_body(e.value, e.value #>> $${}$$), mqtt.outbound_document(e.value),
         mqtt.outbound_bytes(e.value, convert_to(e.value::text, $$UTF8$$)),
         mqtt.outbound_fault(l.is_inactive, l.required_prefix, l.max_bytes, e.value ->> $$topic$$, octet_length(e.value::text))
         FROM jsonb_array_elements($$[]$$) AS e LEFT JOIN LATERAL mqtt.outbound_limits((e.value ->> $$id$$)::uuid) AS l ON true'),
-    '(publish_fault|payload_fault|outbound_body|outbound_document|outbound_bytes|outbound_fault|outbound_limits)\(',
+    '(publish_reason|payload_reason|outbound_body|outbound_document|outbound_bytes|outbound_fault|outbound_limits)\(',
     'what each message goes through is inlined'
 );
 SELECT act_as('authenticated', :'anna');

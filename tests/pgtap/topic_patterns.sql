@@ -1,12 +1,12 @@
 -- settings.topic_pattern: what is one, and what the queue worker makes of it.
 \ir setup.psql
 SELECT plan(30);
-SELECT is(mqtt.topic_pattern_fault(p), NULL, p || ' is a pattern')
+SELECT is(mqtt.topic_pattern_reason(p), NULL, p || ' is a pattern')
 FROM unnest(ARRAY[
     mqtt.default_topic_pattern(), '{device_id}', 'f/+/{device_id}/#', 'v1/{message_type}/{device_id}',
     '$aws/things/{device_id}/shadow/{message_type}', '{organization_prefix}/{device_id}'
 ]) AS p;
-SELECT isnt(mqtt.topic_pattern_fault(p), NULL, quote_literal(left(p, 40)) || ' is none')
+SELECT isnt(mqtt.topic_pattern_reason(p), NULL, quote_literal(left(p, 40)) || ' is none')
 FROM unnest(ARRAY[
     '', 'a/b', '{device_id}/{device_id}', 'x{device_id}', '{device_id}/{message_type}/{message_type}', 'a/{organization_prefix}/{device_id}',
     '{device_id}/{foo}', '{device_id}/a+', '{device_id}/#/a', '$share/g/{device_id}', E'a\u0007/{device_id}', repeat('a/', 600) || '{device_id}'

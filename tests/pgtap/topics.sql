@@ -2,15 +2,15 @@
 \ir setup.psql
 SELECT plan(49);
 
-SELECT is(mqtt.topic_name_error(t), NULL, 'a topic name: ' || left(t, 30))
+SELECT is(mqtt.topic_name_reason(t), NULL, 'a topic name: ' || left(t, 30))
 FROM unnest(ARRAY['a', '/', 'a/', '//', 'a b', 'org_alice/devices/1/telemetry', 'größe/日本', repeat('x', 65535)]) AS t;
-SELECT isnt(mqtt.topic_name_error(t), NULL, 'no topic name: ' || to_json(left(t, 30)))
+SELECT isnt(mqtt.topic_name_reason(t), NULL, 'no topic name: ' || to_json(left(t, 30)))
 FROM unnest(ARRAY['', 'a/+', '#', 'a#', '$SYS/x', E'a\u0001', E'a\u007f', E'a\u009f', E'a\ufffe', E'a\ufdd0', repeat('x', 65536), repeat('ü', 32768)]) AS t;
-SELECT isnt(mqtt.topic_name_error(NULL), NULL, 'null is no topic name');
+SELECT isnt(mqtt.topic_name_reason(NULL), NULL, 'null is no topic name');
 
-SELECT is(mqtt.topic_filter_error(f), NULL, 'a topic filter: ' || f)
+SELECT is(mqtt.topic_filter_reason(f), NULL, 'a topic filter: ' || f)
 FROM unnest(ARRAY['#', '+', 'a/#', '+/+/#', '/+', 'a//b', '$SYS/#', '$share/g/a/+']) AS f;
-SELECT isnt(mqtt.topic_filter_error(f), NULL, 'no topic filter: ' || f)
+SELECT isnt(mqtt.topic_filter_reason(f), NULL, 'no topic filter: ' || f)
 FROM unnest(ARRAY['', 'a+', '+a', 'a/#/b', 'a#', '##', '$share/g', '$share//a', '$share/g+/a']) AS f;
 
 SELECT results_eq(

@@ -1,6 +1,6 @@
 -- Verify topicbase:publish/replay on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.replay_patch_fault(jsonb)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.replay_patch_reason(jsonb)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.require_replayable(mqtt.replay_request)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.dead_letters_to_replay(mqtt.replay_request)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.history_to_replay(mqtt.replay_request)', false, 's', '{}');

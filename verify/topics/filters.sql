@@ -3,7 +3,7 @@ BEGIN;
 SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
 FROM unnest(
     ARRAY[
-        'mqtt.topic_filter_error(text)', 'mqtt.topic_filter_pattern(text)', 'mqtt.topic_matches(text, text)', 'mqtt.topic_filter_prefix(text)',
+        'mqtt.topic_filter_reason(text)', 'mqtt.topic_filter_pattern(text)', 'mqtt.topic_matches(text, text)', 'mqtt.topic_filter_prefix(text)',
         'mqtt.topic_prefixes(text)'
     ]::regprocedure []
 ) AS f;

@@ -2,6 +2,6 @@
 BEGIN;
 SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
 FROM unnest(ARRAY[
-    'mqtt.default_topic_pattern()', 'mqtt.topic_pattern_fault(text)', 'mqtt.topic_pattern_levels(text, text)', 'mqtt.device_prefix(text, text, text)'
+    'mqtt.default_topic_pattern()', 'mqtt.topic_pattern_reason(text)', 'mqtt.topic_pattern_levels(text, text)', 'mqtt.device_prefix(text, text, text)'
 ]::regprocedure []) AS f;
 ROLLBACK;
