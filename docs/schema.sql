@@ -404,7 +404,7 @@ BEGIN
     END IF;
     SELECT i.status INTO v_status FROM mqtt.device_integrations AS i WHERE i.id = v_credential.integration_id;
     v_rule := mqtt.access_rule(v_credential, action, topic);
-    v_topic_error := CASE action WHEN 'publish' THEN mqtt.topic_name_error(topic) ELSE mqtt.topic_filter_error(topic) END;
+    v_topic_error := CASE action WHEN 'publish' THEN mqtt.topic_name_reason(topic) ELSE mqtt.topic_filter_reason(topic) END;
     v_reason := CASE
         WHEN v_credential.revoked_at IS NOT NULL THEN 'revoked'
         WHEN v_credential.expires_at <= now() THEN 'expired'
@@ -984,7 +984,7 @@ BEGIN
     END;
     PERFORM mqtt.require_batch(v_count, v_session.max_batch_messages);
     IF v_messages IS NULL THEN
-        v_faults := mqtt.message_faults(v_bare, v_nul_mark);
+        v_faults := mqtt.message_reasons(v_bare, v_nul_mark);
         v_messages := mqtt.storable_messages(v_bare, v_faults);
     END IF;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
@@ -2147,7 +2147,7 @@ BEGIN
         CASE
             WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
                 THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
-            ELSE mqtt.topic_name_error(p.message ->> 'topic')
+            ELSE mqtt.topic_name_reason(p.message ->> 'topic')
         END
     FROM picked AS p
     JOIN journal AS j ON j.integration_id = p.integration_id
@@ -3158,7 +3158,7 @@ ALTER FUNCTION mqtt.is_plain_topic(topic text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_plain_topic(topic text) IS 'Whether the text consists of characters that no rule for topic names forbids, as most do: one look instead of several. Its length is not checked.';
 
-CREATE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
+CREATE FUNCTION mqtt.topic_filter_reason(filter text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -3173,9 +3173,9 @@ CREATE FUNCTION mqtt.topic_filter_error(filter text) RETURNS text
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.topic_filter_error(filter text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.topic_filter_reason(filter text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_filter_error(filter text) IS 'Why this is not a topic filter, as a sentence; null if it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
+COMMENT ON FUNCTION mqtt.topic_filter_reason(filter text) IS 'Why this is not a topic filter, as a sentence; null if it is one (MQTT 5 sections 4.7.1 and 4.8.2).';
 
 CREATE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3187,7 +3187,7 @@ ALTER FUNCTION mqtt.topic_is_under(topic text, prefix text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.topic_is_under(topic text, prefix text) IS 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
 
-CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
+CREATE FUNCTION mqtt.topic_name_reason(topic text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -3202,9 +3202,9 @@ CREATE FUNCTION mqtt.topic_name_error(topic text) RETURNS text
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.topic_name_error(topic text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.topic_name_reason(topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_name_error(topic text) IS 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
+COMMENT ON FUNCTION mqtt.topic_name_reason(topic text) IS 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
 CREATE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABLE(action text, filter text)
     LANGUAGE sql STABLE
@@ -3220,7 +3220,7 @@ CREATE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABL
              f.filter
             FROM unnest(COALESCE((access_rules.credential).subscribe_filters, ARRAY[((access_rules.credential).topic_prefix || '/#'::text)])) f(filter)
            WHERE (access_rules.credential).can_subscribe) x
-   WHERE (mqtt.topic_is_under(x.filter, (access_rules.credential).topic_prefix) AND (mqtt.topic_filter_error(x.filter) IS NULL) AND (mqtt.topic_name_error((access_rules.credential).topic_prefix) IS NULL));
+   WHERE (mqtt.topic_is_under(x.filter, (access_rules.credential).topic_prefix) AND (mqtt.topic_filter_reason(x.filter) IS NULL) AND (mqtt.topic_name_reason((access_rules.credential).topic_prefix) IS NULL));
 END;
 
 ALTER FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
@@ -3275,8 +3275,8 @@ CREATE FUNCTION mqtt.rule_allows(filter text, action text, topic text) RETURNS b
     BEGIN ATOMIC
  SELECT
          CASE action
-             WHEN 'publish'::text THEN ((mqtt.topic_name_error(topic) IS NULL) AND mqtt.topic_matches(filter, topic))
-             WHEN 'subscribe'::text THEN ((mqtt.topic_filter_error(topic) IS NULL) AND mqtt.filter_contains(filter, topic))
+             WHEN 'publish'::text THEN ((mqtt.topic_name_reason(topic) IS NULL) AND mqtt.topic_matches(filter, topic))
+             WHEN 'subscribe'::text THEN ((mqtt.topic_filter_reason(topic) IS NULL) AND mqtt.filter_contains(filter, topic))
              ELSE false
          END AS "case";
 END;
@@ -3928,7 +3928,7 @@ BEGIN
         WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
         WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
         WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
-        ELSE mqtt.host_fault(v_parts[3], private_allowed)
+        ELSE mqtt.host_reason(v_parts[3], private_allowed)
     END;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_setting('broker_url', v_fault);
@@ -4082,7 +4082,7 @@ ALTER FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscr
 
 COMMENT ON FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) IS 'The body of the request, JSON; null when the message is not in the history any more.';
 
-CREATE FUNCTION mqtt.host_fault(host text, private_allowed boolean) RETURNS text
+CREATE FUNCTION mqtt.host_reason(host text, private_allowed boolean) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -4118,9 +4118,9 @@ EXCEPTION
 END;
 $_$;
 
-ALTER FUNCTION mqtt.host_fault(host text, private_allowed boolean) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.host_reason(host text, private_allowed boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) IS 'Why a tenant may not name this host, as the end of a sentence; null when it may. Whoever connects checks the resolved address again.';
+COMMENT ON FUNCTION mqtt.host_reason(host text, private_allowed boolean) IS 'Why a tenant may not name this host, as the end of a sentence; null when it may. Whoever connects checks the resolved address again.';
 
 CREATE FUNCTION mqtt.url_parts(url text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4137,26 +4137,26 @@ ALTER FUNCTION mqtt.url_parts(url text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.url_parts(url text) IS 'Scheme, userinfo@, host (without brackets), port, path, query and fragment of a URL (RFC 3986 appendix B); null when it is none.';
 
-CREATE FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) RETURNS text
+CREATE FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (octet_length(callback_url_fault.url) > 2048) THEN 'has more than 2,048 bytes'::text
-             WHEN (callback_url_fault.url ~ '[^\u0021-\u007e]'::text) THEN 'holds a blank, a control or a character beyond ASCII (write it as %XX)'::text
+             WHEN (octet_length(callback_url_reason.url) > 2048) THEN 'has more than 2,048 bytes'::text
+             WHEN (callback_url_reason.url ~ '[^\u0021-\u007e]'::text) THEN 'holds a blank, a control or a character beyond ASCII (write it as %XX)'::text
              WHEN (p.parts IS NULL) THEN 'is no URL'::text
-             WHEN ((p.parts[1] = 'http'::text) AND (NOT callback_url_fault.private_allowed)) THEN 'must start with https://'::text
+             WHEN ((p.parts[1] = 'http'::text) AND (NOT callback_url_reason.private_allowed)) THEN 'must start with https://'::text
              WHEN (p.parts[1] <> ALL (ARRAY['http'::text, 'https'::text])) THEN 'must start with https://'::text
              WHEN (p.parts[2] IS NOT NULL) THEN 'must hold no user name or password'::text
              WHEN (((p.parts[4])::integer < 1) OR ((p.parts[4])::integer > 65535)) THEN 'has no valid port'::text
-             ELSE mqtt.host_fault(p.parts[3], callback_url_fault.private_allowed)
-         END AS host_fault
-    FROM ( SELECT mqtt.url_parts(callback_url_fault.url) AS parts) p;
+             ELSE mqtt.host_reason(p.parts[3], callback_url_reason.private_allowed)
+         END AS host_reason
+    FROM ( SELECT mqtt.url_parts(callback_url_reason.url) AS parts) p;
 END;
 
-ALTER FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
+COMMENT ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) IS 'Why a tenant may not have this URL called, as the end of a sentence; null when it may.';
 
 CREATE FUNCTION mqtt.capacity_lock() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4336,7 +4336,7 @@ CREATE FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters tex
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-    v_error CONSTANT text := coalesce(mqtt.filters_error(publish_filters, topic_prefix), mqtt.filters_error(subscribe_filters, topic_prefix));
+    v_error CONSTANT text := coalesce(mqtt.filters_reason(publish_filters, topic_prefix), mqtt.filters_reason(subscribe_filters, topic_prefix));
 BEGIN
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'filter_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'Write filters in full, including the prefix.';
@@ -4412,7 +4412,7 @@ DECLARE
     v_prefix CONSTANT text := (SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = integration.organization_id);
     v_error text := CASE
         WHEN octet_length(topic) > 2048 THEN 'A topic filter has at most 2,048 bytes here.'
-        ELSE mqtt.topic_filter_error(topic)
+        ELSE mqtt.topic_filter_reason(topic)
     END;
 BEGIN
     IF v_error IS NOT NULL THEN
@@ -4431,7 +4431,7 @@ BEGIN
     ELSIF callback_url IS NULL THEN
         RETURN;
     END IF;
-    v_error := mqtt.callback_url_fault(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
+    v_error := mqtt.callback_url_reason(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'callback_url_invalid' USING
             ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'It is a public URL that accepts POST requests.';
@@ -4588,7 +4588,7 @@ BEGIN
                 v_setting.key, 'does not apply to mqtt_hosted: the operator configures the hosted broker', 'Use integration_type mqtt for a broker of your own.'
             );
         END IF;
-        v_fault := mqtt.setting_fault(v_setting.key, v_setting.value);
+        v_fault := mqtt.setting_reason(v_setting.key, v_setting.value);
         IF v_fault IS NOT NULL THEN
             PERFORM mqtt.refuse_setting(v_setting.key, v_fault);
         END IF;
@@ -4950,7 +4950,7 @@ DECLARE
         ),
         organization.topic_prefix
     );
-    v_error CONSTANT text := mqtt.topic_prefix_error(v_prefix);
+    v_error CONSTANT text := mqtt.topic_prefix_reason(v_prefix);
 BEGIN
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'topic_prefix_invalid' USING ERRCODE = 'PT400', DETAIL = v_error, HINT = 'Omit it to use the organization''s own prefix.';
@@ -5315,8 +5315,8 @@ CREATE FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], i
          CASE
              WHEN (m.fault IS NOT NULL) THEN m.fault
              WHEN (octet_length(m.payload) > m.max_bytes) THEN format('The payload has %s bytes; this installation takes at most %s.'::text, octet_length(m.payload), m.max_bytes)
-             ELSE mqtt.topic_name_error(regexp_replace(m.topic, '^\$'::text, ''::text))
-         END AS topic_name_error,
+             ELSE mqtt.topic_name_reason(regexp_replace(m.topic, '^\$'::text, ''::text))
+         END AS topic_name_reason,
      m.is_copy
     FROM ( SELECT d.number,
              d.topic,
@@ -5734,7 +5734,7 @@ BEGIN
             json_agg(
                 json_build_object(
                     'index', c.ordinality - 1, 'code', c.fault,
-                    'message', coalesce(enqueue_batch.faults[c.ordinality], mqtt.fault_text(c.fault, c.topic))
+                    'message', coalesce(enqueue_batch.faults[c.ordinality], mqtt.fault_reason(c.fault, c.topic))
                 ) ORDER BY c.ordinality
             ) FILTER (WHERE c.fault IS NOT NULL), '[]'
         )
@@ -5746,7 +5746,7 @@ $$;
 
 ALTER FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_faults, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
+COMMENT ON FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_reasons, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
 
 CREATE FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5904,12 +5904,12 @@ ALTER FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) OWNER
 
 COMMENT ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) IS 'Partitions of days more than keep_days before today (UTC) and their rows: counted, beyond 64 MiB as VACUUM and ANALYZE last estimated them.';
 
-CREATE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL::text) RETURNS text
+CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE slug
-             WHEN 'topic_invalid'::text THEN COALESCE(mqtt.topic_name_error(topic), 'A topic is a string.'::text)
+             WHEN 'topic_invalid'::text THEN COALESCE(mqtt.topic_name_reason(topic), 'A topic is a string.'::text)
              WHEN 'topic_not_allowed'::text THEN 'This credential may not publish to that topic.'::text
              WHEN 'qos_invalid'::text THEN 'QoS is 0, 1 or 2.'::text
              WHEN 'payload_too_large'::text THEN 'The payload is larger than this installation accepts.'::text
@@ -5926,11 +5926,11 @@ CREATE FUNCTION mqtt.fault_text(slug text, topic text DEFAULT NULL::text) RETURN
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.fault_text(slug text, topic text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.fault_reason(slug text, topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.fault_text(slug text, topic text) IS 'The slug in words.';
+COMMENT ON FUNCTION mqtt.fault_reason(slug text, topic text) IS 'The slug in words.';
 
-CREATE FUNCTION mqtt.filters_error(filters text[], prefix text) RETURNS text
+CREATE FUNCTION mqtt.filters_reason(filters text[], prefix text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -5939,18 +5939,18 @@ CREATE FUNCTION mqtt.filters_error(filters text[], prefix text) RETURNS text
              ELSE ( SELECT
                      CASE
                          WHEN ((f.filter IS NULL) OR (octet_length(f.filter) > 2048)) THEN 'A filter is a string of 1 to 2,048 bytes.'::text
-                         ELSE COALESCE(mqtt.topic_filter_error(f.filter), format('The filter %s is not below the prefix %s/.'::text, "left"(f.filter, 200), filters_error.prefix))
+                         ELSE COALESCE(mqtt.topic_filter_reason(f.filter), format('The filter %s is not below the prefix %s/.'::text, "left"(f.filter, 200), filters_reason.prefix))
                      END AS "coalesce"
-                FROM unnest(filters_error.filters) WITH ORDINALITY f(filter, ordinality)
-               WHERE ((f.filter IS NULL) OR (octet_length(f.filter) > 2048) OR (mqtt.topic_filter_error(f.filter) IS NOT NULL) OR (NOT mqtt.topic_is_under(f.filter, filters_error.prefix)))
+                FROM unnest(filters_reason.filters) WITH ORDINALITY f(filter, ordinality)
+               WHERE ((f.filter IS NULL) OR (octet_length(f.filter) > 2048) OR (mqtt.topic_filter_reason(f.filter) IS NOT NULL) OR (NOT mqtt.topic_is_under(f.filter, filters_reason.prefix)))
                ORDER BY f.ordinality
               LIMIT 1)
          END AS "coalesce";
 END;
 
-ALTER FUNCTION mqtt.filters_error(filters text[], prefix text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.filters_reason(filters text[], prefix text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.filters_error(filters text[], prefix text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
+COMMENT ON FUNCTION mqtt.filters_reason(filters text[], prefix text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
 
 CREATE TABLE mqtt.devices (
     organization_id uuid NOT NULL,
@@ -6069,7 +6069,7 @@ ALTER FUNCTION mqtt.finish_attempt(attempted bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.finish_attempt(attempted bigint) IS 'Processes the message that mqtt.begin_attempt returned: processed, failed (waits for its next attempt), dead, gone, or busy (a lock or a fault of the server was in the way: the attempt does not count).';
 
-CREATE FUNCTION mqtt.json_fault(value json) RETURNS text
+CREATE FUNCTION mqtt.json_reason(value json) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6087,23 +6087,23 @@ EXCEPTION
 END;
 $$;
 
-ALTER FUNCTION mqtt.json_fault(value json) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.json_reason(value json) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.json_fault(value json) IS 'Why the JSON cannot be stored, in words; null when it can.';
+COMMENT ON FUNCTION mqtt.json_reason(value json) IS 'Why the JSON cannot be stored, in words; null when it can.';
 
-CREATE FUNCTION mqtt.first_json_fault(elements json) RETURNS text
+CREATE FUNCTION mqtt.first_json_reason(elements json) RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- SELECT format('messages[%s]: %s'::text, (e.ordinality - 1), mqtt.json_fault(e.value)) AS format
-    FROM json_array_elements(first_json_fault.elements) WITH ORDINALITY e(value, ordinality)
-   WHERE (mqtt.json_fault(e.value) IS NOT NULL)
+ SELECT format('messages[%s]: %s'::text, (e.ordinality - 1), mqtt.json_reason(e.value)) AS format
+    FROM json_array_elements(first_json_reason.elements) WITH ORDINALITY e(value, ordinality)
+   WHERE (mqtt.json_reason(e.value) IS NOT NULL)
    ORDER BY e.ordinality
   LIMIT 1;
 END;
 
-ALTER FUNCTION mqtt.first_json_fault(elements json) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.first_json_reason(elements json) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.first_json_fault(elements json) IS 'Index of the first element that cannot be stored, and the reason; null when there is none.';
+COMMENT ON FUNCTION mqtt.first_json_reason(elements json) IS 'Index of the first element that cannot be stored, and the reason; null when there is none.';
 
 CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6213,7 +6213,7 @@ CREATE FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (mqtt.topic_name_error(topic) IS NOT NULL) THEN 'topic_invalid'::text
+             WHEN (mqtt.topic_name_reason(topic) IS NOT NULL) THEN 'topic_invalid'::text
              WHEN (NOT mqtt.topic_is_under(topic, prefix)) THEN 'topic_not_allowed'::text
              WHEN ((filters IS NOT NULL) AND (NOT mqtt.topic_matches_any(filters, topic))) THEN 'topic_not_allowed'::text
              WHEN ((qos IS NULL) OR ((qos < 0) OR (qos > 2))) THEN 'qos_invalid'::text
@@ -6297,7 +6297,7 @@ BEGIN
         SELECT
             ingest_plain.owners[m.number] AS organization_id,
             count(*)::integer AS accepted,
-            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_error(m.topic) IS NULL) AS is_plain
+            bool_and(octet_length(m.payload) <= c.max_payload_bytes AND mqtt.topic_name_reason(m.topic) IS NULL) AS is_plain
         FROM (
             SELECT unnest(ingest_plain.integration_numbers) AS number, unnest(ingest_plain.topics) AS topic, unnest(ingest_plain.payloads) AS payload
         ) AS m
@@ -6498,7 +6498,7 @@ ALTER FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) 
 
 COMMENT ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) IS 'Whether the value is a whole JSON number within the bounds.';
 
-CREATE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS text
+CREATE FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -6509,34 +6509,34 @@ CREATE FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) RETURNS te
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
+COMMENT ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
 
-CREATE FUNCTION mqtt.topic_pattern_fault(pattern text) RETURNS text
+CREATE FUNCTION mqtt.topic_pattern_reason(pattern text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
              WHEN (octet_length(pattern) > 1024) THEN 'has more than 1,024 bytes'::text
              WHEN (( SELECT count(*) AS count
-                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+                FROM string_to_table(topic_pattern_reason.pattern, '/'::text) l(level)
                WHERE (l.level = '{device_id}'::text)) <> 1) THEN 'must have {device_id} as exactly one of its levels'::text
              WHEN (( SELECT count(*) AS count
-                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+                FROM string_to_table(topic_pattern_reason.pattern, '/'::text) l(level)
                WHERE (l.level = '{message_type}'::text)) > 1) THEN 'may have {message_type} as one level only'::text
              WHEN (pattern ~~ '_%{organization_prefix}%'::text) THEN 'may have {organization_prefix} as its first level only'::text
              WHEN (EXISTS ( SELECT
-                FROM string_to_table(topic_pattern_fault.pattern, '/'::text) l(level)
+                FROM string_to_table(topic_pattern_reason.pattern, '/'::text) l(level)
                WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'::text
              WHEN starts_with(pattern, '$share/'::text) THEN 'must not start with $share/'::text
-             ELSE ('is not a topic filter: '::text || mqtt.topic_filter_error(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text)))
+             ELSE ('is not a topic filter: '::text || mqtt.topic_filter_reason(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text)))
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.topic_pattern_fault(pattern text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.topic_pattern_reason(pattern text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_pattern_fault(pattern text) IS 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
+COMMENT ON FUNCTION mqtt.topic_pattern_reason(pattern text) IS 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
 CREATE FUNCTION mqtt.try_base64(value text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6552,7 +6552,7 @@ ALTER FUNCTION mqtt.try_base64(value text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.try_base64(value text) IS 'Base64 text (RFC 4648 section 4, padded) as bytes; null when it is none.';
 
-CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
+CREATE FUNCTION mqtt.setting_reason(name text, value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -6595,12 +6595,12 @@ CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
              WHEN (name = 'content_type'::text) THEN
              CASE
                  WHEN ((value #>> '{}'::text[]) !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'::text) THEN 'is a media type, such as application/cbor'::text
-                 ELSE mqtt.jsonb_text_fault(value, 255)
+                 ELSE mqtt.jsonb_text_reason(value, 255)
              END
              WHEN (name = 'path'::text) THEN
              CASE
                  WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and consists of printable ASCII'::text
-                 ELSE mqtt.jsonb_text_fault(value, 1024)
+                 ELSE mqtt.jsonb_text_reason(value, 1024)
              END
              WHEN (name = ANY (ARRAY['ca_certificate'::text, 'client_certificate'::text])) THEN
              CASE
@@ -6612,9 +6612,9 @@ CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
                  WHEN ((jsonb_typeof(value) <> 'array'::text) OR (NOT jsonb_path_match(value, '(($.size() > 0 && $.size() <= 16) && !(exists ($[*]?(@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))))'::jsonpath))) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'::text
                  ELSE NULL::text
              END
-             WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 1024), mqtt.topic_pattern_fault((value #>> '{}'::text[])))
-             WHEN (name = 'status_topic'::text) THEN COALESCE(mqtt.jsonb_text_fault(value, 65535), ('is not a topic name: '::text || mqtt.topic_name_error((value #>> '{}'::text[]))))
-             WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_fault(value,
+             WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason((value #>> '{}'::text[])))
+             WHEN (name = 'status_topic'::text) THEN COALESCE(mqtt.jsonb_text_reason(value, 65535), ('is not a topic name: '::text || mqtt.topic_name_reason((value #>> '{}'::text[]))))
+             WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_reason(value,
              CASE name
                  WHEN 'username'::text THEN 65535
                  WHEN 'client_id'::text THEN 1024
@@ -6631,16 +6631,16 @@ CREATE FUNCTION mqtt.setting_fault(name text, value jsonb) RETURNS text
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.setting_fault(name text, value jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.setting_reason(name text, value jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.setting_fault(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence, which never has the value in it; null if it can.';
+COMMENT ON FUNCTION mqtt.setting_reason(name text, value jsonb) IS 'Why the setting of that name cannot have this value, as the end of a sentence, which never has the value in it; null if it can.';
 
 CREATE FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT ((old_settings <> new_settings) AND ((old_settings - mqtt.secret_setting_names()) = (new_settings - mqtt.secret_setting_names())) AND (NOT (EXISTS ( SELECT
             FROM unnest(mqtt.secret_setting_names()) n(name)
-           WHERE (((is_resealed.old_settings -> n.name) IS DISTINCT FROM (is_resealed.new_settings -> n.name)) AND (((jsonb_typeof((is_resealed.old_settings -> n.name)) = 'object'::text) AND (jsonb_typeof((is_resealed.new_settings -> n.name)) = 'object'::text) AND (mqtt.setting_fault(n.name, (is_resealed.new_settings -> n.name)) IS NULL)) IS NOT TRUE))))));
+           WHERE (((is_resealed.old_settings -> n.name) IS DISTINCT FROM (is_resealed.new_settings -> n.name)) AND (((jsonb_typeof((is_resealed.old_settings -> n.name)) = 'object'::text) AND (jsonb_typeof((is_resealed.new_settings -> n.name)) = 'object'::text) AND (mqtt.setting_reason(n.name, (is_resealed.new_settings -> n.name)) IS NULL)) IS NOT TRUE))))));
 END;
 
 ALTER FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) OWNER TO mqtt_owner;
@@ -6740,7 +6740,7 @@ END;
 
 ALTER FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) IS 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_faults, or null. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) IS 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_reasons, or null. A part of the statement that asks.';
 
 CREATE TABLE mqtt.deferred_device_ids (
     organization_id uuid NOT NULL,
@@ -7028,21 +7028,6 @@ ALTER FUNCTION mqtt.maintenance_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.maintenance_lock() IS 'Advisory lock of periodic maintenance, with 0: one caller at a time.';
 
-CREATE FUNCTION mqtt.message_faults(messages json, nul_mark text) RETURNS text[]
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- SELECT array_agg(
-         CASE
-             WHEN (strpos((e.value)::text, message_faults.nul_mark) > 0) THEN 'The JSON holds \u0000, which Postgres text cannot hold.'::text
-             ELSE mqtt.json_fault(e.value)
-         END ORDER BY e.ordinality) AS array_agg
-    FROM json_array_elements(message_faults.messages) WITH ORDINALITY e(value, ordinality);
-END;
-
-ALTER FUNCTION mqtt.message_faults(messages json, nul_mark text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.message_faults(messages json, nul_mark text) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
-
 CREATE FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean DEFAULT false) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -7088,6 +7073,21 @@ END;
 ALTER FUNCTION mqtt.message_id_time(message_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.message_id_time(message_id uuid) IS 'When the message was queued, to the millisecond below, by a message id that mqtt.message_id made; null for a client''s own.';
+
+CREATE FUNCTION mqtt.message_reasons(messages json, nul_mark text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT array_agg(
+         CASE
+             WHEN (strpos((e.value)::text, message_reasons.nul_mark) > 0) THEN 'The JSON holds \u0000, which Postgres text cannot hold.'::text
+             ELSE mqtt.json_reason(e.value)
+         END ORDER BY e.ordinality) AS array_agg
+    FROM json_array_elements(message_reasons.messages) WITH ORDINALITY e(value, ordinality);
+END;
+
+ALTER FUNCTION mqtt.message_reasons(messages json, nul_mark text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_reasons(messages json, nul_mark text) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
 
 CREATE FUNCTION mqtt.mosquitto_password_hash(password text) RETURNS text
     LANGUAGE sql SECURITY DEFINER
@@ -7284,7 +7284,7 @@ BEGIN
         RETURN mqtt.checked_jsonb(messages::text);
     EXCEPTION
         WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
-            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_fault(messages), mqtt.json_fault(messages)));
+            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_reason(messages), mqtt.json_reason(messages)));
             RETURN NULL;
     END;
 END;
@@ -7420,7 +7420,7 @@ ALTER FUNCTION mqtt.password_verifier(salt bytea, password text) OWNER TO mqtt_o
 
 COMMENT ON FUNCTION mqtt.password_verifier(salt bytea, password text) IS 'SHA-256 of salt and password, as mqtt_credentials.secret_hash holds it.';
 
-CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
+CREATE FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -7433,9 +7433,9 @@ CREATE FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) RETURNS text
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
+COMMENT ON FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
 
 CREATE FUNCTION mqtt.plain_verdict(allowed boolean) RETURNS api."*/*"
     LANGUAGE plpgsql STABLE
@@ -7538,7 +7538,7 @@ ALTER FUNCTION mqtt.processing_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.processing_lock() IS 'Advisory lock of the queue worker, with hashtext(organization_id::text): one worker at a time processes an organization, so that its order is kept.';
 
-CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
+CREATE FUNCTION mqtt.user_properties_reason(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
@@ -7547,8 +7547,8 @@ CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
              WHEN ((jsonb_typeof(value) = 'object'::text) AND (NOT jsonb_path_exists(value, 'strict $.*?(@.type() != "string")'::jsonpath))) THEN NULL::text
              WHEN ((jsonb_typeof(value) = 'array'::text) AND (NOT (EXISTS ( SELECT
                 FROM jsonb_array_elements(
-                     CASE jsonb_typeof(user_properties_fault.value)
-                         WHEN 'array'::text THEN user_properties_fault.value
+                     CASE jsonb_typeof(user_properties_reason.value)
+                         WHEN 'array'::text THEN user_properties_reason.value
                          ELSE '[]'::jsonb
                      END) e(pair)
                WHERE (NOT
@@ -7560,11 +7560,11 @@ CREATE FUNCTION mqtt.user_properties_fault(value jsonb) RETURNS text
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.user_properties_fault(value jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.user_properties_reason(value jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.user_properties_fault(value jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
+COMMENT ON FUNCTION mqtt.user_properties_reason(value jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
 
-CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
+CREATE FUNCTION mqtt.publish_reason(message jsonb) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
@@ -7572,19 +7572,19 @@ CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
              WHEN (jsonb_typeof(message) <> 'object'::text) THEN 'A message is an object.'::text
              WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message has no keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'::text
              WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or not a string.'::text
-             WHEN (mqtt.topic_name_error((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.topic_name_error((message ->> 'topic'::text))
-             WHEN (mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_fault((message -> 'payload'::text), (message -> 'payload_encoding'::text))
+             WHEN (mqtt.topic_name_reason((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.topic_name_reason((message ->> 'topic'::text))
+             WHEN (mqtt.payload_reason((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_reason((message -> 'payload'::text), (message -> 'payload_encoding'::text))
              WHEN ((message -> 'qos'::text) <> ALL (ARRAY['null'::jsonb, '0'::jsonb, '1'::jsonb, '2'::jsonb])) THEN 'qos is 0, 1 or 2.'::text
              WHEN ((message -> 'retain'::text) <> ALL (ARRAY['null'::jsonb, 'true'::jsonb, 'false'::jsonb])) THEN 'retain is true or false.'::text
-             WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_fault((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_fault((message -> 'content_type'::text), 255)) || '.'::text)
-             WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_error((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is not a topic name. '::text || COALESCE(mqtt.topic_name_error((message ->> 'response_topic'::text)), ''::text))
+             WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_reason((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_reason((message -> 'content_type'::text), 255)) || '.'::text)
+             WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_reason((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is not a topic name. '::text || COALESCE(mqtt.topic_name_reason((message ->> 'response_topic'::text)), ''::text))
              WHEN (((message ->> 'correlation_data'::text) IS NOT NULL) AND (NOT COALESCE(
              CASE jsonb_typeof((message -> 'correlation_data'::text))
                  WHEN 'string'::text THEN (octet_length(mqtt.try_base64((message ->> 'correlation_data'::text))) <= 65535)
                  ELSE NULL::boolean
              END, false))) THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'::text
              WHEN (((message ->> 'message_expiry'::text) IS NOT NULL) AND (NOT mqtt.jsonb_integer_between((message -> 'message_expiry'::text), (1)::bigint, '4294967295'::bigint))) THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'::text
-             WHEN (((message ->> 'user_properties'::text) IS NOT NULL) AND (mqtt.user_properties_fault((message -> 'user_properties'::text)) IS NOT NULL)) THEN mqtt.user_properties_fault((message -> 'user_properties'::text))
+             WHEN (((message ->> 'user_properties'::text) IS NOT NULL) AND (mqtt.user_properties_reason((message -> 'user_properties'::text)) IS NOT NULL)) THEN mqtt.user_properties_reason((message -> 'user_properties'::text))
              WHEN (((message ->> 'deliver_at'::text) IS NOT NULL) AND (NOT COALESCE(
              CASE jsonb_typeof((message -> 'deliver_at'::text))
                  WHEN 'string'::text THEN (mqtt.try_timestamptz((message ->> 'deliver_at'::text)) < (now() + '1 year'::interval))
@@ -7594,9 +7594,9 @@ CREATE FUNCTION mqtt.publish_fault(message jsonb) RETURNS text
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.publish_fault(message jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.publish_reason(message jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.publish_fault(message jsonb) IS 'Why the message cannot be published, in words; null when it can.';
+COMMENT ON FUNCTION mqtt.publish_reason(message jsonb) IS 'Why the message cannot be published, in words; null when it can.';
 
 CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8652,7 +8652,7 @@ CREATE FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, max_byte
 BEGIN
     RAISE EXCEPTION '%', slug USING
         ERRCODE = CASE slug WHEN 'topic_not_allowed' THEN 'PT403' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT400' END,
-        DETAIL = mqtt.fault_text(slug, topic),
+        DETAIL = mqtt.fault_reason(slug, topic),
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
@@ -8842,7 +8842,7 @@ ALTER FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) OWNER T
 
 COMMENT ON FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) IS 'Enqueues again what the request selects, all or nothing, or with dry_run only tells: {"matched", "replayed", "until": when the last is due, "messages": [first 100]}. Raises what mqtt.refuse_outbound and mqtt.announce_replay raise.';
 
-CREATE FUNCTION mqtt.replay_patch_fault(patch jsonb) RETURNS text
+CREATE FUNCTION mqtt.replay_patch_reason(patch jsonb) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
@@ -8850,13 +8850,13 @@ CREATE FUNCTION mqtt.replay_patch_fault(patch jsonb) RETURNS text
              WHEN (patch IS NULL) THEN NULL::text
              WHEN ((jsonb_typeof(patch) <> 'object'::text) OR ((patch - '{topic,payload,qos,retain,content_type}'::text[]) <> '{}'::jsonb)) THEN 'patch is an object with no keys other than topic, payload, qos, retain and content_type.'::text
              WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'::text
-             ELSE ('patch: '::text || mqtt.publish_fault(('{"topic": "x", "payload": null}'::jsonb || patch)))
+             ELSE ('patch: '::text || mqtt.publish_reason(('{"topic": "x", "payload": null}'::jsonb || patch)))
          END AS "case";
 END;
 
-ALTER FUNCTION mqtt.replay_patch_fault(patch jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.replay_patch_reason(patch jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.replay_patch_fault(patch jsonb) IS 'Why these fields cannot replace those of a message, in words, by the rules of mqtt.publish_fault; null when they can, or when there are none.';
+COMMENT ON FUNCTION mqtt.replay_patch_reason(patch jsonb) IS 'Why these fields cannot replace those of a message, in words, by the rules of mqtt.publish_reason; null when they can, or when there are none.';
 
 CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
     LANGUAGE sql STABLE ROWS 1
@@ -9074,7 +9074,7 @@ BEGIN
     WITH message AS MATERIALIZED (
         SELECT
             e.ordinality - 1 AS place,
-            mqtt.publish_fault(e.value) AS words,
+            mqtt.publish_reason(e.value) AS words,
             e.value ->> 'topic' AS topic,
             mqtt.outbound_bytes(e.value -> 'payload', mqtt.outbound_body(e.value -> 'payload', e.value ->> 'payload_encoding')) AS bytes
         FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
@@ -9110,10 +9110,10 @@ DECLARE
     v_fault text;
 BEGIN
     v_fault := CASE
-        WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_error(request.topic) IS NOT NULL
-            THEN mqtt.topic_filter_error(request.topic)
-        WHEN mqtt.replay_patch_fault(request.patch) IS NOT NULL THEN mqtt.replay_patch_fault(request.patch)
-        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_error(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
+        WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_reason(request.topic) IS NOT NULL
+            THEN mqtt.topic_filter_reason(request.topic)
+        WHEN mqtt.replay_patch_reason(request.patch) IS NOT NULL THEN mqtt.replay_patch_reason(request.patch)
+        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_reason(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
             THEN 'to_topic is not a topic name.'
         WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
         WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second is more than 0.'
@@ -9653,7 +9653,7 @@ END;
 
 ALTER FUNCTION mqtt.storable_messages(messages json, faults text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.storable_messages(messages json, faults text[]) IS 'The array as jsonb, with null in place of each element that has a fault (mqtt.message_faults).';
+COMMENT ON FUNCTION mqtt.storable_messages(messages json, faults text[]) IS 'The array as jsonb, with null in place of each element that has a fault (mqtt.message_reasons).';
 
 CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10193,20 +10193,20 @@ ALTER FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
 
 COMMENT ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) IS 'The topic pattern as a LIKE pattern, and the levels of device id and message type, counted from 1 (0: none).';
 
-CREATE FUNCTION mqtt.topic_prefix_error(prefix text) RETURNS text
+CREATE FUNCTION mqtt.topic_prefix_reason(prefix text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
              WHEN ((prefix = ''::text) OR (octet_length(prefix) > 512)) THEN 'A topic prefix has 1 to 512 bytes.'::text
              WHEN (prefix ~ '(^/|/$|//)'::text) THEN 'A topic prefix consists of whole levels, none of them empty, without / at its start or end.'::text
-             ELSE mqtt.topic_name_error(prefix)
-         END AS topic_name_error;
+             ELSE mqtt.topic_name_reason(prefix)
+         END AS topic_name_reason;
 END;
 
-ALTER FUNCTION mqtt.topic_prefix_error(prefix text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.topic_prefix_reason(prefix text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_prefix_error(prefix text) IS 'Why this is not a topic prefix (whole levels without wildcards), as a sentence; null if it is one.';
+COMMENT ON FUNCTION mqtt.topic_prefix_reason(prefix text) IS 'Why this is not a topic prefix (whole levels without wildcards), as a sentence; null if it is one.';
 
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -12316,13 +12316,13 @@ GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO emqx_reader;
 GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.is_plain_topic(topic text) TO go_auth_reader;
 
-REVOKE ALL ON FUNCTION mqtt.topic_filter_error(filter text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO service_role;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_filter_error(filter text) TO go_auth_reader;
+REVOKE ALL ON FUNCTION mqtt.topic_filter_reason(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_filter_reason(filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_filter_reason(filter text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_filter_reason(filter text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_reason(filter text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_reason(filter text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_filter_reason(filter text) TO go_auth_reader;
 
 REVOKE ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO authenticated;
@@ -12332,13 +12332,13 @@ GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO emqx_reade
 GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.topic_is_under(topic text, prefix text) TO go_auth_reader;
 
-REVOKE ALL ON FUNCTION mqtt.topic_name_error(topic text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO service_role;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO rabbitmq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO emqx_reader;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO vernemq_reader;
-GRANT ALL ON FUNCTION mqtt.topic_name_error(topic text) TO go_auth_reader;
+REVOKE ALL ON FUNCTION mqtt.topic_name_reason(topic text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_name_reason(topic text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_name_reason(topic text) TO service_role;
+GRANT ALL ON FUNCTION mqtt.topic_name_reason(topic text) TO rabbitmq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_reason(topic text) TO emqx_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_reason(topic text) TO vernemq_reader;
+GRANT ALL ON FUNCTION mqtt.topic_name_reason(topic text) TO go_auth_reader;
 
 REVOKE ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO rabbitmq_reader;
@@ -12418,17 +12418,17 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.mqtt_subscriptions TO service_ro
 
 REVOKE ALL ON FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.host_fault(host text, private_allowed boolean) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.host_reason(host text, private_allowed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.host_reason(host text, private_allowed boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.host_reason(host text, private_allowed boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.url_parts(url text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.url_parts(url text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.url_parts(url text) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.callback_url_fault(url text, private_allowed boolean) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.capacity_lock() FROM PUBLIC;
 
@@ -12563,9 +12563,9 @@ REVOKE ALL ON FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, mes
 
 REVOKE ALL ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.fault_text(slug text, topic text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.fault_reason(slug text, topic text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.filters_error(filters text[], prefix text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.filters_reason(filters text[], prefix text) FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO service_role;
@@ -12576,11 +12576,11 @@ GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integra
 
 REVOKE ALL ON FUNCTION mqtt.finish_attempt(attempted bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.json_fault(value json) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.json_fault(value json) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.json_fault(value json) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.json_reason(value json) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.json_reason(value json) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.json_reason(value json) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.first_json_fault(elements json) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.first_json_reason(elements json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.free_disk_bytes() FROM PUBLIC;
 
@@ -12640,21 +12640,21 @@ REVOKE ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high 
 GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.jsonb_text_fault(value jsonb, max_bytes integer) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_pattern_fault(pattern text) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.topic_pattern_reason(pattern text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_reason(pattern text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_pattern_reason(pattern text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.try_base64(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.try_base64(value text) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.setting_fault(name text, value jsonb) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.setting_reason(name text, value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.setting_reason(name text, value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.setting_reason(name text, value jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) FROM PUBLIC;
 
@@ -12700,8 +12700,6 @@ REVOKE ALL ON FUNCTION mqtt.maintenance_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.maintenance_lock() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.message_faults(messages json, nul_mark text) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) TO service_role;
@@ -12713,6 +12711,8 @@ GRANT ALL ON FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean) 
 REVOKE ALL ON FUNCTION mqtt.message_id_time(message_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.message_reasons(messages json, nul_mark text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.mosquitto_password_hash(password text) FROM PUBLIC;
 
@@ -12748,7 +12748,7 @@ REVOKE ALL ON FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, p
 
 REVOKE ALL ON FUNCTION mqtt.password_verifier(salt bytea, password text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.payload_fault(payload jsonb, encoding jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.plain_verdict(allowed boolean) FROM PUBLIC;
 
@@ -12760,9 +12760,9 @@ REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean)
 
 REVOKE ALL ON FUNCTION mqtt.processing_lock() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.user_properties_fault(value jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.user_properties_reason(value jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.publish_fault(message jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.publish_reason(message jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) FROM PUBLIC;
 
@@ -12818,7 +12818,7 @@ REVOKE ALL ON FUNCTION mqtt.repair_clock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.replay_patch_fault(patch jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.replay_patch_reason(patch jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.request_session() FROM PUBLIC;
 
@@ -12920,7 +12920,7 @@ REVOKE ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_pref
 GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.topic_prefix_error(prefix text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.topic_prefix_reason(prefix text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) FROM PUBLIC;
 

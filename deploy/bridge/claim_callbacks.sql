@@ -16,7 +16,7 @@ BEGIN ATOMIC
             -- Where a circuit was open, one request shows whether it may close.
             CASE WHEN c.openings > 0 THEN 1 WHEN s.callback_ordered THEN 20 ELSE 8 END - coalesce(b.n, 0) AS room
         FROM mqtt.bridge_leases AS l
-        JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
+        INNER JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
         LEFT JOIN mqtt.callback_circuits AS c ON c.organization_id = s.organization_id AND c.url = s.callback_url
         LEFT JOIN busy AS b ON b.id = s.id
         WHERE l.bridge_id = due_callbacks.bridge_id AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused

@@ -24,7 +24,7 @@ BEGIN ATOMIC
             ELSE 1
         END
     FROM unnest(claim_limits.integration_ids, claim_limits.limits) WITH ORDINALITY AS a (integration_id, n, integration_number)
-    JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_limits.bridge_id;
+    INNER JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_limits.bridge_id;
 END;
 COMMENT ON FUNCTION mqtt.claim_limits(uuid, uuid [], integer [], bigint []) IS
 'How many messages of each of these integrations the bridge may claim now; none of those that it does not hold. A part of bridge.claim_outbound.';

@@ -19,7 +19,7 @@ BEGIN ATOMIC
             FROM unnest(integration_numbers, topics, matched_filters.qos, retains, subscription_numbers)
             WITH ORDINALITY AS m (number, topic, qos, retain, subscription_number, place)
             WHERE subscription_numbers IS NOT NULL AND m.subscription_number IS NOT NULL AND owners[m.number] IS NOT NULL
-            GROUP BY 1, 2, m.topic, m.qos, m.retain, m.subscription_number
+            GROUP BY owners[m.number], integration_ids[m.number], m.topic, m.qos, m.retain, m.subscription_number
         ) AS k
     ), candidate AS MATERIALIZED (
         SELECT

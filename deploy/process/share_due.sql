@@ -34,7 +34,7 @@ BEGIN ATOMIC
     taken AS MATERIALIZED (
         SELECT t.*
         FROM due AS d
-        CROSS JOIN spare AS s
+        CROSS JOIN spare AS s  -- noqa: AL05
         CROSS JOIN LATERAL (
             SELECT q.organization_id, q.ctid AS tid, q.vt
             FROM pgmq.q_mqtt_messages AS q

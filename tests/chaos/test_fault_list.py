@@ -376,7 +376,10 @@ def test_fault_30_notices_that_never_come(world: Worlds) -> None:
     """What nobody tells the sleeping bridge of, it finds by looking, within seconds."""
     playground = world()
     organization = playground.tenant.organization_id
-    asleep = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = mqtt.wakeup_lock()::oid AND mode = 'ExclusiveLock' AND granted"
+    asleep = (
+        "SELECT count(*) FROM pg_locks"
+        " WHERE locktype = 'advisory' AND classid = mqtt.wakeup_lock()::oid AND mode = 'ExclusiveLock' AND granted"
+    )
     wait_until(lambda: playground.query(asleep)[0][0] >= 3, what="the bridge falling asleep")
     playground.query(
         "WITH queued AS (INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)"
