@@ -19,7 +19,7 @@ BEGIN ATOMIC
     );
 END;
 COMMENT ON FUNCTION mqtt.is_private_address(inet) IS
-'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may wrap such a one (RFC 6890, RFC 4193).';
+'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may embed one (RFC 6890, RFC 4193).';
 
 CREATE OR REPLACE FUNCTION mqtt.host_reason(host text, private_allowed boolean) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION mqtt.create_partition(parent regclass, day date) RETU
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
--- Whoever waits for the lock makes all who come after wait, too.
+-- A waiting lock request blocks every later one.
 SET lock_timeout = '1s'
 AS $$
 DECLARE

@@ -10,7 +10,7 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 -- A plan made while the queue was empty would go on reading the whole table when it is not, dead rows and all.
 SET enable_seqscan = off
--- Dead rows make the planner think a look-up dear enough to be compiled, which takes longer than the look-up.
+-- With many dead rows the planner overestimates the look-up's cost and JIT-compiles it, which takes longer than the look-up itself.
 SET jit = off
 SET enable_bitmapscan = off
 AS $$
@@ -20,9 +20,9 @@ DECLARE
     v_memory jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}')::jsonb;
     v_now CONSTANT timestamptz := clock_timestamp();
     v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
-    -- A row may come to light behind a mark, when its transaction commits late. While batches are small, each reads 2 seconds back. A busy
-    -- worker, to whom that would be 80,000 dead rows, reads 0.1 second back, and once a second 3, so that who commits within 2 seconds waits
-    -- one more at most; who takes longer is found by the next sweep.
+    -- A row may appear behind a mark when its transaction commits late. While batches are small, each looks back 2 s. At high rates two
+    -- seconds are 80,000 dead rows, so a busy worker looks back only 0.1 s, and 3 s once a second. A commit that is up to 2 s late is
+    -- therefore picked up within another second; a later one by the next sweep.
     v_margin CONSTANT interval := '2 seconds';
     v_busy_margin CONSTANT interval := '0.1 seconds';
     v_looked_back_at timestamptz := coalesce((v_memory ->> 'looked_back_at')::timestamptz, '-infinity');
@@ -91,7 +91,7 @@ BEGIN
         v_is_sweep := true;
     END LOOP;
     IF v_locked.organizations = '{}' AND v_locked.due > 1 THEN
-        -- Another worker has them all, and would again a moment after its commit: who waits in line comes first, and shows that it is there.
+        -- Another worker holds every organization and would retake them right after its commit; queueing on the lock gives this worker the next turn.
         v_first := mqtt.wait_for_organization(v_busy, (v_candidates ->> v_busy::text)::timestamptz, v_now);
         IF v_first IS NOT NULL THEN
             v_locked.organizations := ARRAY[v_busy];

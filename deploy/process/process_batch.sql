@@ -16,7 +16,7 @@ BEGIN ATOMIC
     FROM mqtt.configuration AS c;
 END;
 COMMENT ON FUNCTION mqtt.retry_delay(integer) IS
-'Wait after so many failed attempts: retry_base, doubled with each, at most retry_cap, spread by plus or minus a quarter.';
+'Delay after this many failed attempts: retry_base × 2ⁿ⁻¹, capped at retry_cap, ±25 % jitter.';
 
 CREATE OR REPLACE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
