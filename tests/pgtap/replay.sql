@@ -33,7 +33,7 @@ SELECT refuses(
 );
 SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L, %s)', :'org_alice', c.arguments), 'PT400', 'replay_invalid', c.arguments, c.detail)
 FROM (VALUES
-    ($$patch => '[]'$$, 'patch is an object %'), ($$patch => '{"topik": "x"}'$$, 'patch is an object %'), ($$patch => '{"topic": "a/#"}'$$, 'patch: %wildcard%'),
+    ($$patch => '[]'$$, 'patch must be an object %'), ($$patch => '{"topik": "x"}'$$, 'patch must be an object %'), ($$patch => '{"topic": "a/#"}'$$, 'patch: %wildcard%'),
     ($$patch => '{"qos": 3}'$$, 'patch: qos %'), ($$patch => '{"retain": 1}'$$, 'patch: retain %'), ($$patch => '{"content_type": 7}'$$, 'patch: content_type %'),
     ($$patch => '{"payload": 1e999}'$$, 'patch.payload %'), ('max_per_second => 0', 'max_per_second %'), ('"limit" => 0', 'limit %')
 ) AS c (arguments, detail);
