@@ -61,10 +61,10 @@ def run_help() -> str:
 
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="File to write; must not exist yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
+    path: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
     rotate: Annotated[bool, typer.Option("--rotate", help="The file exists: put a new key before those in it.")] = False,
 ) -> None:
-    """Make the key pair that broker passwords are sealed to.
+    """Create the key pair that secrets (broker passwords, client keys, webhook secrets) are sealed to.
 
     The private key goes to the file, mode 600, and nowhere else. The public key is printed, with the statement that stores it in the
     database.
@@ -94,7 +94,7 @@ def reseal(
     """Seal all stored secrets to the current key, so that an old one can be removed.
 
     Secrets are opened and sealed again in this process; nothing leaves it in the clear. It works in batches, and can be killed and started
-    again at any time. Bridges keep running, without reconnecting. Exit code 1 if some could not be opened: those are named, not shown.
+    again at any time. Bridges keep running, without reconnecting. Exit code 1 if some could not be opened: they are named, not shown.
 
     \b
     A new key, step by step:
