@@ -93,7 +93,7 @@ SELECT results_eq(
     format($$SELECT %L::uuid, '{"topic": "org_alice/mended", "qos": 1, "retain": true}'::jsonb, n::text COLLATE "C", (3 - n) * 10::numeric FROM generate_series(3, 1, -1) AS n$$, :'external'),
     'patched, oldest first, one in ten seconds'
 );
-SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'they are accepted anew in the books');
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger counts them as accepted again');
 SELECT act_as('authenticated', :'alice');
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[md5('1')]::uuid []) ->> 'replayed', '1', 'who is named goes again');
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice') ->> 'replayed', '3', 'the others once');
