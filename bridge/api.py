@@ -1,4 +1,4 @@
-"""Calls of the HTTP API, as any app makes them: PostgREST with a JWT. For one caller and few calls, the standard library will do."""
+"""Calls of the HTTP API, as any app makes them: PostgREST with a JWT. The standard library is enough for one caller and few calls."""
 
 import json
 import urllib.error
@@ -10,7 +10,7 @@ TIMEOUT_SECONDS = 60.0  # above the longest long poll
 
 
 class ApiError(Exception):
-    """The API refused; the message has its slug, details and hint."""
+    """The API returned an error; the message has its slug, details and hint."""
 
 
 class RefusedError(ApiError):
@@ -18,12 +18,12 @@ class RefusedError(ApiError):
 
 
 class UnreachableError(Exception):
-    """No answer, or none that PostgREST would give."""
+    """No answer, or one that is not from PostgREST."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """The token is meant for the given address only."""
+        """Do not follow: the token is meant for the given address only."""
 
 
 class Api:

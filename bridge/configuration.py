@@ -18,7 +18,7 @@ SETTLE_SECONDS = 2.0
 
 
 class Configuration:
-    """Used on the main thread, but for `pause`."""
+    """Used on the main thread, except for `pause`."""
 
     def __init__(self, settings: Settings, network: Network, settler: Settler, reports: Reports, links: dict[UUID, Link]) -> None:
         self.links = links
@@ -34,19 +34,19 @@ class Configuration:
         self._accounts_change_at: datetime | None = None
 
     def use(self, settings: Settings) -> None:
-        """From now on these settings count. All is looked at again; connections whose terms are the same stay."""
+        """Apply these settings from now on. Everything is compared again; connections whose settings have not changed stay up."""
         self._settings = settings
         self._files = mosquitto.Files(settings)
         self._accounts_stamp = None
         self._stamps.clear()
 
     def pause(self, reasons: dict[UUID, str]) -> None:
-        """Leave the brokers of these integrations unread, and read those of all others. From any thread."""
+        """Stop reading from the brokers of these integrations, and read from all others. May be called from any thread."""
         for integration_id, link in list(self.links.items()):
             link.pause(reasons.get(integration_id))
 
     def is_change_due(self) -> bool:
-        """Whether an account begins or ends now."""
+        """Whether an account becomes valid or expires now."""
         return self._accounts_change_at is not None and datetime.now(UTC) >= self._accounts_change_at
 
     def forget_filters(self) -> None:

@@ -41,7 +41,7 @@ STUCK_SECONDS = 15.0
 
 
 class Coordinator:
-    """Runs on the main thread. The other threads meet it, and each other, in queues and events."""
+    """Runs on the main thread. It and the other threads communicate through queues and events."""
 
     def __init__(self, settings: Settings, source: Source | None = None) -> None:
         self.settings = settings
@@ -131,7 +131,7 @@ class Coordinator:
         return False
 
     def _turn(self) -> None:
-        """Done in each turn of the main thread, with a database and without."""
+        """Done in each turn of the main thread, whether the database is connected or not."""
         if self._reload_due:
             self._reload_due = False
             self._reload()
@@ -141,7 +141,7 @@ class Coordinator:
         self._notifier.turn(is_ready=ready is None, is_live=live is None, status=status)
 
     def _reload(self) -> None:
-        """Take over the settings that can change while the bridge runs; settings at fault change nothing."""
+        """Apply the settings that can change while the bridge runs; if the settings are invalid, nothing changes."""
         self._notifier.reloading()
         before = self.settings
         try:
@@ -182,7 +182,7 @@ class Coordinator:
         return not len(self.claims) and self.settler.is_idle()
 
     def _end(self, database: Database | None) -> None:
-        """Take no more, finish what is under way, within seconds."""
+        """Accept nothing new, and finish what is in progress, within seconds."""
         self._notifier.stopping()
         self.is_ready = False
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -253,7 +253,7 @@ class Coordinator:
             self._wait(database, max(0.0, min(due) - time.monotonic()))
 
     def _break(self, fault: str) -> None:
-        """A new process is the way out; the supervisor starts it."""
+        """Only a new process helps; the supervisor starts it."""
         self.fault, self.exit_code = fault, 70
         log.error("bridge_broken", reason=fault)
         self.stop_event.set()

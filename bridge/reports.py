@@ -1,4 +1,4 @@
-"""What the main thread tells the database for the other threads: states of links, results of subscriptions, connection tests."""
+"""What the main thread reports to the database for the other threads: states of links, results of subscriptions, connection tests."""
 
 import contextlib
 from collections import deque

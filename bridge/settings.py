@@ -232,7 +232,7 @@ TABLE = (
     ),
     Setting(
         "TOPICBASE_API_URL",
-        "URL of PostgREST, for `topicbase publish`, `tail` and `replay`; the next two are for these, too.",
+        "URL of PostgREST, for `topicbase publish`, `tail` and `replay`, which also read the next two.",
         is_for_bridge=False,
     ),
     Setting("TOPICBASE_TOKEN", "A user's JWT.", is_for_bridge=False),

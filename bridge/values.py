@@ -1,4 +1,4 @@
-"""What the rooms hand to each other: plain values, which import nothing of the bridge."""
+"""Plain values that the rooms pass to each other. This module imports nothing of the bridge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import common, doctor, process, publish, replay, status, tail
+from bridge.cli import common, doctor, keys, publish, replay, run, status, tail
 from bridge.settings import SettingsError, Source
 
 app = typer.Typer(
@@ -58,11 +58,11 @@ def _main(
         common.fail(str(error), common.WRONG)
 
 
-app.command(help=process.run_help())(process.run)
+app.command(help=run.run_help())(run.run)
 app.command()(status.status)
 app.command()(doctor.doctor)
-app.command()(process.keygen)
-app.command()(process.reseal)
+app.command()(keys.keygen)
+app.command()(keys.reseal)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")

@@ -41,7 +41,7 @@ def doctor(
 ) -> None:
     """Check this installation, and say how to fix what is wrong.
 
-    Checks the settings, the database (version, schema, deployed changes, rights of the role, clock, pgmq, partitions, keys, PL/Python,
+    Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
     pg_cron, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name, address,
     TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's user.
 
@@ -99,7 +99,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except pooler.PoolerError as error:
             yield Finding("pooler", "fault", str(error).split(";")[0], pooler.HINT)
         else:
-            yield Finding("pooler", "ok", "the connection is a direct one")
+            yield Finding("pooler", "ok", "the connection is direct")
         database = OperatorCalls(connection)
         yield _clock(database)
         try:
@@ -195,7 +195,7 @@ def _role(facts: dict[str, Any]) -> Finding:
         return Finding(
             "role",
             "fault",
-            f"{role} has more rights than a bridge needs: it {', '.join(surplus[:3])}{more}",
+            f"{role} has more privileges than a bridge needs: it {', '.join(surplus[:3])}{more}",
             "PGUSER=mqtt_bridge, or revoke them",
         )
     return Finding("role", "ok", f"{role} may call the functions of schema bridge, and nothing else")
@@ -221,7 +221,7 @@ def _partitions(facts: dict[str, Any]) -> Finding:
         return Finding(
             "partitions",
             "note",
-            f"rows lie in the default partition: {', '.join(strays)}",
+            f"rows are in the default partition: {', '.join(strays)}",
             "retention removes them; maintenance ran late, or a clock was wrong",
         )
     return Finding("partitions", "ok", f"ready {min(one['days_ahead'] for one in facts['partitions'])} days ahead")
@@ -312,7 +312,7 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
             "keys",
             "fault",
             "the database's public key belongs to another private key: new secrets stay sealed",
-            f"the right key file, or: {statement}",
+            f"use the right key file, or: {statement}",
         )
     elif state["key"] != keys.current:
         yield Finding("keys", "note", "the database still seals to an old key", statement)
@@ -372,12 +372,12 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 
 
 _FIXES = {
-    "settings": "TOPICBASE_HOSTED_BROKER_URL and …_USERNAME, …_PASSWORD_FILE",
-    "dns": "the host name in TOPICBASE_HOSTED_BROKER_URL, and this machine's resolver",
-    "tcp": "is the broker running, is the port right, does a firewall stand between?",
+    "settings": "check TOPICBASE_HOSTED_BROKER_URL and …_USERNAME, …_PASSWORD_FILE",
+    "dns": "check the host name in TOPICBASE_HOSTED_BROKER_URL, and this machine's resolver",
+    "tcp": "is the broker running, is the port right, is there a firewall in between?",
     "tls": "the certificate must be signed by an authority of the system's store, for the host name in the URL",
-    "websocket": "the path in the URL, and whether that listener speaks WebSockets",
-    "connack": "the bridge's account at the broker: TOPICBASE_HOSTED_BROKER_USERNAME, …_PASSWORD_FILE",
+    "websocket": "check the path in the URL, and whether that listener speaks WebSockets",
+    "connack": "check the bridge's account at the broker: TOPICBASE_HOSTED_BROKER_USERNAME, …_PASSWORD_FILE",
     "subscribe": "the bridge's account must be allowed to read every topic (topic readwrite #)",
     "publish": "the bridge's account must be allowed to write every topic (topic readwrite #)",
 }

@@ -32,11 +32,11 @@ def publish(
     expiry: Annotated[int | None, typer.Option(min=1, help="Seconds after which it expires.")] = None,
     deliver_at: Annotated[str | None, typer.Option(help="When to publish it, such as 2030-01-01T06:00:00Z.")] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the broker's answer; 0 only queues.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="The receipts as JSON, one a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The receipts as JSON, one per line.")] = False,
 ) -> None:
     """Publish messages, as a member of the integration's organization, and report what became of them.
 
-    Exit code 0 when the broker has acknowledged all (QoS 0: they were sent), or all are queued with --wait 0; else 1.
+    Exit code 0 if the broker has acknowledged all messages (QoS 0: if all were sent), or with --wait 0 if all are queued; otherwise 1.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def publish(
       seq 100000 | topicbase publish plant org_demo/devices/pump/numbers --lines
     """
     if sum((payload is not None, file is not None, lines)) > 1:
-        common.fail("take one of PAYLOAD, --file and --lines", common.WRONG)
+        common.fail("give only one of PAYLOAD, --file and --lines", common.WRONG)
     fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry, "deliver_at": deliver_at}
     fields = {"topic": topic, **{key: value for key, value in fields.items() if value is not None}}
     messages = ({**fields, **message} for message in _payloads(payload, file, lines=lines, text=text))

@@ -14,7 +14,7 @@ _STYLES = {"active": "green", "error": "red", "inactive": "dim"}
 def status(
     json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> None:
-    """Show which bridges are running, which integrations each holds, whether their brokers are reached and why not, and the queues.
+    """Show which bridges are running, which integrations each holds, whether their brokers can be reached and why not, and the queues.
 
     Exit code 0 if a bridge is running, every active integration is held and connected, and ingest is open; otherwise 1.
 

@@ -1,4 +1,4 @@
-"""Every call of schema `bridge`, each by its name: the one place where the bridge's SQL stands."""
+"""Every call of schema `bridge`, by name: the only place with SQL of the bridge."""
 
 import time
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Caller:
 
 
 class OperatorCalls(Caller):
-    """What the commands ask."""
+    """The calls that the commands make."""
 
     def status(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.status()"))
@@ -69,7 +69,7 @@ class OperatorCalls(Caller):
 
 
 class BridgeCalls(Caller):
-    """What a bridge asks and tells."""
+    """The calls that the bridge makes."""
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], bridge_id: UUID) -> None:
         super().__init__(connection)
@@ -276,7 +276,7 @@ class BridgeCalls(Caller):
         return found
 
     def begin_work(self) -> bool:
-        """Take note that this bridge processes the queue; whether another one ended before it had shown that it can."""
+        """Record that this bridge processes the queue. Returns whether another one ended without `end_work`."""
         return bool(self._value("SELECT bridge.begin_work(%s)", self.bridge_id))
 
     def end_work(self) -> None:

@@ -1,1 +1,1 @@
-"""The brokers' side: sockets, MQTT's packets, and the links that keep integrations connected. It knows nothing of the database."""
+"""The brokers' side: sockets, MQTT's packets, and the links that keep integrations connected. It does not know about the database."""

@@ -1,4 +1,4 @@
-"""Whom the network tells what happens. It calls them on its own thread, so they must return at once (record and leave)."""
+"""The interfaces through which the network reports events. They are called on its thread, so they must return at once."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Store(Protocol):
 
 
 class Reporter(Protocol):
-    """Reports what becomes of links."""
+    """Reports the states of links."""
 
     def state_changed(self, integration_id: UUID, state: LinkState, detail: str | None) -> None: ...
     def subscribed(self, results: list[tuple[UUID, int, str]]) -> None: ...
@@ -32,4 +32,4 @@ class Sink:
     store: Store
     reporter: Reporter
     settled: Callable[[Outcome], None]
-    takes_more: Callable[[], None]  # a link does, again
+    takes_more: Callable[[], None]  # called when a link can take more messages again

@@ -1,4 +1,4 @@
-"""The connection of a link, as its two directions see it."""
+"""The part of a link that its incoming and outgoing halves use."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from bridge.mqtt.client import Client, Limits
 class Wire(Protocol):
     @property
     def client(self) -> Client | None:
-        """The one that is connected, if any."""
+        """The client that is connected, if any."""
 
     @property
     def is_up(self) -> bool:
@@ -20,7 +20,7 @@ class Wire(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """What the broker said about itself."""
+        """What the broker announced in its CONNACK."""
 
     def flush(self) -> None:
-        """Write what waits; wait for the socket where it takes no more."""
+        """Write what is buffered; if the socket takes no more, wait until it does."""

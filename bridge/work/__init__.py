@@ -1,1 +1,1 @@
-"""What moves messages between the two sides: each a thread with a connection of its own."""
+"""The threads that move messages between database and brokers, each with a database connection of its own."""

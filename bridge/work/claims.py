@@ -1,4 +1,4 @@
-"""What the bridge has claimed and not settled: shared by the thread that claims and the one that settles."""
+"""Messages that the bridge has claimed and not settled yet: shared by the thread that claims and the one that settles."""
 
 import threading
 from collections.abc import Iterable

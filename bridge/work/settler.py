@@ -1,4 +1,4 @@
-"""What became of published messages, from the links to the database."""
+"""Passes the outcomes of published messages from the links to the database."""
 
 import threading
 import time

@@ -30,13 +30,13 @@ BEGIN
     END IF;
     IF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It tells the keys of several brokers apart.';
+            ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'The name tells the keys of several brokers apart.';
     ELSIF (length(vhost) BETWEEN 1 AND 255) IS NOT TRUE THEN
         RAISE EXCEPTION 'vhost_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'vhost is a string of 1 to 255 characters.', HINT = 'Omit it for RabbitMQ''s default virtual host, /.';
+            ERRCODE = 'PT400', DETAIL = 'vhost must be a string of 1 to 255 characters.', HINT = 'Omit it for RabbitMQ''s default virtual host, /.';
     ELSIF (length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
         RAISE EXCEPTION 'exchange_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'exchange is a string of 1 to 255 characters.', HINT = 'Omit it for the MQTT plugin''s default, amq.topic.';
+            ERRCODE = 'PT400', DETAIL = 'exchange must be a string of 1 to 255 characters.', HINT = 'Omit it for the MQTT plugin''s default, amq.topic.';
     END IF;
     INSERT INTO mqtt.broker_keys AS k (organization_id, integration_id, name, username, key_salt, key_hash, vhost, exchange)
     VALUES (
@@ -78,7 +78,7 @@ $$;
 COMMENT ON FUNCTION api.get_broker_keys() IS
 $md$List the keys of brokers
 
-Newest first: those of the organizations that the caller administers, or all for service_role. The keys themselves are never shown.$md$;
+Newest first: those of the organizations that you administer, or all of them for service_role. The keys themselves are never shown.$md$;
 GRANT EXECUTE ON FUNCTION api.get_broker_keys() TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
@@ -109,7 +109,7 @@ $$;
 COMMENT ON FUNCTION api.revoke_broker_key(uuid) IS
 $md$Revoke the key of a broker
 
-The broker is refused from its next request on. Answers the removed row.
+The broker's next request is refused. Returns the removed row.
 Errors: 404 `broker_key_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.revoke_broker_key(uuid) TO authenticated, service_role;
 COMMIT;

@@ -21,7 +21,7 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
     PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
@@ -50,8 +50,8 @@ $$;
 COMMENT ON FUNCTION api.cancel_mqtt_publish(uuid []) IS
 $md$Cancel messages that are still queued
 
-Answers the receipts as get_mqtt_publish_receipts does: a message that could be cancelled is `cancelled`; one that is still `queued` is
-with the bridge at this moment and will be sent.
+Returns the receipts as get_mqtt_publish_receipts does: a message that could be cancelled is `cancelled`; one that is still `queued` has
+already been claimed by the bridge and will be sent.
 Errors: 413 `batch_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.cancel_mqtt_publish(uuid []) TO authenticated, service_role;
 COMMIT;

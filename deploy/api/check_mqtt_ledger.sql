@@ -15,6 +15,6 @@ COMMENT ON FUNCTION api.check_mqtt_ledger() IS
 $md$Prove that no accepted message was lost
 
 Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
-empty list proves that the ledger adds up.$md$;
+empty list proves that the ledger balances.$md$;
 GRANT EXECUTE ON FUNCTION api.check_mqtt_ledger() TO service_role;
 COMMIT;

@@ -12,12 +12,12 @@ DECLARE
 BEGIN
     IF create_organization.name IS NULL OR length(create_organization.name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
+            ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
     END IF;
     IF create_organization.slug IS NULL OR create_organization.slug !~ '^[a-z0-9][a-z0-9_-]{0,47}$' THEN
         RAISE EXCEPTION 'slug_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'slug is 1 to 48 lower-case letters, digits, _ and -, and starts with a letter or digit.',
+            DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
     INSERT INTO mqtt.organizations (name, slug)
@@ -40,7 +40,7 @@ $md$Create an organization
 
 Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
 later with `add_organization_member`.
-Answers the organization: id, name, slug, topic_prefix and so on.
+Returns the organization: id, name, slug, topic_prefix and so on.
 Errors: 400 `name_invalid`, `slug_invalid`; 409 `slug_taken`.$md$;
 GRANT EXECUTE ON FUNCTION api.create_organization(text, text, uuid) TO service_role;
 COMMIT;

@@ -52,7 +52,7 @@ BEGIN
     PERFORM mqtt.require_organization(v_credential.organization_id, true);
     IF (action IN ('publish', 'subscribe')) IS NOT TRUE THEN
         RAISE EXCEPTION 'action_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'action is publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';
+            ERRCODE = 'PT400', DETAIL = 'action must be publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';
     END IF;
     SELECT i.status INTO v_status FROM mqtt.device_integrations AS i WHERE i.id = v_credential.integration_id;
     v_rule := mqtt.access_rule(v_credential, action, topic);
@@ -83,9 +83,9 @@ COMMENT ON FUNCTION api.explain_mqtt_access(uuid, text, text) IS
 $md$Explain whether a device may use a topic
 
 action is `publish` (topic is a topic name) or `subscribe` (topic is the filter that the device subscribes to, which must lie within an allowed
-filter). Answers `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
+filter). Returns `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
 `topic_invalid`, `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and an `explanation` in words. HTTP ingest and
-the brokers decide the same way, except that a hosted broker lets no device log in before the bridge has subscribed.
+the brokers decide the same way, except that at a hosted broker no device can log in until the bridge has subscribed.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.explain_mqtt_access(uuid, text, text) TO authenticated, service_role;
 COMMIT;

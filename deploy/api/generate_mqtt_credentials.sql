@@ -32,7 +32,7 @@ BEGIN
         AND NOT mqtt.topic_is_under(v_prefix, organization.topic_prefix) THEN
         RAISE EXCEPTION 'topic_not_allowed' USING
             ERRCODE = 'PT403',
-            DETAIL = format('At the hosted broker a prefix is %s or lies below it.', organization.topic_prefix),
+            DETAIL = format('At the hosted broker, topic_prefix must be %s or lie below it.', organization.topic_prefix),
             HINT = 'Other prefixes belong to other organizations.';
     END IF;
     RETURN v_prefix;
@@ -55,7 +55,7 @@ BEGIN
     END IF;
     IF client_id !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
         RAISE EXCEPTION 'client_id_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'client_id is 1 to 64 of A-Z, a-z, 0-9, _ . and -.', HINT = 'Omit it to have one generated.';
+            ERRCODE = 'PT400', DETAIL = 'client_id must be 1 to 64 characters of A-Z, a-z, 0-9, _ . and -.', HINT = 'Omit it to have one generated.';
     END IF;
     IF expires_at <= now() THEN
         RAISE EXCEPTION 'expires_at_invalid' USING
@@ -63,7 +63,7 @@ BEGIN
     END IF;
     IF least(max_per_second, max_burst) <= 0 OR max_per_second IN ('NaN', 'Infinity') THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst are more than 0.', HINT = 'Omit them for a credential without limits of its own.';
+            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst must be more than 0.', HINT = 'Omit them for a credential without limits of its own.';
     END IF;
 END;
 $$;

@@ -21,7 +21,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION api.get_capabilities(uuid) IS
-$md$Tell what an integration can do
+$md$Show what an integration can do
 
 Real-time status (last_seen_at, through subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
 management and bidirectional sync are not. The answer is the same for every integration.

@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
         RAISE EXCEPTION 'wait_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'To wait longer, call again as long as nothing has changed.';
+            ERRCODE = 'PT400', DETAIL = 'wait must be a number of seconds from 0 to 20.', HINT = 'To wait longer, call again until something has changed.';
     END IF;
     -- Answer before statement_timeout would cancel the call.
     RETURN statement_timestamp() + make_interval(
@@ -23,7 +23,7 @@ BEGIN
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.check_wait(numeric) IS 'The time at which a long poll of this many seconds has to answer; raises PT400 wait_invalid outside 0 to 20.';
+COMMENT ON FUNCTION mqtt.check_wait(numeric) IS 'The time at which a long poll of this many seconds has to return; raises PT400 wait_invalid outside 0 to 20.';
 GRANT EXECUTE ON FUNCTION mqtt.check_wait(numeric) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.publish_receipts(receipt_ids uuid [])
@@ -86,7 +86,7 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Ask in several calls.';
     END IF;
     -- Each iteration is a new statement, so it sees what has been committed meanwhile.
@@ -102,7 +102,7 @@ $md$Get the state of published messages
 
 One row for each receipt id, in the order given. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
 broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
-or past its retention). With `wait`, the call answers when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
+or past its retention). With `wait`, the call returns when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 413 `batch_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) TO authenticated, service_role;
 COMMIT;

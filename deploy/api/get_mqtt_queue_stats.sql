@@ -161,7 +161,7 @@ $$;
 COMMENT ON FUNCTION api.get_mqtt_queue_stats(uuid, uuid) IS
 $md$Show the state of an organization's queue
 
-`org_id` is another name for `organization_id`. Answers
+`org_id` is another name for `organization_id`. Returns
 - counts by status: `pending`, `processing`, `completed`, `failed`; `retrying` counts the pending messages that wait for another attempt;
   `dead` equals `failed`
 - `oldest_pending_seconds`

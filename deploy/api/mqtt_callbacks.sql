@@ -67,8 +67,8 @@ BEGIN
     IF v_grace NOT BETWEEN '0' AND '30 days' THEN
         RAISE EXCEPTION 'grace_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
-            HINT = 'Requests have both signatures for that long.';
+            DETAIL = 'grace must be a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            HINT = 'For that long, requests have both signatures.';
     END IF;
     v_secret := mqtt.set_callback_secret(
         v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret, v_grace
@@ -80,8 +80,8 @@ $$;
 COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(uuid, integer, jsonb, interval) IS
 $md$Give a subscription's callbacks a new secret
 
-The answer is the only place that ever shows `callback_secret`. For grace (a day unless you say otherwise, at most 30 days) requests are
-signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name of grace. You
+The answer is the only place that ever shows `callback_secret`. For grace (one day by default, at most 30 days) requests are
+signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name for grace. You
 can send a sealed secret of your own as callback_secret, `{"sealed": "<base64>"}`; the answer then has none.
 Errors: 400 `callback_missing`, `grace_invalid`, `argument_conflict`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
 404 `subscription_not_found`.$md$;
@@ -128,7 +128,7 @@ $md$Post dead deliveries again
 
 Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
 its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
-Answers `{"replayed": n}`.
+Returns `{"replayed": n}`.
 Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_callback_deliveries(uuid, uuid []) TO authenticated, service_role;
 COMMIT;

@@ -30,7 +30,7 @@ $$;
 COMMENT ON FUNCTION api.get_mqtt_credentials(uuid, uuid, uuid) IS
 $md$List device logins
 
-Newest first, including revoked and expired ones (see `status`): all that the caller administers, those of one integration or organization, or
+Newest first, including revoked and expired ones (see `status`): all that you administer, those of one integration or organization, or
 the one that credential_id names. Passwords are never shown.
 Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_credentials(uuid, uuid, uuid) TO authenticated, service_role;
@@ -54,7 +54,7 @@ BEGIN
     IF (rotate_mqtt_credentials.grace BETWEEN '0' AND '30 days') IS NOT TRUE THEN
         RAISE EXCEPTION 'grace_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            DETAIL = 'grace must be a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
             HINT = 'Omit it to end the old password at once.';
     END IF;
     UPDATE mqtt.mqtt_credentials AS c
@@ -113,7 +113,7 @@ $$;
 COMMENT ON FUNCTION api.revoke_mqtt_credentials(uuid) IS
 $md$Revoke a device's login
 
-Revocation is final and takes effect from the next request on; revoking again changes nothing. Answers the credential.
+Revocation is final and takes effect at the next request; revoking again changes nothing. Returns the credential.
 Errors: 403 `admin_required`; 404 `credential_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.revoke_mqtt_credentials(uuid) TO authenticated, service_role;
 COMMIT;

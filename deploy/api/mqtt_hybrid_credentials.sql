@@ -38,15 +38,15 @@ BEGIN
             RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);
         ELSE
             RAISE EXCEPTION 'action_invalid' USING
-                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'You may also call generate_mqtt_credentials, get_mqtt_credentials and revoke_mqtt_credentials.';
+                ERRCODE = 'PT400', DETAIL = 'action must be generate, get or revoke.', HINT = 'You may also call generate_mqtt_credentials, get_mqtt_credentials and revoke_mqtt_credentials.';
     END CASE;
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz, text) IS
 $md$Generate, get or revoke device logins
 
-For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` answers what generate_mqtt_credentials answers; `get` answers
-`{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) answers what revoke_mqtt_credentials answers.
+For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` returns what generate_mqtt_credentials returns; `get` returns
+`{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) returns what revoke_mqtt_credentials returns.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`; for `generate` also
 those of generate_mqtt_credentials.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz, text) TO authenticated, service_role;

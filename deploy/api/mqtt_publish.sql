@@ -37,7 +37,7 @@ $md$Publish messages to an integration's broker
 - `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
 - `message_expiry`: seconds after which the message is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
 
-Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
+Returns 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
 what became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (the details give the index); 403 `topic_not_allowed`,
 `integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.$md$;

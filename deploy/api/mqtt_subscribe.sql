@@ -26,25 +26,25 @@ BEGIN
         AND NOT mqtt.topic_is_under(regexp_replace(topic, '^\$share/[^/]+/', ''), v_prefix) THEN
         RAISE EXCEPTION 'topic_not_allowed' USING
             ERRCODE = 'PT403',
-            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            DETAIL = format('At the hosted broker, topic must start with %s/.', v_prefix),
             HINT = 'Other topics belong to other organizations.';
     ELSIF (qos BETWEEN 0 AND 2) IS NOT TRUE THEN
-        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the highest QoS that the broker may use.';
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'qos must be 0, 1 or 2.', HINT = 'It is the highest QoS that the broker may use.';
     ELSIF (retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
         RAISE EXCEPTION 'retain_handling_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+            ERRCODE = 'PT400', DETAIL = 'retain_handling must be 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
     ELSIF callback_url IS NULL THEN
         RETURN;
     END IF;
     v_error := mqtt.callback_url_reason(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'callback_url_invalid' USING
-            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'It is a public URL that accepts POST requests.';
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'Give a public URL that accepts POST requests.';
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text) IS
-'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may subscribe so.';
+'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may make this subscription.';
 GRANT EXECUTE ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.mqtt_subscribe(
@@ -149,7 +149,7 @@ $$;
 COMMENT ON FUNCTION api.mqtt_unsubscribe(uuid) IS
 $md$End a subscription
 
-The bridge unsubscribes at the broker. Answers the removed subscription.
+The bridge unsubscribes at the broker. Returns the removed subscription.
 Errors: 403 `admin_required`; 404 `subscription_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_unsubscribe(uuid) TO authenticated, service_role;
 COMMIT;

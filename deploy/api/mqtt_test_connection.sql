@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION api.mqtt_test_connection(uuid, uuid) IS
 $md$Test the connection to an integration's broker
 
-Answers 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
+Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
 Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
 
@@ -52,7 +52,7 @@ BEGIN
         IF NOT found THEN
             RAISE EXCEPTION 'request_not_found' USING
                 ERRCODE = 'PT404',
-                DETAIL = format('No request %s that you may see.', coalesce(request_id::text, 'null')),
+                DETAIL = format('There is no request %s that you may see.', coalesce(request_id::text, 'null')),
                 HINT = 'Requests are kept for a day.';
         END IF;
         EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until;
@@ -75,7 +75,7 @@ COMMENT ON FUNCTION api.get_mqtt_request(uuid, numeric) IS
 $md$Get the result of a connection test
 
 `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
-milliseconds. With `wait`, the call answers when the test is done, or after that many seconds (0 to 20) at the latest.
+milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 404 `request_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric) TO authenticated, service_role;
 COMMIT;

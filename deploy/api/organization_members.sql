@@ -15,7 +15,7 @@ BEGIN
     IF add_organization_member.user_id IS NULL OR add_organization_member.role IS NULL OR add_organization_member.role NOT IN ('member', 'admin') THEN
         RAISE EXCEPTION 'member_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'user_id is the sub of the user''s JWT; role is member or admin.',
+            DETAIL = 'user_id must be the sub of the user''s JWT; role must be member or admin.',
             HINT = 'A member reads and publishes; an admin also manages integrations, credentials, subscriptions and members.';
     END IF;
     -- Changes of members wait for each other here, so that an organization keeps an admin.
@@ -75,7 +75,7 @@ $$;
 COMMENT ON FUNCTION api.remove_organization_member(uuid, uuid) IS
 $md$Remove a user from an organization
 
-For admins of the organization and service_role. It takes effect from that user's next request on. Answers the removed member.
+For admins of the organization and service_role. It takes effect at that user's next request. Returns the removed member.
 Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.$md$;
 GRANT EXECUTE ON FUNCTION api.remove_organization_member(uuid, uuid) TO authenticated, service_role;
 COMMIT;

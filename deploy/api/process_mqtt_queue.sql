@@ -11,7 +11,7 @@ AS $$
 BEGIN
     IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 100000 THEN
         RAISE EXCEPTION 'batch_size_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'batch_size is out of range.', HINT = 'Use 1 to 100,000; 1,000 is a good size.';
+            ERRCODE = 'PT400', DETAIL = 'batch_size must be from 1 to 100,000.', HINT = '1,000 is a good size.';
     END IF;
     RETURN mqtt.process_batch(batch_size);
 END;
@@ -20,9 +20,10 @@ COMMENT ON FUNCTION api.process_mqtt_queue(integer) IS
 $md$Process queued messages
 
 Moves up to `batch_size` due messages into the history with all their effects; you may call it from anywhere at any time, even while the
-bridge runs. Answers `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
-and whether to call again: either a full batch was taken, or instead of one the updates were made that had been put aside while vacuum was
-held back. Errors: 400 `batch_size_invalid`.$md$;
+bridge runs. Returns `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
+and whether to call again: a full batch was taken, or, instead of a batch, updates were applied that had been deferred while vacuum was held
+back.
+Errors: 400 `batch_size_invalid`.$md$;
 GRANT EXECUTE ON FUNCTION api.process_mqtt_queue(integer) TO service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.settled_status(id uuid) RETURNS text
@@ -85,7 +86,7 @@ BEGIN
         RAISE EXCEPTION 'message_not_found' USING
             ERRCODE = 'PT404',
             DETAIL = format('No message %s is queued, stored or dead.', coalesce(v_id::text, 'null')),
-            HINT = 'Use the message_id that mqtt_ingest answered; messages are removed when their retention ends.';
+            HINT = 'Use the message_id that mqtt_ingest returned; messages are removed when their retention ends.';
     END IF;
     RETURN jsonb_build_object('message_id', v_id, 'status', v_status);
 END;
@@ -93,7 +94,7 @@ $$;
 COMMENT ON FUNCTION api.process_mqtt_queue_message(uuid, uuid) IS
 $md$Process one queued message
 
-`p_message_id` is another name for `message_id`. Answers `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
+`p_message_id` is another name for `message_id`. Returns `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
 attempt failed; another follows) or `failed` (a dead letter).
 Errors: 400 `argument_conflict`; 404 `message_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.process_mqtt_queue_message(uuid, uuid) TO service_role;

@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     IF least(max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days) <= 0 OR max_per_second = 'NaN' THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'Each limit is more than 0, or null for none.', HINT = 'All limits are set together; a limit that is omitted is lifted.';
+            ERRCODE = 'PT400', DETAIL = 'Each limit must be more than 0, or null for none.', HINT = 'All limits are set together; a limit that is omitted is lifted.';
     END IF;
     UPDATE mqtt.organizations AS o
     SET max_per_second = set_organization_limits.max_per_second,
@@ -29,7 +29,7 @@ BEGIN
     RETURNING o.* INTO v_organization;
     IF NOT found THEN
         RAISE EXCEPTION 'organization_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('No organization %s.', organization_id), HINT = 'GET /organizations lists them.';
+            ERRCODE = 'PT404', DETAIL = format('There is no organization %s.', organization_id), HINT = 'GET /organizations lists them.';
     END IF;
     RETURN v_organization;
 END;
@@ -37,8 +37,9 @@ $$;
 COMMENT ON FUNCTION api.set_organization_limits(uuid, numeric, integer, bigint, integer, integer, integer, integer) IS
 $md$Set the quotas and retention of an organization
 
-Sets all of them together; one that is omitted (or null) falls back to the installation's: `max_per_second` and `max_burst` of its devices over
+Sets all of them together; one that is omitted (or null) falls back to that of the installation: `max_per_second` and `max_burst` of its devices over
 HTTP, `max_queued` messages waiting, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`) and
-activity log (`activity_days`) are kept. Answers the organization. Errors: 404 `organization_not_found`; 400 `limit_invalid`.$md$;
+activity log (`activity_days`) are kept. Returns the organization.
+Errors: 404 `organization_not_found`; 400 `limit_invalid`.$md$;
 GRANT EXECUTE ON FUNCTION api.set_organization_limits(uuid, numeric, integer, bigint, integer, integer, integer, integer) TO service_role;
 COMMIT;

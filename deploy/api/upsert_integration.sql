@@ -36,17 +36,17 @@ DECLARE
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people.';
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'It is shown to people.';
     END IF;
     IF upsert_integration.integration_type IS NULL OR upsert_integration.integration_type NOT IN ('mqtt', 'mqtt_hosted', 'mqtt_external') THEN
         RAISE EXCEPTION 'integration_type_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'integration_type is mqtt_hosted, mqtt_external or mqtt.',
+            DETAIL = 'integration_type must be mqtt_hosted, mqtt_external or mqtt.',
             HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the broker that settings.broker_url names.';
     END IF;
     IF upsert_integration.status NOT IN ('active', 'inactive') THEN
         RAISE EXCEPTION 'status_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
+            ERRCODE = 'PT400', DETAIL = 'status must be active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
     END IF;
     IF upsert_integration.integration_id IS NULL THEN
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
@@ -83,7 +83,7 @@ Without integration_id a new integration is created; with it, that integration i
 a secret (password, client_key) that is omitted is kept, and one that is null is removed; if settings are omitted, all stay. status is `active`
 (default) or `inactive`. Types are `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
 `settings.broker_url` names). The API reference lists the settings.
-Answers the integration without secrets: `settings.has_password` says that one is stored.
+Returns the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
 409 `integration_type_fixed` (hosted stays hosted).$md$;
@@ -105,7 +105,7 @@ COMMENT ON FUNCTION api.delete_integration(uuid) IS
 $md$Delete an integration
 
 This also deletes its credentials, devices and subscriptions, and cancels messages that wait to be published. The history stays until its
-retention ends. Answers the deleted integration.
+retention ends. Returns the deleted integration.
 Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.delete_integration(uuid) TO authenticated, service_role;
 COMMIT;

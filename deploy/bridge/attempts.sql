@@ -10,7 +10,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
 $$;
-COMMENT ON FUNCTION bridge.suspects(tid []) IS 'msg_ids of the batch that bridge.process_queue named before its session died or ran into its time limit: one of them may be why.';
+COMMENT ON FUNCTION bridge.suspects(tid []) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause.';
 GRANT EXECUTE ON FUNCTION bridge.suspects(tid []) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.begin_attempt(accepted_before timestamptz, suspects bigint [] DEFAULT NULL) RETURNS bigint
@@ -20,7 +20,7 @@ AS $$
     SELECT mqtt.begin_attempt(accepted_before, suspects);
 $$;
 COMMENT ON FUNCTION bridge.begin_attempt(timestamptz, bigint []) IS
-'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit; suspects: those of bridge.suspects, null when the batch is not known.';
+'mqtt.begin_attempt for the bridge: call it until it returns null, after a worker session died or reached its time limit. suspects: the result of bridge.suspects; null if the batch is not known.';
 GRANT EXECUTE ON FUNCTION bridge.begin_attempt(timestamptz, bigint []) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.finish_attempt(attempted bigint) RETURNS text

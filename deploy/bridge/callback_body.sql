@@ -37,5 +37,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.callback_body(mqtt.mqtt_callback_deliveries, mqtt.mqtt_subscriptions) IS
-'The body of the request, JSON; null when the message is not in the history any more.';
+'The body of the request, as JSON; null if the message is no longer in the history.';
 COMMIT;

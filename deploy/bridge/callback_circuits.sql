@@ -8,10 +8,10 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamptz) RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER
 BEGIN ATOMIC
-    -- What was under way when it opened says nothing new.
+    -- Requests that were in flight when it opened say nothing new.
     SELECT failures >= 5 AND coalesce(open_until <= clock_timestamp(), true);
 END;
-COMMENT ON FUNCTION mqtt.circuit_opens(bigint, timestamptz) IS 'Whether a circuit that was open until then opens (again) after so many failures in a row.';
+COMMENT ON FUNCTION mqtt.circuit_opens(bigint, timestamptz) IS 'Whether a circuit breaker that was open until then opens (again) after this many failures in a row.';
 
 CREATE OR REPLACE FUNCTION mqtt.note_receivers(settled mqtt.settled_callback []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -67,5 +67,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.note_receivers(mqtt.settled_callback []) IS
-'Opens and closes circuits by what receivers answered, and notes in the activity log who is out of reach or back. A part of bridge.settle_callbacks.';
+'Opens and closes circuit breakers according to what receivers answered, and logs which receivers have become unreachable or reachable again. A part of bridge.settle_callbacks.';
 COMMIT;

@@ -13,7 +13,7 @@ BEGIN ATOMIC
     ), hook AS (
         SELECT
             s.organization_id, s.id, s.callback_ordered,
-            -- Where a circuit was open, one request shows whether it may close.
+            -- After a circuit breaker was open, a single request shows whether it may close.
             CASE WHEN c.openings > 0 THEN 1 WHEN s.callback_ordered THEN 20 ELSE 8 END - coalesce(b.n, 0) AS room
         FROM mqtt.bridge_leases AS l
         INNER JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
@@ -33,7 +33,7 @@ BEGIN ATOMIC
         LIMIT greatest(h.room, 0)
     ) AS d
     UNION ALL
-    -- In order: from the first on, as long as nothing has to wait.
+    -- In order: from the first one, up to the first that has to wait.
     SELECT d.organization_id, d.id, 1
     FROM hook AS h
     CROSS JOIN LATERAL (
@@ -49,7 +49,7 @@ BEGIN ATOMIC
     WHERE d.may;
 END;
 COMMENT ON FUNCTION mqtt.due_callbacks(uuid, timestamptz, uuid [], integer []) IS
-'Deliveries that are due, of the integrations that the bridge holds: of each subscription as many as may be under way at once, beside the busy ones, the first in place 1. A part of bridge.claim_callbacks.';
+'Deliveries that are due, of the integrations that the bridge holds: of each subscription as many as may be in flight at once besides the busy ones, counted in place from 1. A part of bridge.claim_callbacks.';
 
 CREATE OR REPLACE FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid [] DEFAULT '{}', busy_counts integer [] DEFAULT '{}')
 RETURNS TABLE (
@@ -92,7 +92,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.claim_callbacks(uuid, integer, uuid [], integer []) IS
-'Requests to make, at most room, of the integrations that the bridge holds; busy: how many each subscription has under way in it already. Each is one attempt, hidden for a minute; '
-'those of an ordered subscription are to be made one after the other, and the rest released after a failure. body is null when the message has left the history, secrets when there are none.';
+'Requests to make, at most room of them, for the integrations that the bridge holds. busy: how many requests each subscription has in flight already. Each is one attempt, hidden for a minute; '
+'those of an ordered subscription must be made one after the other, and the rest released after a failure. body is null if the message has left the history, and secrets if there are none.';
 GRANT EXECUTE ON FUNCTION bridge.claim_callbacks(uuid, integer, uuid [], integer []) TO mqtt_bridge;
 COMMIT;

@@ -15,7 +15,7 @@ BEGIN ATOMIC
     SELECT
         a.integration_id,
         a.integration_number::integer,
-        -- Once a message was twice in the hands of a bridge that died, they go one by one: only one that kills bridges uses up its attempts.
+        -- Once a message was claimed twice by bridges that died, its integration's messages go one by one: so only a message that kills bridges uses up its attempts.
         CASE
             WHEN NOT EXISTS (SELECT FROM pgmq.q_mqtt_outbound AS q WHERE q.integration_id = a.integration_id AND q.attempts > 1) THEN a.n
             WHEN EXISTS (
@@ -27,7 +27,7 @@ BEGIN ATOMIC
     INNER JOIN mqtt.bridge_leases AS l ON l.integration_id = a.integration_id AND l.bridge_id = claim_limits.bridge_id;
 END;
 COMMENT ON FUNCTION mqtt.claim_limits(uuid, uuid [], integer [], bigint []) IS
-'How many messages of each of these integrations the bridge may claim now; none of those that it does not hold. A part of bridge.claim_outbound.';
+'How many messages of each of these integrations the bridge may claim now; no row for one that it does not hold. A part of bridge.claim_outbound.';
 
 CREATE OR REPLACE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid [], limits integer [], in_flight bigint [] DEFAULT '{}')
 RETURNS TABLE (
@@ -39,11 +39,11 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
+    -- If the server crashes and loses these rows, a count of attempts is lost but no message, so the commit need not wait for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
-    -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
+    -- Cancelling and expiring wait until claims in progress are visible, and claims see what was cancelled or expired.
     PERFORM pg_advisory_xact_lock_shared(mqtt.outbound_lock(), 0);
-    -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
+    -- PL/pgSQL, because it keeps the plan, which saves more time than the rest takes.
     RETURN QUERY WITH asked AS (
         SELECT l.* FROM mqtt.claim_limits(claim_outbound.bridge_id, claim_outbound.integration_ids, claim_outbound.limits, claim_outbound.in_flight) AS l
     ), picked AS MATERIALIZED (
@@ -88,7 +88,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []) IS
-'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, '
-'so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason. waited: seconds since it was due.';
+'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. Because of its lease, only the caller can claim them, '
+'so their rows are not touched: a claim is one row of outbound_batches per integration. A message with a fault must not be sent but settled as failed for that reason. waited: seconds since it was due.';
 GRANT EXECUTE ON FUNCTION bridge.claim_outbound(uuid, uuid [], integer [], bigint []) TO mqtt_bridge;
 COMMIT;

@@ -28,7 +28,7 @@ BEGIN ATOMIC
             WHEN m.fault IS NOT NULL THEN m.fault
             WHEN octet_length(m.payload) > m.max_bytes
                 THEN format('The payload has %s bytes; this installation takes at most %s.', octet_length(m.payload), m.max_bytes)
-            -- What a broker tells of itself is welcome, though nobody may publish it.
+            -- Topics that start with $ are a broker's reports about itself: accepted, although nobody may publish to them.
             ELSE mqtt.topic_name_reason(regexp_replace(m.topic, '^\$', ''))
         END,
         m.is_copy
@@ -51,5 +51,5 @@ BEGIN ATOMIC
     ) AS m;
 END;
 COMMENT ON FUNCTION mqtt.delivered_messages(uuid [], uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []) IS
-'What a bridge hands to bridge.ingest, of the integrations that have an owner (their organization, by place): where each message belongs, as it stands in the queue, the message_id that its user properties name, in words why it cannot be queued, and whether it is a copy to be left out. A part of the statement that asks.';
+'What a bridge hands to bridge.ingest, of the integrations that have an owner (their organization, by place): where each message belongs, as it stands in the queue, the message_id that its user properties name, in words why it cannot be queued, and whether it is a copy to be left out. Inlined into the statement that calls it.';
 COMMIT;

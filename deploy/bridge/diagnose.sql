@@ -43,7 +43,7 @@ AS $$
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname IN ('api', 'mqtt', 'pgmq') AND has_schema_privilege(role, n.oid, 'usage') AND has_function_privilege(role, p.oid, 'execute');
 $$;
-COMMENT ON FUNCTION mqtt.surplus_privileges(name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; nothing is right.';
+COMMENT ON FUNCTION mqtt.surplus_privileges(name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; there should be no rows.';
 
 CREATE OR REPLACE FUNCTION mqtt.days_without_partition() RETURNS TABLE (parent text, days_ahead integer, in_default bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -66,7 +66,7 @@ AS $$
     JOIN pg_catalog.pg_class AS k ON k.oid = p.partrelid AND k.relnamespace = 'mqtt'::regnamespace
     ORDER BY k.relname;
 $$;
-COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows lie in its default one.';
+COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows are in its default partition.';
 
 CREATE OR REPLACE FUNCTION mqtt.maintenance_jobs() RETURNS integer
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -90,7 +90,7 @@ BEGIN
     RETURN v_jobs;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
+COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null if mqtt_owner may not see them.';
 
 CREATE OR REPLACE FUNCTION mqtt.deployed_changes() RETURNS text []
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -109,7 +109,7 @@ BEGIN
     RETURN v_changes;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null where sqitch''s registry is elsewhere or mqtt_owner may not see it.';
+COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null if sqitch''s registry is elsewhere or mqtt_owner may not see it.';
 
 CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -149,6 +149,6 @@ AS $$
     FROM mqtt.configuration AS c;
 $$;
 COMMENT ON FUNCTION bridge.diagnose() IS
-'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. Facts; the judgement is the doctor''s.';
+'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 GRANT EXECUTE ON FUNCTION bridge.diagnose() TO mqtt_bridge;
 COMMIT;

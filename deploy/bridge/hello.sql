@@ -19,7 +19,7 @@ AS $$
                 AND k.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
         );
 $$;
-COMMENT ON FUNCTION mqtt.live_bridges(uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended counts no more.';
+COMMENT ON FUNCTION mqtt.live_bridges(uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended no longer counts.';
 
 CREATE OR REPLACE FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -35,8 +35,8 @@ BEGIN
     IF NOT pg_try_advisory_lock(mqtt.bridge_lock(bridge_id)) THEN
         RAISE EXCEPTION 'bridge_is_running' USING
             ERRCODE = 'PT409',
-            DETAIL = format('Another session speaks for bridge %s.', bridge_id),
-            HINT = 'It ends within seconds; try again.';
+            DETAIL = format('Another session is already bridge %s.', bridge_id),
+            HINT = 'That session ends within seconds; try again.';
     END IF;
     INSERT INTO mqtt.bridges AS b (id, name, version, main_pid)
     VALUES (hello.bridge_id, left(hello.name, 200), hello.version, pg_backend_pid())
@@ -54,7 +54,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.hello(uuid, text, text, integer) IS
-$md$A bridge begins, on the session that will hold its locks; answers what it has to know of this installation
+$md$A bridge starts, on the session that will hold its locks; returns what it has to know about this installation
 
 Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.$md$;
 GRANT EXECUTE ON FUNCTION bridge.hello(uuid, text, text, integer) TO mqtt_bridge;
@@ -68,7 +68,7 @@ BEGIN
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    -- Whoever holds no lock on its id has ended.
+    -- A bridge that does not hold the lock on its id has ended.
     DELETE FROM mqtt.bridges AS b
     WHERE b.id <> heartbeat.bridge_id AND b.seen_at < clock_timestamp() - interval '4 seconds'
         AND pg_try_advisory_xact_lock(mqtt.bridge_lock(b.id));
@@ -76,7 +76,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.heartbeat(uuid) IS
-'A bridge lives; answers the bridges that are still connected but have been silent for too long (stopped, frozen), or null when it has to say hello again.';
+'The bridge is alive. Returns the bridges that are still connected but have been silent for too long (stopped, frozen), or null if the caller has to call bridge.hello again.';
 GRANT EXECUTE ON FUNCTION bridge.heartbeat(uuid) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
@@ -87,6 +87,6 @@ BEGIN ATOMIC
     WHERE a.usename = current_user AND a.datname = current_database() AND a.application_name = 'topicbase ' || bridge_id;
 END;
 COMMENT ON FUNCTION bridge.end_bridge(uuid) IS
-'Ends the sessions of a silent bridge, so that its locks are free; runs with the caller''s rights, which reach only sessions of its own role.';
+'Ends the sessions of a silent bridge, which releases its locks. Runs with the caller''s privileges, so it can only end sessions of the same role.';
 GRANT EXECUTE ON FUNCTION bridge.end_bridge(uuid) TO mqtt_bridge;
 COMMIT;

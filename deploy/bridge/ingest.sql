@@ -19,7 +19,7 @@ SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE
-    -- Whose integration_ids[i] is; null where this bridge does not hold it.
+    -- The organization of integration_ids[i]; null if this bridge does not hold it.
     v_owners uuid [];
     v_counts jsonb;
     v_organizations uuid [];
@@ -29,7 +29,7 @@ BEGIN
     SELECT array_agg(l.organization_id ORDER BY i.number) INTO v_owners
     FROM unnest(ingest.integration_ids) WITH ORDINALITY AS i (id, number)
     LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id AND l.bridge_id = ingest.bridge_id;
-    -- Most: mqtt.ingest_plain does the same for messages that are nothing out of the ordinary, in a third of the time.
+    -- The usual case: mqtt.ingest_plain does the same for ordinary messages, in a third of the time.
     IF ingest.content_types IS NULL AND ingest.properties IS NULL AND ingest.faults IS NULL AND ingest.subscription_numbers IS NULL THEN
         v_counts := mqtt.ingest_plain(
             v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
@@ -47,7 +47,7 @@ BEGIN
     ), arrived AS MATERIALIZED (
         SELECT c.* FROM came AS c WHERE NOT c.is_copy
     ),
-    -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
+    -- In the order of the ids, so that two bridges with the same messages cannot deadlock.
     fresh AS (
         INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
         SELECT DISTINCT a.organization_id, a.integration_id, a.message_id
@@ -74,7 +74,7 @@ BEGIN
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
         SELECT
             clock_timestamp(), k.message, k.organization_id, k.integration_id,
-            -- Two integrations may bring the same: then they are two rows of the history, received at the same time.
+            -- Two integrations may deliver the same message: then the history has two rows, received at the same time.
             CASE WHEN row_number() OVER (PARTITION BY k.organization_id, k.message_id ORDER BY k.place) = 1 THEN k.message_id END,
             k.payload
         FROM kept AS k
@@ -129,9 +129,9 @@ END;
 $$;
 COMMENT ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []) IS
 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault '
-'that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within '
-'configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 where it names none (null for '
-'the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; '
-'passed over are messages for integrations that the bridge does not hold, "not_held": those must not be acknowledged, for whoever holds them is to get them.';
+'that the bridge names) becomes a dead letter at once. With a UUID in the MQTT 5 user property message_id, a message that comes again is stored once, within '
+'configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 if it names none (null for '
+'the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. Acknowledge the messages to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" if there were any; '
+'messages for integrations that the bridge does not hold ("not_held") are passed over: they must not be acknowledged, because the bridge that holds them is to receive them.';
 GRANT EXECUTE ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []) TO mqtt_bridge;
 COMMIT;

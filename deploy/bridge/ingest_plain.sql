@@ -12,14 +12,14 @@ LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Mostly none is missing, and that is seen without a query.
+    -- Usually none is missing, which shows without a query.
     IF array_position(owners, NULL) IS NULL THEN
         RETURN NULL;
     END IF;
     RETURN (SELECT jsonb_agg(i.id ORDER BY i.id) FROM unnest(integration_ids, owners) AS i (id, organization_id) WHERE i.organization_id IS NULL);
 END;
 $$;
-COMMENT ON FUNCTION mqtt.not_held(uuid [], uuid []) IS 'The integrations without an owner, as bridge.ingest names them; null when there is none.';
+COMMENT ON FUNCTION mqtt.not_held(uuid [], uuid []) IS 'The integrations without an owner, as bridge.ingest returns them; null if there are none.';
 
 CREATE OR REPLACE FUNCTION mqtt.ingest_plain(
     owners uuid [], integration_ids uuid [], integration_numbers integer [], topics text [], payloads bytea [], qos smallint [], retains boolean []
@@ -81,5 +81,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.ingest_plain(uuid [], uuid [], integer [], text [], bytea [], smallint [], boolean []) IS
-'The short way of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its answer: for messages without properties, faults and several filters. Null, with nothing done, when one of them cannot be queued. The general way in bridge.ingest would queue the same.';
+'The fast path of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its result, for messages without properties, faults and several filters. Returns null and does nothing if one of them cannot be queued. The general path in bridge.ingest would queue the same.';
 COMMIT;

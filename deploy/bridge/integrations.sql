@@ -11,7 +11,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- What another holder had begun counts as an attempt; what this process holds, it still holds.
+    -- What another holder had claimed counts as an attempt; claims of this process stay.
     WITH abandoned AS (
         DELETE FROM mqtt.outbound_batches AS b
         WHERE b.organization_id = take_lease.organization_id AND b.integration_id = take_lease.integration_id
@@ -39,7 +39,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.take_lease(uuid, uuid, uuid) IS
-'Gives the bridge the lease of an integration whose lock it holds, with what another holder had begun; whether another bridge had it, or none.';
+'Gives the bridge the lease of an integration whose lock it holds, and takes over what another holder had begun. Returns whether the lease is new to this bridge.';
 
 CREATE OR REPLACE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -62,7 +62,7 @@ BEGIN
         WHERE i.status <> 'inactive'
             AND (
                 l.bridge_id IS NULL
-                -- A lease of mine whose lock went with a lost session, or one whose holder is gone.
+                -- The caller's own lease whose lock went with a lost session, or a lease whose holder is gone.
                 OR NOT EXISTS (
                     SELECT FROM pg_catalog.pg_locks AS k
                     WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
@@ -82,7 +82,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.take_integrations(uuid) IS
-'Takes integrations that no bridge holds, up to a fair share and one more, on the session whose locks keep them; returns how many came new.';
+'Takes integrations that no bridge holds, up to a fair share and one more, on the session whose locks keep them; returns how many are new.';
 GRANT EXECUTE ON FUNCTION bridge.take_integrations(uuid) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid []) RETURNS void
@@ -98,7 +98,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.release_integrations(uuid, uuid []) IS
-'Gives integrations back after their connections are closed; messages taken but not settled wait for the next holder and cost no attempt.';
+'Gives integrations back after their connections are closed; messages that were claimed but not settled wait for the next holder, and this costs them no attempt.';
 GRANT EXECUTE ON FUNCTION bridge.release_integrations(uuid, uuid []) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb DEFAULT '{}')
@@ -119,7 +119,7 @@ AS $$
     WHERE l.bridge_id = integrations.bridge_id AND i.status <> 'inactive';
 $$;
 COMMENT ON FUNCTION bridge.integrations(uuid, jsonb) IS
-'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. Whatever it holds beyond these, it is to close and release.';
+'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. The bridge must close and release whatever else it holds.';
 GRANT EXECUTE ON FUNCTION bridge.integrations(uuid, jsonb) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid []

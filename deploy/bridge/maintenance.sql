@@ -24,7 +24,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.check_capacity(uuid) IS
-'Looks whether there is room for more, each second: {"paused": {integration that the bridge holds: why its broker is to be left unread}, "free_disk_bytes": null when another bridge looks just now}.';
+'Called every second: {"paused": {integration that the bridge holds: why the bridge must not read from its broker}, "free_disk_bytes": null if another bridge is checking at this moment}.';
 GRANT EXECUTE ON FUNCTION bridge.check_capacity(uuid) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.run_periodic_tasks() RETURNS jsonb
@@ -33,7 +33,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.run_periodic_tasks() ELSE '{"skipped": true}' END;
 $$;
-COMMENT ON FUNCTION bridge.run_periodic_tasks() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+COMMENT ON FUNCTION bridge.run_periodic_tasks() IS 'The quick part of maintenance, by one bridge at a time: what was done, or {"skipped": true} if another bridge is doing it.';
 GRANT EXECUTE ON FUNCTION bridge.run_periodic_tasks() TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.apply_retention() RETURNS jsonb
@@ -42,6 +42,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.apply_retention() ELSE '{"skipped": true}' END;
 $$;
-COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
+COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what was removed, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
 GRANT EXECUTE ON FUNCTION bridge.apply_retention() TO mqtt_bridge;
 COMMIT;

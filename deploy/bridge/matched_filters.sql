@@ -56,5 +56,5 @@ BEGIN ATOMIC
     GROUP BY f.alike_id, f.places;
 END;
 COMMENT ON FUNCTION mqtt.matched_filters(uuid [], uuid [], integer [], text [], smallint [], boolean [], integer []) IS
-'For messages of integrations with several filters (those with a subscription number): which filters match, and whether it is a copy to be left out. Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all. A part of the statement that asks.';
+'For messages of integrations with several filters (those with a subscription number): which filters match, and whether the message is a copy to be left out. Many brokers send a copy for each filter that matches. One copy is kept and names all filters: the copy for the filter that was granted first, because that one must arrive too, and of QoS 0 copies the one for the filter with the highest granted QoS. No copy is left out of retained messages, which are not sent for every filter, and of shared filters, whose messages may go to another client. Inlined into the statement that calls it.';
 COMMIT;

@@ -35,7 +35,7 @@ AS $$
     FROM stamped AS s;
 $$;
 COMMENT ON FUNCTION bridge.mosquitto_accounts(text) IS
-'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. '
-'Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for. An integration''s accounts wait until the broker has granted the first of its subscriptions.';
+'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null if known_stamp is still current; next_change_at is when the next one expires. '
+'Rules are fully expanded: in Mosquitto''s patterns, a client could choose what the placeholders stand for. An integration''s accounts wait until the broker has granted the first of its subscriptions.';
 GRANT EXECUTE ON FUNCTION bridge.mosquitto_accounts(text) TO mqtt_bridge;
 COMMIT;

@@ -9,7 +9,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Rare, and a transaction's identical notifications become one.
+    -- These are rare, and a transaction's identical notifications become one.
     PERFORM pg_notify('topicbase', 'config');
     RETURN NULL;
 END;
@@ -17,7 +17,7 @@ $$;
 COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
 CREATE OR REPLACE TRIGGER notify_config AFTER INSERT OR DELETE ON mqtt.device_integrations
 FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
--- What the bridge itself writes (active, error and why) is no news to it.
+-- The bridge need not be told of what it writes itself (active, error and the reason).
 CREATE OR REPLACE TRIGGER notify_config_update AFTER UPDATE ON mqtt.device_integrations
 FOR EACH ROW
 WHEN (

@@ -13,7 +13,7 @@ AS $$
     WITH open AS (
         SELECT r.organization_id, r.id
         FROM mqtt.mqtt_requests AS r
-        -- One that a bridge took and never answered is taken again.
+        -- A request that a bridge claimed and never answered is claimed again.
         WHERE r.status <> 'done' AND (r.status = 'queued' OR r.started_at < clock_timestamp() - interval '1 minute')
             AND EXISTS (SELECT FROM mqtt.bridges AS b WHERE b.id = claim_requests.bridge_id)
         ORDER BY r.created_at
@@ -31,7 +31,7 @@ AS $$
     JOIN mqtt.device_integrations AS i ON i.organization_id = t.organization_id AND i.id = t.integration_id
     JOIN mqtt.organizations AS o ON o.id = t.organization_id;
 $$;
-COMMENT ON FUNCTION bridge.claim_requests(uuid, integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
+COMMENT ON FUNCTION bridge.claim_requests(uuid, integer) IS 'Claims requests that wait for a bridge, with the settings (secrets sealed) of their integration.';
 GRANT EXECUTE ON FUNCTION bridge.claim_requests(uuid, integer) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.answer_request(request_id uuid, result jsonb) RETURNS void
@@ -51,6 +51,6 @@ AS $$
     )
     FROM answered AS a;
 $$;
-COMMENT ON FUNCTION bridge.answer_request(uuid, jsonb) IS 'The answer to a question: {"ok": bool, "reason": text, …}; only the first answer counts.';
+COMMENT ON FUNCTION bridge.answer_request(uuid, jsonb) IS 'Stores the result of a request: {"ok": bool, "reason": text, …}; only the first result counts.';
 GRANT EXECUTE ON FUNCTION bridge.answer_request(uuid, jsonb) TO mqtt_bridge;
 COMMIT;

@@ -23,7 +23,7 @@ AS $$
     FROM mqtt.configuration AS c;
 $$;
 COMMENT ON FUNCTION bridge.sealing_state() IS
-'{"public_key": base64 or null, "key": its id, "sealed": {"<key id>": how many secrets}}; "" counts those whose key is not known, sealed by their senders.';
+'{"public_key": base64 or null, "key": its id, "sealed": {"<key id>": how many secrets}}; "" counts secrets whose key is not known because the caller sealed them.';
 GRANT EXECUTE ON FUNCTION bridge.sealing_state() TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer)
@@ -39,7 +39,7 @@ AS $$
     LIMIT most;
 $$;
 COMMENT ON FUNCTION bridge.sealed_otherwise(text, uuid, integer) IS
-'Secrets that are not sealed to the present key, in the order of place and id, from behind the one named.';
+'Secrets that are not sealed to the current key, ordered by place and id, starting after the given one.';
 GRANT EXECUTE ON FUNCTION bridge.sealed_otherwise(text, uuid, integer) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.reseal(places text [], ids uuid [], old_values jsonb [], new_values jsonb []) RETURNS integer
@@ -54,10 +54,10 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(new_values) AS n (value) WHERE n.value ->> 'key' IS DISTINCT FROM v_key) THEN
         RAISE EXCEPTION 'sealing_key_changed' USING
             ERRCODE = 'PT409',
-            DETAIL = format('The present key is %s; this is sealed to another.', coalesce(v_key, 'none')),
-            HINT = 'Start again: topicbase reseal.';
+            DETAIL = format('The current key is %s; this is sealed to another.', coalesce(v_key, 'none')),
+            HINT = 'Run topicbase reseal again.';
     END IF;
-    -- Held until the commit, so that the new box never replaces a secret that its owner has just changed.
+    -- Locked until the commit, so that the new box never replaces a secret that its owner has just changed.
     PERFORM FROM mqtt.device_integrations AS i WHERE i.id = ANY (ids) ORDER BY i.id FOR NO KEY UPDATE;
     WITH matching AS MATERIALIZED (
         SELECT i.id, jsonb_object_agg(split_part(r.place, '.', 3), r.new_value) AS secrets, count(*) AS count
@@ -104,6 +104,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.reseal(text [], uuid [], jsonb [], jsonb []) IS
-'Puts new boxes in the place of old ones, where the old one is still there; returns how many. Raises PT409 sealing_key_changed when they are not sealed to the present key.';
+'Replaces old boxes by new ones, if the old one is still stored; returns how many. Raises PT409 sealing_key_changed if the new ones are not sealed to the current key.';
 GRANT EXECUTE ON FUNCTION bridge.reseal(text [], uuid [], jsonb [], jsonb []) TO mqtt_bridge;
 COMMIT;

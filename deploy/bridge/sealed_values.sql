@@ -17,5 +17,5 @@ SELECT 'callback_secrets.previous', k.organization_id, k.subscription_id, k.prev
 FROM mqtt.callback_secrets AS k
 WHERE k.previous IS NOT NULL;
 COMMENT ON VIEW mqtt.sealed_values IS
-'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. What is sealed elsewhere one day joins here and in bridge.reseal.';
+'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. Add secrets of other tables here and in bridge.reseal.';
 COMMIT;

@@ -51,8 +51,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.settle_callbacks(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) IS
-'What became of requests claimed: HTTP status or the error in words; neither, when it was not made after all and costs no attempt. 2xx is delivered, 410 pauses the subscription''s callbacks, '
-'anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: trying again is no use. Attempts that the bridge no longer has are passed over. '
+'Settles claimed requests by their HTTP status or error; by neither if the request was not made, which costs no attempt. 2xx is delivered, 410 pauses the subscription''s callbacks, '
+'anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: there is no point in trying again. Attempts that are no longer this bridge''s are passed over. '
 'Returns {"delivered", "failed", "dead", "released"}.';
 GRANT EXECUTE ON FUNCTION bridge.settle_callbacks(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) TO mqtt_bridge;
 COMMIT;

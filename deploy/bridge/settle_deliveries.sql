@@ -55,7 +55,7 @@ BEGIN
     SELECT
         array_agg(ROW(
             t.organization_id, s.integration_id, t.subscription_id, s.callback_url, t.status, t.code, t.error, t.pause, t.is_released,
-            -- Whoever answers about this one message is there; a fault of ours says nothing about the receiver.
+            -- A receiver that answers about this message is reachable; a fault on our side says nothing about the receiver.
             coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false),
             NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true)
         )::mqtt.settled_callback)
@@ -66,5 +66,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.settle_deliveries(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) IS
-'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null when none was the bridge''s. A part of bridge.settle_callbacks.';
+'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null if none of them was this bridge''s. A part of bridge.settle_callbacks.';
 COMMIT;

@@ -25,8 +25,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.settle_outbound(uuid, bigint [], text [], smallint [], text [], bigint []) IS
-'What became of messages that the bridge had claimed: sent (QoS 0), acknowledged (PUBACK, PUBCOMP) or failed, with reason code and reason; and the batches that are done with. '
-'Messages of integrations that the bridge does not hold any more are passed over.';
+'Settles messages that the bridge had claimed, as sent (QoS 0), acknowledged (PUBACK, PUBCOMP) or failed, with reason code and reason, and ends the batches that are complete. '
+'Messages of integrations that the bridge no longer holds are passed over.';
 GRANT EXECUTE ON FUNCTION bridge.settle_outbound(uuid, bigint [], text [], smallint [], text [], bigint []) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.expire_outbound(batch_size integer DEFAULT 1000) RETURNS integer
@@ -52,13 +52,13 @@ BEGIN
     IF cardinality(v_expired) > 0 THEN
         PERFORM mqtt.settle_outbound(
             v_expired, array_fill('expired'::text, ARRAY[cardinality(v_expired)]), '{}',
-            array_fill('Its message_expiry passed before the broker could be given it.'::text, ARRAY[cardinality(v_expired)])
+            array_fill('Its message_expiry passed before it could be sent to the broker.'::text, ARRAY[cardinality(v_expired)])
         );
     END IF;
     RETURN cardinality(v_expired);
 END;
 $$;
 COMMENT ON FUNCTION bridge.expire_outbound(integer) IS
-'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has claimed is left to it.';
+'Settles messages whose message_expiry has passed, including those for brokers that are down; returns how many. A message that a bridge has claimed is left to that bridge.';
 GRANT EXECUTE ON FUNCTION bridge.expire_outbound(integer) TO mqtt_bridge;
 COMMIT;

@@ -11,7 +11,7 @@ BEGIN
     IF pg_try_advisory_lock(mqtt.wakeup_lock(), hashtext(subject)) THEN
         RETURN 'asleep';
     END IF;
-    -- Another sleeper's lock makes the writers notify us all.
+    -- The lock of another sleeping bridge makes writers notify all bridges.
     IF EXISTS (
         SELECT FROM pg_catalog.pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 2
@@ -24,8 +24,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.sleep(text) IS
-'From now on NOTIFY topicbase tells of work (ingest, outbound, callback, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; '
-'busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
+'From now on NOTIFY topicbase announces work (ingest, outbound, callback, request). Returns asleep if this session''s lock ensures this, beside if another bridge''s lock does, or '
+'busy if someone is about to commit work: look again in a moment. After asleep, look for work once more: what was committed before it is not announced.';
 GRANT EXECUTE ON FUNCTION bridge.sleep(text) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.wake(subject text) RETURNS void

@@ -11,11 +11,11 @@ CREATE OR REPLACE FUNCTION mqtt.queue_depths() RETURNS TABLE (queue text, messag
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
+    -- The ledger's counters instead of rows where there are any; the other queue's rows are counted only as far as anyone would care.
     SELECT
         'ingest',
         greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled()), 0)::bigint,
-        -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
+        -- From the oldest minute that is incomplete by the counters: there may be millions of dead rows before it.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
             FROM (
@@ -41,7 +41,7 @@ AS $$
     SELECT
         'outbound',
         (SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT 1000000) AS q),
-        -- Since it was due: what is scheduled for later is not late.
+        -- Since it was due: a message that is scheduled for later is not late.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.vt)), 0) END
             FROM mqtt.device_integrations AS i
@@ -63,7 +63,7 @@ AS $$
         'notify_queue_ratio', pg_notification_queue_usage()
     );
 $$;
-COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the maintenance.';
+COMMENT ON FUNCTION bridge.gauges() IS 'The metrics of the database that are cheap enough for every few seconds. Maintenance returns the rest.';
 GRANT EXECUTE ON FUNCTION bridge.gauges() TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.status() RETURNS jsonb
@@ -111,6 +111,6 @@ AS $$
     );
 $$;
 COMMENT ON FUNCTION bridge.status() IS
-'For topicbase status: which bridges live, who holds which integration, whether its broker is reached and why not, how deep and old the queues are.';
+'For topicbase status: which bridges are running, which integrations each holds, whether their brokers can be reached and why not, and how long and old the queues are.';
 GRANT EXECUTE ON FUNCTION bridge.status() TO mqtt_bridge;
 COMMIT;

@@ -22,11 +22,11 @@ AS $$
     FROM stamped AS st
     LEFT JOIN held AS h ON true
     WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp
-    -- In this order they are subscribed to, so that the one that counts for a message that matches several is there first.
+    -- The order of subscribing: of several filters that a message matches, the one whose copy is kept comes first.
     ORDER BY h.active_at, h.number;
 $$;
 COMMENT ON FUNCTION bridge.subscriptions(uuid, text) IS
-'Topic filters to hold for all integrations of a bridge; no row when nothing differs from known_stamp, one row with only the stamp when there is none to hold.';
+'Topic filters to subscribe to for all integrations of a bridge; no row if nothing differs from known_stamp, and one row with only the stamp if there are none.';
 GRANT EXECUTE ON FUNCTION bridge.subscriptions(uuid, text) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid [], granted smallint [], reasons text []) RETURNS integer
@@ -109,6 +109,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.integration_states(uuid, uuid [], text [], text []) IS
-'Whether brokers are reached: active, or error with the reason in words. Writes, and logs, only what changed; an integration that is switched off stays so.';
+'Records whether brokers can be reached: active, or error with the reason. Writes and logs only what changed; an integration that is switched off stays switched off.';
 GRANT EXECUTE ON FUNCTION bridge.integration_states(uuid, uuid [], text [], text []) TO mqtt_bridge;
 COMMIT;

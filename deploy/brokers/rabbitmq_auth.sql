@@ -28,7 +28,7 @@ BEGIN
         RAISE EXCEPTION 'broker_unknown' USING
             ERRCODE = 'PT401',
             DETAIL = 'Only a broker with a valid key gets an answer.',
-            HINT = 'Write the URLs as http://<username>:<key>@host/…, with the username and key that generate_broker_key answered.';
+            HINT = 'Write the URLs as http://<username>:<key>@host/…, with the username and key that generate_broker_key returned.';
     END IF;
     RETURN v_broker;
 END;
@@ -70,7 +70,7 @@ $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) IS
 $md$RabbitMQ asks whether a device may log in
 
-For `auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
+For `auth_http.user_path`. Returns `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
 be the credential's own, and the broker must have granted the bridge's first subscription for the integration.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) TO anon, authenticated, service_role;
@@ -91,7 +91,7 @@ $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_vhost(text, text, text, text, text) IS
 $md$RabbitMQ asks whether a device may use a virtual host
 
-For `auth_http.vhost_path`. Answers `allow` for the virtual host of the broker's key, else `deny`, as text.
+For `auth_http.vhost_path`. Returns `allow` for the virtual host of the broker's key, else `deny`, as text.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_vhost(text, text, text, text, text) TO anon, authenticated, service_role;
 
@@ -123,7 +123,7 @@ $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_resource(text, text, text, text, text, text, text) IS
 $md$RabbitMQ asks whether a device may use an exchange or a queue
 
-For `auth_http.resource_path`. Answers `allow` for the MQTT plugin's exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
+For `auth_http.resource_path`. Returns `allow` for the MQTT plugin's exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
 the device's own session, else `deny`, as text.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_resource(text, text, text, text, text, text, text) TO anon, authenticated, service_role;
@@ -155,7 +155,7 @@ $$;
 COMMENT ON FUNCTION api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text) IS
 $md$RabbitMQ asks whether a device may publish or subscribe to a topic
 
-For `auth_http.topic_path`. Answers `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
+For `auth_http.topic_path`. Returns `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
 lie within one of the credential's filters. routing_key is the topic with dots instead of slashes; `variable_map.*` is accepted and ignored.
 Errors: 401 `broker_unknown`.$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;

@@ -35,7 +35,7 @@ BEGIN
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'callback_secret_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'callback_secret is {"sealed": "<base64>"}; a secret in clear text is rejected.',
+            DETAIL = 'callback_secret must be {"sealed": "<base64>"}; a secret in clear text is rejected.',
             HINT = 'Omit it to have one generated, or seal "whsec_<base64 of 24 to 64 bytes>" with this installation''s public key.';
     END IF;
     INSERT INTO mqtt.callback_secrets AS k (organization_id, subscription_id, sealed)

@@ -33,11 +33,11 @@ BEGIN
     v_parts[5] := nullif(v_parts[5], '/');
     v_fault := CASE
         WHEN url IS NULL THEN 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883'
-        WHEN v_parts[3] IS NULL THEN 'is neither a host name nor a URL'
+        WHEN v_parts[3] IS NULL THEN 'must be a host name or a URL'
         WHEN v_parts[2] IS NOT NULL THEN 'must not have a user name or password; use settings.username and settings.password'
-        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
+        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'must start with mqtt://, mqtts://, ws:// or wss://, or be a bare host name'
         WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
-        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
+        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'does not have a valid port'
         ELSE mqtt.host_reason(v_parts[3], private_allowed)
     END;
     IF v_fault IS NOT NULL THEN
@@ -158,7 +158,7 @@ DECLARE
     v_fault text;
 BEGIN
     IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings is a JSON object.', HINT = 'Send {} if there are none.';
+        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings must be a JSON object.', HINT = 'Send {} if there are none.';
     END IF;
     -- A client may send back what a read showed it in place of the secrets.
     FOR v_setting IN SELECT s.key, s.value FROM jsonb_each(settings - '{has_password,has_client_key}'::text []) AS s LOOP

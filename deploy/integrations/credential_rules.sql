@@ -9,8 +9,8 @@ CREATE OR REPLACE FUNCTION mqtt.topic_prefix_reason(prefix text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN prefix = '' OR octet_length(prefix) > 512 THEN 'A topic prefix has 1 to 512 bytes.'
-        WHEN prefix ~ '(^/|/$|//)' THEN 'A topic prefix consists of whole levels, none of them empty, without / at its start or end.'
+        WHEN prefix = '' OR octet_length(prefix) > 512 THEN 'A topic prefix must have 1 to 512 bytes.'
+        WHEN prefix ~ '(^/|/$|//)' THEN 'A topic prefix must consist of whole levels, none of them empty, without / at its start or end.'
         ELSE mqtt.topic_name_reason(prefix)
     END;
 END;
@@ -19,9 +19,9 @@ COMMENT ON FUNCTION mqtt.topic_prefix_reason(text) IS 'Why this is not a topic p
 CREATE OR REPLACE FUNCTION mqtt.filters_reason(filters text [], prefix text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN cardinality(filters) > 100 THEN 'A credential has at most 100 filters of each kind.' ELSE (
+    SELECT CASE WHEN cardinality(filters) > 100 THEN 'A credential may have at most 100 filters of each kind.' ELSE (
         SELECT CASE
-            WHEN f.filter IS NULL OR octet_length(f.filter) > 2048 THEN 'A filter is a string of 1 to 2,048 bytes.'
+            WHEN f.filter IS NULL OR octet_length(f.filter) > 2048 THEN 'A filter must be a string of 1 to 2,048 bytes.'
             ELSE coalesce(mqtt.topic_filter_reason(f.filter), format('The filter %s is not below the prefix %s/.', left(f.filter, 200), prefix))
         END
         FROM unnest(filters) WITH ORDINALITY AS f (filter, ordinality)

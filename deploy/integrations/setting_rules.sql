@@ -34,8 +34,8 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN jsonb_typeof(value) <> 'string' OR value = '""' OR octet_length(value #>> '{}') > max_bytes
-            THEN format('is a string of 1 to %s bytes', max_bytes)
-        WHEN value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]' THEN 'has a control character'
+            THEN format('must be a string of 1 to %s bytes', max_bytes)
+        WHEN value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f]' THEN 'must not have control characters'
     END;
 END;
 COMMENT ON FUNCTION mqtt.jsonb_text_reason(jsonb, integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
@@ -45,38 +45,38 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN name IN ('use_tls', 'verify_certificate', 'clean_start')
-            THEN CASE WHEN jsonb_typeof(value) <> 'boolean' THEN 'is true or false' END
+            THEN CASE WHEN jsonb_typeof(value) <> 'boolean' THEN 'must be true or false' END
         WHEN name IN ('port', 'outbound_max_in_flight')
-            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 1, 65535) THEN 'is a whole number from 1 to 65535' END
+            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 1, 65535) THEN 'must be a whole number from 1 to 65535' END
         WHEN name = 'keepalive'
-            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 5, 65535) THEN 'is a whole number of seconds from 5 to 65535' END
+            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 5, 65535) THEN 'must be a whole number of seconds from 5 to 65535' END
         WHEN name = 'session_expiry'
-            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 0, 4294967295) THEN 'is a whole number of seconds from 0 to 4294967295' END
+            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 0, 4294967295) THEN 'must be a whole number of seconds from 0 to 4294967295' END
         WHEN name = 'max_attempts'
-            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 1, 100) THEN 'is a whole number from 1 to 100' END
+            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 1, 100) THEN 'must be a whole number from 1 to 100' END
         WHEN name = 'protocol'
-            THEN CASE WHEN value NOT IN ('"mqtt"', '"mqtts"', '"ws"', '"wss"') THEN 'is "mqtt", "mqtts", "ws" or "wss"' END
+            THEN CASE WHEN value NOT IN ('"mqtt"', '"mqtts"', '"ws"', '"wss"') THEN 'must be "mqtt", "mqtts", "ws" or "wss"' END
         WHEN name = 'mqtt_version'
-            THEN CASE WHEN value NOT IN ('"3.1.1"', '"5"') THEN 'is "3.1.1" or "5"' END
+            THEN CASE WHEN value NOT IN ('"3.1.1"', '"5"') THEN 'must be "3.1.1" or "5"' END
         WHEN name = 'content_type'
             THEN CASE
                 WHEN value #>> '{}' !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'
-                    THEN 'is a media type, such as application/cbor'
+                    THEN 'must be a media type, such as application/cbor'
                 ELSE mqtt.jsonb_text_reason(value, 255)
             END
         WHEN name = 'path'
-            THEN CASE WHEN value #>> '{}' !~ '^/[!-~]*$' THEN 'starts with / and consists of printable ASCII' ELSE mqtt.jsonb_text_reason(value, 1024) END
+            THEN CASE WHEN value #>> '{}' !~ '^/[!-~]*$' THEN 'must start with / and consist of printable ASCII' ELSE mqtt.jsonb_text_reason(value, 1024) END
         WHEN name IN ('ca_certificate', 'client_certificate')
             THEN CASE
                 WHEN jsonb_typeof(value) <> 'string' OR octet_length(value #>> '{}') > 524288
                     OR value #>> '{}' !~ '^\s*([^-]*\s)?-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----'
-                    THEN 'is one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'
+                    THEN 'must be one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'
             END
         WHEN name = 'alpn'
             THEN CASE
                 WHEN jsonb_typeof(value) <> 'array' OR NOT jsonb_path_match(
                     value, '$.size() > 0 && $.size() <= 16 && !exists($[*] ? (@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))'
-                ) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'
+                ) THEN 'must be an array of 1 to 16 protocol names, such as ["mqtt"]'
             END
         WHEN name = 'topic_pattern'
             THEN coalesce(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason(value #>> '{}'))
@@ -89,10 +89,10 @@ BEGIN ATOMIC
                 WHEN value - '{sealed,key}'::text [] <> '{}' OR jsonb_typeof(value -> 'sealed') IS DISTINCT FROM 'string'
                     OR coalesce(octet_length(mqtt.try_base64(value ->> 'sealed')), 0) NOT BETWEEN 48 AND 65583
                     OR (value ? 'key' AND (jsonb_typeof(value -> 'key') <> 'string' OR value ->> 'key' !~ '^[0-9a-f]{16}$'))
-                    THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, optionally with "key", the id of the key'
+                    THEN 'must be a string, or {"sealed": "<base64 of a libsodium sealed box>"}, optionally with "key", the id of the key'
             END
         WHEN jsonb_typeof(value) <> 'string' OR value = '""' OR octet_length(value #>> '{}') > 65535
-            THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'
+            THEN 'must be a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'
     END;
 END;
 COMMENT ON FUNCTION mqtt.setting_reason(text, jsonb) IS

@@ -16,13 +16,13 @@ DECLARE
 BEGIN
     IF v_count IS NULL THEN
         RAISE EXCEPTION 'messages_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'Send a single message as an array of one.';
+            ERRCODE = 'PT400', DETAIL = 'messages must be an array of messages.', HINT = 'Send a single message as an array of one.';
     ELSIF v_count = 0 THEN
         RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages contains no message.', HINT = 'Send at least one.';
     ELSIF v_count > max_messages THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s messages are more than the %s allowed in one call.', v_count, max_messages),
+            DETAIL = format('%s messages are more than the %s that one call may have.', v_count, max_messages),
             HINT = 'Send them in several calls.';
     END IF;
     BEGIN
@@ -62,7 +62,7 @@ BEGIN
             CASE WHEN v_first.words IS NULL THEN v_first.fault ELSE 'message_invalid' END,
             format('messages[%s]: ', v_first.place) || CASE
                 WHEN v_first.words IS NOT NULL THEN v_first.words
-                WHEN v_first.fault = 'topic_not_allowed' THEN format('topics at the hosted broker start with %s/.', required_prefix)
+                WHEN v_first.fault = 'topic_not_allowed' THEN format('topics at the hosted broker must start with %s/.', required_prefix)
                 ELSE format('a payload of %s bytes is larger than the limit of %s.', v_first.bytes, max_bytes)
             END
         );

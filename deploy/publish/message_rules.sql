@@ -17,20 +17,20 @@ BEGIN ATOMIC
                 ELSE false
             END
         ) THEN NULL
-        ELSE 'user_properties is an object of strings or an array of pairs of strings.'
+        ELSE 'user_properties must be an object of strings or an array of pairs of strings.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.user_properties_reason(jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
 
--- STABLE, because format is: a function said to be stricter than what it calls is not inlined. The same goes for the functions below.
+-- STABLE, because format is: a function declared stricter than what it calls is not inlined. The same goes for the functions below.
 CREATE OR REPLACE FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN payload IS NULL THEN 'payload is missing; use "" for an empty one.'
-        WHEN coalesce(encoding, 'null') NOT IN ('null', '"json"', '"text"', '"base64"') THEN 'payload_encoding is json, text or base64.'
+        WHEN coalesce(encoding, 'null') NOT IN ('null', '"json"', '"text"', '"base64"') THEN 'payload_encoding must be json, text or base64.'
         WHEN encoding IN ('"text"', '"base64"') AND jsonb_typeof(payload) <> 'string'
-            THEN format('payload is a string where payload_encoding is %s.', encoding #>> '{}')
+            THEN format('payload must be a string if payload_encoding is %s.', encoding #>> '{}')
         -- With null on one side, AND evaluates the other: without coalesce every payload would be tried as base64.
         WHEN coalesce(encoding, 'null') = '"base64"' AND mqtt.try_base64(payload #>> '{}') IS NULL THEN 'payload is not base64 (RFC 4648 section 4).'
     END;
@@ -41,15 +41,15 @@ CREATE OR REPLACE FUNCTION mqtt.publish_reason(message jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
-        WHEN jsonb_typeof(message) <> 'object' THEN 'A message is an object.'
+        WHEN jsonb_typeof(message) <> 'object' THEN 'A message must be an object.'
         WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
-            THEN 'A message has no keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
+            THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
         WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or not a string.'
         WHEN mqtt.topic_name_reason(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_reason(message ->> 'topic')
         WHEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
             THEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding')
-        WHEN message -> 'qos' NOT IN ('null', '0', '1', '2') THEN 'qos is 0, 1 or 2.'
-        WHEN message -> 'retain' NOT IN ('null', 'true', 'false') THEN 'retain is true or false.'
+        WHEN message -> 'qos' NOT IN ('null', '0', '1', '2') THEN 'qos must be 0, 1 or 2.'
+        WHEN message -> 'retain' NOT IN ('null', 'true', 'false') THEN 'retain must be true or false.'
         WHEN message ->> 'content_type' IS NOT NULL AND mqtt.jsonb_text_reason(message -> 'content_type', 255) IS NOT NULL
             THEN 'content_type ' || mqtt.jsonb_text_reason(message -> 'content_type', 255) || '.'
         WHEN message ->> 'response_topic' IS NOT NULL
@@ -59,16 +59,16 @@ BEGIN ATOMIC
             CASE jsonb_typeof(message -> 'correlation_data')
                 WHEN 'string' THEN octet_length(mqtt.try_base64(message ->> 'correlation_data')) <= 65535
             END, false
-        ) THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'
+        ) THEN 'correlation_data must be base64 (RFC 4648 section 4) of at most 65,535 bytes.'
         WHEN message ->> 'message_expiry' IS NOT NULL AND NOT mqtt.jsonb_integer_between(message -> 'message_expiry', 1, 4294967295)
-            THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'
+            THEN 'message_expiry must be a whole number of seconds from 1 to 4294967295.'
         WHEN message ->> 'user_properties' IS NOT NULL AND mqtt.user_properties_reason(message -> 'user_properties') IS NOT NULL
             THEN mqtt.user_properties_reason(message -> 'user_properties')
         WHEN message ->> 'deliver_at' IS NOT NULL AND NOT coalesce(
             CASE jsonb_typeof(message -> 'deliver_at')
                 WHEN 'string' THEN mqtt.try_timestamptz(message ->> 'deliver_at') < now() + interval '1 year'
             END, false
-        ) THEN 'deliver_at is an RFC 3339 date and time at most a year from now.'
+        ) THEN 'deliver_at must be an RFC 3339 date and time, at most a year from now.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.publish_reason(jsonb) IS 'Why the message cannot be published, in words; null when it can.';

@@ -48,7 +48,7 @@ BEGIN
             ERRCODE = CASE fault WHEN 'message_invalid' THEN 'PT400' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT403' END,
             DETAIL = coalesce(detail, CASE fault
                 WHEN 'integration_inactive' THEN 'The integration is switched off.'
-                WHEN 'topic_not_allowed' THEN 'Topics at the hosted broker start with the organization''s own prefix.'
+                WHEN 'topic_not_allowed' THEN 'Topics at the hosted broker must start with the organization''s own prefix.'
                 ELSE 'A payload is larger than the organization may publish.'
             END),
             HINT = CASE fault

@@ -16,7 +16,7 @@ BEGIN ATOMIC
     SELECT CASE
         WHEN patch IS NULL THEN NULL
         WHEN jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}'
-            THEN 'patch is an object with no keys other than topic, payload, qos, retain and content_type.'
+            THEN 'patch must be an object with no keys other than topic, payload, qos, retain and content_type.'
         WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'
         ELSE 'patch: ' || mqtt.publish_reason('{"topic": "x", "payload": null}'::jsonb || patch)
     END;
@@ -39,12 +39,12 @@ BEGIN
         WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_reason(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
             THEN 'to_topic is not a topic name.'
         WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
-        WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second is more than 0.'
-        WHEN (request.max_messages BETWEEN 1 AND 100000) IS NOT TRUE THEN 'limit is 1 to 100,000.'
+        WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second must be more than 0.'
+        WHEN (request.max_messages BETWEEN 1 AND 100000) IS NOT TRUE THEN 'limit must be from 1 to 100,000.'
     END;
     IF v_fault IS NOT NULL THEN
         RAISE EXCEPTION 'replay_invalid' USING
-            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try it with dry_run: true first, which answers what would be replayed.';
+            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try it with dry_run: true first: that returns what would be replayed.';
     END IF;
 END;
 $$;

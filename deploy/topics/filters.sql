@@ -7,12 +7,12 @@ CREATE OR REPLACE FUNCTION mqtt.topic_filter_reason(filter text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN filter IS NULL OR filter = '' THEN 'A topic filter has at least one character.'
-        WHEN octet_length(filter) > 65535 THEN 'A topic filter has at most 65,535 bytes in UTF-8.'
+        WHEN filter IS NULL OR filter = '' THEN 'A topic filter must have at least one character.'
+        WHEN octet_length(filter) > 65535 THEN 'A topic filter must have at most 65,535 bytes in UTF-8.'
         WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter must not contain control characters or non-characters.'
-        WHEN filter ~ '[^/]\+|\+[^/]' THEN 'The wildcard + stands for one whole level.'
-        WHEN filter ~ '[^/]#|#.' THEN 'The wildcard # stands alone in the last level.'
-        WHEN starts_with(filter, '$share/') AND filter !~ '^\$share/[^/+#]+/.' THEN 'A shared subscription is $share/<name>/<filter>.'
+        WHEN filter ~ '[^/]\+|\+[^/]' THEN 'The wildcard + must be a whole level.'
+        WHEN filter ~ '[^/]#|#.' THEN 'The wildcard # must be the whole last level.'
+        WHEN starts_with(filter, '$share/') AND filter !~ '^\$share/[^/+#]+/.' THEN 'A shared subscription must be $share/<name>/<filter>.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.topic_filter_reason(text) IS
@@ -52,7 +52,7 @@ COMMENT ON FUNCTION mqtt.topic_filter_prefix(text) IS
 CREATE OR REPLACE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
 BEGIN ATOMIC
-    -- The level before a leading slash is empty, and so is no level at all: return one of the two.
+    -- The level before a leading slash and no level at all are both the empty text: return it once.
     SELECT array_to_string(t.levels[1:n], '/')
     FROM (SELECT string_to_array(topic, '/') AS levels OFFSET 0) AS t
     CROSS JOIN LATERAL generate_series(starts_with(topic, '/')::integer, least(16, cardinality(t.levels))) AS n;

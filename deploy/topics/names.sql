@@ -14,7 +14,7 @@ BEGIN ATOMIC
     );
 END;
 COMMENT ON FUNCTION mqtt.has_forbidden_character(text) IS
-'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
+'Whether the text contains a control character or a non-character of any plane, for which brokers close the connection (MQTT 5 section 1.5.4).';
 
 CREATE OR REPLACE FUNCTION mqtt.is_plain_topic(topic text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -22,22 +22,22 @@ BEGIN ATOMIC
     SELECT topic ~ '^[A-Za-z0-9_./:@=,;() -]+$';
 END;
 COMMENT ON FUNCTION mqtt.is_plain_topic(text) IS
-'Whether the text consists of characters that no rule for topic names forbids, as most do: one look instead of several. Its length is not checked.';
+'Whether the text consists of characters that no rule for topic names forbids, as most do: one check instead of several. Its length is not checked.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_name_reason(topic text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic) THEN NULL
-        WHEN topic IS NULL OR topic = '' THEN 'A topic name has at least one character.'
-        WHEN octet_length(topic) > 65535 THEN 'A topic name has at most 65,535 bytes in UTF-8.'
-        WHEN topic ~ '[+#]' THEN 'A topic name to publish to holds no wildcard + or #.'
+        WHEN topic IS NULL OR topic = '' THEN 'A topic name must have at least one character.'
+        WHEN octet_length(topic) > 65535 THEN 'A topic name must have at most 65,535 bytes in UTF-8.'
+        WHEN topic ~ '[+#]' THEN 'A topic to publish to must not contain the wildcards + and #.'
         WHEN starts_with(topic, '$') THEN 'Topic names that start with $ belong to the broker.'
-        WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'
+        WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name must not contain control characters or non-characters.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.topic_name_reason(text) IS
-'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
+'Why this is not a topic name that can be published to, as a sentence; null if it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION mqtt.topic_pattern_reason(pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN octet_length(pattern) > 1024 THEN 'has more than 1,024 bytes'
+        WHEN octet_length(pattern) > 1024 THEN 'must have at most 1,024 bytes'
         WHEN (SELECT count(*) FROM string_to_table(pattern, '/') AS l (level) WHERE l.level = '{device_id}') <> 1
             THEN 'must have {device_id} as exactly one of its levels'
         WHEN (SELECT count(*) FROM string_to_table(pattern, '/') AS l (level) WHERE l.level = '{message_type}') > 1
@@ -23,7 +23,7 @@ BEGIN ATOMIC
         WHEN EXISTS (
             SELECT FROM string_to_table(pattern, '/') AS l (level)
             WHERE l.level ~ '[{}]' AND l.level NOT IN ('{organization_prefix}', '{device_id}', '{message_type}')
-        ) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'
+        ) THEN 'may have no placeholders other than {organization_prefix}, {device_id} and {message_type}, each as a whole level'
         WHEN starts_with(pattern, '$share/') THEN 'must not start with $share/'
         ELSE 'is not a topic filter: ' || mqtt.topic_filter_reason(regexp_replace(pattern, '\{[a-z_]+\}', '+', 'g'))
     END;

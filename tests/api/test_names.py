@@ -1,4 +1,4 @@
-"""Arguments that have two names, and names that one argument has in several calls: docs/api.md, Names."""
+"""Arguments that have two names, and names that one argument has in several calls: docs/reference/api.md, Names."""
 
 import uuid
 from typing import Any

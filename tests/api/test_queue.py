@@ -336,7 +336,7 @@ def test_a_batch_beyond_the_quota_is_taken_in_part(home: Tenant, queue: Queue, a
 def test_a_flood_keeps_no_neighbour_waiting(
     tenant: Callable[..., Tenant], queue: Queue, api: Api, stack: Stack, witness: Callable[[Tenant], Witness]
 ) -> None:
-    """Row 54: one floods, nine are quiet. None of its locks, of its rows in the queue and of its refused calls is in their way."""
+    """Fault 54: one floods, nine are quiet. None of its locks, of its rows in the queue and of its refused calls is in their way."""
     flood, quiet = tenant(), [tenant() for _ in range(9)]
     limits = {"organization_id": flood.organization_id, "max_per_second": 0.01, "max_burst": 600}
     api.ok("set_organization_limits", limits, token=queue.service)

@@ -119,7 +119,7 @@ def test_a_switched_off_integration_lets_nobody_in(db: Connection, tenant: Tenan
 
 
 def test_a_password_rotated_in_mid_stream(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
-    """Row 53: over HTTP the old one works through its grace; Mosquitto has room for one, the new; nothing that was accepted is lost."""
+    """Fault 53: over HTTP the old one works through its grace; Mosquitto has room for one, the new; nothing that was accepted is lost."""
     owner = hosted(db, tenant)
     old = owner.device()
     topic, accepted, unanswered = f"{prefix(owner)}/devices/d/telemetry", set[int](), set[int]()

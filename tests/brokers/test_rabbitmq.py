@@ -161,7 +161,7 @@ def reopened(key: dict[str, Any], stack: Stack) -> None:
 
 @pytest.mark.usefixtures("reopened")
 def test_what_it_does_is_what_explain_says(rabbitmq: RabbitMQ, home: Tenant, explain: Callable[..., dict[str, Any]]) -> None:
-    """Rows 46 and 47: prefixes, wildcards, $share, $SYS. A dot is a slash to RabbitMQ, so there is none in these."""
+    """Faults 46 and 47: prefixes, wildcards, $share, $SYS. A dot is a slash to RabbitMQ, so there is none in these."""
     whole = home.device()
     prefix = whole.topic_prefix
     narrow = home.device(publish_filters=[f"{prefix}/+/up"], subscribe_filters=[f"{prefix}/a/+", f"{prefix}/b/#"])

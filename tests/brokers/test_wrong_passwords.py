@@ -1,4 +1,4 @@
-"""Row 50: guessing passwords, guessing usernames, and locking others out."""
+"""Fault 50: guessing passwords, guessing usernames, and locking others out."""
 
 import statistics
 import threading

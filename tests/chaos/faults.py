@@ -120,7 +120,7 @@ def kill_broker(world: World, rng: random.Random) -> None:
 
 @fault(number=27)
 def forget_sessions(world: World, rng: random.Random) -> None:
-    """The broker comes back without its sessions: the bridge has to subscribe anew."""
+    """The broker comes back without its sessions: the bridge has to subscribe again."""
     before = len(world.witness.subscribed)
     world.witness.kill(forget=True)
     time.sleep(rng.uniform(0.05, 0.5))

@@ -312,7 +312,7 @@ def test_fault_26_messages_arrive_while_the_database_is_away(world: Worlds) -> N
 
 
 def test_fault_27_a_lost_session_is_counted(world: Worlds, metrics_port: Port) -> None:
-    """The broker comes back without the session: subscribed anew, and that there is a gap is told, once; a session that is kept is none."""
+    """The broker comes back without the session: the bridge subscribes again and reports the gap, once; a kept session is no gap."""
     playground = world(bridges=0)
     port = metrics_port.number
     playground.new_bridge().start(TOPICBASE_METRICS_ADDRESS=f"127.0.0.1:{port}")

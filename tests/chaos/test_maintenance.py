@@ -62,7 +62,7 @@ def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> N
         stack.down()
 
 
-def test_fault_39_retention_waits_for_a_long_reader_and_the_rest_of_upkeep_does_not(stack: Stack) -> None:
+def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_does_not(stack: Stack) -> None:
     with stack.connect() as db, stack.connect(autocommit=False) as reader:
         db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 400)")
         reader.execute("LOCK TABLE mqtt.mqtt_messages IN ACCESS SHARE MODE")

@@ -161,7 +161,7 @@ def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:
             for row in db.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'mqtt.mqtt_dead_letters'::regclass")
         ]
         later = [name for name in sorted(names) if re.search(r"_\d{8}$", name)][1:]
-        own.stop("bridge")  # or its maintenance makes them anew
+        own.stop("bridge")  # or its maintenance makes them again
         try:
             for name in later:
                 db.execute(f"DROP TABLE {name}")

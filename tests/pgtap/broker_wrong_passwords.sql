@@ -31,7 +31,7 @@ SELECT results_eq(
 );
 UPDATE mqtt.wrong_passwords SET since = since - interval '1 minute';
 SELECT act_as('anon');
-SELECT is(pg_temp.send(:'login'::jsonb || '{"x-password": "wrong"}'), '401 invalid_credentials', 'after a minute it starts anew');
+SELECT is(pg_temp.send(:'login'::jsonb || '{"x-password": "wrong"}'), '401 invalid_credentials', 'after a minute counting starts again');
 
 -- All three doors.
 SELECT act_as('anon', NULL, '{"x-username": "bob_login", "x-password": "wrong", "x-client-id": "bob_login_1"}');

@@ -51,7 +51,7 @@ FROM unnest(ARRAY['{"sealed": "eA=="}', '{"sealed": 7}', '{"sealed": "!!!"}', '[
     );
     SELECT is(
         api.upsert_integration(:'org_alice', 'x', 'mqtt', '{"broker_url": "other.example.com", "password": "planted-secret-2"}', :'id') ->> 'has_password', 'true',
-        'with the secret given anew it may move'
+        'with the secret given again it may move'
     );
     SELECT is(
         api.upsert_integration(:'org_alice', 'x', 'mqtt', '{"broker_url": "other.example.com", "password": null}', :'id') ->> 'has_password', 'false',

@@ -33,7 +33,7 @@ SELECT refuses(
 );
 SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L, %s)', :'org_alice', c.arguments), 'PT400', 'replay_invalid', c.arguments, c.detail)
 FROM (VALUES
-    ($$patch => '[]'$$, 'patch is an object %'), ($$patch => '{"topik": "x"}'$$, 'patch is an object %'), ($$patch => '{"topic": "a/#"}'$$, 'patch: %wildcard%'),
+    ($$patch => '[]'$$, 'patch must be an object %'), ($$patch => '{"topik": "x"}'$$, 'patch must be an object %'), ($$patch => '{"topic": "a/#"}'$$, 'patch: %wildcard%'),
     ($$patch => '{"qos": 3}'$$, 'patch: qos %'), ($$patch => '{"retain": 1}'$$, 'patch: retain %'), ($$patch => '{"content_type": 7}'$$, 'patch: content_type %'),
     ($$patch => '{"payload": 1e999}'$$, 'patch.payload %'), ('max_per_second => 0', 'max_per_second %'), ('"limit" => 0', 'limit %')
 ) AS c (arguments, detail);
@@ -93,7 +93,7 @@ SELECT results_eq(
     format($$SELECT %L::uuid, '{"topic": "org_alice/mended", "qos": 1, "retain": true}'::jsonb, n::text COLLATE "C", (3 - n) * 10::numeric FROM generate_series(3, 1, -1) AS n$$, :'external'),
     'patched, oldest first, one in ten seconds'
 );
-SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'they are accepted anew in the books');
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger counts them as accepted again');
 SELECT act_as('authenticated', :'alice');
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[md5('1')]::uuid []) ->> 'replayed', '1', 'who is named goes again');
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice') ->> 'replayed', '3', 'the others once');

@@ -22,7 +22,7 @@ SELECT act_as('authenticated', :'alice');
 SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 1) ->> 'id', :'id', 'the same filter is the same subscription');
 SELECT is(s.callback_url || s.status, NULL, 'its callback is gone') FROM api.mqtt_subscriptions AS s WHERE s.id = :'id';
 SELECT is(s.status, 'active', 'which is nothing to the broker') FROM api.mqtt_subscriptions AS s WHERE s.id = :'id';
-SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2) ->> 'status', 'pending', 'another QoS is to be granted anew');
+SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2) ->> 'status', 'pending', 'another QoS has to be granted again');
 SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2, is_paused => true) ->> 'is_paused', 'true', 'and pauses');
 SELECT is(api.mqtt_subscribe(:'external', 'plant/+/up/#', 2) ->> 'is_paused', 'false', 'until it is asked for again');
 SELECT is(api.mqtt_subscribe(:'external', '$share/g/#') ->> 'no_local', 'false', 'a shared subscription has no No Local');

@@ -1,4 +1,4 @@
-"""docs/explanation/security.md answers for rows 41 to 56 of the list of faults, with tests that are there."""
+"""docs/explanation/security.md answers for faults 41 to 56 of the list, with tests that are there."""
 
 import re
 from pathlib import Path

@@ -1,70 +1,21 @@
-"""The bridge itself, and its keys."""
+"""The keys that secrets are sealed to."""
 
-import faulthandler
-import inspect
-import signal
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
 
-from bridge import log, sealing
+from bridge import sealing
 from bridge.cli import common
 from bridge.reseal import KeyMismatchError, reseal_all
-from bridge.settings import TABLE
-
-
-def run() -> None:
-    """Run the bridge until SIGTERM or SIGINT.
-
-    The database is found by libpq's own variables (PGHOST, PGPORT, PGDATABASE, PGUSER=mqtt_bridge, PGPASSFILE, PGSERVICE, ...).
-    It must be a direct connection: a pooler breaks LISTEN and session locks, so the bridge refuses to work through one (exit code 2).
-
-    {settings}
-
-    All of them may be in a file instead (--config, TOPICBASE_CONFIG). On SIGHUP the bridge reads that file, and the files that it names,
-    again; settings that cannot change in a running bridge (the metrics address, PG*) are named in the log. Under systemd (Type=notify) it
-    reports when it is ready, and that it is alive.
-
-    \b
-    Examples:
-      PGHOST=db.example.com PGUSER=mqtt_bridge PGPASSFILE=/etc/topicbase/pgpass topicbase run
-      topicbase --config /etc/topicbase/bridge.env run
-    """
-    from bridge.coordinator import Coordinator  # noqa: PLC0415  # the other commands need no sockets
-
-    chosen = common.settings()
-    log.set_up(chosen.log_level)
-    faulthandler.enable()
-    try:
-        bridge = Coordinator(chosen, common.source())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: bridge.request_stop())
-        signal.signal(signal.SIGHUP, lambda *_: bridge.request_reload())
-        bridge.run()
-        if bridge.exit_code:
-            common.fail(str(bridge.fault), bridge.exit_code)
-    except OSError as error:
-        common.fail(str(error))
-
-
-def run_help() -> str:
-    """The docstring of `run`, with the table of settings."""
-    rows = []
-    for setting in TABLE:
-        if setting.is_for_bridge:
-            text = setting.help.replace("`", "") + ("" if setting.default == "none" else f" Default: {setting.default.strip('`')}.")
-            rows += [setting.name, *textwrap.wrap(text, 76, initial_indent="    ", subsequent_indent="    ")]
-    return inspect.cleandoc(run.__doc__ or "").replace("{settings}", "\n".join(["\b", *rows]))
 
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="File to write; must not exist yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
+    path: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
     rotate: Annotated[bool, typer.Option("--rotate", help="The file exists: put a new key before those in it.")] = False,
 ) -> None:
-    """Make the key pair that broker passwords are sealed to.
+    """Create the key pair that secrets (broker passwords, client keys, webhook secrets) are sealed to.
 
     The private key goes to the file, mode 600, and nowhere else. The public key is printed, with the statement that stores it in the
     database.
@@ -94,7 +45,7 @@ def reseal(
     """Seal all stored secrets to the current key, so that an old one can be removed.
 
     Secrets are opened and sealed again in this process; nothing leaves it in the clear. It works in batches, and can be killed and started
-    again at any time. Bridges keep running, without reconnecting. Exit code 1 if some could not be opened: those are named, not shown.
+    again at any time. Bridges keep running, without reconnecting. Exit code 1 if some could not be opened: they are named, not shown.
 
     \b
     A new key, step by step:
