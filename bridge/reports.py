@@ -3,7 +3,7 @@
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -55,18 +55,18 @@ class ConnectionTests:
         self.is_due = False
         self._wake = wake
         self._probers = ThreadPoolExecutor(PROBES, thread_name_prefix="probe")
-        self._running = 0
+        self._running: list[Future[None]] = []
         self._answers: deque[tuple[UUID, dict[str, Any]]] = deque()
 
     def turn(self, database: Database) -> None:
         """Answer what is done; begin what is asked for."""
-        self._running -= _send(self._answers, lambda answers: _answer(database, answers))
-        if self.is_due and self._running < PROBES:
+        _send(self._answers, lambda answers: _answer(database, answers))
+        self._running = [test for test in self._running if not test.done()]
+        if self.is_due and len(self._running) < PROBES:
             self.is_due = False
             for request in database.claim_requests():
-                self._running += 1
                 with contextlib.suppress(RuntimeError):  # ending
-                    self._probers.submit(self._run, request)
+                    self._running.append(self._probers.submit(self._run, request))
 
     def end(self) -> None:
         self._probers.shutdown(wait=False, cancel_futures=True)
@@ -81,8 +81,8 @@ def _answer(database: Database, answers: list[tuple[UUID, dict[str, Any]]]) -> N
         database.answer_request(request_id, result)
 
 
-def _send(pending: deque[T], send: Callable[[list[T]], None]) -> int:
-    """Send what is pending, and keep it when the connection is lost; returns how many were."""
+def _send(pending: deque[T], send: Callable[[list[T]], None]) -> None:
+    """Send what is pending, and keep it when the connection is lost."""
     taken = [pending.popleft() for _ in range(len(pending))]
     if taken:
         try:
@@ -90,4 +90,3 @@ def _send(pending: deque[T], send: Callable[[list[T]], None]) -> int:
         except psycopg.OperationalError:
             pending.extendleft(reversed(taken))
             raise
-    return len(taken)
