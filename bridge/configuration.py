@@ -49,6 +49,10 @@ class Configuration:
         """Whether an account becomes valid or expires now."""
         return self._accounts_change_at is not None and datetime.now(UTC) >= self._accounts_change_at
 
+    def turn(self) -> None:
+        """Done in each turn of the main thread."""
+        self._files.repeat()
+
     def forget_filters(self) -> None:
         """Set all filters again at the next synchronization."""
         self._filters_stamp = None

@@ -8,7 +8,8 @@ import os
 import secrets
 import signal
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge import log
@@ -37,9 +38,14 @@ def _fits(stored: str, password: str) -> bool:
     return kind == "7" and hmac.compare_digest(wanted, found)
 
 
+# Mosquitto loses a SIGHUP that arrives while it reads its files: it clears its flag afterwards. With many accounts that takes seconds.
+REPEAT_SECONDS = (1.0, 5.0, 20.0)  # after the last change
+
+
 @dataclass(slots=True)
 class Files:
     settings: Settings
+    _repeats: list[float] = field(default_factory=list)  # when to send SIGHUP again, by time.monotonic()
 
     @property
     def is_wanted(self) -> bool:
@@ -62,10 +68,17 @@ class Files:
         changed = _replace(acl_file, acl)
         changed = _replace(password_file, passwords) or changed
         if changed:
-            self.reload()
+            self._reload()
+            self._repeats = [time.monotonic() + seconds for seconds in REPEAT_SECONDS]
         return changed
 
-    def reload(self) -> None:
+    def repeat(self) -> None:
+        """Have Mosquitto read the files again, if that is due."""
+        if self._repeats and time.monotonic() >= self._repeats[0]:
+            del self._repeats[0]
+            self._reload()
+
+    def _reload(self) -> None:
         pid_file = self.settings.mosquitto_pid_file
         if pid_file is None:
             return

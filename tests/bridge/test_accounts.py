@@ -108,6 +108,15 @@ def test_an_expired_credential_is_cut_off(db: Connection, tenant: Tenants, peer:
     assert row == (True,), "not before"
 
 
+def test_mosquitto_is_told_again_of_a_change(stack: Stack, tenant: Tenants, db: Connection, peer: Peers) -> None:
+    """It forgets a SIGHUP that comes while it reads its files, so that one alone may leave a revoked login at work."""
+    login(peer, hosted(db, tenant).device())
+    changes = stack.log("bridge").count("mosquitto_accounts_written")
+    reloads = stack.log("mosquitto").count("Reloading config")
+    wait_until(lambda: stack.log("mosquitto").count("Reloading config") >= reloads + 2, what="a second and a third signal")
+    assert stack.log("bridge").count("mosquitto_accounts_written") == changes
+
+
 def test_a_switched_off_integration_lets_nobody_in(db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner = hosted(db, tenant)
     credential = owner.device()
