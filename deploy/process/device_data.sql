@@ -21,6 +21,14 @@ END;
 COMMENT ON FUNCTION mqtt.device_of_topic(text, text, smallint) IS
 'The external id that a topic names, by its integration''s topic pattern; null when it names none.';
 
+CREATE OR REPLACE FUNCTION mqtt.plausible_time(sent_at timestamptz, received_at timestamptz, max_behind interval, max_ahead interval) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN sent_at BETWEEN received_at - max_behind AND received_at + max_ahead THEN sent_at ELSE received_at END;
+END;
+COMMENT ON FUNCTION mqtt.plausible_time(timestamptz, timestamptz, interval, interval) IS
+'When a message was measured: the time that the device gave, where that is plausible, else when it was received.';
+
 CREATE OR REPLACE FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) RETURNS TABLE (id uuid)
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC

@@ -4,6 +4,7 @@
 -- requires: process/device_data
 -- requires: process/record_stored
 -- requires: tables/queues
+-- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -35,7 +36,7 @@ BEGIN
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
-        SELECT i.id, i.topic_like, i.device_level, i.settings ->> 'content_type' AS content_type
+        SELECT i.id, i.topic_like, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type
         FROM mqtt.device_integrations AS i
         WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
     ),
@@ -47,16 +48,18 @@ BEGIN
             CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
             (y.decoded).body, (y.decoded).decode_error,
             mqtt.device_of_topic(y.topic, y.topic_like, y.device_level) AS external_id,
-            CASE WHEN y.sent_at < y.enqueued_at + interval '1 day' THEN y.sent_at ELSE y.enqueued_at END AS measured_at
+            mqtt.message_type_of_topic(y.topic, y.topic_like, y.message_type_level) AS message_type,
+            mqtt.plausible_time(y.sent_at, y.enqueued_at, c.max_time_behind, c.max_time_ahead) AS measured_at
         FROM (
             SELECT
-                t.*, i.topic_like, i.device_level,
+                t.*, i.topic_like, i.device_level, i.message_type_level,
                 CASE WHEN t.body IS NOT NULL THEN mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body) END AS decoded
             FROM taken AS t
             LEFT JOIN integration AS i ON i.id = t.integration_id
             -- Decoded once, not for each of its fields.
             OFFSET 0
         ) AS y
+        CROSS JOIN mqtt.configuration AS c
     ),
     -- Of each device, what was measured last and is JSON, if anything is; of what was measured at the same time, the last that came.
     newest AS MATERIALIZED (
@@ -99,12 +102,13 @@ BEGIN
     ),
     stored AS (
         INSERT INTO mqtt.mqtt_messages (
-            organization_id, id, integration_id, device_id, received_at, sent_at, direction, qos, retain, topic, payload, content_type,
-            body, decode_error, properties
+            organization_id, id, integration_id, device_id, received_at, sent_at, measured_at, position, direction, qos, retain, topic,
+            message_type, payload, content_type, body, decode_error, properties
         )
         SELECT
             x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
-            x.sent_at, 'incoming', x.qos, x.retain, x.topic, x.payload, x.content_type, x.body, x.decode_error, x.properties
+            x.sent_at, x.measured_at, x.msg_id, 'incoming', x.qos, x.retain, x.topic, x.message_type, x.payload, x.content_type, x.body,
+            x.decode_error, x.properties
         FROM decoded AS x
         LEFT JOIN (
             SELECT d.* FROM seen AS d UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k

@@ -49,6 +49,14 @@ END;
 COMMENT ON FUNCTION mqtt.topic_pattern_levels(text, text) IS
 'The topic pattern as a LIKE pattern, and the levels of device id and message type, counted from 1 (0: none).';
 
+CREATE OR REPLACE FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, message_type_level smallint) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN message_type_level > 0 AND topic LIKE topic_like THEN nullif(split_part(topic, '/', message_type_level), '') END;
+END;
+COMMENT ON FUNCTION mqtt.message_type_of_topic(text, text, smallint) IS
+'The message type that a topic names, by its integration''s topic pattern; null when it names none.';
+
 CREATE OR REPLACE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
