@@ -1,10 +1,8 @@
 -- Deploy topicbase:process/store_messages to pg
--- requires: base/decode_payload
 -- requires: base/message_ids
--- requires: process/device_data
+-- requires: process/decoded_message
 -- requires: process/record_stored
 -- requires: tables/queues
--- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -31,8 +29,7 @@ BEGIN
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = ANY (tids)
         RETURNING
-            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
-            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
@@ -41,25 +38,13 @@ BEGIN
         WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
     ),
     decoded AS MATERIALIZED (
-        SELECT
-            y.msg_id, y.enqueued_at, y.organization_id, y.integration_id, y.message_id, y.sent_at, y.topic,
-            coalesce((y.message ->> 'qos')::smallint, 0) AS qos, coalesce((y.message ->> 'retain')::boolean, false) AS retain,
-            y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
-            CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
-            (y.decoded).body, (y.decoded).decode_error,
-            mqtt.device_of_topic(y.topic, y.topic_like, y.device_level) AS external_id,
-            mqtt.message_type_of_topic(y.topic, y.topic_like, y.message_type_level) AS message_type,
-            mqtt.plausible_time(y.sent_at, y.enqueued_at, c.max_time_behind, c.max_time_ahead) AS measured_at
-        FROM (
-            SELECT
-                t.*, i.topic_like, i.device_level, i.message_type_level,
-                CASE WHEN t.body IS NOT NULL THEN mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body) END AS decoded
-            FROM taken AS t
-            LEFT JOIN integration AS i ON i.id = t.integration_id
-            -- Decoded once, not for each of its fields.
-            OFFSET 0
-        ) AS y
+        SELECT t.msg_id, t.enqueued_at, t.organization_id, t.integration_id, t.message_id, m.*
+        FROM taken AS t
         CROSS JOIN mqtt.configuration AS c
+        LEFT JOIN integration AS i ON i.id = t.integration_id
+        CROSS JOIN LATERAL mqtt.decoded_message(
+            t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.device_level, i.message_type_level, c.max_time_behind, c.max_time_ahead
+        ) AS m
     ),
     -- Of each device, what was measured last and is JSON, if anything is; of what was measured at the same time, the last that came.
     newest AS MATERIALIZED (
