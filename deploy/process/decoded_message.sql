@@ -36,31 +36,27 @@ LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
     SELECT
         s.topic, coalesce((message ->> 'qos')::smallint, 0), coalesce((message ->> 'retain')::boolean, false), message ->> 'content_type',
-        message -> 'properties', (s.decoded).payload, (s.decoded).body, (s.decoded).decode_error, s.sent_at,
-        mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead), mqtt.device_of_topic(s.topic, topic_like, device_level),
-        s.message_type,
+        s.properties, s.payload, s.body, s.decode_error, s.sent_at, mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead),
+        mqtt.device_of_topic(s.topic, topic_like, device_level), s.message_type,
         CASE
-            WHEN decoded_message.body = '' OR ((s.decoded).payload = 'null' AND (s.decoded).body IS NULL) THEN 'ignore'
+            WHEN decoded_message.body = '' OR (s.payload = 'null' AND s.body IS NULL) THEN 'ignore'
             ELSE mqtt.message_role(s.message_type)
         END
     FROM (
         SELECT
-            d.topic, d.decoded, mqtt.message_type_of_topic(d.topic, topic_like, message_type_level) AS message_type,
+            d.topic, d.properties, coalesce((d.decoded).payload, message -> 'payload', 'null') AS payload, (d.decoded).body, (d.decoded).decode_error,
+            mqtt.message_type_of_topic(d.topic, topic_like, message_type_level) AS message_type,
             coalesce(
                 (message ->> 'timestamp')::timestamptz,
-                CASE
-                    WHEN message -> 'properties' ? 'user_properties'
-                        THEN mqtt.try_device_time(mqtt.user_property(message -> 'properties', 'timestamp'))
-                END,
-                mqtt.payload_time((d.decoded).payload)
+                CASE WHEN d.properties ? 'user_properties' THEN mqtt.try_device_time(mqtt.user_property(d.properties, 'timestamp')) END,
+                mqtt.payload_time(coalesce((d.decoded).payload, message -> 'payload'))
             ) AS sent_at
         FROM (
             SELECT
-                message ->> 'topic' AS topic,
+                message ->> 'topic' AS topic, message -> 'properties' AS properties,
                 CASE
                     WHEN decoded_message.body IS NOT NULL
                         THEN mqtt.decode_payload(coalesce(message ->> 'content_type', decoded_message.content_type), decoded_message.body)
-                    ELSE ROW(coalesce(message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
                 END AS decoded
             -- Decoded once, not for each of its fields.
             OFFSET 0
