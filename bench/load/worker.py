@@ -19,9 +19,10 @@ WITH gone AS (
     WHERE ctid = ANY (ARRAY(SELECT q.ctid FROM pgmq.q_bench_floor AS q ORDER BY q.msg_id LIMIT %(batch)s))
     RETURNING msg_id, enqueued_at, message
 )
-INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, device_id, direction, topic, payload)
-SELECT enqueued_at, %(organization)s, lpad(to_hex(msg_id), 32, '0')::uuid, %(integration)s, (%(devices)s::uuid[])[msg_id %% 100 + 1],
-    'incoming', message ->> 'topic', message -> 'payload'
+INSERT INTO mqtt.mqtt_messages
+    (received_at, measured_at, position, organization_id, id, integration_id, device_id, direction, topic, message_type, payload)
+SELECT enqueued_at, enqueued_at, msg_id, %(organization)s, lpad(to_hex(msg_id), 32, '0')::uuid, %(integration)s,
+    (%(devices)s::uuid[])[msg_id %% 100 + 1], 'incoming', message ->> 'topic', 'telemetry', message -> 'payload'
 FROM gone
 """
 FLOOR_PLAN = "SET plan_cache_mode = force_generic_plan"  # planned once, like the worker's statement

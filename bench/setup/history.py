@@ -31,9 +31,10 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
                 WHERE v.organization_id = ANY (%(organizations)s::uuid[]) AND v.external_id < 'device-' || lpad(%(devices)s::text, 4, '0')
             )
             INSERT INTO mqtt.mqtt_messages
-                (received_at, created_at, organization_id, id, integration_id, device_id, direction, topic, payload)
-            SELECT s.at, s.at + interval '5 ms', d.organizations[s.n %% d.n + 1], mqtt.message_id(s.at, s.n),
-                d.integrations[s.n %% d.n + 1], d.ids[s.n %% d.n + 1], 'incoming', 'org_bench/devices/device/telemetry',
+                (received_at, created_at, measured_at, position, organization_id, id, integration_id, device_id, direction, topic,
+                 message_type, payload)
+            SELECT s.at, s.at + interval '5 ms', s.at, s.n, d.organizations[s.n %% d.n + 1], mqtt.message_id(s.at, s.n),
+                d.integrations[s.n %% d.n + 1], d.ids[s.n %% d.n + 1], 'incoming', 'org_bench/devices/device/telemetry', 'telemetry',
                 jsonb_build_object('temperature', 21.5, 'humidity', 48.2, 'n', s.n, 'status', 'ok', 'pad', '0123456789abcdef0123456789ab')
             FROM d, (
                 SELECT n, a.start + (n::float / %(count)s) * (now() - a.start) AS at

@@ -9,13 +9,9 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW api.mqtt_messages WITH (security_invoker = true) AS
 SELECT
     m.id, m.organization_id, m.integration_id, m.device_id, m.direction::text AS direction, m.topic,
-    (
-        SELECT CASE WHEN i.message_type_level > 0 AND m.topic LIKE i.topic_like THEN split_part(m.topic, '/', i.message_type_level) END
-        FROM mqtt.device_integrations AS i
-        WHERE i.id = m.integration_id
-    ) AS message_type,
-    m.payload, translate(encode(m.body, 'base64'), E'\n', '') AS body,
-    m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at, m.created_at
+    m.message_type, m.payload, translate(encode(m.body, 'base64'), E'\n', '') AS body,
+    m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at, m.created_at, m.measured_at,
+    m.sent_at <> m.measured_at AS timestamp_ignored
 FROM mqtt.mqtt_messages AS m;
 COMMENT ON VIEW api.mqtt_messages IS
 $md$Message history
@@ -27,7 +23,7 @@ COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration of the messag
 COMMENT ON COLUMN api.mqtt_messages.device_id IS 'Device that sent it';
 COMMENT ON COLUMN api.mqtt_messages.direction IS 'incoming or outgoing';
 COMMENT ON COLUMN api.mqtt_messages.topic IS 'Topic name';
-COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Topic level that topic_pattern names {message_type}';
+COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Topic level that topic_pattern named {message_type} when the message was stored';
 COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null if it is in body';
 COMMENT ON COLUMN api.mqtt_messages.body IS 'Payload in base64, if it is bytes';
 COMMENT ON COLUMN api.mqtt_messages.content_type IS 'Media type sent with it';
@@ -38,6 +34,8 @@ COMMENT ON COLUMN api.mqtt_messages.properties IS 'MQTT 5 properties sent with i
 COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time given by the device';
 COMMENT ON COLUMN api.mqtt_messages.received_at IS 'When it was accepted';
 COMMENT ON COLUMN api.mqtt_messages.created_at IS 'When it was stored';
+COMMENT ON COLUMN api.mqtt_messages.measured_at IS 'Time given by the device if that is plausible, else when it was accepted';
+COMMENT ON COLUMN api.mqtt_messages.timestamp_ignored IS 'Whether the time given by the device is not plausible; null if it gave none';
 GRANT SELECT ON api.mqtt_messages TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.mqtt_dead_letters WITH (security_invoker = true) AS

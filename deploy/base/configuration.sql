@@ -10,6 +10,8 @@ CREATE TABLE mqtt.configuration (
     max_attempts smallint NOT NULL DEFAULT 3 CHECK (max_attempts BETWEEN 1 AND 100),
     retry_base interval NOT NULL DEFAULT '5 seconds' CHECK (retry_base > '0'),
     retry_cap interval NOT NULL DEFAULT '1 hour' CHECK (retry_cap > '0'),
+    max_time_behind interval NOT NULL DEFAULT '366 days' CHECK (max_time_behind >= '0'),
+    max_time_ahead interval NOT NULL DEFAULT '1 day' CHECK (max_time_ahead >= '0'),
     idempotency_window interval NOT NULL DEFAULT '24 hours' CHECK (idempotency_window > '0'),
     completed_days integer NOT NULL DEFAULT 7 CHECK (completed_days > 0),
     failed_days integer NOT NULL DEFAULT 30 CHECK (failed_days > 0),
@@ -33,6 +35,8 @@ COMMENT ON COLUMN mqtt.configuration.max_batch_messages IS 'Most messages in one
 COMMENT ON COLUMN mqtt.configuration.max_attempts IS 'Attempts to process a message before it becomes a dead letter; an integration may set its own.';
 COMMENT ON COLUMN mqtt.configuration.retry_base IS 'Wait before the second attempt; doubles with each further one, with jitter.';
 COMMENT ON COLUMN mqtt.configuration.retry_cap IS 'Longest wait between two attempts.';
+COMMENT ON COLUMN mqtt.configuration.max_time_behind IS 'How long before its receipt a message may say that it was measured; for an earlier time, the time of receipt is taken.';
+COMMENT ON COLUMN mqtt.configuration.max_time_ahead IS 'How long after its receipt a message may say that it was measured; for a later time, the time of receipt is taken.';
 COMMENT ON COLUMN mqtt.configuration.idempotency_window IS 'How long a message_id given by a client is remembered.';
 COMMENT ON COLUMN mqtt.configuration.completed_days IS 'Days that the history (completed messages) is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are kept; an organization may set its own.';

@@ -5,6 +5,7 @@
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/queues
+-- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -27,7 +28,7 @@ BEGIN
             OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
         )
         RETURNING
-            q.organization_id, q.integration_id, q.enqueued_at, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
+            q.organization_id, q.integration_id, q.enqueued_at, q.msg_id, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
             coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
             o.state, o.reason_code, left(o.reason, 500) AS reason, o.state IN ('sent', 'acknowledged') AS is_sent
@@ -37,13 +38,16 @@ BEGIN
         FROM gone AS g
     ), history AS (
         INSERT INTO mqtt.mqtt_messages (
-            received_at, organization_id, id, integration_id, direction, qos, retain, topic, payload, content_type, body, properties
+            received_at, measured_at, position, organization_id, id, integration_id, direction, qos, retain, topic, message_type, payload,
+            content_type, body, properties
         )
         SELECT
-            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos, coalesce((g.message ->> 'retain')::boolean, false),
-            g.topic, CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type',
-            g.body, nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
+            g.enqueued_at, g.enqueued_at, g.msg_id, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos,
+            coalesce((g.message ->> 'retain')::boolean, false), g.topic, mqtt.message_type_of_topic(g.topic, i.topic_like, i.message_type_level),
+            CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type', g.body,
+            nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
         FROM gone AS g
+        LEFT JOIN mqtt.device_integrations AS i ON i.id = g.integration_id
         WHERE g.is_sent
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
@@ -63,8 +67,7 @@ BEGIN
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
-    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts
-    FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
     RETURN v_counts;
 END;
 $$;

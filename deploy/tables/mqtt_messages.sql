@@ -15,10 +15,13 @@ CREATE TABLE mqtt.mqtt_messages (
     integration_id uuid NOT NULL,
     device_id uuid,
     sent_at timestamptz,
+    measured_at timestamptz NOT NULL,
+    position bigint NOT NULL,
     direction mqtt.message_direction NOT NULL,
     qos smallint NOT NULL DEFAULT 0,
     retain boolean NOT NULL DEFAULT false,
     topic text NOT NULL,
+    message_type text,
     payload jsonb NOT NULL,
     content_type text,
     body bytea,
@@ -26,14 +29,17 @@ CREATE TABLE mqtt.mqtt_messages (
     properties jsonb,
     PRIMARY KEY (organization_id, received_at, id)
 ) PARTITION BY RANGE (received_at);
-CREATE INDEX mqtt_messages_integration_idx ON mqtt.mqtt_messages (integration_id, received_at);
-CREATE INDEX mqtt_messages_device_idx ON mqtt.mqtt_messages (device_id, received_at) WHERE device_id IS NOT NULL;
+CREATE INDEX mqtt_messages_integration_idx ON mqtt.mqtt_messages (integration_id, received_at, position);
+CREATE INDEX mqtt_messages_device_idx ON mqtt.mqtt_messages (device_id, measured_at, position) WHERE device_id IS NOT NULL;
 COMMENT ON TABLE mqtt.mqtt_messages IS 'Every message stored, in (from devices) and out (published); partitioned by UTC day of received_at.';
 COMMENT ON COLUMN mqtt.mqtt_messages.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
 COMMENT ON COLUMN mqtt.mqtt_messages.received_at IS 'When the database accepted it, by the database''s clock.';
 COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored here; created_at - received_at is its time in the queue.';
 COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
+COMMENT ON COLUMN mqtt.mqtt_messages.measured_at IS 'sent_at where that is plausible (configuration.max_time_behind, max_time_ahead), else received_at.';
+COMMENT ON COLUMN mqtt.mqtt_messages.position IS 'Order of acceptance, among messages of the same time: its number in the queue. Never shown outside, where it would count the messages of all organizations.';
 COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
+COMMENT ON COLUMN mqtt.mqtt_messages.message_type IS 'Topic level that topic_pattern named {message_type} when it was stored; null where it named none.';
 COMMENT ON COLUMN mqtt.mqtt_messages.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
 COMMENT ON COLUMN mqtt.mqtt_messages.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
 COMMENT ON COLUMN mqtt.mqtt_messages.body IS 'The payload byte for byte, where it has no JSON form.';

@@ -90,8 +90,9 @@ def _retention(console: Console, stack: Stack, world: World, rows: int) -> int:
     with stack.connect() as connection:
         connection.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 40)")
         connection.execute(
-            "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)"
-            " SELECT current_date - 40 + n * interval '1 millisecond', %s, gen_random_uuid(), %s, 'incoming', 'o', '1'"
+            "INSERT INTO mqtt.mqtt_messages"
+            " (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)"
+            " SELECT current_date - 40 + n * interval '1 millisecond', now(), n, %s, gen_random_uuid(), %s, 'incoming', 'o', '1'"
             " FROM generate_series(1, %s) AS n",
             (world.tenant.organization_id, world.tenant.integration_id, rows),
         )

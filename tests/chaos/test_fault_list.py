@@ -568,8 +568,9 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     for days in (3, 40):
         playground.query("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - %s)", days)
         playground.query(
-            "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)"
-            " SELECT current_date - %s + n * interval '1 millisecond', %s, gen_random_uuid(), %s, 'incoming', 'old', '1'"
+            "INSERT INTO mqtt.mqtt_messages"
+            " (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)"
+            " SELECT current_date - %s + n * interval '1 millisecond', now(), n, %s, gen_random_uuid(), %s, 'incoming', 'old', '1'"
             " FROM generate_series(1, %s) AS n",
             days,
             organization,

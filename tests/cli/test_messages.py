@@ -139,8 +139,10 @@ def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: App
             # Accepted two minutes ago, and stored only now.
             with stack.connect() as db:
                 db.execute(
-                    "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload) "
-                    "VALUES (now() - interval '2 minutes', %s, gen_random_uuid(), %s, 'incoming', 'late', '7')",
+                    "INSERT INTO mqtt.mqtt_messages "
+                    "(received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload) "
+                    "VALUES (now() - interval '2 minutes', now() - interval '2 minutes', 0, "
+                    "%s, gen_random_uuid(), %s, 'incoming', 'late', '7')",
                     (owner.organization_id, owner.integration_id),
                 )
             assert payload(lines) == 7

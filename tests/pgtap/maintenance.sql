@@ -17,8 +17,8 @@ SELECT is_empty(
         AND has_table_privilege(r.oid, k.oid, 'select, insert, update, delete')$$,
     'no role reaches a partition past its table'
 );
-INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
-SELECT now() + make_interval(days => 40), :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 'org_alice/far', '1' FROM generate_series(1, 3);
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() + make_interval(days => 40), now(), 0, :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 'org_alice/far', '1' FROM generate_series(1, 3);
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 3::bigint, 'a day without a partition goes to the default one');
 SELECT ok(mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date + 40), 'its partition can be made later');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 0::bigint, 'which takes the rows over');
@@ -29,8 +29,8 @@ SELECT ok(NOT mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'U
 SELECT mqtt.create_partition(t, (now() AT TIME ZONE 'UTC')::date - d)
 FROM unnest(ARRAY['mqtt.mqtt_messages', 'mqtt.mqtt_dead_letters', 'mqtt.integration_activity_log']::regclass []) AS t
 CROSS JOIN unnest(ARRAY[6, 8, 31]) AS d \g /dev/null
-INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
-SELECT now() - make_interval(days => d), o.id, gen_random_uuid(), :'hosted', 'incoming', 'old/' || d, '1'
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() - make_interval(days => d), now(), 0, o.id, gen_random_uuid(), :'hosted', 'incoming', 'old/' || d, '1'
 FROM unnest(ARRAY[0, 3, 6, 8, 31]) AS d CROSS JOIN mqtt.organizations AS o;
 INSERT INTO mqtt.mqtt_dead_letters (failed_at, received_at, organization_id, id, integration_id, direction, attempts, error_message, topic)
 SELECT now() - make_interval(days => d), now(), :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 3, 'boom', 'org_alice/dead/' || d
@@ -47,8 +47,8 @@ SELECT is((api.set_organization_limits(:'org_bob', completed_days => 2)).complet
 SELECT is(api.cleanup_mqtt_queue() ->> 'completed', '2', 'its own rows go earlier');
 SELECT act_as('none');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = :'org_alice' AND topic LIKE 'old/%'), 3::bigint, 'the other''s do not');
-INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)
-SELECT now() - make_interval(days => d) - row_number() OVER () * interval '1 s', o.id, gen_random_uuid(), :'hosted', 'incoming', 'many', '1'
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() - make_interval(days => d) - row_number() OVER () * interval '1 s', now(), 0, o.id, gen_random_uuid(), :'hosted', 'incoming', 'many', '1'
 FROM unnest('{3,3,3,3,3,200}'::integer []) AS d CROSS JOIN mqtt.organizations AS o;
 UPDATE mqtt.organizations SET completed_days = 1 WHERE slug <> 'bob';
 SELECT is(mqtt.apply_retention(1) - '{failed,activity,receipts,requests,callbacks,idempotency_keys}'::text [], '{"completed": 1, "more": true}', 'no more at once than is said');

@@ -1,6 +1,6 @@
 -- The queue worker: what a batch does, attempts, dead letters, fairness, one message by hand, the queue view.
 \ir setup.psql
-SELECT plan(71);
+SELECT plan(75);
 UPDATE mqtt.configuration SET retry_base = '1 second', retry_cap = '10 seconds';
 DELETE FROM mqtt.ledger;
 
@@ -38,7 +38,7 @@ SELECT results_eq(
 );
 SELECT is(last_data, '{"t": 2}', 'the newest payload is the device''s last') FROM mqtt.devices WHERE id = :'pump';
 SELECT is(last_data, '{"t": 9}', 'the device of the same name in the other organization has its own') FROM mqtt.devices WHERE id = :'bob_pump';
-SELECT is(last_data, '"up"', 'an unknown device is registered') FROM mqtt.devices WHERE external_id = 'new';
+SELECT is(last_data, NULL, 'an unknown device is registered, though its status is not data') FROM mqtt.devices WHERE external_id = 'new';
 SELECT results_eq(
     format('SELECT connection_count, last_connected_at FROM mqtt.mqtt_credentials WHERE id = %L', :'pump_login'), $$VALUES (2::bigint, now() - interval '1 second')$$,
     'the credential''s uses are counted'
@@ -61,7 +61,7 @@ SELECT is(
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger adds up');
 
 -- The newest wins by the device's clock, within reason.
-SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/devices/pump/telemetry', '{"t": "late"}', '{"timestamp": "2020-01-01T00:00:00Z"}');
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/devices/pump/telemetry', '{"t": "late"}', jsonb_build_object('timestamp', now() - interval '1 hour'));
 SELECT mqtt.process_batch(100);
 SELECT is(last_data, '{"t": 2}', 'what is stamped earlier does not replace what is newer') FROM mqtt.devices WHERE id = :'pump';
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/devices/pump/telemetry', '{"t": "future"}', '{"timestamp": "2999-01-01T00:00:00Z"}');
@@ -69,6 +69,20 @@ SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/devices/pump/telemetry', '{
 SELECT mqtt.process_batch(100);
 SELECT is(last_data, '{"t": 4}', 'a clock in the far future does not freeze the device') FROM mqtt.devices WHERE id = :'pump';
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE sent_at = '2999-01-01'), 1::bigint, 'its stamp is kept all the same');
+SELECT ok(measured_at = received_at, 'and it counts as measured when it was received') FROM mqtt.mqtt_messages WHERE sent_at = '2999-01-01';
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/devices/pump/telemetry', '{"t": "1970"}', '{"timestamp": "1970-01-01T00:00:00Z"}');
+SELECT mqtt.process_batch(100);
+SELECT is(last_data, '{"t": "1970"}', 'nor is a clock that was never set taken at its word') FROM mqtt.devices WHERE id = :'pump';
+SELECT results_eq(
+    $$SELECT measured_at = received_at, message_type, position FROM mqtt.mqtt_messages WHERE sent_at = '1970-01-01'$$,
+    $$SELECT true, 'telemetry', max(msg_id) FROM (SELECT last_value FROM pgmq.q_mqtt_messages_msg_id_seq) AS s (msg_id)$$,
+    'its row has the message type of its topic and its number in the queue'
+);
+UPDATE mqtt.configuration SET max_time_behind = '100 years';
+SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/devices/pump/telemetry', '{"t": "1971"}', '{"timestamp": "1971-01-01T00:00:00Z"}');
+SELECT mqtt.process_batch(100);
+SELECT ok(measured_at = sent_at, 'how far back is plausible can be set') FROM mqtt.mqtt_messages WHERE sent_at = '1971-01-01';
+UPDATE mqtt.configuration SET max_time_behind = DEFAULT;
 
 -- Bytes.
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/b', NULL, v.extra, v.body)
@@ -89,7 +103,7 @@ SELECT results_eq(
 ALTER TABLE mqtt.mqtt_messages ADD CONSTRAINT no_poison CHECK (payload ->> 'poison' IS NULL);
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/p', CASE WHEN n = 7 THEN '{"poison": 1}'::jsonb ELSE to_jsonb(n) END) FROM generate_series(1, 10) AS n;
 SELECT is(mqtt.process_batch(100), '{"dead": 0, "more": false, "failed": 1, "processed": 9}', 'one poison message holds up none of its neighbours');
-SELECT is((SELECT sum(message_count) FROM mqtt.integration_activity_log WHERE activity_type = 'messages_processed' AND direction = 'incoming'), 29::bigint, 'nor doubles their effects');
+SELECT is((SELECT sum(message_count) FROM mqtt.integration_activity_log WHERE activity_type = 'messages_processed' AND direction = 'incoming'), 31::bigint, 'nor doubles their effects');
 SELECT results_eq(
     $$SELECT status, attempts, max_attempts, next_retry_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1.25 seconds', error_message LIKE '%no_poison%'
     FROM mqtt.mqtt_message_queue WHERE status NOT IN ('completed', 'failed')$$,

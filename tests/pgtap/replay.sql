@@ -1,8 +1,8 @@
 -- Replay to a broker: the topics, sizes and integrations that mqtt_publish allows, and the bytes that came.
 \ir setup.psql
 SELECT plan(38);
-INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload, content_type, body)
-SELECT now() - interval '1 minute', :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload, content_type, body)
+SELECT now() - interval '1 minute', now() - interval '1 minute', row_number() OVER (), :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
 FROM (VALUES (:'hosted'::uuid), (:'external')) AS i (id)
 CROSS JOIN (VALUES
     ('json', '{"n": 1}'::jsonb, NULL, NULL::bytea), ('text', '"on"', NULL, NULL), ('plain', '"on"', 'text/plain', NULL), ('string', '"on"', 'application/json', NULL),

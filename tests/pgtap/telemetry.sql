@@ -3,10 +3,12 @@
 SELECT plan(39);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
-INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, payload, body, received_at, sent_at)
+INSERT INTO mqtt.mqtt_messages (
+    organization_id, id, integration_id, device_id, direction, topic, message_type, payload, body, received_at, sent_at, measured_at, position
+)
 SELECT
-    :'org_alice', gen_random_uuid(), :'hosted', v.device_id::uuid, v.direction::mqtt.message_direction, 'org_alice/devices/x/' || v.message_type, v.payload::jsonb, v.body,
-    :'hour'::timestamptz - v.age::interval, :'hour'::timestamptz - v.sent_age::interval
+    :'org_alice', gen_random_uuid(), :'hosted', v.device_id::uuid, v.direction::mqtt.message_direction, 'org_alice/devices/x/' || v.message_type, v.message_type, v.payload::jsonb, v.body,
+    :'hour'::timestamptz - v.age::interval, :'hour'::timestamptz - v.sent_age::interval, :'hour'::timestamptz - coalesce(v.sent_age, v.age)::interval, row_number() OVER ()
 FROM (VALUES
     (:'pump', 'incoming', 'telemetry', '{"temperature": 20, "humidity": 50}', NULL, '10 minutes', NULL),
     (:'pump', 'incoming', 'data', '{"temperature": 22}', NULL::bytea, '20 minutes', NULL),
@@ -18,8 +20,8 @@ FROM (VALUES
     (:'pump', 'incoming', 'telemetry', '{"temperature": 30, "on": true, "text": "x"}', NULL, '50 minutes', '100 minutes'),
     ('11111111-0000-4000-8000-000000000031', 'incoming', 'telemetry', '{"pressure": 1.5}', NULL, '5 minutes', NULL)
 ) AS v (device_id, direction, message_type, payload, body, age, sent_age);
-INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, payload)
-VALUES (:'org_bob', gen_random_uuid(), :'bob_hosted', :'bob_pump', 'incoming', 'org_bob/devices/pump/telemetry', '{"secret": 1}');
+INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, message_type, measured_at, position, payload)
+VALUES (:'org_bob', gen_random_uuid(), :'bob_hosted', :'bob_pump', 'incoming', 'org_bob/devices/pump/telemetry', 'telemetry', now(), 10, '{"secret": 1}');
 
 SELECT act_as('authenticated', :'anna');
 SELECT results_eq(

@@ -7,11 +7,11 @@ UPDATE mqtt.configuration SET sealing_public_key = decode(repeat('09', 32), 'hex
 UPDATE mqtt.device_integrations SET settings = settings || jsonb_build_object('password', jsonb_build_object('sealed', translate(encode(repeat('x', 60)::bytea, 'base64'), E'\n', '')))
 WHERE integration_type <> 'mqtt_hosted';
 INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'external', 'a/#'), (:'org_bob', :'bob_external', 'b/#');
-INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, payload, body)
+INSERT INTO mqtt.mqtt_messages (measured_at, position, organization_id, id, integration_id, device_id, direction, topic, message_type, payload, body)
 VALUES
-    (:'org_alice', gen_random_uuid(), :'hosted', :'pump', 'incoming', 'org_alice/devices/pump/telemetry', '{"t": 1}', NULL),
-    (:'org_alice', gen_random_uuid(), :'hosted', NULL, 'outgoing', 'org_alice/other', 'null', decode(repeat('00ff', 50), 'hex')),
-    (:'org_bob', gen_random_uuid(), :'bob_hosted', :'bob_pump', 'incoming', 'org_bob/devices/pump/telemetry', '{"t": 2}', NULL);
+    (now(), 1, :'org_alice', gen_random_uuid(), :'hosted', :'pump', 'incoming', 'org_alice/devices/pump/telemetry', 'telemetry', '{"t": 1}', NULL),
+    (now(), 2, :'org_alice', gen_random_uuid(), :'hosted', NULL, 'outgoing', 'org_alice/other', NULL, 'null', decode(repeat('00ff', 50), 'hex')),
+    (now(), 3, :'org_bob', gen_random_uuid(), :'bob_hosted', :'bob_pump', 'incoming', 'org_bob/devices/pump/telemetry', 'telemetry', '{"t": 2}', NULL);
 INSERT INTO mqtt.mqtt_dead_letters (organization_id, id, integration_id, direction, attempts, received_at, topic, message, error_message)
 VALUES (:'org_alice', gen_random_uuid(), :'hosted', 'incoming', 3, now(), 'x', '{}', 'x'), (:'org_bob', gen_random_uuid(), :'bob_hosted', 'incoming', 3, now(), 'x', '{}', 'x');
 INSERT INTO mqtt.integration_activity_log (organization_id, activity_type, status) VALUES (:'org_alice', 'x', 'success'), (:'org_bob', 'x', 'success');

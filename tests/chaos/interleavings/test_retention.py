@@ -17,8 +17,9 @@ def test_cleanup_and_a_batch(scene: Scene, first: str) -> None:
     scene.send(2)
     for days in (100, 200):
         scene.db.execute(
-            "INSERT INTO mqtt.mqtt_messages (received_at, organization_id, id, integration_id, direction, topic, payload)"
-            " VALUES (now() - make_interval(days => %s), %s, gen_random_uuid(), %s, 'incoming', 'old', '1')",
+            "INSERT INTO mqtt.mqtt_messages"
+            " (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)"
+            " VALUES (now() - make_interval(days => %s), now(), 0, %s, gen_random_uuid(), %s, 'incoming', 'old', '1')",
             (days, scene.tenant.organization_id, scene.tenant.integration_id),
         )
     if first == "process":
