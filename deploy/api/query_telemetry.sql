@@ -220,6 +220,7 @@ CREATE OR REPLACE FUNCTION mqtt.telemetry_buckets(
 ) RETURNS SETOF mqtt.telemetry_data
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
