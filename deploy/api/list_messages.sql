@@ -9,32 +9,37 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.messages_sql(request mqtt.message_request) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- An id is in the key of the organization.
+    v_is_by_integration CONSTANT boolean := request.integration_id IS NOT NULL AND request.id IS NULL;
+    v_conditions CONSTANT text := concat(
+        CASE WHEN request.integration_id IS NOT NULL THEN ' AND m.integration_id = ($1).integration_id' END,
+        CASE WHEN request.device_id IS NOT NULL THEN ' AND m.device_id = ($1).device_id' END,
+        CASE WHEN request.topic IS NOT NULL THEN ' AND m.topic = ($1).topic' END,
+        CASE WHEN request.topic_pattern IS NOT NULL THEN ' AND m.topic ~ ($1).topic_pattern' END,
+        CASE WHEN request.id IS NOT NULL THEN ' AND m.id = ($1).id' END,
+        CASE WHEN request.direction IS NOT NULL THEN ' AND m.direction = ($1).direction' END,
+        CASE WHEN request.stored_since IS NOT NULL THEN ' AND m.created_at >= ($1).stored_since' END,
+        CASE WHEN request.cursor_at IS NOT NULL THEN format(
+            ' AND (m.received_at, m.position, m.id) %s (($1).cursor_at, ($1).cursor_position, ($1).cursor_id)',
+            CASE WHEN request.is_oldest_first THEN '>' ELSE '<' END
+        ) END
+    );
+BEGIN
     -- Each organization or integration by an index of its own, merged: of several at once, Postgres would read all to sort them.
-    SELECT format(
+    RETURN format(
         'SELECT t.* FROM unnest(%s) AS s (id) CROSS JOIN LATERAL (SELECT m.* FROM mqtt.mqtt_messages AS m WHERE m.%s = s.id '
         'AND m.received_at >= $2 AND m.received_at < $3%s ORDER BY m.received_at %4$s, m.position %4$s, m.id %4$s LIMIT $4) AS t '
         'ORDER BY t.received_at %4$s, t.position %4$s, t.id %4$s LIMIT $4',
-        CASE WHEN k.by_integration THEN 'ARRAY[($1).integration_id]' ELSE '($1).organization_ids' END,
-        CASE WHEN k.by_integration THEN 'integration_id' ELSE 'organization_id' END,
-        concat(
-            CASE WHEN (request).integration_id IS NOT NULL THEN ' AND m.integration_id = ($1).integration_id' END,
-            CASE WHEN (request).device_id IS NOT NULL THEN ' AND m.device_id = ($1).device_id' END,
-            CASE WHEN (request).topic IS NOT NULL THEN ' AND m.topic = ($1).topic' END,
-            CASE WHEN (request).topic_pattern IS NOT NULL THEN ' AND m.topic ~ ($1).topic_pattern' END,
-            CASE WHEN (request).id IS NOT NULL THEN ' AND m.id = ($1).id' END,
-            CASE WHEN (request).direction IS NOT NULL THEN ' AND m.direction = ($1).direction' END,
-            CASE WHEN (request).stored_since IS NOT NULL THEN ' AND m.created_at >= ($1).stored_since' END,
-            CASE WHEN (request).cursor_at IS NOT NULL THEN format(
-                ' AND (m.received_at, m.position, m.id) %s (($1).cursor_at, ($1).cursor_position, ($1).cursor_id)',
-                CASE WHEN (request).is_oldest_first THEN '>' ELSE '<' END
-            ) END
-        ), CASE WHEN (request).is_oldest_first THEN 'ASC' ELSE 'DESC' END
-    )
-    -- An id is in the key of the organization.
-    FROM (SELECT (request).integration_id IS NOT NULL AND (request).id IS NULL AS by_integration) AS k;
+        CASE WHEN v_is_by_integration THEN 'ARRAY[($1).integration_id]' ELSE '($1).organization_ids' END,
+        CASE WHEN v_is_by_integration THEN 'integration_id' ELSE 'organization_id' END,
+        v_conditions, CASE WHEN request.is_oldest_first THEN 'ASC' ELSE 'DESC' END
+    );
 END;
+$$;
 COMMENT ON FUNCTION mqtt.messages_sql(mqtt.message_request) IS
 'The query for the messages that a request ($1) selects from $2 until before $3, at most $4, with only the conditions that it has.';
 

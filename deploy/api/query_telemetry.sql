@@ -337,7 +337,9 @@ BEGIN
     v_request.by_received := query_telemetry."time" = 'received';
     v_request.since := query_telemetry.since;
     v_request.until := coalesce(query_telemetry.until, 'infinity');
-    v_request.metrics := CASE WHEN query_telemetry.metrics IS NOT NULL THEN ARRAY(SELECT DISTINCT m.name FROM unnest(query_telemetry.metrics) AS m (name)) END;
+    v_request.metrics := CASE WHEN query_telemetry.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(query_telemetry.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
     v_request.message_types := query_telemetry.message_types;
     IF query_telemetry.bucket IS NOT NULL THEN
         RETURN QUERY
