@@ -82,7 +82,8 @@ COMMENT ON FUNCTION api.get_device(text, uuid, uuid, text) IS
 $md$Read one device
 
 device_id is the device's id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
-external_id, name, metadata, last_data (its newest payload), last_data_at, last_seen_at and what it belongs to.
+external_id, name, metadata, last_data (its newest telemetry), last_data_at, latest (of each metric the newest value:
+`{"temperature": {"value": 23.5, "at": "…"}}`), last_seen_at and what it belongs to.
 Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).$md$;
 GRANT EXECUTE ON FUNCTION api.get_device(text, uuid, uuid, text) TO authenticated, service_role;
 

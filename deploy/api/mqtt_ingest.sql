@@ -8,7 +8,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 -- The general way; the fast way is in api.mqtt_ingest. What both accept must be stored as the same row (tests/pgtap/ingest.sql).
 CREATE OR REPLACE FUNCTION mqtt.ingest_message(
-    topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamptz
+    topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at text
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -19,6 +19,7 @@ DECLARE
     v_payload jsonb;
     v_body bytea;
     v_fault text;
+    v_sent_at CONSTANT timestamptz := mqtt.try_device_time(sent_at);
 BEGIN
     SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
@@ -44,18 +45,17 @@ BEGIN
         ELSIF payload IS NOT NULL THEN
             v_payload := mqtt.quick_jsonb(v_text);
         END IF;
-        -- Postgres also accepts infinity, BC and five-digit years, which no RFC 3339 reader does.
-        IF v_fault IS NULL AND sent_at NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+        IF v_fault IS NULL AND sent_at IS NOT NULL AND v_sent_at IS NULL THEN
             v_fault := 'timestamp_invalid';
         END IF;
         IF v_fault IS NOT NULL THEN
             PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
         END IF;
     END IF;
-    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, sent_at);
+    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, v_sent_at);
 END;
 $$;
-COMMENT ON FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, timestamptz) IS
+COMMENT ON FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, text) IS
 'Logs the device in by the headers of the request, checks its message and queues it: the general way of api.mqtt_ingest.';
 
 -- The fast way, for most messages: a login, a topic and a payload with nothing unusual about them, queued by one statement. PL/pgSQL sets up each
@@ -63,7 +63,7 @@ COMMENT ON FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text
 -- general way, mqtt.ingest_message. The payload is checked as in mqtt.quick_jsonb; as jsonb it has at most 32 times the bytes, hence the 32000.
 CREATE OR REPLACE FUNCTION api.mqtt_ingest(
     topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL,
-    payload_encoding text DEFAULT NULL, message_id uuid DEFAULT NULL, "timestamp" timestamptz DEFAULT NULL
+    payload_encoding text DEFAULT NULL, message_id uuid DEFAULT NULL, "timestamp" text DEFAULT NULL
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -77,7 +77,7 @@ DECLARE
     v_qos CONSTANT integer := coalesce(qos, 0);
 BEGIN
     IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
-        AND ("timestamp" BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00') IS NOT FALSE
+        AND ("timestamp" IS NULL OR mqtt.try_device_time("timestamp") IS NOT NULL)
         AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
         AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
@@ -85,7 +85,7 @@ BEGIN
         IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
             v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
         ELSE
-            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
+            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, mqtt.try_device_time("timestamp"));
         END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
         SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
@@ -120,7 +120,7 @@ BEGIN
     RETURN mqtt.ingest_message(topic, payload, v_qos, coalesce(retain, false), content_type, payload_encoding, message_id, "timestamp");
 END;
 $$;
-COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) IS
+COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, text) IS
 $md$Send one message as a device
 
 Log in with `Authorization: Basic base64(username:password)`, or with `X-Username` and `X-Password`, and always with `X-Client-ID`, as issued
@@ -129,11 +129,13 @@ once the message is durable.
 
 - `topic`: MQTT topic name below the credential's prefix
 - `payload`: any JSON; with `payload_encoding` `base64` a string that contains the bytes, which are decoded according to `content_type`
-- `qos` 0, 1 or 2; `retain`; `timestamp`: when the device measured it (RFC 3339)
+- `qos` 0, 1 or 2; `retain`
+- `timestamp`: when the device measured it, as RFC 3339 date and time, or seconds, milliseconds, microseconds or nanoseconds since 1970; where it
+  is omitted, the payload's member `timestamp` or `ts` tells
 - `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
 `qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413
 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
-GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, timestamptz) TO anon, authenticated, service_role;
+GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, text) TO anon, authenticated, service_role;
 COMMIT;

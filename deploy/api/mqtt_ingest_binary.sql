@@ -26,14 +26,14 @@ BEGIN
         WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
         WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'
         WHEN NOT mqtt.is_uuid(v_message_id) THEN 'message_id_invalid'
-        WHEN v_timestamp IS NOT NULL AND mqtt.try_timestamptz(v_timestamp) IS NULL THEN 'timestamp_invalid'
+        WHEN v_timestamp IS NOT NULL AND mqtt.try_device_time(v_timestamp) IS NULL THEN 'timestamp_invalid'
     END;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, v_topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
     RETURN mqtt.enqueue_message(
         v_session, v_topic, NULL, coalesce($1, ''), v_qos::integer, v_retain IN ('true', '1'),
-        coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_timestamptz(v_timestamp)
+        coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_device_time(v_timestamp)
     );
 END;
 $$;

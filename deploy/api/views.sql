@@ -127,7 +127,7 @@ GRANT SELECT ON api.mqtt_subscriptions TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.devices WITH (security_invoker = true) AS
 SELECT
-    d.id, d.organization_id, d.integration_id, d.external_id, d.name, d.metadata, d.last_data, d.last_data_at, d.last_seen_at, d.created_at
+    d.id, d.organization_id, d.integration_id, d.external_id, d.name, d.metadata, d.last_data, d.last_data_at, d.last_seen_at, d.created_at, d.latest
 FROM mqtt.devices AS d;
 COMMENT ON VIEW api.devices IS
 $md$Devices$md$;
@@ -137,9 +137,10 @@ COMMENT ON COLUMN api.devices.integration_id IS 'Integration that it belongs to'
 COMMENT ON COLUMN api.devices.external_id IS 'Id of the device in its topics';
 COMMENT ON COLUMN api.devices.name IS 'Name, for people';
 COMMENT ON COLUMN api.devices.metadata IS 'Metadata that sync_device set';
-COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; up to a few seconds late while an old transaction holds back vacuum';
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest telemetry; up to a few seconds late while an old transaction holds back vacuum';
 COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
-COMMENT ON COLUMN api.devices.last_seen_at IS 'When a message last came from it';
+COMMENT ON COLUMN api.devices.last_seen_at IS 'When it last sent a message';
 COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';
+COMMENT ON COLUMN api.devices.latest IS 'Newest value of each metric: {"temperature": {"value", "at"}}';
 GRANT SELECT ON api.devices TO authenticated, service_role;
 COMMIT;

@@ -61,7 +61,7 @@ BEGIN ATOMIC
         SELECT
             i.*,
             CASE WHEN i.encoding = 'base64' THEN mqtt.try_base64(i.payload #>> '{}') END AS body,
-            CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_timestamptz(i.sent_at) END AS stamped_at
+            CASE WHEN i.sent_at IS NOT NULL THEN mqtt.try_device_time(i.sent_at) END AS stamped_at
         FROM (
             SELECT
                 e.ordinality,

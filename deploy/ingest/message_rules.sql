@@ -30,7 +30,7 @@ BEGIN ATOMIC
         WHEN 'payload_encoding_invalid' THEN 'payload_encoding is json, text or base64.'
         WHEN 'retain_invalid' THEN 'retain is true or false.'
         WHEN 'message_id_invalid' THEN 'message_id is a UUID.'
-        WHEN 'timestamp_invalid' THEN 'timestamp is an RFC 3339 date and time.'
+        WHEN 'timestamp_invalid' THEN 'timestamp is an RFC 3339 date and time, or the time since 1970 in seconds, milliseconds, microseconds or nanoseconds.'
         WHEN 'content_type_invalid' THEN 'content_type is a string of at most 255 bytes.'
         WHEN 'quota_exceeded' THEN 'More messages a second than this device or its organization may send.'
         WHEN 'message_invalid' THEN
@@ -50,6 +50,7 @@ BEGIN
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
+            WHEN 'timestamp_invalid' THEN 'Send one such as 2026-02-19T12:00:00Z, 1771502400, 1771502400000, 1771502400000000 or 1771502400000000000.'
             ELSE 'The API reference lists the rules for each argument.'
         END;
 END;

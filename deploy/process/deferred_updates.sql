@@ -25,12 +25,20 @@ BEGIN
         SELECT DISTINCT ON (t.organization_id, t.device_id)
             t.organization_id, t.device_id, t.last_data, t.last_data_at, max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
         FROM taken AS t
-        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC, t.noted_at DESC
+        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
+    ),
+    -- The last of a key wins.
+    latest AS MATERIALIZED (
+        SELECT t.device_id, jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
+        FROM taken AS t
+        CROSS JOIN LATERAL jsonb_each(t.latest) AS e
+        GROUP BY t.device_id
     ),
     -- In the workers' order. A device deleted meanwhile has no row.
     device AS MATERIALIZED (
-        SELECT d.id, n.*
+        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest
         FROM news AS n
+        LEFT JOIN latest AS l ON l.device_id = n.device_id
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
         ORDER BY d.organization_id, d.integration_id, d.external_id
         FOR NO KEY UPDATE OF d
@@ -38,6 +46,7 @@ BEGIN
     updated AS (
         UPDATE mqtt.devices AS d
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.last_data_at),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
         FROM device AS n

@@ -1,10 +1,8 @@
 -- Deploy topicbase:process/store_messages to pg
--- requires: base/decode_payload
 -- requires: base/message_ids
--- requires: process/device_data
+-- requires: process/decoded_message
 -- requires: process/record_stored
 -- requires: tables/queues
--- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -15,14 +13,10 @@ SET plan_cache_mode = force_generic_plan
 -- A plan made while the tables were small would go on reading them whole, dead rows and all, instead of by address and key.
 SET enable_seqscan = off
 SET jit = off
+SET timezone = 'UTC'
 AS $$
 DECLARE
-    v_organizations uuid [];
-    v_integrations uuid [];
-    v_credentials uuid [];
-    v_minutes timestamptz [];
-    v_counts bigint [];
-    v_last_at timestamptz [];
+    v_stored record;
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
@@ -30,9 +24,7 @@ BEGIN
     WITH taken AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = ANY (tids)
-        RETURNING
-            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
-            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+        RETURNING q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
@@ -42,41 +34,47 @@ BEGIN
     ),
     decoded AS MATERIALIZED (
         SELECT
-            y.msg_id, y.enqueued_at, y.organization_id, y.integration_id, y.message_id, y.sent_at, y.topic,
-            coalesce((y.message ->> 'qos')::smallint, 0) AS qos, coalesce((y.message ->> 'retain')::boolean, false) AS retain,
-            y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
-            CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
-            (y.decoded).body, (y.decoded).decode_error,
-            mqtt.device_of_topic(y.topic, y.topic_like, y.device_level) AS external_id,
-            mqtt.message_type_of_topic(y.topic, y.topic_like, y.message_type_level) AS message_type,
-            mqtt.plausible_time(y.sent_at, y.enqueued_at, c.max_time_behind, c.max_time_ahead) AS measured_at
-        FROM (
-            SELECT
-                t.*, i.topic_like, i.device_level, i.message_type_level,
-                CASE WHEN t.body IS NOT NULL THEN mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body) END AS decoded
-            FROM taken AS t
-            LEFT JOIN integration AS i ON i.id = t.integration_id
-            -- Decoded once, not for each of its fields.
-            OFFSET 0
-        ) AS y
+            t.msg_id, t.enqueued_at, t.organization_id, t.integration_id, t.message_id, m.*, m.retain AND t.credential_id IS NULL AS is_retained,
+            mqtt.is_news(t.organization_id, t.integration_id, m.external_id, m.role, m.retain AND t.credential_id IS NULL) AS is_news
+        FROM taken AS t
         CROSS JOIN mqtt.configuration AS c
+        LEFT JOIN integration AS i ON i.id = t.integration_id
+        CROSS JOIN LATERAL mqtt.decoded_message(
+            t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.device_level, i.message_type_level, c.max_time_behind, c.max_time_ahead
+        ) AS m
     ),
-    -- Of each device, what was measured last and is JSON, if anything is; of what was measured at the same time, the last that came.
+    -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.
     newest AS MATERIALIZED (
-        SELECT x.organization_id, x.integration_id, x.external_id, max(x.enqueued_at) AS last_seen_at,
-            max(x.measured_at) AS any_at, max(x.measured_at) FILTER (WHERE x.body IS NULL) AS json_at
+        SELECT x.organization_id, x.integration_id, x.external_id,
+            max(x.enqueued_at) FILTER (WHERE NOT x.is_retained AND x.role NOT IN ('command', 'ignore')) AS last_seen_at,
+            max(x.measured_at) FILTER (WHERE x.is_news) AS any_at, max(x.measured_at) FILTER (WHERE x.is_news AND x.body IS NULL) AS json_at
         FROM decoded AS x
         WHERE x.external_id IS NOT NULL
         GROUP BY x.organization_id, x.integration_id, x.external_id
     ),
-    news AS MATERIALIZED (
+    data AS MATERIALIZED (
         SELECT DISTINCT ON (n.organization_id, n.integration_id, n.external_id)
             n.organization_id, n.integration_id, n.external_id, CASE WHEN x.body IS NULL THEN x.payload END AS last_data,
-            x.measured_at AS last_data_at, n.last_seen_at
+            x.measured_at AS last_data_at, n.last_seen_at, x.msg_id
         FROM newest AS n
-        JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.measured_at = coalesce(n.json_at, n.any_at)
-        WHERE x.body IS NULL = (n.json_at IS NOT NULL)
+        LEFT JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.is_news
+            AND x.measured_at = coalesce(n.json_at, n.any_at) AND (x.body IS NULL) = (n.json_at IS NOT NULL)
         ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
+    ),
+    latest AS MATERIALIZED (
+        SELECT x.integration_id, x.external_id,
+            jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at) ORDER BY x.measured_at, x.msg_id) AS latest
+        FROM (SELECT l.*, ARRAY(SELECT jsonb_object_keys(mqtt.object_or_none(l.last_data))) AS names FROM data AS l OFFSET 0) AS d
+        JOIN (SELECT m.*, to_jsonb(m.measured_at) AS at FROM decoded AS m OFFSET 0) AS x USING (integration_id, external_id)
+        CROSS JOIN LATERAL mqtt.payload_metrics(mqtt.data_of_payload(x.payload, x.sent_at)) AS r
+        WHERE x.body IS NULL AND mqtt.is_news(x.organization_id, x.integration_id, x.external_id, x.role, x.is_retained, r.metric)
+            AND (x.msg_id = d.msg_id OR NOT mqtt.is_covered(x.payload, d.names))
+        GROUP BY x.integration_id, x.external_id
+    ),
+    news AS MATERIALIZED (
+        SELECT d.organization_id, integration_id, external_id, d.last_data, d.last_data_at, d.last_seen_at, coalesce(l.latest, '{}') AS latest
+        FROM data AS d
+        LEFT JOIN latest AS l USING (integration_id, external_id)
     ),
     known AS MATERIALIZED (
         SELECT d.id, n.*
@@ -85,17 +83,19 @@ BEGIN
         WHERE v_is_deferred
     ),
     deferred_news AS (
-        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at)
-        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at FROM known AS k
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at, latest)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at, k.latest FROM known AS k
     ),
     -- In the order of the key, so that two workers cannot lock each other out.
     seen AS (
-        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at, latest)
         SELECT n.*
         FROM news AS n
         WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
+        ORDER BY n.organization_id, n.integration_id, n.external_id
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
             last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, excluded.last_data_at),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
@@ -110,23 +110,21 @@ BEGIN
             x.sent_at, x.measured_at, x.msg_id, 'incoming', x.qos, x.retain, x.topic, x.message_type, x.payload, x.content_type, x.body,
             x.decode_error, x.properties
         FROM decoded AS x
-        LEFT JOIN (
-            SELECT d.* FROM seen AS d UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k
-        ) AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        LEFT JOIN (SELECT * FROM seen UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k) AS s USING (integration_id, external_id)
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
     )
     SELECT
-        array_agg(g.organization_id), array_agg(g.integration_id), array_agg(g.credential_id), array_agg(g.minute), array_agg(g.n), array_agg(g.last_at)
-    INTO v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at
+        array_agg(g.organization_id) AS organizations, array_agg(g.integration_id) AS integrations, array_agg(g.credential_id) AS credentials,
+        array_agg(g.minute) AS minutes, array_agg(g.n) AS counts, array_agg(g.last_at) AS last_at INTO v_stored
     FROM (
-        SELECT
-            t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n,
-            max(t.enqueued_at) AS last_at
+        SELECT t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n, max(t.enqueued_at) AS last_at
         FROM taken AS t
         GROUP BY t.organization_id, t.integration_id, t.credential_id, minute
     ) AS g;
-    RETURN mqtt.record_stored(v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at, v_is_deferred);
+    RETURN mqtt.record_stored(
+        v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
+    );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.store_messages(tid []) IS

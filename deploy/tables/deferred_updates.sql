@@ -11,8 +11,9 @@ CREATE TABLE mqtt.deferred_device_updates (
     noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     number bigint GENERATED ALWAYS AS IDENTITY,
     last_data jsonb,
-    last_data_at timestamptz NOT NULL,
-    last_seen_at timestamptz NOT NULL,
+    last_data_at timestamptz,
+    last_seen_at timestamptz,
+    latest jsonb NOT NULL,
     PRIMARY KEY (noted_at, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 COMMENT ON TABLE mqtt.deferred_device_updates IS

@@ -12,6 +12,7 @@ CREATE TABLE mqtt.devices (
     metadata jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
     last_data jsonb,
     last_data_at timestamptz,
+    latest jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(latest) = 'object'),
     last_seen_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, id),
@@ -22,9 +23,10 @@ CREATE TABLE mqtt.devices (
 WITH (fillfactor = 70);
 COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first message.';
 COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
-COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
+COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest telemetry; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
 COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
-COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When anything last came from the device, by the database''s clock.';
+COMMENT ON COLUMN mqtt.devices.latest IS 'The newest value of each metric, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data.';
+COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When the device last sent anything, by the database''s clock; commands to it do not count, nor what a broker had retained.';
 ALTER TABLE mqtt.devices ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.devices FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));

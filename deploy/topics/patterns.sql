@@ -57,6 +57,21 @@ END;
 COMMENT ON FUNCTION mqtt.message_type_of_topic(text, text, smallint) IS
 'The message type that a topic names, by its integration''s topic pattern; null when it names none.';
 
+CREATE OR REPLACE FUNCTION mqtt.message_role(message_type text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN message_type = 'telemetry' THEN 'telemetry'
+        WHEN lower(message_type COLLATE "C") = ANY ('{command,commands,cmd,cmnd,set,get,rpc,request,downlink}') THEN 'command'
+        WHEN lower(message_type COLLATE "C") = ANY ('{status,lwt,will,availability,online,connection,presence,birth,death}') THEN 'status'
+        WHEN lower(message_type COLLATE "C") = ANY ('{event,events,log,logs,alarm,alarms,alert,alerts}') THEN 'event'
+        WHEN lower(message_type COLLATE "C") = ANY ('{attributes,config,configuration,info,meta,metadata,settings}') THEN 'attributes'
+        ELSE 'telemetry'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.message_role(text) IS
+'What a message is by the message type that its topic names: command (to the device), status, event, attributes, or telemetry, which is any other and also no message type.';
+
 CREATE OR REPLACE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -65,6 +80,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.device_prefix(text, text, text) IS
 'The topic prefix that only this device''s topics have; null if the pattern has a variable level before the device id.';
-GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.topic_pattern_reason(text), mqtt.topic_pattern_levels(text, text),
+GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.message_role(text), mqtt.topic_pattern_reason(text), mqtt.topic_pattern_levels(text, text),
 mqtt.device_prefix(text, text, text) TO authenticated, service_role;
 COMMIT;

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -118,6 +119,22 @@ def test_properties_are_kept(stack: Stack, db: Connection, tenant: Tenants, peer
     device.publish(f"{prefix(owner)}/x", b"1", ResponseTopic="answers", CorrelationData=b"\x00\xff", UserProperty=[("a", "1"), ("a", "2")])
     (row,) = history(stack, owner, 1)
     assert row["properties"] == {"response_topic": "answers", "correlation_data": "AP8=", "user_properties": [["a", "1"], ["a", "2"]]}
+
+
+def test_the_time_that_a_device_tells(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = hosted(db, tenant), peer()
+    topic = f"{prefix(owner)}/devices/d/telemetry"
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    device.publish(topic, json.dumps({"t": 1, "ts": round(at.timestamp() * 1000)}))
+    device.publish(topic, json.dumps({"t": 2, "timestamp": (at + timedelta(minutes=1)).isoformat(), "ts": 0}))
+    device.publish(topic, json.dumps({"t": 3, "ts": 0}), UserProperty=[("timestamp", str(round(at.timestamp()) + 120))])
+    device.publish(topic, json.dumps({"t": 4, "ts": "not yet set"}))
+    history(stack, owner, 4)
+    rows = db.execute(
+        "SELECT payload ->> 't', nullif(measured_at, received_at) FROM mqtt.mqtt_messages WHERE organization_id = %s",
+        (owner.organization_id,),
+    ).fetchall()
+    assert dict(rows) == {"1": at, "2": at + timedelta(minutes=1), "3": at + timedelta(minutes=2), "4": None}
 
 
 def test_what_the_bridge_itself_publishes_does_not_come_back(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:

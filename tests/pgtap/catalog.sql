@@ -277,7 +277,7 @@ SELECT is_empty(
     ) AS v (name)
     WHERE plan_of(format('SELECT x.* FROM mqtt.configuration AS one CROSS JOIN LATERAL (
         SELECT ''a''::text AS topic, ''b''::text AS prefix, ''{}''::jsonb AS payload, 1 AS qos, false AS retain, now() AS at, gen_random_uuid() AS id OFFSET 0
-    ) AS q CROSS JOIN LATERAL (%s OFFSET 0) AS x', v.name)) ~ 'mqtt\.(?!try_timestamptz)\w+\('$$,
+    ) AS q CROSS JOIN LATERAL (%s OFFSET 0) AS x', v.name)) ~ 'mqtt\.(?!try_device_time)\w+\('$$,
     'what is asked for each message is a part of the statement that asks, not a call'
 );
 SELECT is_empty(

@@ -1,6 +1,6 @@
 -- Devices and credentials while vacuum is held back: put aside by the batches, made up for every few seconds.
 \ir setup.psql
-SELECT plan(26);
+SELECT plan(27);
 
 CREATE FUNCTION tap.queue(device text, payload jsonb, sent_at timestamptz, credential_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE sql AS $$
@@ -65,6 +65,10 @@ SELECT is(mqtt.process_batch(100), '{"dead": 0, "more": true, "failed": 0, "proc
 SELECT results_eq(
     format('SELECT last_data, last_data_at, last_seen_at FROM mqtt.devices WHERE id = %L', :'pump'), $$VALUES ('3'::jsonb, now() - interval '3 minutes', now())$$,
     'the newest by the device''s clock stands, whatever came last'
+);
+SELECT results_eq(
+    format($$SELECT latest -> 'value' ->> 'value', (latest -> 'value' ->> 'at')::timestamptz FROM mqtt.devices WHERE id = %L$$, :'pump'),
+    $$VALUES ('3', now() - interval '3 minutes')$$, 'and so do the latest values'
 );
 SELECT is((SELECT connection_count FROM mqtt.mqtt_credentials WHERE id = :'pump_login'), 4::bigint, 'each use is counted once');
 SELECT is(

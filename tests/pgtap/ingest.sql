@@ -235,7 +235,7 @@ BEGIN
         WHEN 'api' THEN
             v_taken := api.mqtt_ingest(
                 message ->> 'topic', (message -> 'payload')::json, (message -> 'qos')::integer, (message -> 'retain')::boolean,
-                "timestamp" => (message ->> 'timestamp')::timestamptz
+                "timestamp" => message ->> 'timestamp'
             ) ->> 'status' = 'queued';
         WHEN 'message' THEN
             v_taken := mqtt.enqueue_message(

@@ -1,0 +1,73 @@
+-- Deploy topicbase:process/decoded_message to pg
+-- requires: base/decode_payload
+-- requires: base/parse_values
+-- requires: process/device_data
+-- requires: topics/patterns
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.user_property(properties jsonb, name text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT p.value ->> 1
+        FROM jsonb_array_elements(
+            CASE jsonb_typeof(properties -> 'user_properties') WHEN 'array' THEN properties -> 'user_properties' ELSE '[]' END
+        ) WITH ORDINALITY AS p
+        WHERE p.value ->> 0 = name
+        ORDER BY p.ordinality
+        LIMIT 1
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.user_property(jsonb, text) IS 'The first MQTT 5 user property of that name among a message''s properties; null when there is none.';
+
+CREATE OR REPLACE FUNCTION mqtt.decoded_message(
+    message jsonb, body bytea, received_at timestamptz, content_type text, topic_like text, device_level smallint, message_type_level smallint,
+    max_time_behind interval, max_time_ahead interval
+)
+RETURNS TABLE (
+    topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, sent_at timestamptz,
+    measured_at timestamptz, external_id text, message_type text, role text
+)
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
+BEGIN ATOMIC
+    SELECT
+        s.topic, coalesce((message ->> 'qos')::smallint, 0), coalesce((message ->> 'retain')::boolean, false), message ->> 'content_type',
+        message -> 'properties', (s.decoded).payload, (s.decoded).body, (s.decoded).decode_error, s.sent_at,
+        mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead), mqtt.device_of_topic(s.topic, topic_like, device_level),
+        s.message_type,
+        CASE
+            WHEN decoded_message.body = '' OR ((s.decoded).payload = 'null' AND (s.decoded).body IS NULL) THEN 'ignore'
+            ELSE mqtt.message_role(s.message_type)
+        END
+    FROM (
+        SELECT
+            d.topic, d.decoded, mqtt.message_type_of_topic(d.topic, topic_like, message_type_level) AS message_type,
+            coalesce(
+                (message ->> 'timestamp')::timestamptz,
+                CASE
+                    WHEN message -> 'properties' ? 'user_properties'
+                        THEN mqtt.try_device_time(mqtt.user_property(message -> 'properties', 'timestamp'))
+                END,
+                mqtt.payload_time((d.decoded).payload)
+            ) AS sent_at
+        FROM (
+            SELECT
+                message ->> 'topic' AS topic,
+                CASE
+                    WHEN decoded_message.body IS NOT NULL
+                        THEN mqtt.decode_payload(coalesce(message ->> 'content_type', decoded_message.content_type), decoded_message.body)
+                    ELSE ROW(coalesce(message -> 'payload', 'null'), NULL, NULL)::mqtt.decoded_payload
+                END AS decoded
+            -- Decoded once, not for each of its fields.
+            OFFSET 0
+        ) AS d
+        OFFSET 0
+    ) AS s;
+END;
+COMMENT ON FUNCTION mqtt.decoded_message(jsonb, bytea, timestamptz, text, text, smallint, smallint, interval, interval) IS
+'A queued message (message, body) as it is stored: its payload decoded by its content type, else the integration''s; its time as the sender gave it, or a user property, or the payload; the device and message type that its topic names; its role (ignore where it is empty). A part of the statement that asks.';
+COMMIT;
