@@ -58,7 +58,10 @@ BEGIN
         FROM mqtt.readings AS r
         WHERE r.device_id = d.id AND r.measured_at >= request.since AND r.measured_at < request.until
             AND (request.before_at IS NULL OR (r.measured_at, r.position) < (request.before_at, request.before_position))
-            AND (r.message_type IS NULL OR r.message_type = ANY (request.message_types))
+            AND CASE
+                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+            END
             AND mqtt.has_metric(r.payload, request.metrics)
         ORDER BY r.measured_at DESC, r.position DESC
         LIMIT request.most
@@ -88,7 +91,10 @@ BEGIN
         WHERE r.integration_id = i.id AND r.received_at >= request.since AND r.received_at < request.until
             AND (request.before_at IS NULL OR (r.received_at, r.position) < (request.before_at, request.before_position))
             AND (request.device_ids IS NULL OR r.device_id = ANY (request.device_ids))
-            AND (r.message_type IS NULL OR r.message_type = ANY (request.message_types))
+            AND CASE
+                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+            END
             AND mqtt.has_metric(r.payload, request.metrics)
         ORDER BY r.received_at DESC, r.position DESC
         LIMIT request.most
@@ -308,7 +314,7 @@ GRANT EXECUTE ON FUNCTION mqtt.find_devices(text [], text, text, uuid, uuid) TO 
 CREATE OR REPLACE FUNCTION api.query_telemetry(
     integration_id uuid DEFAULT NULL, device_id text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
     metrics text [] DEFAULT NULL, bucket interval DEFAULT NULL, "limit" integer DEFAULT 100,
-    message_types text [] DEFAULT '{telemetry,data,sensor}', organization_id uuid DEFAULT NULL, external_id text DEFAULT NULL,
+    message_types text [] DEFAULT NULL, organization_id uuid DEFAULT NULL, external_id text DEFAULT NULL,
     device_ids text [] DEFAULT NULL, "time" text DEFAULT 'measured', cursor text DEFAULT NULL, aggregates text [] DEFAULT '{avg,min,max,count}',
     time_zone text DEFAULT 'UTC'
 ) RETURNS SETOF mqtt.telemetry_data
@@ -370,8 +376,8 @@ COMMENT ON FUNCTION api.query_telemetry(
 ) IS
 $md$Query telemetry
 
-Answers `[{"deviceId", "metrics", "timestamp", "cursor"}]`, newest first: messages from devices whose message type (the topic level that
-topic_pattern calls {message_type}) is one of message_types. deviceId is the device's external id; metrics is the payload (`{"value": …}` for a
+Answers `[{"deviceId", "metrics", "timestamp", "cursor"}]`, newest first: messages from devices whose role is telemetry, by
+their message type (the topic level that topic_pattern calls {message_type}), or whose message type is one of message_types. deviceId is the device's external id; metrics is the payload (`{"value": …}` for a
 payload that is not an object); timestamp is when it was measured: the device's own time, if that is plausible, or else when the message was
 received. You can narrow the result by integration_id, organization_id, device_id (id or external id), external_id or device_ids (ids or external
 ids), by since (from) and until (before), by metrics (names; nested ones by path, as in `ENERGY.Power`) and by limit (1 to 10000). To get the next

@@ -1,14 +1,19 @@
 -- Deploy topicbase:tables/readings to pg
+-- requires: base/parse_values
 -- requires: tables/mqtt_messages
+-- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW mqtt.readings WITH (security_invoker = true) AS
-SELECT m.organization_id, m.integration_id, m.device_id, m.id AS message_id, m.message_type, m.received_at, m.measured_at, m.position, m.payload
+SELECT
+    m.organization_id, m.integration_id, m.device_id, m.id AS message_id, m.message_type,
+    CASE WHEN m.payload = 'null' THEN 'ignore' ELSE mqtt.message_role(m.message_type) END AS role, m.received_at, m.measured_at, m.position,
+    mqtt.data_of_payload(m.payload, m.sent_at) AS payload
 FROM mqtt.mqtt_messages AS m
 WHERE m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL;
 COMMENT ON VIEW mqtt.readings IS
-'What devices measured: the one relation that every query of readings goes through. A row for each message, whose metrics mqtt.metric_values finds in its payload. In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
+'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time. In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
 GRANT SELECT ON mqtt.readings TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb

@@ -81,6 +81,19 @@ def test_nested_members_and_several_devices(home: Tenant, queue: Queue) -> None:
     assert {row["deviceId"]: row["metrics"] for row in rows} == {"a": {"ENERGY.Power": {"sum": 100}}, "b": {"ENERGY.Power": {"sum": 150.5}}}
 
 
+def test_what_is_telemetry(home: Tenant, queue: Queue) -> None:
+    """By its role: any message type but the documented ones. The member that is the time is no metric."""
+    device = home.device()
+    for message_type in ("telemetry", "temperature", "LOG", "set", "status", "config"):
+        device.send({"type": message_type, "ts": 1771502400 + len(message_type)}, device.topic(message_type=message_type))
+    device.send(None, device.topic(message_type="state"))
+    queue.work()
+    rows = home.api.ok("query_telemetry", {"time": "received"}, token=home.member)
+    assert [row["metrics"] for row in rows] == [{"type": "temperature"}, {"type": "telemetry"}]
+    rows = home.api.ok("query_telemetry", {"time": "received", "message_types": ["LOG", "set"]}, token=home.member)
+    assert [row["metrics"]["type"] for row in rows] == ["set", "LOG"]
+
+
 def test_messages_are_listed_by_get(home: Tenant, tenant: Callable[..., Tenant], queue: Queue) -> None:
     other = tenant()
     device, stranger = home.device(), other.device()
