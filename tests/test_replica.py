@@ -112,6 +112,7 @@ def works(replica: Api, primary: Any, device: Any) -> None:
     assert replica.rows("mqtt_messages", token=member)
     reads: dict[str, dict[str, Any]] = {
         "query_telemetry": {"device_id": "sensor01"},
+        "list_messages": {},
         "list_devices": {},
         "get_device": {"device_id": "sensor01"},
         "get_capabilities": {},

@@ -20,7 +20,6 @@ OVERLAP = timedelta(seconds=3)
 LATE_SECONDS = 10.0  # between two looks for messages that were stored late
 LATE = timedelta(minutes=10)
 SLACK = timedelta(seconds=15)  # a row has the time at which its transaction began
-_COLUMNS = "id,received_at,created_at,direction,topic,payload,body,qos,retain,integration_id"
 
 
 def tail(
@@ -46,14 +45,12 @@ def tail(
     """
     if direction not in (None, "incoming", "outgoing"):
         common.fail("--direction must be incoming or outgoing", common.WRONG)
-    query = {"select": _COLUMNS}
-    if direction:
-        query["direction"] = f"eq.{direction}"
-    if topic:
-        query["topic"] = f"match.{filter_pattern(topic)}"
+    if topic is not None and (not topic or re.search(r"[^/]\+|\+[^/]|[^/]#|#.", topic)):
+        common.fail(f"{topic} is not a topic filter: + stands for a whole level, # for all levels that follow", common.WRONG)
+    query = {key: value for key, value in (("direction", direction), ("filter", topic)) if value}
     with common.api() as client:
         if integration:
-            query["integration_id"] = f"eq.{common.find(client, 'device_integrations', integration, 'name')['id']}"
+            query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"]
         try:
             for row in _messages(client, query, last, follow=follow):
                 common.as_json(row) if json else _show(row)
@@ -66,7 +63,7 @@ def tail(
 
 def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
     # Even with no backlog to show, the newest message says where to begin, by the database's clock.
-    newest = client.rows("mqtt_messages", {**query, "order": "received_at.desc,id.desc", "limit": str(max(last, 1))})
+    newest = client.rows("rpc/list_messages", {**query, "page_size": str(max(last, 1))})
     reached = max((_at(row) for row in newest), default=datetime.now(UTC) - timedelta(minutes=1))
     stored = max((_at(row, "created_at") for row in newest), default=reached)
     # Of the messages stored before, no more are shown than were asked for.
@@ -78,11 +75,11 @@ def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
         is_late_due = time.monotonic() >= late_at
         if is_late_due:
             # A message accepted long before it was stored is older than what is looked at each second.
-            begin, terms = reached - LATE, f",created_at.gte.{(late_from - SLACK).isoformat()}"
+            terms = {"since": (reached - LATE).isoformat(), "stored_since": (late_from - SLACK).isoformat()}
             late_from, late_at = stored, time.monotonic() + LATE_SECONDS
         else:
-            begin, terms = reached - OVERLAP, ""
-        for row in _pages(client, query, begin, terms):
+            terms = {"since": (reached - OVERLAP).isoformat()}
+        for row in _pages(client, {**query, **terms}):
             accepted_at, stored_at = _at(row), _at(row, "created_at")
             is_new = not newest or accepted_at > accepted_before or stored_at > stored_before
             if is_new and row["id"] not in seen:
@@ -94,27 +91,26 @@ def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
         time.sleep(POLL_SECONDS)
 
 
-def _pages(client: Api, query: dict[str, str], begin: datetime, terms: str) -> Iterator[dict[str, Any]]:
-    """All messages accepted since then, oldest first."""
-    after = f"received_at.gte.{begin.isoformat()}"
+def _pages(client: Api, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """All of them, the oldest first."""
+    query = {**query, "oldest_first": "true", "page_size": str(PAGE)}
     while True:
-        rows = _patiently(client, {**query, "order": "received_at,id", "limit": str(PAGE), "and": f"({after}{terms})"})
+        rows = _patiently(client, query)
         yield from rows
         if len(rows) < PAGE:
             return
-        end = rows[-1]
-        after = f"or(received_at.gt.{end['received_at']},and(received_at.eq.{end['received_at']},id.gt.{end['id']}))"
+        query["cursor"] = rows[-1]["cursor"]
 
 
 def _patiently(client: Api, query: dict[str, str]) -> list[dict[str, Any]]:
     """A restart of the API must not end a command that follows for hours."""
     for _ in range(60):
         try:
-            return client.rows("mqtt_messages", query)
+            return client.rows("rpc/list_messages", query)
         except UnreachableError as error:
             typer.echo(f"topicbase: {error}; trying again", err=True)
             time.sleep(POLL_SECONDS)
-    return client.rows("mqtt_messages", query)
+    return client.rows("rpc/list_messages", query)
 
 
 def _at(row: dict[str, Any], column: str = "received_at") -> datetime:
@@ -130,15 +126,3 @@ def _show(row: dict[str, Any]) -> None:
     # Payloads may contain control sequences for a terminal: shown, not obeyed.
     line = f"{row['received_at'][:23]} {arrow} {row['topic']} {payload}"
     typer.echo("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
-
-
-def filter_pattern(topic: str) -> str:
-    """A topic filter as PostgreSQL's regular expression, as mqtt.topic_filter_pattern makes it."""
-    if not topic or re.search(r"[^/]\+|\+[^/]|[^/]#|#.", topic):
-        common.fail(f"{topic} is not a topic filter: + stands for a whole level, # for all levels that follow", common.WRONG)
-    start = r"^(?!\$)" if topic[0] in "+#" else "^"
-    if topic == "#":
-        return start
-    bare = topic.removesuffix("/#")
-    middle = re.sub(r"([.*?\\^${}()|\[\]])", r"\\\1", bare).replace("+", "[^/]*")
-    return f"{start}{middle}" + ("(/|$)" if bare != topic else "$")

@@ -16,7 +16,8 @@ FROM mqtt.mqtt_messages AS m;
 COMMENT ON VIEW api.mqtt_messages IS
 $md$Message history
 
-All stored messages, incoming and outgoing. Filter by integration_id or device_id and by received_at, which are indexed.$md$;
+All stored messages, incoming and outgoing. To read them in order, or page by page, call list_messages. Filters that an index serves:
+organization_id or integration_id with received_at, device_id with measured_at.$md$;
 COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; for a published message its receipt id';
 COMMENT ON COLUMN api.mqtt_messages.organization_id IS 'Organization of the message';
 COMMENT ON COLUMN api.mqtt_messages.integration_id IS 'Integration of the message';

@@ -1,208 +1,162 @@
 -- Deploy topicbase:api/query_telemetry to pg
--- requires: api/telemetry_types
+-- requires: api/telemetry_buckets
 -- requires: integrations/access
 -- requires: integrations/find_device
--- requires: tables/mqtt_messages
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.telemetry_metrics(payload jsonb, names text []) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN names IS NULL THEN CASE jsonb_typeof(payload) WHEN 'object' THEN payload ELSE jsonb_build_object('value', payload) END
-        WHEN jsonb_typeof(payload) = 'object' THEN (SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(payload) AS e WHERE e.key = ANY (names))
-        WHEN 'value' = ANY (names) THEN jsonb_build_object('value', payload)
-    END;
-END;
-COMMENT ON FUNCTION mqtt.telemetry_metrics(jsonb, text []) IS
-'The metrics in a payload: its members (those named, if names are given), or {"value": payload} if it is not an object; null if it has none of them.';
-
-CREATE OR REPLACE FUNCTION mqtt.has_metric(payload jsonb, names text []) RETURNS boolean
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE WHEN names IS NULL THEN true WHEN jsonb_typeof(payload) = 'object' THEN payload ?| names ELSE 'value' = ANY (names) END;
-END;
-COMMENT ON FUNCTION mqtt.has_metric(jsonb, text []) IS 'Whether mqtt.telemetry_metrics of the same arguments is not null.';
-
-CREATE OR REPLACE FUNCTION mqtt.telemetry(
-    integration_id uuid, device_id uuid, organization_id uuid, since timestamptz, until timestamptz, metrics text [], message_types text [], most integer
-) RETURNS SETOF mqtt.telemetry_reading
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
--- The planner overestimates how selective the filters are; without these settings it would read and sort everything to take the newest.
-SET enable_bitmapscan = off
-SET enable_sort = off
--- Compiling the plan for every partition takes longer than running it.
-SET jit = off
-AS $$
-#variable_conflict use_column
-DECLARE
-    v_level integer;
-BEGIN
-    IF telemetry.device_id IS NOT NULL THEN
-        SELECT i.message_type_level INTO v_level FROM mqtt.device_integrations AS i WHERE i.id = telemetry.integration_id;
-        RETURN QUERY
-        SELECT t.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
-        FROM (
-            SELECT m.organization_id, m.device_id, m.received_at, m.sent_at, m.payload
-            FROM mqtt.mqtt_messages AS m
-            WHERE m.device_id = telemetry.device_id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
-                AND m.direction = 'incoming' AND m.body IS NULL
-                AND (v_level = 0 OR split_part(m.topic, '/', v_level) = ANY (telemetry.message_types))
-                AND mqtt.has_metric(m.payload, telemetry.metrics)
-            ORDER BY m.received_at DESC
-            LIMIT telemetry.most
-        ) AS t;
-        RETURN;
-    END IF;
-    RETURN QUERY
-    SELECT i.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
-    FROM mqtt.device_integrations AS i
-    CROSS JOIN LATERAL (
-        SELECT m.device_id, m.received_at, m.sent_at, m.payload
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.integration_id = i.id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
-            AND m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL
-            AND (i.message_type_level = 0 OR split_part(m.topic, '/', i.message_type_level) = ANY (telemetry.message_types))
-            AND mqtt.has_metric(m.payload, telemetry.metrics)
-        ORDER BY m.received_at DESC
-        LIMIT telemetry.most
-    ) AS t
-    WHERE (telemetry.integration_id IS NULL OR i.id = telemetry.integration_id)
-        AND (telemetry.organization_id IS NULL OR i.organization_id = telemetry.organization_id)
-    ORDER BY t.received_at DESC
-    LIMIT telemetry.most;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) IS
-'Telemetry that the caller sees, of a device, an integration, an organization or all; the newest received first. most is the number of rows, null for no limit.';
-GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.has_metric(jsonb, text []),
-mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer) TO authenticated, service_role;
-
-CREATE OR REPLACE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text []) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (most BETWEEN 1 AND 10000) IS NOT TRUE THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send until to get earlier readings.';
-    ELSIF bucket <= '0' OR bucket > '366 days' OR extract(month FROM bucket) <> 0 OR extract(year FROM bucket) <> 0 THEN
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send the cursor of the last row to get the next page.';
+    ELSIF cardinality(device_ids) > 1000 THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'device_ids has at most 1000 elements.', HINT = 'Send several calls, or name the integration instead.';
+    ELSIF (order_time IN ('measured', 'received')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'time_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'time is "measured" or "received".', HINT = 'Omit it to go by when it was measured.';
+    ELSIF bucket <= '0' OR bucket > '366 days'
+        -- Months and years have no fixed length, so a part of one added to them makes no sense.
+        OR (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) > 0 AND date_trunc('month', bucket) <> bucket) THEN
         RAISE EXCEPTION 'bucket_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes" or 300 (seconds).',
-            HINT = 'Give days, not months, which have no fixed length.';
+            DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes", 300 (seconds), "1 week" or "1 month".',
+            HINT = 'Give whole months without days, or days without months.';
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.check_telemetry_range(integer, interval) IS 'Raises PT400 limit_invalid or bucket_invalid unless api.query_telemetry takes these.';
+COMMENT ON FUNCTION mqtt.check_telemetry_range(integer, interval, text, text []) IS
+'Raises PT400 limit_invalid, time_invalid or bucket_invalid unless api.query_telemetry takes these.';
 
-CREATE OR REPLACE FUNCTION mqtt.telemetry_buckets(
-    integration_id uuid, device_id uuid, organization_id uuid, since timestamptz, until timestamptz, metrics text [], message_types text [],
-    bucket interval, most integer
-) RETURNS SETOF mqtt.telemetry_data
+CREATE OR REPLACE FUNCTION mqtt.check_aggregates(aggregates text [], time_zone text) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 BEGIN
-    RETURN QUERY
-    SELECT d.external_id, b.metrics, b.starts_at
-    FROM (
-        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
-        FROM (
-            SELECT
-                t.organization_id, t.device_id, e.key, date_bin(telemetry_buckets.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
-                jsonb_build_object(
-                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
-                ) AS summary
-            FROM mqtt.telemetry(
-                telemetry_buckets.integration_id, telemetry_buckets.device_id, telemetry_buckets.organization_id, telemetry_buckets.since, telemetry_buckets.until,
-                telemetry_buckets.metrics, telemetry_buckets.message_types, NULL
-            ) AS t
-            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
-            WHERE jsonb_typeof(e.value) = 'number'
-            GROUP BY 1, 2, 3, 4
-        ) AS s
-        GROUP BY 1, 2, 3
-        ORDER BY s.starts_at DESC, s.device_id
-        LIMIT telemetry_buckets.most
-    ) AS b
-    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
-    ORDER BY b.starts_at DESC, d.external_id;
+    IF (cardinality(aggregates) > 0 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
+        RAISE EXCEPTION 'aggregates_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'aggregates are some of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
+    END IF;
+    -- Postgres also takes abbreviations, and offsets with their sign reversed.
+    IF time_zone ~ '^(UTC|GMT|Etc/GMT[+-][0-9]{1,2}|[A-Za-z_]+(/[A-Za-z_-]+)+)$' THEN
+        BEGIN
+            PERFORM now() AT TIME ZONE time_zone;
+            RETURN;
+        EXCEPTION
+            WHEN invalid_parameter_value THEN
+                NULL;
+        END;
+    END IF;
+    RAISE EXCEPTION 'time_zone_invalid' USING
+        ERRCODE = 'PT400', DETAIL = format('There is no time zone %s.', left(coalesce(time_zone, 'null'), 100)), HINT = 'Send a name such as Europe/Berlin, or omit it for UTC.';
 END;
 $$;
-COMMENT ON FUNCTION mqtt.telemetry_buckets(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], interval, integer) IS
-'The numeric metrics of mqtt.telemetry, summarized per device and span of time: avg, min, max and count; newest first, at most that many rows.';
-GRANT EXECUTE ON FUNCTION mqtt.check_telemetry_range(integer, interval),
-mqtt.telemetry_buckets(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], interval, integer) TO authenticated, service_role;
+COMMENT ON FUNCTION mqtt.check_aggregates(text [], text) IS
+'Raises PT400 aggregates_invalid or time_zone_invalid unless buckets can be summarized so, and begin and end by that zone.';
+GRANT EXECUTE ON FUNCTION mqtt.check_telemetry_range(integer, interval, text, text []), mqtt.check_aggregates(text [], text) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.find_devices(device_ids text [], device_id text, external_id text, integration_id uuid, organization_id uuid)
+RETURNS mqtt.devices []
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF coalesce(find_devices.device_id, find_devices.external_id) IS NOT NULL THEN
+        RETURN ARRAY[mqtt.find_device(find_devices.device_id, find_devices.external_id, find_devices.integration_id, find_devices.organization_id)]
+            || mqtt.find_devices(find_devices.device_ids, NULL, NULL, find_devices.integration_id, find_devices.organization_id);
+    ELSIF find_devices.device_ids IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(
+        SELECT mqtt.find_device(u.id, NULL, find_devices.integration_id, find_devices.organization_id)
+        FROM (SELECT DISTINCT u.id FROM unnest(find_devices.device_ids) AS u (id)) AS u
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.find_devices(text [], text, text, uuid, uuid) IS 'Those named, by mqtt.find_device, which raises if one of them is not found; null if none is named.';
+GRANT EXECUTE ON FUNCTION mqtt.find_devices(text [], text, text, uuid, uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.query_telemetry(
     integration_id uuid DEFAULT NULL, device_id text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
     metrics text [] DEFAULT NULL, bucket interval DEFAULT NULL, "limit" integer DEFAULT 100,
-    message_types text [] DEFAULT '{telemetry,data,sensor}', organization_id uuid DEFAULT NULL, external_id text DEFAULT NULL
+    message_types text [] DEFAULT NULL, organization_id uuid DEFAULT NULL, external_id text DEFAULT NULL,
+    device_ids text [] DEFAULT NULL, "time" text DEFAULT 'measured', cursor text DEFAULT NULL, aggregates text [] DEFAULT '{avg,min,max,count}',
+    time_zone text DEFAULT 'UTC'
 ) RETURNS SETOF mqtt.telemetry_data
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_device mqtt.devices;
-    v_integration_id uuid := query_telemetry.integration_id;
-    v_until timestamptz := coalesce(query_telemetry.until, 'infinity');
-    v_since timestamptz := coalesce(query_telemetry.since, '-infinity');
+    v_cursor mqtt.message_cursor := mqtt.read_cursor(query_telemetry.cursor);
+    v_devices mqtt.devices [];
+    v_request mqtt.telemetry_request;
 BEGIN
-    PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket);
-    IF v_integration_id IS NOT NULL THEN
-        PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
+    PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket, query_telemetry."time", query_telemetry.device_ids);
+    PERFORM mqtt.check_aggregates(query_telemetry.aggregates, query_telemetry.time_zone);
+    IF query_telemetry.integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(query_telemetry.integration_id, query_telemetry.organization_id);
     ELSIF query_telemetry.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(query_telemetry.organization_id);
     END IF;
-    IF coalesce(query_telemetry.device_id, query_telemetry.external_id) IS NOT NULL THEN
-        v_device := mqtt.find_device(query_telemetry.device_id, query_telemetry.external_id, v_integration_id, query_telemetry.organization_id);
-        v_integration_id := v_device.integration_id;
-    END IF;
-    IF query_telemetry.bucket IS NULL THEN
+    v_devices := mqtt.find_devices(
+        query_telemetry.device_ids, query_telemetry.device_id, query_telemetry.external_id, query_telemetry.integration_id, query_telemetry.organization_id
+    );
+    v_request.organization_id := query_telemetry.organization_id;
+    v_request.integration_id := coalesce(query_telemetry.integration_id, CASE cardinality(v_devices) WHEN 1 THEN v_devices[1].integration_id END);
+    v_request.device_ids := CASE WHEN v_devices IS NOT NULL THEN ARRAY(SELECT DISTINCT d.id FROM unnest(v_devices) AS d) END;
+    v_request.by_received := query_telemetry."time" = 'received';
+    v_request.since := query_telemetry.since;
+    v_request.until := coalesce(query_telemetry.until, 'infinity');
+    v_request.metrics := CASE WHEN query_telemetry.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(query_telemetry.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
+    v_request.message_types := query_telemetry.message_types;
+    IF query_telemetry.bucket IS NOT NULL THEN
         RETURN QUERY
-        SELECT d.external_id, t.metrics, t.measured_at
-        FROM mqtt.telemetry(
-            v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
-            query_telemetry.message_types, query_telemetry."limit"
-        ) AS t
-        LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
-        ORDER BY t.received_at DESC;
+        SELECT b.*
+        FROM mqtt.telemetry_buckets(
+            mqtt.bucket_range(v_request, query_telemetry.bucket, query_telemetry.time_zone, v_cursor, query_telemetry."limit"), query_telemetry.bucket,
+            query_telemetry.time_zone, query_telemetry.aggregates, v_cursor, query_telemetry."limit"
+        ) AS b;
         RETURN;
     END IF;
-    IF query_telemetry.since IS NULL THEN
-        v_since := to_timestamp(greatest(
-            extract(epoch FROM least(v_until, now())) - extract(epoch FROM query_telemetry.bucket) * query_telemetry."limit", 0
-        )::double precision);
-    END IF;
+    v_request.since := coalesce(v_request.since, '-infinity');
+    v_request.most := query_telemetry."limit";
+    v_request.before_at := v_cursor.at;
+    v_request.before_position := coalesce(mqtt.cursor_position(v_cursor), 0);
     RETURN QUERY
-    SELECT b.*
-    FROM mqtt.telemetry_buckets(
-        v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
-        query_telemetry.message_types, query_telemetry.bucket, query_telemetry."limit"
-    ) AS b;
+    SELECT d.external_id, mqtt.telemetry_metrics(t.payload, v_request.metrics), t.at, mqtt.encode_cursor(t.at, t.received_at, t.organization_id, t.message_id)
+    FROM (SELECT r.*, CASE WHEN v_request.by_received THEN r.received_at ELSE r.measured_at END AS at FROM mqtt.telemetry(v_request) AS r) AS t
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
+    ORDER BY t.at DESC, t.position DESC;
 EXCEPTION
     WHEN query_canceled THEN
         RAISE EXCEPTION 'range_too_large' USING
             ERRCODE = 'PT413', DETAIL = 'The range has more messages than one request can go through.', HINT = 'Narrow since and until, or name a device.';
 END;
 $$;
-COMMENT ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text) IS
+COMMENT ON FUNCTION api.query_telemetry(
+    uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text, text [], text, text, text [], text
+) IS
 $md$Query telemetry
 
-Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the topic level that topic_pattern
-calls {message_type}) is one of message_types. deviceId is the device's external id; metrics is the payload (`{"value": …}` for a payload that
-is not an object); timestamp is the device's own, or else when the message was received. You can narrow the result by integration_id,
-organization_id, device_id (id or external id) or external_id, by since (from) and until (before), which compare when a message was received,
-by metrics (names) and by limit (1 to 10000).
-With bucket (`"5 minutes"`, or seconds) each row summarizes a device's numeric metrics over that span:
-`{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start. Without since it goes back limit buckets.
-Errors: 400 `limit_invalid`, `bucket_invalid`, `argument_conflict`; 404 `integration_not_found`, `organization_not_found`,
-`device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.$md$;
-GRANT EXECUTE ON FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text)
-TO authenticated, service_role;
+Answers `[{"deviceId", "metrics", "timestamp", "cursor"}]`, newest first: messages from devices whose role is telemetry, by
+their message type (the topic level that topic_pattern calls {message_type}), or whose message type is one of message_types. deviceId is the device's external id; metrics is the payload (`{"value": …}` for a
+payload that is not an object); timestamp is when it was measured: the device's own time, if that is plausible, or else when the message was
+received. You can narrow the result by integration_id, organization_id, device_id (id or external id), external_id or device_ids (ids or external
+ids), by since (from) and until (before), by metrics (names; nested ones by path, as in `ENERGY.Power`) and by limit (1 to 10000). To get the next
+page, send the cursor of the last row. With `time` "received", timestamp, since, until, order and buckets are by when messages were received.
+With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device's numbers, also those in strings, over that span:
+`{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
+sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
+Errors: 400 `limit_invalid`, `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
+404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.$md$;
+GRANT EXECUTE ON FUNCTION api.query_telemetry(
+    uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text, text [], text, text, text [], text
+) TO authenticated, service_role;
 COMMIT;

@@ -97,7 +97,7 @@ BEGIN
         h.body
     FROM (
         SELECT
-            row_number() OVER (ORDER BY m.received_at, m.id) AS place, m.id,
+            row_number() OVER (ORDER BY m.received_at, m.position) AS place, m.id,
             replace(coalesce(request.to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
             -- Text is sent as text; what was decoded is sent as the JSON that it became.
             CASE
@@ -111,7 +111,7 @@ BEGIN
             AND m.received_at >= request.since
             AND m.received_at < coalesce(request.until, now())
             AND mqtt.topic_matches(request.topic, m.topic)
-        ORDER BY m.received_at, m.id
+        ORDER BY m.received_at, m.position
         LIMIT request.max_messages
     ) AS h;
 END;

@@ -1,9 +1,9 @@
 -- Revert topicbase:api/query_telemetry from pg
 BEGIN;
-DROP FUNCTION api.query_telemetry(uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text);
-DROP FUNCTION mqtt.telemetry_buckets(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], interval, integer);
-DROP FUNCTION mqtt.check_telemetry_range(integer, interval);
-DROP FUNCTION mqtt.telemetry(uuid, uuid, uuid, timestamptz, timestamptz, text [], text [], integer);
-DROP FUNCTION mqtt.has_metric(jsonb, text []);
-DROP FUNCTION mqtt.telemetry_metrics(jsonb, text []);
+DROP FUNCTION api.query_telemetry(
+    uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text, text [], text, text, text [], text
+);
+DROP FUNCTION mqtt.find_devices(text [], text, text, uuid, uuid);
+DROP FUNCTION mqtt.check_aggregates(text [], text);
+DROP FUNCTION mqtt.check_telemetry_range(integer, interval, text, text []);
 COMMIT;

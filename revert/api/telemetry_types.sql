@@ -1,5 +1,5 @@
 -- Revert topicbase:api/telemetry_types from pg
 BEGIN;
 DROP TYPE mqtt.telemetry_data;
-DROP TYPE mqtt.telemetry_reading;
+DROP TYPE mqtt.telemetry_request;
 COMMIT;

@@ -141,8 +141,14 @@ RPCS: dict[str, Rpc] = {
     "get_capabilities": Rpc("member", {"integration_id": "integration"}, {"integration_id": INTEGRATION}),
     "query_telemetry": Rpc(
         "member",
+        {"integration_id": "integration", "organization_id": "organization", "device_id": "device", "device_ids": ["device"]},
+        {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_id": DEVICE, "device_ids": DEVICE},
+    ),
+    "list_messages": Rpc(
+        "member",
         {"integration_id": "integration", "organization_id": "organization", "device_id": "device"},
         {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_id": DEVICE},
+        free=frozenset({"id"}),
     ),
     # Aliases, which must agree with the argument itself, are free here: tests/api/test_argument_names.py.
     "get_mqtt_queue_stats": Rpc(
@@ -184,7 +190,7 @@ RPCS |= {
 }
 
 # Arguments by name whose values are ids, though their type is text.
-TEXT_IDS = {"device_id"}
+TEXT_IDS = {"device_id", "device_ids"}
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,22 @@ def test_what_devices_publish_is_stored(stack: Stack, db: Connection, tenant: Te
     assert devices == [(f"d{qos}", {"qos": qos}) for qos in (0, 1, 2)]
 
 
+def test_a_burst_is_read_in_its_order(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device, count = hosted(db, tenant), peer(), 3000
+    for number in range(count):
+        device.client.publish(f"{prefix(owner)}/devices/d/telemetry", json.dumps({"n": number}), 1)
+    history(stack, owner, count)
+    newest = owner.api.ok("query_telemetry", token=owner.member)
+    assert [row["metrics"]["n"] for row in newest] == list(range(count - 1, count - 101, -1))
+    for rpc, member in (("query_telemetry", "metrics"), ("list_messages", "payload")):
+        seen: list[int] = []
+        cursor = None
+        while rows := owner.api.ok(rpc, {"limit": 100, "cursor": cursor}, token=owner.member):
+            seen += [row[member]["n"] for row in rows]
+            cursor = rows[-1]["cursor"]
+        assert seen == list(range(count - 1, -1, -1)), rpc
+
+
 @pytest.mark.parametrize(
     ("sent", "content_type", "payload", "body"),
     [

@@ -153,6 +153,19 @@ def test_tail_shows_ones_own_and_follows(stack: Stack, tenant: Tenants, app: App
             reader.join(PATIENCE)
 
 
+def test_a_batch_is_shown_in_its_order(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    """All of a batch have one time of receipt; ids that the client chose have no order."""
+    owner = tenant()
+    device = owner.device()
+    batch = [{"topic": device.topic(), "payload": n, "message_id": str(uuid.uuid4())} for n in range(300)]
+    assert device.send_batch(batch).json()["accepted"] == len(batch)
+    history(stack, owner, len(batch))
+    shown = app(owner.member)("tail", "--no-follow", "--json", "-n", "250").stdout.splitlines()
+    assert [json.loads(line)["payload"] for line in shown] == list(range(50, 300))
+    plan = app(owner.admin)("replay", "messages", owner.integration_id, "#", "--since", "2020-01-01", "--dry-run", "--json")
+    assert [message["id"] for message in json.loads(plan.stdout)["messages"]] == [message["message_id"] for message in batch[:100]]
+
+
 def note(output: IO[str], lines: "queue.SimpleQueue[str]") -> None:
     for line in output:
         lines.put(line)

@@ -1,6 +1,6 @@
 -- Replay to a broker: the topics, sizes and integrations that mqtt_publish allows, and the bytes that came.
 \ir setup.psql
-SELECT plan(38);
+SELECT plan(39);
 INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload, content_type, body)
 SELECT now() - interval '1 minute', now() - interval '1 minute', row_number() OVER (), :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
 FROM (VALUES (:'hosted'::uuid), (:'external')) AS i (id)
@@ -51,6 +51,13 @@ SELECT refuses(
     format('SELECT api.replay_mqtt_messages(%L, ''#'', now() - interval ''1 hour'')', :'external'), 'PT403', 'integration_inactive', 'an integration switched off'
 );
 SELECT is(api.replay_mqtt_dead_letters(:'org_alice') ->> 'replayed', '1', 'a dead letter goes out again to where it belongs');
+SELECT is(
+    (SELECT string_agg(m.value ->> 'topic', ' ' ORDER BY m.ordinality) FROM jsonb_array_elements(
+        api.replay_mqtt_messages(:'hosted', '#', now() - interval '1 hour', to_topic => 'org_alice/again/{topic}', dry_run => true) -> 'messages'
+    ) WITH ORDINALITY AS m),
+    (SELECT string_agg('org_alice/again/org_alice/' || t, ' ' ORDER BY o) FROM unnest('{json,text,plain,string,cbor,bytes}'::text []) WITH ORDINALITY AS v (t, o)),
+    'what was received at the same time in the order of acceptance'
+);
 SELECT is(api.replay_mqtt_messages(:'hosted', '#', now() - interval '1 hour', to_topic => 'org_alice/again/{topic}') ->> 'replayed', '6', 'and the history');
 SELECT act_as('none');
 SELECT results_eq(

@@ -1,6 +1,6 @@
 -- api.query_telemetry: filters, buckets, each documented error and isolation.
 \ir setup.psql
-SELECT plan(39);
+SELECT plan(81);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
 INSERT INTO mqtt.mqtt_messages (
@@ -25,7 +25,7 @@ VALUES (:'org_bob', gen_random_uuid(), :'bob_hosted', :'bob_pump', 'incoming', '
 
 SELECT act_as('authenticated', :'anna');
 SELECT results_eq(
-    'SELECT * FROM api.query_telemetry()',
+    'SELECT t."deviceId", t.metrics, t."timestamp" FROM api.query_telemetry() AS t',
     format(
         $$VALUES ('valve', '{"pressure": 1.5}'::jsonb, %1$L::timestamptz - interval '5 minutes'), ('pump', '{"temperature": 20, "humidity": 50}', %1$L::timestamptz - interval '10 minutes'),
             ('pump', '{"temperature": 22}', %1$L::timestamptz - interval '20 minutes'), ('pump', '{"value": 23.5}', %1$L::timestamptz - interval '30 minutes'),
@@ -44,7 +44,7 @@ SELECT is((SELECT array_agg(t.metrics) FROM api.query_telemetry(metrics => '{val
 SELECT is((SELECT count(*) FROM api.query_telemetry(metrics => '{}')), 0::bigint, 'no metrics, no rows');
 SELECT is((SELECT array_agg(t.metrics) FROM api.query_telemetry(message_types => '{status}') AS t), ARRAY['{"temperature": 99}']::jsonb [], 'other message types');
 SELECT results_eq(
-    format($$SELECT * FROM api.query_telemetry(device_id => 'pump', bucket => '1 hour', since => %L, metrics => '{temperature,on}')$$, :'hour'::timestamptz - interval '1 day'),
+    format($$SELECT t."deviceId", t.metrics, t."timestamp" FROM api.query_telemetry(device_id => 'pump', bucket => '1 hour', since => %L, metrics => '{temperature,on}') AS t$$, :'hour'::timestamptz - interval '1 day'),
     format(
         $$VALUES ('pump', '{"temperature": {"avg": 21, "min": 20, "max": 22, "count": 2}}'::jsonb, %1$L::timestamptz - interval '1 hour'),
             ('pump', '{"temperature": {"avg": 30, "min": 30, "max": 30, "count": 1}}', %1$L::timestamptz - interval '2 hours')$$, :'hour'
@@ -56,7 +56,7 @@ SELECT refuses(format('SELECT * FROM api.query_telemetry(%s)', a.argument), a.co
 FROM (VALUES
     ('"limit" => 0', 'PT400', 'limit_invalid'), ('"limit" => 10001', 'PT400', 'limit_invalid'), ('"limit" => NULL', 'PT400', 'limit_invalid'),
     ('bucket => ''0''', 'PT400', 'bucket_invalid'), ('bucket => ''-1 hour''', 'PT400', 'bucket_invalid'),
-    ('bucket => ''1 month''', 'PT400', 'bucket_invalid'), ('bucket => ''1 year''', 'PT400', 'bucket_invalid'), ('bucket => ''1000000000 days''', 'PT400', 'bucket_invalid'),
+    ('bucket => ''1 month 1 day''', 'PT400', 'bucket_invalid'), ('bucket => ''13 months''', 'PT400', 'bucket_invalid'), ('bucket => ''1000000000 days''', 'PT400', 'bucket_invalid'),
     ('''22222222-0000-4000-8000-000000000010''', 'PT404', 'integration_not_found'),
     ('organization_id => ''22222222-0000-4000-8000-000000000001''', 'PT404', 'organization_not_found'),
     ('device_id => ''22222222-0000-4000-8000-000000000030''', 'PT404', 'device_not_found'), ('device_id => ''nothing''', 'PT404', 'device_not_found')
@@ -75,10 +75,138 @@ SELECT is((SELECT count(*) FROM api.query_telemetry()), 0::bigint, 'a stranger s
 SELECT act_as('service_role');
 SELECT is((SELECT count(*) FROM api.query_telemetry(:'bob_hosted')), 1::bigint, 'service_role sees all');
 
--- A device whose integration names no message type: all it sends is telemetry.
+-- What a message's type was when it was stored is not changed by another pattern.
 SELECT act_as('none');
 UPDATE mqtt.device_integrations SET settings = '{"topic_pattern": "{organization_prefix}/devices/{device_id}"}' WHERE id = :'hosted';
+INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, measured_at, position, payload)
+VALUES (:'org_alice', gen_random_uuid(), :'hosted', :'pump', 'incoming', 'org_alice/devices/pump', now() - interval '3 days', 11, '{"temperature": 1}');
 SELECT act_as('authenticated', :'anna');
-SELECT is((SELECT count(*) FROM api.query_telemetry(device_id => 'pump')), 5::bigint, 'without a message type in the pattern all of a device''s messages count');
+SELECT is((SELECT count(*) FROM api.query_telemetry(device_id => 'pump')), 5::bigint, 'what came before remains, and what has no type is telemetry');
+SELECT is((SELECT t."timestamp" FROM api.query_telemetry(device_id => 'pump', until => now() - interval '2 days') AS t), now() - interval '3 days', 'the range is of when it was measured');
+SELECT is((SELECT count(*) FROM api.query_telemetry(device_id => 'pump', until => now() - interval '2 days', "time" => 'received')), 0::bigint, 'or of when it was received');
+SELECT is((SELECT t."timestamp" FROM api.query_telemetry(device_id => 'pump', "limit" => 1, "time" => 'received') AS t), now(), 'and so is the order');
+
+-- Ties: the order of acceptance decides, and a cursor goes on at its place.
+SELECT act_as('none');
+DELETE FROM mqtt.mqtt_messages WHERE message_type IS NULL;
+INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, message_type, received_at, measured_at, position, payload)
+SELECT :'org_alice', gen_random_uuid(), :'hosted', d.id::uuid, 'incoming', 'org_alice/devices/x/telemetry', 'tied', now(), now() - interval '1 hour', n, to_jsonb(n)
+FROM (VALUES (0, :'pump'), (1, '11111111-0000-4000-8000-000000000031')) AS d (odd, id)
+JOIN generate_series(1000, 1999) AS n ON n % 2 = d.odd;
+CREATE FUNCTION tap.pages(size integer, arguments text) RETURNS integer []
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_cursor text;
+    v_all integer [] := '{}';
+    v_page integer [];
+BEGIN
+    LOOP
+        EXECUTE format(
+            'SELECT array_agg((t.metrics -> ''value'')::integer), (array_agg(t.cursor))[count(*)] '
+            'FROM api.query_telemetry(message_types => ''{tied}'', "limit" => %s, cursor => %L, %s) AS t', size, v_cursor, arguments
+        ) INTO v_page, v_cursor;
+        EXIT WHEN v_page IS NULL;
+        v_all := v_all || v_page;
+    END LOOP;
+    RETURN v_all;
+END;
+$$;
+GRANT EXECUTE ON FUNCTION tap.pages(integer, text) TO public;
+SELECT act_as('authenticated', :'anna');
+SELECT ok(pages(a.size, a.arguments) = ARRAY(SELECT generate_series(1999, 1000, -1)), format('each once, in order, by pages of %s: %s', a.size, a.arguments))
+FROM (VALUES
+    (100, '"time" => ''measured'''), (333, '"time" => ''received'''), (1000, 'organization_id => ''' || :'org_alice' || ''''), (77, 'device_ids => ''{pump,valve}''')
+) AS a (size, arguments);
+SELECT ok(pages(90, 'device_id => ''pump'', "time" => ' || quote_literal(t)) = ARRAY(SELECT generate_series(1998, 1000, -2)), 'of one device, by when it was ' || t)
+FROM unnest('{measured,received}'::text []) AS t;
+SELECT is(
+    (SELECT array_agg((t.metrics -> 'value' -> 'count')::text ORDER BY t."deviceId") FROM api.query_telemetry(bucket => '1 day', message_types => '{tied}') AS t), '{500,500}', 'each is counted once'
+);
+SELECT act_as('authenticated', :'bob');
+SELECT is(pages(100, 'integration_id => ''' || :'bob_hosted' || ''''), '{}', 'not by another organization');
+
+-- Buckets: calendar, aggregates, nested members, numbers in strings, pages.
+SELECT act_as('none');
+INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, message_type, received_at, measured_at, position, payload)
+SELECT :'org_alice', gen_random_uuid(), :'hosted', d.id::uuid, 'incoming', 'org_alice/devices/x/meter', 'meter', v.at, v.at, row_number() OVER (), v.payload::jsonb
+FROM (VALUES
+    ('2030-01-27 23:30:00+00'::timestamptz, '{"ENERGY": {"Power": "100", "Total": 5, "deep": {"a": {"b": 1}}}, "state": "ON"}'),
+    ('2030-01-28 10:00:00+00', '{"ENERGY": {"Power": 150.5, "Total": 8}}'),
+    ('2030-02-01 00:00:00+00', '{"ENERGY": {"Power": "x", "Total": 2}}'),
+    ('2030-02-28 12:00:00+00', '{"ENERGY": {"Power": "1e1", "Total": 7}}')
+) AS v (at, payload)
+CROSS JOIN (VALUES (:'pump'), ('11111111-0000-4000-8000-000000000031')) AS d (id);
+CREATE FUNCTION tap.meter(arguments text) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_answer jsonb;
+BEGIN
+    EXECUTE 'SELECT jsonb_agg(jsonb_build_array(t."timestamp", t.metrics)) FROM api.query_telemetry(message_types => ''{meter}'', since => ''2030-01-01Z'', ' || arguments || ') AS t'
+    INTO v_answer;
+    RETURN v_answer;
+END;
+$$;
+GRANT EXECUTE ON FUNCTION tap.meter(text) TO public;
+SET LOCAL timezone = 'UTC';
+SELECT act_as('authenticated', :'anna');
+SELECT is(
+    meter($$device_id => 'pump', bucket => '1 month', aggregates => '{sum,count,first,last,delta}', metrics => '{ENERGY.Total}'$$),
+    '[["2030-02-01T00:00:00+00:00", {"ENERGY.Total": {"sum": 9, "count": 2, "first": 2, "last": 7, "delta": 7}}],
+      ["2030-01-01T00:00:00+00:00", {"ENERGY.Total": {"sum": 13, "count": 2, "first": 5, "last": 8, "delta": 3}}]]', 'months; a counter that was reset goes on from 0'
+);
+SELECT is(
+    meter($$device_id => 'pump', bucket => '1 week', aggregates => '{count}', metrics => '{ENERGY}', until => '2030-02-01Z'$$),
+    '[["2030-01-28T00:00:00+00:00", {"ENERGY.Power": {"count": 1}, "ENERGY.Total": {"count": 1}}],
+      ["2030-01-21T00:00:00+00:00", {"ENERGY.Power": {"count": 1}, "ENERGY.Total": {"count": 1}}]]', 'weeks begin on Mondays; what an object has is found by path'
+);
+SELECT is(
+    meter($$device_id => 'pump', bucket => '1 day', aggregates => '{max}', metrics => '{ENERGY.Power}', time_zone => 'Europe/Berlin'$$),
+    '[["2030-02-27T23:00:00+00:00", {"ENERGY.Power": {"max": 10}}], ["2030-01-27T23:00:00+00:00", {"ENERGY.Power": {"max": 150.5}}]]', 'days by the clock of a zone; numbers in strings'
+);
+SELECT is(
+    meter($$device_id => 'pump', "limit" => 1, metrics => '{ENERGY.Power,ENERGY.deep,state,none}', until => '2030-01-28Z'$$),
+    '[["2030-01-27T23:30:00+00:00", {"ENERGY.Power": "100", "ENERGY.deep": {"a": {"b": 1}}, "state": "ON"}]]', 'members by path, under their path'
+);
+SELECT is((SELECT array_agg(v.metric ORDER BY v.metric) FROM mqtt.metric_values('{"a": {"b": {"c": 1, "d": {"e": 1}}, "x": []}, "y": null}', NULL) AS v), '{a.b.c,a.x,y}', 'three levels deep');
+SELECT is((SELECT count(*) FROM mqtt.metric_values('{"a": {"b": 1}}', '{a,a.b}') AS v), 1::bigint, 'once, even if it is named twice');
+SELECT is(ARRAY(SELECT mqtt.metric_number(to_jsonb(v)) FROM unnest(ARRAY['1', ' -1.5 ', '1e3', '1e999', '0x1', 'NaN', '', '1,5']) AS v), ARRAY[1, -1.5, 1000, NULL, NULL, NULL, NULL, NULL], 'numbers in strings');
+SELECT act_as('none');
+CREATE FUNCTION tap.bucket_pages(size integer) RETURNS text []
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_cursor text;
+    v_all text [] := '{}';
+    v_page text [];
+BEGIN
+    LOOP
+        SELECT array_agg(format('%s %s', t."deviceId", t."timestamp"::date)), (array_agg(t.cursor))[count(*)] INTO v_page, v_cursor
+        FROM api.query_telemetry(message_types => '{meter}', since => '2030-01-01Z', bucket => '1 day', "limit" => size, cursor => v_cursor) AS t;
+        EXIT WHEN v_page IS NULL;
+        v_all := v_all || v_page;
+    END LOOP;
+    RETURN v_all;
+END;
+$$;
+GRANT EXECUTE ON FUNCTION tap.bucket_pages(integer) TO public;
+SELECT act_as('authenticated', :'anna');
+SELECT is(
+    bucket_pages(n), '{pump 2030-02-28,valve 2030-02-28,pump 2030-02-01,valve 2030-02-01,pump 2030-01-28,valve 2030-01-28,pump 2030-01-27,valve 2030-01-27}', 'pages of buckets: ' || n
+) FROM generate_series(1, 3) AS n;
+SELECT is(mqtt.bucket_start(a.at::timestamptz, a.bucket::interval, a.zone), a.start::timestamptz, format('%s by %s in %s', a.at, a.bucket, a.zone))
+FROM (VALUES
+    ('2030-10-27 00:30Z', '1 hour', 'Europe/Berlin', '2030-10-27 00:00Z'), ('2030-10-27 01:30Z', '1 hour', 'Europe/Berlin', '2030-10-27 01:00Z'),
+    ('2030-10-27 20:00Z', '1 day', 'Europe/Berlin', '2030-10-26 22:00Z'), ('2030-05-15 12:00Z', '3 months', 'UTC', '2030-04-01 00:00Z'),
+    ('1999-12-31 12:00Z', '1 month', 'UTC', '1999-12-01 00:00Z'), ('2030-05-15 12:00Z', '1 year', 'UTC', '2030-01-01 00:00Z'),
+    ('2030-05-15 12:10Z', '30 minutes', 'Asia/Kolkata', '2030-05-15 12:00Z'), ('2030-05-15 12:10Z', '1 hour', 'Asia/Kolkata', '2030-05-15 11:30Z')
+) AS a (at, bucket, zone, start);
+SELECT refuses(format('SELECT * FROM api.query_telemetry(%s)', a.argument), 'PT400', a.slug, a.argument)
+FROM (VALUES
+    ('cursor => ''x''', 'cursor_invalid'), ('cursor => repeat(''f'', 64)', 'cursor_invalid'), ('"time" => ''sent''', 'time_invalid'), ('"time" => NULL', 'time_invalid'),
+    ('time_zone => ''Europe/Nowhere''', 'time_zone_invalid'), ('time_zone => ''UTC+1''', 'time_zone_invalid'), ('time_zone => NULL', 'time_zone_invalid'),
+    ('aggregates => ''{median}''', 'aggregates_invalid'), ('aggregates => ''{}''', 'aggregates_invalid'), ('aggregates => NULL', 'aggregates_invalid'),
+    ('device_ids => array_fill(''x''::text, ARRAY[1001])', 'limit_invalid')
+) AS a (argument, slug);
+SELECT refuses($$SELECT * FROM api.query_telemetry(device_ids => '{pump,nothing}')$$, 'PT404', 'device_not_found', 'one of several devices is not there');
+SELECT is((SELECT count(*) FROM api.query_telemetry(device_ids => '{}')), 0::bigint, 'of no device, nothing');
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,5 +1,5 @@
 -- Verify topicbase:api/telemetry_types on pg
 BEGIN;
-SELECT 'mqtt.telemetry_reading'::regtype;
+SELECT 'mqtt.telemetry_request'::regtype;
 SELECT 'mqtt.telemetry_data'::regtype;
 ROLLBACK;

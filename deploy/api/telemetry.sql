@@ -1,0 +1,136 @@
+-- Deploy topicbase:api/telemetry to pg
+-- requires: api/telemetry_types
+-- requires: tables/devices
+-- requires: tables/readings
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.telemetry_metrics(payload jsonb, names text []) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN names IS NOT NULL THEN (
+            SELECT jsonb_object_agg(n.name, mqtt.metric(payload, n.name)) FROM unnest(names) AS n (name) WHERE mqtt.metric(payload, n.name) IS NOT NULL
+        )
+        WHEN jsonb_typeof(payload) = 'object' THEN payload
+        ELSE jsonb_build_object('value', payload)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.telemetry_metrics(jsonb, text []) IS
+'The metrics in a payload: its members as they are, or {"value": payload} if it is not an object; or those named, by name; null if it has none of them.';
+
+CREATE OR REPLACE FUNCTION mqtt.has_metric(payload jsonb, names text []) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN names IS NULL THEN true
+        WHEN jsonb_typeof(payload) <> 'object' THEN 'value' = ANY (names)
+        ELSE payload ?| names OR EXISTS (SELECT FROM unnest(names) AS n (name) WHERE n.name LIKE '%.%' AND mqtt.metric(payload, n.name) IS NOT NULL)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.has_metric(jsonb, text []) IS 'Whether mqtt.telemetry_metrics of the same arguments is not null.';
+
+CREATE OR REPLACE FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- The planner overestimates how selective the filters are; without these settings it would read and sort everything to take the newest.
+SET enable_bitmapscan = off
+SET enable_sort = off
+-- Compiling the plan for every partition takes longer than running it.
+SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT t.*
+    FROM (
+        SELECT u.id FROM unnest(request.device_ids) AS u (id)
+        UNION ALL
+        SELECT d.id
+        FROM mqtt.devices AS d
+        WHERE request.device_ids IS NULL
+            AND (request.integration_id IS NULL OR d.integration_id = request.integration_id)
+            AND (request.organization_id IS NULL OR d.organization_id = request.organization_id)
+    ) AS d
+    CROSS JOIN LATERAL (
+        SELECT r.*
+        FROM mqtt.readings AS r
+        WHERE r.device_id = d.id AND r.measured_at >= request.since AND r.measured_at < request.until
+            AND (request.before_at IS NULL OR (r.measured_at, r.position) < (request.before_at, request.before_position))
+            AND CASE
+                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+            END
+            AND mqtt.has_metric(r.payload, request.metrics)
+        ORDER BY r.measured_at DESC, r.position DESC
+        LIMIT request.most
+    ) AS t
+    ORDER BY t.measured_at DESC, t.position DESC
+    LIMIT request.most;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.telemetry_by_measured(mqtt.telemetry_request) IS
+'The readings that the request selects, by when they were measured, the newest first: those of each device, by its index, merged.';
+
+CREATE OR REPLACE FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- As above.
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT t.*
+    FROM mqtt.device_integrations AS i
+    CROSS JOIN LATERAL (
+        SELECT r.*
+        FROM mqtt.readings AS r
+        WHERE r.integration_id = i.id AND r.received_at >= request.since AND r.received_at < request.until
+            AND (request.before_at IS NULL OR (r.received_at, r.position) < (request.before_at, request.before_position))
+            AND (request.device_ids IS NULL OR r.device_id = ANY (request.device_ids))
+            AND CASE
+                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+            END
+            AND mqtt.has_metric(r.payload, request.metrics)
+        ORDER BY r.received_at DESC, r.position DESC
+        LIMIT request.most
+    ) AS t
+    WHERE (request.integration_id IS NULL OR i.id = request.integration_id)
+        AND (request.organization_id IS NULL OR i.organization_id = request.organization_id)
+    ORDER BY t.received_at DESC, t.position DESC
+    LIMIT request.most;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.telemetry_by_received(mqtt.telemetry_request) IS
+'The readings that the request selects, by when they were received, the newest first: those of each integration, by its index, merged.';
+
+CREATE OR REPLACE FUNCTION mqtt.telemetry(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_found record;
+BEGIN
+    IF request.by_received THEN
+        RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_received(request) AS t;
+        RETURN;
+    END IF;
+    IF request.device_ids IS NULL AND request.most IS NOT NULL THEN
+        -- As many as that were measured since then, so the newest were, too: of each of many devices only these need be read.
+        SELECT count(*) AS n, min(t.measured_at) AS since INTO v_found
+        FROM mqtt.telemetry_by_received(request) AS t
+        WHERE t.measured_at >= request.since AND t.measured_at < request.until
+            AND (request.before_at IS NULL OR (t.measured_at, t.position) < (request.before_at, request.before_position));
+        IF v_found.n = request.most THEN
+            request.since := v_found.since;
+        END IF;
+    END IF;
+    RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_measured(request) AS t;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.telemetry(mqtt.telemetry_request) IS 'The readings that the request selects among those that the caller sees, the newest first.';
+GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.has_metric(jsonb, text []), mqtt.telemetry_by_measured(mqtt.telemetry_request),
+mqtt.telemetry_by_received(mqtt.telemetry_request), mqtt.telemetry(mqtt.telemetry_request) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,64 @@
+-- Deploy topicbase:tables/readings to pg
+-- requires: base/parse_values
+-- requires: tables/mqtt_messages
+-- requires: topics/patterns
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE VIEW mqtt.readings WITH (security_invoker = true) AS
+SELECT
+    m.organization_id, m.integration_id, m.device_id, m.id AS message_id, m.message_type,
+    CASE WHEN m.payload = 'null' THEN 'ignore' ELSE mqtt.message_role(m.message_type) END AS role, m.received_at, m.measured_at, m.position,
+    mqtt.data_of_payload(m.payload, m.sent_at) AS payload
+FROM mqtt.mqtt_messages AS m
+WHERE m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL;
+COMMENT ON VIEW mqtt.readings IS
+'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time. In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
+GRANT SELECT ON mqtt.readings TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN jsonb_typeof(payload) = 'object' THEN coalesce(payload -> name, CASE WHEN name LIKE '%.%' THEN payload #> string_to_array(name, '.') END)
+        WHEN name = 'value' THEN payload
+    END;
+END;
+COMMENT ON FUNCTION mqtt.metric(jsonb, text) IS
+'A metric of a payload by its name: a member, or a nested one by its path, with dots; value for a payload that is not an object; null if there is none.';
+
+CREATE OR REPLACE FUNCTION mqtt.metric_values(payload jsonb, names text []) RETURNS TABLE (metric text, value jsonb)
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
+BEGIN ATOMIC
+    SELECT concat_ws('.', a.metric, b.key, c.key), coalesce(c.value, b.value, a.value)
+    FROM (
+        SELECT n.name AS metric, mqtt.metric(payload, n.name) AS value
+        FROM unnest(names) AS n (name)
+        UNION ALL
+        SELECT e.key, e.value
+        FROM jsonb_each(CASE
+            WHEN names IS NULL THEN CASE jsonb_typeof(payload) WHEN 'object' THEN payload ELSE jsonb_build_object('value', payload) END
+        END) AS e
+    ) AS a
+    LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b ON true
+    LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
+    WHERE jsonb_typeof(coalesce(c.value, b.value, a.value)) <> 'object'
+        -- Once, even if it is named together with what it is a member of.
+        AND (names IS NULL OR b.key IS NULL OR concat_ws('.', a.metric, b.key, c.key) <> ALL (names));
+END;
+COMMENT ON FUNCTION mqtt.metric_values(jsonb, text []) IS
+'The metrics of a payload (those named, if names are given), nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object.';
+
+CREATE OR REPLACE FUNCTION mqtt.metric_number(value jsonb) RETURNS numeric
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE jsonb_typeof(value)
+        WHEN 'number' THEN value::numeric
+        WHEN 'string' THEN CASE
+            WHEN length(value #>> '{}') <= 60 AND (value #>> '{}') ~ '^\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?\s*$' THEN (value #>> '{}')::numeric
+        END
+    END;
+END;
+COMMENT ON FUNCTION mqtt.metric_number(jsonb) IS 'A number, or a string that is one, such as "21.5"; null for anything else.';
+GRANT EXECUTE ON FUNCTION mqtt.metric(jsonb, text), mqtt.metric_values(jsonb, text []), mqtt.metric_number(jsonb) TO authenticated, service_role;
+COMMIT;

@@ -1,0 +1,8 @@
+-- Revert topicbase:api/telemetry from pg
+BEGIN;
+DROP FUNCTION mqtt.telemetry(mqtt.telemetry_request);
+DROP FUNCTION mqtt.telemetry_by_received(mqtt.telemetry_request);
+DROP FUNCTION mqtt.telemetry_by_measured(mqtt.telemetry_request);
+DROP FUNCTION mqtt.has_metric(jsonb, text []);
+DROP FUNCTION mqtt.telemetry_metrics(jsonb, text []);
+COMMIT;

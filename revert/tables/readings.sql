@@ -1,0 +1,7 @@
+-- Revert topicbase:tables/readings from pg
+BEGIN;
+DROP FUNCTION mqtt.metric_number(jsonb);
+DROP FUNCTION mqtt.metric_values(jsonb, text []);
+DROP FUNCTION mqtt.metric(jsonb, text);
+DROP VIEW mqtt.readings;
+COMMIT;

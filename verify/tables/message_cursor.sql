@@ -1,0 +1,4 @@
+-- Verify topicbase:tables/message_cursor on pg
+BEGIN;
+SELECT 'mqtt.message_cursor'::regtype;
+ROLLBACK;
