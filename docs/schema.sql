@@ -25,6 +25,24 @@ ALTER DOMAIN api."*/*" OWNER TO mqtt_owner;
 
 COMMENT ON DOMAIN api."*/*" IS 'A response body that is not JSON.';
 
+CREATE TYPE mqtt.callback_outcome AS (
+	organization_id uuid,
+	integration_id uuid,
+	subscription_id uuid,
+	url text,
+	status text,
+	code smallint,
+	error text,
+	pause interval,
+	is_released boolean,
+	is_up boolean,
+	is_down boolean
+);
+
+ALTER TYPE mqtt.callback_outcome OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.callback_outcome IS 'What became of a request, and what that says about its receiver; without integration_id and url where the subscription is gone.';
+
 CREATE TYPE mqtt.decoded_payload AS (
 	payload jsonb,
 	body bytea,
@@ -52,12 +70,72 @@ CREATE TYPE mqtt.device_session AS (
 
 ALTER TYPE mqtt.device_session OWNER TO mqtt_owner;
 
+CREATE TYPE mqtt.listed_message AS (
+	id uuid,
+	organization_id uuid,
+	integration_id uuid,
+	device_id uuid,
+	direction text,
+	topic text,
+	message_type text,
+	payload jsonb,
+	body text,
+	content_type text,
+	decode_error text,
+	qos smallint,
+	retain boolean,
+	properties jsonb,
+	sent_at timestamp with time zone,
+	received_at timestamp with time zone,
+	created_at timestamp with time zone,
+	measured_at timestamp with time zone,
+	timestamp_ignored boolean,
+	cursor text
+);
+
+ALTER TYPE mqtt.listed_message OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.listed_message IS 'A row of api.mqtt_messages, with the cursor to go on from.';
+
+CREATE TYPE mqtt.message_cursor AS (
+	at timestamp with time zone,
+	received_at timestamp with time zone,
+	organization_id uuid,
+	id uuid
+);
+
+ALTER TYPE mqtt.message_cursor OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.message_cursor IS 'The place of a row among others: the time that they are ordered by, and the key of the message (of a summary: its device).';
+
 CREATE TYPE mqtt.message_direction AS ENUM (
     'incoming',
     'outgoing'
 );
 
 ALTER TYPE mqtt.message_direction OWNER TO mqtt_owner;
+
+CREATE TYPE mqtt.message_request AS (
+	organization_ids uuid[],
+	integration_id uuid,
+	device_id uuid,
+	topic text,
+	topic_pattern text,
+	id uuid,
+	direction mqtt.message_direction,
+	since timestamp with time zone,
+	until timestamp with time zone,
+	stored_since timestamp with time zone,
+	cursor_at timestamp with time zone,
+	cursor_position bigint,
+	cursor_id uuid,
+	is_oldest_first boolean,
+	most integer
+);
+
+ALTER TYPE mqtt.message_request OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.message_request IS 'Which messages of the history, in which order, after which place in it; what is null does not restrict them, but organization_ids and most are given.';
 
 CREATE TYPE mqtt.replay_message AS (
 	place bigint,
@@ -94,41 +172,32 @@ ALTER TYPE mqtt.replay_request OWNER TO mqtt_owner;
 
 COMMENT ON TYPE mqtt.replay_request IS 'What to replay, where to and how fast: the history of integration_id, or where that is null the dead letters of the organization.';
 
-CREATE TYPE mqtt.settled_callback AS (
-	organization_id uuid,
-	integration_id uuid,
-	subscription_id uuid,
-	url text,
-	status text,
-	code smallint,
-	error text,
-	pause interval,
-	is_released boolean,
-	is_up boolean,
-	is_down boolean
-);
-
-ALTER TYPE mqtt.settled_callback OWNER TO mqtt_owner;
-
-COMMENT ON TYPE mqtt.settled_callback IS 'What became of a request, and what that says about its receiver; without integration_id and url where the subscription is gone.';
-
 CREATE TYPE mqtt.telemetry_data AS (
 	"deviceId" text,
 	metrics jsonb,
-	"timestamp" timestamp with time zone
+	"timestamp" timestamp with time zone,
+	cursor text
 );
 
 ALTER TYPE mqtt.telemetry_data OWNER TO mqtt_owner;
 
-CREATE TYPE mqtt.telemetry_reading AS (
+CREATE TYPE mqtt.telemetry_request AS (
 	organization_id uuid,
-	device_id uuid,
-	received_at timestamp with time zone,
-	measured_at timestamp with time zone,
-	metrics jsonb
+	integration_id uuid,
+	device_ids uuid[],
+	by_received boolean,
+	since timestamp with time zone,
+	until timestamp with time zone,
+	metrics text[],
+	message_types text[],
+	before_at timestamp with time zone,
+	before_position bigint,
+	most integer
 );
 
-ALTER TYPE mqtt.telemetry_reading OWNER TO mqtt_owner;
+ALTER TYPE mqtt.telemetry_request OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.telemetry_request IS 'Which readings: of device_ids, or of all that the caller sees (in an organization, an integration); from since until before until, by one of the two times; before a place in that order; at most so many (null: all).';
 
 CREATE FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text DEFAULT 'member'::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -141,7 +210,7 @@ BEGIN
     IF add_organization_member.user_id IS NULL OR add_organization_member.role IS NULL OR add_organization_member.role NOT IN ('member', 'admin') THEN
         RAISE EXCEPTION 'member_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'user_id is the sub of the user''s JWT; role is member or admin.',
+            DETAIL = 'user_id must be the sub of the user''s JWT; role must be member or admin.',
             HINT = 'A member reads and publishes; an admin also manages integrations, credentials, subscriptions and members.';
     END IF;
     -- Changes of members wait for each other here, so that an organization keeps an admin.
@@ -182,7 +251,7 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
     PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
@@ -213,8 +282,8 @@ ALTER FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) IS 'Cancel messages that are still queued
 
-Answers the receipts as get_mqtt_publish_receipts does: a message that could be cancelled is `cancelled`; one that is still `queued` is
-with the bridge at this moment and will be sent.
+Returns the receipts as get_mqtt_publish_receipts does: a message that could be cancelled is `cancelled`; one that is still `queued` has
+already been claimed by the bridge and will be sent.
 Errors: 413 `batch_too_large`.';
 
 CREATE FUNCTION api.check_mqtt_ledger() RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
@@ -229,7 +298,7 @@ ALTER FUNCTION api.check_mqtt_ledger() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.check_mqtt_ledger() IS 'Prove that no accepted message was lost
 
 Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
-empty list proves that the ledger adds up.';
+empty list proves that the ledger balances.';
 
 CREATE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -243,8 +312,8 @@ ALTER FUNCTION api.cleanup_mqtt_queue() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.cleanup_mqtt_queue() IS 'Remove data past its retention
 
 Removes completed messages after 7 days and failed ones (dead letters) after 30, unless configured otherwise for the installation or the
-organization; also activity log, receipts, callback deliveries, idempotency keys and old requests; never a message that has not been processed.
-The bridge''s maintenance runs it too. Answers the number of rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys",
+organization; also the activity log, receipts, callback deliveries, idempotency keys and old requests; never a message that has not been processed.
+The bridge''s maintenance runs it too. Returns the number of rows removed: `{"completed", "failed", "activity", "receipts", "idempotency_keys",
 "requests", "callbacks"}` (an estimate for partitions over 64 MiB), `more`: whether another call would find more, and `postponed`: why partitions
 could not be dropped now, if so.';
 
@@ -257,12 +326,12 @@ DECLARE
 BEGIN
     IF create_organization.name IS NULL OR length(create_organization.name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
+            ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
     END IF;
     IF create_organization.slug IS NULL OR create_organization.slug !~ '^[a-z0-9][a-z0-9_-]{0,47}$' THEN
         RAISE EXCEPTION 'slug_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'slug is 1 to 48 lower-case letters, digits, _ and -, and starts with a letter or digit.',
+            DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
     INSERT INTO mqtt.organizations (name, slug)
@@ -287,7 +356,7 @@ COMMENT ON FUNCTION api.create_organization(name text, slug text, admin_user_id 
 
 Its devices'' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user''s JWT) becomes its first admin; you can also add one
 later with `add_organization_member`.
-Answers the organization: id, name, slug, topic_prefix and so on.
+Returns the organization: id, name, slug, topic_prefix and so on.
 Errors: 400 `name_invalid`, `slug_invalid`; 409 `slug_taken`.';
 
 CREATE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb
@@ -308,7 +377,7 @@ ALTER FUNCTION api.delete_integration(integration_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.delete_integration(integration_id uuid) IS 'Delete an integration
 
 This also deletes its credentials, devices and subscriptions, and cancels messages that wait to be published. The history stays until its
-retention ends. Answers the deleted integration.
+retention ends. Returns the deleted integration.
 Errors: 403 `admin_required`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.emqx_authenticate(username text, password text, clientid text) RETURNS json
@@ -344,7 +413,7 @@ ALTER FUNCTION api.emqx_authenticate(username text, password text, clientid text
 
 COMMENT ON FUNCTION api.emqx_authenticate(username text, password text, clientid text) IS 'EMQX asks whether a device may log in
 
-For EMQX''s HTTP authenticator, with a key of `generate_broker_key` in its `authorization` header. Always answers 200
+For EMQX''s HTTP authenticator, with a key of `generate_broker_key` in its `authorization` header. Always returns 200
 `{"result": "allow" or "deny", "is_superuser": false}`, with `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer then end
 the session at that time. The result is `deny` until the broker has granted the bridge''s first subscription for the integration. If the key is
 wrong, `reason` is `broker_unknown`.';
@@ -374,7 +443,7 @@ ALTER FUNCTION api.emqx_authorize(username text, topic text, action text, client
 COMMENT ON FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text, qos text, retain text) IS 'EMQX asks whether a device may publish or subscribe to a topic
 
 For EMQX''s HTTP authorizer, with a key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; the filter of
-a subscription must lie within one of the credential''s filters. Always answers 200 `{"result": "allow" or "deny"}`, never `ignore`. If the key is
+a subscription must lie within one of the credential''s filters. Always returns 200 `{"result": "allow" or "deny"}`, never `ignore`. If the key is
 wrong, `reason` is `broker_unknown`.';
 
 CREATE FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) RETURNS jsonb
@@ -400,7 +469,7 @@ BEGIN
     PERFORM mqtt.require_organization(v_credential.organization_id, true);
     IF (action IN ('publish', 'subscribe')) IS NOT TRUE THEN
         RAISE EXCEPTION 'action_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'action is publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';
+            ERRCODE = 'PT400', DETAIL = 'action must be publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';
     END IF;
     SELECT i.status INTO v_status FROM mqtt.device_integrations AS i WHERE i.id = v_credential.integration_id;
     v_rule := mqtt.access_rule(v_credential, action, topic);
@@ -433,9 +502,9 @@ ALTER FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic te
 COMMENT ON FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) IS 'Explain whether a device may use a topic
 
 action is `publish` (topic is a topic name) or `subscribe` (topic is the filter that the device subscribes to, which must lie within an allowed
-filter). Answers `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
+filter). Returns `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
 `topic_invalid`, `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and an `explanation` in words. HTTP ingest and
-the brokers decide the same way, except that a hosted broker lets no device log in before the bridge has subscribed.
+the brokers decide the same way, except that at a hosted broker no device can log in until the bridge has subscribed.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.';
 
 CREATE FUNCTION api.generate_broker_key(name text, integration_id uuid DEFAULT NULL::uuid, vhost text DEFAULT '/'::text, exchange text DEFAULT 'amq.topic'::text) RETURNS jsonb
@@ -460,13 +529,13 @@ BEGIN
     END IF;
     IF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
         RAISE EXCEPTION 'name_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It tells the keys of several brokers apart.';
+            ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'The name tells the keys of several brokers apart.';
     ELSIF (length(vhost) BETWEEN 1 AND 255) IS NOT TRUE THEN
         RAISE EXCEPTION 'vhost_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'vhost is a string of 1 to 255 characters.', HINT = 'Omit it for RabbitMQ''s default virtual host, /.';
+            ERRCODE = 'PT400', DETAIL = 'vhost must be a string of 1 to 255 characters.', HINT = 'Omit it for RabbitMQ''s default virtual host, /.';
     ELSIF (length(exchange) BETWEEN 1 AND 255) IS NOT TRUE THEN
         RAISE EXCEPTION 'exchange_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'exchange is a string of 1 to 255 characters.', HINT = 'Omit it for the MQTT plugin''s default, amq.topic.';
+            ERRCODE = 'PT400', DETAIL = 'exchange must be a string of 1 to 255 characters.', HINT = 'Omit it for the MQTT plugin''s default, amq.topic.';
     END IF;
     INSERT INTO mqtt.broker_keys AS k (organization_id, integration_id, name, username, key_salt, key_hash, vhost, exchange)
     VALUES (
@@ -577,7 +646,7 @@ ALTER FUNCTION api.get_broker_keys() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.get_broker_keys() IS 'List the keys of brokers
 
-Newest first: those of the organizations that the caller administers, or all for service_role. The keys themselves are never shown.';
+Newest first: those of the organizations that you administer, or all of them for service_role. The keys themselves are never shown.';
 
 CREATE FUNCTION api.get_capabilities(integration_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -599,7 +668,7 @@ $$;
 
 ALTER FUNCTION api.get_capabilities(integration_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.get_capabilities(integration_id uuid) IS 'Tell what an integration can do
+COMMENT ON FUNCTION api.get_capabilities(integration_id uuid) IS 'Show what an integration can do
 
 Real-time status (last_seen_at, through subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
 management and bidirectional sync are not. The answer is the same for every integration.
@@ -619,7 +688,8 @@ ALTER FUNCTION api.get_device(device_id text, integration_id uuid, organization_
 COMMENT ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) IS 'Read one device
 
 device_id is the device''s id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
-external_id, name, metadata, last_data (its newest payload), last_data_at, last_seen_at and what it belongs to.
+external_id, name, metadata, last_data (its newest telemetry), last_data_at, latest (of each metric the newest value:
+`{"temperature": {"value": 23.5, "at": "…"}}`), last_seen_at and what it belongs to.
 Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).';
 
 CREATE FUNCTION api.get_mqtt_credentials(integration_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS SETOF jsonb
@@ -647,7 +717,7 @@ ALTER FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid,
 
 COMMENT ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id uuid, organization_id uuid) IS 'List device logins
 
-Newest first, including revoked and expired ones (see `status`): all that the caller administers, those of one integration or organization, or
+Newest first, including revoked and expired ones (see `status`): all that you administer, those of one integration or organization, or
 the one that credential_id names. Passwords are never shown.
 Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.';
 
@@ -663,7 +733,7 @@ BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s receipt ids are more than the %s allowed in one call.', cardinality(receipt_ids), v_limit),
+            DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Ask in several calls.';
     END IF;
     -- Each iteration is a new statement, so it sees what has been committed meanwhile.
@@ -681,7 +751,7 @@ COMMENT ON FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid[], wait numer
 
 One row for each receipt id, in the order given. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
 broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
-or past its retention). With `wait`, the call answers when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
+or past its retention). With `wait`, the call returns when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 413 `batch_too_large`.';
 
 CREATE FUNCTION api.get_mqtt_queue_stats(organization_id uuid DEFAULT NULL::uuid, org_id uuid DEFAULT NULL::uuid) RETURNS jsonb
@@ -701,7 +771,7 @@ ALTER FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) OWNER
 
 COMMENT ON FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) IS 'Show the state of an organization''s queue
 
-`org_id` is another name for `organization_id`. Answers
+`org_id` is another name for `organization_id`. Returns
 - counts by status: `pending`, `processing`, `completed`, `failed`; `retrying` counts the pending messages that wait for another attempt;
   `dead` equals `failed`
 - `oldest_pending_seconds`
@@ -725,7 +795,7 @@ BEGIN
         IF NOT found THEN
             RAISE EXCEPTION 'request_not_found' USING
                 ERRCODE = 'PT404',
-                DETAIL = format('No request %s that you may see.', coalesce(request_id::text, 'null')),
+                DETAIL = format('There is no request %s that you may see.', coalesce(request_id::text, 'null')),
                 HINT = 'Requests are kept for a day.';
         END IF;
         EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until;
@@ -750,7 +820,7 @@ ALTER FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) OWNER TO mqtt
 COMMENT ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) IS 'Get the result of a connection test
 
 `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
-milliseconds. With `wait`, the call answers when the test is done, or after that many seconds (0 to 20) at the latest.
+milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest.
 Errors: 400 `wait_invalid`; 404 `request_not_found`.';
 
 CREATE FUNCTION api.get_vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
@@ -830,6 +900,72 @@ Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, or
 cursor to get the next page; it is null on the last one. Devices that are registered or deleted between two pages do not shift the others.
 Errors: 400 `limit_invalid`, `cursor_invalid`; 404 `integration_not_found`, `organization_not_found`.';
 
+CREATE FUNCTION api.list_messages(organization_id uuid DEFAULT NULL::uuid, integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, topic text DEFAULT NULL::text, filter text DEFAULT NULL::text, id uuid DEFAULT NULL::uuid, direction text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, cursor text DEFAULT NULL::text, "limit" integer DEFAULT 100, page_size integer DEFAULT NULL::integer, oldest_first boolean DEFAULT false, stored_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS SETOF mqtt.listed_message
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_cursor mqtt.message_cursor := mqtt.read_cursor(list_messages.cursor);
+    v_most CONSTANT integer := coalesce(list_messages.page_size, list_messages."limit");
+    v_id_at CONSTANT timestamptz := mqtt.message_id_time(list_messages.id);
+    v_request mqtt.message_request;
+    v_device mqtt.devices;
+BEGIN
+    PERFORM mqtt.check_message_request(list_messages.direction, list_messages.topic, list_messages.filter, v_most);
+    IF list_messages.integration_id IS NOT NULL THEN
+        v_request.organization_ids := ARRAY[(mqtt.require_integration(list_messages.integration_id, list_messages.organization_id)).organization_id];
+    ELSIF list_messages.organization_id IS NOT NULL THEN
+        v_request.organization_ids := ARRAY[(mqtt.require_organization(list_messages.organization_id)).id];
+    ELSE
+        v_request.organization_ids := ARRAY(SELECT o.id FROM mqtt.organizations AS o);
+    END IF;
+    v_request.integration_id := list_messages.integration_id;
+    IF list_messages.device_id IS NOT NULL THEN
+        v_device := mqtt.find_device(list_messages.device_id, NULL, list_messages.integration_id, list_messages.organization_id);
+        v_request.organization_ids := ARRAY[v_device.organization_id];
+        v_request.integration_id := v_device.integration_id;
+        v_request.device_id := v_device.id;
+    END IF;
+    v_request.topic := list_messages.topic;
+    v_request.topic_pattern := mqtt.topic_filter_pattern(list_messages.filter);
+    v_request.id := list_messages.id;
+    v_request.direction := list_messages.direction;
+    v_request.is_oldest_first := coalesce(list_messages.oldest_first, false);
+    v_request.most := v_most;
+    v_request.stored_since := list_messages.stored_since;
+    v_request.cursor_at := v_cursor.at;
+    v_request.cursor_position := coalesce(mqtt.cursor_position(v_cursor), CASE WHEN v_request.is_oldest_first THEN 9223372036854775807 ELSE -1 END);
+    v_request.cursor_id := v_cursor.id;
+    v_request.since := greatest(list_messages.since, v_id_at, CASE WHEN v_request.is_oldest_first THEN v_cursor.at END);
+    v_request.until := least(
+        list_messages.until, v_id_at + interval '2 milliseconds', CASE WHEN NOT v_request.is_oldest_first THEN v_cursor.at + interval '1 microsecond' END
+    );
+    RETURN QUERY
+    SELECT
+        m.id, m.organization_id, m.integration_id, m.device_id, m.direction::text, m.topic, m.message_type, m.payload,
+        translate(encode(m.body, 'base64'), E'\n', ''), m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at,
+        m.created_at, m.measured_at, m.sent_at <> m.measured_at, mqtt.encode_cursor(m.received_at, m.received_at, m.organization_id, m.id)
+    FROM mqtt.messages(v_request) AS m;
+EXCEPTION
+    WHEN query_canceled THEN
+        RAISE EXCEPTION 'range_too_large' USING
+            ERRCODE = 'PT413', DETAIL = 'The range has more messages than one request can go through.', HINT = 'Narrow since and until, or name a device.';
+END;
+$$;
+
+ALTER FUNCTION api.list_messages(organization_id uuid, integration_id uuid, device_id text, topic text, filter text, id uuid, direction text, since timestamp with time zone, until timestamp with time zone, cursor text, "limit" integer, page_size integer, oldest_first boolean, stored_since timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.list_messages(organization_id uuid, integration_id uuid, device_id text, topic text, filter text, id uuid, direction text, since timestamp with time zone, until timestamp with time zone, cursor text, "limit" integer, page_size integer, oldest_first boolean, stored_since timestamp with time zone) IS 'List messages
+
+The history, both directions: the rows of the view mqtt_messages, each with a `cursor`, the newest first (with oldest_first the oldest), in the
+order in which they were accepted. You can narrow the result by organization_id, integration_id, device_id (id or external id), topic (exact),
+filter (a topic filter, such as `org_demo/devices/+/telemetry`), id, direction (incoming or outgoing), since (from) and until (before), which are
+of received_at, and stored_since, which is of created_at. limit is 1 to 1000; page_size is the same, for GET, where PostgREST takes limit for
+itself. To get the next page, send the cursor of the last row.
+Errors: 400 `limit_invalid`, `cursor_invalid`, `direction_invalid`, `topic_invalid`, `argument_conflict`; 404 `organization_not_found`,
+`integration_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.';
+
 CREATE FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -861,7 +997,7 @@ BEGIN
             RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);
         ELSE
             RAISE EXCEPTION 'action_invalid' USING
-                ERRCODE = 'PT400', DETAIL = 'action is generate, get or revoke.', HINT = 'You may also call generate_mqtt_credentials, get_mqtt_credentials and revoke_mqtt_credentials.';
+                ERRCODE = 'PT400', DETAIL = 'action must be generate, get or revoke.', HINT = 'You may also call generate_mqtt_credentials, get_mqtt_credentials and revoke_mqtt_credentials.';
     END CASE;
 END;
 $$;
@@ -870,12 +1006,12 @@ ALTER FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, org
 
 COMMENT ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) IS 'Generate, get or revoke device logins
 
-For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` answers what generate_mqtt_credentials answers; `get` answers
-`{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) answers what revoke_mqtt_credentials answers.
+For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` returns what generate_mqtt_credentials returns; `get` returns
+`{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) returns what revoke_mqtt_credentials returns.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`; for `generate` also
 those of generate_mqtt_credentials.';
 
-CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL::text, payload_encoding text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, "timestamp" timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS json
+CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL::text, payload_encoding text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, "timestamp" text DEFAULT NULL::text) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -888,7 +1024,7 @@ DECLARE
     v_qos CONSTANT integer := coalesce(qos, 0);
 BEGIN
     IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
-        AND ("timestamp" BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00') IS NOT FALSE
+        AND ("timestamp" IS NULL OR mqtt.try_device_time("timestamp") IS NOT NULL)
         AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
         AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
@@ -896,7 +1032,7 @@ BEGIN
         IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
             v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
         ELSE
-            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, "timestamp");
+            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, mqtt.try_device_time("timestamp"));
         END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
         SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
@@ -932,9 +1068,9 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) IS 'Send one message as a device
+COMMENT ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" text) IS 'Send one message as a device
 
 Log in with `Authorization: Basic base64(username:password)`, or with `X-Username` and `X-Password`, and always with `X-Client-ID`, as issued
 by `generate_mqtt_credentials`. Takes a single message; `mqtt_ingest_batch` takes an array. Answers 202 `{"message_id", "status": "queued"}`
@@ -942,7 +1078,9 @@ once the message is durable.
 
 - `topic`: MQTT topic name below the credential''s prefix
 - `payload`: any JSON; with `payload_encoding` `base64` a string that contains the bytes, which are decoded according to `content_type`
-- `qos` 0, 1 or 2; `retain`; `timestamp`: when the device measured it (RFC 3339)
+- `qos` 0, 1 or 2; `retain`
+- `timestamp`: when the device measured it, as RFC 3339 date and time, or seconds, milliseconds, microseconds or nanoseconds since 1970; where it
+  is omitted, the payload''s member `timestamp` or `ts` tells
 - `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
@@ -1042,14 +1180,14 @@ BEGIN
         WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
         WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'
         WHEN NOT mqtt.is_uuid(v_message_id) THEN 'message_id_invalid'
-        WHEN v_timestamp IS NOT NULL AND mqtt.try_timestamptz(v_timestamp) IS NULL THEN 'timestamp_invalid'
+        WHEN v_timestamp IS NOT NULL AND mqtt.try_device_time(v_timestamp) IS NULL THEN 'timestamp_invalid'
     END;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, v_topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
     RETURN mqtt.enqueue_message(
         v_session, v_topic, NULL, coalesce($1, ''), v_qos::integer, v_retain IN ('true', '1'),
-        coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_timestamptz(v_timestamp)
+        coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_device_time(v_timestamp)
     );
 END;
 $_$;
@@ -1097,7 +1235,7 @@ COMMENT ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organiz
 - `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
 - `message_expiry`: seconds after which the message is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
 
-Answers 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
+Returns 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
 what became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (the details give the index); 403 `topic_not_allowed`,
 `integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.';
@@ -1193,7 +1331,7 @@ ALTER FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uui
 
 COMMENT ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) IS 'Test the connection to an integration''s broker
 
-Answers 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
+Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
 Errors: 403 `admin_required`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
@@ -1212,7 +1350,7 @@ ALTER FUNCTION api.mqtt_unsubscribe(subscription_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) IS 'End a subscription
 
-The bridge unsubscribes at the broker. Answers the removed subscription.
+The bridge unsubscribes at the broker. Returns the removed subscription.
 Errors: 403 `admin_required`; 404 `subscription_not_found`.';
 
 CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
@@ -1222,7 +1360,7 @@ CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS 
 BEGIN
     IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 100000 THEN
         RAISE EXCEPTION 'batch_size_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'batch_size is out of range.', HINT = 'Use 1 to 100,000; 1,000 is a good size.';
+            ERRCODE = 'PT400', DETAIL = 'batch_size must be from 1 to 100,000.', HINT = '1,000 is a good size.';
     END IF;
     RETURN mqtt.process_batch(batch_size);
 END;
@@ -1233,9 +1371,10 @@ ALTER FUNCTION api.process_mqtt_queue(batch_size integer) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.process_mqtt_queue(batch_size integer) IS 'Process queued messages
 
 Moves up to `batch_size` due messages into the history with all their effects; you may call it from anywhere at any time, even while the
-bridge runs. Answers `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
-and whether to call again: either a full batch was taken, or instead of one the updates were made that had been put aside while vacuum was
-held back. Errors: 400 `batch_size_invalid`.';
+bridge runs. Returns `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
+and whether to call again: a full batch was taken, or, instead of a batch, updates were applied that had been deferred while vacuum was held
+back.
+Errors: 400 `batch_size_invalid`.';
 
 CREATE FUNCTION api.process_mqtt_queue_message(message_id uuid DEFAULT NULL::uuid, p_message_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1269,7 +1408,7 @@ BEGIN
         RAISE EXCEPTION 'message_not_found' USING
             ERRCODE = 'PT404',
             DETAIL = format('No message %s is queued, stored or dead.', coalesce(v_id::text, 'null')),
-            HINT = 'Use the message_id that mqtt_ingest answered; messages are removed when their retention ends.';
+            HINT = 'Use the message_id that mqtt_ingest returned; messages are removed when their retention ends.';
     END IF;
     RETURN jsonb_build_object('message_id', v_id, 'status', v_status);
 END;
@@ -1279,53 +1418,58 @@ ALTER FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid
 
 COMMENT ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) IS 'Process one queued message
 
-`p_message_id` is another name for `message_id`. Answers `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
+`p_message_id` is another name for `message_id`. Returns `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
 attempt failed; another follows) or `failed` (a dead letter).
 Errors: 400 `argument_conflict`; 404 `message_not_found`.';
 
-CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT '{telemetry,data,sensor}'::text[], organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text) RETURNS SETOF mqtt.telemetry_data
+CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text, device_ids text[] DEFAULT NULL::text[], "time" text DEFAULT 'measured'::text, cursor text DEFAULT NULL::text, aggregates text[] DEFAULT '{avg,min,max,count}'::text[], time_zone text DEFAULT 'UTC'::text) RETURNS SETOF mqtt.telemetry_data
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    v_device mqtt.devices;
-    v_integration_id uuid := query_telemetry.integration_id;
-    v_until timestamptz := coalesce(query_telemetry.until, 'infinity');
-    v_since timestamptz := coalesce(query_telemetry.since, '-infinity');
+    v_cursor mqtt.message_cursor := mqtt.read_cursor(query_telemetry.cursor);
+    v_devices mqtt.devices [];
+    v_request mqtt.telemetry_request;
 BEGIN
-    PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket);
-    IF v_integration_id IS NOT NULL THEN
-        PERFORM mqtt.require_integration(v_integration_id, query_telemetry.organization_id);
+    PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket, query_telemetry."time", query_telemetry.device_ids);
+    PERFORM mqtt.check_aggregates(query_telemetry.aggregates, query_telemetry.time_zone);
+    IF query_telemetry.integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(query_telemetry.integration_id, query_telemetry.organization_id);
     ELSIF query_telemetry.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(query_telemetry.organization_id);
     END IF;
-    IF coalesce(query_telemetry.device_id, query_telemetry.external_id) IS NOT NULL THEN
-        v_device := mqtt.find_device(query_telemetry.device_id, query_telemetry.external_id, v_integration_id, query_telemetry.organization_id);
-        v_integration_id := v_device.integration_id;
-    END IF;
-    IF query_telemetry.bucket IS NULL THEN
+    v_devices := mqtt.find_devices(
+        query_telemetry.device_ids, query_telemetry.device_id, query_telemetry.external_id, query_telemetry.integration_id, query_telemetry.organization_id
+    );
+    v_request.organization_id := query_telemetry.organization_id;
+    v_request.integration_id := coalesce(query_telemetry.integration_id, CASE cardinality(v_devices) WHEN 1 THEN v_devices[1].integration_id END);
+    v_request.device_ids := CASE WHEN v_devices IS NOT NULL THEN ARRAY(SELECT DISTINCT d.id FROM unnest(v_devices) AS d) END;
+    v_request.by_received := query_telemetry."time" = 'received';
+    v_request.since := query_telemetry.since;
+    v_request.until := coalesce(query_telemetry.until, 'infinity');
+    v_request.metrics := CASE WHEN query_telemetry.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(query_telemetry.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
+    v_request.message_types := query_telemetry.message_types;
+    IF query_telemetry.bucket IS NOT NULL THEN
         RETURN QUERY
-        SELECT d.external_id, t.metrics, t.measured_at
-        FROM mqtt.telemetry(
-            v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
-            query_telemetry.message_types, query_telemetry."limit"
-        ) AS t
-        LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
-        ORDER BY t.received_at DESC;
+        SELECT b.*
+        FROM mqtt.telemetry_buckets(
+            mqtt.bucket_range(v_request, query_telemetry.bucket, query_telemetry.time_zone, v_cursor, query_telemetry."limit"), query_telemetry.bucket,
+            query_telemetry.time_zone, query_telemetry.aggregates, v_cursor, query_telemetry."limit"
+        ) AS b;
         RETURN;
     END IF;
-    IF query_telemetry.since IS NULL THEN
-        v_since := to_timestamp(greatest(
-            extract(epoch FROM least(v_until, now())) - extract(epoch FROM query_telemetry.bucket) * query_telemetry."limit", 0
-        )::double precision);
-    END IF;
+    v_request.since := coalesce(v_request.since, '-infinity');
+    v_request.most := query_telemetry."limit";
+    v_request.before_at := v_cursor.at;
+    v_request.before_position := coalesce(mqtt.cursor_position(v_cursor), 0);
     RETURN QUERY
-    SELECT b.*
-    FROM mqtt.telemetry_buckets(
-        v_integration_id, v_device.id, query_telemetry.organization_id, v_since, v_until, query_telemetry.metrics,
-        query_telemetry.message_types, query_telemetry.bucket, query_telemetry."limit"
-    ) AS b;
+    SELECT d.external_id, mqtt.telemetry_metrics(t.payload, v_request.metrics), t.at, mqtt.encode_cursor(t.at, t.received_at, t.organization_id, t.message_id)
+    FROM (SELECT r.*, CASE WHEN v_request.by_received THEN r.received_at ELSE r.measured_at END AS at FROM mqtt.telemetry(v_request) AS r) AS t
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
+    ORDER BY t.at DESC, t.position DESC;
 EXCEPTION
     WHEN query_canceled THEN
         RAISE EXCEPTION 'range_too_large' USING
@@ -1333,19 +1477,21 @@ EXCEPTION
 END;
 $$;
 
-ALTER FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) OWNER TO mqtt_owner;
+ALTER FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text, device_ids text[], "time" text, cursor text, aggregates text[], time_zone text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) IS 'Query telemetry
+COMMENT ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text, device_ids text[], "time" text, cursor text, aggregates text[], time_zone text) IS 'Query telemetry
 
-Answers `[{"deviceId", "metrics", "timestamp"}]`, newest first: messages from devices whose message type (the topic level that topic_pattern
-calls {message_type}) is one of message_types. deviceId is the device''s external id; metrics is the payload (`{"value": …}` for a payload that
-is not an object); timestamp is the device''s own, or else when the message was received. You can narrow the result by integration_id,
-organization_id, device_id (id or external id) or external_id, by since (from) and until (before), which compare when a message was received,
-by metrics (names) and by limit (1 to 10000).
-With bucket (`"5 minutes"`, or seconds) each row summarizes a device''s numeric metrics over that span:
-`{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start. Without since it goes back limit buckets.
-Errors: 400 `limit_invalid`, `bucket_invalid`, `argument_conflict`; 404 `integration_not_found`, `organization_not_found`,
-`device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.';
+Answers `[{"deviceId", "metrics", "timestamp", "cursor"}]`, newest first: messages from devices whose role is telemetry, by
+their message type (the topic level that topic_pattern calls {message_type}), or whose message type is one of message_types. deviceId is the device''s external id; metrics is the payload (`{"value": …}` for a
+payload that is not an object); timestamp is when it was measured: the device''s own time, if that is plausible, or else when the message was
+received. You can narrow the result by integration_id, organization_id, device_id (id or external id), external_id or device_ids (ids or external
+ids), by since (from) and until (before), by metrics (names; nested ones by path, as in `ENERGY.Power`) and by limit (1 to 10000). To get the next
+page, send the cursor of the last row. With `time` "received", timestamp, since, until, order and buckets are by when messages were received.
+With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device''s numbers, also those in strings, over that span:
+`{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
+sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
+Errors: 400 `limit_invalid`, `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
+404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.';
 
 CREATE FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1375,7 +1521,7 @@ ALTER FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource te
 
 COMMENT ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) IS 'RabbitMQ asks whether a device may use an exchange or a queue
 
-For `auth_http.resource_path`. Answers `allow` for the MQTT plugin''s exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
+For `auth_http.resource_path`. Returns `allow` for the MQTT plugin''s exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
 the device''s own session, else `deny`, as text.
 Errors: 401 `broker_unknown`.';
 
@@ -1405,7 +1551,7 @@ ALTER FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text,
 
 COMMENT ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text, "variable_map.client_id" text, "variable_map.username" text, "variable_map.vhost" text) IS 'RabbitMQ asks whether a device may publish or subscribe to a topic
 
-For `auth_http.topic_path`. Answers `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
+For `auth_http.topic_path`. Returns `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
 lie within one of the credential''s filters. routing_key is the topic with dots instead of slashes; `variable_map.*` is accepted and ignored.
 Errors: 401 `broker_unknown`.';
 
@@ -1436,7 +1582,7 @@ ALTER FUNCTION api.rabbitmq_auth_user(username text, password text, client_id te
 
 COMMENT ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_id text, vhost text, ip text, tags text) IS 'RabbitMQ asks whether a device may log in
 
-For `auth_http.user_path`. Answers `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
+For `auth_http.user_path`. Returns `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
 be the credential''s own, and the broker must have granted the bridge''s first subscription for the integration.
 Errors: 401 `broker_unknown`.';
 
@@ -1456,7 +1602,7 @@ ALTER FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags 
 
 COMMENT ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) IS 'RabbitMQ asks whether a device may use a virtual host
 
-For `auth_http.vhost_path`. Answers `allow` for the virtual host of the broker''s key, else `deny`, as text.
+For `auth_http.vhost_path`. Returns `allow` for the virtual host of the broker''s key, else `deny`, as text.
 Errors: 401 `broker_unknown`.';
 
 CREATE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
@@ -1492,7 +1638,7 @@ ALTER FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid
 
 COMMENT ON FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) IS 'Remove a user from an organization
 
-For admins of the organization and service_role. It takes effect from that user''s next request on. Answers the removed member.
+For admins of the organization and service_role. It takes effect at that user''s next request. Returns the removed member.
 Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.';
 
 CREATE FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[] DEFAULT NULL::uuid[]) RETURNS jsonb
@@ -1538,7 +1684,7 @@ COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, id
 
 Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
 its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
-Answers `{"replayed": n}`.
+Returns `{"replayed": n}`.
 Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.';
 
 CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, ids uuid[] DEFAULT NULL::uuid[], to_integration_id uuid DEFAULT NULL::uuid, patch jsonb DEFAULT NULL::jsonb, max_per_second numeric DEFAULT NULL::numeric, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
@@ -1584,7 +1730,7 @@ Selects by `topic` (a topic filter), `error` (part of its text), `since` and `un
 letters that have not been replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`,
 `retain` or `content_type`, `max_per_second` spreads them over time, and `dry_run` only shows what would be replayed. Each dead letter is kept
 and marked with `replayed_at`; the new message carries `replay_of` in its properties (an outgoing one in its user properties).
-Answers `{"matched", "replayed", "messages": [first 100]}`.
+Returns `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
 for outgoing messages the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`,
@@ -1664,7 +1810,7 @@ ALTER FUNCTION api.revoke_broker_key(key_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.revoke_broker_key(key_id uuid) IS 'Revoke the key of a broker
 
-The broker is refused from its next request on. Answers the removed row.
+The broker''s next request is refused. Returns the removed row.
 Errors: 404 `broker_key_not_found`.';
 
 CREATE FUNCTION api.revoke_mqtt_credentials(credential_id uuid) RETURNS jsonb
@@ -1694,7 +1840,7 @@ ALTER FUNCTION api.revoke_mqtt_credentials(credential_id uuid) OWNER TO mqtt_own
 
 COMMENT ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) IS 'Revoke a device''s login
 
-Revocation is final and takes effect from the next request on; revoking again changes nothing. Answers the credential.
+Revocation is final and takes effect at the next request; revoking again changes nothing. Returns the credential.
 Errors: 403 `admin_required`; 404 `credential_not_found`.';
 
 CREATE FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer DEFAULT NULL::integer, callback_secret jsonb DEFAULT NULL::jsonb, grace interval DEFAULT NULL::interval) RETURNS jsonb
@@ -1713,8 +1859,8 @@ BEGIN
     IF v_grace NOT BETWEEN '0' AND '30 days' THEN
         RAISE EXCEPTION 'grace_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
-            HINT = 'Requests have both signatures for that long.';
+            DETAIL = 'grace must be a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            HINT = 'For that long, requests have both signatures.';
     END IF;
     v_secret := mqtt.set_callback_secret(
         v_subscription.organization_id, v_subscription.id, rotate_mqtt_callback_secret.callback_secret, v_grace
@@ -1728,8 +1874,8 @@ ALTER FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_secon
 
 COMMENT ON FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer, callback_secret jsonb, grace interval) IS 'Give a subscription''s callbacks a new secret
 
-The answer is the only place that ever shows `callback_secret`. For grace (a day unless you say otherwise, at most 30 days) requests are
-signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name of grace. You
+The answer is the only place that ever shows `callback_secret`. For grace (one day by default, at most 30 days) requests are
+signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name for grace. You
 can send a sealed secret of your own as callback_secret, `{"sealed": "<base64>"}`; the answer then has none.
 Errors: 400 `callback_missing`, `grace_invalid`, `argument_conflict`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
 404 `subscription_not_found`.';
@@ -1753,7 +1899,7 @@ BEGIN
     IF (rotate_mqtt_credentials.grace BETWEEN '0' AND '30 days') IS NOT TRUE THEN
         RAISE EXCEPTION 'grace_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'grace is a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
+            DETAIL = 'grace must be a span of time from 0 to 30 days, such as "1 hour" or 3600 (seconds).',
             HINT = 'Omit it to end the old password at once.';
     END IF;
     UPDATE mqtt.mqtt_credentials AS c
@@ -1846,7 +1992,7 @@ DECLARE
 BEGIN
     IF least(max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days) <= 0 OR max_per_second = 'NaN' THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'Each limit is more than 0, or null for none.', HINT = 'All limits are set together; a limit that is omitted is lifted.';
+            ERRCODE = 'PT400', DETAIL = 'Each limit must be more than 0, or null for none.', HINT = 'All limits are set together; a limit that is omitted is lifted.';
     END IF;
     UPDATE mqtt.organizations AS o
     SET max_per_second = set_organization_limits.max_per_second,
@@ -1860,7 +2006,7 @@ BEGIN
     RETURNING o.* INTO v_organization;
     IF NOT found THEN
         RAISE EXCEPTION 'organization_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('No organization %s.', organization_id), HINT = 'GET /organizations lists them.';
+            ERRCODE = 'PT404', DETAIL = format('There is no organization %s.', organization_id), HINT = 'GET /organizations lists them.';
     END IF;
     RETURN v_organization;
 END;
@@ -1870,9 +2016,10 @@ ALTER FUNCTION api.set_organization_limits(organization_id uuid, max_per_second 
 
 COMMENT ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer) IS 'Set the quotas and retention of an organization
 
-Sets all of them together; one that is omitted (or null) falls back to the installation''s: `max_per_second` and `max_burst` of its devices over
+Sets all of them together; one that is omitted (or null) falls back to that of the installation: `max_per_second` and `max_burst` of its devices over
 HTTP, `max_queued` messages waiting, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`) and
-activity log (`activity_days`) are kept. Answers the organization. Errors: 404 `organization_not_found`; 400 `limit_invalid`.';
+activity log (`activity_days`) are kept. Returns the organization.
+Errors: 404 `organization_not_found`; 400 `limit_invalid`.';
 
 CREATE FUNCTION api.sync_device(integration_id uuid, external_id text, name text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1925,17 +2072,17 @@ DECLARE
 BEGIN
     v_organization := mqtt.require_organization(upsert_integration.organization_id, true);
     IF upsert_integration.name IS NULL OR length(upsert_integration.name) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name is a string of 1 to 200 characters.', HINT = 'It is shown to people.';
+        RAISE EXCEPTION 'name_invalid' USING ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'It is shown to people.';
     END IF;
     IF upsert_integration.integration_type IS NULL OR upsert_integration.integration_type NOT IN ('mqtt', 'mqtt_hosted', 'mqtt_external') THEN
         RAISE EXCEPTION 'integration_type_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'integration_type is mqtt_hosted, mqtt_external or mqtt.',
+            DETAIL = 'integration_type must be mqtt_hosted, mqtt_external or mqtt.',
             HINT = 'mqtt_hosted is the broker beside this database; mqtt_external (or mqtt) is the broker that settings.broker_url names.';
     END IF;
     IF upsert_integration.status NOT IN ('active', 'inactive') THEN
         RAISE EXCEPTION 'status_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'status is active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
+            ERRCODE = 'PT400', DETAIL = 'status must be active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
     END IF;
     IF upsert_integration.integration_id IS NULL THEN
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
@@ -1974,7 +2121,7 @@ Without integration_id a new integration is created; with it, that integration i
 a secret (password, client_key) that is omitted is kept, and one that is null is removed; if settings are omitted, all stay. status is `active`
 (default) or `inactive`. Types are `mqtt_hosted` (the broker beside this database), `mqtt_external` and `mqtt` (the broker that
 `settings.broker_url` names). The API reference lists the settings.
-Answers the integration without secrets: `settings.has_password` says that one is stored.
+Returns the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
 409 `integration_type_fixed` (hosted stays hosted).';
@@ -1999,7 +2146,7 @@ $$;
 
 ALTER FUNCTION bridge.answer_request(request_id uuid, result jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) IS 'The answer to a question: {"ok": bool, "reason": text, …}; only the first answer counts.';
+COMMENT ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) IS 'Stores the result of a request: {"ok": bool, "reason": text, …}; only the first result counts.';
 
 CREATE FUNCTION bridge.apply_retention() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -2010,7 +2157,7 @@ $$;
 
 ALTER FUNCTION bridge.apply_retention() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what went, and "more" when it is to be called again; {"skipped": true} when another is at it.';
+COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what was removed, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
 
 CREATE FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[] DEFAULT NULL::bigint[]) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
@@ -2021,7 +2168,7 @@ $$;
 
 ALTER FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'mqtt.begin_attempt for the bridge: call until null after a worker session died or ran into its time limit; suspects: those of bridge.suspects, null when the batch is not known.';
+COMMENT ON FUNCTION bridge.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'mqtt.begin_attempt for the bridge: call it until it returns null, after a worker session died or reached its time limit. suspects: the result of bridge.suspects; null if the batch is not known.';
 
 CREATE FUNCTION bridge.begin_work(bridge_id uuid) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER
@@ -2056,7 +2203,7 @@ $$;
 
 ALTER FUNCTION bridge.check_capacity(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.check_capacity(bridge_id uuid) IS 'Looks whether there is room for more, each second: {"paused": {integration that the bridge holds: why its broker is to be left unread}, "free_disk_bytes": null when another bridge looks just now}.';
+COMMENT ON FUNCTION bridge.check_capacity(bridge_id uuid) IS 'Called every second: {"paused": {integration that the bridge holds: why the bridge must not read from its broker}, "free_disk_bytes": null if another bridge is checking at this moment}.';
 
 CREATE FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[] DEFAULT '{}'::uuid[], busy_counts integer[] DEFAULT '{}'::integer[]) RETURNS TABLE(organization_id uuid, id uuid, attempt smallint, subscription_id uuid, url text, is_ordered boolean, secrets jsonb, body text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2098,7 +2245,7 @@ $$;
 
 ALTER FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) IS 'Requests to make, at most room, of the integrations that the bridge holds; busy: how many each subscription has under way in it already. Each is one attempt, hidden for a minute; those of an ordered subscription are to be made one after the other, and the rest released after a failure. body is null when the message has left the history, secrets when there are none.';
+COMMENT ON FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid[], busy_counts integer[]) IS 'Requests to make, at most room of them, for the integrations that the bridge holds. busy: how many requests each subscription has in flight already. Each is one attempt, hidden for a minute; those of an ordered subscription must be made one after the other, and the rest released after a failure. body is null if the message has left the history, and secrets if there are none.';
 
 CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(batch_id bigint, integration_number integer, msg_id bigint, attempts smallint, qos smallint, retain boolean, topic text, payload bytea, properties jsonb, expires_in integer, waited real, fault text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2106,11 +2253,11 @@ CREATE FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], li
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN
-    -- Losing the journal with the server loses a count of attempts, no message: no commit need wait for the disk.
+    -- If the server crashes and loses these rows, a count of attempts is lost but no message, so the commit need not wait for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
-    -- Whoever cancels or expires messages waits until the claims under way are seen, and claims see what is gone.
+    -- Cancelling and expiring wait until claims in progress are visible, and claims see what was cancelled or expired.
     PERFORM pg_advisory_xact_lock_shared(mqtt.outbound_lock(), 0);
-    -- PL/pgSQL, since it keeps the plan, and so saves more than the rest takes.
+    -- PL/pgSQL, because it keeps the plan, which saves more time than the rest takes.
     RETURN QUERY WITH asked AS (
         SELECT l.* FROM mqtt.claim_limits(claim_outbound.bridge_id, claim_outbound.integration_ids, claim_outbound.limits, claim_outbound.in_flight) AS l
     ), picked AS MATERIALIZED (
@@ -2157,7 +2304,7 @@ $$;
 
 ALTER FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. The lease makes the caller the only taker, so no row is touched: one journal row per integration is the claim. A message with a fault is not to be sent but settled as failed for that reason. waited: seconds since it was due.';
+COMMENT ON FUNCTION bridge.claim_outbound(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'Messages due to be published, oldest first, at most limits[i] for integration_ids[i], without those in_flight. Because of its lease, only the caller can claim them, so their rows are not touched: a claim is one row of outbound_batches per integration. A message with a fault must not be sent but settled as failed for that reason. waited: seconds since it was due.';
 
 CREATE FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer DEFAULT 10) RETURNS TABLE(id uuid, request_type text, integration_id uuid, organization_id uuid, integration_type text, settings jsonb, topic_prefix text)
     LANGUAGE sql SECURITY DEFINER
@@ -2166,7 +2313,7 @@ CREATE FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer DEFAULT 10
     WITH open AS (
         SELECT r.organization_id, r.id
         FROM mqtt.mqtt_requests AS r
-        -- One that a bridge took and never answered is taken again.
+        -- A request that a bridge claimed and never answered is claimed again.
         WHERE r.status <> 'done' AND (r.status = 'queued' OR r.started_at < clock_timestamp() - interval '1 minute')
             AND EXISTS (SELECT FROM mqtt.bridges AS b WHERE b.id = claim_requests.bridge_id)
         ORDER BY r.created_at
@@ -2187,7 +2334,7 @@ $$;
 
 ALTER FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) IS 'Takes questions that wait for a bridge, with the settings (secrets sealed) of their integration.';
+COMMENT ON FUNCTION bridge.claim_requests(bridge_id uuid, at_most integer) IS 'Claims requests that wait for a bridge, with the settings (secrets sealed) of their integration.';
 
 CREATE FUNCTION bridge.diagnose() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -2229,7 +2376,7 @@ $$;
 
 ALTER FUNCTION bridge.diagnose() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. Facts; the judgement is the doctor''s.';
+COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 
 CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
     LANGUAGE sql
@@ -2241,7 +2388,7 @@ END;
 
 ALTER FUNCTION bridge.end_bridge(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.end_bridge(bridge_id uuid) IS 'Ends the sessions of a silent bridge, so that its locks are free; runs with the caller''s rights, which reach only sessions of its own role.';
+COMMENT ON FUNCTION bridge.end_bridge(bridge_id uuid) IS 'Ends the sessions of a silent bridge, which releases its locks. Runs with the caller''s privileges, so it can only end sessions of the same role.';
 
 CREATE FUNCTION bridge.end_work(bridge_id uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -2277,7 +2424,7 @@ BEGIN
     IF cardinality(v_expired) > 0 THEN
         PERFORM mqtt.settle_outbound(
             v_expired, array_fill('expired'::text, ARRAY[cardinality(v_expired)]), '{}',
-            array_fill('Its message_expiry passed before the broker could be given it.'::text, ARRAY[cardinality(v_expired)])
+            array_fill('Its message_expiry passed before it could be sent to the broker.'::text, ARRAY[cardinality(v_expired)])
         );
     END IF;
     RETURN cardinality(v_expired);
@@ -2286,7 +2433,7 @@ $$;
 
 ALTER FUNCTION bridge.expire_outbound(batch_size integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.expire_outbound(batch_size integer) IS 'Settles messages whose message_expiry has passed, also of brokers that are down; returns how many. One that a bridge has claimed is left to it.';
+COMMENT ON FUNCTION bridge.expire_outbound(batch_size integer) IS 'Settles messages whose message_expiry has passed, including those for brokers that are down; returns how many. A message that a bridge has claimed is left to that bridge.';
 
 CREATE FUNCTION bridge.finish_attempt(attempted bigint) RETURNS text
     LANGUAGE sql SECURITY DEFINER
@@ -2312,7 +2459,7 @@ $$;
 
 ALTER FUNCTION bridge.gauges() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.gauges() IS 'What the bridge''s metrics tell of the database every few seconds: what costs little. The rest comes with the maintenance.';
+COMMENT ON FUNCTION bridge.gauges() IS 'The metrics of the database that are cheap enough for every few seconds. Maintenance returns the rest.';
 
 CREATE FUNCTION bridge.heartbeat(bridge_id uuid) RETURNS uuid[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2323,7 +2470,7 @@ BEGIN
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    -- Whoever holds no lock on its id has ended.
+    -- A bridge that does not hold the lock on its id has ended.
     DELETE FROM mqtt.bridges AS b
     WHERE b.id <> heartbeat.bridge_id AND b.seen_at < clock_timestamp() - interval '4 seconds'
         AND pg_try_advisory_xact_lock(mqtt.bridge_lock(b.id));
@@ -2333,7 +2480,7 @@ $$;
 
 ALTER FUNCTION bridge.heartbeat(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.heartbeat(bridge_id uuid) IS 'A bridge lives; answers the bridges that are still connected but have been silent for too long (stopped, frozen), or null when it has to say hello again.';
+COMMENT ON FUNCTION bridge.heartbeat(bridge_id uuid) IS 'The bridge is alive. Returns the bridges that are still connected but have been silent for too long (stopped, frozen), or null if the caller has to call bridge.hello again.';
 
 CREATE FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2349,8 +2496,8 @@ BEGIN
     IF NOT pg_try_advisory_lock(mqtt.bridge_lock(bridge_id)) THEN
         RAISE EXCEPTION 'bridge_is_running' USING
             ERRCODE = 'PT409',
-            DETAIL = format('Another session speaks for bridge %s.', bridge_id),
-            HINT = 'It ends within seconds; try again.';
+            DETAIL = format('Another session is already bridge %s.', bridge_id),
+            HINT = 'That session ends within seconds; try again.';
     END IF;
     INSERT INTO mqtt.bridges AS b (id, name, version, main_pid)
     VALUES (hello.bridge_id, left(hello.name, 200), hello.version, pg_backend_pid())
@@ -2370,7 +2517,7 @@ $$;
 
 ALTER FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) IS 'A bridge begins, on the session that will hold its locks; answers what it has to know of this installation
+COMMENT ON FUNCTION bridge.hello(bridge_id uuid, name text, version text, schema_version integer) IS 'A bridge starts, on the session that will hold its locks; returns what it has to know about this installation
 
 Errors: PT400 `bridge_incompatible`; PT409 `bridge_is_running`.';
 
@@ -2381,7 +2528,7 @@ CREATE FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integratio
     SET jit TO 'off'
     AS $$
 DECLARE
-    -- Whose integration_ids[i] is; null where this bridge does not hold it.
+    -- The organization of integration_ids[i]; null if this bridge does not hold it.
     v_owners uuid [];
     v_counts jsonb;
     v_organizations uuid [];
@@ -2391,7 +2538,7 @@ BEGIN
     SELECT array_agg(l.organization_id ORDER BY i.number) INTO v_owners
     FROM unnest(ingest.integration_ids) WITH ORDINALITY AS i (id, number)
     LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id AND l.bridge_id = ingest.bridge_id;
-    -- Most: mqtt.ingest_plain does the same for messages that are nothing out of the ordinary, in a third of the time.
+    -- The usual case: mqtt.ingest_plain does the same for ordinary messages, in a third of the time.
     IF ingest.content_types IS NULL AND ingest.properties IS NULL AND ingest.faults IS NULL AND ingest.subscription_numbers IS NULL THEN
         v_counts := mqtt.ingest_plain(
             v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains
@@ -2409,7 +2556,7 @@ BEGIN
     ), arrived AS MATERIALIZED (
         SELECT c.* FROM came AS c WHERE NOT c.is_copy
     ),
-    -- In the order of the ids, so that two bridges with the same messages cannot lock each other out.
+    -- In the order of the ids, so that two bridges with the same messages cannot deadlock.
     fresh AS (
         INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id)
         SELECT DISTINCT a.organization_id, a.integration_id, a.message_id
@@ -2436,7 +2583,7 @@ BEGIN
         INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
         SELECT
             clock_timestamp(), k.message, k.organization_id, k.integration_id,
-            -- Two integrations may bring the same: then they are two rows of the history, received at the same time.
+            -- Two integrations may deliver the same message: then the history has two rows, received at the same time.
             CASE WHEN row_number() OVER (PARTITION BY k.organization_id, k.message_id ORDER BY k.place) = 1 THEN k.message_id END,
             k.payload
         FROM kept AS k
@@ -2492,7 +2639,7 @@ $$;
 
 ALTER FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. A UUID in the MQTT 5 user property message_id makes a message that comes again stored once, within configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 where it names none (null for the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. To be acknowledged to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" where there were any; passed over are messages for integrations that the bridge does not hold, "not_held": those must not be acknowledged, for whoever holds them is to get them.';
+COMMENT ON FUNCTION bridge.ingest(bridge_id uuid, integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) IS 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault that the bridge names) becomes a dead letter at once. With a UUID in the MQTT 5 user property message_id, a message that comes again is stored once, within configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 if it names none (null for the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. Acknowledge the messages to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" if there were any; messages for integrations that the bridge does not hold ("not_held") are passed over: they must not be acknowledged, because the bridge that holds them is to receive them.';
 
 CREATE FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2527,7 +2674,7 @@ $$;
 
 ALTER FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) IS 'Whether brokers are reached: active, or error with the reason in words. Writes, and logs, only what changed; an integration that is switched off stays so.';
+COMMENT ON FUNCTION bridge.integration_states(bridge_id uuid, integration_ids uuid[], states text[], details text[]) IS 'Records whether brokers can be reached: active, or error with the reason. Writes and logs only what changed; an integration that is switched off stays switched off.';
 
 CREATE FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb DEFAULT '{}'::jsonb) RETURNS TABLE(id uuid, organization_id uuid, stamp text, is_changed boolean, integration_type text, settings jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2548,7 +2695,7 @@ $$;
 
 ALTER FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) IS 'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. Whatever it holds beyond these, it is to close and release.';
+COMMENT ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) IS 'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. The bridge must close and release whatever else it holds.';
 
 CREATE FUNCTION bridge.mosquitto_accounts(known_stamp text DEFAULT NULL::text) RETURNS TABLE(stamp text, next_change_at timestamp with time zone, passwords text, acl text)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2582,7 +2729,7 @@ $$;
 
 ALTER FUNCTION bridge.mosquitto_accounts(known_stamp text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null where known_stamp still holds; next_change_at is when the next one expires. Rules are fully expanded: Mosquitto''s patterns would let a client choose what they stand for. An integration''s accounts wait until the broker has granted the first of its subscriptions.';
+COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Lines of Mosquitto''s password and ACL files for all valid credentials of hosted integrations, null if known_stamp is still current; next_change_at is when the next one expires. Rules are fully expanded: in Mosquitto''s patterns, a client could choose what the placeholders stand for. An integration''s accounts wait until the broker has granted the first of its subscriptions.';
 
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2612,7 +2759,7 @@ $$;
 
 ALTER FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) IS 'Gives integrations back after their connections are closed; messages taken but not settled wait for the next holder and cost no attempt.';
+COMMENT ON FUNCTION bridge.release_integrations(bridge_id uuid, integration_ids uuid[]) IS 'Gives integrations back after their connections are closed; messages that were claimed but not settled wait for the next holder, and this costs them no attempt.';
 
 CREATE FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2626,10 +2773,10 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(new_values) AS n (value) WHERE n.value ->> 'key' IS DISTINCT FROM v_key) THEN
         RAISE EXCEPTION 'sealing_key_changed' USING
             ERRCODE = 'PT409',
-            DETAIL = format('The present key is %s; this is sealed to another.', coalesce(v_key, 'none')),
-            HINT = 'Start again: topicbase reseal.';
+            DETAIL = format('The current key is %s; this is sealed to another.', coalesce(v_key, 'none')),
+            HINT = 'Run topicbase reseal again.';
     END IF;
-    -- Held until the commit, so that the new box never replaces a secret that its owner has just changed.
+    -- Locked until the commit, so that the new box never replaces a secret that its owner has just changed.
     PERFORM FROM mqtt.device_integrations AS i WHERE i.id = ANY (ids) ORDER BY i.id FOR NO KEY UPDATE;
     WITH matching AS MATERIALIZED (
         SELECT i.id, jsonb_object_agg(split_part(r.place, '.', 3), r.new_value) AS secrets, count(*) AS count
@@ -2678,7 +2825,7 @@ $$;
 
 ALTER FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) IS 'Puts new boxes in the place of old ones, where the old one is still there; returns how many. Raises PT409 sealing_key_changed when they are not sealed to the present key.';
+COMMENT ON FUNCTION bridge.reseal(places text[], ids uuid[], old_values jsonb[], new_values jsonb[]) IS 'Replaces old boxes by new ones, if the old one is still stored; returns how many. Raises PT409 sealing_key_changed if the new ones are not sealed to the current key.';
 
 CREATE FUNCTION bridge.run_periodic_tasks() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -2689,7 +2836,7 @@ $$;
 
 ALTER FUNCTION bridge.run_periodic_tasks() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.run_periodic_tasks() IS 'Periodic work that is quick, by one bridge at a time: what was done, or {"skipped": true} when another is at it.';
+COMMENT ON FUNCTION bridge.run_periodic_tasks() IS 'The quick part of maintenance, by one bridge at a time: what was done, or {"skipped": true} if another bridge is doing it.';
 
 CREATE FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) RETURNS TABLE(place text, organization_id uuid, id uuid, value jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2705,7 +2852,7 @@ $$;
 
 ALTER FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) IS 'Secrets that are not sealed to the present key, in the order of place and id, from behind the one named.';
+COMMENT ON FUNCTION bridge.sealed_otherwise(after_place text, after_id uuid, most integer) IS 'Secrets that are not sealed to the current key, ordered by place and id, starting after the given one.';
 
 CREATE FUNCTION bridge.sealing_state() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2728,7 +2875,7 @@ $$;
 
 ALTER FUNCTION bridge.sealing_state() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.sealing_state() IS '{"public_key": base64 or null, "key": its id, "sealed": {"<key id>": how many secrets}}; "" counts those whose key is not known, sealed by their senders.';
+COMMENT ON FUNCTION bridge.sealing_state() IS '{"public_key": base64 or null, "key": its id, "sealed": {"<key id>": how many secrets}}; "" counts secrets whose key is not known because the caller sealed them.';
 
 CREATE FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2736,7 +2883,7 @@ CREATE FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[],
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
-    v_settled CONSTANT mqtt.settled_callback [] := mqtt.settle_deliveries(
+    v_settled CONSTANT mqtt.callback_outcome [] := mqtt.settle_deliveries(
         bridge_id, organization_ids, ids, attempts, codes, errors, responses, retry_afters, is_final
     );
     v_counts jsonb;
@@ -2776,7 +2923,7 @@ $$;
 
 ALTER FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) IS 'What became of requests claimed: HTTP status or the error in words; neither, when it was not made after all and costs no attempt. 2xx is delivered, 410 pauses the subscription''s callbacks, anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: trying again is no use. Attempts that the bridge no longer has are passed over. Returns {"delivered", "failed", "dead", "released"}.';
+COMMENT ON FUNCTION bridge.settle_callbacks(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) IS 'Settles claimed requests by their HTTP status or error; by neither if the request was not made, which costs no attempt. 2xx is delivered, 410 pauses the subscription''s callbacks, anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: there is no point in trying again. Attempts that are no longer this bridge''s are passed over. Returns {"delivered", "failed", "dead", "released"}.';
 
 CREATE FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[] DEFAULT '{}'::bigint[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2798,7 +2945,7 @@ $$;
 
 ALTER FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) IS 'What became of messages that the bridge had claimed: sent (QoS 0), acknowledged (PUBACK, PUBCOMP) or failed, with reason code and reason; and the batches that are done with. Messages of integrations that the bridge does not hold any more are passed over.';
+COMMENT ON FUNCTION bridge.settle_outbound(bridge_id uuid, msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], batches bigint[]) IS 'Settles messages that the bridge had claimed, as sent (QoS 0), acknowledged (PUBACK, PUBCOMP) or failed, with reason code and reason, and ends the batches that are complete. Messages of integrations that the bridge no longer holds are passed over.';
 
 CREATE FUNCTION bridge.sleep(subject text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2808,7 +2955,7 @@ BEGIN
     IF pg_try_advisory_lock(mqtt.wakeup_lock(), hashtext(subject)) THEN
         RETURN 'asleep';
     END IF;
-    -- Another sleeper's lock makes the writers notify us all.
+    -- The lock of another sleeping bridge makes writers notify all bridges.
     IF EXISTS (
         SELECT FROM pg_catalog.pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.objsubid = 2
@@ -2823,7 +2970,7 @@ $$;
 
 ALTER FUNCTION bridge.sleep(subject text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.sleep(subject text) IS 'From now on NOTIFY topicbase tells of work (ingest, outbound, callback, request): asleep, when this session''s lock sees to it; beside, when another bridge''s does; busy, when someone is about to commit some: look again in a moment. Look once more after asleep: what was committed before it is not told.';
+COMMENT ON FUNCTION bridge.sleep(subject text) IS 'From now on NOTIFY topicbase announces work (ingest, outbound, callback, request). Returns asleep if this session''s lock ensures this, beside if another bridge''s lock does, or busy if someone is about to commit work: look again in a moment. After asleep, look for work once more: what was committed before it is not announced.';
 
 CREATE FUNCTION bridge.status() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2872,7 +3019,7 @@ $$;
 
 ALTER FUNCTION bridge.status() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.status() IS 'For topicbase status: which bridges live, who holds which integration, whether its broker is reached and why not, how deep and old the queues are.';
+COMMENT ON FUNCTION bridge.status() IS 'For topicbase status: which bridges are running, which integrations each holds, whether their brokers can be reached and why not, and how long and old the queues are.';
 
 CREATE FUNCTION bridge.subscription_results(bridge_id uuid, ids uuid[], granted smallint[], reasons text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2940,13 +3087,13 @@ CREATE FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text DEFAULT NU
     FROM stamped AS st
     LEFT JOIN held AS h ON true
     WHERE st.stamp IS DISTINCT FROM subscriptions.known_stamp
-    -- In this order they are subscribed to, so that the one that counts for a message that matches several is there first.
+    -- The order of subscribing: of several filters that a message matches, the one whose copy is kept comes first.
     ORDER BY h.active_at, h.number;
 $$;
 
 ALTER FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) IS 'Topic filters to hold for all integrations of a bridge; no row when nothing differs from known_stamp, one row with only the stamp when there is none to hold.';
+COMMENT ON FUNCTION bridge.subscriptions(bridge_id uuid, known_stamp text) IS 'Topic filters to subscribe to for all integrations of a bridge; no row if nothing differs from known_stamp, and one row with only the stamp if there are none.';
 
 CREATE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid[]
     LANGUAGE sql SECURITY DEFINER
@@ -2980,7 +3127,7 @@ $$;
 
 ALTER FUNCTION bridge.suspects(tids tid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.suspects(tids tid[]) IS 'msg_ids of the batch that bridge.process_queue named before its session died or ran into its time limit: one of them may be why.';
+COMMENT ON FUNCTION bridge.suspects(tids tid[]) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause.';
 
 CREATE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3003,7 +3150,7 @@ BEGIN
         WHERE i.status <> 'inactive'
             AND (
                 l.bridge_id IS NULL
-                -- A lease of mine whose lock went with a lost session, or one whose holder is gone.
+                -- The caller's own lease whose lock went with a lost session, or a lease whose holder is gone.
                 OR NOT EXISTS (
                     SELECT FROM pg_catalog.pg_locks AS k
                     WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
@@ -3025,7 +3172,7 @@ $$;
 
 ALTER FUNCTION bridge.take_integrations(bridge_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.take_integrations(bridge_id uuid) IS 'Takes integrations that no bridge holds, up to a fair share and one more, on the session whose locks keep them; returns how many came new.';
+COMMENT ON FUNCTION bridge.take_integrations(bridge_id uuid) IS 'Takes integrations that no bridge holds, up to a fair share and one more, on the session whose locks keep them; returns how many are new.';
 
 CREATE FUNCTION bridge.wake(subject text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -3146,7 +3293,7 @@ END;
 
 ALTER FUNCTION mqtt.has_forbidden_character(value text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.has_forbidden_character(value text) IS 'Whether the text holds a control or a non-character of any plane, for which brokers close a connection (MQTT 5 section 1.5.4).';
+COMMENT ON FUNCTION mqtt.has_forbidden_character(value text) IS 'Whether the text contains a control character or a non-character of any plane, for which brokers close the connection (MQTT 5 section 1.5.4).';
 
 CREATE FUNCTION mqtt.is_plain_topic(topic text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3156,19 +3303,19 @@ END;
 
 ALTER FUNCTION mqtt.is_plain_topic(topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_plain_topic(topic text) IS 'Whether the text consists of characters that no rule for topic names forbids, as most do: one look instead of several. Its length is not checked.';
+COMMENT ON FUNCTION mqtt.is_plain_topic(topic text) IS 'Whether the text consists of characters that no rule for topic names forbids, as most do: one check instead of several. Its length is not checked.';
 
 CREATE FUNCTION mqtt.topic_filter_reason(filter text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN ((filter IS NULL) OR (filter = ''::text)) THEN 'A topic filter has at least one character.'::text
-             WHEN (octet_length(filter) > 65535) THEN 'A topic filter has at most 65,535 bytes in UTF-8.'::text
+             WHEN ((filter IS NULL) OR (filter = ''::text)) THEN 'A topic filter must have at least one character.'::text
+             WHEN (octet_length(filter) > 65535) THEN 'A topic filter must have at most 65,535 bytes in UTF-8.'::text
              WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter must not contain control characters or non-characters.'::text
-             WHEN (filter ~ '[^/]\+|\+[^/]'::text) THEN 'The wildcard + stands for one whole level.'::text
-             WHEN (filter ~ '[^/]#|#.'::text) THEN 'The wildcard # stands alone in the last level.'::text
-             WHEN (starts_with(filter, '$share/'::text) AND (filter !~ '^\$share/[^/+#]+/.'::text)) THEN 'A shared subscription is $share/<name>/<filter>.'::text
+             WHEN (filter ~ '[^/]\+|\+[^/]'::text) THEN 'The wildcard + must be a whole level.'::text
+             WHEN (filter ~ '[^/]#|#.'::text) THEN 'The wildcard # must be the whole last level.'::text
+             WHEN (starts_with(filter, '$share/'::text) AND (filter !~ '^\$share/[^/+#]+/.'::text)) THEN 'A shared subscription must be $share/<name>/<filter>.'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -3193,18 +3340,18 @@ CREATE FUNCTION mqtt.topic_name_reason(topic text) RETURNS text
  SELECT
          CASE
              WHEN ((octet_length(topic) <= 65535) AND mqtt.is_plain_topic(topic)) THEN NULL::text
-             WHEN ((topic IS NULL) OR (topic = ''::text)) THEN 'A topic name has at least one character.'::text
-             WHEN (octet_length(topic) > 65535) THEN 'A topic name has at most 65,535 bytes in UTF-8.'::text
-             WHEN (topic ~ '[+#]'::text) THEN 'A topic name to publish to holds no wildcard + or #.'::text
+             WHEN ((topic IS NULL) OR (topic = ''::text)) THEN 'A topic name must have at least one character.'::text
+             WHEN (octet_length(topic) > 65535) THEN 'A topic name must have at most 65,535 bytes in UTF-8.'::text
+             WHEN (topic ~ '[+#]'::text) THEN 'A topic to publish to must not contain the wildcards + and #.'::text
              WHEN starts_with(topic, '$'::text) THEN 'Topic names that start with $ belong to the broker.'::text
-             WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name holds no control and no non-character.'::text
+             WHEN mqtt.has_forbidden_character(topic) THEN 'A topic name must not contain control characters or non-characters.'::text
              ELSE NULL::text
          END AS "case";
 END;
 
 ALTER FUNCTION mqtt.topic_name_reason(topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_name_reason(topic text) IS 'Why this is no topic name that can be published to, in words; null when it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
+COMMENT ON FUNCTION mqtt.topic_name_reason(topic text) IS 'Why this is not a topic name that can be published to, as a sentence; null if it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
 CREATE FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) RETURNS TABLE(action text, filter text)
     LANGUAGE sql STABLE
@@ -3309,6 +3456,18 @@ ALTER FUNCTION mqtt.admits_hash(filter text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.admits_hash(filter text) IS 'Whether a broker that matches subscriptions level by level, like topics, would let the last + of the filter match a #: a/+ would allow a/#.';
 
+CREATE FUNCTION mqtt.aggregates_sql(aggregates text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT string_agg(format('%L, %s'::text, a.name, a.expression), ', '::text) AS string_agg
+    FROM ( VALUES ('avg'::text,'trim_scale(avg(x.value))'::text), ('min'::text,'min(x.value)'::text), ('max'::text,'max(x.value)'::text), ('sum'::text,'sum(x.value)'::text), ('count'::text,'count(*)'::text), ('first'::text,'(array_agg(x.value ORDER BY x.at, x.position))[1]'::text), ('last'::text,'(array_agg(x.value ORDER BY x.at DESC, x.position DESC))[1]'::text), ('delta'::text,'coalesce(sum(CASE WHEN x.value >= x.previous THEN x.value - x.previous WHEN x.value < x.previous THEN x.value END), 0)'::text)) a(name, expression)
+   WHERE (a.name = ANY (aggregates_sql.aggregates));
+END;
+
+ALTER FUNCTION mqtt.aggregates_sql(aggregates text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.aggregates_sql(aggregates text[]) IS 'The arguments of jsonb_build_object that make a summary of these aggregates. delta is how far a counter went on: after a reset it counts from 0.';
+
 CREATE FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3412,12 +3571,20 @@ BEGIN
         SELECT DISTINCT ON (t.organization_id, t.device_id)
             t.organization_id, t.device_id, t.last_data, t.last_data_at, max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
         FROM taken AS t
-        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC, t.noted_at DESC
+        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
+    ),
+    -- The last of a key wins.
+    latest AS MATERIALIZED (
+        SELECT t.device_id, jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
+        FROM taken AS t
+        CROSS JOIN LATERAL jsonb_each(t.latest) AS e
+        GROUP BY t.device_id
     ),
     -- In the workers' order. A device deleted meanwhile has no row.
     device AS MATERIALIZED (
-        SELECT d.id, n.*
+        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest
         FROM news AS n
+        LEFT JOIN latest AS l ON l.device_id = n.device_id
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
         ORDER BY d.organization_id, d.integration_id, d.external_id
         FOR NO KEY UPDATE OF d
@@ -3425,6 +3592,7 @@ BEGIN
     updated AS (
         UPDATE mqtt.devices AS d
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.last_data_at),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
         FROM device AS n
@@ -3653,7 +3821,7 @@ $$;
 
 ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. What has used up its attempts so becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. A message that exhausts its attempts this way becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
 CREATE FUNCTION mqtt.begin_work(worker_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3766,6 +3934,8 @@ CREATE TABLE mqtt.configuration (
     max_attempts smallint DEFAULT 3 NOT NULL,
     retry_base interval DEFAULT '00:00:05'::interval NOT NULL,
     retry_cap interval DEFAULT '01:00:00'::interval NOT NULL,
+    max_time_behind interval DEFAULT '366 days'::interval NOT NULL,
+    max_time_ahead interval DEFAULT '1 day'::interval NOT NULL,
     idempotency_window interval DEFAULT '24:00:00'::interval NOT NULL,
     completed_days integer DEFAULT 7 NOT NULL,
     failed_days integer DEFAULT 30 NOT NULL,
@@ -3792,6 +3962,8 @@ CREATE TABLE mqtt.configuration (
     CONSTRAINT configuration_max_batch_messages_check CHECK (((max_batch_messages >= 1) AND (max_batch_messages <= 1000000))),
     CONSTRAINT configuration_max_payload_bytes_check CHECK (((max_payload_bytes >= 1) AND (max_payload_bytes <= 268435455))),
     CONSTRAINT configuration_max_queued_check CHECK ((max_queued > 0)),
+    CONSTRAINT configuration_max_time_ahead_check CHECK ((max_time_ahead >= '00:00:00'::interval)),
+    CONSTRAINT configuration_max_time_behind_check CHECK ((max_time_behind >= '00:00:00'::interval)),
     CONSTRAINT configuration_max_wrong_passwords_check CHECK ((max_wrong_passwords > 0)),
     CONSTRAINT configuration_min_free_bytes_check CHECK ((min_free_bytes >= 0)),
     CONSTRAINT configuration_partitions_ahead_check CHECK (((partitions_ahead >= 1) AND (partitions_ahead <= 366))),
@@ -3815,6 +3987,10 @@ COMMENT ON COLUMN mqtt.configuration.max_attempts IS 'Attempts to process a mess
 COMMENT ON COLUMN mqtt.configuration.retry_base IS 'Wait before the second attempt; doubles with each further one, with jitter.';
 
 COMMENT ON COLUMN mqtt.configuration.retry_cap IS 'Longest wait between two attempts.';
+
+COMMENT ON COLUMN mqtt.configuration.max_time_behind IS 'How long before its receipt a message may say that it was measured; for an earlier time, the time of receipt is taken.';
+
+COMMENT ON COLUMN mqtt.configuration.max_time_ahead IS 'How long after its receipt a message may say that it was measured; for a later time, the time of receipt is taken.';
 
 COMMENT ON COLUMN mqtt.configuration.idempotency_window IS 'How long a message_id given by a client is remembered.';
 
@@ -3923,11 +4099,11 @@ BEGIN
     v_parts[5] := nullif(v_parts[5], '/');
     v_fault := CASE
         WHEN url IS NULL THEN 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883'
-        WHEN v_parts[3] IS NULL THEN 'is neither a host name nor a URL'
+        WHEN v_parts[3] IS NULL THEN 'must be a host name or a URL'
         WHEN v_parts[2] IS NOT NULL THEN 'must not have a user name or password; use settings.username and settings.password'
-        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'starts with mqtt://, mqtts://, ws:// or wss://, or is a bare host name'
+        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'must start with mqtt://, mqtts://, ws:// or wss://, or be a bare host name'
         WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
-        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'has no valid port'
+        WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'does not have a valid port'
         ELSE mqtt.host_reason(v_parts[3], private_allowed)
     END;
     IF v_fault IS NOT NULL THEN
@@ -3940,6 +4116,49 @@ $_$;
 ALTER FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) IS 'settings.broker_url as mqtt.url_parts has it; protocol, port and path are null where it does not name them. Raises PT400 setting_invalid.';
+
+CREATE FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) RETURNS mqtt.telemetry_request
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    -- A month has up to 31 days, of which extract counts 30.
+    v_seconds CONSTANT numeric := extract(EPOCH FROM bucket) * CASE WHEN bucket >= '28 days' THEN 1.04 ELSE 1 END;
+BEGIN
+    IF cursor IS NOT NULL THEN
+        -- The span of the cursor may go on with other devices; it may be longer than usual by a change of the clock.
+        request.until := least(request.until, cursor.at + bucket + interval '1 day');
+    END IF;
+    IF request.since IS NULL THEN
+        request.since := mqtt.bucket_start(
+            to_timestamp(greatest(extract(EPOCH FROM least(request.until, now())) - v_seconds * (most - 1), 0)::double precision), bucket, time_zone
+        );
+    END IF;
+    RETURN request;
+END;
+$$;
+
+ALTER FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) IS 'The request with the range that spans of time are made of: up to the cursor''s, and without since back that many.';
+
+CREATE FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((bucket < '28 days'::interval) OR (((EXTRACT(year FROM bucket) * (12)::numeric) + EXTRACT(month FROM bucket)) = (0)::numeric)) THEN
+             CASE
+                 WHEN (bucket <= '01:00:00'::interval) THEN date_bin(bucket, at, ('2000-01-03 00:00:00'::timestamp without time zone AT TIME ZONE time_zone))
+                 ELSE (date_bin(bucket, (at AT TIME ZONE time_zone), '2000-01-03 00:00:00'::timestamp without time zone) AT TIME ZONE time_zone)
+             END
+             ELSE (('2000-01-01 00:00:00'::timestamp without time zone + ((floor((((((EXTRACT(year FROM (at AT TIME ZONE time_zone)) - (2000)::numeric) * (12)::numeric) + EXTRACT(month FROM (at AT TIME ZONE time_zone))) - (1)::numeric) / ((EXTRACT(year FROM bucket) * (12)::numeric) + EXTRACT(month FROM bucket)))))::double precision * bucket)) AT TIME ZONE time_zone)
+         END AS timezone;
+END;
+
+ALTER FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) IS 'The start of the span that a time is in, by the clock of a time zone: spans of days or less since midnight of a Monday, of months since a January.';
 
 CREATE FUNCTION mqtt.topic_filter_prefix(filter text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4080,7 +4299,7 @@ $$;
 
 ALTER FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) IS 'The body of the request, JSON; null when the message is not in the history any more.';
+COMMENT ON FUNCTION mqtt.callback_body(delivery mqtt.mqtt_callback_deliveries, subscription mqtt.mqtt_subscriptions) IS 'The body of the request, as JSON; null if the message is no longer in the history.';
 
 CREATE FUNCTION mqtt.host_reason(host text, private_allowed boolean) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -4167,6 +4386,34 @@ END;
 ALTER FUNCTION mqtt.capacity_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.capacity_lock() IS 'Advisory lock of mqtt.check_capacity, with 0: one bridge at a time looks.';
+
+CREATE FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    IF (cardinality(aggregates) > 0 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
+        RAISE EXCEPTION 'aggregates_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'aggregates are some of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
+    END IF;
+    -- Postgres also takes abbreviations, and offsets with their sign reversed.
+    IF time_zone ~ '^(UTC|GMT|Etc/GMT[+-][0-9]{1,2}|[A-Za-z_]+(/[A-Za-z_-]+)+)$' THEN
+        BEGIN
+            PERFORM now() AT TIME ZONE time_zone;
+            RETURN;
+        EXCEPTION
+            WHEN invalid_parameter_value THEN
+                NULL;
+        END;
+    END IF;
+    RAISE EXCEPTION 'time_zone_invalid' USING
+        ERRCODE = 'PT400', DETAIL = format('There is no time zone %s.', left(coalesce(time_zone, 'null'), 100)), HINT = 'Send a name such as Europe/Berlin, or omit it for UTC.';
+END;
+$_$;
+
+ALTER FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) IS 'Raises PT400 aggregates_invalid or time_zone_invalid unless buckets can be summarized so, and begin and end by that zone.';
 
 CREATE FUNCTION mqtt.check_capacity() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4331,6 +4578,31 @@ ALTER FUNCTION mqtt.check_ledger(is_full boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.check_ledger(is_full boolean) IS 'Hours of an organization in which accepted differs from completed + dead + expired + queued: none, unless messages were lost, duplicated or deleted by hand. With is_full false, hours that were found settled before are not checked again.';
 
+CREATE FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF (most BETWEEN 1 AND 1000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'Send the cursor of the last row to get the next page.';
+    ELSIF direction NOT IN ('incoming', 'outgoing') THEN
+        RAISE EXCEPTION 'direction_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'direction is "incoming" or "outgoing".', HINT = 'Omit it for both.';
+    ELSIF filter IS NOT NULL AND mqtt.topic_filter_reason(filter) IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING
+            ERRCODE = 'PT400', DETAIL = mqtt.topic_filter_reason(filter), HINT = 'A filter is a topic with the wildcards + and #.';
+    ELSIF filter IS NOT NULL AND topic IS NOT NULL THEN
+        RAISE EXCEPTION 'argument_conflict' USING
+            ERRCODE = 'PT400', DETAIL = 'topic is one topic, filter selects several.', HINT = 'Send one of the two.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) IS 'Raises PT400 limit_invalid, direction_invalid, topic_invalid or argument_conflict unless api.list_messages takes these.';
+
 CREATE FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters text[], subscribe_filters text[], client_id text, expires_at timestamp with time zone, max_per_second numeric, max_burst integer) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4343,7 +4615,7 @@ BEGIN
     END IF;
     IF client_id !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
         RAISE EXCEPTION 'client_id_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'client_id is 1 to 64 of A-Z, a-z, 0-9, _ . and -.', HINT = 'Omit it to have one generated.';
+            ERRCODE = 'PT400', DETAIL = 'client_id must be 1 to 64 characters of A-Z, a-z, 0-9, _ . and -.', HINT = 'Omit it to have one generated.';
     END IF;
     IF expires_at <= now() THEN
         RAISE EXCEPTION 'expires_at_invalid' USING
@@ -4351,7 +4623,7 @@ BEGIN
     END IF;
     IF least(max_per_second, max_burst) <= 0 OR max_per_second IN ('NaN', 'Infinity') THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst are more than 0.', HINT = 'Omit them for a credential without limits of its own.';
+            ERRCODE = 'PT400', DETAIL = 'max_per_second and max_burst must be more than 0.', HINT = 'Omit them for a credential without limits of its own.';
     END IF;
 END;
 $_$;
@@ -4421,48 +4693,56 @@ BEGIN
         AND NOT mqtt.topic_is_under(regexp_replace(topic, '^\$share/[^/]+/', ''), v_prefix) THEN
         RAISE EXCEPTION 'topic_not_allowed' USING
             ERRCODE = 'PT403',
-            DETAIL = format('Filters at the hosted broker start with %s/.', v_prefix),
+            DETAIL = format('At the hosted broker, topic must start with %s/.', v_prefix),
             HINT = 'Other topics belong to other organizations.';
     ELSIF (qos BETWEEN 0 AND 2) IS NOT TRUE THEN
-        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'QoS is 0, 1 or 2.', HINT = 'It is the highest QoS that the broker may use.';
+        RAISE EXCEPTION 'qos_invalid' USING ERRCODE = 'PT400', DETAIL = 'qos must be 0, 1 or 2.', HINT = 'It is the highest QoS that the broker may use.';
     ELSIF (retain_handling BETWEEN 0 AND 2) IS NOT TRUE THEN
         RAISE EXCEPTION 'retain_handling_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'retain_handling is 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
+            ERRCODE = 'PT400', DETAIL = 'retain_handling must be 0, 1 or 2.', HINT = 'See section 3.8.3.1 of MQTT 5.';
     ELSIF callback_url IS NULL THEN
         RETURN;
     END IF;
     v_error := mqtt.callback_url_reason(callback_url, (SELECT c.allow_private_addresses FROM mqtt.configuration AS c));
     IF v_error IS NOT NULL THEN
         RAISE EXCEPTION 'callback_url_invalid' USING
-            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'It is a public URL that accepts POST requests.';
+            ERRCODE = 'PT400', DETAIL = format('callback_url %s.', v_error), HINT = 'Give a public URL that accepts POST requests.';
     END IF;
 END;
 $_$;
 
 ALTER FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) IS 'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may subscribe so.';
+COMMENT ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) IS 'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may make this subscription.';
 
-CREATE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) RETURNS void
+CREATE FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF (most BETWEEN 1 AND 10000) IS NOT TRUE THEN
         RAISE EXCEPTION 'limit_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send until to get earlier readings.';
-    ELSIF bucket <= '0' OR bucket > '366 days' OR extract(month FROM bucket) <> 0 OR extract(year FROM bucket) <> 0 THEN
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send the cursor of the last row to get the next page.';
+    ELSIF cardinality(device_ids) > 1000 THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'device_ids has at most 1000 elements.', HINT = 'Send several calls, or name the integration instead.';
+    ELSIF (order_time IN ('measured', 'received')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'time_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'time is "measured" or "received".', HINT = 'Omit it to go by when it was measured.';
+    ELSIF bucket <= '0' OR bucket > '366 days'
+        -- Months and years have no fixed length, so a part of one added to them makes no sense.
+        OR (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) > 0 AND date_trunc('month', bucket) <> bucket) THEN
         RAISE EXCEPTION 'bucket_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes" or 300 (seconds).',
-            HINT = 'Give days, not months, which have no fixed length.';
+            DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes", 300 (seconds), "1 week" or "1 month".',
+            HINT = 'Give whole months without days, or days without months.';
     END IF;
 END;
 $$;
 
-ALTER FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) IS 'Raises PT400 limit_invalid or bucket_invalid unless api.query_telemetry takes these.';
+COMMENT ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) IS 'Raises PT400 limit_invalid, time_invalid or bucket_invalid unless api.query_telemetry takes these.';
 
 CREATE FUNCTION mqtt.check_token() RETURNS void
     LANGUAGE plpgsql STABLE
@@ -4505,7 +4785,7 @@ DECLARE
 BEGIN
     IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
         RAISE EXCEPTION 'wait_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'wait is a number of seconds from 0 to 20.', HINT = 'To wait longer, call again as long as nothing has changed.';
+            ERRCODE = 'PT400', DETAIL = 'wait must be a number of seconds from 0 to 20.', HINT = 'To wait longer, call again until something has changed.';
     END IF;
     -- Answer before statement_timeout would cancel the call.
     RETURN statement_timestamp() + make_interval(
@@ -4516,7 +4796,7 @@ $$;
 
 ALTER FUNCTION mqtt.check_wait(wait numeric) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_wait(wait numeric) IS 'The time at which a long poll of this many seconds has to answer; raises PT400 wait_invalid outside 0 to 20.';
+COMMENT ON FUNCTION mqtt.check_wait(wait numeric) IS 'The time at which a long poll of this many seconds has to return; raises PT400 wait_invalid outside 0 to 20.';
 
 CREATE FUNCTION mqtt.checked_jsonb(value text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -4573,7 +4853,7 @@ DECLARE
     v_fault text;
 BEGIN
     IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings is a JSON object.', HINT = 'Send {} if there are none.';
+        RAISE EXCEPTION 'setting_invalid' USING ERRCODE = 'PT400', DETAIL = 'settings must be a JSON object.', HINT = 'Send {} if there are none.';
     END IF;
     -- A client may send back what a read showed it in place of the secrets.
     FOR v_setting IN SELECT s.key, s.value FROM jsonb_each(settings - '{has_password,has_client_key}'::text []) AS s LOOP
@@ -4619,7 +4899,7 @@ END;
 
 ALTER FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) IS 'Whether a circuit that was open until then opens (again) after so many failures in a row.';
+COMMENT ON FUNCTION mqtt.circuit_opens(failures bigint, open_until timestamp with time zone) IS 'Whether a circuit breaker that was open until then opens (again) after this many failures in a row.';
 
 CREATE TABLE mqtt.bridge_leases (
     organization_id uuid NOT NULL,
@@ -4652,7 +4932,7 @@ END;
 
 ALTER FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'How many messages of each of these integrations the bridge may claim now; none of those that it does not hold. A part of bridge.claim_outbound.';
+COMMENT ON FUNCTION mqtt.claim_limits(bridge_id uuid, integration_ids uuid[], limits integer[], in_flight bigint[]) IS 'How many messages of each of these integrations the bridge may claim now; no row for one that it does not hold. A part of bridge.claim_outbound.';
 
 CREATE FUNCTION mqtt.codecs() RETURNS TABLE(codec text, available boolean, reason text)
     LANGUAGE plpgsql
@@ -4959,7 +5239,7 @@ BEGIN
         AND NOT mqtt.topic_is_under(v_prefix, organization.topic_prefix) THEN
         RAISE EXCEPTION 'topic_not_allowed' USING
             ERRCODE = 'PT403',
-            DETAIL = format('At the hosted broker a prefix is %s or lies below it.', organization.topic_prefix),
+            DETAIL = format('At the hosted broker, topic_prefix must be %s or lie below it.', organization.topic_prefix),
             HINT = 'Other prefixes belong to other organizations.';
     END IF;
     RETURN v_prefix;
@@ -5001,6 +5281,82 @@ ALTER FUNCTION mqtt.current_user_id() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.current_user_id() IS 'The caller''s user id: the sub claim of the JWT where it is a UUID, else null (RFC 7519 section 4.1.2).';
 
+CREATE FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT m.position
+        FROM mqtt.mqtt_messages AS m
+        WHERE m.organization_id = cursor.organization_id AND m.received_at = cursor.received_at AND m.id = cursor.id
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) IS 'The position of the message that a cursor names; null if it is no longer there, and so are those that were received with it.';
+
+CREATE FUNCTION mqtt.try_device_time(value text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_number numeric;
+    v_seconds numeric;
+BEGIN
+    IF value !~ '^-?[0-9]{9,21}(\.[0-9]{1,18})?$' THEN
+        RETURN mqtt.try_timestamptz(value);
+    END IF;
+    v_number := value::numeric;
+    v_seconds := round(
+        CASE
+            WHEN abs(v_number) < 1e11 THEN v_number
+            WHEN abs(v_number) < 1e14 THEN v_number / 1e3
+            WHEN abs(v_number) < 1e17 THEN v_number / 1e6
+            ELSE v_number / 1e9
+        END, 6
+    );
+    -- Less than 1e8 is the time since a device started, or a date such as 20260219.
+    RETURN CASE WHEN abs(v_number) >= 1e8 AND v_seconds BETWEEN -62135596800 AND 253402300799 THEN to_timestamp(v_seconds::double precision) END;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.try_device_time(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_device_time(value text) IS 'A time as devices give it: an RFC 3339 date and time, or time since 1970 in seconds (1e8 to 1e11), milliseconds (to 1e14), microseconds (to 1e17) or nanoseconds; null when it is none of these.';
+
+CREATE FUNCTION mqtt.device_time(value jsonb) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (jsonb_typeof(value) = ANY (ARRAY['string'::text, 'number'::text])) THEN mqtt.try_device_time((value #>> '{}'::text[]))
+             ELSE NULL::timestamp with time zone
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.device_time(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.device_time(value jsonb) IS 'The same of a JSON string or number; null for anything else.';
+
+CREATE FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((sent_at IS NULL) OR (NOT (payload ?| '{timestamp,ts}'::text[])) OR (jsonb_typeof(payload) <> 'object'::text)) THEN payload
+             WHEN (mqtt.device_time((payload -> 'timestamp'::text)) = sent_at) THEN (payload - 'timestamp'::text)
+             WHEN (mqtt.device_time((payload -> 'ts'::text)) = sent_at) THEN (payload - 'ts'::text)
+             ELSE payload
+         END AS payload;
+END;
+
+ALTER FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with time zone) IS 'What a payload tells besides the time: without the member that is sent_at, if one is.';
+
 CREATE FUNCTION mqtt.days_without_partition() RETURNS TABLE(parent text, days_ahead integer, in_default bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5025,7 +5381,7 @@ $_$;
 
 ALTER FUNCTION mqtt.days_without_partition() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows lie in its default one.';
+COMMENT ON FUNCTION mqtt.days_without_partition() IS 'Each partitioned table: how many days ahead it has partitions, and about how many rows are in its default partition.';
 
 CREATE FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
     LANGUAGE plpgsql STABLE
@@ -5121,6 +5477,145 @@ $$;
 ALTER FUNCTION mqtt.decode_payload(content_type text, body bytea) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.decode_payload(content_type text, body bytea) IS 'Payload bytes as JSON, by media type: JSON, CBOR and MessagePack are decoded, text/* becomes a string, other types stay bytes (payload null, body set); without a type JSON, else UTF-8 text, else bytes. What is not what it says keeps its bytes and says why in decode_error.';
+
+CREATE FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((topic ~~ topic_like) AND ((octet_length(split_part(topic, '/'::text, (device_level)::integer)) >= 1) AND (octet_length(split_part(topic, '/'::text, (device_level)::integer)) <= 255))) THEN split_part(topic, '/'::text, (device_level)::integer)
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) IS 'The external id that a topic names, by its integration''s topic pattern; null when it names none.';
+
+CREATE FUNCTION mqtt.message_role(message_type text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (message_type = 'telemetry'::text) THEN 'telemetry'::text
+             WHEN (lower((message_type COLLATE "C")) = ANY ('{command,commands,cmd,cmnd,set,get,rpc,request,downlink}'::text[])) THEN 'command'::text
+             WHEN (lower((message_type COLLATE "C")) = ANY ('{status,lwt,will,availability,online,connection,presence,birth,death}'::text[])) THEN 'status'::text
+             WHEN (lower((message_type COLLATE "C")) = ANY ('{event,events,log,logs,alarm,alarms,alert,alerts}'::text[])) THEN 'event'::text
+             WHEN (lower((message_type COLLATE "C")) = ANY ('{attributes,config,configuration,info,meta,metadata,settings}'::text[])) THEN 'attributes'::text
+             ELSE 'telemetry'::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.message_role(message_type text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_role(message_type text) IS 'What a message is by the message type that its topic names: command (to the device), status, event, attributes, or telemetry, which is any other and also no message type.';
+
+CREATE FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, message_type_level smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((message_type_level > 0) AND (topic ~~ topic_like)) THEN NULLIF(split_part(topic, '/'::text, (message_type_level)::integer), ''::text)
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, message_type_level smallint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, message_type_level smallint) IS 'The message type that a topic names, by its integration''s topic pattern; null when it names none.';
+
+CREATE FUNCTION mqtt.payload_time(payload jsonb) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((payload ?| '{timestamp,ts}'::text[]) AND (jsonb_typeof(payload) = 'object'::text)) THEN COALESCE(mqtt.device_time((payload -> 'timestamp'::text)), mqtt.device_time((payload -> 'ts'::text)))
+             ELSE NULL::timestamp with time zone
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.payload_time(payload jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_time(payload jsonb) IS 'The time that a payload tells in its member timestamp, else ts; null when it tells none.';
+
+CREATE FUNCTION mqtt.plausible_time(sent_at timestamp with time zone, received_at timestamp with time zone, max_behind interval, max_ahead interval) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((sent_at IS NOT NULL) AND ((sent_at >= (received_at - max_behind)) AND (sent_at <= (received_at + max_ahead)))) THEN sent_at
+             ELSE received_at
+         END AS received_at;
+END;
+
+ALTER FUNCTION mqtt.plausible_time(sent_at timestamp with time zone, received_at timestamp with time zone, max_behind interval, max_ahead interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.plausible_time(sent_at timestamp with time zone, received_at timestamp with time zone, max_behind interval, max_ahead interval) IS 'When a message was measured: the time that the device gave, where that is plausible, else when it was received.';
+
+CREATE FUNCTION mqtt.user_property(properties jsonb, name text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT p.value ->> 1
+        FROM jsonb_array_elements(
+            CASE jsonb_typeof(properties -> 'user_properties') WHEN 'array' THEN properties -> 'user_properties' ELSE '[]' END
+        ) WITH ORDINALITY AS p
+        WHERE p.value ->> 0 = name
+        ORDER BY p.ordinality
+        LIMIT 1
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.user_property(properties jsonb, name text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.user_property(properties jsonb, name text) IS 'The first MQTT 5 user property of that name among a message''s properties; null when there is none.';
+
+CREATE FUNCTION mqtt.decoded_message(message jsonb, body bytea, received_at timestamp with time zone, content_type text, topic_like text, device_level smallint, message_type_level smallint, max_time_behind interval, max_time_ahead interval) RETURNS TABLE(topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, sent_at timestamp with time zone, measured_at timestamp with time zone, external_id text, message_type text, role text)
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ SELECT s.topic,
+     COALESCE((((decoded_message.message ->> 'qos'::text))::smallint)::integer, 0) AS "coalesce",
+     COALESCE(((decoded_message.message ->> 'retain'::text))::boolean, false) AS "coalesce",
+     (decoded_message.message ->> 'content_type'::text),
+     s.properties,
+     s.payload,
+     s.body,
+     s.decode_error,
+     s.sent_at,
+     mqtt.plausible_time(s.sent_at, decoded_message.received_at, decoded_message.max_time_behind, decoded_message.max_time_ahead) AS plausible_time,
+     mqtt.device_of_topic(s.topic, decoded_message.topic_like, decoded_message.device_level) AS device_of_topic,
+     s.message_type,
+         CASE
+             WHEN ((decoded_message.body = '\x'::bytea) OR ((s.payload = 'null'::jsonb) AND (s.body IS NULL))) THEN 'ignore'::text
+             ELSE mqtt.message_role(s.message_type)
+         END AS message_role
+    FROM ( SELECT d.topic,
+             d.properties,
+             COALESCE((d.decoded).payload, (decoded_message.message -> 'payload'::text), 'null'::jsonb) AS payload,
+             (d.decoded).body AS body,
+             (d.decoded).decode_error AS decode_error,
+             mqtt.message_type_of_topic(d.topic, decoded_message.topic_like, decoded_message.message_type_level) AS message_type,
+             COALESCE(((decoded_message.message ->> 'timestamp'::text))::timestamp with time zone,
+                 CASE
+                     WHEN (d.properties ? 'user_properties'::text) THEN mqtt.try_device_time(mqtt.user_property(d.properties, 'timestamp'::text))
+                     ELSE NULL::timestamp with time zone
+                 END, mqtt.payload_time(COALESCE((d.decoded).payload, (decoded_message.message -> 'payload'::text)))) AS sent_at
+            FROM ( SELECT (decoded_message.message ->> 'topic'::text) AS topic,
+                     (decoded_message.message -> 'properties'::text) AS properties,
+                         CASE
+                             WHEN (decoded_message.body IS NOT NULL) THEN mqtt.decode_payload(COALESCE((decoded_message.message ->> 'content_type'::text), decoded_message.content_type), decoded_message.body)
+                             ELSE NULL::mqtt.decoded_payload
+                         END AS decoded
+                  OFFSET 0) d
+          OFFSET 0) s;
+END;
+
+ALTER FUNCTION mqtt.decoded_message(message jsonb, body bytea, received_at timestamp with time zone, content_type text, topic_like text, device_level smallint, message_type_level smallint, max_time_behind interval, max_time_ahead interval) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.decoded_message(message jsonb, body bytea, received_at timestamp with time zone, content_type text, topic_like text, device_level smallint, message_type_level smallint, max_time_behind interval, max_time_ahead interval) IS 'A queued message (message, body) as it is stored: its payload decoded by its content type, else the integration''s; its time as the sender gave it, or a user property, or the payload; the device and message type that its topic names; its role (ignore where it is empty). A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.default_topic_pattern() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5264,7 +5759,7 @@ END;
 
 ALTER FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) IS 'For messages of integrations with several filters (those with a subscription number): which filters match, and whether it is a copy to be left out. Many brokers send a copy for each filter that matches. One is kept, and names all: the copy of the filter that was there first, so that there must be one; of QoS 0 copies beside others, none. Shared filters share with others, and what was retained was not sent to all. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], qos smallint[], retains boolean[], subscription_numbers integer[]) IS 'For messages of integrations with several filters (those with a subscription number): which filters match, and whether the message is a copy to be left out. Many brokers send a copy for each filter that matches. One copy is kept and names all filters: the copy for the filter that was granted first, because that one must arrive too, and of QoS 0 copies the one for the filter with the highest granted QoS. No copy is left out of retained messages, which are not sent for every filter, and of shared filters, whose messages may go to another client. Inlined into the statement that calls it.';
 
 CREATE FUNCTION mqtt.message_document(topic text, payload jsonb, qos integer, retain boolean, content_type text, sent_at timestamp with time zone, properties jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -5352,7 +5847,7 @@ END;
 
 ALTER FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) IS 'What a bridge hands to bridge.ingest, of the integrations that have an owner (their organization, by place): where each message belongs, as it stands in the queue, the message_id that its user properties name, in words why it cannot be queued, and whether it is a copy to be left out. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.delivered_messages(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[], content_types text[], properties jsonb[], faults text[], subscription_numbers integer[]) IS 'What a bridge hands to bridge.ingest, of the integrations that have an owner (their organization, by place): where each message belongs, as it stands in the queue, the message_id that its user properties name, in words why it cannot be queued, and whether it is a copy to be left out. Inlined into the statement that calls it.';
 
 CREATE FUNCTION mqtt.deployed_changes() RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -5374,7 +5869,7 @@ $_$;
 
 ALTER FUNCTION mqtt.deployed_changes() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null where sqitch''s registry is elsewhere or mqtt_owner may not see it.';
+COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null if sqitch''s registry is elsewhere or mqtt_owner may not see it.';
 
 CREATE FUNCTION mqtt.device_login() RETURNS mqtt.device_session
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -5400,20 +5895,6 @@ $$;
 ALTER FUNCTION mqtt.device_login() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.device_login() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID. Where it is none (unknown, wrong, expired, revoked) only fault and username are set, and the caller answers with mqtt.answer_wrong_login. Raises 403 publish_not_allowed, 403 integration_inactive, 429 queue_paused.';
-
-CREATE FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN ((topic ~~ topic_like) AND ((octet_length(split_part(topic, '/'::text, (device_level)::integer)) >= 1) AND (octet_length(split_part(topic, '/'::text, (device_level)::integer)) <= 255))) THEN split_part(topic, '/'::text, (device_level)::integer)
-             ELSE NULL::text
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) IS 'The external id that a topic names, by its integration''s topic pattern; null when it names none.';
 
 CREATE FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5518,7 +5999,7 @@ END;
 
 ALTER FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) IS 'Deliveries that are due, of the integrations that the bridge holds: of each subscription as many as may be under way at once, beside the busy ones, the first in place 1. A part of bridge.claim_callbacks.';
+COMMENT ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, busy_ids uuid[], busy_counts integer[]) IS 'Deliveries that are due, of the integrations that the bridge holds: of each subscription as many as may be in flight at once besides the busy ones, counted in place from 1. A part of bridge.claim_callbacks.';
 
 CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5534,9 +6015,9 @@ DECLARE
     v_memory jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}')::jsonb;
     v_now CONSTANT timestamptz := clock_timestamp();
     v_start CONSTANT uuid := coalesce(v_memory ->> 'last', '00000000-0000-0000-0000-000000000000')::uuid;
-    -- A row may come to light behind a mark, when its transaction commits late. While batches are small, each reads 2 seconds back. A busy
-    -- worker, to whom that would be 80,000 dead rows, reads 0.1 second back, and once a second 3, so that who commits within 2 seconds waits
-    -- one more at most; who takes longer is found by the next sweep.
+    -- A row may appear behind a mark when its transaction commits late. While batches are small, each looks back 2 s. At high rates two
+    -- seconds are 80,000 dead rows, so a busy worker looks back only 0.1 s, and 3 s once a second. A commit that is up to 2 s late is
+    -- therefore picked up within another second; a later one by the next sweep.
     v_margin CONSTANT interval := '2 seconds';
     v_busy_margin CONSTANT interval := '0.1 seconds';
     v_looked_back_at timestamptz := coalesce((v_memory ->> 'looked_back_at')::timestamptz, '-infinity');
@@ -5605,7 +6086,7 @@ BEGIN
         v_is_sweep := true;
     END LOOP;
     IF v_locked.organizations = '{}' AND v_locked.due > 1 THEN
-        -- Another worker has them all, and would again a moment after its commit: who waits in line comes first, and shows that it is there.
+        -- Another worker holds every organization and would retake them right after its commit; queueing on the lock gives this worker the next turn.
         v_first := mqtt.wait_for_organization(v_busy, (v_candidates ->> v_busy::text)::timestamptz, v_now);
         IF v_first IS NOT NULL THEN
             v_locked.organizations := ARRAY[v_busy];
@@ -5638,6 +6119,17 @@ $$;
 ALTER FUNCTION mqtt.due_messages(batch_size integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.due_messages(batch_size integer) IS 'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+
+CREATE FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT translate(encode((((int8send(((EXTRACT(epoch FROM at) * (1000000)::numeric))::bigint) || int8send(((EXTRACT(epoch FROM received_at) * (1000000)::numeric))::bigint)) || uuid_send(organization_id)) || uuid_send(id)), 'base64'::text), '+/
+'::text, '-_'::text) AS translate;
+END;
+
+ALTER FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) IS 'The place of a row as a cursor: base64url of both times in microseconds since 1970 and both ids. It has no position, by which one could count what others send.';
 
 CREATE FUNCTION mqtt.end_callbacks() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5747,6 +6239,66 @@ $$;
 ALTER FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) IS 'Queues what is valid of an array of messages in one statement; most of them, where a quota says so; returns {"queued", "accepted", "rejected": [{"index", "code", "message"}]}, repeats being accepted but not queued. faults: mqtt.message_reasons, or null. The general way beside mqtt.enqueue_plain_batch: what that takes, this would queue the same.';
+
+CREATE FUNCTION mqtt.enqueue_callbacks(tids tid[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
+        RETURN;
+    END IF;
+    WITH hooked AS MATERIALIZED (
+        SELECT i.organization_id, i.integration_id
+        FROM (SELECT DISTINCT q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)) AS i
+        WHERE EXISTS (
+            SELECT FROM mqtt.mqtt_subscriptions AS s
+            WHERE s.organization_id = i.organization_id AND s.integration_id = i.integration_id
+                AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
+        )
+    ),
+    arrived AS MATERIALIZED (
+        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id
+        FROM hooked AS i
+        JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
+        WHERE q.ctid = ANY (tids)
+    ),
+    -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
+    prefixed AS MATERIALIZED (
+        SELECT k.organization_id, k.integration_id, p.prefix, array_agg(k.topic) AS topics
+        FROM (SELECT DISTINCT a.organization_id, a.integration_id, a.topic FROM arrived AS a) AS k
+        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
+        GROUP BY k.organization_id, k.integration_id, p.prefix
+    ),
+    hook AS MATERIALIZED (
+        SELECT c.organization_id, c.integration_id, t.topic, c.id
+        FROM (
+            SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
+            FROM prefixed AS p
+            CROSS JOIN LATERAL mqtt.filters_by_prefix(p.organization_id, p.integration_id, p.prefix, true) AS s
+            -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
+            OFFSET 0
+        ) AS c
+        CROSS JOIN LATERAL unnest(c.topics) AS t (topic)
+        WHERE c.filter = t.topic OR t.topic ~ c.pattern
+    )
+    INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
+    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.message_id(a.enqueued_at, a.msg_id)), a.enqueued_at
+    FROM hook AS h
+    JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
+    ORDER BY a.msg_id;
+    IF found THEN
+        PERFORM mqtt.wake_bridge('callback');
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.enqueue_callbacks(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.enqueue_callbacks(tids tid[]) IS 'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
 
 CREATE FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5918,7 +6470,7 @@ CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETU
              WHEN 'payload_encoding_invalid'::text THEN 'payload_encoding is json, text or base64.'::text
              WHEN 'retain_invalid'::text THEN 'retain is true or false.'::text
              WHEN 'message_id_invalid'::text THEN 'message_id is a UUID.'::text
-             WHEN 'timestamp_invalid'::text THEN 'timestamp is an RFC 3339 date and time.'::text
+             WHEN 'timestamp_invalid'::text THEN 'timestamp is an RFC 3339 date and time, or the time since 1970 in seconds, milliseconds, microseconds or nanoseconds.'::text
              WHEN 'content_type_invalid'::text THEN 'content_type is a string of at most 255 bytes.'::text
              WHEN 'quota_exceeded'::text THEN 'More messages a second than this device or its organization may send.'::text
              WHEN 'message_invalid'::text THEN 'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id and timestamp, and nothing else.'::text
@@ -5935,10 +6487,10 @@ CREATE FUNCTION mqtt.filters_reason(filters text[], prefix text) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (cardinality(filters) > 100) THEN 'A credential has at most 100 filters of each kind.'::text
+             WHEN (cardinality(filters) > 100) THEN 'A credential may have at most 100 filters of each kind.'::text
              ELSE ( SELECT
                      CASE
-                         WHEN ((f.filter IS NULL) OR (octet_length(f.filter) > 2048)) THEN 'A filter is a string of 1 to 2,048 bytes.'::text
+                         WHEN ((f.filter IS NULL) OR (octet_length(f.filter) > 2048)) THEN 'A filter must be a string of 1 to 2,048 bytes.'::text
                          ELSE COALESCE(mqtt.topic_filter_reason(f.filter), format('The filter %s is not below the prefix %s/.'::text, "left"(f.filter, 200), filters_reason.prefix))
                      END AS "coalesce"
                 FROM unnest(filters_reason.filters) WITH ORDINALITY f(filter, ordinality)
@@ -5961,9 +6513,11 @@ CREATE TABLE mqtt.devices (
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     last_data jsonb,
     last_data_at timestamp with time zone,
+    latest jsonb DEFAULT '{}'::jsonb NOT NULL,
     last_seen_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT devices_external_id_check CHECK (((octet_length(external_id) >= 1) AND (octet_length(external_id) <= 255))),
+    CONSTRAINT devices_latest_check CHECK ((jsonb_typeof(latest) = 'object'::text)),
     CONSTRAINT devices_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 )
@@ -5975,11 +6529,13 @@ COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first 
 
 COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
 
-COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest message; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
+COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest telemetry; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
 
 COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
 
-COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When anything last came from the device, by the database''s clock.';
+COMMENT ON COLUMN mqtt.devices.latest IS 'The newest value of each metric, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data.';
+
+COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When the device last sent anything, by the database''s clock; commands to it do not count, nor what a broker had retained.';
 
 CREATE FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
     LANGUAGE plpgsql STABLE
@@ -6028,6 +6584,28 @@ ALTER FUNCTION mqtt.find_device(device_id text, external_id text, integration_id
 
 COMMENT ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) IS 'The device that has device_id as its id or external id, or external_id as its external id, among those that the caller sees. Raises PT404 device_not_found, PT409 device_ambiguous, or PT400 argument_conflict if both are given and name different devices.';
 
+CREATE FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF coalesce(find_devices.device_id, find_devices.external_id) IS NOT NULL THEN
+        RETURN ARRAY[mqtt.find_device(find_devices.device_id, find_devices.external_id, find_devices.integration_id, find_devices.organization_id)]
+            || mqtt.find_devices(find_devices.device_ids, NULL, NULL, find_devices.integration_id, find_devices.organization_id);
+    ELSIF find_devices.device_ids IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(
+        SELECT mqtt.find_device(u.id, NULL, find_devices.integration_id, find_devices.organization_id)
+        FROM (SELECT DISTINCT u.id FROM unnest(find_devices.device_ids) AS u (id)) AS u
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) IS 'Those named, by mqtt.find_device, which raises if one of them is not found; null if none is named.';
+
 CREATE FUNCTION mqtt.finish_attempt(attempted bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6050,7 +6628,7 @@ BEGIN
     IF NOT found THEN
         RETURN 'gone';
     END IF;
-    PERFORM mqtt.queue_callbacks(ARRAY[v_tid]);
+    PERFORM mqtt.enqueue_callbacks(ARRAY[v_tid]);
     IF mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
         RETURN 'gone';
     END IF;
@@ -6105,6 +6683,24 @@ ALTER FUNCTION mqtt.first_json_reason(elements json) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.first_json_reason(elements json) IS 'Index of the first element that cannot be stored, and the reason; null when there is none.';
 
+CREATE FUNCTION mqtt.flat_payload(payload jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_object_agg(concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value, a.value))
+        FROM jsonb_each(payload) AS a
+        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b ON true
+        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.flat_payload(payload jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.flat_payload(payload jsonb) IS 'An object whose members of members, down to the third level, are its own, under their names joined by dots.';
+
 CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6133,14 +6729,35 @@ ALTER FUNCTION mqtt.has_extreme_number(value jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.has_extreme_number(value jsonb) IS 'Whether a number in it lies outside the range of IEEE 754 double precision, which interoperable JSON keeps to (RFC 8259 section 6).';
 
+CREATE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (jsonb_typeof(payload) = 'object'::text) THEN COALESCE((payload -> name),
+             CASE
+                 WHEN (name ~~ '%.%'::text) THEN (payload #> string_to_array(name, '.'::text))
+                 ELSE NULL::jsonb
+             END)
+             WHEN (name = 'value'::text) THEN payload
+             ELSE NULL::jsonb
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.metric(payload jsonb, name text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.metric(payload jsonb, name text) IS 'A metric of a payload by its name: a member, or a nested one by its path, with dots; value for a payload that is not an object; null if there is none.';
+
 CREATE FUNCTION mqtt.has_metric(payload jsonb, names text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
              WHEN (names IS NULL) THEN true
-             WHEN (jsonb_typeof(payload) = 'object'::text) THEN (payload ?| names)
-             ELSE ('value'::text = ANY (names))
+             WHEN (jsonb_typeof(payload) <> 'object'::text) THEN ('value'::text = ANY (names))
+             ELSE ((payload ?| names) OR (EXISTS ( SELECT
+                FROM unnest(has_metric.names) n(name)
+               WHERE ((n.name ~~ '%.%'::text) AND (mqtt.metric(has_metric.payload, n.name) IS NOT NULL)))))
          END AS "case";
 END;
 
@@ -6158,6 +6775,24 @@ ALTER FUNCTION mqtt.has_placeholder(filter text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.has_placeholder(filter text) IS 'Whether a broker would replace a part of the filter (%c, %m, %u, ${…}), often with something that the client itself chose: such a rule is not exported.';
 
+CREATE FUNCTION mqtt.has_reading(organization_id uuid, integration_id uuid, external_id text, metric text DEFAULT NULL::text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM mqtt.devices AS d
+        WHERE d.organization_id = has_reading.organization_id AND d.integration_id = has_reading.integration_id
+            AND d.external_id = has_reading.external_id AND CASE WHEN metric IS NULL THEN d.last_data IS NOT NULL ELSE d.latest ? metric END
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.has_reading(organization_id uuid, integration_id uuid, external_id text, metric text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_reading(organization_id uuid, integration_id uuid, external_id text, metric text) IS 'Whether there is such a device, with a latest value of that metric (null: with any data).';
+
 CREATE FUNCTION mqtt.history_to_replay(request mqtt.replay_request) RETURNS SETOF mqtt.replay_message
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6172,7 +6807,7 @@ BEGIN
         h.body
     FROM (
         SELECT
-            row_number() OVER (ORDER BY m.received_at, m.id) AS place, m.id,
+            row_number() OVER (ORDER BY m.received_at, m.position) AS place, m.id,
             replace(coalesce(request.to_topic, '{topic}'), '{topic}', m.topic) AS topic, m.payload, m.qos,
             -- Text is sent as text; what was decoded is sent as the JSON that it became.
             CASE
@@ -6186,7 +6821,7 @@ BEGIN
             AND m.received_at >= request.since
             AND m.received_at < coalesce(request.until, now())
             AND mqtt.topic_matches(request.topic, m.topic)
-        ORDER BY m.received_at, m.id
+        ORDER BY m.received_at, m.position
         LIMIT request.max_messages
     ) AS h;
 END;
@@ -6226,7 +6861,7 @@ ALTER FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer,
 
 COMMENT ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) IS 'Slug of the first rule that the message breaks; null when it may be queued.';
 
-CREATE FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) RETURNS json
+CREATE FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at text) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6236,6 +6871,7 @@ DECLARE
     v_payload jsonb;
     v_body bytea;
     v_fault text;
+    v_sent_at CONSTANT timestamptz := mqtt.try_device_time(sent_at);
 BEGIN
     SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
@@ -6261,21 +6897,20 @@ BEGIN
         ELSIF payload IS NOT NULL THEN
             v_payload := mqtt.quick_jsonb(v_text);
         END IF;
-        -- Postgres also accepts infinity, BC and five-digit years, which no RFC 3339 reader does.
-        IF v_fault IS NULL AND sent_at NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN
+        IF v_fault IS NULL AND sent_at IS NOT NULL AND v_sent_at IS NULL THEN
             v_fault := 'timestamp_invalid';
         END IF;
         IF v_fault IS NOT NULL THEN
             PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
         END IF;
     END IF;
-    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, sent_at);
+    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, v_sent_at);
 END;
 $$;
 
-ALTER FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) IS 'Logs the device in by the headers of the request, checks its message and queues it: the general way of api.mqtt_ingest.';
+COMMENT ON FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at text) IS 'Logs the device in by the headers of the request, checks its message and queues it: the general way of api.mqtt_ingest.';
 
 CREATE FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -6337,7 +6972,7 @@ $$;
 
 ALTER FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) IS 'The short way of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its answer: for messages without properties, faults and several filters. Null, with nothing done, when one of them cannot be queued. The general way in bridge.ingest would queue the same.';
+COMMENT ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) IS 'The fast path of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its result, for messages without properties, faults and several filters. Returns null and does nothing if one of them cannot be queued. The general path in bridge.ingest would queue the same.';
 
 CREATE FUNCTION mqtt.integration_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6425,6 +7060,20 @@ ALTER FUNCTION mqtt.integration_json(integration mqtt.device_integrations) OWNER
 
 COMMENT ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.';
 
+CREATE FUNCTION mqtt.is_covered(payload jsonb, names text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (jsonb_typeof(payload) = 'object'::text) THEN (((payload - names) = '{}'::jsonb) AND (NOT jsonb_path_exists(payload, 'strict $.*?(@.type() == "object")'::jsonpath)))
+             ELSE (names = '{}'::text[])
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.is_covered(payload jsonb, names text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_covered(payload jsonb, names text[]) IS 'Whether a payload has no metric that one with members of these names (none: one that is not an object) lacks; false also where that is not seen at once. Mostly the newest message of a device covers the others of its batch.';
+
 CREATE VIEW mqtt.broker_integrations WITH (security_barrier='true') AS
  SELECT i.organization_id,
     i.id,
@@ -6451,6 +7100,20 @@ END;
 ALTER FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) IS 'Whether what a device publishes at its broker reaches the database (see mqtt.broker_integrations); until then the device is not admitted. Null without a credential.';
+
+CREATE FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text DEFAULT NULL::text) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((external_id IS NOT NULL) AND (role = 'telemetry'::text) AND
+         CASE
+             WHEN is_retained THEN (NOT mqtt.has_reading(organization_id, integration_id, external_id, metric))
+             ELSE true
+         END);
+END;
+
+ALTER FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text) IS 'Whether a message tells a new value of a metric (null: new data) of its device: telemetry does; but what a broker had retained tells of no new measurement, and counts where there is no value yet. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.is_service() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -6482,7 +7145,7 @@ END;
 
 ALTER FUNCTION mqtt.is_private_address(address inet) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.is_private_address(address inet) IS 'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may wrap such a one (RFC 6890, RFC 4193).';
+COMMENT ON FUNCTION mqtt.is_private_address(address inet) IS 'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may embed one (RFC 6890, RFC 4193).';
 
 CREATE FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6503,8 +7166,8 @@ CREATE FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) RETURNS t
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > max_bytes)) THEN format('is a string of 1 to %s bytes'::text, max_bytes)
-             WHEN ((value #>> '{}'::text[]) ~ '[\u0001-\u001f\u007f-\u009f]'::text) THEN 'has a control character'::text
+             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > max_bytes)) THEN format('must be a string of 1 to %s bytes'::text, max_bytes)
+             WHEN ((value #>> '{}'::text[]) ~ '[\u0001-\u001f\u007f-\u009f]'::text) THEN 'must not have control characters'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -6518,7 +7181,7 @@ CREATE FUNCTION mqtt.topic_pattern_reason(pattern text) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (octet_length(pattern) > 1024) THEN 'has more than 1,024 bytes'::text
+             WHEN (octet_length(pattern) > 1024) THEN 'must have at most 1,024 bytes'::text
              WHEN (( SELECT count(*) AS count
                 FROM string_to_table(topic_pattern_reason.pattern, '/'::text) l(level)
                WHERE (l.level = '{device_id}'::text)) <> 1) THEN 'must have {device_id} as exactly one of its levels'::text
@@ -6528,7 +7191,7 @@ CREATE FUNCTION mqtt.topic_pattern_reason(pattern text) RETURNS text
              WHEN (pattern ~~ '_%{organization_prefix}%'::text) THEN 'may have {organization_prefix} as its first level only'::text
              WHEN (EXISTS ( SELECT
                 FROM string_to_table(topic_pattern_reason.pattern, '/'::text) l(level)
-               WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'has the placeholders {organization_prefix}, {device_id} and {message_type}, each as one whole level'::text
+               WHERE ((l.level ~ '[{}]'::text) AND (l.level <> ALL (ARRAY['{organization_prefix}'::text, '{device_id}'::text, '{message_type}'::text]))))) THEN 'may have no placeholders other than {organization_prefix}, {device_id} and {message_type}, each as a whole level'::text
              WHEN starts_with(pattern, '$share/'::text) THEN 'must not start with $share/'::text
              ELSE ('is not a topic filter: '::text || mqtt.topic_filter_reason(regexp_replace(pattern, '\{[a-z_]+\}'::text, '+'::text, 'g'::text)))
          END AS "case";
@@ -6559,57 +7222,57 @@ CREATE FUNCTION mqtt.setting_reason(name text, value jsonb) RETURNS text
          CASE
              WHEN (name = ANY (ARRAY['use_tls'::text, 'verify_certificate'::text, 'clean_start'::text])) THEN
              CASE
-                 WHEN (jsonb_typeof(value) <> 'boolean'::text) THEN 'is true or false'::text
+                 WHEN (jsonb_typeof(value) <> 'boolean'::text) THEN 'must be true or false'::text
                  ELSE NULL::text
              END
              WHEN (name = ANY (ARRAY['port'::text, 'outbound_max_in_flight'::text])) THEN
              CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (65535)::bigint)) THEN 'is a whole number from 1 to 65535'::text
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (65535)::bigint)) THEN 'must be a whole number from 1 to 65535'::text
                  ELSE NULL::text
              END
              WHEN (name = 'keepalive'::text) THEN
              CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (5)::bigint, (65535)::bigint)) THEN 'is a whole number of seconds from 5 to 65535'::text
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (5)::bigint, (65535)::bigint)) THEN 'must be a whole number of seconds from 5 to 65535'::text
                  ELSE NULL::text
              END
              WHEN (name = 'session_expiry'::text) THEN
              CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (0)::bigint, '4294967295'::bigint)) THEN 'is a whole number of seconds from 0 to 4294967295'::text
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (0)::bigint, '4294967295'::bigint)) THEN 'must be a whole number of seconds from 0 to 4294967295'::text
                  ELSE NULL::text
              END
              WHEN (name = 'max_attempts'::text) THEN
              CASE
-                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (100)::bigint)) THEN 'is a whole number from 1 to 100'::text
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (1)::bigint, (100)::bigint)) THEN 'must be a whole number from 1 to 100'::text
                  ELSE NULL::text
              END
              WHEN (name = 'protocol'::text) THEN
              CASE
-                 WHEN (value <> ALL (ARRAY['"mqtt"'::jsonb, '"mqtts"'::jsonb, '"ws"'::jsonb, '"wss"'::jsonb])) THEN 'is "mqtt", "mqtts", "ws" or "wss"'::text
+                 WHEN (value <> ALL (ARRAY['"mqtt"'::jsonb, '"mqtts"'::jsonb, '"ws"'::jsonb, '"wss"'::jsonb])) THEN 'must be "mqtt", "mqtts", "ws" or "wss"'::text
                  ELSE NULL::text
              END
              WHEN (name = 'mqtt_version'::text) THEN
              CASE
-                 WHEN (value <> ALL (ARRAY['"3.1.1"'::jsonb, '"5"'::jsonb])) THEN 'is "3.1.1" or "5"'::text
+                 WHEN (value <> ALL (ARRAY['"3.1.1"'::jsonb, '"5"'::jsonb])) THEN 'must be "3.1.1" or "5"'::text
                  ELSE NULL::text
              END
              WHEN (name = 'content_type'::text) THEN
              CASE
-                 WHEN ((value #>> '{}'::text[]) !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'::text) THEN 'is a media type, such as application/cbor'::text
+                 WHEN ((value #>> '{}'::text[]) !~ '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *; *[A-Za-z0-9!#$&^_.+-]+=("[^"]*"|[A-Za-z0-9!#$&^_.+-]+))*$'::text) THEN 'must be a media type, such as application/cbor'::text
                  ELSE mqtt.jsonb_text_reason(value, 255)
              END
              WHEN (name = 'path'::text) THEN
              CASE
-                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'starts with / and consists of printable ASCII'::text
+                 WHEN ((value #>> '{}'::text[]) !~ '^/[!-~]*$'::text) THEN 'must start with / and consist of printable ASCII'::text
                  ELSE mqtt.jsonb_text_reason(value, 1024)
              END
              WHEN (name = ANY (ARRAY['ca_certificate'::text, 'client_certificate'::text])) THEN
              CASE
-                 WHEN ((jsonb_typeof(value) <> 'string'::text) OR (octet_length((value #>> '{}'::text[])) > 524288) OR ((value #>> '{}'::text[]) !~ '^\s*([^-]*\s)?-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----'::text)) THEN 'is one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'::text
+                 WHEN ((jsonb_typeof(value) <> 'string'::text) OR (octet_length((value #>> '{}'::text[])) > 524288) OR ((value #>> '{}'::text[]) !~ '^\s*([^-]*\s)?-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----'::text)) THEN 'must be one or more certificates in PEM form (-----BEGIN CERTIFICATE-----), at most 512 KiB'::text
                  ELSE NULL::text
              END
              WHEN (name = 'alpn'::text) THEN
              CASE
-                 WHEN ((jsonb_typeof(value) <> 'array'::text) OR (NOT jsonb_path_match(value, '(($.size() > 0 && $.size() <= 16) && !(exists ($[*]?(@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))))'::jsonpath))) THEN 'is an array of 1 to 16 protocol names, such as ["mqtt"]'::text
+                 WHEN ((jsonb_typeof(value) <> 'array'::text) OR (NOT jsonb_path_match(value, '(($.size() > 0 && $.size() <= 16) && !(exists ($[*]?(@.type() != "string" || !(@ like_regex "^[!-~]{1,255}$")))))'::jsonpath))) THEN 'must be an array of 1 to 16 protocol names, such as ["mqtt"]'::text
                  ELSE NULL::text
              END
              WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason((value #>> '{}'::text[])))
@@ -6623,10 +7286,10 @@ CREATE FUNCTION mqtt.setting_reason(name text, value jsonb) RETURNS text
              END)
              WHEN (jsonb_typeof(value) = 'object'::text) THEN
              CASE
-                 WHEN (((value - '{sealed,key}'::text[]) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583)) OR ((value ? 'key'::text) AND ((jsonb_typeof((value -> 'key'::text)) <> 'string'::text) OR ((value ->> 'key'::text) !~ '^[0-9a-f]{16}$'::text)))) THEN 'is a string, or {"sealed": "<base64 of a libsodium sealed box>"}, optionally with "key", the id of the key'::text
+                 WHEN (((value - '{sealed,key}'::text[]) <> '{}'::jsonb) OR (jsonb_typeof((value -> 'sealed'::text)) IS DISTINCT FROM 'string'::text) OR ((COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) < 48) OR (COALESCE(octet_length(mqtt.try_base64((value ->> 'sealed'::text))), 0) > 65583)) OR ((value ? 'key'::text) AND ((jsonb_typeof((value -> 'key'::text)) <> 'string'::text) OR ((value ->> 'key'::text) !~ '^[0-9a-f]{16}$'::text)))) THEN 'must be a string, or {"sealed": "<base64 of a libsodium sealed box>"}, optionally with "key", the id of the key'::text
                  ELSE NULL::text
              END
-             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > 65535)) THEN 'is a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
+             WHEN ((jsonb_typeof(value) <> 'string'::text) OR (value = '""'::jsonb) OR (octet_length((value #>> '{}'::text[])) > 65535)) THEN 'must be a string of 1 to 65535 bytes, or {"sealed": "<base64 of a libsodium sealed box>"}'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -6656,26 +7319,6 @@ END;
 ALTER FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
-
-CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
-    AS $_$
-BEGIN
-    IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$' THEN
-        RETURN value::timestamptz;
-    END IF;
-    RETURN NULL;
-EXCEPTION
-    WHEN data_exception THEN
-        RETURN NULL;
-END;
-$_$;
-
-ALTER FUNCTION mqtt.try_timestamptz(value text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.try_timestamptz(value text) IS 'An RFC 3339 date and time (UTC where it has no offset) as timestamptz; null when it is none.';
 
 CREATE FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) RETURNS TABLE(ordinality bigint, topic text, payload jsonb, body bytea, qos text, retain text, content_type text, stamped_at timestamp with time zone, message_id text, rule text)
     LANGUAGE sql STABLE
@@ -6720,7 +7363,7 @@ CREATE FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text,
                      ELSE NULL::bytea
                  END AS body,
                  CASE
-                     WHEN (i.sent_at IS NOT NULL) THEN mqtt.try_timestamptz(i.sent_at)
+                     WHEN (i.sent_at IS NOT NULL) THEN mqtt.try_device_time(i.sent_at)
                      ELSE NULL::timestamp with time zone
                  END AS stamped_at
             FROM ( SELECT e.ordinality,
@@ -6854,7 +7497,7 @@ $$;
 
 ALTER FUNCTION mqtt.live_bridges(caller_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.live_bridges(caller_id uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended counts no more.';
+COMMENT ON FUNCTION mqtt.live_bridges(caller_id uuid) IS 'How many bridges share the work: the caller and those that hold the lock on their id. One that has just ended no longer counts.';
 
 CREATE FUNCTION mqtt.lock_organizations(candidates jsonb, start uuid, due_at timestamp with time zone, share integer, most integer, room integer, OUT organizations uuid[], OUT firsts timestamp with time zone[], OUT waiting integer[], OUT kept uuid[], OUT busy uuid, OUT due integer) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7016,7 +7659,7 @@ $_$;
 
 ALTER FUNCTION mqtt.maintenance_jobs() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null when mqtt_owner may not see them.';
+COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null if mqtt_owner may not see them.';
 
 CREATE FUNCTION mqtt.maintenance_lock() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -7027,6 +7670,23 @@ END;
 ALTER FUNCTION mqtt.maintenance_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.maintenance_lock() IS 'Advisory lock of periodic maintenance, with 0: one caller at a time.';
+
+CREATE FUNCTION mqtt.merged_latest(known jsonb, news jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN mqtt.newest_metrics(known || coalesce((
+        SELECT jsonb_object_agg(n.key, n.value)
+        FROM jsonb_each(news) AS n
+        WHERE (n.value ->> 'at')::timestamptz >= coalesce((known -> n.key ->> 'at')::timestamptz, '-infinity')
+    ), '{}'));
+END;
+$$;
+
+ALTER FUNCTION mqtt.merged_latest(known jsonb, news jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.merged_latest(known jsonb, news jsonb) IS 'The general way of mqtt.newest_values: each metric for itself.';
 
 CREATE FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean DEFAULT false) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -7089,6 +7749,199 @@ ALTER FUNCTION mqtt.message_reasons(messages json, nul_mark text) OWNER TO mqtt_
 
 COMMENT ON FUNCTION mqtt.message_reasons(messages json, nul_mark text) IS 'For each element why it cannot be stored as JSON, null where it can; for batches that hold such an element. nul_mark stands where \u0000 stood.';
 
+CREATE TABLE mqtt.mqtt_messages (
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    device_id uuid,
+    sent_at timestamp with time zone,
+    measured_at timestamp with time zone NOT NULL,
+    "position" bigint NOT NULL,
+    direction mqtt.message_direction NOT NULL,
+    qos smallint DEFAULT 0 NOT NULL,
+    retain boolean DEFAULT false NOT NULL,
+    topic text NOT NULL,
+    message_type text,
+    payload jsonb NOT NULL,
+    content_type text,
+    body bytea,
+    decode_error text,
+    properties jsonb
+)
+PARTITION BY RANGE (received_at);
+
+ALTER TABLE mqtt.mqtt_messages OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_messages IS 'Every message stored, in (from devices) and out (published); partitioned by UTC day of received_at.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.received_at IS 'When the database accepted it, by the database''s clock.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored here; created_at - received_at is its time in the queue.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.measured_at IS 'sent_at where that is plausible (configuration.max_time_behind, max_time_ahead), else received_at.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages."position" IS 'Order of acceptance, among messages of the same time: its number in the queue. Never shown outside, where it would count the messages of all organizations.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.message_type IS 'Topic level that topic_pattern named {message_type} when it was stored; null where it named none.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.body IS 'The payload byte for byte, where it has no JSON form.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.decode_error IS 'Why the payload could not be decoded as its content type says; null when it could.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.properties IS 'MQTT 5 properties and other facts that came with it, if any.';
+
+CREATE FUNCTION mqtt.messages(request mqtt.message_request) RETURNS SETOF mqtt.mqtt_messages
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_sort TO 'on'
+    AS $$
+DECLARE
+    v_query CONSTANT text := mqtt.messages_sql(request);
+    v_since timestamptz := coalesce(request.since, '-infinity');
+    v_until timestamptz := coalesce(request.until, 'infinity');
+    v_days integer := 1;
+    v_from timestamptz;
+    v_to timestamptz;
+    v_missing integer := request.most;
+    v_found integer;
+BEGIN
+    -- The planner overestimates how selective filters are, and would read and sort all to take the newest; but a device's own index has another order.
+    PERFORM set_config('enable_sort', (request.device_id IS NOT NULL)::text, true);
+    -- From one end, over more and more days at a time: a plan for the few that have enough is made sooner than one for all that there are.
+    LOOP
+        v_from := v_since;
+        v_to := v_until;
+        IF v_days > 64 OR (request.is_oldest_first AND v_since = '-infinity') THEN
+            NULL;
+        ELSIF request.is_oldest_first THEN
+            v_to := least(v_until, date_trunc('day', v_since, 'UTC') + make_interval(days => v_days));
+        ELSE
+            v_from := greatest(v_since, date_trunc('day', least(v_until, now()) - interval '1 microsecond', 'UTC') - make_interval(days => v_days - 1));
+        END IF;
+        RETURN QUERY EXECUTE v_query USING request, v_from, v_to, v_missing;
+        GET DIAGNOSTICS v_found = ROW_COUNT;
+        v_missing := v_missing - v_found;
+        EXIT WHEN v_missing <= 0 OR (v_from <= v_since AND v_to >= v_until);
+        IF request.is_oldest_first THEN
+            v_since := v_to;
+        ELSE
+            v_until := v_from;
+        END IF;
+        v_days := v_days * 4;
+    END LOOP;
+END;
+$$;
+
+ALTER FUNCTION mqtt.messages(request mqtt.message_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.messages(request mqtt.message_request) IS 'The messages that a request selects among those that the caller sees, by when they were received and in the order of acceptance.';
+
+CREATE FUNCTION mqtt.messages_sql(request mqtt.message_request) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    -- An id is in the key of the organization.
+    v_is_by_integration CONSTANT boolean := request.integration_id IS NOT NULL AND request.id IS NULL;
+    v_conditions CONSTANT text := concat(
+        CASE WHEN request.integration_id IS NOT NULL THEN ' AND m.integration_id = ($1).integration_id' END,
+        CASE WHEN request.device_id IS NOT NULL THEN ' AND m.device_id = ($1).device_id' END,
+        CASE WHEN request.topic IS NOT NULL THEN ' AND m.topic = ($1).topic' END,
+        CASE WHEN request.topic_pattern IS NOT NULL THEN ' AND m.topic ~ ($1).topic_pattern' END,
+        CASE WHEN request.id IS NOT NULL THEN ' AND m.id = ($1).id' END,
+        CASE WHEN request.direction IS NOT NULL THEN ' AND m.direction = ($1).direction' END,
+        CASE WHEN request.stored_since IS NOT NULL THEN ' AND m.created_at >= ($1).stored_since' END,
+        CASE WHEN request.cursor_at IS NOT NULL THEN format(
+            ' AND (m.received_at, m.position, m.id) %s (($1).cursor_at, ($1).cursor_position, ($1).cursor_id)',
+            CASE WHEN request.is_oldest_first THEN '>' ELSE '<' END
+        ) END
+    );
+BEGIN
+    -- Each organization or integration by an index of its own, merged: of several at once, Postgres would read all to sort them.
+    RETURN format(
+        'SELECT t.* FROM unnest(%s) AS s (id) CROSS JOIN LATERAL (SELECT m.* FROM mqtt.mqtt_messages AS m WHERE m.%s = s.id '
+        'AND m.received_at >= $2 AND m.received_at < $3%s ORDER BY m.received_at %4$s, m.position %4$s, m.id %4$s LIMIT $4) AS t '
+        'ORDER BY t.received_at %4$s, t.position %4$s, t.id %4$s LIMIT $4',
+        CASE WHEN v_is_by_integration THEN 'ARRAY[($1).integration_id]' ELSE '($1).organization_ids' END,
+        CASE WHEN v_is_by_integration THEN 'integration_id' ELSE 'organization_id' END,
+        v_conditions, CASE WHEN request.is_oldest_first THEN 'ASC' ELSE 'DESC' END
+    );
+END;
+$_$;
+
+ALTER FUNCTION mqtt.messages_sql(request mqtt.message_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.messages_sql(request mqtt.message_request) IS 'The query for the messages that a request ($1) selects from $2 until before $3, at most $4, with only the conditions that it has.';
+
+CREATE FUNCTION mqtt.metric_number(value jsonb) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE jsonb_typeof(value)
+             WHEN 'number'::text THEN (value)::numeric
+             WHEN 'string'::text THEN
+             CASE
+                 WHEN ((length((value #>> '{}'::text[])) <= 60) AND ((value #>> '{}'::text[]) ~ '^\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?\s*$'::text)) THEN ((value #>> '{}'::text[]))::numeric
+                 ELSE NULL::numeric
+             END
+             ELSE NULL::numeric
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.metric_number(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.metric_number(value jsonb) IS 'A number, or a string that is one, such as "21.5"; null for anything else.';
+
+CREATE FUNCTION mqtt.metric_values(payload jsonb, names text[]) RETURNS TABLE(metric text, value jsonb)
+    LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT concat_ws('.'::text, a.metric, b.key, c.key) AS concat_ws,
+     COALESCE(c.value, b.value, a.value) AS "coalesce"
+    FROM ((( SELECT n.name AS metric,
+             mqtt.metric(metric_values.payload, n.name) AS value
+            FROM unnest(metric_values.names) n(name)
+         UNION ALL
+          SELECT e.key,
+             e.value
+            FROM jsonb_each(
+                 CASE
+                     WHEN (metric_values.names IS NULL) THEN
+                     CASE jsonb_typeof(metric_values.payload)
+                         WHEN 'object'::text THEN metric_values.payload
+                         ELSE jsonb_build_object('value', metric_values.payload)
+                     END
+                     ELSE NULL::jsonb
+                 END) e(key, value)) a
+      LEFT JOIN LATERAL jsonb_each(
+         CASE jsonb_typeof(a.value)
+             WHEN 'object'::text THEN a.value
+             ELSE NULL::jsonb
+         END) b(key, value) ON (true))
+      LEFT JOIN LATERAL jsonb_each(
+         CASE jsonb_typeof(b.value)
+             WHEN 'object'::text THEN b.value
+             ELSE NULL::jsonb
+         END) c(key, value) ON (true))
+   WHERE ((jsonb_typeof(COALESCE(c.value, b.value, a.value)) <> 'object'::text) AND ((metric_values.names IS NULL) OR (b.key IS NULL) OR (concat_ws('.'::text, a.metric, b.key, c.key) <> ALL (metric_values.names))));
+END;
+
+ALTER FUNCTION mqtt.metric_values(payload jsonb, names text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) IS 'The metrics of a payload (those named, if names are given), nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object.';
+
 CREATE FUNCTION mqtt.mosquitto_password_hash(password text) RETURNS text
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7127,12 +7980,43 @@ ALTER FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestam
 
 COMMENT ON FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) IS 'The organizations of the newest rows, those after the msg_id seen, likewise; at most 1,000 rows, and none while more organizations are marked than are remembered. A part of mqtt.due_messages.';
 
+CREATE FUNCTION mqtt.newest_metrics(latest jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_object_agg(k.key, k.value)
+        FROM (SELECT l.key, l.value FROM jsonb_each(latest) AS l ORDER BY (l.value ->> 'at')::timestamptz DESC, l.key LIMIT 500) AS k
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.newest_metrics(latest jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.newest_metrics(latest jsonb) IS 'The 500 newest of a device''s latest values.';
+
+CREATE FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (news = '{}'::jsonb) THEN known
+             WHEN (((news_at >= known_at) OR (known = '{}'::jsonb)) AND (pg_column_size((known || news)) < 25000) AND ((known = '{}'::jsonb) OR (NOT jsonb_path_exists(news, 'strict $.*."at"?(@ != $"at")'::jsonpath, jsonb_build_object('at', news_at))))) THEN (known || news)
+             ELSE mqtt.merged_latest(known, news)
+         END AS merged_latest;
+END;
+
+ALTER FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) IS 'A device''s latest values once news have come as well: of each metric what was measured last, of equal times the news; at most 500 metrics, the newest. known_at, news_at: last_data_at.';
+
 CREATE FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- Mostly none is missing, and that is seen without a query.
+    -- Usually none is missing, which shows without a query.
     IF array_position(owners, NULL) IS NULL THEN
         RETURN NULL;
     END IF;
@@ -7142,7 +8026,7 @@ $$;
 
 ALTER FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) IS 'The integrations without an owner, as bridge.ingest names them; null when there is none.';
+COMMENT ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) IS 'The integrations without an owner, as bridge.ingest returns them; null if there are none.';
 
 CREATE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
     LANGUAGE plpgsql
@@ -7170,7 +8054,7 @@ ALTER FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) OWNER TO
 
 COMMENT ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) IS 'Logs the first login at a broker that asks over HTTP, once for each credential.';
 
-CREATE FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) RETURNS void
+CREATE FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -7224,16 +8108,16 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) IS 'Opens and closes circuits by what receivers answered, and notes in the activity log who is out of reach or back. A part of bridge.settle_callbacks.';
+COMMENT ON FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome[]) IS 'Opens and closes circuit breakers according to what receivers answered, and logs which receivers have become unreachable or reachable again. A part of bridge.settle_callbacks.';
 
 CREATE FUNCTION mqtt.notify_config() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- Rare, and a transaction's identical notifications become one.
+    -- These are rare, and a transaction's identical notifications become one.
     PERFORM pg_notify('topicbase', 'config');
     RETURN NULL;
 END;
@@ -7242,6 +8126,20 @@ $$;
 ALTER FUNCTION mqtt.notify_config() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
+
+CREATE FUNCTION mqtt.object_or_none(value jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE jsonb_typeof(value)
+             WHEN 'object'::text THEN value
+             ELSE NULL::jsonb
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.object_or_none(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.object_or_none(value jsonb) IS 'The value if it is an object, else null.';
 
 CREATE FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) RETURNS anyelement
     LANGUAGE plpgsql STABLE
@@ -7271,13 +8169,13 @@ DECLARE
 BEGIN
     IF v_count IS NULL THEN
         RAISE EXCEPTION 'messages_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'messages is an array of messages.', HINT = 'Send a single message as an array of one.';
+            ERRCODE = 'PT400', DETAIL = 'messages must be an array of messages.', HINT = 'Send a single message as an array of one.';
     ELSIF v_count = 0 THEN
         RAISE EXCEPTION 'messages_empty' USING ERRCODE = 'PT400', DETAIL = 'messages contains no message.', HINT = 'Send at least one.';
     ELSIF v_count > max_messages THEN
         RAISE EXCEPTION 'batch_too_large' USING
             ERRCODE = 'PT413',
-            DETAIL = format('%s messages are more than the %s allowed in one call.', v_count, max_messages),
+            DETAIL = format('%s messages are more than the %s that one call may have.', v_count, max_messages),
             HINT = 'Send them in several calls.';
     END IF;
     BEGIN
@@ -7420,14 +8318,32 @@ ALTER FUNCTION mqtt.password_verifier(salt bytea, password text) OWNER TO mqtt_o
 
 COMMENT ON FUNCTION mqtt.password_verifier(salt bytea, password text) IS 'SHA-256 of salt and password, as mqtt_credentials.secret_hash holds it.';
 
+CREATE FUNCTION mqtt.payload_metrics(payload jsonb) RETURNS TABLE(metric text, value jsonb)
+    LANGUAGE sql STABLE ROWS 5
+    BEGIN ATOMIC
+ SELECT e.key,
+     e.value
+    FROM jsonb_each(
+         CASE
+             WHEN (jsonb_typeof(payload_metrics.payload) <> 'object'::text) THEN jsonb_build_object('value', payload_metrics.payload)
+             WHEN jsonb_path_exists(payload_metrics.payload, 'strict $.*?(@.type() == "object")'::jsonpath) THEN mqtt.flat_payload(payload_metrics.payload)
+             ELSE payload_metrics.payload
+         END) e(key, value)
+   WHERE ((jsonb_typeof(e.value) <> ALL (ARRAY['object'::text, 'array'::text])) AND (octet_length(e.key) <= 255) AND (pg_column_size(e.value) <= 1024));
+END;
+
+ALTER FUNCTION mqtt.payload_metrics(payload jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_metrics(payload jsonb) IS 'The metrics of a payload whose latest values are kept: its members, those of members as in mqtt.flat_payload, or value for what is not an object; numbers, strings, true, false and null of at most 1 kB. A part of the statement that asks.';
+
 CREATE FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
              WHEN (payload IS NULL) THEN 'payload is missing; use "" for an empty one.'::text
-             WHEN (COALESCE(encoding, 'null'::jsonb) <> ALL (ARRAY['null'::jsonb, '"json"'::jsonb, '"text"'::jsonb, '"base64"'::jsonb])) THEN 'payload_encoding is json, text or base64.'::text
-             WHEN ((encoding = ANY (ARRAY['"text"'::jsonb, '"base64"'::jsonb])) AND (jsonb_typeof(payload) <> 'string'::text)) THEN format('payload is a string where payload_encoding is %s.'::text, (encoding #>> '{}'::text[]))
+             WHEN (COALESCE(encoding, 'null'::jsonb) <> ALL (ARRAY['null'::jsonb, '"json"'::jsonb, '"text"'::jsonb, '"base64"'::jsonb])) THEN 'payload_encoding must be json, text or base64.'::text
+             WHEN ((encoding = ANY (ARRAY['"text"'::jsonb, '"base64"'::jsonb])) AND (jsonb_typeof(payload) <> 'string'::text)) THEN format('payload must be a string if payload_encoding is %s.'::text, (encoding #>> '{}'::text[]))
              WHEN ((COALESCE(encoding, 'null'::jsonb) = '"base64"'::jsonb) AND (mqtt.try_base64((payload #>> '{}'::text[])) IS NULL)) THEN 'payload is not base64 (RFC 4648 section 4).'::text
              ELSE NULL::text
          END AS "case";
@@ -7538,6 +8454,29 @@ ALTER FUNCTION mqtt.processing_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.processing_lock() IS 'Advisory lock of the queue worker, with hashtext(organization_id::text): one worker at a time processes an organization, so that its order is kept.';
 
+CREATE FUNCTION mqtt.try_timestamptz(value text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+DECLARE
+    v_time timestamptz;
+BEGIN
+    IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$' THEN
+        v_time := value::timestamptz;
+    END IF;
+    -- An offset may lead out of the years that RFC 3339 can tell.
+    RETURN CASE WHEN v_time BETWEEN '0001-01-01 00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN v_time END;
+EXCEPTION
+    WHEN data_exception THEN
+        RETURN NULL;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.try_timestamptz(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_timestamptz(value text) IS 'An RFC 3339 date and time (UTC where it has no offset) as timestamptz; null when it is none.';
+
 CREATE FUNCTION mqtt.user_properties_reason(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -7556,7 +8495,7 @@ CREATE FUNCTION mqtt.user_properties_reason(value jsonb) RETURNS text
                          WHEN 'array'::text THEN ((jsonb_array_length(e.pair) = 2) AND (jsonb_typeof((e.pair -> 0)) = 'string'::text) AND (jsonb_typeof((e.pair -> 1)) = 'string'::text))
                          ELSE false
                      END))))) THEN NULL::text
-             ELSE 'user_properties is an object of strings or an array of pairs of strings.'::text
+             ELSE 'user_properties must be an object of strings or an array of pairs of strings.'::text
          END AS "case";
 END;
 
@@ -7569,27 +8508,27 @@ CREATE FUNCTION mqtt.publish_reason(message jsonb) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (jsonb_typeof(message) <> 'object'::text) THEN 'A message is an object.'::text
-             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message has no keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'::text
+             WHEN (jsonb_typeof(message) <> 'object'::text) THEN 'A message must be an object.'::text
+             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'::text
              WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or not a string.'::text
              WHEN (mqtt.topic_name_reason((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.topic_name_reason((message ->> 'topic'::text))
              WHEN (mqtt.payload_reason((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_reason((message -> 'payload'::text), (message -> 'payload_encoding'::text))
-             WHEN ((message -> 'qos'::text) <> ALL (ARRAY['null'::jsonb, '0'::jsonb, '1'::jsonb, '2'::jsonb])) THEN 'qos is 0, 1 or 2.'::text
-             WHEN ((message -> 'retain'::text) <> ALL (ARRAY['null'::jsonb, 'true'::jsonb, 'false'::jsonb])) THEN 'retain is true or false.'::text
+             WHEN ((message -> 'qos'::text) <> ALL (ARRAY['null'::jsonb, '0'::jsonb, '1'::jsonb, '2'::jsonb])) THEN 'qos must be 0, 1 or 2.'::text
+             WHEN ((message -> 'retain'::text) <> ALL (ARRAY['null'::jsonb, 'true'::jsonb, 'false'::jsonb])) THEN 'retain must be true or false.'::text
              WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_reason((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_reason((message -> 'content_type'::text), 255)) || '.'::text)
              WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_reason((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is not a topic name. '::text || COALESCE(mqtt.topic_name_reason((message ->> 'response_topic'::text)), ''::text))
              WHEN (((message ->> 'correlation_data'::text) IS NOT NULL) AND (NOT COALESCE(
              CASE jsonb_typeof((message -> 'correlation_data'::text))
                  WHEN 'string'::text THEN (octet_length(mqtt.try_base64((message ->> 'correlation_data'::text))) <= 65535)
                  ELSE NULL::boolean
-             END, false))) THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'::text
-             WHEN (((message ->> 'message_expiry'::text) IS NOT NULL) AND (NOT mqtt.jsonb_integer_between((message -> 'message_expiry'::text), (1)::bigint, '4294967295'::bigint))) THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'::text
+             END, false))) THEN 'correlation_data must be base64 (RFC 4648 section 4) of at most 65,535 bytes.'::text
+             WHEN (((message ->> 'message_expiry'::text) IS NOT NULL) AND (NOT mqtt.jsonb_integer_between((message -> 'message_expiry'::text), (1)::bigint, '4294967295'::bigint))) THEN 'message_expiry must be a whole number of seconds from 1 to 4294967295.'::text
              WHEN (((message ->> 'user_properties'::text) IS NOT NULL) AND (mqtt.user_properties_reason((message -> 'user_properties'::text)) IS NOT NULL)) THEN mqtt.user_properties_reason((message -> 'user_properties'::text))
              WHEN (((message ->> 'deliver_at'::text) IS NOT NULL) AND (NOT COALESCE(
              CASE jsonb_typeof((message -> 'deliver_at'::text))
                  WHEN 'string'::text THEN (mqtt.try_timestamptz((message ->> 'deliver_at'::text)) < (now() + '1 year'::interval))
                  ELSE NULL::boolean
-             END, false))) THEN 'deliver_at is an RFC 3339 date and time at most a year from now.'::text
+             END, false))) THEN 'deliver_at must be an RFC 3339 date and time, at most a year from now.'::text
              ELSE NULL::text
          END AS "case";
 END;
@@ -8206,66 +9145,6 @@ COMMENT ON FUNCTION mqtt.py_seal(public_key bytea, secret text) IS 'Seal a secre
 Returns the sealed box of the secret''s UTF-8 bytes, 48 bytes longer than they are; no two calls return the same.
 Raises 38000 (external_routine_exception) for null, a key that is none, and secrets of more than 64 KiB; never with the secret in it.';
 
-CREATE FUNCTION mqtt.queue_callbacks(tids tid[]) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    SET jit TO 'off'
-    AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
-        RETURN;
-    END IF;
-    WITH hooked AS MATERIALIZED (
-        SELECT i.organization_id, i.integration_id
-        FROM (SELECT DISTINCT q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)) AS i
-        WHERE EXISTS (
-            SELECT FROM mqtt.mqtt_subscriptions AS s
-            WHERE s.organization_id = i.organization_id AND s.integration_id = i.integration_id
-                AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
-        )
-    ),
-    arrived AS MATERIALIZED (
-        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id
-        FROM hooked AS i
-        JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
-        WHERE q.ctid = ANY (tids)
-    ),
-    -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
-    prefixed AS MATERIALIZED (
-        SELECT k.organization_id, k.integration_id, p.prefix, array_agg(k.topic) AS topics
-        FROM (SELECT DISTINCT a.organization_id, a.integration_id, a.topic FROM arrived AS a) AS k
-        CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
-        GROUP BY k.organization_id, k.integration_id, p.prefix
-    ),
-    hook AS MATERIALIZED (
-        SELECT c.organization_id, c.integration_id, t.topic, c.id
-        FROM (
-            SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
-            FROM prefixed AS p
-            CROSS JOIN LATERAL mqtt.filters_by_prefix(p.organization_id, p.integration_id, p.prefix, true) AS s
-            -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
-            OFFSET 0
-        ) AS c
-        CROSS JOIN LATERAL unnest(c.topics) AS t (topic)
-        WHERE c.filter = t.topic OR t.topic ~ c.pattern
-    )
-    INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
-    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.message_id(a.enqueued_at, a.msg_id)), a.enqueued_at
-    FROM hook AS h
-    JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
-    ORDER BY a.msg_id;
-    IF found THEN
-        PERFORM mqtt.wake_bridge('callback');
-    END IF;
-END;
-$$;
-
-ALTER FUNCTION mqtt.queue_callbacks(tids tid[]) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.queue_callbacks(tids tid[]) IS 'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
-
 CREATE FUNCTION mqtt.queue_depth(organization_id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8326,11 +9205,11 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    -- Counters, not rows, where there are any; of the other queue no more is counted than anyone would look at.
+    -- The ledger's counters instead of rows where there are any; the other queue's rows are counted only as far as anyone would care.
     SELECT
         'ingest',
         greatest((SELECT sum(l.accepted - l.completed - l.dead - l.expired) FROM mqtt.ledger AS l WHERE l.shard > mqtt.ledger_level_settled()), 0)::bigint,
-        -- From the oldest minute on that the counters say is not done: what is before it may be millions of dead rows.
+        -- From the oldest minute that is incomplete by the counters: there may be millions of dead rows before it.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.enqueued_at)), 0) END
             FROM (
@@ -8356,7 +9235,7 @@ CREATE FUNCTION mqtt.queue_depths() RETURNS TABLE(queue text, messages bigint, o
     SELECT
         'outbound',
         (SELECT count(*) FROM (SELECT FROM pgmq.q_mqtt_outbound LIMIT 1000000) AS q),
-        -- Since it was due: what is scheduled for later is not late.
+        -- Since it was due: a message that is scheduled for later is not late.
         (
             SELECT CASE WHEN count(*) > 0 THEN greatest(extract(EPOCH FROM clock_timestamp() - min(f.vt)), 0) END
             FROM mqtt.device_integrations AS i
@@ -8459,7 +9338,7 @@ BEGIN
         RAISE EXCEPTION 'broker_unknown' USING
             ERRCODE = 'PT401',
             DETAIL = 'Only a broker with a valid key gets an answer.',
-            HINT = 'Write the URLs as http://<username>:<key>@host/…, with the username and key that generate_broker_key answered.';
+            HINT = 'Write the URLs as http://<username>:<key>@host/…, with the username and key that generate_broker_key returned.';
     END IF;
     RETURN v_broker;
 END;
@@ -8490,6 +9369,39 @@ END;
 ALTER FUNCTION mqtt.random_password() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.random_password() IS '32 random URL-safe characters (base64url, RFC 4648 section 5): 192 bits.';
+
+CREATE FUNCTION mqtt.read_cursor(cursor text) RETURNS mqtt.message_cursor
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_hex text;
+    v_cursor mqtt.message_cursor;
+BEGIN
+    IF cursor IS NULL THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        IF cursor ~ '^[A-Za-z0-9_-]{64}$' THEN
+            v_hex := encode(decode(translate(cursor, '-_', '+/'), 'base64'), 'hex');
+            v_cursor.at := '1970-01-01 00:00:00+00'::timestamptz + ('x' || left(v_hex, 16))::bit(64)::bigint * interval '1 microsecond';
+            v_cursor.received_at := '1970-01-01 00:00:00+00'::timestamptz + ('x' || substr(v_hex, 17, 16))::bit(64)::bigint * interval '1 microsecond';
+            v_cursor.organization_id := substr(v_hex, 33, 32)::uuid;
+            v_cursor.id := substr(v_hex, 65, 32)::uuid;
+            RETURN v_cursor;
+        END IF;
+    EXCEPTION
+        WHEN data_exception THEN
+            NULL;
+    END;
+    RAISE EXCEPTION 'cursor_invalid' USING
+        ERRCODE = 'PT400', DETAIL = 'cursor is that of a row of an earlier answer.', HINT = 'Omit it to begin at the start.';
+END;
+$_$;
+
+ALTER FUNCTION mqtt.read_cursor(cursor text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.read_cursor(cursor text) IS 'The place that mqtt.encode_cursor made a cursor of; null for null. Raises PT400 cursor_invalid if it is none.';
 
 CREATE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8656,6 +9568,7 @@ BEGIN
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
+            WHEN 'timestamp_invalid' THEN 'Send one such as 2026-02-19T12:00:00Z, 1771502400, 1771502400000, 1771502400000000 or 1771502400000000000.'
             ELSE 'The API reference lists the rules for each argument.'
         END;
 END;
@@ -8675,7 +9588,7 @@ BEGIN
             ERRCODE = CASE fault WHEN 'message_invalid' THEN 'PT400' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT403' END,
             DETAIL = coalesce(detail, CASE fault
                 WHEN 'integration_inactive' THEN 'The integration is switched off.'
-                WHEN 'topic_not_allowed' THEN 'Topics at the hosted broker start with the organization''s own prefix.'
+                WHEN 'topic_not_allowed' THEN 'Topics at the hosted broker must start with the organization''s own prefix.'
                 ELSE 'A payload is larger than the organization may publish.'
             END),
             HINT = CASE fault
@@ -8848,7 +9761,7 @@ CREATE FUNCTION mqtt.replay_patch_reason(patch jsonb) RETURNS text
  SELECT
          CASE
              WHEN (patch IS NULL) THEN NULL::text
-             WHEN ((jsonb_typeof(patch) <> 'object'::text) OR ((patch - '{topic,payload,qos,retain,content_type}'::text[]) <> '{}'::jsonb)) THEN 'patch is an object with no keys other than topic, payload, qos, retain and content_type.'::text
+             WHEN ((jsonb_typeof(patch) <> 'object'::text) OR ((patch - '{topic,payload,qos,retain,content_type}'::text[]) <> '{}'::jsonb)) THEN 'patch must be an object with no keys other than topic, payload, qos, retain and content_type.'::text
              WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'::text
              ELSE ('patch: '::text || mqtt.publish_reason(('{"topic": "x", "payload": null}'::jsonb || patch)))
          END AS "case";
@@ -9089,7 +10002,7 @@ BEGIN
             CASE WHEN v_first.words IS NULL THEN v_first.fault ELSE 'message_invalid' END,
             format('messages[%s]: ', v_first.place) || CASE
                 WHEN v_first.words IS NOT NULL THEN v_first.words
-                WHEN v_first.fault = 'topic_not_allowed' THEN format('topics at the hosted broker start with %s/.', required_prefix)
+                WHEN v_first.fault = 'topic_not_allowed' THEN format('topics at the hosted broker must start with %s/.', required_prefix)
                 ELSE format('a payload of %s bytes is larger than the limit of %s.', v_first.bytes, max_bytes)
             END
         );
@@ -9116,12 +10029,12 @@ BEGIN
         WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_reason(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
             THEN 'to_topic is not a topic name.'
         WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
-        WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second is more than 0.'
-        WHEN (request.max_messages BETWEEN 1 AND 100000) IS NOT TRUE THEN 'limit is 1 to 100,000.'
+        WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second must be more than 0.'
+        WHEN (request.max_messages BETWEEN 1 AND 100000) IS NOT TRUE THEN 'limit must be from 1 to 100,000.'
     END;
     IF v_fault IS NOT NULL THEN
         RAISE EXCEPTION 'replay_invalid' USING
-            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try it with dry_run: true first, which answers what would be replayed.';
+            ERRCODE = 'PT400', DETAIL = v_fault, HINT = 'Try it with dry_run: true first: that returns what would be replayed.';
     END IF;
 END;
 $$;
@@ -9165,7 +10078,7 @@ END;
 
 ALTER FUNCTION mqtt.retry_delay(attempts integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.retry_delay(attempts integer) IS 'Wait after so many failed attempts: retry_base, doubled with each, at most retry_cap, spread by plus or minus a quarter.';
+COMMENT ON FUNCTION mqtt.retry_delay(attempts integer) IS 'Delay after this many failed attempts: retry_base × 2ⁿ⁻¹, capped at retry_cap, ±25 % jitter.';
 
 CREATE FUNCTION mqtt.roll_up_ledger(older_than interval DEFAULT '02:00:00'::interval) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9359,7 +10272,7 @@ BEGIN
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'callback_secret_invalid' USING
             ERRCODE = 'PT400',
-            DETAIL = 'callback_secret is {"sealed": "<base64>"}; a secret in clear text is rejected.',
+            DETAIL = 'callback_secret must be {"sealed": "<base64>"}; a secret in clear text is rejected.',
             HINT = 'Omit it to have one generated, or seal "whsec_<base64 of 24 to 64 bytes>" with this installation''s public key.';
     END IF;
     INSERT INTO mqtt.callback_secrets AS k (organization_id, subscription_id, sealed)
@@ -9428,14 +10341,14 @@ ALTER FUNCTION mqtt.settings_with_secrets(checked jsonb, given jsonb, stored jso
 
 COMMENT ON FUNCTION mqtt.settings_with_secrets(checked jsonb, given jsonb, stored jsonb) IS 'The checked settings with their secrets sealed; a secret that was not given, or given as it is stored, is kept. Raises PT400 setting_invalid or sealing_unavailable.';
 
-CREATE FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS mqtt.settled_callback[]
+CREATE FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) RETURNS mqtt.callback_outcome[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 DECLARE
-    v_settled mqtt.settled_callback [];
+    v_settled mqtt.callback_outcome [];
 BEGIN
     WITH outcome AS (
         SELECT
@@ -9476,10 +10389,10 @@ BEGIN
     SELECT
         array_agg(ROW(
             t.organization_id, s.integration_id, t.subscription_id, s.callback_url, t.status, t.code, t.error, t.pause, t.is_released,
-            -- Whoever answers about this one message is there; a fault of ours says nothing about the receiver.
+            -- A receiver that answers about this message is reachable; a fault on our side says nothing about the receiver.
             coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false),
             NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true)
-        )::mqtt.settled_callback)
+        )::mqtt.callback_outcome)
     INTO v_settled
     FROM settled AS t
     LEFT JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = t.organization_id AND s.id = t.subscription_id;
@@ -9489,7 +10402,7 @@ $$;
 
 ALTER FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) IS 'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null when none was the bridge''s. A part of bridge.settle_callbacks.';
+COMMENT ON FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids uuid[], ids uuid[], attempts smallint[], codes smallint[], errors text[], responses text[], retry_afters integer[], is_final boolean[]) IS 'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null if none of them was this bridge''s. A part of bridge.settle_callbacks.';
 
 CREATE FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9507,7 +10420,7 @@ BEGIN
             OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
         )
         RETURNING
-            q.organization_id, q.integration_id, q.enqueued_at, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
+            q.organization_id, q.integration_id, q.enqueued_at, q.msg_id, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
             coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
             o.state, o.reason_code, left(o.reason, 500) AS reason, o.state IN ('sent', 'acknowledged') AS is_sent
@@ -9517,13 +10430,16 @@ BEGIN
         FROM gone AS g
     ), history AS (
         INSERT INTO mqtt.mqtt_messages (
-            received_at, organization_id, id, integration_id, direction, qos, retain, topic, payload, content_type, body, properties
+            received_at, measured_at, position, organization_id, id, integration_id, direction, qos, retain, topic, message_type, payload,
+            content_type, body, properties
         )
         SELECT
-            g.enqueued_at, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos, coalesce((g.message ->> 'retain')::boolean, false),
-            g.topic, CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type',
-            g.body, nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
+            g.enqueued_at, g.enqueued_at, g.msg_id, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos,
+            coalesce((g.message ->> 'retain')::boolean, false), g.topic, mqtt.message_type_of_topic(g.topic, i.topic_like, i.message_type_level),
+            CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type', g.body,
+            nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
         FROM gone AS g
+        LEFT JOIN mqtt.device_integrations AS i ON i.id = g.integration_id
         WHERE g.is_sent
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
@@ -9543,8 +10459,7 @@ BEGIN
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
-    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts
-    FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
     RETURN v_counts;
 END;
 $$;
@@ -9661,14 +10576,10 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET "TimeZone" TO 'UTC'
     AS $$
 DECLARE
-    v_organizations uuid [];
-    v_integrations uuid [];
-    v_credentials uuid [];
-    v_minutes timestamptz [];
-    v_counts bigint [];
-    v_last_at timestamptz [];
+    v_stored record;
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
@@ -9676,51 +10587,57 @@ BEGIN
     WITH taken AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = ANY (tids)
-        RETURNING
-            q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body,
-            q.message ->> 'topic' AS topic, (q.message ->> 'timestamp')::timestamptz AS sent_at
+        RETURNING q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
-        SELECT i.id, i.topic_like, i.device_level, i.settings ->> 'content_type' AS content_type
+        SELECT i.id, i.topic_like, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type
         FROM mqtt.device_integrations AS i
         WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
     ),
     decoded AS MATERIALIZED (
         SELECT
-            y.msg_id, y.enqueued_at, y.organization_id, y.integration_id, y.message_id, y.sent_at, y.topic,
-            coalesce((y.message ->> 'qos')::smallint, 0) AS qos, coalesce((y.message ->> 'retain')::boolean, false) AS retain,
-            y.message ->> 'content_type' AS content_type, y.message -> 'properties' AS properties,
-            CASE WHEN y.body IS NULL THEN coalesce(y.message -> 'payload', 'null') ELSE (y.decoded).payload END AS payload,
-            (y.decoded).body, (y.decoded).decode_error,
-            mqtt.device_of_topic(y.topic, y.topic_like, y.device_level) AS external_id,
-            CASE WHEN y.sent_at < y.enqueued_at + interval '1 day' THEN y.sent_at ELSE y.enqueued_at END AS measured_at
-        FROM (
-            SELECT
-                t.*, i.topic_like, i.device_level,
-                CASE WHEN t.body IS NOT NULL THEN mqtt.decode_payload(coalesce(t.message ->> 'content_type', i.content_type), t.body) END AS decoded
-            FROM taken AS t
-            LEFT JOIN integration AS i ON i.id = t.integration_id
-            -- Decoded once, not for each of its fields.
-            OFFSET 0
-        ) AS y
+            t.msg_id, t.enqueued_at, t.organization_id, t.integration_id, t.message_id, m.*, m.retain AND t.credential_id IS NULL AS is_retained,
+            mqtt.is_news(t.organization_id, t.integration_id, m.external_id, m.role, m.retain AND t.credential_id IS NULL) AS is_news
+        FROM taken AS t
+        CROSS JOIN mqtt.configuration AS c
+        LEFT JOIN integration AS i ON i.id = t.integration_id
+        CROSS JOIN LATERAL mqtt.decoded_message(
+            t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.device_level, i.message_type_level, c.max_time_behind, c.max_time_ahead
+        ) AS m
     ),
-    -- Of each device, what was measured last and is JSON, if anything is; of what was measured at the same time, the last that came.
+    -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.
     newest AS MATERIALIZED (
-        SELECT x.organization_id, x.integration_id, x.external_id, max(x.enqueued_at) AS last_seen_at,
-            max(x.measured_at) AS any_at, max(x.measured_at) FILTER (WHERE x.body IS NULL) AS json_at
+        SELECT x.organization_id, x.integration_id, x.external_id,
+            max(x.enqueued_at) FILTER (WHERE NOT x.is_retained AND x.role NOT IN ('command', 'ignore')) AS last_seen_at,
+            max(x.measured_at) FILTER (WHERE x.is_news) AS any_at, max(x.measured_at) FILTER (WHERE x.is_news AND x.body IS NULL) AS json_at
         FROM decoded AS x
         WHERE x.external_id IS NOT NULL
         GROUP BY x.organization_id, x.integration_id, x.external_id
     ),
-    news AS MATERIALIZED (
+    data AS MATERIALIZED (
         SELECT DISTINCT ON (n.organization_id, n.integration_id, n.external_id)
             n.organization_id, n.integration_id, n.external_id, CASE WHEN x.body IS NULL THEN x.payload END AS last_data,
-            x.measured_at AS last_data_at, n.last_seen_at
+            x.measured_at AS last_data_at, n.last_seen_at, x.msg_id
         FROM newest AS n
-        JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.measured_at = coalesce(n.json_at, n.any_at)
-        WHERE x.body IS NULL = (n.json_at IS NOT NULL)
+        LEFT JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.is_news
+            AND x.measured_at = coalesce(n.json_at, n.any_at) AND (x.body IS NULL) = (n.json_at IS NOT NULL)
         ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
+    ),
+    latest AS MATERIALIZED (
+        SELECT x.integration_id, x.external_id,
+            jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at) ORDER BY x.measured_at, x.msg_id) AS latest
+        FROM (SELECT l.*, ARRAY(SELECT jsonb_object_keys(mqtt.object_or_none(l.last_data))) AS names FROM data AS l OFFSET 0) AS d
+        JOIN (SELECT m.*, to_jsonb(m.measured_at) AS at FROM decoded AS m OFFSET 0) AS x USING (integration_id, external_id)
+        CROSS JOIN LATERAL mqtt.payload_metrics(mqtt.data_of_payload(x.payload, x.sent_at)) AS r
+        WHERE x.body IS NULL AND mqtt.is_news(x.organization_id, x.integration_id, x.external_id, x.role, x.is_retained, r.metric)
+            AND (x.msg_id = d.msg_id OR NOT mqtt.is_covered(x.payload, d.names))
+        GROUP BY x.integration_id, x.external_id
+    ),
+    news AS MATERIALIZED (
+        SELECT d.organization_id, integration_id, external_id, d.last_data, d.last_data_at, d.last_seen_at, coalesce(l.latest, '{}') AS latest
+        FROM data AS d
+        LEFT JOIN latest AS l USING (integration_id, external_id)
     ),
     known AS MATERIALIZED (
         SELECT d.id, n.*
@@ -9729,47 +10646,48 @@ BEGIN
         WHERE v_is_deferred
     ),
     deferred_news AS (
-        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at)
-        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at FROM known AS k
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at, latest)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at, k.latest FROM known AS k
     ),
     -- In the order of the key, so that two workers cannot lock each other out.
     seen AS (
-        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at)
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at, latest)
         SELECT n.*
         FROM news AS n
         WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
+        ORDER BY n.organization_id, n.integration_id, n.external_id
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
             last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, excluded.last_data_at),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
     ),
     stored AS (
         INSERT INTO mqtt.mqtt_messages (
-            organization_id, id, integration_id, device_id, received_at, sent_at, direction, qos, retain, topic, payload, content_type,
-            body, decode_error, properties
+            organization_id, id, integration_id, device_id, received_at, sent_at, measured_at, position, direction, qos, retain, topic,
+            message_type, payload, content_type, body, decode_error, properties
         )
         SELECT
             x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
-            x.sent_at, 'incoming', x.qos, x.retain, x.topic, x.payload, x.content_type, x.body, x.decode_error, x.properties
+            x.sent_at, x.measured_at, x.msg_id, 'incoming', x.qos, x.retain, x.topic, x.message_type, x.payload, x.content_type, x.body,
+            x.decode_error, x.properties
         FROM decoded AS x
-        LEFT JOIN (
-            SELECT d.* FROM seen AS d UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k
-        ) AS s ON s.integration_id = x.integration_id AND s.external_id = x.external_id
+        LEFT JOIN (SELECT * FROM seen UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k) AS s USING (integration_id, external_id)
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
     )
     SELECT
-        array_agg(g.organization_id), array_agg(g.integration_id), array_agg(g.credential_id), array_agg(g.minute), array_agg(g.n), array_agg(g.last_at)
-    INTO v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at
+        array_agg(g.organization_id) AS organizations, array_agg(g.integration_id) AS integrations, array_agg(g.credential_id) AS credentials,
+        array_agg(g.minute) AS minutes, array_agg(g.n) AS counts, array_agg(g.last_at) AS last_at INTO v_stored
     FROM (
-        SELECT
-            t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n,
-            max(t.enqueued_at) AS last_at
+        SELECT t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n, max(t.enqueued_at) AS last_at
         FROM taken AS t
         GROUP BY t.organization_id, t.integration_id, t.credential_id, minute
     ) AS g;
-    RETURN mqtt.record_stored(v_organizations, v_integrations, v_credentials, v_minutes, v_counts, v_last_at, v_is_deferred);
+    RETURN mqtt.record_stored(
+        v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
+    );
 END;
 $$;
 
@@ -9786,7 +10704,7 @@ DECLARE
     v_left integer [];
     v_right integer [];
 BEGIN
-    PERFORM mqtt.queue_callbacks(tids);
+    PERFORM mqtt.enqueue_callbacks(tids);
     RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
 EXCEPTION
     -- Not the messages' fault: the whole batch is tried again later.
@@ -9845,7 +10763,7 @@ $$;
 
 ALTER FUNCTION mqtt.surplus_privileges(role name) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.surplus_privileges(role name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; nothing is right.';
+COMMENT ON FUNCTION mqtt.surplus_privileges(role name) IS 'What a bridge''s role can do beyond calling the functions of schema bridge, each in words; there should be no rows.';
 
 CREATE FUNCTION mqtt.sweep_queue(start uuid, latest timestamp with time zone, most integer) RETURNS TABLE(candidates jsonb, is_cut boolean)
     LANGUAGE sql STABLE ROWS 1
@@ -9911,7 +10829,7 @@ CREATE FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integratio
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- What another holder had begun counts as an attempt; what this process holds, it still holds.
+    -- What another holder had claimed counts as an attempt; claims of this process stay.
     WITH abandoned AS (
         DELETE FROM mqtt.outbound_batches AS b
         WHERE b.organization_id = take_lease.organization_id AND b.integration_id = take_lease.integration_id
@@ -9941,7 +10859,7 @@ $$;
 
 ALTER FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) IS 'Gives the bridge the lease of an integration whose lock it holds, with what another holder had begun; whether another bridge had it, or none.';
+COMMENT ON FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) IS 'Gives the bridge the lease of an integration whose lock it holds, and takes over what another holder had begun. Returns whether the lease is new to this bridge.';
 
 CREATE FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10019,115 +10937,189 @@ ALTER FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wa
 
 COMMENT ON FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wanted integer) IS 'Takes up to so many tokens from a bucket that fills at rate a second up to burst (two seconds'' worth when null); returns how many.';
 
-CREATE FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) RETURNS SETOF mqtt.telemetry_reading
+CREATE VIEW mqtt.readings WITH (security_invoker='true') AS
+ SELECT m.organization_id,
+    m.integration_id,
+    m.device_id,
+    m.id AS message_id,
+    m.message_type,
+        CASE
+            WHEN (m.payload = 'null'::jsonb) THEN 'ignore'::text
+            ELSE mqtt.message_role(m.message_type)
+        END AS role,
+    m.received_at,
+    m.measured_at,
+    m."position",
+    mqtt.data_of_payload(m.payload, m.sent_at) AS payload
+   FROM mqtt.mqtt_messages m
+  WHERE ((m.direction = 'incoming'::mqtt.message_direction) AND (m.device_id IS NOT NULL) AND (m.body IS NULL));
+
+ALTER TABLE mqtt.readings OWNER TO mqtt_owner;
+
+COMMENT ON VIEW mqtt.readings IS 'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time. In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
+
+CREATE FUNCTION mqtt.telemetry(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_found record;
+BEGIN
+    IF request.by_received THEN
+        RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_received(request) AS t;
+        RETURN;
+    END IF;
+    IF request.device_ids IS NULL AND request.most IS NOT NULL THEN
+        -- As many as that were measured since then, so the newest were, too: of each of many devices only these need be read.
+        SELECT count(*) AS n, min(t.measured_at) AS since INTO v_found
+        FROM mqtt.telemetry_by_received(request) AS t
+        WHERE t.measured_at >= request.since AND t.measured_at < request.until
+            AND (request.before_at IS NULL OR (t.measured_at, t.position) < (request.before_at, request.before_position));
+        IF v_found.n = request.most THEN
+            request.since := v_found.since;
+        END IF;
+    END IF;
+    RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_measured(request) AS t;
+END;
+$$;
+
+ALTER FUNCTION mqtt.telemetry(request mqtt.telemetry_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.telemetry(request mqtt.telemetry_request) IS 'The readings that the request selects among those that the caller sees, the newest first.';
+
+CREATE FUNCTION mqtt.telemetry_buckets(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], cursor mqtt.message_cursor, most integer) RETURNS SETOF mqtt.telemetry_data
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $_$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        $query$
+        SELECT d.external_id, b.metrics, b.starts_at, mqtt.encode_cursor(b.starts_at, b.starts_at, b.organization_id, b.device_id)
+        FROM (
+            SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.metric, s.summary) AS metrics
+            FROM (
+                SELECT x.organization_id, x.device_id, mqtt.bucket_start(x.at, $2, $3) AS starts_at, x.metric, jsonb_build_object(%s) AS summary
+                FROM (SELECT v.* %s FROM (
+                    SELECT
+                        r.organization_id, r.device_id, CASE WHEN ($1).by_received THEN r.received_at ELSE r.measured_at END AS at, r.position,
+                        e.metric, mqtt.metric_number(e.value) AS value
+                    FROM mqtt.telemetry($1) AS r
+                    CROSS JOIN LATERAL mqtt.metric_values(r.payload, ($1).metrics) AS e
+                ) AS v WHERE v.value IS NOT NULL) AS x
+                GROUP BY 1, 2, 3, 4
+            ) AS s
+            WHERE $4 IS NULL OR s.starts_at < $4 OR (s.starts_at = $4 AND s.device_id > $5)
+            GROUP BY 1, 2, 3
+            ORDER BY s.starts_at DESC, s.device_id
+            LIMIT $6
+        ) AS b
+        LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
+        ORDER BY b.starts_at DESC, b.device_id
+        $query$,
+        mqtt.aggregates_sql(aggregates),
+        CASE WHEN 'delta' = ANY (aggregates) THEN ', lag(v.value) OVER (PARTITION BY v.device_id, v.metric ORDER BY v.at, v.position) AS previous' END
+    ) USING request, bucket, time_zone, cursor.at, cursor.id, most;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.telemetry_buckets(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], cursor mqtt.message_cursor, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.telemetry_buckets(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], cursor mqtt.message_cursor, most integer) IS 'The numbers among the metrics of mqtt.telemetry, summarized per device and span of time; newest span first, then by device, after the cursor, at most that many rows.';
+
+CREATE FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     SET jit TO 'off'
     AS $$
-#variable_conflict use_column
-DECLARE
-    v_level integer;
 BEGIN
-    IF telemetry.device_id IS NOT NULL THEN
-        SELECT i.message_type_level INTO v_level FROM mqtt.device_integrations AS i WHERE i.id = telemetry.integration_id;
-        RETURN QUERY
-        SELECT t.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
-        FROM (
-            SELECT m.organization_id, m.device_id, m.received_at, m.sent_at, m.payload
-            FROM mqtt.mqtt_messages AS m
-            WHERE m.device_id = telemetry.device_id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
-                AND m.direction = 'incoming' AND m.body IS NULL
-                AND (v_level = 0 OR split_part(m.topic, '/', v_level) = ANY (telemetry.message_types))
-                AND mqtt.has_metric(m.payload, telemetry.metrics)
-            ORDER BY m.received_at DESC
-            LIMIT telemetry.most
-        ) AS t;
-        RETURN;
-    END IF;
     RETURN QUERY
-    SELECT i.organization_id, t.device_id, t.received_at, coalesce(t.sent_at, t.received_at), mqtt.telemetry_metrics(t.payload, telemetry.metrics)
-    FROM mqtt.device_integrations AS i
+    SELECT t.*
+    FROM (
+        SELECT u.id FROM unnest(request.device_ids) AS u (id)
+        UNION ALL
+        SELECT d.id
+        FROM mqtt.devices AS d
+        WHERE request.device_ids IS NULL
+            AND (request.integration_id IS NULL OR d.integration_id = request.integration_id)
+            AND (request.organization_id IS NULL OR d.organization_id = request.organization_id)
+    ) AS d
     CROSS JOIN LATERAL (
-        SELECT m.device_id, m.received_at, m.sent_at, m.payload
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.integration_id = i.id AND m.received_at >= telemetry.since AND m.received_at < telemetry.until
-            AND m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL
-            AND (i.message_type_level = 0 OR split_part(m.topic, '/', i.message_type_level) = ANY (telemetry.message_types))
-            AND mqtt.has_metric(m.payload, telemetry.metrics)
-        ORDER BY m.received_at DESC
-        LIMIT telemetry.most
+        SELECT r.*
+        FROM mqtt.readings AS r
+        WHERE r.device_id = d.id AND r.measured_at >= request.since AND r.measured_at < request.until
+            AND (request.before_at IS NULL OR (r.measured_at, r.position) < (request.before_at, request.before_position))
+            AND CASE
+                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+            END
+            AND mqtt.has_metric(r.payload, request.metrics)
+        ORDER BY r.measured_at DESC, r.position DESC
+        LIMIT request.most
     ) AS t
-    WHERE (telemetry.integration_id IS NULL OR i.id = telemetry.integration_id)
-        AND (telemetry.organization_id IS NULL OR i.organization_id = telemetry.organization_id)
-    ORDER BY t.received_at DESC
-    LIMIT telemetry.most;
+    ORDER BY t.measured_at DESC, t.position DESC
+    LIMIT request.most;
 END;
 $$;
 
-ALTER FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) IS 'Telemetry that the caller sees, of a device, an integration, an organization or all; the newest received first. most is the number of rows, null for no limit.';
+COMMENT ON FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) IS 'The readings that the request selects, by when they were measured, the newest first: those of each device, by its index, merged.';
 
-CREATE FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) RETURNS SETOF mqtt.telemetry_data
+CREATE FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
     AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT d.external_id, b.metrics, b.starts_at
-    FROM (
-        SELECT s.organization_id, s.device_id, s.starts_at, jsonb_object_agg(s.key, s.summary) AS metrics
-        FROM (
-            SELECT
-                t.organization_id, t.device_id, e.key, date_bin(telemetry_buckets.bucket, t.measured_at, '2000-01-01 00:00:00+00') AS starts_at,
-                jsonb_build_object(
-                    'avg', trim_scale(avg(e.value::numeric)), 'min', min(e.value::numeric), 'max', max(e.value::numeric), 'count', count(*)
-                ) AS summary
-            FROM mqtt.telemetry(
-                telemetry_buckets.integration_id, telemetry_buckets.device_id, telemetry_buckets.organization_id, telemetry_buckets.since, telemetry_buckets.until,
-                telemetry_buckets.metrics, telemetry_buckets.message_types, NULL
-            ) AS t
-            CROSS JOIN LATERAL jsonb_each(t.metrics) AS e
-            WHERE jsonb_typeof(e.value) = 'number'
-            GROUP BY 1, 2, 3, 4
-        ) AS s
-        GROUP BY 1, 2, 3
-        ORDER BY s.starts_at DESC, s.device_id
-        LIMIT telemetry_buckets.most
-    ) AS b
-    LEFT JOIN mqtt.devices AS d ON d.organization_id = b.organization_id AND d.id = b.device_id
-    ORDER BY b.starts_at DESC, d.external_id;
+    SELECT t.*
+    FROM mqtt.device_integrations AS i
+    CROSS JOIN LATERAL (
+        SELECT r.*
+        FROM mqtt.readings AS r
+        WHERE r.integration_id = i.id AND r.received_at >= request.since AND r.received_at < request.until
+            AND (request.before_at IS NULL OR (r.received_at, r.position) < (request.before_at, request.before_position))
+            AND (request.device_ids IS NULL OR r.device_id = ANY (request.device_ids))
+            AND CASE
+                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+            END
+            AND mqtt.has_metric(r.payload, request.metrics)
+        ORDER BY r.received_at DESC, r.position DESC
+        LIMIT request.most
+    ) AS t
+    WHERE (request.integration_id IS NULL OR i.id = request.integration_id)
+        AND (request.organization_id IS NULL OR i.organization_id = request.organization_id)
+    ORDER BY t.received_at DESC, t.position DESC
+    LIMIT request.most;
 END;
 $$;
 
-ALTER FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) IS 'The numeric metrics of mqtt.telemetry, summarized per device and span of time: avg, min, max and count; newest first, at most that many rows.';
+COMMENT ON FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) IS 'The readings that the request selects, by when they were received, the newest first: those of each integration, by its index, merged.';
 
 CREATE FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (names IS NULL) THEN
-             CASE jsonb_typeof(payload)
-                 WHEN 'object'::text THEN payload
-                 ELSE jsonb_build_object('value', payload)
-             END
-             WHEN (jsonb_typeof(payload) = 'object'::text) THEN ( SELECT jsonb_object_agg(e.key, e.value) AS jsonb_object_agg
-                FROM jsonb_each(telemetry_metrics.payload) e(key, value)
-               WHERE (e.key = ANY (telemetry_metrics.names)))
-             WHEN ('value'::text = ANY (names)) THEN jsonb_build_object('value', payload)
-             ELSE NULL::jsonb
-         END AS "case";
+             WHEN (names IS NOT NULL) THEN ( SELECT jsonb_object_agg(n.name, mqtt.metric(telemetry_metrics.payload, n.name)) AS jsonb_object_agg
+                FROM unnest(telemetry_metrics.names) n(name)
+               WHERE (mqtt.metric(telemetry_metrics.payload, n.name) IS NOT NULL))
+             WHEN (jsonb_typeof(payload) = 'object'::text) THEN payload
+             ELSE jsonb_build_object('value', payload)
+         END AS jsonb_build_object;
 END;
 
 ALTER FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) IS 'The metrics in a payload: its members (those named, if names are given), or {"value": payload} if it is not an object; null if it has none of them.';
+COMMENT ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) IS 'The metrics in a payload: its members as they are, or {"value": payload} if it is not an object; or those named, by name; null if it has none of them.';
 
 CREATE FUNCTION mqtt.top_errors(organization_id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -10198,8 +11190,8 @@ CREATE FUNCTION mqtt.topic_prefix_reason(prefix text) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN ((prefix = ''::text) OR (octet_length(prefix) > 512)) THEN 'A topic prefix has 1 to 512 bytes.'::text
-             WHEN (prefix ~ '(^/|/$|//)'::text) THEN 'A topic prefix consists of whole levels, none of them empty, without / at its start or end.'::text
+             WHEN ((prefix = ''::text) OR (octet_length(prefix) > 512)) THEN 'A topic prefix must have 1 to 512 bytes.'::text
+             WHEN (prefix ~ '(^/|/$|//)'::text) THEN 'A topic prefix must consist of whole levels, none of them empty, without / at its start or end.'::text
              ELSE mqtt.topic_name_reason(prefix)
          END AS topic_name_reason;
 END;
@@ -10600,7 +11592,8 @@ CREATE VIEW api.devices WITH (security_invoker='true') AS
     d.last_data,
     d.last_data_at,
     d.last_seen_at,
-    d.created_at
+    d.created_at,
+    d.latest
    FROM mqtt.devices d;
 
 ALTER TABLE api.devices OWNER TO mqtt_owner;
@@ -10619,13 +11612,15 @@ COMMENT ON COLUMN api.devices.name IS 'Name, for people';
 
 COMMENT ON COLUMN api.devices.metadata IS 'Metadata that sync_device set';
 
-COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest message; up to a few seconds late while an old transaction holds back vacuum';
+COMMENT ON COLUMN api.devices.last_data IS 'Payload of its newest telemetry; up to a few seconds late while an old transaction holds back vacuum';
 
 COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
 
-COMMENT ON COLUMN api.devices.last_seen_at IS 'When a message last came from it';
+COMMENT ON COLUMN api.devices.last_seen_at IS 'When it last sent a message';
 
 COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';
+
+COMMENT ON COLUMN api.devices.latest IS 'Newest value of each metric: {"temperature": {"value", "at"}}';
 
 CREATE TABLE mqtt.integration_activity_log (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -10911,50 +11906,6 @@ COMMENT ON COLUMN api.mqtt_dead_letters.replayed_at IS 'When it was last put bac
 
 COMMENT ON COLUMN api.mqtt_dead_letters.replay_count IS 'How often it has been put back into the queue';
 
-CREATE TABLE mqtt.mqtt_messages (
-    received_at timestamp with time zone DEFAULT now() NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    organization_id uuid NOT NULL,
-    id uuid NOT NULL,
-    integration_id uuid NOT NULL,
-    device_id uuid,
-    sent_at timestamp with time zone,
-    direction mqtt.message_direction NOT NULL,
-    qos smallint DEFAULT 0 NOT NULL,
-    retain boolean DEFAULT false NOT NULL,
-    topic text NOT NULL,
-    payload jsonb NOT NULL,
-    content_type text,
-    body bytea,
-    decode_error text,
-    properties jsonb
-)
-PARTITION BY RANGE (received_at);
-
-ALTER TABLE mqtt.mqtt_messages OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.mqtt_messages IS 'Every message stored, in (from devices) and out (published); partitioned by UTC day of received_at.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.received_at IS 'When the database accepted it, by the database''s clock.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored here; created_at - received_at is its time in the queue.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.body IS 'The payload byte for byte, where it has no JSON form.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.decode_error IS 'Why the payload could not be decoded as its content type says; null when it could.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.properties IS 'MQTT 5 properties and other facts that came with it, if any.';
-
 CREATE VIEW mqtt.mqtt_message_queue WITH (security_invoker='true') AS
  SELECT q.id,
     q.organization_id,
@@ -11071,13 +12022,7 @@ CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
     m.device_id,
     (m.direction)::text AS direction,
     m.topic,
-    ( SELECT
-                CASE
-                    WHEN ((i.message_type_level > 0) AND (m.topic ~~ i.topic_like)) THEN split_part(m.topic, '/'::text, (i.message_type_level)::integer)
-                    ELSE NULL::text
-                END AS "case"
-           FROM mqtt.device_integrations i
-          WHERE (i.id = m.integration_id)) AS message_type,
+    m.message_type,
     m.payload,
     translate(encode(m.body, 'base64'::text), '
 '::text, ''::text) AS body,
@@ -11088,14 +12033,17 @@ CREATE VIEW api.mqtt_messages WITH (security_invoker='true') AS
     m.properties,
     m.sent_at,
     m.received_at,
-    m.created_at
+    m.created_at,
+    m.measured_at,
+    (m.sent_at <> m.measured_at) AS timestamp_ignored
    FROM mqtt.mqtt_messages m;
 
 ALTER TABLE api.mqtt_messages OWNER TO mqtt_owner;
 
 COMMENT ON VIEW api.mqtt_messages IS 'Message history
 
-All stored messages, incoming and outgoing. Filter by integration_id or device_id and by received_at, which are indexed.';
+All stored messages, incoming and outgoing. To read them in order, or page by page, call list_messages. Filters that an index serves:
+organization_id or integration_id with received_at, device_id with measured_at.';
 
 COMMENT ON COLUMN api.mqtt_messages.id IS 'Message id; for a published message its receipt id';
 
@@ -11109,7 +12057,7 @@ COMMENT ON COLUMN api.mqtt_messages.direction IS 'incoming or outgoing';
 
 COMMENT ON COLUMN api.mqtt_messages.topic IS 'Topic name';
 
-COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Topic level that topic_pattern names {message_type}';
+COMMENT ON COLUMN api.mqtt_messages.message_type IS 'Topic level that topic_pattern named {message_type} when the message was stored';
 
 COMMENT ON COLUMN api.mqtt_messages.payload IS 'Payload as JSON; JSON null if it is in body';
 
@@ -11130,6 +12078,10 @@ COMMENT ON COLUMN api.mqtt_messages.sent_at IS 'Time given by the device';
 COMMENT ON COLUMN api.mqtt_messages.received_at IS 'When it was accepted';
 
 COMMENT ON COLUMN api.mqtt_messages.created_at IS 'When it was stored';
+
+COMMENT ON COLUMN api.mqtt_messages.measured_at IS 'Time given by the device if that is plausible, else when it was accepted';
+
+COMMENT ON COLUMN api.mqtt_messages.timestamp_ignored IS 'Whether the time given by the device is not plausible; null if it gave none';
 
 CREATE TABLE mqtt.mqtt_publish_receipts (
     queued_at timestamp with time zone NOT NULL,
@@ -11410,8 +12362,9 @@ CREATE TABLE mqtt.deferred_device_updates (
     noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     number bigint NOT NULL,
     last_data jsonb,
-    last_data_at timestamp with time zone NOT NULL,
-    last_seen_at timestamp with time zone NOT NULL
+    last_data_at timestamp with time zone,
+    last_seen_at timestamp with time zone,
+    latest jsonb NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
 
@@ -11555,7 +12508,7 @@ UNION ALL
 
 ALTER TABLE mqtt.sealed_values OWNER TO mqtt_owner;
 
-COMMENT ON VIEW mqtt.sealed_values IS 'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. What is sealed elsewhere one day joins here and in bridge.reseal.';
+COMMENT ON VIEW mqtt.sealed_values IS 'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. Add secrets of other tables here and in bridge.reseal.';
 
 CREATE TABLE mqtt.workers (
     bridge_id uuid NOT NULL
@@ -11710,9 +12663,9 @@ CREATE INDEX mqtt_credentials_expiry_idx ON mqtt.mqtt_credentials USING btree (e
 
 CREATE INDEX mqtt_credentials_integration_idx ON mqtt.mqtt_credentials USING btree (organization_id, integration_id);
 
-CREATE INDEX mqtt_messages_device_idx ON ONLY mqtt.mqtt_messages USING btree (device_id, received_at) WHERE (device_id IS NOT NULL);
+CREATE INDEX mqtt_messages_device_idx ON ONLY mqtt.mqtt_messages USING btree (device_id, measured_at, "position") WHERE (device_id IS NOT NULL);
 
-CREATE INDEX mqtt_messages_integration_idx ON ONLY mqtt.mqtt_messages USING btree (integration_id, received_at);
+CREATE INDEX mqtt_messages_integration_idx ON ONLY mqtt.mqtt_messages USING btree (integration_id, received_at, "position");
 
 CREATE INDEX mqtt_publish_receipts_integration_idx ON ONLY mqtt.mqtt_publish_receipts USING btree (integration_id, queued_at);
 
@@ -11916,27 +12869,39 @@ GRANT USAGE ON SCHEMA mqtt TO anon;
 
 REVOKE ALL ON TYPE api."*/*" FROM PUBLIC;
 
+REVOKE ALL ON TYPE mqtt.callback_outcome FROM PUBLIC;
+
 REVOKE ALL ON TYPE mqtt.decoded_payload FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.device_session FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.listed_message FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.listed_message TO authenticated;
+GRANT ALL ON TYPE mqtt.listed_message TO service_role;
+
+REVOKE ALL ON TYPE mqtt.message_cursor FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.message_cursor TO authenticated;
+GRANT ALL ON TYPE mqtt.message_cursor TO service_role;
 
 REVOKE ALL ON TYPE mqtt.message_direction FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.message_direction TO authenticated;
 GRANT ALL ON TYPE mqtt.message_direction TO service_role;
 
+REVOKE ALL ON TYPE mqtt.message_request FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.message_request TO authenticated;
+GRANT ALL ON TYPE mqtt.message_request TO service_role;
+
 REVOKE ALL ON TYPE mqtt.replay_message FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.replay_request FROM PUBLIC;
-
-REVOKE ALL ON TYPE mqtt.settled_callback FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.telemetry_data FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.telemetry_data TO authenticated;
 GRANT ALL ON TYPE mqtt.telemetry_data TO service_role;
 
-REVOKE ALL ON TYPE mqtt.telemetry_reading FROM PUBLIC;
-GRANT ALL ON TYPE mqtt.telemetry_reading TO authenticated;
-GRANT ALL ON TYPE mqtt.telemetry_reading TO service_role;
+REVOKE ALL ON TYPE mqtt.telemetry_request FROM PUBLIC;
+GRANT ALL ON TYPE mqtt.telemetry_request TO authenticated;
+GRANT ALL ON TYPE mqtt.telemetry_request TO service_role;
 
 REVOKE ALL ON FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text) TO authenticated;
@@ -12016,14 +12981,18 @@ REVOKE ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integratio
 GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.list_devices("limit" integer, cursor text, integration_id uuid, organization_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION api.list_messages(organization_id uuid, integration_id uuid, device_id text, topic text, filter text, id uuid, direction text, since timestamp with time zone, until timestamp with time zone, cursor text, "limit" integer, page_size integer, oldest_first boolean, stored_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.list_messages(organization_id uuid, integration_id uuid, device_id text, topic text, filter text, id uuid, direction text, since timestamp with time zone, until timestamp with time zone, cursor text, "limit" integer, page_size integer, oldest_first boolean, stored_since timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION api.list_messages(organization_id uuid, integration_id uuid, device_id text, topic text, filter text, id uuid, direction text, since timestamp with time zone, until timestamp with time zone, cursor text, "limit" integer, page_size integer, oldest_first boolean, stored_since timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) TO authenticated;
 GRANT ALL ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid, credential_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, external_id text) TO service_role;
 
-REVOKE ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO anon;
-GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO authenticated;
-GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" text) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" text) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, "timestamp" text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.mqtt_ingest_batch(json) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_ingest_batch(json) TO anon;
@@ -12057,9 +13026,9 @@ GRANT ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) TO service_role
 REVOKE ALL ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) TO authenticated;
-GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text) TO service_role;
+REVOKE ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text, device_ids text[], "time" text, cursor text, aggregates text[], time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text, device_ids text[], "time" text, cursor text, aggregates text[], time_zone text) TO authenticated;
+GRANT ALL ON FUNCTION api.query_telemetry(integration_id uuid, device_id text, since timestamp with time zone, until timestamp with time zone, metrics text[], bucket interval, "limit" integer, message_types text[], organization_id uuid, external_id text, device_ids text[], "time" text, cursor text, aggregates text[], time_zone text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text, client_id text) TO anon;
@@ -12366,6 +13335,10 @@ GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO emqx_reader;
 GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.admits_hash(filter text) TO go_auth_reader;
 
+REVOKE ALL ON FUNCTION mqtt.aggregates_sql(aggregates text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.aggregates_sql(aggregates text[]) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.aggregates_sql(aggregates text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.announce_replay(organization_id uuid, incoming integer, outgoing integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) FROM PUBLIC;
@@ -12406,6 +13379,14 @@ REVOKE ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) FRO
 
 REVOKE ALL ON FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO service_role;
@@ -12432,6 +13413,10 @@ GRANT ALL ON FUNCTION mqtt.callback_url_reason(url text, private_allowed boolean
 
 REVOKE ALL ON FUNCTION mqtt.capacity_lock() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.check_capacity() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_health() FROM PUBLIC;
@@ -12442,6 +13427,10 @@ REVOKE ALL ON FUNCTION mqtt.check_integration() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_ledger(is_full boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.check_new_credential(topic_prefix text, publish_filters text[], subscribe_filters text[], client_id text, expires_at timestamp with time zone, max_per_second numeric, max_burst integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_organization_queues() FROM PUBLIC;
@@ -12450,9 +13439,9 @@ REVOKE ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrati
 GRANT ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.check_token() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_token() TO anon;
@@ -12505,11 +13494,45 @@ REVOKE ALL ON FUNCTION mqtt.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.current_user_id() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.current_user_id() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.try_device_time(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.try_device_time(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.try_device_time(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.device_time(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.device_time(value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.device_time(value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.days_without_partition() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.decode_payload(content_type text, body bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.message_role(message_type text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.message_role(message_type text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.message_role(message_type text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, message_type_level smallint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.payload_time(payload jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.payload_time(payload jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.payload_time(payload jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.plausible_time(sent_at timestamp with time zone, received_at timestamp with time zone, max_behind interval, max_ahead interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.user_property(properties jsonb, name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.decoded_message(message jsonb, body bytea, received_at timestamp with time zone, content_type text, topic_like text, device_level smallint, message_type_level smallint, max_time_behind interval, max_time_ahead interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.default_topic_pattern() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO authenticated;
@@ -12537,8 +13560,6 @@ REVOKE ALL ON FUNCTION mqtt.deployed_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.device_login() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.device_prefix(pattern text, organization_prefix text, external_id text) TO service_role;
@@ -12549,11 +13570,17 @@ REVOKE ALL ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with 
 
 REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.end_callbacks() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.end_work(worker_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.enqueue_batch(session mqtt.device_session, messages jsonb, faults text[], most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.enqueue_callbacks(tids tid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.enqueue_message(session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
 
@@ -12574,6 +13601,10 @@ REVOKE ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integr
 GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.finish_attempt(attempted bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.json_reason(value json) FROM PUBLIC;
@@ -12582,11 +13613,17 @@ GRANT ALL ON FUNCTION mqtt.json_reason(value json) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.first_json_reason(elements json) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.flat_payload(payload jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.free_disk_bytes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.metric(payload jsonb, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.metric(payload jsonb, name text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.metric(payload jsonb, name text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.has_metric(payload jsonb, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_metric(payload jsonb, names text[]) TO authenticated;
@@ -12598,13 +13635,15 @@ GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO emqx_reader;
 GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.has_placeholder(filter text) TO go_auth_reader;
 
+REVOKE ALL ON FUNCTION mqtt.has_reading(organization_id uuid, integration_id uuid, external_id text, metric text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.history_to_replay(request mqtt.replay_request) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.topic_matches_any(filters text[], topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.ingest_message(topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) FROM PUBLIC;
 
@@ -12622,7 +13661,11 @@ REVOKE ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integration
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.is_covered(payload jsonb, names text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_service() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_service() TO authenticated;
@@ -12664,10 +13707,6 @@ GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO emq
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO go_auth_reader;
 
-REVOKE ALL ON FUNCTION mqtt.try_timestamptz(value text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) FROM PUBLIC;
@@ -12700,6 +13739,8 @@ REVOKE ALL ON FUNCTION mqtt.maintenance_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.maintenance_lock() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.merged_latest(known jsonb, news jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.message_id(enqueued_at timestamp with time zone, msg_id bigint, outbound boolean) TO service_role;
@@ -12714,17 +13755,42 @@ GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.message_reasons(messages json, nul_mark text) FROM PUBLIC;
 
+GRANT SELECT ON TABLE mqtt.mqtt_messages TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_messages TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.messages(request mqtt.message_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.messages(request mqtt.message_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.messages(request mqtt.message_request) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.messages_sql(request mqtt.message_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.messages_sql(request mqtt.message_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.messages_sql(request mqtt.message_request) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.metric_number(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.metric_number(value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.metric_number(value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.mosquitto_password_hash(password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.newest_metrics(latest jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.note_receivers(settled mqtt.settled_callback[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.notify_config() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.object_or_none(value jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) TO authenticated;
@@ -12748,6 +13814,8 @@ REVOKE ALL ON FUNCTION mqtt.password_matches(credential mqtt.mqtt_credentials, p
 
 REVOKE ALL ON FUNCTION mqtt.password_verifier(salt bytea, password text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.payload_metrics(payload jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.plain_verdict(allowed boolean) FROM PUBLIC;
@@ -12759,6 +13827,10 @@ REVOKE ALL ON FUNCTION mqtt.prepare_partitions() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.processing_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_timestamptz(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.try_timestamptz(value text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.user_properties_reason(value jsonb) FROM PUBLIC;
 
@@ -12773,8 +13845,6 @@ REVOKE ALL ON FUNCTION mqtt.py_decode_msgpack(data bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.py_free_disk() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_seal(public_key bytea, secret text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.queue_callbacks(tids tid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_depth(organization_id uuid) FROM PUBLIC;
 
@@ -12795,6 +13865,10 @@ REVOKE ALL ON FUNCTION mqtt.rabbitmq_login() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.random_bytes(length integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.random_password() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.read_cursor(cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.read_cursor(cursor text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.read_cursor(cursor text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) FROM PUBLIC;
 
@@ -12900,13 +13974,24 @@ REVOKE ALL ON FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integ
 
 REVOKE ALL ON FUNCTION mqtt.take_tokens(subject_id uuid, rate numeric, burst integer, wanted integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.telemetry(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], most integer) TO service_role;
+GRANT SELECT ON TABLE mqtt.readings TO authenticated;
+GRANT SELECT ON TABLE mqtt.readings TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.telemetry_buckets(integration_id uuid, device_id uuid, organization_id uuid, since timestamp with time zone, until timestamp with time zone, metrics text[], message_types text[], bucket interval, most integer) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.telemetry(request mqtt.telemetry_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry(request mqtt.telemetry_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry(request mqtt.telemetry_request) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.telemetry_buckets(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], cursor mqtt.message_cursor, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry_buckets(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], cursor mqtt.message_cursor, most integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry_buckets(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], cursor mqtt.message_cursor, most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO authenticated;
@@ -12969,9 +14054,6 @@ GRANT SELECT ON TABLE mqtt.mqtt_dead_letters TO service_role;
 
 GRANT SELECT ON TABLE api.mqtt_dead_letters TO authenticated;
 GRANT SELECT ON TABLE api.mqtt_dead_letters TO service_role;
-
-GRANT SELECT ON TABLE mqtt.mqtt_messages TO authenticated;
-GRANT SELECT ON TABLE mqtt.mqtt_messages TO service_role;
 
 GRANT SELECT ON TABLE mqtt.mqtt_message_queue TO authenticated;
 GRANT SELECT ON TABLE mqtt.mqtt_message_queue TO service_role;

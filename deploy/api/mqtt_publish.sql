@@ -1,7 +1,7 @@
 -- Deploy topicbase:api/mqtt_publish to pg
 -- requires: base/wake_bridge
--- requires: ingest/require_open_queue
 -- requires: publish/enqueue_outbound
+-- requires: publish/require_open_queue
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

@@ -1,5 +1,5 @@
 -- Deploy topicbase:bridge/callback_circuits to pg
--- requires: bridge/settled_callback
+-- requires: bridge/callback_outcome
 -- requires: tables/integration_activity_log
 -- requires: tables/mqtt_callbacks
 BEGIN;
@@ -13,7 +13,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.circuit_opens(bigint, timestamptz) IS 'Whether a circuit breaker that was open until then opens (again) after this many failures in a row.';
 
-CREATE OR REPLACE FUNCTION mqtt.note_receivers(settled mqtt.settled_callback []) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -66,6 +66,6 @@ BEGIN
     WHERE c.openings > 0;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.note_receivers(mqtt.settled_callback []) IS
+COMMENT ON FUNCTION mqtt.note_receivers(mqtt.callback_outcome []) IS
 'Opens and closes circuit breakers according to what receivers answered, and logs which receivers have become unreachable or reachable again. A part of bridge.settle_callbacks.';
 COMMIT;

@@ -1,6 +1,6 @@
 -- Deploy topicbase:bridge/ingest_plain to pg
 -- requires: base/configuration
--- requires: ingest/ledger
+-- requires: ingest/count_messages
 -- requires: ingest/message_document
 -- requires: tables/queues
 -- requires: topics/names

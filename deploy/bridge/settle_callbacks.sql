@@ -13,7 +13,7 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_settled CONSTANT mqtt.settled_callback [] := mqtt.settle_deliveries(
+    v_settled CONSTANT mqtt.callback_outcome [] := mqtt.settle_deliveries(
         bridge_id, organization_ids, ids, attempts, codes, errors, responses, retry_afters, is_final
     );
     v_counts jsonb;

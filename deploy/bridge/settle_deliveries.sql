@@ -1,5 +1,5 @@
 -- Deploy topicbase:bridge/settle_deliveries to pg
--- requires: bridge/settled_callback
+-- requires: bridge/callback_outcome
 -- requires: process/process_batch
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -7,14 +7,14 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.settle_deliveries(
     bridge_id uuid, organization_ids uuid [], ids uuid [], attempts smallint [], codes smallint [], errors text [], responses text [],
     retry_afters integer [], is_final boolean []
-) RETURNS mqtt.settled_callback []
+) RETURNS mqtt.callback_outcome []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_settled mqtt.settled_callback [];
+    v_settled mqtt.callback_outcome [];
 BEGIN
     WITH outcome AS (
         SELECT
@@ -58,7 +58,7 @@ BEGIN
             -- A receiver that answers about this message is reachable; a fault on our side says nothing about the receiver.
             coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false),
             NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true)
-        )::mqtt.settled_callback)
+        )::mqtt.callback_outcome)
     INTO v_settled
     FROM settled AS t
     LEFT JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = t.organization_id AND s.id = t.subscription_id;

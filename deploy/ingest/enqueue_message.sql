@@ -1,7 +1,7 @@
 -- Deploy topicbase:ingest/enqueue_message to pg
 -- requires: base/message_ids
 -- requires: base/refuse_for_now
--- requires: ingest/ledger
+-- requires: ingest/count_messages
 -- requires: ingest/message_document
 -- requires: ingest/message_rules
 -- requires: ingest/session_quotas

@@ -6,7 +6,7 @@
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/mqtt_requests
--- requires: tenants/longest_term
+-- requires: tenants/longest_retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

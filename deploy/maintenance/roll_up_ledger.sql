@@ -1,6 +1,6 @@
 -- Deploy topicbase:maintenance/roll_up_ledger to pg
 -- requires: tables/ledger
--- requires: tenants/longest_term
+-- requires: tenants/longest_retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

@@ -96,7 +96,7 @@ BEGIN
     IF NOT found THEN
         RETURN 'gone';
     END IF;
-    PERFORM mqtt.queue_callbacks(ARRAY[v_tid]);
+    PERFORM mqtt.enqueue_callbacks(ARRAY[v_tid]);
     IF mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
         RETURN 'gone';
     END IF;

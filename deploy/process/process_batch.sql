@@ -1,8 +1,8 @@
 -- Deploy topicbase:process/process_batch to pg
--- requires: ingest/ledger
+-- requires: ingest/count_messages
 -- requires: process/deferred_updates
 -- requires: process/due_messages
--- requires: process/queue_callbacks
+-- requires: process/enqueue_callbacks
 -- requires: process/store_messages
 -- requires: tables/log_activity
 -- requires: tables/mqtt_dead_letters
@@ -73,7 +73,7 @@ DECLARE
     v_left integer [];
     v_right integer [];
 BEGIN
-    PERFORM mqtt.queue_callbacks(tids);
+    PERFORM mqtt.enqueue_callbacks(tids);
     RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
 EXCEPTION
     -- Not the messages' fault: the whole batch is tried again later.

@@ -1,10 +1,10 @@
 -- Deploy topicbase:publish/replay to pg
 -- requires: base/json
--- requires: ingest/ledger
--- requires: ingest/require_open_queue
+-- requires: ingest/count_messages
 -- requires: publish/message_rules
 -- requires: publish/permission
 -- requires: publish/replay_request
+-- requires: publish/require_open_queue
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/queues
 BEGIN;

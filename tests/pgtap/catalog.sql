@@ -253,7 +253,7 @@ SELECT is_empty(
     'no foreign tables, no sequences that a role could read or move on, no publication of everything'
 );
 SELECT is_empty(
-    $$SELECT x FROM unnest('{store_messages,queue_callbacks,record_failure,due_messages,begin_attempt,undo_attempt,finish_attempt}'::text []) AS x
+    $$SELECT x FROM unnest('{store_messages,enqueue_callbacks,record_failure,due_messages,begin_attempt,undo_attempt,finish_attempt}'::text []) AS x
         WHERE NOT EXISTS (
             SELECT FROM routine AS r WHERE r.proname = x AND r.schema = 'mqtt' AND r.config @> '{enable_seqscan=off,jit=off}'
         )$$,

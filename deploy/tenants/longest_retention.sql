@@ -1,4 +1,4 @@
--- Deploy topicbase:tenants/longest_term to pg
+-- Deploy topicbase:tenants/longest_retention to pg
 -- requires: base/configuration
 -- requires: tenants/organizations
 BEGIN;

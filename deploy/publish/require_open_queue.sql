@@ -1,4 +1,4 @@
--- Deploy topicbase:ingest/require_open_queue to pg
+-- Deploy topicbase:publish/require_open_queue to pg
 -- requires: base/configuration
 -- requires: base/refuse_for_now
 -- requires: tenants/organizations

@@ -1,4 +1,4 @@
--- Verify topicbase:tenants/longest_term on pg
+-- Verify topicbase:tenants/longest_retention on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.longest_term(text)', true, 's', '{}');
 ROLLBACK;

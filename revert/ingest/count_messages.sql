@@ -1,4 +1,4 @@
--- Revert topicbase:ingest/ledger from pg
+-- Revert topicbase:ingest/count_messages from pg
 BEGIN;
 DROP FUNCTION mqtt.count_dead(uuid, timestamptz);
 DROP FUNCTION mqtt.count_accepted(uuid, integer, boolean);

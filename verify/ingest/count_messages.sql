@@ -1,4 +1,4 @@
--- Verify topicbase:ingest/ledger on pg
+-- Verify topicbase:ingest/count_messages on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.ledger_shard()', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.count_accepted(uuid, integer, boolean)', true, 'v', '{}');

@@ -1,4 +1,4 @@
--- Revert topicbase:tenants/longest_term from pg
+-- Revert topicbase:tenants/longest_retention from pg
 BEGIN;
 DROP FUNCTION mqtt.longest_term(text);
 COMMIT;

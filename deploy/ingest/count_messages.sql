@@ -1,4 +1,4 @@
--- Deploy topicbase:ingest/ledger to pg
+-- Deploy topicbase:ingest/count_messages to pg
 -- requires: base/wake_bridge
 -- requires: tables/ledger
 BEGIN;

@@ -1,4 +1,4 @@
--- Deploy topicbase:process/queue_callbacks to pg
+-- Deploy topicbase:process/enqueue_callbacks to pg
 -- requires: base/message_ids
 -- requires: base/wake_bridge
 -- requires: tables/filters_by_prefix
@@ -7,7 +7,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.queue_callbacks(tids tid []) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.enqueue_callbacks(tids tid []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 -- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
@@ -63,6 +63,6 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.queue_callbacks(tid []) IS
+COMMENT ON FUNCTION mqtt.enqueue_callbacks(tid []) IS
 'Notes, for queued messages by row address, the subscriptions with a callback_url that they match; to be called in the transaction that stores them, before it. While nobody has a callback, that is one look into an empty index.';
 COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:bridge/settled_callback from pg
-BEGIN;
-DROP TYPE mqtt.settled_callback;
-COMMIT;

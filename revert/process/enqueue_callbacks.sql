@@ -1,0 +1,4 @@
+-- Revert topicbase:process/enqueue_callbacks from pg
+BEGIN;
+DROP FUNCTION mqtt.enqueue_callbacks(tid []);
+COMMIT;

@@ -1,4 +1,0 @@
--- Revert topicbase:process/queue_callbacks from pg
-BEGIN;
-DROP FUNCTION mqtt.queue_callbacks(tid []);
-COMMIT;

@@ -1,4 +1,0 @@
--- Verify topicbase:bridge/settled_callback on pg
-BEGIN;
-SELECT 'mqtt.settled_callback'::regtype;
-ROLLBACK;

@@ -1,0 +1,4 @@
+-- Verify topicbase:process/enqueue_callbacks on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.enqueue_callbacks(tid[])', true, 'v', '{}');
+ROLLBACK;
