@@ -9,9 +9,8 @@ INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, 
 SELECT
     :'org_alice', gen_random_uuid(), CASE n % 3 WHEN 0 THEN :'external'::uuid ELSE :'hosted' END, CASE n % 3 WHEN 1 THEN :'pump'::uuid END,
     (CASE n % 2 WHEN 0 THEN 'incoming' ELSE 'outgoing' END)::mqtt.message_direction, format('org_alice/devices/d%s/%s', n % 7, CASE n % 2 WHEN 0 THEN 'telemetry' ELSE 'commands' END), 'x',
-    v.at, v.at, n, to_jsonb(n)
-FROM generate_series(1, 400) AS n
-CROSS JOIN LATERAL (SELECT now() - make_interval(days => 40 - n / 10) AS at) AS v;
+    now() - make_interval(days => 40 - n / 10), now() - make_interval(days => 40 - n / 10), n, to_jsonb(n)
+FROM generate_series(1, 400) AS n;
 INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, direction, topic, received_at, sent_at, measured_at, position, payload, body)
 VALUES
     (:'org_bob', mqtt.message_id(now(), 7), :'bob_hosted', 'incoming', 'org_bob/x', now(), NULL, now(), 7, '7777', NULL),

@@ -25,7 +25,7 @@ VALUES (:'org_bob', gen_random_uuid(), :'bob_hosted', :'bob_pump', 'incoming', '
 
 SELECT act_as('authenticated', :'anna');
 SELECT results_eq(
-    'SELECT t."deviceId", t.metrics, t."timestamp" FROM api.query_telemetry() AS t',
+    'SELECT t."deviceId", t.metrics, t.timestamp FROM api.query_telemetry() AS t',
     format(
         $$VALUES ('valve', '{"pressure": 1.5}'::jsonb, %1$L::timestamptz - interval '5 minutes'), ('pump', '{"temperature": 20, "humidity": 50}', %1$L::timestamptz - interval '10 minutes'),
             ('pump', '{"temperature": 22}', %1$L::timestamptz - interval '20 minutes'), ('pump', '{"value": 23.5}', %1$L::timestamptz - interval '30 minutes'),
@@ -44,7 +44,7 @@ SELECT is((SELECT array_agg(t.metrics) FROM api.query_telemetry(metrics => '{val
 SELECT is((SELECT count(*) FROM api.query_telemetry(metrics => '{}')), 0::bigint, 'no metrics, no rows');
 SELECT is((SELECT array_agg(t.metrics) FROM api.query_telemetry(message_types => '{status}') AS t), ARRAY['{"temperature": 99}']::jsonb [], 'other message types');
 SELECT results_eq(
-    format($$SELECT t."deviceId", t.metrics, t."timestamp" FROM api.query_telemetry(device_id => 'pump', bucket => '1 hour', since => %L, metrics => '{temperature,on}') AS t$$, :'hour'::timestamptz - interval '1 day'),
+    format($$SELECT t."deviceId", t.metrics, t.timestamp FROM api.query_telemetry(device_id => 'pump', bucket => '1 hour', since => %L, metrics => '{temperature,on}') AS t$$, :'hour'::timestamptz - interval '1 day'),
     format(
         $$VALUES ('pump', '{"temperature": {"avg": 21, "min": 20, "max": 22, "count": 2}}'::jsonb, %1$L::timestamptz - interval '1 hour'),
             ('pump', '{"temperature": {"avg": 30, "min": 30, "max": 30, "count": 1}}', %1$L::timestamptz - interval '2 hours')$$, :'hour'
@@ -82,9 +82,9 @@ INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, 
 VALUES (:'org_alice', gen_random_uuid(), :'hosted', :'pump', 'incoming', 'org_alice/devices/pump', now() - interval '3 days', 11, '{"temperature": 1}');
 SELECT act_as('authenticated', :'anna');
 SELECT is((SELECT count(*) FROM api.query_telemetry(device_id => 'pump')), 5::bigint, 'what came before remains, and what has no type is telemetry');
-SELECT is((SELECT t."timestamp" FROM api.query_telemetry(device_id => 'pump', until => now() - interval '2 days') AS t), now() - interval '3 days', 'the range is of when it was measured');
+SELECT is((SELECT t.timestamp FROM api.query_telemetry(device_id => 'pump', until => now() - interval '2 days') AS t), now() - interval '3 days', 'the range is of when it was measured');
 SELECT is((SELECT count(*) FROM api.query_telemetry(device_id => 'pump', until => now() - interval '2 days', "time" => 'received')), 0::bigint, 'or of when it was received');
-SELECT is((SELECT t."timestamp" FROM api.query_telemetry(device_id => 'pump', "limit" => 1, "time" => 'received') AS t), now(), 'and so is the order');
+SELECT is((SELECT t.timestamp FROM api.query_telemetry(device_id => 'pump', "limit" => 1, "time" => 'received') AS t), now(), 'and so is the order');
 
 -- Ties: the order of acceptance decides, and a cursor goes on at its place.
 SELECT act_as('none');
@@ -92,7 +92,7 @@ DELETE FROM mqtt.mqtt_messages WHERE message_type IS NULL;
 INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, message_type, received_at, measured_at, position, payload)
 SELECT :'org_alice', gen_random_uuid(), :'hosted', d.id::uuid, 'incoming', 'org_alice/devices/x/telemetry', 'tied', now(), now() - interval '1 hour', n, to_jsonb(n)
 FROM (VALUES (0, :'pump'), (1, '11111111-0000-4000-8000-000000000031')) AS d (odd, id)
-JOIN generate_series(1000, 1999) AS n ON n % 2 = d.odd;
+INNER JOIN generate_series(1000, 1999) AS n ON n % 2 = d.odd;
 CREATE FUNCTION tap.pages(size integer, arguments text) RETURNS integer []
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -141,7 +141,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_answer jsonb;
 BEGIN
-    EXECUTE 'SELECT jsonb_agg(jsonb_build_array(t."timestamp", t.metrics)) FROM api.query_telemetry(message_types => ''{meter}'', since => ''2030-01-01Z'', ' || arguments || ') AS t'
+    EXECUTE 'SELECT jsonb_agg(jsonb_build_array(t.timestamp, t.metrics)) FROM api.query_telemetry(message_types => ''{meter}'', since => ''2030-01-01Z'', ' || arguments || ') AS t'
     INTO v_answer;
     RETURN v_answer;
 END;
@@ -168,8 +168,8 @@ SELECT is(
     '[["2030-01-27T23:30:00+00:00", {"ENERGY.Power": "100", "ENERGY.deep": {"a": {"b": 1}}, "state": "ON"}]]', 'members by path, under their path'
 );
 SELECT is((SELECT array_agg(v.metric ORDER BY v.metric) FROM mqtt.metric_values('{"a": {"b": {"c": 1, "d": {"e": 1}}, "x": []}, "y": null}', NULL) AS v), '{a.b.c,a.x,y}', 'three levels deep');
-SELECT is((SELECT count(*) FROM mqtt.metric_values('{"a": {"b": 1}}', '{a,a.b}') AS v), 1::bigint, 'once, even if it is named twice');
-SELECT is(ARRAY(SELECT mqtt.metric_number(to_jsonb(v)) FROM unnest(ARRAY['1', ' -1.5 ', '1e3', '1e999', '0x1', 'NaN', '', '1,5']) AS v), ARRAY[1, -1.5, 1000, NULL, NULL, NULL, NULL, NULL], 'numbers in strings');
+SELECT is((SELECT count(*) FROM mqtt.metric_values('{"a": {"b": 1}}', '{a,a.b}') AS v), 1::bigint, 'once, even if it is named twice');  -- noqa: AL05
+SELECT is(ARRAY(SELECT mqtt.metric_number(to_jsonb(v.text)) FROM unnest(ARRAY['1', ' -1.5 ', '1e3', '1e999', '0x1', 'NaN', '', '1,5']) AS v (text)), ARRAY[1, -1.5, 1000, NULL, NULL, NULL, NULL, NULL], 'numbers in strings');  -- noqa: AL05
 SELECT act_as('none');
 CREATE FUNCTION tap.bucket_pages(size integer) RETURNS text []
 LANGUAGE plpgsql AS $$
@@ -179,7 +179,7 @@ DECLARE
     v_page text [];
 BEGIN
     LOOP
-        SELECT array_agg(format('%s %s', t."deviceId", t."timestamp"::date)), (array_agg(t.cursor))[count(*)] INTO v_page, v_cursor
+        SELECT array_agg(format('%s %s', t."deviceId", t.timestamp::date)), (array_agg(t.cursor))[count(*)] INTO v_page, v_cursor
         FROM api.query_telemetry(message_types => '{meter}', since => '2030-01-01Z', bucket => '1 day', "limit" => size, cursor => v_cursor) AS t;
         EXIT WHEN v_page IS NULL;
         v_all := v_all || v_page;
