@@ -6688,18 +6688,13 @@ CREATE FUNCTION mqtt.flat_payload(payload jsonb) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    RETURN (
-        SELECT jsonb_object_agg(concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value, a.value))
-        FROM jsonb_each(payload) AS a
-        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b ON true
-        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
-    );
+    RETURN (SELECT jsonb_object_agg(v.metric, v.value) FROM mqtt.metric_values(payload, NULL) AS v);
 END;
 $$;
 
 ALTER FUNCTION mqtt.flat_payload(payload jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.flat_payload(payload jsonb) IS 'An object whose members of members, down to the third level, are its own, under their names joined by dots.';
+COMMENT ON FUNCTION mqtt.flat_payload(payload jsonb) IS 'The metrics of a payload (mqtt.metric_values) as the members of one object.';
 
 CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER

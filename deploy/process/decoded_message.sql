@@ -1,8 +1,6 @@
 -- Deploy topicbase:process/decoded_message to pg
 -- requires: base/decode_payload
--- requires: base/parse_values
 -- requires: process/device_data
--- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

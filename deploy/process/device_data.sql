@@ -1,5 +1,6 @@
 -- Deploy topicbase:process/device_data to pg
 -- requires: tables/deferred_updates
+-- requires: tables/readings
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -16,15 +17,10 @@ LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (
-        SELECT jsonb_object_agg(concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value, a.value))
-        FROM jsonb_each(payload) AS a
-        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b ON true
-        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
-    );
+    RETURN (SELECT jsonb_object_agg(v.metric, v.value) FROM mqtt.metric_values(payload, NULL) AS v);
 END;
 $$;
-COMMENT ON FUNCTION mqtt.flat_payload(jsonb) IS 'An object whose members of members, down to the third level, are its own, under their names joined by dots.';
+COMMENT ON FUNCTION mqtt.flat_payload(jsonb) IS 'The metrics of a payload (mqtt.metric_values) as the members of one object.';
 
 CREATE OR REPLACE FUNCTION mqtt.payload_metrics(payload jsonb) RETURNS TABLE (metric text, value jsonb)
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 5
