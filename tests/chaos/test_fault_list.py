@@ -659,7 +659,7 @@ def test_fault_60_restored_from_a_dump(world: Worlds, stack: Stack) -> None:
     assert receipts(playground, ids)[0][0] == "acknowledged"
     playground.bridge.kill()
     assert playground.device.send({"n": 0}).status_code == 202
-    publish(playground, message("out/a", 2))
+    second = publish(playground, message("out/a", 2))
     name = f"restored_{uuid.uuid4().hex[:8]}"
     dump = playground.directory / "dump"
     for command in (
@@ -687,6 +687,11 @@ def test_fault_60_restored_from_a_dump(world: Worlds, stack: Stack) -> None:
         assert newest is not None
         assert following is not None
         assert following[0] > newest[0]
+        # The original goes on, and sends what the copy would send again.
+        playground.new_bridge().start()
+        wait_until(lambda: receipts(playground, second)[0][0] == "acknowledged", what="the receipt")
+        assert restored.execute("SELECT mqtt.set_aside_outbound()").fetchone() == (1,)
+        assert restored.execute("SELECT count(*) FROM pgmq.q_mqtt_outbound").fetchone() == (0,)
     stack.run("exec", "dropdb", name)
 
 
