@@ -1,4 +1,5 @@
 -- Deploy topicbase:maintenance/run_maintenance to pg
+-- requires: base/prepare_partitions
 -- requires: base/vacuum_holders
 -- requires: maintenance/check_capacity
 -- requires: maintenance/check_ledger
@@ -67,16 +68,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_done jsonb := '{}';
-    v_made integer;
+    v_partitions record;
 BEGIN
     v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
         || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
-    BEGIN
-        v_made := mqtt.prepare_partitions();
-        RETURN v_done || jsonb_build_object('partitions_made', v_made);
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN v_done || jsonb_build_object('postponed', SQLERRM);
-    END;
+    SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
+    RETURN v_done || jsonb_strip_nulls(jsonb_build_object('partitions_made', v_partitions.made, 'postponed', v_partitions.postponed));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS

@@ -1,6 +1,7 @@
 """The queue by hand: processing, retries and dead letters, statistics, retention; and its books after all that."""
 
 import json
+import re
 import time
 import uuid
 from collections import Counter
@@ -15,7 +16,7 @@ import requests
 
 from tests.api.support import Connection, Queue, Witness, accepted, answered, refused, stored
 from tests.support.api import Api
-from tests.support.stack import Stack
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE
 
@@ -425,3 +426,15 @@ def test_the_books_show_what_was_taken_out_by_hand(home: Tenant, queue: Queue, a
         1,
     )
     db.execute("DELETE FROM mqtt.ledger WHERE organization_id = %s", (home.organization_id,))
+
+
+def test_the_job_of_the_docs_stores_messages(home: Tenant, stack: Stack) -> None:
+    """As pg_cron runs it: the job's text as one simple query."""
+    job = re.search(r"cron.schedule\('topicbase queue', '[^']+', '((?:[^']|'')+)'\)", (ROOT / "docs/how-to/install.md").read_text())
+    assert job is not None
+    device = home.device()
+    sent = accepted(device.send({"n": 1}))
+    with stack.connect() as db:
+        result = db.pgconn.exec_(job[1].replace("''", "'").encode())
+        assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, result.error_message
+    assert home.api.rows("mqtt_messages", token=home.member, id=f"eq.{sent}")

@@ -1,9 +1,13 @@
 """What maintenance does beside a session that will not end: name it when it holds back vacuum, and do the rest when it holds a lock."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
+
+from psycopg import sql
 
 from tests.chaos.world import World
 from tests.support.api import Api
@@ -76,6 +80,66 @@ def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_do
         assert "postponed" not in done[0]
         gone = "SELECT to_regclass('mqtt.mqtt_messages_' || to_char(current_date - 400, 'YYYYMMDD'))"
         assert db.execute(gone).fetchone() == (None,)
+
+
+def drop_partitions(stack: Stack, tables: tuple[str, ...]) -> None:
+    """As they are when nobody made new ones for longer than they were made ahead."""
+    with stack.connect() as db:
+        for table in tables:
+            for (partition,) in db.execute("SELECT partition::text FROM mqtt.partition_ranges(%s)", (table,)).fetchall():
+                db.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(*partition.split("."))))
+
+
+def test_fault_39_partitions_are_made_while_messages_arrive_and_a_reader_stays(world: Callable[..., World], stack: Stack) -> None:
+    """Today's is missing and the default partition fills, beside a session that reads the table for long, then without it."""
+    playground = world(bridges=0)
+    drop_partitions(stack, ("mqtt.mqtt_messages", "mqtt.integration_activity_log"))
+    sent, is_over = [0], threading.Event()
+
+    def send() -> None:
+        messages = [{"topic": playground.device.topic(f"d{n % 10}"), "payload": {"fill": "x" * 400, "n": n}} for n in range(500)]
+        assert playground.device.send_batch(messages).status_code == 202
+        playground.query("SELECT mqtt.process_batch()")
+        sent[0] += len(messages)
+
+    def send_on() -> None:
+        while not is_over.is_set():
+            send()
+
+    def value(query: LiteralString) -> Any:
+        (row,) = playground.query(query)
+        return row[0]
+
+    def prepare() -> dict[str, Any]:
+        made: dict[str, Any] = value("SELECT to_jsonb(p) FROM mqtt.prepare_partitions() AS p")
+        return made
+
+    def has_today(table: str) -> bool:
+        query = "SELECT count(*) FROM mqtt.partition_ranges(%s) AS r WHERE now() >= r.first_at AND now() < r.end_at"
+        return bool(playground.query(query, table)[0][0])
+
+    with stack.connect(autocommit=False) as reader, ThreadPoolExecutor() as pool:
+        while value("SELECT pg_relation_size('mqtt.mqtt_messages_default')") <= 1024 * 1024:
+            send()
+        reader.execute("SELECT count(*) FROM mqtt.mqtt_messages")
+        done = prepare()
+        assert "lock" in done["postponed"]
+        assert has_today("mqtt.integration_activity_log"), "what one table meets costs no other its partitions"
+        send()
+        reader.rollback()
+        load = pool.submit(send_on)
+        try:
+            wait_until(lambda: prepare() and has_today("mqtt.mqtt_messages"), what="today's partition")
+            before = sent[0]
+            wait_until(lambda: sent[0] > before or load.done(), what="more messages")
+        finally:
+            is_over.set()
+        load.result()
+    assert value("SELECT count(*) FROM mqtt.mqtt_messages_default") == 0, "neither what came before nor what came then"
+    own = "SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = %s"
+    assert playground.query(own, playground.tenant.organization_id) == [(sent[0],)]
+    assert playground.query("SELECT * FROM mqtt.check_ledger()") == []
+    wait_until(lambda: prepare() == {"made": 0, "postponed": None}, what="the days ahead")
 
 
 def test_fault_31_while_vacuum_is_held_back_rows_are_not_updated_with_each_batch(world: Callable[..., World], stack: Stack) -> None:

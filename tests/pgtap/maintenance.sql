@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, capacity, statistics, replay.
 \ir setup.psql
-SELECT plan(84);
+SELECT plan(100);
 
 -- Partitions.
 SELECT is(
@@ -24,6 +24,58 @@ SELECT ok(mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 0::bigint, 'which takes the rows over');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'org_alice/far'), 3::bigint, 'and loses none');
 SELECT ok(NOT mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date + 40), 'making it again does nothing');
+
+-- A default partition that took many rows becomes a partition itself.
+SELECT ok('{lock_timeout=50ms}' <@ p.proconfig, p.proname || ' keeps nobody waiting for longer than that')
+FROM pg_proc AS p WHERE p.pronamespace = 'mqtt'::regnamespace AND p.proname IN ('create_partition', 'adopt_default_partition') ORDER BY p.proname;
+CREATE FUNCTION pg_temp.drop_partitions() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_partition regclass;
+BEGIN
+    FOR v_partition IN SELECT r.partition FROM mqtt.partition_ranges('mqtt.mqtt_publish_receipts') AS r LOOP
+        EXECUTE format('DROP TABLE %s', v_partition);
+    END LOOP;
+END;
+$$;
+SELECT pg_temp.drop_partitions();
+SELECT is(mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3), 1, 'first the partition of today is made');
+SELECT ok(
+    EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'mqtt.mqtt_publish_receipts'::regclass AND mode = 'ShareRowExclusiveLock'),
+    'with a lock that lets no row come between its move and the attach'
+);
+SELECT is(mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3), 3, 'then those ahead');
+SELECT pg_temp.drop_partitions();
+INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic)
+SELECT now() - n % 3 * interval '1 day', :'org_alice', gen_random_uuid(), :'hosted', 1, 1, 'sent', 'adopted' FROM generate_series(1, 10000) AS n;
+SELECT mqtt.create_partition('mqtt.mqtt_publish_receipts', (now() AT TIME ZONE 'UTC')::date - 5) \g /dev/null
+SELECT pg_relation_filenode('mqtt.mqtt_publish_receipts_default') AS file \gset
+SELECT is(mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3), 0, 'with many rows in the default one, it is given a range');
+SELECT is(mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3), 1, 'and becomes the partition of that');
+SELECT is(
+    (SELECT array_agg((r.end_at - r.first_at) ORDER BY r.first_at) FROM mqtt.partition_ranges('mqtt.mqtt_publish_receipts') AS r),
+    '{1 day,12 days}', 'which goes from the last one to a week from today'
+);
+SELECT is((SELECT count(*) FROM mqtt.mqtt_publish_receipts WHERE topic = 'adopted'), 10000::bigint, 'with all rows');
+SELECT is(
+    (SELECT pg_relation_filenode(max(r.partition::oid)) FROM mqtt.partition_ranges('mqtt.mqtt_publish_receipts') AS r WHERE now() < r.end_at), :file::oid,
+    'none of which was moved'
+);
+SELECT is((SELECT count(*) FROM mqtt.mqtt_publish_receipts_default), 0::bigint, 'beside a new, empty default one');
+SELECT is(mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3), 0, 'so the days ahead are there, too');
+SELECT is(
+    (SELECT count(*) FROM mqtt.expired_partitions('mqtt.mqtt_publish_receipts', 5)), 0::bigint, 'and expires when its last day does'
+);
+SELECT is(
+    (SELECT count(*) FROM mqtt.expired_partitions('mqtt.mqtt_publish_receipts', 4)), 1::bigint, 'others as ever'
+);
+-- Rows of another gap, which no one range holds.
+SELECT pg_temp.drop_partitions();
+INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic)
+SELECT now() - n % 2 * interval '9 days', :'org_alice', gen_random_uuid(), :'hosted', 1, 1, 'sent', 'adopted' FROM generate_series(1, 10000) AS n;
+SELECT mqtt.create_partition('mqtt.mqtt_publish_receipts', (now() AT TIME ZONE 'UTC')::date - 5) \g /dev/null
+SELECT mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3) \g /dev/null
+SELECT throws_ok($$SELECT mqtt.prepare_partitions_of('mqtt.mqtt_publish_receipts', 3)$$, '23514', NULL, 'it stays as it is where it cannot be one partition');
+SELECT ok((p.postponed ~ 'mqtt_publish_receipts: ') AND p.made >= 0, 'which maintenance says, and goes on') FROM mqtt.prepare_partitions() AS p;
 
 -- Retention.
 SELECT mqtt.create_partition(t, (now() AT TIME ZONE 'UTC')::date - d)
