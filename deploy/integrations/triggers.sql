@@ -25,8 +25,8 @@ BEGIN
     END IF;
     -- Resealing must not fail because of an old setting that would be rejected today.
     IF tg_op = 'UPDATE' AND mqtt.is_resealed(OLD.settings, NEW.settings)
-        AND (NEW.integration_type, NEW.topic_like, NEW.device_level, NEW.message_type_level)
-        IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.device_level, OLD.message_type_level) THEN
+        AND (NEW.integration_type, NEW.topic_like, NEW.topic_levels, NEW.device_level, NEW.message_type_level)
+        IS NOT DISTINCT FROM (OLD.integration_type, OLD.topic_like, OLD.topic_levels, OLD.device_level, OLD.message_type_level) THEN
         NEW.updated_at := clock_timestamp();
         RETURN NEW;
     END IF;
@@ -34,8 +34,8 @@ BEGIN
         NEW.settings, NEW.integration_type, v_prefix, CASE tg_op WHEN 'UPDATE' THEN OLD.settings ELSE '{}' END,
         (SELECT c.allow_private_addresses FROM mqtt.configuration AS c)
     );
-    SELECT l.topic_like, l.device_level, l.message_type_level
-    INTO NEW.topic_like, NEW.device_level, NEW.message_type_level
+    SELECT l.topic_like, l.topic_levels, l.device_level, l.message_type_level
+    INTO NEW.topic_like, NEW.topic_levels, NEW.device_level, NEW.message_type_level
     FROM mqtt.topic_pattern_levels(coalesce(NEW.settings ->> 'topic_pattern', mqtt.default_topic_pattern()), v_prefix) AS l;
     NEW.updated_at := clock_timestamp();
     RETURN NEW;
@@ -43,7 +43,8 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.check_integration() IS 'Trigger: checks and completes settings, seals secrets, compiles the topic pattern.';
 CREATE OR REPLACE TRIGGER a_check
-BEFORE INSERT OR UPDATE OF organization_id, integration_type, settings, topic_like, device_level, message_type_level ON mqtt.device_integrations
+BEFORE INSERT OR UPDATE OF organization_id, integration_type, settings, topic_like, topic_levels, device_level, message_type_level
+ON mqtt.device_integrations
 FOR EACH ROW EXECUTE FUNCTION mqtt.check_integration();
 
 CREATE OR REPLACE FUNCTION mqtt.integration_changed() RETURNS trigger

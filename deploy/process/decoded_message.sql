@@ -23,8 +23,8 @@ $$;
 COMMENT ON FUNCTION mqtt.user_property(jsonb, text) IS 'The first MQTT 5 user property of that name among a message''s properties; null when there is none.';
 
 CREATE OR REPLACE FUNCTION mqtt.decoded_message(
-    message jsonb, body bytea, received_at timestamptz, content_type text, topic_like text, device_level smallint, message_type_level smallint,
-    max_time_behind interval, max_time_ahead interval
+    message jsonb, body bytea, received_at timestamptz, content_type text, topic_like text, topic_levels smallint, device_level smallint,
+    message_type_level smallint, max_time_behind interval, max_time_ahead interval
 )
 RETURNS TABLE (
     topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, sent_at timestamptz,
@@ -35,15 +35,15 @@ BEGIN ATOMIC
     SELECT
         s.topic, coalesce((message ->> 'qos')::smallint, 0), coalesce((message ->> 'retain')::boolean, false), message ->> 'content_type',
         s.properties, s.payload, s.body, s.decode_error, s.sent_at, mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead),
-        mqtt.device_of_topic(s.topic, topic_like, device_level), s.message_type,
+        mqtt.device_name(s.levels[device_level]), nullif(s.levels[message_type_level], ''),
         CASE
             WHEN decoded_message.body = '' OR (s.payload = 'null' AND s.body IS NULL) THEN 'ignore'
-            ELSE mqtt.message_role(s.message_type)
+            ELSE mqtt.message_role(s.levels[message_type_level])
         END
     FROM (
         SELECT
             d.topic, d.properties, coalesce((d.decoded).payload, message -> 'payload', 'null') AS payload, (d.decoded).body, (d.decoded).decode_error,
-            mqtt.message_type_of_topic(d.topic, topic_like, message_type_level) AS message_type,
+            mqtt.matched_levels(d.topic, topic_like, topic_levels) AS levels,
             coalesce(
                 (message ->> 'timestamp')::timestamptz,
                 CASE WHEN d.properties ? 'user_properties' THEN mqtt.try_device_time(mqtt.user_property(d.properties, 'timestamp')) END,
@@ -62,6 +62,6 @@ BEGIN ATOMIC
         OFFSET 0
     ) AS s;
 END;
-COMMENT ON FUNCTION mqtt.decoded_message(jsonb, bytea, timestamptz, text, text, smallint, smallint, interval, interval) IS
+COMMENT ON FUNCTION mqtt.decoded_message(jsonb, bytea, timestamptz, text, text, smallint, smallint, smallint, interval, interval) IS
 'A queued message (message, body) as it is stored: its payload decoded by its content type, else the integration''s; its time as the sender gave it, or a user property, or the payload; the device and message type that its topic names; its role (ignore where it is empty). A part of the statement that asks.';
 COMMIT;

@@ -122,15 +122,12 @@ END;
 COMMENT ON FUNCTION mqtt.is_news(uuid, uuid, text, text, boolean, text) IS
 'Whether a message tells a new value of a metric (null: new data) of its device: telemetry does; but what a broker had retained tells of no new measurement, and counts where there is no value yet. A part of the statement that asks.';
 
-CREATE OR REPLACE FUNCTION mqtt.device_of_topic(topic text, topic_like text, device_level smallint) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.device_name(name text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE
-        WHEN topic LIKE topic_like AND octet_length(split_part(topic, '/', device_level)) BETWEEN 1 AND 255 THEN split_part(topic, '/', device_level)
-    END;
+    SELECT CASE WHEN octet_length(name) BETWEEN 1 AND 255 THEN name END;
 END;
-COMMENT ON FUNCTION mqtt.device_of_topic(text, text, smallint) IS
-'The external id that a topic names, by its integration''s topic pattern; null when it names none.';
+COMMENT ON FUNCTION mqtt.device_name(text) IS 'The name if it can be a device''s external id, else null.';
 
 CREATE OR REPLACE FUNCTION mqtt.plausible_time(sent_at timestamptz, received_at timestamptz, max_behind interval, max_ahead interval) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE

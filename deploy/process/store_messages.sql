@@ -28,7 +28,7 @@ BEGIN
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
-        SELECT i.id, i.topic_like, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type
+        SELECT i.id, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type
         FROM mqtt.device_integrations AS i
         WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
     ),
@@ -40,7 +40,7 @@ BEGIN
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN integration AS i ON i.id = t.integration_id
         CROSS JOIN LATERAL mqtt.decoded_message(
-            t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.device_level, i.message_type_level, c.max_time_behind, c.max_time_ahead
+            t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, c.max_time_behind, c.max_time_ahead
         ) AS m
     ),
     -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.

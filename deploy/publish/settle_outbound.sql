@@ -43,8 +43,8 @@ BEGIN
         )
         SELECT
             g.enqueued_at, g.enqueued_at, g.msg_id, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos,
-            coalesce((g.message ->> 'retain')::boolean, false), g.topic, mqtt.message_type_of_topic(g.topic, i.topic_like, i.message_type_level),
-            CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type', g.body,
+            coalesce((g.message ->> 'retain')::boolean, false), g.topic,
+            mqtt.message_type_of_topic(g.topic, i.topic_like, i.topic_levels, i.message_type_level), CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type', g.body,
             nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
         FROM gone AS g
         LEFT JOIN mqtt.device_integrations AS i ON i.id = g.integration_id

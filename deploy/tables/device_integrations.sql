@@ -13,6 +13,7 @@ CREATE TABLE mqtt.device_integrations (
     status_detail text,
     status_changed_at timestamptz NOT NULL DEFAULT now(),
     topic_like text NOT NULL DEFAULT '%',
+    topic_levels smallint NOT NULL DEFAULT 1,
     device_level smallint NOT NULL DEFAULT 3 CHECK (device_level > 0),
     message_type_level smallint NOT NULL DEFAULT 4 CHECK (message_type_level >= 0),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -24,7 +25,8 @@ COMMENT ON COLUMN mqtt.device_integrations.integration_type IS 'mqtt_hosted: the
 COMMENT ON COLUMN mqtt.device_integrations.settings IS 'broker_url, port, protocol, username, TLS and topic settings; secrets only in sealed form.';
 COMMENT ON COLUMN mqtt.device_integrations.status IS 'active, inactive (switched off by an admin: its calls are refused) or error (its broker is unreachable; messages wait).';
 COMMENT ON COLUMN mqtt.device_integrations.status_detail IS 'Why the status is error, in words.';
-COMMENT ON COLUMN mqtt.device_integrations.topic_like IS 'LIKE pattern of topics that name a device; compiled from settings.topic_pattern.';
+COMMENT ON COLUMN mqtt.device_integrations.topic_like IS 'LIKE pattern of the levels of topics that name a device; compiled from settings.topic_pattern.';
+COMMENT ON COLUMN mqtt.device_integrations.topic_levels IS 'How many levels such topics have, less than 0: so many or more; compiled from settings.topic_pattern.';
 COMMENT ON COLUMN mqtt.device_integrations.device_level IS 'Topic level, from 1, that holds the device id; compiled from settings.topic_pattern.';
 COMMENT ON COLUMN mqtt.device_integrations.message_type_level IS 'Topic level, from 1, that holds the message type, 0 when there is none; compiled from settings.topic_pattern.';
 ALTER TABLE mqtt.device_integrations ENABLE ROW LEVEL SECURITY;

@@ -32,29 +32,44 @@ COMMENT ON FUNCTION mqtt.topic_pattern_reason(text) IS
 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
-RETURNS TABLE (topic_like text, device_level smallint, message_type_level smallint)
+RETURNS TABLE (topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT
         string_agg(
-            CASE
-                WHEN l.level IN ('{device_id}', '{message_type}', '+', '#') THEN '%'
-                ELSE regexp_replace(l.level, '([\\%_])', '\\\1', 'g')
-            END, '/' ORDER BY l.ordinality
-        ),
+            CASE WHEN l.level IN ('{device_id}', '{message_type}', '+') THEN '%' ELSE regexp_replace(l.level, '([\\%_])', '\\\1', 'g') END,
+            '/' ORDER BY l.ordinality
+        ) FILTER (WHERE l.level <> '#'),
+        CASE WHEN bool_or(l.level = '#') THEN 1 - count(*) ELSE count(*) END::smallint,
         array_position(array_agg(l.level ORDER BY l.ordinality), '{device_id}')::smallint,
         coalesce(array_position(array_agg(l.level ORDER BY l.ordinality), '{message_type}'), 0)::smallint
     FROM string_to_table(replace(pattern, '{organization_prefix}', organization_prefix), '/') WITH ORDINALITY AS l (level, ordinality);
 END;
 COMMENT ON FUNCTION mqtt.topic_pattern_levels(text, text) IS
-'The topic pattern as a LIKE pattern, and the levels of device id and message type, counted from 1 (0: none).';
+'The topic pattern as mqtt.matched_levels takes it, and the levels of device id and message type, counted from 1 (0: none).';
 
-CREATE OR REPLACE FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, message_type_level smallint) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+CREATE OR REPLACE FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) RETURNS text []
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN message_type_level > 0 AND topic LIKE topic_like THEN nullif(split_part(topic, '/', message_type_level), '') END;
+    -- With as many slashes on both sides no % can cross one, so this is exact. So would be a regular expression, but a batch of many integrations
+    -- would compile one for each message, as Postgres keeps the last 32.
+    SELECT CASE
+        WHEN CASE
+            WHEN topic_levels > 0 THEN topic LIKE topic_like AND cardinality(string_to_array(topic, '/')) = topic_levels
+            ELSE array_to_string((string_to_array(topic, '/'))[1:-topic_levels], '/') LIKE topic_like AND cardinality(string_to_array(topic, '/')) >= -topic_levels
+        END AND NOT (starts_with(topic, '$') AND starts_with(topic_like, '%'))
+            THEN string_to_array(topic, '/')
+    END;
 END;
-COMMENT ON FUNCTION mqtt.message_type_of_topic(text, text, smallint) IS
+COMMENT ON FUNCTION mqtt.matched_levels(text, text, smallint) IS
+'The levels of a topic name if it matches, exactly as MQTT 5 section 4.7 says, else null. A part of the statement that asks. topic_like: the levels, % for each that varies; topic_levels: how many a topic has, less than 0: so many or more (#).';
+
+CREATE OR REPLACE FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, topic_levels smallint, message_type_level smallint) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT nullif((mqtt.matched_levels(topic, topic_like, topic_levels))[message_type_level], '');
+END;
+COMMENT ON FUNCTION mqtt.message_type_of_topic(text, text, smallint, smallint) IS
 'The message type that a topic names, by its integration''s topic pattern; null when it names none.';
 
 CREATE OR REPLACE FUNCTION mqtt.message_role(message_type text) RETURNS text

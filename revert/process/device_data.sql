@@ -2,7 +2,7 @@
 BEGIN;
 DROP FUNCTION mqtt.known_device(uuid, uuid, text);
 DROP FUNCTION mqtt.plausible_time(timestamptz, timestamptz, interval, interval);
-DROP FUNCTION mqtt.device_of_topic(text, text, smallint);
+DROP FUNCTION mqtt.device_name(text);
 DROP FUNCTION mqtt.is_news(uuid, uuid, text, text, boolean, text);
 DROP FUNCTION mqtt.has_reading(uuid, uuid, text, text);
 DROP FUNCTION mqtt.newest_values(jsonb, timestamptz, jsonb, timestamptz);

@@ -271,7 +271,7 @@ SELECT is_empty(
     $$SELECT name FROM (VALUES
         ('SELECT mqtt.is_uuid(q.topic), mqtt.topic_is_under(q.topic, q.prefix), mqtt.topic_name_reason(q.topic), mqtt.ledger_level_settled()'),
         ('SELECT mqtt.message_document(q.topic, q.payload, q.qos, q.retain, q.topic, q.at)'),
-        ('SELECT mqtt.device_of_topic(q.topic, q.prefix, 1::smallint), mqtt.latest_data(q.payload, q.at, q.payload, q.at)'),
+        ('SELECT mqtt.matched_levels(q.topic, q.prefix, 1::smallint), mqtt.device_name(q.topic), mqtt.latest_data(q.payload, q.at, q.payload, q.at)'),
         ('SELECT j.* FROM mqtt.judged_messages(q.payload, NULL, q.topic, NULL, 1) AS j'),
         ('SELECT f.* FROM mqtt.filters_by_prefix(q.id, q.id, q.topic, true) AS f'),
         ('SELECT d.* FROM mqtt.known_device(q.id, q.id, q.topic) AS d')

@@ -1,6 +1,6 @@
 -- settings.topic_pattern: what is one, and what the queue worker makes of it.
 \ir setup.psql
-SELECT plan(30);
+SELECT plan(49);
 SELECT is(mqtt.topic_pattern_reason(p), NULL, p || ' is a pattern')
 FROM unnest(ARRAY[
     mqtt.default_topic_pattern(), '{device_id}', 'f/+/{device_id}/#', 'v1/{message_type}/{device_id}',
@@ -12,11 +12,35 @@ FROM unnest(ARRAY[
     '{device_id}/{foo}', '{device_id}/a+', '{device_id}/#/a', '$share/g/{device_id}', E'a\u0007/{device_id}', repeat('a/', 600) || '{device_id}'
 ]) AS p;
 CREATE FUNCTION pg_temp.compiled(pattern text) RETURNS text LANGUAGE sql AS
-$$SELECT format('%s %s %s', l.topic_like, l.device_level, l.message_type_level) FROM mqtt.topic_pattern_levels(pattern, 'org_a') AS l$$;
-SELECT is(pg_temp.compiled(mqtt.default_topic_pattern()), 'org\_a/devices/%/% 3 4', 'the default, compiled');
-SELECT is(pg_temp.compiled('{device_id}'), '% 1 0', 'no message type');
-SELECT is(pg_temp.compiled('a%_\/{message_type}/{device_id}/+/#'), 'a\%\_\\/%/%/%/% 3 2', 'what LIKE would take for its own is escaped');
+$$SELECT format('%s %s %s %s', l.topic_like, l.topic_levels, l.device_level, l.message_type_level) FROM mqtt.topic_pattern_levels(pattern, 'org_a') AS l$$;
+SELECT is(pg_temp.compiled(mqtt.default_topic_pattern()), 'org\_a/devices/%/% 4 3 4', 'the default, compiled');
+SELECT is(pg_temp.compiled('{device_id}'), '% 1 1 0', 'no message type');
+SELECT is(pg_temp.compiled('a%_\/{message_type}/{device_id}/+/#'), 'a\%\_\\/%/%/% -4 3 2', 'what LIKE would take for its own is escaped');
 SELECT ok('org_a/devices/x/telemetry' LIKE 'org\_a/devices/%/%' AND 'orgXa/devices/x/telemetry' NOT LIKE 'org\_a/devices/%/%', 'an underscore stands for itself');
+CREATE FUNCTION pg_temp.device(pattern text, topic text) RETURNS text LANGUAGE sql AS
+$$SELECT (mqtt.matched_levels(topic, l.topic_like, l.topic_levels))[l.device_level] FROM mqtt.topic_pattern_levels(pattern, 'org_a') AS l$$;
+SELECT is(pg_temp.device(m.pattern, m.topic), m.device, format('%s of %s', m.pattern, m.topic))
+FROM (VALUES
+    ('x/{device_id}/up', 'x/dev3/up', 'dev3'),
+    ('x/{device_id}/up', 'x/floor1/room2/dev3/up', NULL),
+    ('x/{device_id}/up', 'x/dev3/down', NULL),
+    ('x/{device_id}/up', 'x/dev3/up/', NULL),
+    ('homie/{device_id}/+/+', 'homie/thermo/env/temp', 'thermo'),
+    ('homie/{device_id}/+/+', 'homie/thermo/env/temp/set', NULL),
+    ('a/{device_id}/#', 'a/d', 'd'),
+    ('a/{device_id}/#', 'a/d/x/y', 'd'),
+    ('a/{device_id}/#', 'a', NULL),
+    ('a/{device_id}/#', 'b/d/x', NULL),
+    ('a/{device_id}/b/#', 'a/c/d/b/x', NULL),
+    ('{device_id}/#', '$SYS/broker/uptime', NULL),
+    ('{device_id}/#', 'd', 'd'),
+    ('+/{device_id}', '$SYS/broker', NULL),
+    ('$aws/things/{device_id}/#', '$aws/things/t1/shadow', 't1'),
+    ('%/{device_id}', 'x/d', NULL),
+    ('%/{device_id}', '%/d', 'd'),
+    ('{device_id}/+', '/x', ''),
+    ('/{device_id}', '/d', 'd')
+) AS m (pattern, topic, device);
 SELECT is(mqtt.device_prefix(mqtt.default_topic_pattern(), 'org_a', 'd1'), 'org_a/devices/d1', 'a device has a prefix of its own');
 SELECT is(mqtt.device_prefix('f/+/{device_id}', 'org_a', 'd1'), NULL, 'unless a level before it varies');
 SELECT is(mqtt.device_prefix('{message_type}/{device_id}', 'org_a', 'd1'), NULL, 'in whatever way');

@@ -10,7 +10,7 @@ SELECT mqtt.verify_function('mqtt.merged_latest(jsonb, jsonb)', false, 's', '{}'
 SELECT mqtt.verify_function('mqtt.newest_values(jsonb, timestamptz, jsonb, timestamptz)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.has_reading(uuid, uuid, text, text)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.is_news(uuid, uuid, text, text, boolean, text)', false, 's', '{}');
-SELECT mqtt.verify_function('mqtt.device_of_topic(text, text, smallint)', false, 'i', '{}');
+SELECT mqtt.verify_function('mqtt.device_name(text)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.plausible_time(timestamptz, timestamptz, interval, interval)', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.known_device(uuid, uuid, text)', false, 's', '{}');
 ROLLBACK;
