@@ -127,7 +127,8 @@ GRANT SELECT ON api.mqtt_subscriptions TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.devices WITH (security_invoker = true) AS
 SELECT
-    d.id, d.organization_id, d.integration_id, d.external_id, d.name, d.metadata, d.last_data, d.last_data_at, d.last_seen_at, d.created_at, d.latest
+    d.id, d.organization_id, d.integration_id, d.external_id, d.name, d.metadata, d.last_data, d.last_data_at, d.last_seen_at, d.created_at, d.latest,
+    d.presence
 FROM mqtt.devices AS d;
 COMMENT ON VIEW api.devices IS
 $md$Devices$md$;
@@ -142,5 +143,6 @@ COMMENT ON COLUMN api.devices.last_data_at IS 'Time of that message';
 COMMENT ON COLUMN api.devices.last_seen_at IS 'When it last sent a message';
 COMMENT ON COLUMN api.devices.created_at IS 'When it was registered';
 COMMENT ON COLUMN api.devices.latest IS 'Newest value of each metric: {"temperature": {"value", "at"}}';
+COMMENT ON COLUMN api.devices.presence IS 'Whether it is connected, as its status messages say: {"state": "online", "offline" or "unknown", "since"}';
 GRANT SELECT ON api.devices TO authenticated, service_role;
 COMMIT;

@@ -6,6 +6,7 @@
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/mqtt_requests
+-- requires: tables/reading_rows
 -- requires: tenants/longest_retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -110,6 +111,7 @@ BEGIN
     FROM (
         VALUES
         ('completed', 'mqtt.mqtt_messages', 'received_at', 'completed_days'),
+        ('readings', 'mqtt.reading_rows', 'received_at', 'completed_days'),
         ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'failed_days'),
         ('activity', 'mqtt.integration_activity_log', 'created_at', 'activity_days')
     ) AS t (kind, target, time_column, term)
@@ -125,7 +127,8 @@ BEGIN
             (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
             (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
             (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
-            (4, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
+            (4, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
+            (5, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
         ) AS t (place, kind, parent, days)
         CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
     )

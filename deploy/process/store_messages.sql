@@ -1,8 +1,8 @@
 -- Deploy topicbase:process/store_messages to pg
 -- requires: base/message_ids
--- requires: process/decoded_message
+-- requires: process/decoded_samples
+-- requires: process/record_device_facts
 -- requires: process/record_stored
--- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -28,37 +28,38 @@ BEGIN
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
-        SELECT i.id, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type
+        SELECT i.id, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type,
+            EXISTS (SELECT FROM mqtt.payload_rules AS p WHERE p.integration_id = i.id) AS has_rules
         FROM mqtt.device_integrations AS i
         WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
     ),
+    -- A row for each message; of one that a payload rule matches, a row for each sample in it.
     decoded AS MATERIALIZED (
-        SELECT
-            t.msg_id, t.enqueued_at, t.organization_id, t.integration_id, t.message_id, m.*, m.retain AND t.credential_id IS NULL AS is_retained,
-            mqtt.is_news(t.organization_id, t.integration_id, m.external_id, m.role, m.retain AND t.credential_id IS NULL) AS is_news
+        SELECT t.msg_id, t.enqueued_at, t.organization_id, t.integration_id, t.message_id, m.*
         FROM taken AS t
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN integration AS i ON i.id = t.integration_id
-        CROSS JOIN LATERAL mqtt.decoded_message(
-            t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, c.max_time_behind, c.max_time_ahead
+        CROSS JOIN LATERAL mqtt.decoded_samples(
+            t.organization_id, t.integration_id, t.credential_id, t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.topic_levels,
+            i.device_level, i.message_type_level, i.has_rules, c.max_time_behind, c.max_time_ahead
         ) AS m
     ),
     -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.
     newest AS MATERIALIZED (
         SELECT x.organization_id, x.integration_id, x.external_id,
             max(x.enqueued_at) FILTER (WHERE NOT x.is_retained AND x.role NOT IN ('command', 'ignore')) AS last_seen_at,
-            max(x.measured_at) FILTER (WHERE x.is_news) AS any_at, max(x.measured_at) FILTER (WHERE x.is_news AND x.body IS NULL) AS json_at
+            max(x.measured_at) FILTER (WHERE x.is_news) AS any_at, max(x.measured_at) FILTER (WHERE x.is_news AND (x.body IS NULL OR x.data IS NOT NULL)) AS json_at
         FROM decoded AS x
         WHERE x.external_id IS NOT NULL
         GROUP BY x.organization_id, x.integration_id, x.external_id
     ),
     data AS MATERIALIZED (
         SELECT DISTINCT ON (n.organization_id, n.integration_id, n.external_id)
-            n.organization_id, n.integration_id, n.external_id, CASE WHEN x.body IS NULL THEN x.payload END AS last_data,
+            n.organization_id, n.integration_id, n.external_id, coalesce(x.data, CASE WHEN x.body IS NULL THEN x.payload END) AS last_data,
             x.measured_at AS last_data_at, n.last_seen_at, x.msg_id
         FROM newest AS n
         LEFT JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.is_news
-            AND x.measured_at = coalesce(n.json_at, n.any_at) AND (x.body IS NULL) = (n.json_at IS NOT NULL)
+            AND x.measured_at = coalesce(n.json_at, n.any_at) AND (x.body IS NULL OR x.data IS NOT NULL) = (n.json_at IS NOT NULL)
         ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
     ),
     latest AS MATERIALIZED (
@@ -66,9 +67,10 @@ BEGIN
             jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at) ORDER BY x.measured_at, x.msg_id) AS latest
         FROM (SELECT l.*, ARRAY(SELECT jsonb_object_keys(mqtt.object_or_none(l.last_data))) AS names FROM data AS l OFFSET 0) AS d
         JOIN (SELECT m.*, to_jsonb(m.measured_at) AS at FROM decoded AS m OFFSET 0) AS x USING (integration_id, external_id)
-        CROSS JOIN LATERAL mqtt.payload_metrics(mqtt.data_of_payload(x.payload, x.sent_at)) AS r
-        WHERE x.body IS NULL AND mqtt.is_news(x.organization_id, x.integration_id, x.external_id, x.role, x.is_retained, r.metric)
-            AND (x.msg_id = d.msg_id OR NOT mqtt.is_covered(x.payload, d.names))
+        CROSS JOIN LATERAL mqtt.payload_metrics(coalesce(x.data, mqtt.data_of_payload(x.payload, x.sent_at))) AS r
+        WHERE (x.body IS NULL OR x.data IS NOT NULL) AND (x.sample IS NULL OR x.data IS NOT NULL)
+            AND mqtt.is_news(x.organization_id, x.integration_id, x.external_id, x.role, x.is_retained, r.metric)
+            AND (x.msg_id = d.msg_id OR NOT mqtt.is_covered(coalesce(x.data, x.payload), d.names))
         GROUP BY x.integration_id, x.external_id
     ),
     news AS MATERIALIZED (
@@ -100,28 +102,60 @@ BEGIN
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
     ),
+    device AS (
+        SELECT * FROM seen
+        UNION ALL
+        SELECT k.id, k.integration_id, k.external_id FROM known AS k
+    ),
+    reading AS (
+        INSERT INTO mqtt.reading_rows (
+            received_at, measured_at, position, organization_id, id, integration_id, device_id, message_id, role, payload
+        )
+        SELECT
+            x.enqueued_at, x.measured_at, p.position, x.organization_id,
+            CASE x.sample WHEN 1 THEN x.message_id ELSE mqtt.message_id(x.enqueued_at, p.position) END,
+            x.integration_id, s.id, x.message_id, x.role, x.data
+        FROM (
+            SELECT
+                d.enqueued_at, d.measured_at, d.msg_id, d.sample, d.organization_id, d.integration_id, d.external_id, d.role, d.data,
+                coalesce(d.message_id, mqtt.message_id(d.enqueued_at, d.msg_id)) AS message_id
+            FROM decoded AS d
+            WHERE d.data IS NOT NULL
+        ) AS x
+        JOIN device AS s USING (integration_id, external_id)
+        CROSS JOIN LATERAL (SELECT mqtt.sample_position(x.msg_id, x.sample) AS position OFFSET 0) AS p
+    ),
     stored AS (
         INSERT INTO mqtt.mqtt_messages (
             organization_id, id, integration_id, device_id, received_at, sent_at, measured_at, position, direction, qos, retain, topic,
-            message_type, payload, content_type, body, decode_error, properties
+            message_type, payload, content_type, body, decode_error, properties, is_interpreted
         )
         SELECT
             x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
             x.sent_at, x.measured_at, x.msg_id, 'incoming', x.qos, x.retain, x.topic, x.message_type, x.payload, x.content_type, x.body,
-            x.decode_error, x.properties
+            x.decode_error, x.properties, x.sample IS NOT NULL
         FROM decoded AS x
-        LEFT JOIN (SELECT * FROM seen UNION ALL SELECT k.id, k.integration_id, k.external_id FROM known AS k) AS s USING (integration_id, external_id)
+        LEFT JOIN device AS s USING (integration_id, external_id)
+        WHERE x.sample IS NULL OR x.sample = 1
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
     )
     SELECT
         array_agg(g.organization_id) AS organizations, array_agg(g.integration_id) AS integrations, array_agg(g.credential_id) AS credentials,
-        array_agg(g.minute) AS minutes, array_agg(g.n) AS counts, array_agg(g.last_at) AS last_at INTO v_stored
+        array_agg(g.minute) AS minutes, array_agg(g.n) AS counts, array_agg(g.last_at) AS last_at,
+        (
+            SELECT jsonb_agg(jsonb_build_array(x.organization_id, x.integration_id, x.external_id, x.msg_id, x.enqueued_at, x.facts) ORDER BY x.msg_id)
+            FROM decoded AS x
+            WHERE x.facts IS NOT NULL AND x.external_id IS NOT NULL
+        ) AS facts INTO v_stored
     FROM (
         SELECT t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n, max(t.enqueued_at) AS last_at
         FROM taken AS t
         GROUP BY t.organization_id, t.integration_id, t.credential_id, minute
     ) AS g;
+    IF v_stored.facts IS NOT NULL THEN
+        PERFORM mqtt.record_device_facts(v_stored.facts);
+    END IF;
     RETURN mqtt.record_stored(
         v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
     );

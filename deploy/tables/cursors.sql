@@ -1,6 +1,7 @@
 -- Deploy topicbase:tables/cursors to pg
 -- requires: tables/message_cursor
 -- requires: tables/mqtt_messages
+-- requires: tables/reading_rows
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -50,15 +51,22 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (
-        SELECT m.position
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.organization_id = cursor.organization_id AND m.received_at = cursor.received_at AND m.id = cursor.id
+    RETURN coalesce(
+        (
+            SELECT m.position
+            FROM mqtt.mqtt_messages AS m
+            WHERE m.organization_id = cursor.organization_id AND m.received_at = cursor.received_at AND m.id = cursor.id
+        ),
+        (
+            SELECT r.position
+            FROM mqtt.reading_rows AS r
+            WHERE r.organization_id = cursor.organization_id AND r.received_at = cursor.received_at AND r.id = cursor.id
+        )
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.cursor_position(mqtt.message_cursor) IS
-'The position of the message that a cursor names; null if it is no longer there, and so are those that were received with it.';
+'The position of the message or sample that a cursor names; null if it is no longer there, and so are those that were received with it.';
 GRANT EXECUTE ON FUNCTION mqtt.encode_cursor(timestamptz, timestamptz, uuid, uuid), mqtt.read_cursor(text), mqtt.cursor_position(mqtt.message_cursor)
 TO authenticated, service_role;
 COMMIT;

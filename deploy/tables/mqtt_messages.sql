@@ -20,6 +20,7 @@ CREATE TABLE mqtt.mqtt_messages (
     direction mqtt.message_direction NOT NULL,
     qos smallint NOT NULL DEFAULT 0,
     retain boolean NOT NULL DEFAULT false,
+    is_interpreted boolean NOT NULL DEFAULT false,
     topic text NOT NULL,
     message_type text,
     payload jsonb NOT NULL,
@@ -39,11 +40,12 @@ COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on
 COMMENT ON COLUMN mqtt.mqtt_messages.measured_at IS 'sent_at where that is plausible (configuration.max_time_behind, max_time_ahead), else received_at.';
 COMMENT ON COLUMN mqtt.mqtt_messages.position IS 'Order of acceptance, among messages of the same time: its number in the queue. Never shown outside, where it would count the messages of all organizations.';
 COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
+COMMENT ON COLUMN mqtt.mqtt_messages.is_interpreted IS 'Whether a payload rule matched it: its readings, if any, are in mqtt.reading_rows.';
 COMMENT ON COLUMN mqtt.mqtt_messages.message_type IS 'Topic level that topic_pattern named {message_type} when it was stored; null where it named none.';
 COMMENT ON COLUMN mqtt.mqtt_messages.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
 COMMENT ON COLUMN mqtt.mqtt_messages.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
 COMMENT ON COLUMN mqtt.mqtt_messages.body IS 'The payload byte for byte, where it has no JSON form.';
-COMMENT ON COLUMN mqtt.mqtt_messages.decode_error IS 'Why the payload could not be decoded as its content type says; null when it could.';
+COMMENT ON COLUMN mqtt.mqtt_messages.decode_error IS 'Why the payload could not be decoded as its content type says, or a payload rule found less in it than it looks for; else null.';
 COMMENT ON COLUMN mqtt.mqtt_messages.properties IS 'MQTT 5 properties and other facts that came with it, if any.';
 SELECT mqtt.create_default_partition('mqtt.mqtt_messages');
 ALTER TABLE mqtt.mqtt_messages ENABLE ROW LEVEL SECURITY;

@@ -1,6 +1,7 @@
 -- Deploy topicbase:tables/readings to pg
 -- requires: base/parse_values
 -- requires: tables/mqtt_messages
+-- requires: tables/reading_rows
 -- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -11,9 +12,14 @@ SELECT
     CASE WHEN m.payload = 'null' THEN 'ignore' ELSE mqtt.message_role(m.message_type) END AS role, m.received_at, m.measured_at, m.position,
     mqtt.data_of_payload(m.payload, m.sent_at) AS payload
 FROM mqtt.mqtt_messages AS m
-WHERE m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL;
+WHERE m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL AND NOT m.is_interpreted
+UNION ALL
+SELECT
+    r.organization_id, r.integration_id, r.device_id, r.id AS message_id, r.role AS message_type, r.role, r.received_at, r.measured_at, r.position,
+    r.payload
+FROM mqtt.reading_rows AS r;
 COMMENT ON VIEW mqtt.readings IS
-'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time. In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
+'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time; and a row for each sample that a payload rule found in a message (message_id: the first has that of the message). In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
 GRANT SELECT ON mqtt.readings TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb

@@ -31,19 +31,30 @@ END;
 COMMENT ON FUNCTION mqtt.topic_pattern_reason(text) IS
 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
+CREATE OR REPLACE FUNCTION mqtt.topic_filter_levels(filter text) RETURNS TABLE (topic_like text, topic_levels smallint)
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT
+        coalesce(
+            string_agg(CASE l.level WHEN '+' THEN '%' ELSE regexp_replace(l.level, '([\\%_])', '\\\1', 'g') END, '/' ORDER BY l.ordinality)
+            FILTER (WHERE l.level <> '#'), '%'
+        ),
+        CASE WHEN bool_or(l.level = '#') THEN least(1 - count(*), -1) ELSE count(*) END::smallint
+    FROM string_to_table(filter, '/') WITH ORDINALITY AS l (level, ordinality);
+END;
+COMMENT ON FUNCTION mqtt.topic_filter_levels(text) IS 'A topic filter as mqtt.matched_levels takes it.';
+
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
 RETURNS TABLE (topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT
-        string_agg(
-            CASE WHEN l.level IN ('{device_id}', '{message_type}', '+') THEN '%' ELSE regexp_replace(l.level, '([\\%_])', '\\\1', 'g') END,
-            '/' ORDER BY l.ordinality
-        ) FILTER (WHERE l.level <> '#'),
-        CASE WHEN bool_or(l.level = '#') THEN 1 - count(*) ELSE count(*) END::smallint,
-        array_position(array_agg(l.level ORDER BY l.ordinality), '{device_id}')::smallint,
-        coalesce(array_position(array_agg(l.level ORDER BY l.ordinality), '{message_type}'), 0)::smallint
-    FROM string_to_table(replace(pattern, '{organization_prefix}', organization_prefix), '/') WITH ORDINALITY AS l (level, ordinality);
+        f.topic_like, f.topic_levels, array_position(l.levels, '{device_id}')::smallint,
+        coalesce(array_position(l.levels, '{message_type}'), 0)::smallint
+    FROM (SELECT string_to_array(replace(pattern, '{organization_prefix}', organization_prefix), '/') AS levels) AS l
+    CROSS JOIN LATERAL mqtt.topic_filter_levels(
+        array_to_string(array_replace(array_replace(l.levels, '{device_id}', '+'), '{message_type}', '+'), '/')
+    ) AS f;
 END;
 COMMENT ON FUNCTION mqtt.topic_pattern_levels(text, text) IS
 'The topic pattern as mqtt.matched_levels takes it, and the levels of device id and message type, counted from 1 (0: none).';
@@ -96,5 +107,5 @@ END;
 COMMENT ON FUNCTION mqtt.device_prefix(text, text, text) IS
 'The topic prefix that only this device''s topics have; null if the pattern has a variable level before the device id.';
 GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.message_role(text), mqtt.topic_pattern_reason(text), mqtt.topic_pattern_levels(text, text),
-mqtt.device_prefix(text, text, text) TO authenticated, service_role;
+mqtt.topic_filter_levels(text), mqtt.matched_levels(text, text, smallint), mqtt.device_prefix(text, text, text) TO authenticated, service_role;
 COMMIT;

@@ -53,6 +53,7 @@ INSERT INTO definer VALUES
 ('api.replay_mqtt_messages', 'writes the queue'),
 ('api.replay_mqtt_callback_deliveries', 'writes the deliveries'),
 ('mqtt.set_callback_secret', 'writes the secrets, which no web role may read or write'),
+('api.try_payload_rules', 'decodes as the queue worker does'),
 ('api.explain_mqtt_access', 'reads the credentials table for admins'),
 ('api.generate_broker_key', 'writes the keys'' hashes'),
 ('api.get_broker_keys', 'the keys table is closed to all'),
@@ -184,7 +185,7 @@ SELECT is_empty(
 -- These turn any failure of a message into that message's own fate: a dead letter, or a payload kept as it came; and of a table's partitions
 -- into a line of the log, so that those of the others are made.
 SELECT is_empty(
-    $$SELECT r.name FROM routine AS r WHERE r.source ~* 'when\s+others' AND r.proname NOT IN ('store_or_split', 'finish_attempt', 'decode_payload', 'prepare_partitions')$$,
+    $$SELECT r.name FROM routine AS r WHERE r.source ~* 'when\s+others' AND r.proname NOT IN ('store_or_split', 'finish_attempt', 'decode_payload', 'prepare_partitions', 'interpretations')$$,
     'nothing else swallows what it does not know'
 );
 -- What Supabase's database linter looks for beside the above.

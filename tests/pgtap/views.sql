@@ -18,6 +18,8 @@ INSERT INTO mqtt.integration_activity_log (organization_id, activity_type, statu
 INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic)
 VALUES (now(), :'org_alice', gen_random_uuid(), :'external', 0, 1, 'sent', 'x'), (now(), :'org_bob', gen_random_uuid(), :'bob_external', 0, 1, 'sent', 'x');
 
+INSERT INTO mqtt.payload_rules (organization_id, integration_id, position, topic, role)
+VALUES (:'org_alice', :'hosted', 10, '#', 'ignore'), (:'org_bob', :'bob_hosted', 10, '#', 'ignore');
 INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
 SELECT s.organization_id, s.id, gen_random_uuid(), now() FROM mqtt.mqtt_subscriptions AS s;
 

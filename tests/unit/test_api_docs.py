@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/reference/api.md").read_text()
 DEPLOY = {f"{path.parent.name}/{path.stem}": path.read_text() for path in (ROOT / "deploy").glob("*/*.sql")}
 EVERYTHING = "\n".join(DEPLOY.values())
-WORDS = set(re.findall(r"[a-z_]+", "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))))
+WORDS = set(re.findall(r"[a-z_][a-z0-9_]*", "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))))
 # What a broker calls has its pages under docs/how-to/brokers, and arguments that the broker chose.
 FOR_BROKERS = ("rabbitmq_", "emqx_")
 

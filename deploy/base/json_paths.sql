@@ -1,0 +1,70 @@
+-- Deploy topicbase:base/json_paths to pg
+-- requires: base/verify_helpers
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.path_bounds_reason(path text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A string keeps nothing but that it is one: a member's name, else a constant.
+    v_bare CONSTANT text := regexp_replace(regexp_replace(path, '\.\s*"(\\.|[^"\\])*"', '.k', 'g'), '"(\\.|[^"\\])*"', '0', 'g');
+    v_variable CONSTANT text := (
+        SELECT m[1] FROM regexp_matches(v_bare, '\$(\w+)', 'g') AS m WHERE m[1] NOT IN ('root', 'parent') LIMIT 1
+    );
+    v_open text := '';
+    v_step text;
+BEGIN
+    IF v_bare ~ '["\\]|/\*' THEN
+        RETURN 'may have escapes within quotes only, and no comments';
+    ELSIF v_bare ~ '\*\*.*\*\*' THEN
+        RETURN 'may have ** once only';
+    ELSIF v_bare ~ '\[[^]]*,' THEN
+        RETURN 'may have one index or range between brackets, not several';
+    ELSIF v_bare ~ '\.\s*datetime\M' THEN
+        RETURN 'must not use datetime(): the time of a rule is for that';
+    ELSIF path ~ 'like_regex' AND path ~* '\\\\[0-9]|\\u005c' THEN
+        RETURN 'must not have back references in like_regex';
+    ELSIF v_variable IS NOT NULL THEN
+        RETURN format('may have no variables but $root and $parent, not $%s', v_variable);
+    ELSIF regexp_replace(
+        regexp_replace(v_bare, '(?<![\w.$@])([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null)\s*(==|!=|<>|<=|>=|<|>)', ' ', 'g'),
+        '(==|!=|<>|<=|>=|<|>)\s*([-+]?[0-9]|true\M|false\M|null\M)', ' ', 'g'
+    ) ~ '[=<>]' THEN
+        RETURN 'may compare with constants only, such as $.a == 1';
+    END IF;
+    -- What a filter looks at again for each item lies below that item, so no payload takes longer than its size times its depth.
+    FOREACH v_step IN ARRAY regexp_split_to_array(regexp_replace(v_bare, '\?\s*\(', '{', 'g'), '') LOOP
+        IF v_step IN ('{', '(') THEN
+            v_open := v_open || v_step;
+        ELSIF v_step = ')' THEN
+            v_open := left(v_open, -1);
+        ELSIF v_step = '$' AND v_open LIKE '%{%' THEN
+            RETURN 'must not use $ within a filter ?(…), only @';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.path_bounds_reason(text) IS
+'What makes an SQL/JSON path one whose time could grow faster than the payload, or that could fail a statement, as the end of a sentence; null if nothing does.';
+
+CREATE OR REPLACE FUNCTION mqtt.path_reason(path text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF octet_length(path) > 500 THEN
+        RETURN 'must have at most 500 bytes';
+    END IF;
+    PERFORM path::jsonpath;
+    RETURN mqtt.path_bounds_reason(path);
+EXCEPTION
+    WHEN syntax_error OR data_exception THEN
+        RETURN format('is not an SQL/JSON path: %s', sqlerrm);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.path_reason(text) IS 'Why a payload rule cannot have this SQL/JSON path, as the end of a sentence with the place; null if it can.';
+GRANT EXECUTE ON FUNCTION mqtt.path_bounds_reason(text), mqtt.path_reason(text) TO authenticated, service_role;
+COMMIT;

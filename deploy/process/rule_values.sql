@@ -1,0 +1,133 @@
+-- Deploy topicbase:process/rule_values to pg
+-- requires: base/decode_payload
+-- requires: tables/payload_rules
+-- requires: tables/readings
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea) RETURNS mqtt.decoded_payload
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_bytes bytea := coalesce(body, convert_to(CASE jsonb_typeof(payload) WHEN 'string' THEN payload #>> '{}' ELSE payload::text END, 'UTF8'));
+    v_steps CONSTANT text [] := string_to_array(decode, ' ');
+    v_step text;
+BEGIN
+    IF body IS NULL AND decode = 'json' THEN
+        RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
+    END IF;
+    FOREACH v_step IN ARRAY v_steps LOOP
+        IF v_step IN ('hex', 'base64') THEN
+            v_bytes := decode(translate(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n='), '-_', '+/')
+                || CASE WHEN v_step = 'base64' THEN repeat('=', (4 - length(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n=')) % 4) % 4) ELSE '' END, v_step);
+        END IF;
+    END LOOP;
+    RETURN CASE v_step
+        WHEN 'json' THEN mqtt.decode_payload('application/json', v_bytes)
+        WHEN 'text' THEN mqtt.decode_payload('text/plain', v_bytes)
+        WHEN 'cbor' THEN mqtt.decode_payload('application/cbor', v_bytes)
+        WHEN 'msgpack' THEN mqtt.decode_payload('application/msgpack', v_bytes)
+        ELSE ROW(to_jsonb(encode(v_bytes, 'hex')), NULL, NULL)::mqtt.decoded_payload
+    END;
+EXCEPTION
+    WHEN data_exception THEN
+        RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, sqlerrm))::mqtt.decoded_payload;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.rule_document(text, jsonb, bytea) IS
+'A message (payload, or body as its bytes) decoded as its rule says: hex and base64 first, then the format; bytes without one as hexadecimal text.';
+
+CREATE OR REPLACE FUNCTION mqtt.flat_members(document jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT jsonb_path_exists(document, 'strict $.* ? (@.type() == "object" || @.type() == "array")') THEN
+        RETURN document;
+    END IF;
+    -- Most nest once, which takes half as long this way.
+    IF NOT jsonb_path_exists(document, 'strict $.* ? (@.type() == "object").* ? (@.type() == "object")') THEN
+        RETURN (
+            SELECT coalesce(jsonb_object_agg(m.name, m.value), '{}')
+            FROM (
+                SELECT a.key AS name, a.value
+                FROM jsonb_each(document) AS a
+                WHERE jsonb_typeof(a.value) <> 'object'
+                UNION ALL
+                SELECT a.key || '.' || b.key, b.value
+                FROM jsonb_each(document) AS a
+                CROSS JOIN LATERAL jsonb_each(a.value) AS b
+                WHERE jsonb_typeof(a.value) = 'object'
+            ) AS m
+            WHERE jsonb_typeof(m.value) <> 'array'
+        );
+    END IF;
+    RETURN (
+        WITH RECURSIVE member AS (
+            SELECT e.key AS name, e.value, 1 AS depth
+            FROM jsonb_each(document) AS e
+            UNION ALL
+            SELECT m.name || '.' || e.key, e.value, m.depth + 1
+            FROM member AS m
+            CROSS JOIN LATERAL jsonb_each(m.value) AS e
+            WHERE jsonb_typeof(m.value) = 'object' AND m.depth < 8
+        )
+        SELECT coalesce(jsonb_object_agg(m.name, m.value), '{}')
+        FROM member AS m
+        WHERE jsonb_typeof(m.value) NOT IN ('object', 'array')
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.flat_members(jsonb) IS 'An object with its nested members by their path, with dots, at most eight levels deep; arrays are left out.';
+
+CREATE OR REPLACE FUNCTION mqtt.rule_time(value jsonb, unit text, zone text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_number CONSTANT numeric := CASE WHEN unit IS NOT NULL THEN mqtt.metric_number(value) END;
+    v_seconds numeric;
+BEGIN
+    IF unit IS NULL THEN
+        IF zone IS NOT NULL AND value #>> '{}' ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
+            RETURN (value #>> '{}')::timestamp AT TIME ZONE zone;
+        END IF;
+        RETURN mqtt.device_time(value);
+    ELSIF abs(v_number) < 1e21 THEN
+        v_seconds := round(v_number / CASE unit WHEN 's' THEN 1 WHEN 'ms' THEN 1e3 WHEN 'us' THEN 1e6 ELSE 1e9 END, 6);
+        IF v_seconds BETWEEN -62135596800 AND 253402300799 THEN
+            RETURN to_timestamp(v_seconds::double precision);
+        END IF;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.rule_time(jsonb, text, text) IS
+'A time in a payload: a number of the unit since 1970, else as mqtt.device_time, a local date and time being that of the zone (else UTC); null when it is none.';
+
+CREATE OR REPLACE FUNCTION mqtt.typed_value(value jsonb, type text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE type
+        WHEN 'number' THEN CASE WHEN jsonb_typeof(value) = 'boolean' THEN to_jsonb((value = 'true')::integer) ELSE to_jsonb(mqtt.metric_number(value)) END
+        WHEN 'string' THEN CASE WHEN jsonb_typeof(value) IN ('string', 'number', 'boolean') THEN to_jsonb(value #>> '{}') END
+        WHEN 'boolean' THEN CASE lower(value #>> '{}')
+            WHEN 'true' THEN 'true'::jsonb WHEN 'on' THEN 'true' WHEN '1' THEN 'true' WHEN 'yes' THEN 'true'
+            WHEN 'false' THEN 'false' WHEN 'off' THEN 'false' WHEN '0' THEN 'false' WHEN 'no' THEN 'false'
+        END
+        ELSE value
+    END;
+END;
+COMMENT ON FUNCTION mqtt.typed_value(jsonb, text) IS 'The value as a number, string or boolean, from strings such as "21.5" and "ON" too; null where it is none; as it is without a type.';
+
+CREATE OR REPLACE FUNCTION mqtt.presence_state(value jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN lower(value #>> '{}') = ANY ('{online,true,1,on,connected,ready,init,alert,birth,alive,up,available}') THEN 'online'
+        WHEN lower(value #>> '{}') = ANY ('{offline,false,0,off,disconnected,sleeping,lost,death,dead,down,unavailable}') THEN 'offline'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.presence_state(jsonb) IS 'What a status says of presence: online, offline, or null where it says neither.';
+COMMIT;

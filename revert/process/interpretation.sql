@@ -1,0 +1,4 @@
+-- Revert topicbase:process/interpretation from pg
+BEGIN;
+DROP TYPE mqtt.interpretation;
+COMMIT;

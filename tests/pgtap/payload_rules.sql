@@ -1,0 +1,90 @@
+-- Payload rules: what may be written, and what they make of messages.
+\ir setup.psql
+SELECT plan(94);
+
+-- Paths: what is bounded by the payload's size, and never fails.
+SELECT is(mqtt.path_reason(p), NULL, p || ' is a path')
+FROM unnest(ARRAY[
+    '$', '$.a', '$."switch:0".apower / 10', '$[*] ? (@.type != "x")', '$.a == 1 && exists($.b[*] ? (@.c > 3))', '"offline"', '$root.a + $parent.b',
+    '$.** ? (@.x == "a")', '$.a like_regex "^x+$"', '$.a starts with "b"', '$[0 to 3]', '($.a + 3) * -1', '$."a\"b" == "c"', '3 < $.a'
+]) AS p;
+SELECT isnt(mqtt.path_reason(p), NULL, left(p, 40) || ' is none')
+FROM unnest(ARRAY[
+    '', '$.', '$.a ==', '$..a', '$.a == $.b', '$[*] ? (@.x == $.y)', '$.**.**', '$[0, 1]', '$.a.datetime()', '$x', '$"x"', '$."a" == $.b', '$.a1 == $.b',
+    '$.a == /* " */ $.b /* " */', '$.a like_regex "(a)\\1"', '$[*] ? (exists($.a))', '$.a ? (@ >= $root.b)', '$.' || repeat('a', 500)
+]) AS p;
+SELECT ok(mqtt.path_reason('$.a ==') LIKE 'is not an SQL/JSON path: syntax error%', 'a path''s fault is told with its place');
+
+-- Templates.
+SELECT is(mqtt.template_reason(t), NULL, t || ' is a template')
+FROM unnest(ARRAY['{topic[2]}', 'a/{topic[2:-1]}', '{$.a | $.b}{login}', '{$."a}b"}', '{topic[-1]}', 'plain']) AS t;
+SELECT isnt(mqtt.template_reason(t), NULL, t || ' is none')
+FROM unnest(ARRAY['', '{', '}', '{topic}', '{topic[0]}', '{topic[1:0]}', '{$.}', '{a}', '{{$.a}}', repeat('a', 501)]) AS t;
+SELECT is(
+    mqtt.filled_template(mqtt.template_parts(t.template), '{a,b,c,d}', '{"x": 1, "y": {"z": "w"}}', '{}', 'me'), t.filled, t.template
+)
+FROM (VALUES
+    ('{topic[2]}', 'b'), ('{topic[2:-1]}', 'b/c/d'), ('{topic[2:3]}', 'b/c'), ('{topic[2:-2]}', 'b/c'), ('{topic[-1]}', 'd'), ('{topic[9]}', NULL),
+    ('{topic[3:2]}', NULL), ('{$.y.z}-{$.x}', 'w-1'), ('{$.none | $.x}', '1'), ('{$.y}', NULL), ('{login}/{topic[1]}', 'me/a'), ('x', 'x')
+) AS t (template, filled);
+SELECT is(mqtt.moved_template('{topic[1]}/{topic[2:3]}/{topic[2:-1]}/{topic[-2]}', 2), '{topic[3]}/{topic[4:5]}/{topic[4:-1]}/{topic[-2]}', 'levels are moved');
+
+-- Times and values.
+SELECT is(mqtt.rule_time(v.value, v.unit, v.zone), v.at::timestamptz, format('%s %s %s', v.value, v.unit, v.zone))
+FROM (VALUES
+    ('"2026-11-01T07:00:00"'::jsonb, NULL, NULL, '2026-11-01 07:00+00'), ('"2026-07-01T07:00:00"', NULL, 'Europe/Berlin', '2026-07-01 05:00+00'),
+    ('"2026-07-01T07:00:00Z"', NULL, 'Europe/Berlin', '2026-07-01 07:00+00'), ('1000', 's', NULL, '1970-01-01 00:16:40+00'),
+    ('"1500"', 'ms', NULL, '1970-01-01 00:00:01.5+00'), ('1500', 'us', NULL, '1970-01-01 00:00:00.0015+00'), ('1e300', 's', NULL, NULL), ('"x"', 's', NULL, NULL)
+) AS v (value, unit, zone, at);
+
+-- Who may write them, and what is refused.
+SELECT act_as('authenticated', :'alice');
+CREATE TEMPORARY TABLE rule AS
+SELECT api.upsert_payload_rule(:'hosted', 'org_alice/x/+/up', '{topic[3]}', metrics => '{"*": "$.d", "half": "$.d.a / 2", "skipped": null}') AS made;
+SELECT is((SELECT made ->> 'position' FROM rule), '10', 'the first rule has position 10');
+SELECT is(api.upsert_payload_rule(:'hosted', '#', NULL, 'ignore') ->> 'position', '20', 'further ones follow');
+SELECT refuses(
+    format('SELECT api.upsert_payload_rule(%L, %s)', :'hosted', r.arguments), 'PT400', 'payload_rule_invalid', r.arguments, r.place
+)
+FROM (VALUES
+    ($$'a/#/b', 'd'$$, 'topic %'), ($$'a', '{'$$, 'device %'), ($$'a'$$, 'device is missing%'), ($$'a', 'd', 'odd'$$, 'role %'),
+    ($$'a', 'd', condition => '$.a'$$, 'condition is a path, but no predicate%'), ($$'a', 'd', decode => 'xml'$$, 'decode %'),
+    ($$'a', 'd', samples => '{$.}'$$, 'samples %'), ($$'a', 'd', "time" => '{"path": "$.t", "zone": "Mars/Base"}'$$, 'time zone is not%'),
+    ($$'a', 'd', metrics => '{"t": "$..a"}'$$, 'metrics "t": the path is not%'), ($$'a', 'd', metrics => '{"{t}": "$.a"}'$$, 'metrics "{t}": the name %'),
+    ($$'a', 'd', metrics => '{"t": {"path": "$", "type": "odd"}}'$$, 'metrics "t": type %'), ($$'a', 'd', metrics => '{"t": 1}'$$, 'metrics "t": is not a path%'),
+    ($$'a', 'd', presence => '$.'$$, 'presence %')
+) AS r (arguments, place);
+SELECT refuses(format($$SELECT api.upsert_payload_rule(%L, 'a', 'd', "position" => 10)$$, :'hosted'), 'PT409', 'position_taken', 'a position is taken once');
+SELECT act_as('authenticated', :'anna');
+SELECT refuses(format($$SELECT api.upsert_payload_rule(%L, 'a', 'd')$$, :'hosted'), 'PT403', 'admin_required', 'a member writes none');
+SELECT is((SELECT count(*)::integer FROM api.payload_rules), 2, 'but sees them');
+SELECT act_as('authenticated', :'bob');
+SELECT is((SELECT count(*)::integer FROM api.payload_rules), 0, 'a stranger does not');
+SELECT refuses(format('SELECT api.delete_payload_rule(%L)', (SELECT made ->> 'id' FROM rule)), 'PT404', 'payload_rule_not_found', 'nor deletes one') FROM pg_catalog.pg_class LIMIT 0;
+SELECT act_as('none');
+
+-- What they make of messages.
+CREATE FUNCTION tap.tried(payload jsonb, topic text DEFAULT 'org_alice/x/d1/up') RETURNS jsonb
+LANGUAGE sql AS $$
+    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('device', i.external_id, 'data', i.data, 'facts', i.facts, 'reason', i.reason)) ORDER BY i.sample)
+    FROM mqtt.matching_rule('11111111-0000-4000-8000-000000000010', tried.topic, tried.payload, NULL) AS r
+    CROSS JOIN LATERAL unnest(mqtt.interpretations(r, tried.topic, tried.payload, NULL, NULL)) AS i;
+$$;
+SELECT is(
+    tap.tried('{"d": {"a": 3, "b": {"c": 1, "list": [1]}, "skipped": 2}}'), '[{"device": "d1", "data": {"a": 3, "b.c": 1, "half": 1.5}}]', 'members, nested ones and arithmetic'
+);
+SELECT is(tap.tried('{"x": 1}') -> 0 ->> 'reason', 'none of its metrics is there', 'or why there is nothing');
+SELECT is(tap.tried('{"d": 1}', 'org_alice/x/y/z/up'), '[{}]', 'a filter matches whole levels: the next rule decides');
+UPDATE mqtt.payload_rules SET device = '{$parent.key}', samples = '{$.keyvalue(),$.value[*]}', metrics = '{"*": "$.v"}', "time" = '{"path": "$.ts", "unit": "ms"}'
+WHERE position = 10 AND integration_id = :'hosted';
+SELECT is(
+    tap.tried('{"p": [{"ts": 1, "v": {"a": 1}}, {"ts": 2, "v": {"a": 2}}], "q": [{"ts": 1, "v": {"b": "x"}}]}'),
+    '[{"device": "p", "data": {"a": 1}}, {"device": "p", "data": {"a": 2}}, {"device": "q", "data": {"b": "x"}}]', 'several samples and devices in a message'
+);
+UPDATE mqtt.payload_rules SET device = 'd', samples = '{$.p[*]}' WHERE position = 10 AND integration_id = :'hosted';
+SELECT is(
+    tap.tried(jsonb_build_object('p', (SELECT jsonb_agg('{"v": {"a": 1}}'::jsonb) FROM generate_series(1, 1100)))) -> -1 ->> 'reason',
+    'rule 10: it has more than 1,000 samples', 'but not any number'
+);
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,5 @@
+-- Verify topicbase:api/try_payload_rules on pg
+BEGIN;
+SELECT mqtt.verify_function('api.try_payload_rules(uuid, text, jsonb, text, text, text)', true, 's', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.rules_considered(uuid, text, uuid)', false, 's', '{}');
+ROLLBACK;

@@ -1,0 +1,5 @@
+-- Verify topicbase:base/json_paths on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.path_bounds_reason(text)', false, 'i', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.path_reason(text)', false, 'i', '{authenticated,service_role}');
+ROLLBACK;

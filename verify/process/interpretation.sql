@@ -1,0 +1,4 @@
+-- Verify topicbase:process/interpretation on pg
+BEGIN;
+SELECT NULL::mqtt.interpretation;
+ROLLBACK;

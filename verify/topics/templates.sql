@@ -1,0 +1,7 @@
+-- Verify topicbase:topics/templates on pg
+BEGIN;
+SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
+FROM unnest(ARRAY[
+    'mqtt.template_parts(text)', 'mqtt.template_reason(text)', 'mqtt.filled_template(jsonb, text [], jsonb, jsonb, text)'
+]::regprocedure []) AS f;
+ROLLBACK;
