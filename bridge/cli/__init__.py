@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import common, doctor, keys, publish, replay, run, status, tail
+from bridge.cli import common, doctor, keys, publish, replay, rules, run, status, tail
 from bridge.settings import SettingsError, Source
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ def _main(
       publish  sends messages to an integration's broker, and reports what became of them
       tail     shows messages as they are stored
       replay   replays dead letters or stored messages
+      rules    shows what payload rules make of a message
 
     \b
     Exit codes: 0 success; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings; 3 the database or the
@@ -66,3 +67,4 @@ app.command()(keys.reseal)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")
+app.add_typer(rules.app, name="rules")

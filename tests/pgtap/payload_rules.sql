@@ -1,6 +1,6 @@
 -- Payload rules: what may be written, and what they make of messages.
 \ir setup.psql
-SELECT plan(94);
+SELECT plan(100);
 
 -- Paths: what is bounded by the payload's size, and never fails.
 SELECT is(mqtt.path_reason(p), NULL, p || ' is a path')
@@ -86,5 +86,25 @@ SELECT is(
     tap.tried(jsonb_build_object('p', (SELECT jsonb_agg('{"v": {"a": 1}}'::jsonb) FROM generate_series(1, 1100)))) -> -1 ->> 'reason',
     'rule 10: it has more than 1,000 samples', 'but not any number'
 );
+-- Stored messages.
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, device_id, direction, topic, payload)
+SELECT now(), now(), n, :'org_alice', gen_random_uuid(), :'hosted', CASE n WHEN 1 THEN :'pump'::uuid END, 'incoming', t.topic, t.payload
+FROM (VALUES (1, 'org_alice/x/d1/up', '{"p": [{"v": {"a": 1}}, {"v": {"a": 2}}]}'::jsonb), (2, 'org_alice/y', '{"b": 1}'), (3, 'org_alice/x/d2/up', '{"p": {"v": {"a": 3}}}'))
+AS t (n, topic, payload);
+SELECT act_as('authenticated', :'anna');
+SELECT refuses(format('SELECT api.reapply_payload_rules(%L, NULL)', :'hosted'), 'PT403', 'admin_required', 'a member applies no rules to what is stored');
+SELECT act_as('authenticated', :'alice');
+CREATE TEMPORARY TABLE batch AS SELECT api.reapply_payload_rules(:'hosted', now() - interval '1 hour', "limit" => 2) AS answer;
+SELECT is(answer - 'next_cursor', '{"messages": 2, "readings": 2}', 'stored messages, a batch at a time') FROM batch;
+SELECT is(
+    api.reapply_payload_rules(:'hosted', NULL, cursor => (SELECT answer ->> 'next_cursor' FROM batch)), '{"messages": 1, "readings": 1, "next_cursor": null}', 'and the rest'
+);
+SELECT is(api.reapply_payload_rules(:'hosted', NULL) ->> 'readings', '3', 'once more changes nothing');
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT d.external_id, r.payload FROM mqtt.readings AS r JOIN mqtt.devices AS d ON d.id = r.device_id ORDER BY r.position$$,
+    $$VALUES ('d', '{"a": 1}'::jsonb), ('d', '{"a": 3}'), ('d', '{"a": 2}')$$, 'readings are those of the rules, not those of before'
+);
+SELECT is((SELECT count(DISTINCT r.position)::integer FROM mqtt.readings AS r), 3, 'in a total order');
 SELECT * FROM finish();
 ROLLBACK;

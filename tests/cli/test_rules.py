@@ -1,0 +1,19 @@
+"""topicbase rules try: what becomes of a message, without storing it."""
+
+import json
+from collections.abc import Callable
+
+from tests.cli.conftest import Cli
+from tests.support.tenant import Tenant
+
+
+def test_what_rules_make_of_a_message(tenant: Callable[..., Tenant], app: Callable[[str], Cli]) -> None:
+    owner = tenant("mqtt_external", broker_url="broker.example.com")
+    owner.api.ok("apply_device_preset", {"integration_id": owner.integration_id, "preset": "tasmota"}, token=owner.admin)
+    attempt = app(owner.member)
+    shown = attempt("rules", "try", owner.integration_id, "tele/plug1/SENSOR", '{"Time": "2026-11-01T07:00:00", "ENERGY": {"Power": 95}}')
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[1:] == ["  telemetry of plug1 at 2026-11-01T07:00:00+00:00", "    ENERGY.Power = 95"]
+    piped = attempt("rules", "try", owner.integration_id, "tele/plug1/LWT", "--json", input="Online")
+    assert json.loads(piped.stdout)["samples"][0]["presence"] == "online"
+    assert attempt("rules", "try", owner.integration_id, "other/topic", "1").returncode == 1
