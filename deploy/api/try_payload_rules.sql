@@ -2,6 +2,7 @@
 -- requires: api/payload_rules
 -- requires: process/decoded_message
 -- requires: process/matching_rule
+-- requires: process/sparkplug
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -21,6 +22,24 @@ BEGIN ATOMIC
         AND r.position <= coalesce((SELECT m.position FROM mqtt.payload_rules AS m WHERE m.id = matched), r.position);
 END;
 COMMENT ON FUNCTION mqtt.rules_considered(uuid, text, uuid) IS 'The rules that were tried for a topic, up to the one that matched, and why the others did not.';
+
+CREATE OR REPLACE FUNCTION mqtt.tried_sparkplug(integration_id uuid, parts text [], body bytea) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_node mqtt.sparkplug_nodes;
+BEGIN
+    IF NOT EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.integration_id = tried_sparkplug.integration_id AND r.decode = 'sparkplug') THEN
+        RETURN NULL;
+    END IF;
+    SELECT n.* INTO v_node
+    FROM mqtt.sparkplug_nodes AS n
+    WHERE n.integration_id = tried_sparkplug.integration_id AND n.node = parts[2] || '/' || parts[4];
+    RETURN mqtt.sparkplug_document(parts, mqtt.try_sparkplug(body), v_node);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.tried_sparkplug(uuid, text [], bytea) IS 'A Sparkplug B payload with the names known so far, if the integration has rules for it.';
 
 CREATE OR REPLACE FUNCTION api.try_payload_rules(
     integration_id uuid, topic text, payload jsonb DEFAULT NULL, payload_base64 text DEFAULT NULL, content_type text DEFAULT NULL, login text DEFAULT NULL
@@ -45,6 +64,9 @@ BEGIN
         WHEN v_body IS NULL THEN ROW(coalesce(try_payload_rules.payload, 'null'), NULL, NULL)::mqtt.decoded_payload
         ELSE mqtt.decode_payload(coalesce(try_payload_rules.content_type, v_integration.settings ->> 'content_type'), v_body)
     END;
+    IF v_body IS NOT NULL AND mqtt.sparkplug_topic(try_payload_rules.topic) IS NOT NULL THEN
+        v_decoded.payload := coalesce(mqtt.tried_sparkplug(v_integration.id, mqtt.sparkplug_topic(try_payload_rules.topic), v_body), v_decoded.payload);
+    END IF;
     v_found := (
         SELECT mqtt.interpretations(r, try_payload_rules.topic, v_decoded.payload, v_body, NULL, try_payload_rules.login)
         FROM mqtt.matching_rule(v_integration.id, try_payload_rules.topic, v_decoded.payload, v_body) AS r

@@ -1,6 +1,7 @@
 -- Deploy topicbase:base/codecs to pg
 -- requires: base/py_decode_cbor
 -- requires: base/py_decode_msgpack
+-- requires: base/py_decode_sparkplug
 -- requires: base/py_seal
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -14,7 +15,8 @@ DECLARE
 BEGIN
     FOR v_codec IN
         SELECT *
-        FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('seal', 'py_seal', 'nacl'))
+        FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('sparkplug', 'py_decode_sparkplug', NULL),
+            ('seal', 'py_seal', 'nacl'))
             AS c (name, change, module)
     LOOP
         codec := v_codec.name;
@@ -23,6 +25,7 @@ BEGIN
             CASE v_codec.name
                 WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
                 WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
+                WHEN 'sparkplug' THEN PERFORM mqtt.py_decode_sparkplug('');
                 WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
             END CASE;
         EXCEPTION
@@ -40,5 +43,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.codecs() IS
-'Which parts in PL/Python work here (cbor, msgpack, seal) and, where one does not, why and what to do; each is tried.';
+'Which parts in PL/Python work here (cbor, msgpack, sparkplug, seal) and, where one does not, why and what to do; each is tried.';
 COMMIT;

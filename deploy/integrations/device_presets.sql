@@ -143,6 +143,22 @@ VALUES (
                 "firmware": ["$.device.sw_version", "$.dev.sw"]}},
         {"topic": "homeassistant/#", "role": "ignore"}
     ]$rules$
+), (
+    'sparkplug-b', 'Sparkplug B', 'Devices as group/node/device; births, aliases, sequence and deaths, and a rebirth request where one is missing. Needs PL/Python.',
+    '{spBv1.0/#}', $rules$[
+        {"topic": "spBv1.0/+/NDEATH/+", "decode": "sparkplug", "role": "status", "samples": ["$.devices[*]"], "device": "{$}", "presence": "\"offline\""},
+        {"topic": "spBv1.0/+/DDEATH/+/+", "decode": "sparkplug", "role": "status", "samples": ["$.devices[*]"], "device": "{$}", "presence": "\"offline\""},
+        {"topic": "spBv1.0/+/+/#", "decode": "sparkplug", "condition": "$.sparkplug like_regex \"BIRTH$\" && !exists($.samples[*])", "role": "status",
+            "device": "{$.device}", "presence": "\"online\""},
+        {"topic": "spBv1.0/+/+/#", "decode": "sparkplug", "condition": "$.sparkplug like_regex \"BIRTH$\"", "samples": ["$.samples[*]"],
+            "device": "{$root.device}", "time": {"path": "$.ts", "unit": "ms"}, "metrics": {"*": "$.values"}, "presence": "\"online\""},
+        {"topic": "spBv1.0/+/+/#", "decode": "sparkplug", "condition": "$.sparkplug like_regex \"DATA$\"", "samples": ["$.samples[*]"],
+            "device": "{$root.device}", "time": {"path": "$.ts", "unit": "ms"}, "metrics": {"*": "$.values"}},
+        {"topic": "spBv1.0/+/NCMD/+", "role": "command"},
+        {"topic": "spBv1.0/+/DCMD/+/+", "role": "command"},
+        {"topic": "spBv1.0/STATE/#", "role": "ignore"},
+        {"topic": "spBv1.0/#", "decode": "sparkplug", "device": "{$.device}"}
+    ]$rules$
 )
 ON CONFLICT (preset) DO UPDATE SET title = excluded.title, description = excluded.description, topics = excluded.topics, rules = excluded.rules;
 COMMIT;

@@ -22,8 +22,8 @@ CREATE OR REPLACE FUNCTION mqtt.decode_reason(decode text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN decode !~ '^((hex|base64) ){0,4}(hex|base64|json|text|cbor|msgpack)$'
-            THEN 'must be json, text, cbor or msgpack, with hex and base64 before it where it is inside these, such as base64 cbor'
+        WHEN decode !~ '^(sparkplug|((hex|base64) ){0,4}(hex|base64|json|text|cbor|msgpack))$'
+            THEN 'must be sparkplug, json, text, cbor or msgpack, the last four with hex or base64 before it where it is inside these: base64 cbor'
     END;
 END;
 COMMENT ON FUNCTION mqtt.decode_reason(text) IS 'Why this is not a way to decode payloads, as the end of a sentence; null if it is one.';

@@ -5,7 +5,7 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.decoded_samples(
-    organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, received_at timestamptz, content_type text,
+    organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, prepared jsonb, received_at timestamptz, content_type text,
     topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint, has_rules boolean, max_time_behind interval,
     max_time_ahead interval
 )
@@ -27,8 +27,8 @@ BEGIN ATOMIC
     ) AS m
     LEFT JOIN LATERAL (
         SELECT x.*
-        FROM mqtt.matching_rule(decoded_samples.integration_id, m.topic, m.payload, decoded_samples.body) AS p
-        CROSS JOIN LATERAL unnest(mqtt.interpretations(p, m.topic, m.payload, decoded_samples.body, credential_id)) AS x
+        FROM mqtt.matching_rule(decoded_samples.integration_id, m.topic, coalesce(prepared, m.payload), decoded_samples.body) AS p
+        CROSS JOIN LATERAL unnest(mqtt.interpretations(p, m.topic, coalesce(prepared, m.payload), decoded_samples.body, credential_id)) AS x
         -- What is empty tells nothing, whatever its topic.
         WHERE has_rules AND m.role <> 'ignore'
     ) AS r ON true
@@ -43,7 +43,7 @@ BEGIN ATOMIC
     ) AS s;
 END;
 COMMENT ON FUNCTION mqtt.decoded_samples(
-    uuid, uuid, uuid, jsonb, bytea, timestamptz, text, text, smallint, smallint, smallint, boolean, interval, interval
+    uuid, uuid, uuid, jsonb, bytea, jsonb, timestamptz, text, text, smallint, smallint, smallint, boolean, interval, interval
 ) IS
-'A queued message as mqtt.decoded_message has it, in one row, or, where a payload rule matches it, in a row for each sample in it (sample: its number; data: its metrics, if any). is_news: whether these are new values of the device. A part of the statement that asks.';
+'A queued message as mqtt.decoded_message has it, in one row, or, where a payload rule matches it, in a row for each sample in it (sample: its number; data: its metrics, if any). prepared: the payload where mqtt.prepare_sparkplug has decoded it. is_news: whether these are new values of the device. A part of the statement that asks.';
 COMMIT;

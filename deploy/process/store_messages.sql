@@ -1,6 +1,7 @@
 -- Deploy topicbase:process/store_messages to pg
 -- requires: base/message_ids
 -- requires: process/decoded_samples
+-- requires: process/prepare_sparkplug
 -- requires: process/record_device_facts
 -- requires: process/record_stored
 BEGIN;
@@ -17,9 +18,13 @@ SET timezone = 'UTC'
 AS $$
 DECLARE
     v_stored record;
+    v_prepared jsonb;
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
+    IF EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug') THEN
+        v_prepared := mqtt.prepare_sparkplug(tids);
+    END IF;
     -- PL/pgSQL, since it keeps the plan: making it takes longer than storing a small batch.
     WITH taken AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
@@ -40,8 +45,8 @@ BEGIN
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN integration AS i ON i.id = t.integration_id
         CROSS JOIN LATERAL mqtt.decoded_samples(
-            t.organization_id, t.integration_id, t.credential_id, t.message, t.body, t.enqueued_at, i.content_type, i.topic_like, i.topic_levels,
-            i.device_level, i.message_type_level, i.has_rules, c.max_time_behind, c.max_time_ahead
+            t.organization_id, t.integration_id, t.credential_id, t.message, t.body, v_prepared -> t.msg_id::text, t.enqueued_at, i.content_type,
+            i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.has_rules, c.max_time_behind, c.max_time_ahead
         ) AS m
     ),
     -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.

@@ -41,6 +41,7 @@ CREATE TABLE mqtt.payload_rules (
 );
 CREATE INDEX payload_rules_prefix_idx ON mqtt.payload_rules (integration_id, topic_prefix, position);
 CREATE INDEX payload_rules_organization_idx ON mqtt.payload_rules (organization_id, integration_id);
+CREATE INDEX payload_rules_sparkplug_idx ON mqtt.payload_rules (integration_id) WHERE decode = 'sparkplug';
 COMMENT ON TABLE mqtt.payload_rules IS 'What an integration''s messages say of their devices: of each message, the first rule by position that matches it.';
 COMMENT ON COLUMN mqtt.payload_rules.topic IS 'MQTT topic filter.';
 COMMENT ON COLUMN mqtt.payload_rules.condition IS 'SQL/JSON path predicate that the payload must fulfil, such as $._type == "location".';

@@ -54,11 +54,20 @@ def sent(message: dict[str, Any]) -> str | bytes:
 def test_a_preset(stack: Stack, db: Connection, tenant: Callable[..., Tenant], peer: Callable[..., Peer], case: Case) -> None:
     owner, device = tenant(), peer()
     integration_id = listening(stack, db, owner, case["ecosystem"])
+    for topic in case["expect"].get("published", []):
+        device.subscribe(topic)
     for message in case["messages"]:
         device.publish(message["topic"], sent(message), retain=message.get("retain", False))
     for topic in {message["topic"] for message in case["messages"] if message.get("retain")}:
         device.publish(topic, b"", retain=True)
-    wait_until(lambda: len(stored(stack, owner.organization_id)) >= len(case["messages"]), what="all messages stored")
+    topics = {message["topic"] for message in case["messages"]}
+
+    def arrived() -> bool:
+        return sum(row["topic"] in topics for row in stored(stack, owner.organization_id)) >= len(case["messages"])
+
+    wait_until(arrived, what="all messages stored")
+    for topic in case["expect"].get("published", []):
+        assert device.next().topic == topic
 
     listed = owner.api.ok("list_devices", {"integration_id": integration_id}, token=owner.member)["devices"]
     found = {each["external_id"]: each for each in listed}

@@ -8,7 +8,8 @@ SELECT results_eq(
     $$SELECT codec, available FROM mqtt.codecs()$$,
     $$SELECT c.codec, to_regprocedure(c.function) IS NOT NULL
     FROM (VALUES
-        ('cbor', 'mqtt.py_decode_cbor(bytea)'), ('msgpack', 'mqtt.py_decode_msgpack(bytea)'), ('seal', 'mqtt.py_seal(bytea, text)')
+        ('cbor', 'mqtt.py_decode_cbor(bytea)'), ('msgpack', 'mqtt.py_decode_msgpack(bytea)'),
+        ('sparkplug', 'mqtt.py_decode_sparkplug(bytea)'), ('seal', 'mqtt.py_seal(bytea, text)')
     ) AS c (codec, function)$$,
     'a part is available where its function is'
 );

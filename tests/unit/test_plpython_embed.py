@@ -51,6 +51,7 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
         "deploy/base/py_decode_cbor.sql",
         "deploy/base/py_decode_msgpack.sql",
+        "deploy/base/py_decode_sparkplug.sql",
         "verify/base/py_seal.sql",
     ]
     assert before == {path: path.read_text() for path in tree.rglob("*.sql")}

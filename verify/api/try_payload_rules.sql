@@ -2,4 +2,5 @@
 BEGIN;
 SELECT mqtt.verify_function('api.try_payload_rules(uuid, text, jsonb, text, text, text)', true, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.rules_considered(uuid, text, uuid)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.tried_sparkplug(uuid, text [], bytea)', false, 's', '{}');
 ROLLBACK;

@@ -1,0 +1,42 @@
+-- Sparkplug B: names and order are kept per edge node, and a rebirth is asked for where one is missing.
+\ir setup.psql
+SELECT plan(9);
+SELECT api.apply_device_preset(:'external', 'sparkplug-b') \g /dev/null
+CREATE FUNCTION tap.take(topic text, payload text) RETURNS integer LANGUAGE sql AS $$
+    SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
+    VALUES (clock_timestamp(), jsonb_build_object('topic', topic), '11111111-0000-4000-8000-000000000001', '11111111-0000-4000-8000-000000000020', decode(payload, 'hex'));
+    SELECT mqtt.store_messages(ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q));
+$$;
+\set nbirth '0880dba1af993412120a0562645365711880dba1af99342004580012210a144e6f646520436f6e74726f6c2f526562697274681880dba1af9934200b70001800'
+\set dbirth '0880dba1af993412210a0b74656d706572617475726510011880dba1af9934200a6900000000008035401801'
+\set ddata '0890a9a2af9934121410011890a9a2af9934200a6900000000008036401802'
+CREATE FUNCTION tap.rebirths() RETURNS integer LANGUAGE sql AS $$SELECT count(*)::integer FROM pgmq.q_mqtt_outbound$$;
+SELECT take('spBv1.0/P/NBIRTH/e', :'nbirth') \g /dev/null
+SELECT take('spBv1.0/P/DBIRTH/e/d', :'dbirth') \g /dev/null
+SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
+SELECT is(d.latest #> '{temperature,value}', '22.5', 'an alias has the name that the birth gave, in a batch of its own') FROM mqtt.devices AS d WHERE d.external_id = 'P/e/d';
+SELECT is(rebirths(), 0, 'all is in sequence');
+SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
+SELECT is(q.message ->> 'topic', 'spBv1.0/P/NCMD/e', 'a gap in the sequence: the node is asked for a rebirth') FROM pgmq.q_mqtt_outbound AS q;
+SELECT is(q.body, '\x121a0a144e6f646520436f6e74726f6c2f52656269727468200b7001', 'by the metric that the specification names') FROM pgmq.q_mqtt_outbound AS q;
+SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
+SELECT is(rebirths(), 1, 'though not for each message');
+SELECT take('spBv1.0/P/DDATA/other/d', :'ddata') \g /dev/null
+SELECT is((SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%other%'), 'rule 50: samples leads to nothing', 'an alias without a birth is no reading');
+SELECT take('spBv1.0/P/DDATA/e/d', 'ff') \g /dev/null
+SELECT is(
+    (SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.body = '\xff'), 'rule 90: it is no Sparkplug B payload, or the server has no PL/Python',
+    'what is none is kept, and flagged'
+);
+SELECT take('spBv1.0/P/NDEATH/e', '0880dba1af9934') \g /dev/null
+SELECT results_eq(
+    $$SELECT d.external_id, d.presence ->> 'state' FROM mqtt.devices AS d WHERE d.external_id LIKE 'P/e%' ORDER BY 1$$, $$VALUES ('P/e', 'offline'), ('P/e/d', 'offline')$$,
+    'with a node its devices die'
+);
+SELECT is(
+    api.try_payload_rules(:'external', 'spBv1.0/P/DDATA/e/d', payload_base64 => encode(decode(:'ddata', 'hex'), 'base64')) #> '{samples,0,metrics}', '{"temperature": 22.5}',
+    'trying knows the names, too'
+);
+SELECT * FROM finish();
+ROLLBACK;
