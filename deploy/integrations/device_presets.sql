@@ -60,6 +60,7 @@ VALUES (
 ), (
     'esphome', 'ESPHome', 'Nodes with the default topic prefix, their name; a metric for each entity.',
     '{+/status,+/+/+/state,+/+/+/command,+/debug}', $rules$[
+        {"topic": "homeassistant/status", "role": "ignore"},
         {"topic": "+/status", "role": "status", "device": "{topic[1]}"},
         {"topic": "+/sensor/+/state", "device": "{topic[1]}", "metrics": {"{topic[3]}": {"path": "$", "type": "number"}}},
         {"topic": "+/number/+/state", "device": "{topic[1]}", "metrics": {"{topic[3]}": {"path": "$", "type": "number"}}},
