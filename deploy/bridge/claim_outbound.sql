@@ -80,7 +80,7 @@ BEGIN
         CASE
             WHEN p.attempts >= (SELECT c.max_attempts FROM mqtt.configuration AS c)
                 THEN format('Given up: it was handed out %s times and its bridge ended each time.', p.attempts)
-            ELSE mqtt.topic_name_reason(p.message ->> 'topic')
+            ELSE mqtt.outbound_topic_reason(p.message ->> 'topic')
         END
     FROM picked AS p
     JOIN journal AS j ON j.integration_id = p.integration_id

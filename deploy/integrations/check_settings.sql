@@ -29,13 +29,14 @@ DECLARE
     END;
     v_fault text;
 BEGIN
-    v_parts[1] := nullif(v_parts[1], 'none');
+    -- What other clients call these two.
+    v_parts[1] := CASE v_parts[1] WHEN 'tcp' THEN 'mqtt' WHEN 'ssl' THEN 'mqtts' WHEN 'none' THEN NULL ELSE v_parts[1] END;
     v_parts[5] := nullif(v_parts[5], '/');
     v_fault := CASE
         WHEN url IS NULL THEN 'is required: the broker''s host name, or a URL such as mqtts://broker.example.com:8883'
         WHEN v_parts[3] IS NULL THEN 'must be a host name or a URL'
         WHEN v_parts[2] IS NOT NULL THEN 'must not have a user name or password; use settings.username and settings.password'
-        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'must start with mqtt://, mqtts://, ws:// or wss://, or be a bare host name'
+        WHEN v_parts[1] NOT IN ('mqtt', 'mqtts', 'ws', 'wss') THEN 'must start with mqtt:// (or tcp://), mqtts:// (or ssl://), ws:// or wss://, or be a bare host name'
         WHEN v_parts[6] IS NOT NULL THEN 'must not have a query or a fragment'
         WHEN v_parts[4]::integer NOT BETWEEN 1 AND 65535 THEN 'does not have a valid port'
         ELSE mqtt.host_reason(v_parts[3], private_allowed)

@@ -45,7 +45,7 @@ BEGIN ATOMIC
         WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
             THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
         WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or not a string.'
-        WHEN mqtt.topic_name_reason(message ->> 'topic') IS NOT NULL THEN mqtt.topic_name_reason(message ->> 'topic')
+        WHEN mqtt.outbound_topic_reason(message ->> 'topic') IS NOT NULL THEN mqtt.outbound_topic_reason(message ->> 'topic')
         WHEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
             THEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding')
         WHEN message -> 'qos' NOT IN ('null', '0', '1', '2') THEN 'qos must be 0, 1 or 2.'

@@ -36,7 +36,7 @@ BEGIN
         WHEN (v_is_history OR request.topic IS NOT NULL) AND mqtt.topic_filter_reason(request.topic) IS NOT NULL
             THEN mqtt.topic_filter_reason(request.topic)
         WHEN mqtt.replay_patch_reason(request.patch) IS NOT NULL THEN mqtt.replay_patch_reason(request.patch)
-        WHEN request.to_topic IS NOT NULL AND mqtt.topic_name_reason(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
+        WHEN request.to_topic IS NOT NULL AND mqtt.outbound_topic_reason(replace(request.to_topic, '{topic}', 'x')) IS NOT NULL
             THEN 'to_topic is not a topic name.'
         WHEN v_is_history AND request.since IS NULL THEN 'since is missing.'
         WHEN request.max_per_second <= 0 OR (v_is_history AND request.max_per_second IS NULL) THEN 'max_per_second must be more than 0.'

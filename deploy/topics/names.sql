@@ -39,6 +39,17 @@ END;
 COMMENT ON FUNCTION mqtt.topic_name_reason(text) IS
 'Why this is not a topic name that can be published to, as a sentence; null if it is one (MQTT 5 sections 1.5.4, 4.7.1, 4.7.3).';
 
+CREATE OR REPLACE FUNCTION mqtt.outbound_topic_reason(topic text) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN topic ~ '^\$(?!(SYS|share)(/|$))[^/+#]' THEN mqtt.topic_name_reason(substr(topic, 2))
+        ELSE mqtt.topic_name_reason(topic)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.outbound_topic_reason(text) IS
+'The same of a topic that the bridge publishes to: what starts with $ belongs to the broker, and brokers let clients publish to such as $aws/… and $iothub/… (MQTT 5 section 4.7.2), though not to $SYS.';
+
 CREATE OR REPLACE FUNCTION mqtt.topic_is_under(topic text, prefix text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -46,6 +57,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_is_under(text, text) IS
 'Whether a topic name or filter lies below a prefix of whole levels: org_a allows org_a/x, never org_ab/x.';
-GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.is_plain_topic(text), mqtt.topic_name_reason(text), mqtt.topic_is_under(text, text)
+GRANT EXECUTE ON FUNCTION mqtt.has_forbidden_character(text), mqtt.is_plain_topic(text), mqtt.topic_name_reason(text), mqtt.outbound_topic_reason(text),
+mqtt.topic_is_under(text, text)
 TO authenticated, service_role;
 COMMIT;

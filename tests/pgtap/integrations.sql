@@ -1,6 +1,6 @@
 -- api.upsert_integration and api.delete_integration: grants, settings, each documented error, isolation.
 \ir setup.psql
-SELECT plan(80);
+SELECT plan(82);
 SELECT function_privs_are('api', 'upsert_integration', ARRAY['uuid', 'text', 'text', 'jsonb', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'delete_integration', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 
@@ -41,6 +41,8 @@ SELECT is(pg_temp.completed(s.given::jsonb), s.stored::jsonb, s.given)
 FROM (VALUES
     ('{"broker_url": "B.Example.com."}', '{"broker_url": "b.example.com", "port": 1883, "protocol": "mqtt", "use_tls": false}'),
     ('{"broker_url": "b.example.com:1884"}', '{"broker_url": "b.example.com", "port": 1884, "protocol": "mqtt", "use_tls": false}'),
+    ('{"broker_url": "ssl://b.example.com"}', '{"broker_url": "b.example.com", "port": 8883, "protocol": "mqtts", "use_tls": true}'),
+    ('{"broker_url": "tcp://b.example.com:1884"}', '{"broker_url": "b.example.com", "port": 1884, "protocol": "mqtt", "use_tls": false}'),
     ('{"broker_url": "mqtts://b.example.com"}', '{"broker_url": "b.example.com", "port": 8883, "protocol": "mqtts", "use_tls": true}'),
     ('{"broker_url": "mqtt://b.example.com/", "use_tls": true}', '{"broker_url": "b.example.com", "port": 8883, "protocol": "mqtts", "use_tls": true}'),
     ('{"broker_url": "ws://b.example.com"}', '{"broker_url": "b.example.com", "port": 80, "protocol": "ws", "use_tls": false, "path": "/mqtt"}'),

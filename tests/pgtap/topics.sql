@@ -1,11 +1,13 @@
 -- MQTT topic names and filters: validity, matching, prefixes (MQTT 5 section 4.7).
 \ir setup.psql
-SELECT plan(49);
+SELECT plan(53);
 
 SELECT is(mqtt.topic_name_reason(t), NULL, 'a topic name: ' || left(t, 30))
 FROM unnest(ARRAY['a', '/', 'a/', '//', 'a b', 'org_alice/devices/1/telemetry', 'größe/日本', repeat('x', 65535)]) AS t;
 SELECT isnt(mqtt.topic_name_reason(t), NULL, 'no topic name: ' || to_json(left(t, 30)))
 FROM unnest(ARRAY['', 'a/+', '#', 'a#', '$SYS/x', E'a\u0001', E'a\u007f', E'a\u009f', E'a\ufffe', E'a\ufdd0', repeat('x', 65536), repeat('ü', 32768)]) AS t;
+SELECT is(mqtt.outbound_topic_reason(t), NULL, 'it can be published to: ' || t) FROM unnest(ARRAY['$aws/things/t/shadow/update', '$iothub/twin/GET/?$rid=1']) AS t;
+SELECT isnt(mqtt.outbound_topic_reason(t), NULL, 'it cannot: ' || t) FROM unnest(ARRAY['$SYS/x', '$aws/+']) AS t;
 SELECT isnt(mqtt.topic_name_reason(NULL), NULL, 'null is no topic name');
 
 SELECT is(mqtt.topic_filter_reason(f), NULL, 'a topic filter: ' || f)
