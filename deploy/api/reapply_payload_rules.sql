@@ -11,8 +11,11 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.messages_between(
     integration_id uuid, since timestamptz, after_position bigint, until timestamptz, most integer
 ) RETURNS SETOF mqtt.mqtt_messages
-LANGUAGE sql STABLE SECURITY INVOKER
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
     SELECT m.*
     FROM mqtt.mqtt_messages AS m
     WHERE m.integration_id = messages_between.integration_id AND m.direction = 'incoming' AND m.received_at >= since AND m.received_at < until
@@ -20,6 +23,7 @@ BEGIN ATOMIC
     ORDER BY m.received_at, m.position
     LIMIT most;
 END;
+$$;
 COMMENT ON FUNCTION mqtt.messages_between(uuid, timestamptz, bigint, timestamptz, integer) IS
 'What an integration received from a place in the history on, the oldest first.';
 

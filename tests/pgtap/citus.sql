@@ -21,6 +21,10 @@ INSERT INTO exception VALUES
 ('mqtt.mqtt_credentials_username_key', 'a login knows only its name'),
 ('mqtt.broker_keys_pkey', 'callers name a key by its id alone'),
 ('mqtt.broker_keys_username_key', 'a login knows only its name'),
+('mqtt.payload_rules_pkey', 'callers name a rule by its id alone'),
+('mqtt.payload_rules_integration_id_position_key', 'one rule a position of an integration'),
+('mqtt.sparkplug_nodes_pkey', 'a node belongs to an integration'),
+('mqtt.device_presets_pkey', 'belongs to no organization'),
 ('mqtt.bridge_leases_integration_id_key', 'one holder an integration'),
 ('mqtt.deferred_device_updates_pkey', 'is emptied by age, of all organizations at once'),
 ('mqtt.deferred_credential_updates_pkey', 'is emptied by age, of all organizations at once');
@@ -110,6 +114,7 @@ SELECT results_eq(
         ('SELECT create_reference_table(''mqtt.organizations'')'),
         ('SELECT create_reference_table(''mqtt.organization_members'')'),
         ('SELECT create_distributed_table(''mqtt.mqtt_messages'', ''organization_id'', colocate_with => ''none'')'),
+        ('SELECT create_distributed_table(''mqtt.reading_rows'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')'),
         ('SELECT create_distributed_table(''mqtt.mqtt_publish_receipts'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')'),
         ('SELECT create_distributed_table(''mqtt.mqtt_dead_letters'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')'),
         ('SELECT create_distributed_table(''mqtt.integration_activity_log'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')')$$,
