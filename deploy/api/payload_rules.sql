@@ -6,7 +6,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW api.payload_rules WITH (security_invoker = true) AS
 SELECT
-    r.id, r.organization_id, r.integration_id, r.position, r.topic, r.condition, r.role, r.device, r.decode, r.samples, r."time", r.metrics,
+    r.id, r.organization_id, r.integration_id, r.position, r.topic, r.condition, r.role, r.device, r.decode, r.samples, r.time, r.metrics,
     r.presence, r.description, r.preset, r.created_at, r.updated_at
 FROM mqtt.payload_rules AS r;
 COMMENT ON VIEW api.payload_rules IS
@@ -23,7 +23,7 @@ COMMENT ON COLUMN api.payload_rules.role IS 'telemetry, status, event, command, 
 COMMENT ON COLUMN api.payload_rules.device IS 'Template of the device''s external id: {topic[2]}, {topic[2:-1]}, {$.path}, {login}';
 COMMENT ON COLUMN api.payload_rules.decode IS 'What the payload''s bytes are; null: as the content type says';
 COMMENT ON COLUMN api.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found';
-COMMENT ON COLUMN api.payload_rules."time" IS 'Path to the time, with its unit or zone';
+COMMENT ON COLUMN api.payload_rules.time IS 'Path to the time, with its unit or zone';
 COMMENT ON COLUMN api.payload_rules.metrics IS 'Names of metrics to SQL/JSON paths';
 COMMENT ON COLUMN api.payload_rules.presence IS 'SQL/JSON path to what tells whether the device is online';
 COMMENT ON COLUMN api.payload_rules.description IS 'A note, for people';

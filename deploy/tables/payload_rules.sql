@@ -14,7 +14,7 @@ CREATE TABLE mqtt.payload_rules (
     device text,
     decode text,
     samples text [] NOT NULL DEFAULT '{}' CHECK (cardinality(samples) <= 3),
-    "time" jsonb,
+    time jsonb,
     metrics jsonb NOT NULL DEFAULT '{"*": "$"}' CHECK (jsonb_typeof(metrics) = 'object'),
     presence text,
     description text CHECK (length(description) <= 1000),
@@ -49,7 +49,7 @@ COMMENT ON COLUMN mqtt.payload_rules.role IS 'telemetry, status, event, command,
 COMMENT ON COLUMN mqtt.payload_rules.device IS 'Template of the device''s external id, such as {topic[2]}/{$.id}; null names none.';
 COMMENT ON COLUMN mqtt.payload_rules.decode IS 'What the payload''s bytes are, such as json, text or base64 cbor; null: as the content type says.';
 COMMENT ON COLUMN mqtt.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found; none: the message is one.';
-COMMENT ON COLUMN mqtt.payload_rules."time" IS '{"path", "unit": "s" | "ms" | "us" | "ns", "zone"}; null: as without a rule.';
+COMMENT ON COLUMN mqtt.payload_rules.time IS '{"path", "unit": "s" | "ms" | "us" | "ns", "zone"}; null: as without a rule.';
 COMMENT ON COLUMN mqtt.payload_rules.metrics IS 'Names (templates; * for those of members) to SQL/JSON paths, [paths], {"path", "type"} or null (omitted by *).';
 COMMENT ON COLUMN mqtt.payload_rules.presence IS 'SQL/JSON path to what tells whether the device is online.';
 COMMENT ON COLUMN mqtt.payload_rules.preset IS 'The preset that it came from; null for one written by hand.';
