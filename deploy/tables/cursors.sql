@@ -51,9 +51,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT m.position
-        FROM mqtt.mqtt_messages AS m
-        WHERE m.organization_id = cursor.organization_id AND m.received_at = cursor.received_at AND m.id = cursor.id
+        SELECT h.position
+        FROM mqtt.history AS h
+        WHERE h.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = cursor.organization_id)
+            AND h.received_at = cursor.received_at AND h.id = cursor.id
     );
 END;
 $$;
