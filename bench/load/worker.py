@@ -19,13 +19,22 @@ WITH gone AS (
     WHERE ctid = ANY (ARRAY(SELECT q.ctid FROM pgmq.q_bench_floor AS q ORDER BY q.msg_id LIMIT %(batch)s))
     RETURNING msg_id, enqueued_at, message
 )
-INSERT INTO mqtt.mqtt_messages
-    (received_at, measured_at, position, organization_id, id, integration_id, device_id, direction, topic, message_type, payload)
-SELECT enqueued_at, enqueued_at, msg_id, %(organization)s, lpad(to_hex(msg_id), 32, '0')::uuid, %(integration)s,
-    (%(devices)s::uuid[])[msg_id %% 100 + 1], 'incoming', message ->> 'topic', 'telemetry', message -> 'payload'
+INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)
+SELECT enqueued_at, enqueued_at, msg_id, lpad(to_hex(msg_id), 32, '0')::uuid, %(organization)s,
+    (%(topics)s::integer[])[msg_id %% 100 + 1], 0, 0, message -> 'payload'
 FROM gone
 """
 FLOOR_PLAN = "SET plan_cache_mode = force_generic_plan"  # planned once, like the worker's statement
+
+
+def floor_values(db: Connection, tenant: Tenant, batch: int) -> dict[str, object]:
+    """What FLOOR is executed with: the numbers of the organization and of its topics, 100 of which the worker has made before."""
+    number = db.execute("SELECT number FROM mqtt.organizations WHERE id = %s", (tenant.organization_id,)).fetchone()
+    topics = db.execute(
+        "SELECT number FROM mqtt.topics WHERE organization_id = %s ORDER BY number LIMIT 100", (tenant.organization_id,)
+    ).fetchall()
+    assert number is not None  # noqa: S101  # the organization is there
+    return {"batch": batch, "organization": number[0], "topics": [row[0] for row in topics]}
 
 
 def drain(db: Connection, batch: int) -> tuple[int, list[float]]:

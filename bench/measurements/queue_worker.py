@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.harness import Bench, Connection
-from bench.load.worker import FLOOR, FLOOR_PLAN, run_worker
+from bench.load.worker import FLOOR, FLOOR_PLAN, floor_values, run_worker
 from bench.samples import Sample, Side, sample_of
 from bench.setup.messages import clear, empty_history, empty_queue, fill_queue, settle
 from bench.setup.tenants import Tenant, make_tenants
@@ -28,8 +28,7 @@ def run_floor(bench: Bench, tenant: Tenant, count: int, batch: int) -> Sample:
     latencies = []
     with bench.connect() as db:
         fill_floor(db, tenant, count)
-        devices = [str(row[0]) for row in db.execute("SELECT id FROM mqtt.devices ORDER BY id LIMIT 100").fetchall()]
-        known = {"batch": batch, "organization": tenant.organization_id, "integration": tenant.integration_id, "devices": devices}
+        known = floor_values(db, tenant, batch)
         db.execute(FLOOR_PLAN)
         begin = start = time.perf_counter()
         while db.execute(FLOOR, known, prepare=True).rowcount == batch:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from bench.harness import Bench, Connection
-from bench.load.worker import FLOOR, drain, run_worker
+from bench.load.worker import FLOOR, drain, floor_values, run_worker
 from bench.samples import Sample
 from bench.setup.messages import clear, empty_history, empty_queue
 from bench.setup.tenants import make_tenants
@@ -14,7 +14,7 @@ from bench.waiting import scalar
 
 SIZES = """
 SELECT sum(pg_total_relation_size(i.inhrelid))::bigint, sum(pg_relation_size(i.inhrelid))::bigint
-FROM pg_inherits AS i WHERE i.inhparent = 'mqtt.mqtt_messages'::regclass
+FROM pg_inherits AS i WHERE i.inhparent = 'mqtt.history'::regclass
 """
 
 
@@ -29,7 +29,7 @@ def storage(bench: Bench) -> None:
         indexes = db.execute(
             "SELECT regexp_replace(c.relname, '_[0-9]{8}|_default', ''), sum(pg_relation_size(c.oid))::float / %s FROM pg_inherits AS i"
             " JOIN pg_index AS x ON x.indrelid = i.inhrelid JOIN pg_class AS c ON c.oid = x.indexrelid"
-            " WHERE i.inhparent = 'mqtt.mqtt_messages'::regclass GROUP BY 1 ORDER BY 2 DESC",
+            " WHERE i.inhparent = 'mqtt.history'::regclass GROUP BY 1 ORDER BY 2 DESC",
             (count,),
         ).fetchall()
     assert row is not None  # noqa: S101
@@ -55,8 +55,7 @@ def wal(bench: Bench) -> None:
     with bench.connect() as db:
         tenant = make_tenants(db, 1)[0]
         run_worker(bench, [tenant], 1000, 1000)
-        devices = [str(row[0]) for row in db.execute("SELECT id FROM mqtt.devices ORDER BY id LIMIT 100").fetchall()]
-        known = {"batch": 1000, "organization": tenant.organization_id, "integration": tenant.integration_id, "devices": devices}
+        known = floor_values(db, tenant, 1000)
         messages = [json.loads(tenant.message(n)) for n in range(100)]
         for message in messages:
             message["payload"] = json.dumps(message["payload"], separators=(",", ":"))

@@ -109,7 +109,7 @@ def ours(bench: Bench, demo: Demo, hooks: Receiver, count: int) -> Sample:
         drain(db, 1000)
         if scalar(db, WAITING) != count:
             raise RuntimeError(f"webhooks: {scalar(db, WAITING)} deliveries wait, not {count}")
-        db.execute("VACUUM (ANALYZE) mqtt.mqtt_callback_deliveries, mqtt.mqtt_messages")
+        db.execute("VACUUM (ANALYZE) mqtt.mqtt_callback_deliveries, mqtt.history")
         hooks.forget()
         with bridge(bench):
             seconds = hooks.seconds(count)

@@ -17,26 +17,36 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
         """,
         ([t.organization_id for t in tenants], [t.integration_id for t in tenants], devices),
     )
+    db.execute(
+        """
+        INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
+        SELECT d.organization_id, nextval('mqtt.topic_numbers'), d.integration_id, d.id, 'telemetry',
+            o.topic_prefix || '/devices/' || d.external_id || '/telemetry', 'telemetry'
+        FROM mqtt.devices AS d
+        JOIN mqtt.organizations AS o ON o.id = d.organization_id
+        WHERE d.organization_id = ANY (%s::uuid[]) AND NOT EXISTS (SELECT FROM mqtt.topics AS t WHERE t.device_id = d.id)
+        """,
+        ([t.organization_id for t in tenants],),
+    )
     for day in range(days):
-        db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date - %s::integer)", (day,))
+        db.execute("SELECT mqtt.create_partition('mqtt.history', (now() AT TIME ZONE 'UTC')::date - %s::integer)", (day,))
     step = 1_000_000
     for start in range(0, count, step):
         db.execute(
             """
             WITH d AS MATERIALIZED (
-                SELECT array_agg(v.id ORDER BY v.organization_id, v.external_id) AS ids, array_agg(v.organization_id
-                    ORDER BY v.organization_id, v.external_id) AS organizations,
-                    array_agg(v.integration_id ORDER BY v.organization_id, v.external_id) AS integrations, count(*) AS n
-                FROM mqtt.devices AS v
-                WHERE v.organization_id = ANY (%(organizations)s::uuid[]) AND v.external_id < 'device-' || lpad(%(devices)s::text, 4, '0')
+                SELECT array_agg(t.number ORDER BY t.organization_id, t.device_id) AS topics,
+                    array_agg(o.number ORDER BY t.organization_id, t.device_id) AS organizations, count(*) AS n
+                FROM mqtt.topics AS t
+                JOIN mqtt.organizations AS o ON o.id = t.organization_id
+                JOIN mqtt.devices AS v ON v.id = t.device_id
+                WHERE t.organization_id = ANY (%(organizations)s::uuid[]) AND v.external_id < 'device-' || lpad(%(devices)s::text, 4, '0')
             )
-            INSERT INTO mqtt.mqtt_messages
-                (received_at, created_at, measured_at, position, organization_id, id, integration_id, device_id, direction, topic,
-                 message_type, payload)
-            SELECT s.at, s.at + interval '5 ms', s.at, s.n, d.organizations[s.n %% d.n + 1], mqtt.message_id(s.at, s.n),
-                d.integrations[s.n %% d.n + 1], d.ids[s.n %% d.n + 1], 'incoming', 'org_bench/devices/device/telemetry', 'telemetry',
+            INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)
+            SELECT s.at, s.at, s.n, mqtt.keyed_message_id(s.at, s.n, k.key), d.organizations[s.n %% d.n + 1],
+                d.topics[s.n %% d.n + 1], 5, 0,
                 jsonb_build_object('temperature', 21.5, 'humidity', 48.2, 'n', s.n, 'status', 'ok', 'pad', '0123456789abcdef0123456789ab')
-            FROM d, (
+            FROM d, mqtt.message_id_key AS k, (
                 SELECT n, a.start + (n::float / %(count)s) * (now() - a.start) AS at
                 FROM (
                     SELECT CASE %(days)s WHEN 1 THEN date_trunc('day', now(), 'UTC') ELSE now() - (%(days)s - 1) * interval '1 day' END
@@ -49,7 +59,7 @@ def fill_history(db: Connection, tenants: list[Tenant], count: int, *, days: int
             },
         )  # fmt: skip
         db.execute("CHECKPOINT")
-    db.execute("VACUUM (ANALYZE) mqtt.mqtt_messages, mqtt.devices")
+    db.execute("VACUUM (ANALYZE) mqtt.history, mqtt.topics, mqtt.devices")
 
 
 class Shelf:
@@ -59,7 +69,7 @@ class Shelf:
     SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), substring(pg_get_expr(c.relpartbound, c.oid), $$FROM \\('(.*?)'\\)$$),
         substring(pg_get_expr(c.relpartbound, c.oid), $$TO \\('(.*?)'\\)$$)
     FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'mqtt.mqtt_messages'::regclass AND c.relname ~ '_[0-9]{8}$'
+    WHERE i.inhparent = 'mqtt.history'::regclass AND c.relname ~ '_[0-9]{8}$'
         AND right(c.relname, 8) <= to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
     """
 
@@ -88,10 +98,10 @@ class Shelf:
             self._put_away()
             for name, bound in self.bounds[count].items():
                 self.db.execute(f"ALTER TABLE bench_history_{count}.{name} SET SCHEMA mqtt")
-                self.db.execute(f"ALTER TABLE mqtt.mqtt_messages ATTACH PARTITION mqtt.{name} {bound}")
+                self.db.execute(f"ALTER TABLE mqtt.history ATTACH PARTITION mqtt.{name} {bound}")
             self.current = count
-        self.db.execute("TRUNCATE mqtt.mqtt_messages_default, mqtt.integration_activity_log")
-        self.db.execute("ANALYZE mqtt.mqtt_messages")
+        self.db.execute("TRUNCATE mqtt.history_default, mqtt.integration_activity_log")
+        self.db.execute("ANALYZE mqtt.history")
         self.db.execute("CHECKPOINT")
 
     def _put_away(self) -> None:
@@ -100,7 +110,7 @@ class Shelf:
                 self.db.execute(f"DROP TABLE mqtt.{name}")
             return
         for name, bound, *_ in self.db.execute(self.PARTITIONS).fetchall():
-            self.db.execute(f"ALTER TABLE mqtt.mqtt_messages DETACH PARTITION mqtt.{name}")
+            self.db.execute(f"ALTER TABLE mqtt.history DETACH PARTITION mqtt.{name}")
             self.db.execute(f"ALTER TABLE mqtt.{name} SET SCHEMA bench_history_{self.current}")
             self.bounds[self.current][name] = bound
         self.current = None

@@ -36,7 +36,7 @@ def fill_queue(db: Connection, tenant: Tenant, count: int, *, devices: int = 100
 
 
 def empty_history(db: Connection) -> None:
-    db.execute("TRUNCATE mqtt.mqtt_messages, mqtt.integration_activity_log")
+    db.execute("TRUNCATE mqtt.history, mqtt.integration_activity_log")
 
 
 def clear(bench: Bench) -> None:
@@ -49,5 +49,5 @@ def clear(bench: Bench) -> None:
 def settle(bench: Bench) -> None:
     """Between parts: vacuum and checkpoint, so that no leftover work is measured."""
     with bench.connect() as db:
-        db.execute("VACUUM (ANALYZE) pgmq.q_mqtt_messages, mqtt.mqtt_messages, mqtt.devices, mqtt.ledger, mqtt.mqtt_credentials")
+        db.execute("VACUUM (ANALYZE) pgmq.q_mqtt_messages, mqtt.history, mqtt.topics, mqtt.devices, mqtt.ledger, mqtt.mqtt_credentials")
         db.execute("CHECKPOINT")

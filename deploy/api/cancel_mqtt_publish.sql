@@ -1,6 +1,5 @@
 -- Deploy topicbase:api/cancel_mqtt_publish to pg
 -- requires: api/get_mqtt_publish_receipts
--- requires: base/locks
 -- requires: publish/settle_outbound
 -- requires: tables/outbound_batches
 BEGIN;
@@ -29,7 +28,8 @@ BEGIN
     v_cancelled := ARRAY(
         SELECT q.msg_id
         FROM mqtt.publish_receipts(receipt_ids) AS r
-        JOIN pgmq.q_mqtt_outbound AS q ON q.msg_id = mqtt.message_id_number(r.receipt_id, true)
+        JOIN pgmq.q_mqtt_outbound AS q ON q.enqueued_at = r.queued_at
+        JOIN mqtt.message_id_key AS k ON mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key) = r.receipt_id
         WHERE r.state = 'queued'
             AND NOT EXISTS (
                 SELECT FROM mqtt.outbound_batches AS b

@@ -4,7 +4,6 @@
 -- requires: integrations/credential_rules
 -- requires: integrations/find_device
 -- requires: tables/log_activity
--- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;

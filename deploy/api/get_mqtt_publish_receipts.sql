@@ -38,7 +38,7 @@ BEGIN
     -- In PL/pgSQL, because it keeps the plan, and because Citus does not plan SQL functions with arguments.
     RETURN QUERY
     WITH asked AS (
-        SELECT DISTINCT a.id, mqtt.message_id_number(a.id, true) AS msg_id, mqtt.message_id_time(a.id) AS since FROM unnest(receipt_ids) AS a (id)
+        SELECT DISTINCT a.id, mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) AS a (id)
     ),
     visible AS MATERIALIZED (
         SELECT o.id FROM mqtt.organizations AS o WHERE (SELECT mqtt.is_operator()) OR o.id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
@@ -60,12 +60,17 @@ BEGIN
         SELECT s.*
         FROM visible AS v
         JOIN mqtt.mqtt_publish_receipts AS s ON s.organization_id = v.id
-        WHERE s.id = a.id AND s.queued_at >= a.since AND s.queued_at < a.since + interval '1 millisecond'
+        WHERE s.id = a.id AND s.queued_at = a.queued_at
         LIMIT 1
     ) AS r ON true
-    LEFT JOIN pgmq.q_mqtt_outbound AS q
-        ON r.id IS NULL AND q.msg_id = a.msg_id AND mqtt.message_id(q.enqueued_at, q.msg_id, true) = a.id
-            AND q.organization_id IN (SELECT v.id FROM visible AS v);
+    LEFT JOIN LATERAL (
+        SELECT x.*
+        FROM pgmq.q_mqtt_outbound AS x
+        CROSS JOIN mqtt.message_id_key AS k
+        WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key) = a.id
+            AND x.organization_id IN (SELECT v.id FROM visible AS v)
+        LIMIT 1
+    ) AS q ON true;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS 'State of each receipt that the caller may see; unknown for the others.';

@@ -107,10 +107,11 @@ BEGIN
             'p99', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4)
         )
         FROM (
-            SELECT extract(EPOCH FROM m.created_at - m.received_at) AS seconds
-            FROM mqtt.mqtt_messages AS m
-            WHERE m.organization_id = seconds_in_queue.organization_id AND m.direction = 'incoming' AND m.received_at > now() - interval '1 hour'
-            ORDER BY m.received_at DESC
+            SELECT h.stored_after / 1000.0 AS seconds
+            FROM mqtt.history AS h
+            WHERE h.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = seconds_in_queue.organization_id)
+                AND h.flags & 8 = 0 AND h.received_at > now() - interval '1 hour'
+            ORDER BY h.received_at DESC
             LIMIT 1000
         ) AS s
     );

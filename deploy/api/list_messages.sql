@@ -1,25 +1,18 @@
 -- Deploy topicbase:api/list_messages to pg
 -- requires: api/message_list_types
--- requires: base/message_ids
 -- requires: integrations/access
 -- requires: integrations/find_device
 -- requires: tables/cursors
--- requires: topics/filters
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.messages_sql(request mqtt.message_request) RETURNS text
+CREATE OR REPLACE FUNCTION mqtt.messages_sql(request mqtt.message_request, is_by_topic boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- An id is in the key of the organization.
-    v_is_by_integration CONSTANT boolean := request.integration_id IS NOT NULL AND request.id IS NULL;
+    v_direction CONSTANT text := CASE WHEN request.is_oldest_first THEN 'ASC' ELSE 'DESC' END;
     v_conditions CONSTANT text := concat(
-        CASE WHEN request.integration_id IS NOT NULL THEN ' AND m.integration_id = ($1).integration_id' END,
-        CASE WHEN request.device_id IS NOT NULL THEN ' AND m.device_id = ($1).device_id' END,
-        CASE WHEN request.topic IS NOT NULL THEN ' AND m.topic = ($1).topic' END,
-        CASE WHEN request.topic_pattern IS NOT NULL THEN ' AND m.topic ~ ($1).topic_pattern' END,
         CASE WHEN request.id IS NOT NULL THEN ' AND m.id = ($1).id' END,
         CASE WHEN request.direction IS NOT NULL THEN ' AND m.direction = ($1).direction' END,
         CASE WHEN request.stored_since IS NOT NULL THEN ' AND m.created_at >= ($1).stored_since' END,
@@ -29,19 +22,52 @@ DECLARE
         ) END
     );
 BEGIN
-    -- Each organization or integration by an index of its own, merged: of several at once, Postgres would read all to sort them.
+    IF is_by_topic THEN
+        RETURN format(
+            'SELECT t.* FROM unnest(($1).topics) AS s (number) CROSS JOIN LATERAL (SELECT m.* FROM mqtt.mqtt_messages AS m '
+            'WHERE m.topic_number = s.number AND m.received_at >= $2 AND m.received_at < $3%s) AS t '
+            'ORDER BY t.received_at %2$s, t.position %2$s, t.id %2$s LIMIT $4', v_conditions, v_direction
+        );
+    END IF;
+    -- One organization at a time is a condition of the index, several would be a filter of rows. + 0 hides a column from the other index.
     RETURN format(
-        'SELECT t.* FROM unnest(%s) AS s (id) CROSS JOIN LATERAL (SELECT m.* FROM mqtt.mqtt_messages AS m WHERE m.%s = s.id '
-        'AND m.received_at >= $2 AND m.received_at < $3%s ORDER BY m.received_at %4$s, m.position %4$s, m.id %4$s LIMIT $4) AS t '
-        'ORDER BY t.received_at %4$s, t.position %4$s, t.id %4$s LIMIT $4',
-        CASE WHEN v_is_by_integration THEN 'ARRAY[($1).integration_id]' ELSE '($1).organization_ids' END,
-        CASE WHEN v_is_by_integration THEN 'integration_id' ELSE 'organization_id' END,
-        v_conditions, CASE WHEN request.is_oldest_first THEN 'ASC' ELSE 'DESC' END
+        'SELECT t.* FROM unnest(($1).organizations) AS s (number) CROSS JOIN LATERAL (SELECT m.* FROM mqtt.mqtt_messages AS m '
+        'WHERE m.organization = s.number%s AND m.received_at >= $2 AND m.received_at < $3%s '
+        'ORDER BY m.received_at %3$s, m.position %3$s, m.id %3$s LIMIT $4) AS t '
+        'ORDER BY t.received_at %3$s, t.position %3$s, t.id %3$s LIMIT $4',
+        CASE WHEN request.is_restricted THEN ' AND m.topic_number + 0 = ANY (($1).topics)' ELSE '' END,
+        v_conditions, v_direction
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.messages_sql(mqtt.message_request) IS
-'The query for the messages that a request ($1) selects from $2 until before $3, at most $4, with only the conditions that it has.';
+COMMENT ON FUNCTION mqtt.messages_sql(mqtt.message_request, boolean) IS
+'The query for the messages that a request ($1) selects from $2 until before $3, at most $4, with only the conditions that it has: in the order of time, or all of their topics sorted.';
+
+CREATE OR REPLACE FUNCTION mqtt.has_few_messages(topics integer [], since timestamptz, until timestamptz, few integer) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT count(*) < few
+        FROM (
+            SELECT
+            FROM unnest(topics) AS s (number)
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM mqtt.history AS h
+                WHERE h.topic = s.number AND h.received_at >= since AND h.received_at < until
+                LIMIT few
+            ) AS t
+            LIMIT few
+        ) AS x
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.has_few_messages(integer [], timestamptz, timestamptz, integer) IS
+'Whether topics have fewer messages than that in a range; looks at no more.';
 
 CREATE OR REPLACE FUNCTION mqtt.messages(request mqtt.message_request) RETURNS SETOF mqtt.mqtt_messages
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -51,7 +77,6 @@ SET jit = off
 SET enable_sort = on
 AS $$
 DECLARE
-    v_query CONSTANT text := mqtt.messages_sql(request);
     v_since timestamptz := coalesce(request.since, '-infinity');
     v_until timestamptz := coalesce(request.until, 'infinity');
     v_days integer := 1;
@@ -59,9 +84,8 @@ DECLARE
     v_to timestamptz;
     v_missing integer := request.most;
     v_found integer;
+    v_is_by_topic boolean;
 BEGIN
-    -- The planner overestimates how selective filters are, and would read and sort all to take the newest; but a device's own index has another order.
-    PERFORM set_config('enable_sort', (request.device_id IS NOT NULL)::text, true);
     -- From one end, over more and more days at a time: a plan for the few that have enough is made sooner than one for all that there are.
     LOOP
         v_from := v_since;
@@ -73,7 +97,11 @@ BEGIN
         ELSE
             v_from := greatest(v_since, date_trunc('day', least(v_until, now()) - interval '1 microsecond', 'UTC') - make_interval(days => v_days - 1));
         END IF;
-        RETURN QUERY EXECUTE v_query USING request, v_from, v_to, v_missing;
+        -- Where topics have few messages, these are read and sorted; others soon turn up among all that came.
+        v_is_by_topic := cardinality(request.topics) <= 5000 AND mqtt.has_few_messages(request.topics, v_from, v_to, 500 + v_missing);
+        -- The planner overestimates how selective filters are, and would read and sort all to take the newest.
+        PERFORM set_config('enable_sort', coalesce(v_is_by_topic, false)::text, true);
+        RETURN QUERY EXECUTE mqtt.messages_sql(request, v_is_by_topic) USING request, v_from, v_to, v_missing;
         GET DIAGNOSTICS v_found = ROW_COUNT;
         v_missing := v_missing - v_found;
         EXIT WHEN v_missing <= 0 OR (v_from <= v_since AND v_to >= v_until);
@@ -88,6 +116,36 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.messages(mqtt.message_request) IS
 'The messages that a request selects among those that the caller sees, by when they were received and in the order of acceptance.';
+
+CREATE OR REPLACE FUNCTION mqtt.topics_of(organization_ids uuid [], integration_id uuid, device_id uuid, topic text, topic_pattern text) RETURNS integer []
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT t.number
+        FROM mqtt.topics AS t
+        WHERE t.organization_id = ANY (organization_ids) AND (topics_of.integration_id IS NULL OR t.integration_id = topics_of.integration_id)
+            AND (topics_of.device_id IS NULL OR t.device_id = topics_of.device_id) AND (topics_of.topic IS NULL OR t.topic = topics_of.topic)
+            AND (topics_of.topic_pattern IS NULL OR t.topic ~ topics_of.topic_pattern)
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.topics_of(uuid [], uuid, uuid, text, text) IS 'Numbers of the topics that match all that is given.';
+
+CREATE OR REPLACE FUNCTION mqtt.range_of_id(organizations integer [], id uuid, OUT first_at timestamptz, OUT last_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT coalesce(min(h.received_at), mqtt.message_id_time(range_of_id.id)), coalesce(max(h.received_at), mqtt.message_id_time(range_of_id.id))
+    INTO first_at, last_at
+    FROM mqtt.history AS h
+    WHERE h.organization = ANY (organizations) AND h.flags & 16 = 16 AND h.id = range_of_id.id;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.range_of_id(integer [], uuid) IS
+'When messages with this id were received: a client''s own id is looked up, and one of ours holds it; nulls when it is neither.';
 
 CREATE OR REPLACE FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -111,8 +169,9 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.check_message_request(text, text, text, integer) IS
 'Raises PT400 limit_invalid, direction_invalid, topic_invalid or argument_conflict unless api.list_messages takes these.';
-GRANT EXECUTE ON FUNCTION mqtt.messages_sql(mqtt.message_request), mqtt.messages(mqtt.message_request),
-mqtt.check_message_request(text, text, text, integer) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION mqtt.messages_sql(mqtt.message_request, boolean), mqtt.messages(mqtt.message_request),
+mqtt.has_few_messages(integer [], timestamptz, timestamptz, integer), mqtt.topics_of(uuid [], uuid, uuid, text, text),
+mqtt.range_of_id(integer [], uuid), mqtt.check_message_request(text, text, text, integer) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.list_messages(
     organization_id uuid DEFAULT NULL, integration_id uuid DEFAULT NULL, device_id text DEFAULT NULL, topic text DEFAULT NULL,
@@ -127,27 +186,28 @@ AS $$
 DECLARE
     v_cursor mqtt.message_cursor := mqtt.read_cursor(list_messages.cursor);
     v_most CONSTANT integer := coalesce(list_messages.page_size, list_messages."limit");
-    v_id_at CONSTANT timestamptz := mqtt.message_id_time(list_messages.id);
     v_request mqtt.message_request;
     v_device mqtt.devices;
+    v_organization_ids uuid [];
+    v_range record;
 BEGIN
     PERFORM mqtt.check_message_request(list_messages.direction, list_messages.topic, list_messages.filter, v_most);
     IF list_messages.integration_id IS NOT NULL THEN
-        v_request.organization_ids := ARRAY[(mqtt.require_integration(list_messages.integration_id, list_messages.organization_id)).organization_id];
+        v_organization_ids := ARRAY[(mqtt.require_integration(list_messages.integration_id, list_messages.organization_id)).organization_id];
     ELSIF list_messages.organization_id IS NOT NULL THEN
-        v_request.organization_ids := ARRAY[(mqtt.require_organization(list_messages.organization_id)).id];
+        v_organization_ids := ARRAY[(mqtt.require_organization(list_messages.organization_id)).id];
     ELSE
-        v_request.organization_ids := ARRAY(SELECT o.id FROM mqtt.organizations AS o);
+        v_organization_ids := ARRAY(SELECT o.id FROM mqtt.organizations AS o);
     END IF;
-    v_request.integration_id := list_messages.integration_id;
     IF list_messages.device_id IS NOT NULL THEN
         v_device := mqtt.find_device(list_messages.device_id, NULL, list_messages.integration_id, list_messages.organization_id);
-        v_request.organization_ids := ARRAY[v_device.organization_id];
-        v_request.integration_id := v_device.integration_id;
-        v_request.device_id := v_device.id;
+        v_organization_ids := ARRAY[v_device.organization_id];
     END IF;
-    v_request.topic := list_messages.topic;
-    v_request.topic_pattern := mqtt.topic_filter_pattern(list_messages.filter);
+    v_request.organizations := ARRAY(SELECT o.number FROM mqtt.organizations AS o WHERE o.id = ANY (v_organization_ids));
+    v_request.topics := mqtt.topics_of(
+        v_organization_ids, list_messages.integration_id, v_device.id, list_messages.topic, mqtt.topic_filter_pattern(list_messages.filter)
+    );
+    v_request.is_restricted := coalesce(list_messages.integration_id::text, v_device.id::text, list_messages.topic, list_messages.filter) IS NOT NULL;
     v_request.id := list_messages.id;
     v_request.direction := list_messages.direction;
     v_request.is_oldest_first := coalesce(list_messages.oldest_first, false);
@@ -156,9 +216,14 @@ BEGIN
     v_request.cursor_at := v_cursor.at;
     v_request.cursor_position := coalesce(mqtt.cursor_position(v_cursor), CASE WHEN v_request.is_oldest_first THEN 9223372036854775807 ELSE -1 END);
     v_request.cursor_id := v_cursor.id;
-    v_request.since := greatest(list_messages.since, v_id_at, CASE WHEN v_request.is_oldest_first THEN v_cursor.at END);
+    SELECT r.* INTO v_range FROM mqtt.range_of_id(v_request.organizations, list_messages.id) AS r WHERE list_messages.id IS NOT NULL;
+    IF v_request.topics = '{}' OR (list_messages.id IS NOT NULL AND v_range.first_at IS NULL) THEN
+        RETURN;
+    END IF;
+    v_request.since := greatest(list_messages.since, v_range.first_at, CASE WHEN v_request.is_oldest_first THEN v_cursor.at END);
     v_request.until := least(
-        list_messages.until, v_id_at + interval '2 milliseconds', CASE WHEN NOT v_request.is_oldest_first THEN v_cursor.at + interval '1 microsecond' END
+        list_messages.until, v_range.last_at + interval '1 microsecond',
+        CASE WHEN NOT v_request.is_oldest_first THEN v_cursor.at + interval '1 microsecond' END
     );
     RETURN QUERY
     SELECT

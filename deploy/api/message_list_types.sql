@@ -4,11 +4,9 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE TYPE mqtt.message_request AS (
-    organization_ids uuid [],
-    integration_id uuid,
-    device_id uuid,
-    topic text,
-    topic_pattern text,
+    organizations integer [],
+    topics integer [],
+    is_restricted boolean,
     id uuid,
     direction mqtt.message_direction,
     since timestamptz,
@@ -21,7 +19,7 @@ CREATE TYPE mqtt.message_request AS (
     most integer
 );
 COMMENT ON TYPE mqtt.message_request IS
-'Which messages of the history, in which order, after which place in it; what is null does not restrict them, but organization_ids and most are given.';
+'Which messages of the history, in which order, after which place in it; what is null does not restrict them, but organizations (their numbers) and most are given. topics: numbers in mqtt.topics of all their topics, or with is_restricted of some.';
 CREATE TYPE mqtt.listed_message AS (
     id uuid,
     organization_id uuid,

@@ -1,7 +1,6 @@
 -- Deploy topicbase:api/message_views to pg
--- requires: tables/device_integrations
+-- requires: api/mqtt_message_queue
 -- requires: tables/integration_activity_log
--- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -38,6 +37,9 @@ COMMENT ON COLUMN api.mqtt_messages.created_at IS 'When it was stored';
 COMMENT ON COLUMN api.mqtt_messages.measured_at IS 'Time given by the device if that is plausible, else when it was accepted';
 COMMENT ON COLUMN api.mqtt_messages.timestamp_ignored IS 'Whether the time given by the device is not plausible; null if it gave none';
 GRANT SELECT ON api.mqtt_messages TO authenticated, service_role;
+
+-- As that of api.mqtt_message_queue.
+CREATE OR REPLACE TRIGGER read_only INSTEAD OF INSERT OR UPDATE OR DELETE ON api.mqtt_messages FOR EACH ROW EXECUTE FUNCTION mqtt.refuse_write();
 
 CREATE OR REPLACE VIEW api.mqtt_dead_letters WITH (security_invoker = true) AS
 SELECT

@@ -95,14 +95,16 @@ BEGIN
             AND mqtt.topic_is_under(mqtt_ingest.topic, c.topic_prefix) AND c.publish_filters IS NULL AND c.max_per_second IS NULL
             AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
             AND (
-                SELECT o.ingest_pause IS NULL AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
+                SELECT o.ingest_pause IS NULL AND NOT o.has_all_topics AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
                 FROM mqtt.organizations AS o
                 WHERE o.id = c.organization_id
             )
             AND (SELECT k.ingest_pause IS NULL AND k.max_payload_bytes >= 32000 FROM mqtt.configuration AS k)
             -- The costliest check comes last: the response time reveals nothing to a caller who does not know a client id.
             AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
-        RETURNING q.organization_id, json_build_object('message_id', mqtt.message_id(q.enqueued_at, q.msg_id), 'status', 'queued')
+        RETURNING q.organization_id, json_build_object(
+            'message_id', mqtt.keyed_message_id(q.enqueued_at, q.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k)), 'status', 'queued'
+        )
         INTO v_organization_id, v_answer;
         IF found THEN
             UPDATE mqtt.ledger AS l
@@ -134,7 +136,7 @@ once the message is durable.
   is omitted, the payload's member `timestamp` or `ts` tells
 - `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
-Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
+Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
 `qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413
 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, text) TO anon, authenticated, service_role;

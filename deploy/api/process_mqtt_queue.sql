@@ -30,29 +30,28 @@ CREATE OR REPLACE FUNCTION mqtt.settled_status(id uuid) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_time CONSTANT timestamptz := mqtt.message_id_time(id);
-    v_from CONSTANT timestamptz := coalesce(v_time, now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c));
 BEGIN
     RETURN (
         SELECT x.status
         FROM mqtt.organizations AS o
         CROSS JOIN LATERAL (
             SELECT 'completed' AS status
-            FROM mqtt.mqtt_messages AS m
-            WHERE m.organization_id = o.id AND m.id = settled_status.id AND m.received_at >= v_from
-                AND m.received_at <= coalesce(v_time + interval '1 millisecond', now())
+            FROM mqtt.history AS h
+            WHERE h.organization = o.number AND h.received_at = mqtt.message_id_time(settled_status.id) AND h.id = settled_status.id
+            UNION ALL
+            SELECT 'completed'
+            FROM mqtt.history AS h
+            WHERE h.organization = o.number AND h.flags & 16 = 16 AND h.id = settled_status.id
             UNION ALL
             SELECT 'failed'
             FROM mqtt.mqtt_dead_letters AS d
-            WHERE d.organization_id = o.id AND d.id = settled_status.id AND d.failed_at >= v_from
+            WHERE d.organization_id = o.id AND d.id = settled_status.id
         ) AS x
         LIMIT 1
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.settled_status(uuid) IS
-'completed for a message of the history, failed for a dead letter; null for any other id. A client''s own id is found within the idempotency window.';
+COMMENT ON FUNCTION mqtt.settled_status(uuid) IS 'completed for a message of the history, failed for a dead letter; null for any other id.';
 
 CREATE OR REPLACE FUNCTION api.process_mqtt_queue_message(message_id uuid DEFAULT NULL, p_message_id uuid DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -68,7 +67,8 @@ DECLARE
 BEGIN
     SELECT q.msg_id, q.organization_id INTO v_msg_id, v_organization_id
     FROM pgmq.q_mqtt_messages AS q
-    WHERE q.msg_id = mqtt.message_id_number(v_id) AND mqtt.message_id(q.enqueued_at, q.msg_id) = v_id
+    CROSS JOIN mqtt.message_id_key AS k
+    WHERE q.enqueued_at = mqtt.message_id_time(v_id) AND mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place) = v_id
     UNION ALL
     SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = v_id
     LIMIT 1;

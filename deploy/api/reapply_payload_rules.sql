@@ -1,5 +1,5 @@
 -- Deploy topicbase:api/reapply_payload_rules to pg
--- requires: base/message_ids
+-- requires: base/locks
 -- requires: integrations/access
 -- requires: process/device_data
 -- requires: process/matching_rule
@@ -18,7 +18,12 @@ BEGIN
     RETURN QUERY
     SELECT m.*
     FROM mqtt.mqtt_messages AS m
-    WHERE m.integration_id = messages_between.integration_id AND m.direction = 'incoming' AND m.received_at >= since AND m.received_at < until
+    WHERE m.integration_id = messages_between.integration_id AND m.organization = (
+        SELECT o.number
+        FROM mqtt.organizations AS o
+        JOIN mqtt.device_integrations AS i ON i.organization_id = o.id
+        WHERE i.id = messages_between.integration_id
+    ) AND m.direction = 'incoming' AND m.received_at >= since AND m.received_at < until
         AND (m.received_at, m.position) > (since, after_position)
     ORDER BY m.received_at, m.position
     LIMIT most;
@@ -27,19 +32,47 @@ $$;
 COMMENT ON FUNCTION mqtt.messages_between(uuid, timestamptz, bigint, timestamptz, integer) IS
 'What an integration received from a place in the history on, the oldest first.';
 
+CREATE OR REPLACE FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, role text) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_number integer;
+BEGIN
+    SELECT t.number INTO v_number
+    FROM mqtt.topic_number(message.organization_id, message.integration_id, message.topic, device_id, message.message_type, role) AS t;
+    IF v_number IS NULL THEN
+        INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
+        VALUES (
+            message.organization_id, nextval('mqtt.topic_numbers'), message.integration_id, sample_topic.device_id, sample_topic.role, message.topic,
+            message.message_type
+        )
+        RETURNING number INTO v_number;
+        INSERT INTO mqtt.topic_counts AS c (organization_id, topics) VALUES (message.organization_id, 1)
+        ON CONFLICT ON CONSTRAINT topic_counts_pkey DO UPDATE SET topics = c.topics + 1;
+    END IF;
+    RETURN v_number;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.sample_topic(mqtt.mqtt_messages, uuid, text) IS 'The number of a message''s topic with the device and role of a sample in it; a new one where it has none.';
+
 CREATE OR REPLACE FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages []) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_readings integer;
+    v_found record;
+    v_device uuid;
+    v_readings integer := 0;
 BEGIN
+    -- Nobody removes unused topics meanwhile.
+    PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(messages[1].organization_id::text)) WHERE cardinality(messages) > 0;
     DELETE FROM mqtt.reading_rows AS r
     USING unnest(messages) AS m
-    WHERE r.integration_id = m.integration_id AND r.received_at = m.received_at AND r.message_id = m.id;
-    WITH found AS MATERIALIZED (
+    WHERE r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id;
+    FOR v_found IN
         SELECT
-            m.received_at, m.organization_id, m.integration_id, m.id, m.position, m.is_interpreted, i.sample, i.external_id, i.role, i.data,
+            m AS message, m.is_interpreted, i.sample, i.external_id, i.role, i.data,
             CASE
                 WHEN i.sent_at IS NULL THEN m.measured_at
                 ELSE mqtt.plausible_time(i.sent_at, m.received_at, c.max_time_behind, c.max_time_ahead)
@@ -52,32 +85,26 @@ BEGIN
             CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL)) AS x
             WHERE m.payload <> 'null' OR m.body <> ''
         ) AS i ON true
-    ),
-    device AS (
+        ORDER BY m.organization_id, m.integration_id, i.external_id, m.received_at, m.position, i.sample
+    LOOP
+        IF coalesce(v_found.sample, 1) = 1 AND v_found.is_interpreted <> (v_found.sample IS NOT NULL) THEN
+            UPDATE mqtt.history AS h
+            SET flags = h.flags # 64::smallint
+            WHERE h.received_at = (v_found.message).received_at AND h.organization = (v_found.message).organization AND h.id = (v_found.message).id;
+        END IF;
+        CONTINUE WHEN v_found.data IS NULL;
         INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id)
-        SELECT DISTINCT f.organization_id, f.integration_id, f.external_id
-        FROM found AS f
-        WHERE f.data IS NOT NULL
-        ORDER BY f.organization_id, f.integration_id, f.external_id
+        VALUES ((v_found.message).organization_id, (v_found.message).integration_id, v_found.external_id)
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET external_id = excluded.external_id
-        RETURNING d.id, d.integration_id, d.external_id
-    ),
-    marked AS (
-        UPDATE mqtt.mqtt_messages AS m
-        SET is_interpreted = f.sample IS NOT NULL
-        FROM found AS f
-        WHERE m.organization_id = f.organization_id AND m.received_at = f.received_at AND m.id = f.id
-            AND coalesce(f.sample, 1) = 1 AND m.is_interpreted <> (f.sample IS NOT NULL)
-    )
-    INSERT INTO mqtt.reading_rows (received_at, measured_at, position, organization_id, id, integration_id, device_id, message_id, role, payload)
-    SELECT
-        f.received_at, f.measured_at, p.position, f.organization_id,
-        CASE f.sample WHEN 1 THEN f.id ELSE mqtt.message_id(f.received_at, p.position) END, f.integration_id, d.id, f.id, f.role, f.data
-    FROM found AS f
-    JOIN device AS d USING (integration_id, external_id)
-    CROSS JOIN LATERAL (SELECT mqtt.sample_position(f.position, f.sample) AS position OFFSET 0) AS p
-    WHERE f.data IS NOT NULL;
-    GET DIAGNOSTICS v_readings = ROW_COUNT;
+        RETURNING d.id INTO v_device;
+        INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)
+        VALUES (
+            (v_found.message).received_at, v_found.measured_at, mqtt.sample_position((v_found.message).position, v_found.sample),
+            CASE v_found.sample WHEN 1 THEN (v_found.message).id ELSE gen_random_uuid() END, (v_found.message).id, (v_found.message).organization,
+            mqtt.sample_topic(v_found.message, v_device, v_found.role), v_found.data
+        );
+        v_readings := v_readings + 1;
+    END LOOP;
     RETURN v_readings;
 END;
 $$;

@@ -51,10 +51,14 @@ BEGIN
             AND (request.integration_id IS NULL OR d.integration_id = request.integration_id)
             AND (request.organization_id IS NULL OR d.organization_id = request.organization_id)
     ) AS d
+    JOIN mqtt.topics AS n ON n.device_id = d.id AND CASE
+        WHEN request.message_types IS NULL THEN n.role = 'telemetry'
+        ELSE n.message_type IS NULL OR n.message_type = ANY (request.message_types)
+    END
     CROSS JOIN LATERAL (
         SELECT r.*
         FROM mqtt.readings AS r
-        WHERE r.device_id = d.id AND r.measured_at >= request.since AND r.measured_at < request.until
+        WHERE r.topic_number = n.number AND r.measured_at >= request.since AND r.measured_at < request.until
             AND (request.before_at IS NULL OR (r.measured_at, r.position) < (request.before_at, request.before_position))
             AND CASE
                 WHEN request.message_types IS NULL THEN r.role = 'telemetry'
@@ -69,7 +73,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.telemetry_by_measured(mqtt.telemetry_request) IS
-'The readings that the request selects, by when they were measured, the newest first: those of each device, by its index, merged.';
+'The readings that the request selects, by when they were measured, the newest first: those of each topic of each device, by its index, merged.';
 
 CREATE OR REPLACE FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
 LANGUAGE plpgsql STABLE SECURITY INVOKER
@@ -82,12 +86,13 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT t.*
-    FROM mqtt.device_integrations AS i
+    FROM mqtt.organizations AS o
     CROSS JOIN LATERAL (
         SELECT r.*
         FROM mqtt.readings AS r
-        WHERE r.integration_id = i.id AND r.received_at >= request.since AND r.received_at < request.until
+        WHERE r.organization = o.number AND r.received_at >= request.since AND r.received_at < request.until
             AND (request.before_at IS NULL OR (r.received_at, r.position) < (request.before_at, request.before_position))
+            AND (request.integration_id IS NULL OR r.integration_id = request.integration_id)
             AND (request.device_ids IS NULL OR r.device_id = ANY (request.device_ids))
             AND CASE
                 WHEN request.message_types IS NULL THEN r.role = 'telemetry'
@@ -97,14 +102,16 @@ BEGIN
         ORDER BY r.received_at DESC, r.position DESC
         LIMIT request.most
     ) AS t
-    WHERE (request.integration_id IS NULL OR i.id = request.integration_id)
-        AND (request.organization_id IS NULL OR i.organization_id = request.organization_id)
+    WHERE (request.organization_id IS NULL OR o.id = request.organization_id) AND (
+        request.integration_id IS NULL
+        OR o.id = (SELECT i.organization_id FROM mqtt.device_integrations AS i WHERE i.id = request.integration_id)
+    )
     ORDER BY t.received_at DESC, t.position DESC
     LIMIT request.most;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.telemetry_by_received(mqtt.telemetry_request) IS
-'The readings that the request selects, by when they were received, the newest first: those of each integration, by its index, merged.';
+'The readings that the request selects, by when they were received, the newest first: those of each organization, by the index of time, merged.';
 
 CREATE OR REPLACE FUNCTION mqtt.telemetry(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
 LANGUAGE plpgsql STABLE SECURITY INVOKER

@@ -18,6 +18,7 @@ CREATE TABLE mqtt.configuration (
     activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
     callback_attempts smallint NOT NULL DEFAULT 24 CHECK (callback_attempts BETWEEN 1 AND 1000),
+    max_topics integer NOT NULL DEFAULT 100000 CHECK (max_topics > 0),
     partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
     max_queued bigint NOT NULL DEFAULT 20000000 CHECK (max_queued > 0),
     min_free_bytes bigint NOT NULL DEFAULT 268435456 CHECK (min_free_bytes >= 0),
@@ -43,6 +44,7 @@ COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are 
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
 COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a message to a callback_url before that is given up; they are spread by retry_base and retry_cap, over some 14 hours by default.';
+COMMENT ON COLUMN mqtt.configuration.max_topics IS 'Topics that an organization may use; messages to further ones are refused with 403, or become dead letters. Topics that no stored message has any longer do not count.';
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';
 COMMENT ON COLUMN mqtt.configuration.max_queued IS 'Messages waiting to be processed, of all organizations, from which on ingest is refused (429, brokers left unread) until they are fewer; likewise those waiting to be published and mqtt_publish.';
 COMMENT ON COLUMN mqtt.configuration.min_free_bytes IS 'Free bytes on the data disk below which ingest and mqtt_publish are refused (429, brokers left unread) before the disk is full; 0 switches that off. Needs PL/Python.';

@@ -51,6 +51,14 @@ END;
 COMMENT ON FUNCTION mqtt.deferred_updates_lock() IS
 'Advisory lock of mqtt.apply_deferred_updates, with 0: one worker at a time applies them.';
 
+CREATE OR REPLACE FUNCTION mqtt.topics_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460328;
+END;
+COMMENT ON FUNCTION mqtt.topics_lock() IS
+'Advisory lock of an organization''s topics, with hashtext(organization_id::text): shared by who stores published messages, exclusive (with mqtt.processing_lock, which who stores received ones has) by who removes unused topics.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

@@ -1,39 +1,42 @@
 -- Deploy topicbase:base/message_ids to pg
--- requires: base/verify_helpers
+-- requires: base/message_id_key
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.message_id(enqueued_at timestamptz, msg_id bigint, outbound boolean DEFAULT false) RETURNS uuid
+CREATE OR REPLACE FUNCTION mqtt.keyed_message_id(enqueued_at timestamptz, msg_id bigint, key bytea, place integer DEFAULT 0) RETURNS uuid
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT (
         lpad(to_hex(floor(date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000)::bigint), 12, '0')
-        || CASE WHEN outbound THEN '8001' ELSE '8000' END
-        || to_hex((-9223372036854775808)::bigint | msg_id)
+        || '7' || lpad(to_hex(
+            mod((date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, 1000) * 4096 / 1000
+        ), 3, '0')
+        || '8' || lpad(to_hex(place & 1048575), 5, '0') || left(encode(sha256(key || int8send(msg_id)), 'hex'), 10)
     )::uuid;
 END;
-COMMENT ON FUNCTION mqtt.message_id(timestamptz, bigint, boolean) IS
-'UUID version 8 (RFC 9562 section 5.8) of a queued message: 48 bits of Unix milliseconds, queue 0 in or 1 out, 62 bits of msg_id. Finding a message by it needs no index of its own.';
+COMMENT ON FUNCTION mqtt.keyed_message_id(timestamptz, bigint, bytea, integer) IS
+'UUID version 7 (RFC 9562 section 5.7, with method 3 of section 6.2) of a queued message: the time to the microsecond, 20 bits of its place in the call, and 40 bits that only the key connects with its number in the queue, which counts the messages of all organizations. Outgoing: the number negated. A part of the statement that asks.';
 
-CREATE OR REPLACE FUNCTION mqtt.message_id_number(message_id uuid, outbound boolean DEFAULT false) RETURNS bigint
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN substr(message_id::text, 15, 4) = CASE WHEN outbound THEN '8001' ELSE '8000' END
-            THEN ('x' || replace(substr(message_id::text, 20), '-', ''))::bit(64)::bigint & 4611686018427387903
-    END;
+CREATE OR REPLACE FUNCTION mqtt.message_id(enqueued_at timestamptz, msg_id bigint, outbound boolean DEFAULT false, place integer DEFAULT 0) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT mqtt.keyed_message_id(enqueued_at, CASE WHEN outbound THEN -msg_id ELSE msg_id END, k.key, place) FROM mqtt.message_id_key AS k);
 END;
-COMMENT ON FUNCTION mqtt.message_id_number(uuid, boolean) IS 'The msg_id inside a message id that mqtt.message_id made; null for a client''s own.';
+$$;
+COMMENT ON FUNCTION mqtt.message_id(timestamptz, bigint, boolean, integer) IS 'mqtt.keyed_message_id with the key of this installation.';
 
 CREATE OR REPLACE FUNCTION mqtt.message_id_time(message_id uuid) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN substr(message_id::text, 15, 3) = '800'
-            THEN to_timestamp(('x' || lpad(replace(left(message_id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0)
+        WHEN substr(message_id::text, 15, 1) = '7'
+            THEN '1970-01-01 00:00:00+00'::timestamptz
+                + ('x' || lpad(replace(left(message_id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint * interval '1 millisecond'
+                + (('x' || lpad(substr(message_id::text, 16, 3), 8, '0'))::bit(32)::integer * 1000 + 4095) / 4096 * interval '1 microsecond'
     END;
 END;
-COMMENT ON FUNCTION mqtt.message_id_time(uuid) IS 'When the message was queued, to the millisecond below, by a message id that mqtt.message_id made; null for a client''s own.';
-GRANT EXECUTE ON FUNCTION mqtt.message_id(timestamptz, bigint, boolean), mqtt.message_id_number(uuid, boolean),
-mqtt.message_id_time(uuid) TO authenticated, service_role;
+COMMENT ON FUNCTION mqtt.message_id_time(uuid) IS 'When the message was queued, to the microsecond, by a message id of ours; null for a UUID of another version. Of a client''s own UUID of version 7 it is about when that was made.';
+GRANT EXECUTE ON FUNCTION mqtt.message_id_time(uuid) TO authenticated, service_role;
 COMMIT;

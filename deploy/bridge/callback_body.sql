@@ -32,7 +32,8 @@ BEGIN
         )::text
         FROM mqtt.mqtt_messages AS m
         LEFT JOIN mqtt.devices AS d ON d.organization_id = m.organization_id AND d.id = m.device_id
-        WHERE m.organization_id = delivery.organization_id AND m.received_at = delivery.received_at AND m.id = delivery.message_id
+        WHERE m.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = delivery.organization_id)
+            AND m.received_at = delivery.received_at AND m.id = delivery.message_id
     );
 END;
 $$;

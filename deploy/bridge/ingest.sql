@@ -71,12 +71,12 @@ BEGIN
             ORDER BY a.integration_id, a.message_id, a.place
         )
     ), queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body)
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, message_id, body, place)
         SELECT
             clock_timestamp(), k.message, k.organization_id, k.integration_id,
             -- Two integrations may deliver the same message: then the history has two rows, received at the same time.
             CASE WHEN row_number() OVER (PARTITION BY k.organization_id, k.message_id ORDER BY k.place) = 1 THEN k.message_id END,
-            k.payload
+            k.payload, row_number() OVER (PARTITION BY k.organization_id, k.integration_id ORDER BY k.place)
         FROM kept AS k
         WHERE k.fault IS NULL
         ORDER BY k.place
@@ -85,9 +85,16 @@ BEGIN
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
         )
         SELECT
-            now(), a.organization_id, gen_random_uuid(), a.integration_id, 'incoming', 0, a.topic, a.message, a.payload, a.fault,
+            now(), a.organization_id, gen_random_uuid(), a.integration_id, 'incoming', 0, a.topic,
+            a.message || CASE
+                WHEN octet_length(a.payload) > c.max_payload_bytes THEN jsonb_build_object('payload_bytes', octet_length(a.payload))
+                ELSE '{}'
+            END,
+            -- Of what is too large the first part tells enough.
+            CASE WHEN octet_length(a.payload) > c.max_payload_bytes THEN substr(a.payload, 1, 4096) ELSE a.payload END, a.fault,
             jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'error', a.fault))
         FROM arrived AS a
+        CROSS JOIN mqtt.configuration AS c
         WHERE a.fault IS NOT NULL
     ), logged AS (
         INSERT INTO mqtt.integration_activity_log (
@@ -129,7 +136,7 @@ END;
 $$;
 COMMENT ON FUNCTION bridge.ingest(uuid, uuid [], integer [], text [], bytea [], smallint [], boolean [], text [], jsonb [], text [], integer []) IS
 'Queues what brokers delivered, byte for byte: element i came for integration_ids[integration_numbers[i]]. What cannot be queued (an impossible topic, too large a payload, a fault '
-'that the bridge names) becomes a dead letter at once. With a UUID in the MQTT 5 user property message_id, a message that comes again is stored once, within '
+'that the bridge names) becomes a dead letter at once; of too large a payload, that keeps the first 4,096 bytes, and the size as payload_bytes. With a UUID in the MQTT 5 user property message_id, a message that comes again is stored once, within '
 'configuration.idempotency_window. subscription_numbers: for integrations with several filters, the one that the broker names, or 0 if it names none (null for '
 'the others): the message names in properties.subscription_ids all that match, and of the copies of brokers that send one for each filter one is kept. Acknowledge the messages to the broker only after this has been committed. Returns {"queued", "dead", "passed_over"}, and "repeated" if there were any; '
 'messages for integrations that the bridge does not hold ("not_held") are passed over: they must not be acknowledged, because the bridge that holds them is to receive them.';

@@ -54,23 +54,26 @@ BEGIN
     IF NOT v_is_plain THEN
         RETURN NULL;
     END IF;
-    -- In the order of the arrays, which unnest keeps.
-    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body, place)
     SELECT
         clock_timestamp(),
         mqtt.message_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
         ingest_plain.owners[m.number],
         ingest_plain.integration_ids[m.number],
-        m.payload
+        m.payload,
+        -- Of its own integration alone: the places of all would tell how many others came.
+        row_number() OVER (PARTITION BY m.number ORDER BY m.place)
     FROM (
         SELECT
             unnest(ingest_plain.integration_numbers) AS number,
             unnest(ingest_plain.topics) AS topic,
             unnest(ingest_plain.payloads) AS payload,
             unnest(ingest_plain.qos) AS qos,
-            unnest(ingest_plain.retains) AS retain
+            unnest(ingest_plain.retains) AS retain,
+            generate_subscripts(ingest_plain.topics, 1) AS place
     ) AS m
-    WHERE ingest_plain.owners[m.number] IS NOT NULL;
+    WHERE ingest_plain.owners[m.number] IS NOT NULL
+    ORDER BY m.place;
     GET DIAGNOSTICS v_queued = ROW_COUNT;
     PERFORM mqtt.count_accepted(c.organization_id, c.accepted, c.place = 1)
     FROM unnest(v_organizations, v_accepted) WITH ORDINALITY AS c (organization_id, accepted, place);

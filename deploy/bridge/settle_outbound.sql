@@ -1,5 +1,4 @@
 -- Deploy topicbase:bridge/settle_outbound to pg
--- requires: base/locks
 -- requires: publish/settle_outbound
 -- requires: tables/outbound_batches
 BEGIN;

@@ -91,6 +91,7 @@ SET enable_nestloop = off
 AS $$
 DECLARE
     v_answer json;
+    v_is_limited CONSTANT boolean := (SELECT o.has_all_topics FROM mqtt.organizations AS o WHERE o.id = session.organization_id);
 BEGIN
     WITH judged AS MATERIALIZED (
         SELECT j.*
@@ -101,6 +102,7 @@ BEGIN
             j.*,
             CASE
                 WHEN j.rule IS NOT NULL THEN j.rule
+                WHEN v_is_limited AND NOT mqtt.is_topic_known(session.organization_id, session.integration_id, j.topic) THEN 'topic_limit_reached'
                 -- From the first that the quota leaves no room for.
                 WHEN most IS NOT NULL AND j.ordinality >= (
                     SELECT x.ordinality FROM judged AS x WHERE x.rule IS NULL ORDER BY x.ordinality OFFSET coalesce(most, 0) LIMIT 1
@@ -119,13 +121,13 @@ BEGIN
         RETURNING message_id
     ),
     queued AS (
-        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body)
+        INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, message_id, body, place)
         SELECT
             statement_timestamp() + c.ordinality * interval '1 microsecond',
             mqtt.message_document(
                 c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
             ),
-            session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body
+            session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body, c.ordinality
         FROM (
             SELECT x.*, NULL::uuid AS first_id
             FROM checked AS x
@@ -172,11 +174,15 @@ DECLARE
     v_most_bytes CONSTANT integer := CASE WHEN session.publish_filters IS NULL THEN least(session.max_payload_bytes, 65535) END;
     v_queued integer;
 BEGIN
+    IF (SELECT o.has_all_topics FROM mqtt.organizations AS o WHERE o.id = session.organization_id) THEN
+        RETURN 0;
+    END IF;
     -- The array is taken apart twice, which is less work than to keep what the first time found.
-    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
+    INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id, place)
     SELECT
         -- Due one after the other, or a worker that takes a part of them would have them in the order of their row addresses.
-        statement_timestamp() + m.ordinality * interval '1 microsecond', m.value, session.organization_id, session.integration_id, session.credential_id
+        statement_timestamp() + m.ordinality * interval '1 microsecond', m.value, session.organization_id, session.integration_id, session.credential_id,
+        m.ordinality
     FROM jsonb_array_elements(messages) WITH ORDINALITY AS m (value, ordinality)
     WHERE NOT EXISTS (
         SELECT

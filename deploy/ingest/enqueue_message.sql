@@ -5,6 +5,7 @@
 -- requires: ingest/message_document
 -- requires: ingest/message_rules
 -- requires: ingest/session_quotas
+-- requires: ingest/topic_limit
 -- requires: tables/ingest_keys
 -- requires: tables/queues
 BEGIN;
@@ -28,6 +29,9 @@ BEGIN
     IF v_fault IS NULL AND octet_length(content_type) > 255 THEN
         v_fault := 'content_type_invalid';
     END IF;
+    IF v_fault IS NULL AND mqtt.is_topic_refused(session, topic) THEN
+        v_fault := 'topic_limit_reached';
+    END IF;
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, topic, session.topic_prefix, session.max_payload_bytes);
     END IF;
@@ -45,7 +49,7 @@ BEGIN
             clock_timestamp(), mqtt.message_document(topic, payload, qos, retain, content_type, sent_at),
             session.organization_id, session.integration_id, session.credential_id, enqueue_message.message_id, enqueue_message.body
         )
-        RETURNING coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)) INTO v_message_id;
+        RETURNING coalesce(q.message_id, mqtt.keyed_message_id(q.enqueued_at, q.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k))) INTO v_message_id;
         PERFORM mqtt.count_accepted(session.organization_id, 1);
     END IF;
     PERFORM set_config('response.status', '202', true);

@@ -23,6 +23,7 @@ BEGIN ATOMIC
     SELECT CASE slug
         WHEN 'topic_invalid' THEN coalesce(mqtt.topic_name_reason(topic), 'A topic is a string.')
         WHEN 'topic_not_allowed' THEN 'This credential may not publish to that topic.'
+        WHEN 'topic_limit_reached' THEN 'The organization uses as many topics as this installation allows, and this would be another one.'
         WHEN 'qos_invalid' THEN 'QoS is 0, 1 or 2.'
         WHEN 'payload_too_large' THEN 'The payload is larger than this installation accepts.'
         WHEN 'payload_missing' THEN 'The message has no payload; send null for an empty one.'
@@ -45,10 +46,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION '%', slug USING
-        ERRCODE = CASE slug WHEN 'topic_not_allowed' THEN 'PT403' WHEN 'payload_too_large' THEN 'PT413' ELSE 'PT400' END,
+        ERRCODE = CASE WHEN slug IN ('topic_not_allowed', 'topic_limit_reached') THEN 'PT403' WHEN slug = 'payload_too_large' THEN 'PT413' ELSE 'PT400' END,
         DETAIL = mqtt.fault_reason(slug, topic),
         HINT = CASE slug
             WHEN 'topic_not_allowed' THEN format('Topics start with %s/ and match the credential''s filters, if it has any.', prefix)
+            WHEN 'topic_limit_reached' THEN 'Use topics that the organization has used before; put what differs from message to message into the payload.'
             WHEN 'payload_too_large' THEN format('A payload has at most %s bytes.', max_bytes)
             WHEN 'timestamp_invalid' THEN 'Send one such as 2026-02-19T12:00:00Z, 1771502400, 1771502400000, 1771502400000000 or 1771502400000000000.'
             ELSE 'The API reference lists the rules for each argument.'

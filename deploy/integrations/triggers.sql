@@ -1,5 +1,4 @@
 -- Deploy topicbase:integrations/triggers to pg
--- requires: base/message_ids
 -- requires: integrations/check_settings
 -- requires: tables/device_integrations
 -- requires: tables/log_activity
@@ -61,9 +60,10 @@ BEGIN
         )
         INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic, reason)
         SELECT
-            d.enqueued_at, d.organization_id, mqtt.message_id(d.enqueued_at, d.msg_id, true), d.integration_id,
+            d.enqueued_at, d.organization_id, mqtt.keyed_message_id(d.enqueued_at, -d.msg_id, k.key), d.integration_id,
             coalesce((d.message -> 'qos')::smallint, 0), d.attempts, 'cancelled', d.message ->> 'topic', 'The integration was deleted.'
-        FROM dropped AS d;
+        FROM dropped AS d
+        CROSS JOIN mqtt.message_id_key AS k;
         PERFORM mqtt.log_activity(OLD.organization_id, OLD.id, 'integration_deleted', details => jsonb_build_object('name', OLD.name));
     ELSIF tg_op = 'INSERT' THEN
         PERFORM mqtt.log_activity(

@@ -11,7 +11,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.trim_rows(target regclass, time_column text, term text, most integer, OUT removed bigint, OUT is_more boolean)
+CREATE OR REPLACE FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column text, term text, most integer, OUT removed bigint, OUT is_more boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -19,8 +19,7 @@ DECLARE
     v_longest CONSTANT integer := mqtt.longest_term(term);
     v_organizations CONSTANT integer := 500;
     v_default text := (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default';
-    v_organization_id uuid;
-    v_before timestamptz;
+    v_owner record;
     v_share bigint;
     v_until timestamptz;
     v_rows bigint;
@@ -32,26 +31,36 @@ BEGIN
     GET DIAGNOSTICS removed = ROW_COUNT;
     is_more := removed >= most;
     -- and organizations with a shorter term: each gets its share, in random order, so that none is always last.
-    FOR v_organization_id, v_before, v_share IN EXECUTE format(
-        'SELECT o.id, now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
+    FOR v_owner IN EXECUTE format(
+        'SELECT o.id, CASE $4 WHEN ''organization'' THEN o.number::text ELSE o.id::text END AS key, '
+        'CASE WHEN $5 THEN coalesce(o.history_trimmed_to, ''-infinity'') ELSE ''-infinity'' END AS trimmed_to, '
+        'now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
         'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
-    ) USING v_longest, most, v_organizations LOOP
+    ) USING v_longest, most, v_organizations, owner_column, target = 'mqtt.history'::regclass LOOP
         EXIT WHEN removed >= most;
-        v_share := least(v_share, most - removed);
+        v_share := least(v_owner.share, most - removed);
         -- By time, not row by row: a join might get a plan that reads the whole table for each row.
         EXECUTE format(
-            'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE organization_id = $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x', time_column, target
-        ) INTO v_until USING v_organization_id, v_before, v_share;
-        CONTINUE WHEN v_until IS NULL;
-        EXECUTE format('DELETE FROM %s WHERE organization_id = $1 AND %I <= $2', target, time_column) USING v_organization_id, v_until;
-        GET DIAGNOSTICS v_rows = ROW_COUNT;
-        is_more := is_more OR v_rows >= v_share;
-        removed := removed + v_rows;
+            'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE %I = %L AND %1$I >= $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x',
+            time_column, target, owner_column, v_owner.key
+        ) INTO v_until USING v_owner.trimmed_to, v_owner.before, v_share;
+        v_rows := 0;
+        IF v_until IS NOT NULL THEN
+            EXECUTE format('DELETE FROM %s WHERE %I = %L AND %I >= $1 AND %4$I <= $2', target, owner_column, v_owner.key, time_column)
+            USING v_owner.trimmed_to, v_until;
+            GET DIAGNOSTICS v_rows = ROW_COUNT;
+            is_more := is_more OR v_rows >= v_share;
+            removed := removed + v_rows;
+        END IF;
+        -- An hour behind: of what is stored later than that, its partition takes care.
+        IF target = 'mqtt.history'::regclass AND v_rows < v_share AND v_owner.before - interval '2 hours' > v_owner.trimmed_to THEN
+            UPDATE mqtt.organizations AS o SET history_trimmed_to = v_owner.before - interval '1 hour' WHERE o.id = v_owner.id;
+        END IF;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, integer) IS
-'Deletes rows that are older than their organization''s term (the name of a column of configuration and organizations, in days) and that no dropped partition removes: at most this many, plus those with the same time as the last. Returns how many, and whether there may be more.';
+COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, text, integer) IS
+'Deletes rows that are older than the term of their organization (owner_column: organization_id, or organization for its number) (the name of a column of configuration and organizations, in days) and that no dropped partition removes: at most this many, plus those with the same time as the last. Returns how many, and whether there may be more.';
 
 CREATE OR REPLACE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -110,12 +119,12 @@ BEGIN
     SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
     FROM (
         VALUES
-        ('completed', 'mqtt.mqtt_messages', 'received_at', 'completed_days'),
-        ('readings', 'mqtt.reading_rows', 'received_at', 'completed_days'),
-        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'failed_days'),
-        ('activity', 'mqtt.integration_activity_log', 'created_at', 'activity_days')
-    ) AS t (kind, target, time_column, term)
-    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.term, most) AS r;
+        ('completed', 'mqtt.history', 'received_at', 'organization', 'completed_days'),
+        ('readings', 'mqtt.reading_rows', 'received_at', 'organization', 'completed_days'),
+        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'organization_id', 'failed_days'),
+        ('activity', 'mqtt.integration_activity_log', 'created_at', 'organization_id', 'activity_days')
+    ) AS t (kind, target, time_column, owner_column, term)
+    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.owner_column, t.term, most) AS r;
     v_small := mqtt.trim_small_tables(10 * most);
     v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
     v_counts := v_counts || v_small;
@@ -128,7 +137,7 @@ BEGIN
             (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
             (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
             (4, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
-            (5, 'completed', 'mqtt.mqtt_messages', mqtt.longest_term('completed_days'))
+            (5, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
         ) AS t (place, kind, parent, days)
         CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
     )

@@ -6,6 +6,7 @@
 -- requires: maintenance/repair_clock
 -- requires: maintenance/retention
 -- requires: maintenance/roll_up_ledger
+-- requires: maintenance/unused_topics
 -- requires: tables/mqtt_credentials
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -73,11 +74,15 @@ BEGIN
     v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
         || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
     SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
-    RETURN v_done || jsonb_strip_nulls(jsonb_build_object('partitions_made', v_partitions.made, 'postponed', v_partitions.postponed));
+    RETURN v_done || jsonb_strip_nulls(jsonb_build_object(
+        'partitions_made', v_partitions.made, 'postponed', v_partitions.postponed,
+        -- Last, as it may hold back who stores messages until the end of the transaction.
+        'topics_removed', mqtt.remove_unused_topics()
+    ));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
-'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
+'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, unused topics, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
 
 CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER

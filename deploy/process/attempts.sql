@@ -97,10 +97,7 @@ BEGIN
         RETURN 'gone';
     END IF;
     PERFORM mqtt.enqueue_callbacks(ARRAY[v_tid]);
-    IF mqtt.store_messages(ARRAY[v_tid]) = 0 THEN
-        RETURN 'gone';
-    END IF;
-    RETURN 'processed';
+    RETURN CASE mqtt.store_messages(ARRAY[v_tid]) WHEN '{1,0}' THEN 'processed' WHEN '{0,1}' THEN 'dead' ELSE 'gone' END;
 EXCEPTION
     -- Not the message's fault; what the whole batch would be tried again for.
     WHEN lock_not_available OR serialization_failure OR deadlock_detected OR disk_full OR system_error OR insufficient_privilege

@@ -28,14 +28,14 @@ CREATE OR REPLACE FUNCTION mqtt.decoded_message(
 )
 RETURNS TABLE (
     topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, sent_at timestamptz,
-    measured_at timestamptz, external_id text, message_type text, role text
+    measured_at timestamptz, external_id text, message_type text, topic_role text, role text
 )
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
     SELECT
         s.topic, coalesce((message ->> 'qos')::smallint, 0), coalesce((message ->> 'retain')::boolean, false), message ->> 'content_type',
         s.properties, s.payload, s.body, s.decode_error, s.sent_at, mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead),
-        mqtt.device_name(s.levels[device_level]), nullif(s.levels[message_type_level], ''),
+        mqtt.device_name(s.levels[device_level]), nullif(s.levels[message_type_level], ''), mqtt.message_role(s.levels[message_type_level]),
         CASE
             WHEN decoded_message.body = '' OR (s.payload = 'null' AND s.body IS NULL) THEN 'ignore'
             ELSE mqtt.message_role(s.levels[message_type_level])
@@ -63,5 +63,5 @@ BEGIN ATOMIC
     ) AS s;
 END;
 COMMENT ON FUNCTION mqtt.decoded_message(jsonb, bytea, timestamptz, text, text, smallint, smallint, smallint, interval, interval) IS
-'A queued message (message, body) as it is stored: its payload decoded by its content type, else the integration''s; its time as the sender gave it, or a user property, or the payload; the device and message type that its topic names; its role (ignore where it is empty). A part of the statement that asks.';
+'A queued message (message, body) as it is stored: its payload decoded by its content type, else the integration''s; its time as the sender gave it, or a user property, or the payload; the device and message type that its topic names; the role of its topic and its own (ignore where it is empty). A part of the statement that asks.';
 COMMIT;

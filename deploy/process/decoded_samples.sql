@@ -11,13 +11,13 @@ CREATE OR REPLACE FUNCTION mqtt.decoded_samples(
 )
 RETURNS TABLE (
     topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, message_type text,
-    sample integer, data jsonb, facts jsonb, external_id text, role text, sent_at timestamptz, measured_at timestamptz, is_retained boolean, is_news boolean
+    topic_role text, sample integer, data jsonb, facts jsonb, external_id text, role text, sent_at timestamptz, measured_at timestamptz, is_retained boolean, is_news boolean
 )
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
     SELECT
-        m.topic, m.qos, m.retain, m.content_type, m.properties, m.payload, m.body, coalesce(r.reason, m.decode_error), m.message_type, r.sample,
-        r.data, r.facts,
+        m.topic, m.qos, m.retain, m.content_type, m.properties, m.payload, m.body, coalesce(r.reason, m.decode_error), m.message_type,
+        coalesce(r.role, m.topic_role), r.sample, r.data, r.facts,
         s.external_id, s.role, s.sent_at, s.measured_at, s.is_retained,
         mqtt.is_news(decoded_samples.organization_id, decoded_samples.integration_id, s.external_id, s.role, s.is_retained)
         AND (r.sample IS NULL OR r.data IS NOT NULL)

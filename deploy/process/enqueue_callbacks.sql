@@ -29,7 +29,7 @@ BEGIN
         )
     ),
     arrived AS MATERIALIZED (
-        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id
+        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id, q.place
         FROM hooked AS i
         JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
         WHERE q.ctid = ANY (tids)
@@ -54,8 +54,9 @@ BEGIN
         WHERE c.filter = t.topic OR t.topic ~ c.pattern
     )
     INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
-    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.message_id(a.enqueued_at, a.msg_id)), a.enqueued_at
+    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.keyed_message_id(a.enqueued_at, a.msg_id, k.key, a.place)), a.enqueued_at
     FROM hook AS h
+    CROSS JOIN mqtt.message_id_key AS k
     JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
     ORDER BY a.msg_id;
     IF found THEN

@@ -1,11 +1,9 @@
 -- Deploy topicbase:process/process_batch to pg
--- requires: ingest/count_messages
 -- requires: process/deferred_updates
 -- requires: process/due_messages
 -- requires: process/enqueue_callbacks
 -- requires: process/store_messages
 -- requires: tables/log_activity
--- requires: tables/mqtt_dead_letters
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -43,7 +41,7 @@ BEGIN
     SELECT coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) INTO v_limit
     FROM mqtt.configuration AS c
     LEFT JOIN mqtt.device_integrations AS i ON i.id = v_row.integration_id;
-    v_message_id := coalesce(v_row.message_id, mqtt.message_id(v_row.enqueued_at, v_row.msg_id));
+    v_message_id := coalesce(v_row.message_id, mqtt.message_id(v_row.enqueued_at, v_row.msg_id, false, v_row.place));
     IF v_row.attempts >= v_limit THEN
         DELETE FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_row.msg_id;
         INSERT INTO mqtt.mqtt_dead_letters (
@@ -74,7 +72,8 @@ DECLARE
     v_right integer [];
 BEGIN
     PERFORM mqtt.enqueue_callbacks(tids);
-    RETURN ARRAY[mqtt.store_messages(tids), 0, 0];
+    v_left := mqtt.store_messages(tids);
+    RETURN ARRAY[v_left[1], 0, v_left[2]];
 EXCEPTION
     -- Not the messages' fault: the whole batch is tried again later.
     WHEN lock_not_available OR serialization_failure OR deadlock_detected OR insufficient_resources OR operator_intervention

@@ -1,5 +1,4 @@
 -- Deploy topicbase:process/queue_view to pg
--- requires: base/message_ids
 -- requires: integrations/access
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/queues
@@ -14,11 +13,12 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
-        coalesce(q.message_id, mqtt.message_id(q.enqueued_at, q.msg_id)), q.organization_id, q.integration_id, q.message ->> 'topic',
+        coalesce(q.message_id, mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place)), q.organization_id, q.integration_id, q.message ->> 'topic',
         coalesce(q.message -> 'payload', 'null'), q.body, coalesce((q.message ->> 'qos')::smallint, 0::smallint),
         CASE WHEN q.read_ct > 0 AND q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
         q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
     FROM pgmq.q_mqtt_messages AS q
+    CROSS JOIN mqtt.message_id_key AS k
     WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
 $$;
 COMMENT ON FUNCTION mqtt.queued_messages() IS

@@ -1,13 +1,13 @@
 -- Deploy topicbase:process/store_messages to pg
--- requires: base/message_ids
 -- requires: process/decoded_samples
 -- requires: process/prepare_sparkplug
 -- requires: process/record_device_facts
+-- requires: process/record_refused
 -- requires: process/record_stored
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer
+CREATE OR REPLACE FUNCTION mqtt.store_messages(tids tid []) RETURNS integer []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -19,6 +19,7 @@ AS $$
 DECLARE
     v_stored record;
     v_prepared jsonb;
+    v_stored_at CONSTANT timestamptz := clock_timestamp();
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
@@ -29,7 +30,7 @@ BEGIN
     WITH taken AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = ANY (tids)
-        RETURNING q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
+        RETURNING q.msg_id, q.enqueued_at, q.place, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
     ),
     -- Looked up once for each, not for each message.
     integration AS MATERIALIZED (
@@ -40,7 +41,7 @@ BEGIN
     ),
     -- A row for each message; of one that a payload rule matches, a row for each sample in it.
     decoded AS MATERIALIZED (
-        SELECT t.msg_id, t.enqueued_at, t.organization_id, t.integration_id, t.message_id, m.*
+        SELECT t.msg_id, t.enqueued_at, t.place, t.organization_id, t.integration_id, t.credential_id, t.message_id, m.*
         FROM taken AS t
         CROSS JOIN mqtt.configuration AS c
         LEFT JOIN integration AS i ON i.id = t.integration_id
@@ -107,65 +108,113 @@ BEGIN
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
     ),
-    device AS (
+    device AS MATERIALIZED (
         SELECT * FROM seen
         UNION ALL
         SELECT k.id, k.integration_id, k.external_id FROM known AS k
     ),
-    reading AS (
-        INSERT INTO mqtt.reading_rows (
-            received_at, measured_at, position, organization_id, id, integration_id, device_id, message_id, role, payload
-        )
-        SELECT
-            x.enqueued_at, x.measured_at, p.position, x.organization_id,
-            CASE x.sample WHEN 1 THEN x.message_id ELSE mqtt.message_id(x.enqueued_at, p.position) END,
-            x.integration_id, s.id, x.message_id, x.role, x.data
+    topic AS MATERIALIZED (
+        SELECT w.*, s.id AS device_id, t.number
         FROM (
-            SELECT
-                d.enqueued_at, d.measured_at, d.msg_id, d.sample, d.organization_id, d.integration_id, d.external_id, d.role, d.data,
-                coalesce(d.message_id, mqtt.message_id(d.enqueued_at, d.msg_id)) AS message_id
-            FROM decoded AS d
-            WHERE d.data IS NOT NULL
-        ) AS x
-        JOIN device AS s USING (integration_id, external_id)
-        CROSS JOIN LATERAL (SELECT mqtt.sample_position(x.msg_id, x.sample) AS position OFFSET 0) AS p
+            SELECT DISTINCT x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role
+            FROM decoded AS x
+        ) AS w
+        LEFT JOIN device AS s USING (integration_id, external_id)
+        CROSS JOIN LATERAL mqtt.topic_number(w.organization_id, w.integration_id, w.topic, s.id, w.message_type, w.topic_role) AS t
+    ),
+    new_topic AS (
+        INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
+        SELECT n.organization_id, nextval('mqtt.topic_numbers'), n.integration_id, n.device_id, n.topic_role, n.topic, n.message_type
+        FROM (
+            SELECT t.*, row_number() OVER (PARTITION BY t.organization_id) + coalesce(
+                (SELECT c.topics FROM mqtt.topic_counts AS c WHERE c.organization_id = t.organization_id), 0
+            ) AS place
+            FROM topic AS t
+            WHERE t.number IS NULL
+        ) AS n
+        WHERE n.place <= (SELECT c.max_topics FROM mqtt.configuration AS c)
+        RETURNING organization_id, number, integration_id, topic, device_id, message_type, role
+    ),
+    counted AS (
+        INSERT INTO mqtt.topic_counts AS c (organization_id, topics)
+        SELECT n.organization_id, count(*) FROM new_topic AS n GROUP BY n.organization_id
+        ON CONFLICT ON CONSTRAINT topic_counts_pkey DO UPDATE SET topics = c.topics + excluded.topics
+    ),
+    numbered AS MATERIALIZED (
+        SELECT t.integration_id, t.topic, t.external_id, t.message_type, t.topic_role, coalesce(t.number, n.number) AS number
+        FROM topic AS t
+        LEFT JOIN new_topic AS n
+            ON t.number IS NULL AND n.integration_id = t.integration_id AND n.topic = t.topic AND n.device_id IS NOT DISTINCT FROM t.device_id
+                AND n.message_type IS NOT DISTINCT FROM t.message_type AND n.role = t.topic_role
+    ),
+    placed AS MATERIALIZED (
+        SELECT
+            x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.credential_id, n.number, x.sent_at, x.measured_at, x.qos, x.retain, x.payload,
+            x.content_type, x.body, x.decode_error, x.properties, x.topic, coalesce(o.number, 0) AS organization, x.message_id IS NOT NULL AS is_id_given,
+            x.sample, x.data,
+            coalesce(x.message_id, mqtt.keyed_message_id(x.enqueued_at, x.msg_id, k.key, x.place)) AS id
+        FROM decoded AS x
+        JOIN numbered AS n
+            ON n.integration_id = x.integration_id AND n.topic = x.topic AND coalesce(n.external_id, '') = coalesce(x.external_id, '')
+                AND coalesce(n.message_type, '') = coalesce(x.message_type, '') AND n.topic_role = x.topic_role
+        CROSS JOIN mqtt.message_id_key AS k
+        -- None where the organization was deleted meanwhile.
+        LEFT JOIN (
+            SELECT o.id, o.number
+            FROM mqtt.organizations AS o
+            WHERE o.id IN (SELECT t.organization_id FROM taken AS t)
+        ) AS o ON o.id = x.organization_id
     ),
     stored AS (
-        INSERT INTO mqtt.mqtt_messages (
-            organization_id, id, integration_id, device_id, received_at, sent_at, measured_at, position, direction, qos, retain, topic,
-            message_type, payload, content_type, body, decode_error, properties, is_interpreted
+        INSERT INTO mqtt.history (
+            received_at, measured_at, position, id, organization, topic, stored_after, flags, payload, sent_at, content_type, body, decode_error, properties
         )
         SELECT
-            x.organization_id, coalesce(x.message_id, mqtt.message_id(x.enqueued_at, x.msg_id)), x.integration_id, s.id, x.enqueued_at,
-            x.sent_at, x.measured_at, x.msg_id, 'incoming', x.qos, x.retain, x.topic, x.message_type, x.payload, x.content_type, x.body,
-            x.decode_error, x.properties, x.sample IS NOT NULL
-        FROM decoded AS x
-        LEFT JOIN device AS s USING (integration_id, external_id)
-        WHERE x.sample IS NULL OR x.sample = 1
+            x.enqueued_at, x.measured_at, x.msg_id, x.id, x.organization, x.number, mqtt.stored_after(x.enqueued_at, v_stored_at),
+            (mqtt.history_flags(x.qos, x.retain, false, x.is_id_given, x.sent_at = x.measured_at) + (x.sample IS NOT NULL)::integer * 64)::smallint,
+            x.payload, nullif(x.sent_at, x.measured_at), x.content_type, x.body, x.decode_error, x.properties
+        FROM placed AS x
+        WHERE x.number IS NOT NULL AND coalesce(x.sample, 1) = 1
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
+    ),
+    reading AS (
+        INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)
+        SELECT
+            x.enqueued_at, x.measured_at, mqtt.sample_position(x.msg_id, x.sample), CASE x.sample WHEN 1 THEN x.id ELSE gen_random_uuid() END, x.id,
+            x.organization, x.number, x.data
+        FROM placed AS x
+        WHERE x.data IS NOT NULL AND x.number IS NOT NULL
     )
     SELECT
-        array_agg(g.organization_id) AS organizations, array_agg(g.integration_id) AS integrations, array_agg(g.credential_id) AS credentials,
-        array_agg(g.minute) AS minutes, array_agg(g.n) AS counts, array_agg(g.last_at) AS last_at,
+        array_agg(g.organization_id) FILTER (WHERE g.is_stored) AS organizations, array_agg(g.integration_id) FILTER (WHERE g.is_stored) AS integrations,
+        array_agg(g.credential_id) FILTER (WHERE g.is_stored) AS credentials, array_agg(g.minute) FILTER (WHERE g.is_stored) AS minutes,
+        array_agg(g.n) FILTER (WHERE g.is_stored) AS counts, array_agg(g.last_at) FILTER (WHERE g.is_stored) AS last_at,
+        (SELECT jsonb_agg(p) FROM placed AS p WHERE p.number IS NULL AND coalesce(p.sample, 1) = 1) AS refused,
         (
             SELECT jsonb_agg(jsonb_build_array(x.organization_id, x.integration_id, x.external_id, x.msg_id, x.enqueued_at, x.facts) ORDER BY x.msg_id)
             FROM decoded AS x
             WHERE x.facts IS NOT NULL AND x.external_id IS NOT NULL
         ) AS facts INTO v_stored
     FROM (
-        SELECT t.organization_id, t.integration_id, t.credential_id, date_trunc('minute', t.enqueued_at) AS minute, count(*) AS n, max(t.enqueued_at) AS last_at
-        FROM taken AS t
-        GROUP BY t.organization_id, t.integration_id, t.credential_id, minute
+        SELECT
+            p.organization_id, p.integration_id, p.credential_id, date_trunc('minute', p.enqueued_at) AS minute, p.number IS NOT NULL AS is_stored,
+            count(*) AS n, max(p.enqueued_at) AS last_at
+        FROM placed AS p
+        WHERE coalesce(p.sample, 1) = 1
+        GROUP BY p.organization_id, p.integration_id, p.credential_id, minute, is_stored
     ) AS g;
     IF v_stored.facts IS NOT NULL THEN
         PERFORM mqtt.record_device_facts(v_stored.facts);
     END IF;
-    RETURN mqtt.record_stored(
-        v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
-    );
+    RETURN ARRAY[
+        mqtt.record_stored(
+            v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
+        ),
+        CASE WHEN v_stored.refused IS NULL THEN 0 ELSE mqtt.record_refused(v_stored.refused) END
+    ];
 END;
 $$;
 COMMENT ON FUNCTION mqtt.store_messages(tid []) IS
-'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log. Returns how many; raises when one of them cannot be stored.';
+'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log. Those to topics beyond configuration.max_topics become dead letters. Returns how many were stored and how many became dead letters; raises when one of them cannot be stored.';
 COMMIT;

@@ -102,8 +102,9 @@ BEGIN
     SELECT jsonb_agg(jsonb_build_object('index', r.place, 'receipt_id', r.receipt_id) ORDER BY r.place) INTO v_receipts
     FROM (
         -- Ids were assigned in the order of the messages.
-        SELECT row_number() OVER (ORDER BY q.msg_id) - 1 AS place, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS receipt_id
+        SELECT row_number() OVER (ORDER BY q.msg_id) - 1 AS place, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key) AS receipt_id
         FROM queued AS q
+        CROSS JOIN mqtt.message_id_key AS k
     ) AS r;
     RETURN v_receipts;
 END;

@@ -60,7 +60,7 @@ BEGIN
     SELECT
         row_number() OVER (ORDER BY d.received_at, d.id) AS place, d.id, d.failed_at, d.replay_count, d.direction,
         coalesce(request.to_integration_id, d.integration_id) AS integration_id, d.credential_id,
-        coalesce(d.message, '{}') || coalesce(request.patch, '{}') || CASE
+        coalesce(d.message, '{}') - 'payload_bytes' || coalesce(request.patch, '{}') || CASE
             WHEN d.direction = 'incoming'
                 THEN jsonb_build_object('properties', coalesce(d.message -> 'properties', '{}') || jsonb_build_object('replay_of', d.id))
             WHEN jsonb_typeof(d.message -> 'user_properties') = 'array'
@@ -70,6 +70,8 @@ BEGIN
         CASE WHEN request.patch ? 'payload' THEN NULL ELSE d.body END AS body
     FROM mqtt.mqtt_dead_letters AS d
     WHERE d.organization_id = request.organization_id
+        -- Of too large a payload only the first part is there.
+        AND ((d.message ? 'payload_bytes') IS NOT TRUE OR request.patch ? 'payload')
         AND (request.topic IS NULL OR mqtt.topic_matches(request.topic, d.topic))
         AND (request.error IS NULL OR position(request.error IN d.error_message) > 0)
         AND (request.since IS NULL OR d.failed_at >= request.since)
@@ -106,11 +108,19 @@ BEGIN
             END AS body,
             CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type
         FROM mqtt.mqtt_messages AS m
-        WHERE m.integration_id = request.integration_id
+        WHERE m.organization = (
+                SELECT o.number
+                FROM mqtt.device_integrations AS i
+                JOIN mqtt.organizations AS o ON o.id = i.organization_id
+                WHERE i.id = request.integration_id
+            )
+            -- + 0: by the index of the organization, which is in order.
+            AND m.topic_number + 0 = ANY (ARRAY(
+                SELECT t.number FROM mqtt.topics AS t WHERE t.integration_id = request.integration_id AND mqtt.topic_matches(request.topic, t.topic)
+            ))
             AND m.direction = 'incoming'
             AND m.received_at >= request.since
             AND m.received_at < coalesce(request.until, now())
-            AND mqtt.topic_matches(request.topic, m.topic)
         ORDER BY m.received_at, m.position
         LIMIT request.max_messages
     ) AS h;

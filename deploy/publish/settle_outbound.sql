@@ -1,11 +1,10 @@
 -- Deploy topicbase:publish/settle_outbound to pg
--- requires: base/message_ids
+-- requires: base/locks
 -- requires: tables/bridges
 -- requires: tables/integration_activity_log
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/queues
--- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -22,13 +21,13 @@ DECLARE
 BEGIN
     WITH gone AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_outbound AS q
-        USING unnest(msg_ids, states, reason_codes, reasons) AS o (msg_id, state, reason_code, reason)
+        USING unnest(msg_ids, states, reason_codes, reasons) AS o (msg_id, state, reason_code, reason), mqtt.message_id_key AS k
         WHERE q.msg_id = o.msg_id AND (
             settle_outbound.bridge_id IS NULL
             OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
         )
         RETURNING
-            q.organization_id, q.integration_id, q.enqueued_at, q.msg_id, q.message, q.body, mqtt.message_id(q.enqueued_at, q.msg_id, true) AS id,
+            q.organization_id, q.integration_id, q.enqueued_at, q.msg_id, q.message, q.body, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
             coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
             o.state, o.reason_code, left(o.reason, 500) AS reason, o.state IN ('sent', 'acknowledged') AS is_sent
@@ -36,19 +35,44 @@ BEGIN
         INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, reason_code, state, topic, reason)
         SELECT g.enqueued_at, g.organization_id, g.id, g.integration_id, g.qos, g.attempts, g.reason_code, g.state, g.topic, g.reason
         FROM gone AS g
+    ), topic AS MATERIALIZED (
+        SELECT w.*, mqtt.message_role(w.message_type) AS role, t.number
+        FROM (
+            SELECT DISTINCT g.organization_id, g.integration_id, g.topic,
+                mqtt.message_type_of_topic(g.topic, i.topic_like, i.topic_levels, i.message_type_level) AS message_type
+            FROM gone AS g
+            LEFT JOIN mqtt.device_integrations AS i ON i.id = g.integration_id
+            -- Nobody removes unused topics meanwhile.
+            WHERE g.is_sent AND pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(g.organization_id::text)) IS NOT NULL
+        ) AS w
+        CROSS JOIN LATERAL mqtt.topic_number(
+            w.organization_id, w.integration_id, w.topic, NULL, w.message_type, mqtt.message_role(w.message_type)
+        ) AS t
+    ), new_topic AS (
+        INSERT INTO mqtt.topics (organization_id, number, integration_id, role, topic, message_type)
+        SELECT t.organization_id, nextval('mqtt.topic_numbers'), t.integration_id, t.role, t.topic, t.message_type
+        FROM topic AS t
+        WHERE t.number IS NULL
+        RETURNING organization_id, number, integration_id, topic
+    ), counted AS (
+        INSERT INTO mqtt.topic_counts AS c (organization_id, topics)
+        SELECT n.organization_id, count(*) FROM new_topic AS n GROUP BY n.organization_id ORDER BY n.organization_id
+        ON CONFLICT ON CONSTRAINT topic_counts_pkey DO UPDATE SET topics = c.topics + excluded.topics
     ), history AS (
-        INSERT INTO mqtt.mqtt_messages (
-            received_at, measured_at, position, organization_id, id, integration_id, direction, qos, retain, topic, message_type, payload,
-            content_type, body, properties
+        INSERT INTO mqtt.history (
+            received_at, measured_at, position, id, organization, topic, stored_after, flags, payload, content_type, body, properties
         )
         SELECT
-            g.enqueued_at, g.enqueued_at, g.msg_id, g.organization_id, g.id, g.integration_id, 'outgoing', g.qos,
-            coalesce((g.message ->> 'retain')::boolean, false), g.topic,
-            mqtt.message_type_of_topic(g.topic, i.topic_like, i.topic_levels, i.message_type_level), CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type', g.body,
+            g.enqueued_at, g.enqueued_at, g.msg_id, g.id, coalesce(o.number, 0), coalesce(t.number, n.number), mqtt.stored_after(g.enqueued_at, clock_timestamp()),
+            mqtt.history_flags(g.qos, coalesce((g.message ->> 'retain')::boolean, false), true, false, false),
+            CASE WHEN g.body IS NULL THEN coalesce(g.message -> 'payload', 'null') ELSE 'null' END, g.message ->> 'content_type', g.body,
             nullif(g.message - '{topic,payload,qos,retain,content_type}'::text [], '{}')
         FROM gone AS g
-        LEFT JOIN mqtt.device_integrations AS i ON i.id = g.integration_id
+        LEFT JOIN mqtt.organizations AS o ON o.id = g.organization_id
+        JOIN topic AS t ON t.integration_id = g.integration_id AND t.topic = g.topic
+        LEFT JOIN new_topic AS n ON n.integration_id = g.integration_id AND n.topic = g.topic
         WHERE g.is_sent
+        ORDER BY g.msg_id
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors

@@ -53,14 +53,16 @@ AS $$
 BEGIN
     RETURN coalesce(
         (
-            SELECT m.position
-            FROM mqtt.mqtt_messages AS m
-            WHERE m.organization_id = cursor.organization_id AND m.received_at = cursor.received_at AND m.id = cursor.id
+            SELECT h.position
+            FROM mqtt.history AS h
+            WHERE h.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = cursor.organization_id)
+                AND h.received_at = cursor.received_at AND h.id = cursor.id
         ),
         (
             SELECT r.position
             FROM mqtt.reading_rows AS r
-            WHERE r.organization_id = cursor.organization_id AND r.received_at = cursor.received_at AND r.id = cursor.id
+            WHERE r.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = cursor.organization_id)
+                AND r.received_at = cursor.received_at AND r.id = cursor.id
         )
     );
 END;

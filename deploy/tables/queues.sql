@@ -28,13 +28,15 @@ ADD COLUMN organization_id uuid NOT NULL,
 ADD COLUMN integration_id uuid NOT NULL,
 ADD COLUMN credential_id uuid,
 ADD COLUMN message_id uuid,
+ADD COLUMN place integer NOT NULL DEFAULT 0,
 ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
 ADD COLUMN body bytea,
 ADD COLUMN errors jsonb;
 CREATE INDEX q_mqtt_messages_organization_idx ON pgmq.q_mqtt_messages (organization_id, vt);
 CREATE INDEX q_mqtt_messages_message_id_idx ON pgmq.q_mqtt_messages (message_id) WHERE message_id IS NOT NULL;
 COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages that are not stored yet. message: {"topic", "payload", "qos", "retain", …}; defaults are left out.';
-COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.message_id(enqueued_at, msg_id).';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.keyed_message_id(enqueued_at, msg_id, the key, place).';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.place IS 'Place among the messages of its call and integration, by which their ids are in order.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.attempts IS 'Attempts that failed so far.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.body IS 'Payload byte for byte, to be decoded by content type; null when message holds it as JSON.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.errors IS 'Failed attempts: [{"at", "code", "error"}, …].';
@@ -46,6 +48,8 @@ ADD COLUMN expires_at timestamptz,
 ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
 ADD COLUMN body bytea;
 CREATE INDEX q_mqtt_outbound_integration_idx ON pgmq.q_mqtt_outbound (integration_id, vt, msg_id);
+-- A receipt id holds this time.
+CREATE INDEX q_mqtt_outbound_enqueued_at_idx ON pgmq.q_mqtt_outbound (enqueued_at);
 CREATE INDEX q_mqtt_outbound_expires_idx ON pgmq.q_mqtt_outbound (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX q_mqtt_outbound_suspects_idx ON pgmq.q_mqtt_outbound (integration_id) WHERE attempts > 1;
 COMMENT ON TABLE pgmq.q_mqtt_outbound IS 'Messages to publish whose outcome is not settled. message: {"topic", "qos", "retain", "payload", properties…}; vt is when to publish.';

@@ -2,24 +2,27 @@
 -- requires: base/parse_values
 -- requires: tables/mqtt_messages
 -- requires: tables/reading_rows
--- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW mqtt.readings WITH (security_invoker = true) AS
 SELECT
-    m.organization_id, m.integration_id, m.device_id, m.id AS message_id, m.message_type,
-    CASE WHEN m.payload = 'null' THEN 'ignore' ELSE mqtt.message_role(m.message_type) END AS role, m.received_at, m.measured_at, m.position,
-    mqtt.data_of_payload(m.payload, m.sent_at) AS payload
-FROM mqtt.mqtt_messages AS m
-WHERE m.direction = 'incoming' AND m.device_id IS NOT NULL AND m.body IS NULL AND NOT m.is_interpreted
+    t.organization_id, t.integration_id, t.device_id, h.id AS message_id, t.message_type,
+    CASE WHEN h.payload = 'null' THEN 'ignore' ELSE t.role END AS role, h.received_at, h.measured_at, h.position,
+    mqtt.data_of_payload(h.payload, CASE WHEN h.flags & 32 = 32 THEN h.measured_at ELSE h.sent_at END) AS payload, h.topic AS topic_number,
+    h.organization
+FROM mqtt.history AS h
+INNER JOIN mqtt.topics AS t ON t.number = h.topic
+WHERE h.flags & 8 = 0 AND t.device_id IS NOT NULL AND h.body IS NULL AND h.flags & 64 = 0
 UNION ALL
 SELECT
-    r.organization_id, r.integration_id, r.device_id, r.id AS message_id, r.role AS message_type, r.role, r.received_at, r.measured_at, r.position,
-    r.payload
-FROM mqtt.reading_rows AS r;
+    t.organization_id, t.integration_id, t.device_id, r.id AS message_id, t.role AS message_type, t.role, r.received_at, r.measured_at, r.position,
+    r.payload, r.topic AS topic_number, r.organization
+FROM mqtt.reading_rows AS r
+INNER JOIN mqtt.topics AS t ON t.number = r.topic
+WHERE t.device_id IS NOT NULL;
 COMMENT ON VIEW mqtt.readings IS
-'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time; and a row for each sample that a payload rule found in a message (message_id: the first has that of the message). In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations.';
+'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time; and a row for each sample that a payload rule found in a message (message_id: the first has that of the message). In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations. The indexes that serve it are (topic_number, measured_at), where topic_number are those of mqtt.topics with the device, and (organization, received_at).';
 GRANT SELECT ON mqtt.readings TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb

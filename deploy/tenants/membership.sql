@@ -42,4 +42,24 @@ $$;
 COMMENT ON FUNCTION mqtt.current_organization_ids(boolean) IS
 'Organizations the caller belongs to (or administers). In a policy always as a scalar sub-select, so that it runs once per statement.';
 GRANT EXECUTE ON FUNCTION mqtt.current_organization_ids(boolean) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.current_organization_numbers() RETURNS integer []
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_user_id uuid := mqtt.current_user_id();
+BEGIN
+    RETURN ARRAY(
+        SELECT o.number
+        FROM mqtt.organization_members AS m
+        JOIN mqtt.organizations AS o ON o.id = m.organization_id
+        WHERE m.user_id = v_user_id
+        ORDER BY o.number
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.current_organization_numbers() IS
+'mqtt.current_organization_ids by the organizations'' numbers, in their order, for policies of the history.';
+GRANT EXECUTE ON FUNCTION mqtt.current_organization_numbers() TO authenticated, service_role;
 COMMIT;

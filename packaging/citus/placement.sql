@@ -3,10 +3,13 @@
 --   reference     a copy on every node
 --   local         on the coordinator alone
 CREATE TEMPORARY TABLE placement (place integer GENERATED ALWAYS AS IDENTITY, relation regclass PRIMARY KEY, kind text NOT NULL, reason text NOT NULL);
+-- The history has the organization's number instead of its id; distributed tables with keys of one type lie together.
+CREATE TEMPORARY VIEW placement_key AS SELECT p.relation, CASE WHEN p.relation IN ('mqtt.history'::regclass, 'mqtt.reading_rows'::regclass) THEN 'organization' ELSE 'organization_id' END AS key FROM placement AS p;
 INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.organizations', 'reference', 'row-level security asks for it on every node'),
 ('mqtt.organization_members', 'reference', 'row-level security asks for it on every node'),
-('mqtt.mqtt_messages', 'distributed', 'the history: nearly all bytes'),
+('mqtt.topics', 'reference', 'the history''s rows are joined with it on every node'),
+('mqtt.history', 'distributed', 'nearly all bytes'),
 ('mqtt.reading_rows', 'distributed', 'what payload rules made of the history'),
 ('mqtt.mqtt_publish_receipts', 'distributed', 'one row a published message'),
 ('mqtt.mqtt_dead_letters', 'distributed', 'as large as what went wrong'),
@@ -18,11 +21,13 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.callback_circuits', 'local', 'few rows'),
 ('mqtt.mqtt_callback_deliveries', 'local', 'is claimed beside mqtt_subscriptions; numbered in the order of arrival'),
 ('mqtt.broker_keys', 'local', 'a login finds it by its name before its organization is known'),
-('mqtt.devices', 'local', 'credentials refer to it; written by the batch that empties the queue'),
+('mqtt.topic_counts', 'local', 'written by the batch that empties the queue'),
+('mqtt.message_id_key', 'local', 'one row'),
 ('mqtt.presence_positions', 'local', 'as devices'),
 ('mqtt.payload_rules', 'local', 'few rows; has triggers'),
 ('mqtt.sparkplug_nodes', 'local', 'written by the batch that empties the queue'),
 ('mqtt.device_presets', 'local', 'few rows, the same for all'),
+('mqtt.devices', 'local', 'credentials refer to it; written by the batch that empties the queue'),
 ('mqtt.deferred_device_updates', 'local', 'as devices'),
 ('mqtt.deferred_credential_updates', 'local', 'as mqtt_credentials'),
 ('mqtt.deferred_device_ids', 'local', 'as devices'),
@@ -45,9 +50,10 @@ SELECT
     CASE p.kind
         WHEN 'reference' THEN format('SELECT create_reference_table(%L)', p.relation)
         ELSE format(
-            'SELECT create_distributed_table(%L, %L, colocate_with => %L)', p.relation, 'organization_id',
-            coalesce(nullif(first_value(p.relation::text) OVER (PARTITION BY p.kind ORDER BY p.place), p.relation::text), 'none')
+            'SELECT create_distributed_table(%L, %L, colocate_with => %L)', p.relation, k.key,
+            coalesce(nullif(first_value(p.relation::text) OVER (PARTITION BY p.kind, k.key ORDER BY p.place), p.relation::text), 'none')
         )
     END AS statement
 FROM placement AS p
+INNER JOIN placement_key AS k ON k.relation = p.relation
 WHERE p.kind <> 'local';

@@ -2,5 +2,5 @@
 BEGIN;
 DROP FUNCTION mqtt.apply_retention(integer);
 DROP FUNCTION mqtt.trim_small_tables(integer);
-DROP FUNCTION mqtt.trim_rows(regclass, text, text, integer);
+DROP FUNCTION mqtt.trim_rows(regclass, text, text, text, integer);
 COMMIT;

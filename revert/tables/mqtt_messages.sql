@@ -1,6 +1,5 @@
 -- Revert topicbase:tables/mqtt_messages from pg
 BEGIN;
--- Loses the history.
-DROP TABLE mqtt.mqtt_messages;
-DROP TYPE mqtt.message_direction;
+DROP VIEW mqtt.mqtt_messages;
+DROP FUNCTION mqtt.write_message();
 COMMIT;

@@ -1,5 +1,6 @@
 -- Revert topicbase:tenants/membership from pg
 BEGIN;
+DROP FUNCTION mqtt.current_organization_numbers();
 DROP FUNCTION mqtt.current_organization_ids(boolean);
 DROP FUNCTION mqtt.is_service();
 DROP FUNCTION mqtt.current_user_id();

@@ -28,14 +28,21 @@ def poison(db: Connection) -> Iterator[Callable[[], None]]:
     """Makes messages to …/poison impossible to store, as a mistake in a trigger of the operator's would; call it to repair that."""
     db.execute(
         """
-        CREATE FUNCTION public.stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stumbled over %', new.topic; END $$;
-        CREATE TRIGGER stumble BEFORE INSERT ON mqtt.mqtt_messages
-        FOR EACH ROW WHEN (new.topic LIKE '%/poison') EXECUTE FUNCTION public.stumble();
+        CREATE FUNCTION public.stumble() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_topic text := (SELECT t.topic FROM mqtt.topics AS t WHERE t.number = new.topic);
+        BEGIN
+            IF v_topic LIKE '%/poison' THEN
+                RAISE EXCEPTION 'stumbled over %', v_topic;
+            END IF;
+            RETURN new;
+        END $$;
+        CREATE TRIGGER stumble BEFORE INSERT ON mqtt.history FOR EACH ROW EXECUTE FUNCTION public.stumble();
         """
     )
 
     def repair() -> None:
-        db.execute("DROP TRIGGER IF EXISTS stumble ON mqtt.mqtt_messages; DROP FUNCTION IF EXISTS public.stumble()")
+        db.execute("DROP TRIGGER IF EXISTS stumble ON mqtt.history; DROP FUNCTION IF EXISTS public.stumble()")
 
     yield repair
     repair()
@@ -219,8 +226,12 @@ def test_statistics_of_no_organization(home: Tenant, organization: str | None) -
 
 def move(db: Connection, home: Tenant, days: int) -> None:
     """Let all that the organization has be as many days older."""
+    db.execute(
+        "UPDATE mqtt.history SET received_at = received_at - make_interval(days => %s)"
+        " WHERE organization = (SELECT number FROM mqtt.organizations WHERE id = %s)",
+        (days, home.organization_id),
+    )
     for table, column in [
-        ("mqtt.mqtt_messages", "received_at"),
         ("mqtt.mqtt_dead_letters", "failed_at"),
         ("mqtt.integration_activity_log", "created_at"),
         ("mqtt.ledger", "bucket"),
@@ -282,8 +293,8 @@ def test_an_organization_may_keep_its_history_longer(tenant: Callable[..., Tenan
     for home in (keeps, standard):
         move(db, home, 20)
     # what lies in a partition of its day, and not in the default one, is held to the same terms
-    partition = "mqtt.mqtt_messages_" + datetime.fromordinal(day - 20).strftime("%Y%m%d")
-    db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', %s::date)", (str(datetime.fromordinal(day - 20).date()),))
+    partition = "mqtt.history_" + datetime.fromordinal(day - 20).strftime("%Y%m%d")
+    db.execute("SELECT mqtt.create_partition('mqtt.history', %s::date)", (str(datetime.fromordinal(day - 20).date()),))
     assert db.execute(f"SELECT count(*) FROM {partition}").fetchone() == (2,)
     api.ok("cleanup_mqtt_queue", token=queue.service)
     assert len(api.rows("mqtt_messages", token=keeps.member)) == 1

@@ -492,6 +492,8 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         "mqtt.deferred_device_updates",
         "mqtt.deferred_credential_updates",
         "mqtt.deferred_device_ids",
+        "mqtt.topics",
+        "mqtt.topic_counts",
     }
 
 

@@ -31,33 +31,32 @@ def foreign(tenant: Tenant, port: int, **settings: Any) -> str:
     return tenant.integration(broker_url="127.0.0.1", port=port, protocol="mqtt", **settings)
 
 
-def queue(db: Connection, tenant: Tenant, integration_id: str, *messages: dict[str, Any]) -> list[int]:
-    """Queue messages past the API's checks; the msg_ids."""
+def queue(db: Connection, tenant: Tenant, integration_id: str, *messages: dict[str, Any]) -> list[str]:
+    """Queue messages past the API's checks; the receipt ids."""
     ids = [
         db.execute(
             "INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id) VALUES (clock_timestamp(), %s::jsonb, %s, %s) "
-            "RETURNING msg_id",
+            "RETURNING mqtt.message_id(enqueued_at, msg_id, true)::text",
             (json.dumps(message), tenant.organization_id, integration_id),
         ).fetchone()
         for message in messages
     ]
     db.execute("SELECT mqtt.wake_bridge('outbound')")
-    return [int(row[0]) for row in ids if row is not None]
+    return [row[0] for row in ids if row is not None]
 
 
-def outcomes(db: Connection, ids: list[int]) -> list[tuple[str, int | None, str | None]]:
+def outcomes(db: Connection, ids: list[str]) -> list[tuple[str, int | None, str | None]]:
     """State, reason code and reason of queued messages, in their order, once all are settled."""
 
     def settled() -> list[Any] | None:
         rows = db.execute(
-            "SELECT mqtt.message_id_number(r.id, true), r.state, r.reason_code, r.reason FROM mqtt.mqtt_publish_receipts AS r "
-            "WHERE mqtt.message_id_number(r.id, true) = ANY (%s)",
+            "SELECT r.id::text, r.state, r.reason_code, r.reason FROM mqtt.mqtt_publish_receipts AS r WHERE r.id = ANY (%s::uuid[])",
             (ids,),
         ).fetchall()
         return rows if len(rows) == len(ids) else None
 
     found = {row[0]: row[1:] for row in wait_until(settled, what="all settled") or []}
-    return [found[msg_id] for msg_id in ids]
+    return [found[receipt] for receipt in ids]
 
 
 def test_each_qos_reaches_the_subscriber_and_is_receipted(tenant: Tenants, peer: Peers) -> None:

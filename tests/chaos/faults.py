@@ -369,7 +369,7 @@ def make_release(directory: Path, number: int) -> Path:
         "SET LOCAL ROLE mqtt_owner;\n"
         f"ALTER TABLE pgmq.q_mqtt_messages ADD COLUMN extra_{number} text;\n"
         f"ALTER TABLE mqtt.devices ADD COLUMN extra_{number} integer NOT NULL DEFAULT 0;\n"
-        f"ALTER TABLE mqtt.mqtt_messages ADD COLUMN extra_{number} text;\n"
+        f"ALTER TABLE mqtt.history ADD COLUMN extra_{number} text;\n"
         f"CREATE FUNCTION api.extra_{number}() RETURNS integer LANGUAGE sql STABLE BEGIN ATOMIC SELECT {number}; END;\n"
         f"GRANT EXECUTE ON FUNCTION api.extra_{number}() TO anon;\n"
         "NOTIFY pgrst, 'reload schema';\n"
@@ -381,11 +381,11 @@ def make_release(directory: Path, number: int) -> Path:
         f"DROP FUNCTION api.extra_{number}();\n"
         f"ALTER TABLE pgmq.q_mqtt_messages DROP COLUMN extra_{number};\n"
         f"ALTER TABLE mqtt.devices DROP COLUMN extra_{number};\n"
-        f"ALTER TABLE mqtt.mqtt_messages DROP COLUMN extra_{number};\n"
+        f"ALTER TABLE mqtt.history DROP COLUMN extra_{number};\n"
         "NOTIFY pgrst, 'reload schema';\n"
         "COMMIT;\n"
     )
-    (directory / "verify" / f"{name}.sql").write_text(f"BEGIN;\nSELECT extra_{number} FROM mqtt.mqtt_messages WHERE false;\nROLLBACK;\n")
+    (directory / "verify" / f"{name}.sql").write_text(f"BEGIN;\nSELECT extra_{number} FROM mqtt.history WHERE false;\nROLLBACK;\n")
     return directory
 
 

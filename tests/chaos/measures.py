@@ -88,13 +88,12 @@ def retention(console: Console, rows: int) -> int:
 
 def _retention(console: Console, stack: Stack, world: World, rows: int) -> int:
     with stack.connect() as connection:
-        connection.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 40)")
+        connection.execute("SELECT mqtt.create_partition('mqtt.history', current_date - 40)")
         connection.execute(
-            "INSERT INTO mqtt.mqtt_messages"
-            " (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)"
-            " SELECT current_date - 40 + n * interval '1 millisecond', now(), n, %s, gen_random_uuid(), %s, 'incoming', 'o', '1'"
-            " FROM generate_series(1, %s) AS n",
-            (world.tenant.organization_id, world.tenant.integration_id, rows),
+            "INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)"
+            " SELECT current_date - 40 + n * interval '1 millisecond', now(), n, gen_random_uuid(), o.number, 0, 0, 0, '1'"
+            " FROM mqtt.organizations AS o, generate_series(1, %s) AS n WHERE o.id = %s",
+            (rows, world.tenant.organization_id),
         )
         ended = threading.Event()
         times: list[float] = []

@@ -22,8 +22,8 @@ BEGIN
 END;
 $$;
 CREATE OR REPLACE TRIGGER poison
-BEFORE INSERT ON mqtt.mqtt_messages
-FOR EACH ROW WHEN (NEW.direction = 'incoming') EXECUTE FUNCTION public.poison();
+BEFORE INSERT ON mqtt.history
+FOR EACH ROW WHEN (NEW.flags & 8 = 0) EXECUTE FUNCTION public.poison();
 """
 
 

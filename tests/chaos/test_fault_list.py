@@ -207,9 +207,7 @@ def test_fault_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> 
     sick, other = world(bridges=0), world(bridges=0)
     organization = sick.tenant.organization_id
     with stack.connect() as connection:
-        connection.execute(
-            "ALTER TABLE mqtt.mqtt_messages ADD CONSTRAINT no_sick CHECK (direction <> 'incoming' OR topic <> 'out/sick') NOT VALID"
-        )
+        connection.execute("ALTER TABLE mqtt.history ADD CONSTRAINT no_sick CHECK (flags & 8 = 8 OR payload <> 'null') NOT VALID")
         connection.execute(f"UPDATE mqtt.configuration SET retry_base = make_interval(secs => {base})".encode())
         try:
             connection.execute(
@@ -238,7 +236,7 @@ def test_fault_20_thousands_of_failures_at_once(world: Worlds, stack: Stack) -> 
             connection.execute("UPDATE mqtt.configuration SET retry_base = DEFAULT")
             connection.execute("DELETE FROM pgmq.q_mqtt_messages WHERE organization_id = %s", (organization,))
             connection.execute("DELETE FROM mqtt.ledger WHERE organization_id = %s", (organization,))
-            connection.execute("ALTER TABLE mqtt.mqtt_messages DROP CONSTRAINT no_sick")
+            connection.execute("ALTER TABLE mqtt.history DROP CONSTRAINT no_sick")
 
 
 def _store_others_meanwhile(sick: World, other: World, count: int) -> None:
@@ -566,16 +564,22 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     organization, old = playground.tenant.organization_id, 25_000
     playground.query("UPDATE mqtt.organizations SET completed_days = 1, failed_days = 1, activity_days = 1 WHERE id = %s", organization)
     for days in (3, 40):
-        playground.query("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - %s)", days)
+        playground.query("SELECT mqtt.create_partition('mqtt.history', current_date - %s)", days)
         playground.query(
-            "INSERT INTO mqtt.mqtt_messages"
-            " (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)"
-            " SELECT current_date - %s + n * interval '1 millisecond', now(), n, %s, gen_random_uuid(), %s, 'incoming', 'old', '1'"
-            " FROM generate_series(1, %s) AS n",
-            days,
+            "INSERT INTO mqtt.mqtt_messages (organization_id, integration_id, direction, topic, payload, received_at)"
+            " VALUES (%s, %s, 'incoming', 'old', '1', current_date - %s)",
             organization,
             playground.external,
+            days,
+        )
+        playground.query(
+            "INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)"
+            " SELECT h.received_at + n * interval '1 millisecond', now(), n, gen_random_uuid(), h.organization, h.topic, 0, 0, '1'"
+            " FROM mqtt.mqtt_messages AS m JOIN mqtt.history AS h USING (received_at, id), generate_series(2, %s) AS n"
+            " WHERE m.organization_id = %s AND m.topic = 'old' AND m.received_at = current_date - %s",
             old,
+            organization,
+            days,
         )
     # As old, and still waiting: in for an hour from now, out for a day to come.
     playground.query(

@@ -68,8 +68,8 @@ def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> N
 
 def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_does_not(stack: Stack) -> None:
     with stack.connect() as db, stack.connect(autocommit=False) as reader:
-        db.execute("SELECT mqtt.create_partition('mqtt.mqtt_messages', current_date - 400)")
-        reader.execute("LOCK TABLE mqtt.mqtt_messages IN ACCESS SHARE MODE")
+        db.execute("SELECT mqtt.create_partition('mqtt.history', current_date - 400)")
+        reader.execute("LOCK TABLE mqtt.history IN ACCESS SHARE MODE")
         done = db.execute("SELECT mqtt.run_maintenance()").fetchone()
         assert done is not None
         assert "lock" in done[0]["postponed"]
@@ -78,7 +78,7 @@ def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_do
         done = db.execute("SELECT mqtt.run_maintenance()").fetchone()
         assert done is not None
         assert "postponed" not in done[0]
-        gone = "SELECT to_regclass('mqtt.mqtt_messages_' || to_char(current_date - 400, 'YYYYMMDD'))"
+        gone = "SELECT to_regclass('mqtt.history_' || to_char(current_date - 400, 'YYYYMMDD'))"
         assert db.execute(gone).fetchone() == (None,)
 
 
@@ -93,7 +93,7 @@ def drop_partitions(stack: Stack, tables: tuple[str, ...]) -> None:
 def test_fault_39_partitions_are_made_while_messages_arrive_and_a_reader_stays(world: Callable[..., World], stack: Stack) -> None:
     """Today's is missing and the default partition fills, beside a session that reads the table for long, then without it."""
     playground = world(bridges=0)
-    drop_partitions(stack, ("mqtt.mqtt_messages", "mqtt.integration_activity_log"))
+    drop_partitions(stack, ("mqtt.history", "mqtt.integration_activity_log"))
     sent, is_over = [0], threading.Event()
 
     def send() -> None:
@@ -119,9 +119,9 @@ def test_fault_39_partitions_are_made_while_messages_arrive_and_a_reader_stays(w
         return bool(playground.query(query, table)[0][0])
 
     with stack.connect(autocommit=False) as reader, ThreadPoolExecutor() as pool:
-        while value("SELECT pg_relation_size('mqtt.mqtt_messages_default')") <= 1024 * 1024:
+        while value("SELECT pg_relation_size('mqtt.history_default')") <= 1024 * 1024:
             send()
-        reader.execute("SELECT count(*) FROM mqtt.mqtt_messages")
+        reader.execute("SELECT count(*) FROM mqtt.history")
         done = prepare()
         assert "lock" in done["postponed"]
         assert has_today("mqtt.integration_activity_log"), "what one table meets costs no other its partitions"
@@ -129,13 +129,13 @@ def test_fault_39_partitions_are_made_while_messages_arrive_and_a_reader_stays(w
         reader.rollback()
         load = pool.submit(send_on)
         try:
-            wait_until(lambda: prepare() and has_today("mqtt.mqtt_messages"), what="today's partition")
+            wait_until(lambda: prepare() and has_today("mqtt.history"), what="today's partition")
             before = sent[0]
             wait_until(lambda: sent[0] > before or load.done(), what="more messages")
         finally:
             is_over.set()
         load.result()
-    assert value("SELECT count(*) FROM mqtt.mqtt_messages_default") == 0, "neither what came before nor what came then"
+    assert value("SELECT count(*) FROM mqtt.history_default") == 0, "neither what came before nor what came then"
     own = "SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = %s"
     assert playground.query(own, playground.tenant.organization_id) == [(sent[0],)]
     assert playground.query("SELECT * FROM mqtt.check_ledger()") == []

@@ -16,16 +16,18 @@ SELECT string_agg(split_part(p.relation::text, '.', 2), '|') AS pattern FROM pla
 -- Unique keys that do not start with the organization, and why: none of these tables is ever distributed.
 CREATE TEMPORARY TABLE exception (name text PRIMARY KEY, reason text NOT NULL);
 INSERT INTO exception VALUES
+('mqtt.payload_rules_pkey', 'callers name a rule by its id alone'),
+('mqtt.payload_rules_integration_id_position_key', 'one rule a position of an integration'),
+('mqtt.sparkplug_nodes_pkey', 'a node belongs to an integration'),
+('mqtt.device_presets_pkey', 'belongs to no organization'),
 ('mqtt.device_integrations_pkey', 'callers name an integration by its id alone'),
 ('mqtt.mqtt_credentials_pkey', 'callers name a credential by its id alone'),
 ('mqtt.mqtt_credentials_username_key', 'a login knows only its name'),
 ('mqtt.broker_keys_pkey', 'callers name a key by its id alone'),
 ('mqtt.broker_keys_username_key', 'a login knows only its name'),
-('mqtt.payload_rules_pkey', 'callers name a rule by its id alone'),
-('mqtt.payload_rules_integration_id_position_key', 'one rule a position of an integration'),
-('mqtt.sparkplug_nodes_pkey', 'a node belongs to an integration'),
-('mqtt.device_presets_pkey', 'belongs to no organization'),
 ('mqtt.bridge_leases_integration_id_key', 'one holder an integration'),
+('mqtt.organizations_number_key', 'the history names an organization by its number'),
+('mqtt.topics_number_key', 'the history names a topic by its number'),
 ('mqtt.deferred_device_updates_pkey', 'is emptied by age, of all organizations at once'),
 ('mqtt.deferred_credential_updates_pkey', 'is emptied by age, of all organizations at once');
 
@@ -40,8 +42,9 @@ SELECT is_empty($$SELECT p.relation FROM placement AS p WHERE p.kind NOT IN ('di
 SELECT is_empty(
     $$SELECT p.relation FROM placement AS p WHERE p.kind = 'distributed' AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = p.relation AND a.attname = 'organization_id' AND a.atttypid = 'uuid'::regtype AND a.attnotnull)$$,
-    'what is distributed has an organization, of one type everywhere, so that an organization''s rows lie together'
+        JOIN placement_key AS k ON k.relation = a.attrelid AND k.key = a.attname
+        WHERE a.attrelid = p.relation AND a.atttypid = CASE k.key WHEN 'organization' THEN 'integer' ELSE 'uuid' END::regtype AND a.attnotnull)$$,
+    'what is distributed has an organization, of the type that its key has, so that an organization''s rows lie together'
 );
 SELECT is_empty(
     $$SELECT i.indexrelid::regclass FROM pg_catalog.pg_index AS i
@@ -76,8 +79,8 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT a.attrelid::regclass, a.attname FROM pg_catalog.pg_attribute AS a JOIN spread AS s ON s.relation = a.attrelid
         LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-        WHERE a.attnum > 0 AND NOT a.attisdropped AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) ~ 'nextval')$$,
-    'nor numbers from a sequence, which would differ from node to node'
+        WHERE s.kind = 'distributed' AND a.attnum > 0 AND NOT a.attisdropped AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) ~ 'nextval')$$,
+    'nor what is distributed numbers from a sequence, which would differ from node to node'
 );
 SELECT is_empty(
     $$SELECT i.inhrelid::regclass FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
@@ -113,11 +116,12 @@ SELECT results_eq(
     $$VALUES
         ('SELECT create_reference_table(''mqtt.organizations'')'),
         ('SELECT create_reference_table(''mqtt.organization_members'')'),
-        ('SELECT create_distributed_table(''mqtt.mqtt_messages'', ''organization_id'', colocate_with => ''none'')'),
-        ('SELECT create_distributed_table(''mqtt.reading_rows'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')'),
-        ('SELECT create_distributed_table(''mqtt.mqtt_publish_receipts'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')'),
-        ('SELECT create_distributed_table(''mqtt.mqtt_dead_letters'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')'),
-        ('SELECT create_distributed_table(''mqtt.integration_activity_log'', ''organization_id'', colocate_with => ''mqtt.mqtt_messages'')')$$,
+        ('SELECT create_reference_table(''mqtt.topics'')'),
+        ('SELECT create_distributed_table(''mqtt.history'', ''organization'', colocate_with => ''none'')'),
+        ('SELECT create_distributed_table(''mqtt.reading_rows'', ''organization'', colocate_with => ''mqtt.history'')'),
+        ('SELECT create_distributed_table(''mqtt.mqtt_publish_receipts'', ''organization_id'', colocate_with => ''none'')'),
+        ('SELECT create_distributed_table(''mqtt.mqtt_dead_letters'', ''organization_id'', colocate_with => ''mqtt.mqtt_publish_receipts'')'),
+        ('SELECT create_distributed_table(''mqtt.integration_activity_log'', ''organization_id'', colocate_with => ''mqtt.mqtt_publish_receipts'')')$$,
     'the statements that distribute it'
 );
 SELECT * FROM finish();

@@ -4,7 +4,7 @@ SELECT plan(100);
 
 -- Partitions.
 SELECT is(
-    (SELECT count(*) FROM pg_inherits AS i WHERE i.inhparent = 'mqtt.mqtt_messages'::regclass),
+    (SELECT count(*) FROM pg_inherits AS i WHERE i.inhparent = 'mqtt.history'::regclass),
     (SELECT partitions_ahead + 2 FROM mqtt.configuration)::bigint, 'today, the days ahead, and the default partition are there'
 );
 SELECT is_empty(
@@ -19,11 +19,11 @@ SELECT is_empty(
 );
 INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
 SELECT now() + make_interval(days => 40), now(), 0, :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 'org_alice/far', '1' FROM generate_series(1, 3);
-SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 3::bigint, 'a day without a partition goes to the default one');
-SELECT ok(mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date + 40), 'its partition can be made later');
-SELECT is((SELECT count(*) FROM mqtt.mqtt_messages_default), 0::bigint, 'which takes the rows over');
+SELECT is((SELECT count(*) FROM mqtt.history_default), 3::bigint, 'a day without a partition goes to the default one');
+SELECT ok(mqtt.create_partition('mqtt.history', (now() AT TIME ZONE 'UTC')::date + 40), 'its partition can be made later');
+SELECT is((SELECT count(*) FROM mqtt.history_default), 0::bigint, 'which takes the rows over');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'org_alice/far'), 3::bigint, 'and loses none');
-SELECT ok(NOT mqtt.create_partition('mqtt.mqtt_messages', (now() AT TIME ZONE 'UTC')::date + 40), 'making it again does nothing');
+SELECT ok(NOT mqtt.create_partition('mqtt.history', (now() AT TIME ZONE 'UTC')::date + 40), 'making it again does nothing');
 
 -- A default partition that took many rows becomes a partition itself.
 SELECT ok('{lock_timeout=50ms}' <@ p.proconfig, p.proname || ' keeps nobody waiting for longer than that')
@@ -79,7 +79,7 @@ SELECT ok((p.postponed ~ 'mqtt_publish_receipts: ') AND p.made >= 0, 'which main
 
 -- Retention.
 SELECT mqtt.create_partition(t, (now() AT TIME ZONE 'UTC')::date - d)
-FROM unnest(ARRAY['mqtt.mqtt_messages', 'mqtt.mqtt_dead_letters', 'mqtt.integration_activity_log']::regclass []) AS t
+FROM unnest(ARRAY['mqtt.history', 'mqtt.mqtt_dead_letters', 'mqtt.integration_activity_log']::regclass []) AS t
 CROSS JOIN unnest(ARRAY[6, 8, 31]) AS d \g /dev/null
 INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
 SELECT now() - make_interval(days => d), now(), 0, o.id, gen_random_uuid(), :'hosted', 'incoming', 'old/' || d, '1'

@@ -93,14 +93,14 @@ FROM (VALUES
 ) AS v (extra, body);
 SELECT is(mqtt.process_batch(100) ->> 'processed', '11', 'payloads of all kinds are stored');
 SELECT results_eq(
-    $$SELECT payload, body, decode_error IS NOT NULL FROM mqtt.mqtt_messages WHERE topic = 'org_alice/b' ORDER BY id$$,
+    $$SELECT payload, body, decode_error IS NOT NULL FROM mqtt.mqtt_messages WHERE topic = 'org_alice/b' ORDER BY position$$,
     $$VALUES ('{"json": 1}'::jsonb, NULL::bytea, false), ('"plain text"', NULL, false), ('null', '\xff00', false), ('""', NULL, false), ('"5"', NULL, false),
         ('null', '{broken', true), ('null', '\x01', false), ('null', '\x02', false), ('[1]', NULL, false), ('null', '\xfe', true), ('"1e100000"', NULL, false)$$,
     'decoded by content type, or kept byte for byte and flagged'
 );
 
 -- A message that cannot be stored.
-ALTER TABLE mqtt.mqtt_messages ADD CONSTRAINT no_poison CHECK (payload ->> 'poison' IS NULL);
+ALTER TABLE mqtt.history ADD CONSTRAINT no_poison CHECK (payload ->> 'poison' IS NULL);
 SELECT tap.queue(:'org_alice', :'hosted', 'org_alice/p', CASE WHEN n = 7 THEN '{"poison": 1}'::jsonb ELSE to_jsonb(n) END) FROM generate_series(1, 10) AS n;
 SELECT is(mqtt.process_batch(100), '{"dead": 0, "more": false, "failed": 1, "processed": 9}', 'one poison message holds up none of its neighbours');
 SELECT is((SELECT sum(message_count) FROM mqtt.integration_activity_log WHERE activity_type = 'messages_processed' AND direction = 'incoming'), 31::bigint, 'nor doubles their effects');
@@ -176,7 +176,7 @@ SELECT is(mqtt.process_batch(200) ->> 'processed', '200', 'organizations with li
 SELECT is(mqtt.process_batch(200) ->> 'processed', '100', 'those that were left come next');
 SELECT results_eq(
     $$SELECT count(*), bool_and(x.in_order) FROM (
-        SELECT array_agg(m.payload::integer ORDER BY m.id) = '{1,2}' AS in_order FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%/many' GROUP BY m.organization_id
+        SELECT array_agg(m.payload::integer ORDER BY m.position) = '{1,2}' AS in_order FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%/many' GROUP BY m.organization_id
     ) AS x$$,
     'VALUES (150::bigint, true)', 'each has its own, in order'
 );

@@ -6,7 +6,7 @@ CREATE FUNCTION tap.take(topic text, payload text) RETURNS integer LANGUAGE sql 
     SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)
     VALUES (clock_timestamp(), jsonb_build_object('topic', topic), '11111111-0000-4000-8000-000000000001', '11111111-0000-4000-8000-000000000020', decode(payload, 'hex'));
-    SELECT mqtt.store_messages(ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q));
+    SELECT (mqtt.store_messages(ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q)))[1];
 $$;
 \set nbirth '0880dba1af993412120a0562645365711880dba1af99342004580012210a144e6f646520436f6e74726f6c2f526562697274681880dba1af9934200b70001800'
 \set dbirth '0880dba1af993412210a0b74656d706572617475726510011880dba1af9934200a6900000000008035401801'

@@ -75,7 +75,7 @@ def become(stack: Stack) -> Iterator[Callable[..., Connection]]:
         "CREATE TABLE public.mine (a int)",
         "CREATE FUNCTION mqtt.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "UPDATE mqtt.configuration SET allow_private_addresses = true",
-        "TRUNCATE mqtt.mqtt_messages",
+        "TRUNCATE mqtt.history",
         "SET ROLE mqtt_owner",
         "SET ROLE postgres",
         "SET session_replication_role = replica",

@@ -1,14 +1,13 @@
 -- Verify topicbase:base/message_ids on pg
 BEGIN;
-SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
-FROM unnest(ARRAY[
-    'mqtt.message_id(timestamptz, bigint, boolean)', 'mqtt.message_id_number(uuid, boolean)', 'mqtt.message_id_time(uuid)'
-]::regprocedure []) AS f;
+SELECT mqtt.verify_function('mqtt.keyed_message_id(timestamptz, bigint, bytea, integer)', false, 'i', '{}');
+SELECT mqtt.verify_function('mqtt.message_id(timestamptz, bigint, boolean, integer)', true, 's', '{}');
+SELECT mqtt.verify_function('mqtt.message_id_time(uuid)', false, 'i', '{authenticated,service_role}');
 DO $$
 BEGIN
-    IF mqtt.message_id_number(mqtt.message_id('2026-01-01 00:00:00.123+00', 42)) <> 42
-        OR mqtt.message_id_time(mqtt.message_id('2026-01-01 00:00:00.123+00', 42)) <> '2026-01-01 00:00:00.123+00' THEN
-        RAISE EXCEPTION 'message ids do not round-trip';
+    IF mqtt.message_id_time(mqtt.message_id('2026-01-01 00:00:00.123457+00', 42)) <> '2026-01-01 00:00:00.123457+00'
+        OR mqtt.message_id(now(), 1) = mqtt.message_id(now(), 1, true) THEN
+        RAISE EXCEPTION 'message ids do not hold their time, or do not differ';
     END IF;
 END;
 $$;

@@ -1,6 +1,6 @@
 -- Verify topicbase:maintenance/retention on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, text, integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.apply_retention(integer)', true, 'v', '{}');
 ROLLBACK;

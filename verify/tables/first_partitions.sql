@@ -1,4 +1,4 @@
 -- Verify topicbase:tables/first_partitions on pg
 BEGIN;
-SELECT 1 / count(*) FROM pg_inherits WHERE inhparent = 'mqtt.mqtt_messages'::regclass;
+SELECT 1 / count(*) FROM pg_inherits WHERE inhparent = 'mqtt.history'::regclass;
 ROLLBACK;

@@ -3,4 +3,5 @@ BEGIN;
 SELECT mqtt.verify_function('mqtt.current_user_id()', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.is_service()', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.current_organization_ids(boolean)', true, 's', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.current_organization_numbers()', true, 's', '{authenticated,service_role}');
 ROLLBACK;

@@ -38,12 +38,11 @@ def poison(stack: Stack) -> Iterator[Callable[[], Any]]:
     """`poison()`: a payload that cannot be stored."""
     with stack.connect() as connection:
         connection.execute(
-            "ALTER TABLE mqtt.mqtt_messages ADD CONSTRAINT no_poison"
-            " CHECK (payload ->> 'poison' IS NULL OR direction <> 'incoming') NOT VALID"
+            "ALTER TABLE mqtt.history ADD CONSTRAINT no_poison CHECK (payload ->> 'poison' IS NULL OR flags & 8 = 8) NOT VALID"
         )
     yield lambda: {"poison": True}
     with stack.connect() as connection:
-        connection.execute("ALTER TABLE mqtt.mqtt_messages DROP CONSTRAINT IF EXISTS no_poison")
+        connection.execute("ALTER TABLE mqtt.history DROP CONSTRAINT IF EXISTS no_poison")
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def one_dead_letter(scene: Scene, poison: Callable[[], Any]) -> str:
     assert scene.a.do(PROCESS)["dead"] == 1
     scene.a.commit()
     scene.db.execute("UPDATE mqtt.configuration SET max_attempts = 3")
-    scene.db.execute("ALTER TABLE mqtt.mqtt_messages DROP CONSTRAINT no_poison")
+    scene.db.execute("ALTER TABLE mqtt.history DROP CONSTRAINT no_poison")
     claims = json.dumps({"role": "service_role"})
     for session in (scene.a, scene.b):
         session.do("SELECT set_config('request.jwt.claims', %s, false)", claims)

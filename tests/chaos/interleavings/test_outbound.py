@@ -8,7 +8,9 @@ from tests.support.waiting import PATIENCE
 
 CLAIM = "SELECT count(*) FROM bridge.claim_outbound(%s, ARRAY[%s]::uuid[], '{10}')"
 SETTLE = (
-    "SELECT bridge.settle_outbound(%s, ARRAY[mqtt.message_id_number(%s, true)], '{acknowledged}', '{0}', '{}',"
+    "SELECT bridge.settle_outbound(%s,"
+    " ARRAY(SELECT q.msg_id FROM pgmq.q_mqtt_outbound AS q WHERE mqtt.message_id(q.enqueued_at, q.msg_id, true) = %s),"
+    " '{acknowledged}', '{0}', '{}',"
     " ARRAY(SELECT id FROM mqtt.outbound_batches WHERE bridge_id = %s))"
 )
 CANCEL = "SELECT state FROM api.cancel_mqtt_publish(ARRAY[%s]::uuid[])"

@@ -1,0 +1,36 @@
+-- Deploy topicbase:tables/topic_numbers to pg
+-- requires: tables/topics
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.topic_number(
+    organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text
+) RETURNS TABLE (number integer)
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
+BEGIN ATOMIC
+    SELECT min(t.number)
+    FROM mqtt.topics AS t
+    WHERE t.organization_id = topic_number.organization_id AND t.integration_id = topic_number.integration_id
+        AND hashtextextended(t.topic, 0) = hashtextextended(topic_number.topic, 0) AND left(t.topic, 200) = left(topic_number.topic, 200)
+        AND t.topic = topic_number.topic AND t.device_id IS NOT DISTINCT FROM topic_number.device_id
+        AND t.message_type IS NOT DISTINCT FROM topic_number.message_type AND t.role = topic_number.role;
+END;
+COMMENT ON FUNCTION mqtt.topic_number(uuid, uuid, text, uuid, text, text) IS
+'The number of a topic with this meaning; null where it has none yet. A part of the statement that asks.';
+
+CREATE OR REPLACE FUNCTION mqtt.is_topic_known(organization_id uuid, integration_id uuid, topic text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM mqtt.topics AS t
+        WHERE t.organization_id = is_topic_known.organization_id AND t.integration_id = is_topic_known.integration_id
+            AND hashtextextended(t.topic, 0) = hashtextextended(is_topic_known.topic, 0) AND left(t.topic, 200) = left(is_topic_known.topic, 200)
+            AND t.topic = is_topic_known.topic
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.is_topic_known(uuid, uuid, text) IS 'Whether an integration has used this topic before, with whatever meaning.';
+COMMIT;

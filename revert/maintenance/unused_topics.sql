@@ -1,0 +1,5 @@
+-- Revert topicbase:maintenance/unused_topics from pg
+BEGIN;
+DROP FUNCTION mqtt.remove_unused_topics(integer);
+DROP FUNCTION mqtt.remove_topics(uuid, integer []);
+COMMIT;

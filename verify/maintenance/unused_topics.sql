@@ -1,0 +1,5 @@
+-- Verify topicbase:maintenance/unused_topics on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.remove_topics(uuid, integer [])', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.remove_unused_topics(integer)', true, 'v', '{}');
+ROLLBACK;
