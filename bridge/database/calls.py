@@ -147,10 +147,11 @@ class BridgeCalls(Caller):
 
     # ------------------------------------------------------------------------------------------------------------------ requests
 
-    def claim_requests(self) -> list[Request]:
+    def claim_requests(self, room: int) -> list[Request]:
         rows = self._rows(
-            "SELECT id, request_type, integration_id, integration_type, settings, topic_prefix FROM bridge.claim_requests(%s)",
+            "SELECT id, request_type, integration_id, integration_type, settings, topic_prefix FROM bridge.claim_requests(%s, %s::integer)",
             self.bridge_id,
+            room,
         )
         return [Request(*row) for row in rows]
 
