@@ -131,3 +131,4 @@ class CallbackOutcome:
     response: str | None = None
     retry_after: int | None = None
     is_final: bool = False
+    seconds: float | None = None  # that the receiver took

@@ -202,7 +202,8 @@ class BridgeCalls(Caller):
     def settle_callbacks(self, outcomes: Sequence[CallbackOutcome]) -> dict[str, int]:
         return dict(
             self._value(
-                "SELECT bridge.settle_callbacks(%s, %s, %s, %s::smallint[], %s::smallint[], %s::text[], %s::text[], %s::integer[], %s)",
+                "SELECT bridge.settle_callbacks(%s, %s, %s, %s::smallint[], %s::smallint[], %s::text[], %s::text[], "
+                "%s::integer[], %s, %s::real[])",
                 self.bridge_id,
                 [outcome.callback.organization_id for outcome in outcomes],
                 [outcome.callback.id for outcome in outcomes],
@@ -212,6 +213,7 @@ class BridgeCalls(Caller):
                 [outcome.response for outcome in outcomes],
                 [outcome.retry_after for outcome in outcomes],
                 [outcome.is_final for outcome in outcomes],
+                [outcome.seconds for outcome in outcomes],
             )
         )
 
