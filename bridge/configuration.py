@@ -87,7 +87,7 @@ class Configuration:
             old.is_moved = target is not None and target.session() != old.target.session()
             self._network.remove([old])
         if target is not None:
-            self.links[found.id] = self._network.add(found.id, target)
+            self.links[found.id] = self._network.add(found.id, found.organization_id, target)
         elif fault is not None:
             self._faults[found.id] = fault
             self._reports.state_changed(found.id, "error", fault)

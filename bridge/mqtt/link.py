@@ -42,11 +42,12 @@ class Loop(Protocol):
 class Link:
     """Its first section is for other threads, all else for the network thread."""
 
-    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, target: Target) -> None:
+    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, organization_id: UUID, target: Target) -> None:
         self._loop = loop
         self._reporter = sink.reporter
         self._takes_more = sink.takes_more
         self.integration_id = integration_id
+        self.organization_id = organization_id
         self.target = target
         self.outgoing = OutgoingHalf(self, integration_id, target, sink)
         self.incoming = IncomingHalf(self, self, target, sink)
@@ -58,7 +59,7 @@ class Link:
         self._client: Client | None = None
         self._dialing = False
         self._is_ending = False
-        self._is_closed = False
+        self.is_closed = False
         self._failures = 0
         self._retry_at = 0.0
         self._connack_by: float | None = None
@@ -113,7 +114,7 @@ class Link:
 
     def tick(self, now: float) -> None:
         """Whatever is due: a connection attempt, a keep-alive, a deadline."""
-        if self._is_closed or self._dialing:
+        if self.is_closed or self._dialing:
             return
         client = self.client
         if client is None:
@@ -138,7 +139,7 @@ class Link:
 
     def dialed(self, connection: Connection | None, error: DialError | None) -> None:
         self._dialing = False
-        if self._is_closed or not self._loop.may_connect:
+        if self.is_closed or not self._loop.may_connect:
             # Connecting would end the connection of the bridge that has the integration now.
             if connection is not None:
                 connection.buffer.close()
@@ -223,9 +224,9 @@ class Link:
 
     def close(self) -> None:
         """For good."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = self._is_ending = True
+        self.is_closed = self._is_ending = True
         self.is_up = False
         if self.client is not None:
             self._loop.unregister(self)
@@ -234,7 +235,7 @@ class Link:
         self.outgoing.closed()
 
     def _give_up(self) -> None:
-        if not self._is_closed:
+        if not self.is_closed:
             log.warning("integration_not_held", integration=self.integration_id)
             self.close()
             self._reporter.given_up(self)

@@ -9,17 +9,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from bridge import log
+from bridge.mqtt.dialers import Dialers
 from bridge.mqtt.link import Link
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.sockets import DialError, dial
 from bridge.mqtt.target import Target
 
 DIAL_SECONDS = 10.0
-DIALERS = 128  # threads, made as they are needed: silent brokers must not keep the others waiting
+DIALERS = 128
 
 
 class Network(threading.Thread):
@@ -39,7 +39,7 @@ class Network(threading.Thread):
         self._links: dict[UUID, Link] = {}
         self._wanted: dict[Link, int] = {}  # events, were the link always read
         self._registered: dict[Link, tuple[int, int]] = {}  # descriptor and events that the selector knows
-        self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
+        self._dialers = Dialers(DIALERS)
         self._ending = threading.Event()
         self.is_reading = True
         self.turned_at = time.monotonic()
@@ -62,8 +62,8 @@ class Network(threading.Thread):
             except OSError:
                 return
 
-    def add(self, integration_id: UUID, target: Target) -> Link:
-        link = Link(self, self._sink, integration_id, target)
+    def add(self, integration_id: UUID, organization_id: UUID, target: Target) -> Link:
+        link = Link(self, self._sink, integration_id, organization_id, target)
 
         def start() -> None:
             self._links[integration_id] = link
@@ -100,13 +100,15 @@ class Network(threading.Thread):
         self._ending.set()
         self.call(lambda: None)
         self.join(timeout)
-        self._dialers.shutdown(wait=False, cancel_futures=True)
+        self._dialers.end()
 
     # ------------------------------------------------------------------------------------------------------------ from links
 
     def dial(self, link: Link) -> None:
         def work() -> None:
             connection, error = None, None
+            if link.is_closed:
+                return
             try:
                 connection = dial(link.target, DIAL_SECONDS)
             except DialError as fault:
@@ -115,8 +117,7 @@ class Network(threading.Thread):
                 error = DialError("tcp", f"the connection failed: {fault}")
             self.call(lambda: link.dialed(connection, error))
 
-        with contextlib.suppress(RuntimeError):  # ending
-            self._dialers.submit(work)
+        self._dialers.submit(link.organization_id, work)
 
     def register(self, link: Link) -> None:
         self._wanted[link] = selectors.EVENT_READ

@@ -1,5 +1,6 @@
 """TCP, TLS and WebSocket connections to brokers and callback URLs, with the guard on where they may lead."""
 
+import hashlib
 import ipaddress
 import os
 import queue
@@ -28,6 +29,10 @@ SPECIAL_NETWORKS = tuple(
 READ_BYTES = 1 << 18
 MAX_BUFFERED = 1 << 20
 HANDSHAKE_BYTES = 1 << 16
+CONTEXT_SECONDS = 3600.0
+MAX_CONTEXTS = 32  # of up to a megabyte each
+_contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+_contexts_lock = threading.Lock()
 
 
 class DialError(OSError):
@@ -148,8 +153,21 @@ class Connection:
 def tls_context(target: Target) -> ssl.SSLContext:
     """TLS 1.2 or newer as the integration wants it: verified against the system's or its own CAs unless switched off.
 
-    Raises DialError when a certificate or key cannot be used.
+    Targets with the same settings share a context: reading the system's CAs takes 30 ms, in which no other thread runs. After an hour, they
+    are read again. Raises DialError when a certificate or key cannot be used.
     """
+    client = hashlib.sha256(f"{target.client_certificate}\n{target.client_key}".encode()).digest()
+    system = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), int(time.monotonic() // CONTEXT_SECONDS)
+    key = (target.verify_certificate, target.ca_certificate, target.alpn, client, *system)
+    with _contexts_lock:  # or each of many dialers at once would make its own
+        context = _contexts.pop(key, None) or _make_context(target)
+        _contexts[key] = context  # as the last, the one to be dropped last
+        while len(_contexts) > MAX_CONTEXTS:
+            del _contexts[next(iter(_contexts))]
+    return context
+
+
+def _make_context(target: Target) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not target.verify_certificate:
@@ -299,15 +317,19 @@ def dial(target: Target, timeout: float = 10) -> Connection:
         raise
 
 
-def open_socket(target: Target, context: ssl.SSLContext | None, deadline: float, report: Report) -> socket.socket:
-    """A connection to a checked address, with TLS if there is a context. Raises DialError."""
+def open_socket(target: Target, deadline: float, report: Report) -> socket.socket:
+    """A connection to a checked address, with TLS if the target has it. Raises DialError."""
     sock = _connect(target, _resolve(target, deadline, report), deadline, report)
-    if context is None:
+    if not target.tls:
         return sock
     began = time.monotonic()
-    sock.settimeout(max(deadline - began, 0.001))
     try:
+        context = tls_context(target)
+        sock.settimeout(max(deadline - time.monotonic(), 0.001))
         wrapped = context.wrap_socket(sock, server_hostname=target.server_name or target.host)
+    except DialError:
+        sock.close()
+        raise
     except (OSError, ValueError) as error:
         sock.close()
         raise DialError("tls", _tls_fault(error)) from None
@@ -317,7 +339,7 @@ def open_socket(target: Target, context: ssl.SSLContext | None, deadline: float,
 
 
 def _dial(target: Target, deadline: float, report: Report) -> Connection:
-    sock = open_socket(target, tls_context(target) if target.tls else None, deadline, report)
+    sock = open_socket(target, deadline, report)
     try:
         buffer = BufferedSocket(sock)
         outer: Any = buffer
