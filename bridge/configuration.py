@@ -68,6 +68,7 @@ class Configuration:
         if gone := [key for key in [*self.links, *self._faults] if key not in ids]:
             self.drop(database, gone)
         for found in held:
+            self._network.limit(found.organization_id, found.max_per_second, found.max_burst)
             if found.is_changed:
                 self._stamps[found.id] = found.stamp
                 self._change(found)

@@ -111,11 +111,12 @@ class BridgeCalls(Caller):
     def integrations(self, known: dict[UUID, str]) -> list[Integration]:
         stamps = Jsonb({str(key): stamp for key, stamp in known.items()})
         rows = self._rows(
-            "SELECT id, organization_id, stamp, is_changed, integration_type, settings FROM bridge.integrations(%s, %s)",
+            "SELECT id, organization_id, stamp, is_changed, integration_type, settings, max_per_second, max_burst "
+            "FROM bridge.integrations(%s, %s)",
             self.bridge_id,
             stamps,
         )
-        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}) for row in rows]
+        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}, row[6], row[7]) for row in rows]
 
     def subscriptions(self, known_stamp: str | None) -> tuple[str, dict[UUID, dict[str, Filter]]] | None:
         """Stamp, and the filters by integration and topic; None when nothing has changed."""

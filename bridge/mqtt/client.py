@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bridge.mqtt.properties import Packed
-from bridge.mqtt.sockets import BufferedSocket, Connection
+from bridge.mqtt.sockets import READ_BYTES, BufferedSocket, Connection
 from bridge.mqtt.target import Target
 
 RECEIVE_MAXIMUM = 1000
@@ -200,6 +200,7 @@ class Client(mqtt.Client):
         if connection is None:
             return
         buffer = connection.buffer
+        buffer.turn = READ_BYTES  # a flood comes faster than it is read: the other connections have their turns, too
         ahead = buffer.has_read_ahead
         is_plain = connection.outer is buffer
         if is_plain and not ahead():

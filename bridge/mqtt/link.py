@@ -12,6 +12,7 @@ from bridge import log, metrics
 from bridge.mqtt.client import Client, Limits
 from bridge.mqtt.incoming import IncomingHalf
 from bridge.mqtt.outgoing import OutgoingHalf
+from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.sockets import Connection, DialError
 from bridge.mqtt.target import Target
@@ -22,6 +23,7 @@ CONNACK_SECONDS = 10.0
 BACKOFF_BASE = 0.25
 BACKOFF_CAP = 30.0
 STABLE_SECONDS = 10.0
+FULL_SECONDS = 1.0  # an unread socket is logged after this
 
 
 class Loop(Protocol):
@@ -42,7 +44,7 @@ class Loop(Protocol):
 class Link:
     """Its first section is for other threads, all else for the network thread."""
 
-    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, organization_id: UUID, target: Target) -> None:
+    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, organization_id: UUID, target: Target, shared_rate: Rate) -> None:
         self._loop = loop
         self._reporter = sink.reporter
         self._takes_more = sink.takes_more
@@ -50,7 +52,12 @@ class Link:
         self.organization_id = organization_id
         self.target = target
         self.outgoing = OutgoingHalf(self, integration_id, target, sink)
-        self.incoming = IncomingHalf(self, self, target, sink)
+        self.incoming = IncomingHalf(self, self, target, sink, shared_rate)
+        self.backlog = sink.store.backlog(organization_id)
+        self._has_room = sink.store.has_room
+        self.is_full = False
+        self._full_at: float | None = None  # since when it is full without this being logged
+        self._slow_until = 0.0  # until then nothing is read, because the broker delivers too fast
         self.generation = 0
         self.is_up = False
         self.limits = Limits()
@@ -93,6 +100,10 @@ class Link:
         if self.is_paused != (reason is not None):
             self._loop.call(partial(self._pause, reason))
 
+    def read_on(self) -> None:
+        """There is room again for what its broker delivers."""
+        self._loop.call(self._read_on)
+
     def give_up(self) -> None:
         """The database says that this bridge does not hold the integration: what is not acknowledged is for the one that does."""
         self._loop.call(self._give_up)
@@ -106,16 +117,23 @@ class Link:
 
     @property
     def may_read(self) -> bool:
-        return self._loop.is_reading and not self.is_paused
+        return self._loop.is_reading and not self.is_paused and not self.is_full and not self._slow_until
 
-    def next_attempt(self) -> float | None:
-        """When to connect, by time.monotonic(); None while there is a connection or an attempt at one."""
+    def due_at(self) -> float | None:
+        """When to connect or to read on, by time.monotonic(); None if neither is to be done at a certain time."""
+        if self._slow_until:
+            return self._slow_until
         return None if self.is_up or self._dialing else self._retry_at
 
     def tick(self, now: float) -> None:
         """Whatever is due: a connection attempt, a keep-alive, a deadline."""
         if self.is_closed or self._dialing:
             return
+        if (self._slow_until and now >= self._slow_until) or (self.is_full and self._has_room(self.backlog)):
+            self._read_on()
+        if self._full_at is not None and now > self._full_at + FULL_SECONDS:
+            self._full_at = None
+            log.info("reading_paused", integration=self.integration_id, reason="more has arrived than is stored")
         client = self.client
         if client is None:
             if now >= self._retry_at and self._loop.may_connect and self.may_read:
@@ -245,6 +263,25 @@ class Link:
         log.info("reading_paused" if reason else "reading_resumed", integration=self.integration_id, reason=reason)
         self._loop.apply(self)
 
+    def _read_on(self) -> None:
+        was_full, told = self.is_full, self._full_at is None
+        self._limit()
+        if was_full and told and not self.is_full:
+            log.info("reading_resumed", integration=self.integration_id)
+        self._loop.apply(self)
+
+    def _limit(self) -> None:
+        """Leave the broker unread, for a while, if it delivers more than is stored, or faster than it may."""
+        now = time.monotonic()
+        wait = self.incoming.too_fast_for(now)
+        self._slow_until = now + wait if wait else 0.0
+        was_full, self.is_full = self.is_full, True  # before it looks: who makes room looks at this afterwards
+        self.is_full = not self._has_room(self.backlog)
+        if not self.is_full:
+            self._full_at = None
+        elif not was_full:
+            self._full_at = now
+
     # ------------------------------------------------------------------------------------------------------- reading, writing
 
     def flush(self) -> None:
@@ -276,6 +313,9 @@ class Link:
             what = str(error) if isinstance(error, ConnectionError | FrameError) else type(error).__name__
             self._drop(f"the broker sent something unreadable: {what}")
             return
+        self._limit()
+        if self.is_full or self._slow_until:
+            self._loop.apply(self)
         if self.is_up and self.outgoing.pending:
             self.outgoing.pump()
         self.flush()

@@ -14,6 +14,7 @@ from uuid import UUID
 from bridge import log
 from bridge.mqtt.dialers import Dialers
 from bridge.mqtt.link import Link
+from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.sockets import DialError, dial
 from bridge.mqtt.target import Target
@@ -37,6 +38,7 @@ class Network(threading.Thread):
         self._is_woken = False
         self._selector.register(self._awake, selectors.EVENT_READ, None)
         self._links: dict[UUID, Link] = {}
+        self._rates: dict[UUID, Rate] = {}  # by organization
         self._wanted: dict[Link, int] = {}  # events, were the link always read
         self._registered: dict[Link, tuple[int, int]] = {}  # descriptor and events that the selector knows
         self._dialers = Dialers(DIALERS)
@@ -63,7 +65,7 @@ class Network(threading.Thread):
                 return
 
     def add(self, integration_id: UUID, organization_id: UUID, target: Target) -> Link:
-        link = Link(self, self._sink, integration_id, organization_id, target)
+        link = Link(self, self._sink, integration_id, organization_id, target, self._rate(organization_id))
 
         def start() -> None:
             self._links[integration_id] = link
@@ -71,6 +73,14 @@ class Network(threading.Thread):
 
         self.call(start)
         return link
+
+    def limit(self, organization_id: UUID, per_second: float | None, burst: float | None) -> None:
+        """How many messages a second the brokers of an organization may deliver together."""
+        rate = self._rate(organization_id)
+        self.call(lambda: rate.set(per_second, burst))
+
+    def _rate(self, organization_id: UUID) -> Rate:
+        return self._rates.setdefault(organization_id, Rate())
 
     def remove(self, links: list[Link], patience: float = 2.0, timeout: float = 5.0) -> None:
         """Close links, once what they have under way is acknowledged or patience is over, and wait until they are.
@@ -191,6 +201,6 @@ class Network(threading.Thread):
         if now >= next_tick:
             for link in list(self._links.values()):
                 link.tick(now)
-            attempts = [at for link in self._links.values() if (at := link.next_attempt()) is not None]
-            return max(now + 0.02, min([now + 0.5, *attempts]))
+            due = [at for link in self._links.values() if (at := link.due_at()) is not None]
+            return max(now + 0.02, min([now + 0.5, *due]))
         return next_tick

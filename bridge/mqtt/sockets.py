@@ -73,6 +73,7 @@ class BufferedSocket:
         self.buffered = False
         self.deadline: float | None = None
         self.allowance = 0  # bytes that may be read until the deadline is taken away
+        self.turn: int | None = None  # bytes that are left to be read in this turn; None is without limit
         self._read = b""
         self._position = 0
         self._write = bytearray()
@@ -85,9 +86,10 @@ class BufferedSocket:
                 if self.allowance <= 0:
                     raise OSError("more than a handshake takes")
                 self.sock.settimeout(max(self.deadline - time.monotonic(), 0.001))
-            self._read = self.sock.recv(READ_BYTES)
+            elif self.turn is not None and self.turn <= 0:
+                raise BlockingIOError
+            self.fill()
             self.allowance -= len(self._read)
-            self._position = 0
             available = len(self._read)
         start = self._position
         self._position += min(size, available)
@@ -96,6 +98,8 @@ class BufferedSocket:
     def fill(self) -> None:
         """Read ahead what there is, once all that was read has been taken; raises what the socket does."""
         self._read, self._position = self.sock.recv(READ_BYTES), 0
+        if self.turn is not None:
+            self.turn -= len(self._read)
 
     def peek(self) -> tuple[bytes, int]:
         """What was read ahead, and up to where it has been taken."""
@@ -159,7 +163,7 @@ def tls_context(target: Target) -> ssl.SSLContext:
     client = hashlib.sha256(f"{target.client_certificate}\n{target.client_key}".encode()).digest()
     system = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), int(time.monotonic() // CONTEXT_SECONDS)
     key = (target.verify_certificate, target.ca_certificate, target.alpn, client, *system)
-    with _contexts_lock:  # or each of many dialers at once would make its own
+    with _contexts_lock:  # or many at once would each make its own
         context = _contexts.pop(key, None) or _make_context(target)
         _contexts[key] = context  # as the last, the one to be dropped last
         while len(_contexts) > MAX_CONTEXTS:

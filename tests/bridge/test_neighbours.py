@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.bridge.support import publish, receipts
-from tests.bridge.test_outbound import foreign
+from tests.bridge.support import Peer, publish, receipts
+from tests.bridge.test_inbound import history, hosted, subscribed
+from tests.bridge.test_outbound import foreign, prefix
 from tests.support.broker import Broker
 from tests.support.loop import Loop, close_server
+from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
@@ -67,3 +70,63 @@ def test_tls_tarpits(db: Connection, tenant: Tenants, tarpit: Tarpit, witness: B
         assert tarpit.most == 64
     finally:
         db.execute("DELETE FROM mqtt.device_integrations WHERE organization_id = %s", (slow.organization_id,))
+
+
+def publish_packet(topic: bytes, payload: bytes) -> bytes:
+    """A PUBLISH of QoS 0, MQTT 5."""
+    body = struct.pack(f"!H{len(topic)}sB", len(topic), topic, 0) + payload
+    return b"\x30" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
+
+
+def stored_before(db: Connection, organization_id: str, received_at: Any) -> int:
+    row = db.execute(
+        "SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id = %s AND received_at <= %s", (organization_id, received_at)
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_flood_from_a_broker(stack: Stack, db: Connection, tenant: Tenants, witness: Broker, peer: Callable[..., Peer]) -> None:
+    """Storing has stopped, and a broker floods: it alone is left unread. What others deliver is in the next batch, and nothing is lost."""
+    count, loud, quiet = 12000, tenant(), hosted(db, tenant)
+    subscribed(db, loud, foreign(loud, witness.port), "flood/#", 0)
+    packet = publish_packet(b"flood/x", json.dumps("x" * 3000).encode())
+    device, listener = peer(), peer()
+    listener.subscribe(f"{prefix(quiet)}/down")
+    with stack.connect() as other, other.transaction():
+        other.execute("LOCK TABLE pgmq.q_mqtt_messages IN SHARE ROW EXCLUSIVE MODE")
+        witness.send(packet * count)
+        wait_until(lambda: witness.unsent() < (count - 3000) * len(packet), what="the bridge has read more than two batches")
+        for number in range(5):
+            device.publish(f"{prefix(quiet)}/devices/d/telemetry", str(number), 1)
+        # Its acknowledgements are read, too.
+        (sent,) = receipts(quiet, publish(quiet, [{"topic": f"{prefix(quiet)}/down", "payload": 1, "qos": 1}]))
+        assert sent["state"] == "acknowledged"
+        assert listener.next().payload == b"1"
+        unread = witness.unsent()
+        assert unread > 0, "the rest is left with its broker"
+    history(stack, quiet, 5)
+    row = db.execute("SELECT max(received_at) FROM mqtt.mqtt_messages WHERE organization_id = %s", (quiet.organization_id,)).fetchone()
+    assert row is not None
+    assert stored_before(db, loud.organization_id, row[0]) <= 2000, "the batch that had begun, and a part of the next"
+    wait_until(lambda: stored_before(db, loud.organization_id, "infinity") == count, what="all of the flood")
+
+
+def test_a_rate(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
+    """A broker that delivers more than its integration may is left unread; another of the organization is not."""
+    owner = tenant()
+    slow = foreign(owner, witness.port, inbound_max_per_second=1)
+    subscribed(db, owner, slow, "in/#")
+    with Broker() as unlimited:
+        subscribed(db, owner, foreign(owner, unlimited.port), "in/#")
+        witness.send(publish_packet(b"in/x", b"1") * 60)
+        history(stack, owner, 60)
+        late = witness.offer("in/x", b"2")
+        other = unlimited.offer("in/x", b"3")
+        wait_until(lambda: other.is_acknowledged)
+        assert not late.is_acknowledged, "a minute's worth has come"
+        body = {"organization_id": owner.organization_id, "name": "x", "integration_type": "mqtt_external", "integration_id": slow}
+        settings = {"broker_url": "127.0.0.1", "port": witness.port, "protocol": "mqtt"}
+        witness.session_present = None
+        owner.api.ok("upsert_integration", {**body, "settings": settings}, token=owner.admin)
+        wait_until(lambda: late.is_acknowledged, what="the limit is gone, and the message was kept")

@@ -1,6 +1,6 @@
 -- api.upsert_integration and api.delete_integration: grants, settings, each documented error, isolation.
 \ir setup.psql
-SELECT plan(80);
+SELECT plan(81);
 SELECT function_privs_are('api', 'upsert_integration', ARRAY['uuid', 'text', 'text', 'jsonb', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'delete_integration', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 
@@ -55,7 +55,7 @@ SELECT is(
 )
 FROM (VALUES ('{"broker_url": "b.example.com", "client_id": "c", "mqtt_version": "3.1.1", "clean_start": true, "session_expiry": 0, "keepalive": 60,
     "verify_certificate": false, "server_name": "b", "alpn": ["mqtt"], "topic_pattern": "{device_id}", "content_type": "application/cbor",
-    "max_attempts": 5, "outbound_max_in_flight": 20, "username": "u", "ca_certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}')) AS s (given);
+    "max_attempts": 5, "outbound_max_in_flight": 20, "inbound_max_per_second": 100, "username": "u", "ca_certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}')) AS s (given);
 
 -- Each setting out of bounds: the error names it.
 SELECT refuses(
@@ -98,6 +98,7 @@ FROM (VALUES
     ('mqtt', 'content_type', '{"broker_url": "b.example.com", "content_type": "json"}'),
     ('mqtt', 'max_attempts', '{"broker_url": "b.example.com", "max_attempts": 0}'),
     ('mqtt', 'outbound_max_in_flight', '{"broker_url": "b.example.com", "outbound_max_in_flight": 1.5}'),
+    ('mqtt_hosted', 'inbound_max_per_second', '{"inbound_max_per_second": 0}'),
     ('mqtt', 'Port', '{"broker_url": "b.example.com", "Port": 1883}'),
     ('mqtt', '''; DROP TABLE x; --', '{"broker_url": "b.example.com", "''; DROP TABLE x; --": 1}'),
     ('mqtt_hosted', 'broker_url', '{"broker_url": "b.example.com"}'),

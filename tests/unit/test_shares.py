@@ -1,11 +1,14 @@
 """How organizations share what there is a fixed number of."""
 
+import math
 import threading
+import time
 from uuid import UUID
 
 import pytest
 
 from bridge.mqtt.dialers import Dialers
+from bridge.mqtt.rate import Rate
 from bridge.shares import fair_share
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -41,3 +44,19 @@ def test_dials_of_one_organization_leave_others_a_thread() -> None:
     wait_until(lambda: len(begun) == 20, what="the others, one after the other")
     assert begun == sorted(begun)
     dialers.end()
+
+
+def test_a_rate() -> None:
+    now = time.monotonic()
+    rate = Rate(10, 5)
+    rate.tokens = 5
+    assert rate.wait(now + 1) == 0
+    rate.tokens -= 25
+    assert rate.wait(now + 1) == pytest.approx(2.1, abs=0.01), "20 owed, and one to take"
+    assert rate.wait(now + 2) == pytest.approx(1.1, abs=0.01)
+    assert rate.wait(now + 60) == 0
+    assert rate.tokens == 5, "no more than a burst"
+    rate.set(None)
+    rate.tokens -= 1000
+    assert rate.wait(now) == 0
+    assert rate.tokens == math.inf
