@@ -10,6 +10,7 @@ from uuid import UUID
 
 from bridge import log, metrics
 from bridge.mqtt.client import Client, Limits
+from bridge.mqtt.flapping import BACKOFF_CAP, Flapping
 from bridge.mqtt.incoming import IncomingHalf
 from bridge.mqtt.outgoing import OutgoingHalf
 from bridge.mqtt.rate import Rate
@@ -21,8 +22,6 @@ from bridge.values import Filter, Outgoing
 
 CONNACK_SECONDS = 10.0
 BACKOFF_BASE = 0.25
-BACKOFF_CAP = 30.0
-STABLE_SECONDS = 10.0
 FULL_SECONDS = 1.0  # an unread socket is logged after this
 
 
@@ -71,6 +70,7 @@ class Link:
         self._retry_at = 0.0
         self._connack_by: float | None = None
         self._up_since = 0.0
+        self._flapping = Flapping(target.client_id)
         self._unread_at = 0.0
         self._is_kept = False  # whether the broker was to keep the session of the last connection, with messages for it
 
@@ -152,6 +152,9 @@ class Link:
         elif (seconds := self.outgoing.overdue(now, self._unread_at)) is not None:
             self._drop(f"the broker has not acknowledged a message for {seconds:.0f} s")
         elif self.is_up:
+            if self._flapping.reason is not None and self._flapping.is_stable(now - self._up_since):
+                self._flapping.settled()
+                self._reporter.state_changed(self.integration_id, "active", None)
             client.tick()
             self.flush()
 
@@ -194,14 +197,15 @@ class Link:
             log.warning("session_lost", integration=self.integration_id)
             metrics.SESSIONS_LOST.inc()
         log.info("broker_connected", integration=self.integration_id, session_present=session_present)
-        self._reporter.state_changed(self.integration_id, "active", None)
+        if self._flapping.reason is None:
+            self._reporter.state_changed(self.integration_id, "active", None)
         self.incoming.connected(session_present=session_present)
         self.outgoing.connected(session_present=session_present)
         self._takes_more()
 
     # ----------------------------------------------------------------------------------------------------------------- ending
 
-    def disconnected(self, reason: str) -> None:
+    def disconnected(self, reason: str, code: int = 0) -> None:
         was_up, self.is_up = self.is_up, False
         self._connack_by = None
         self._hang_up()
@@ -212,9 +216,10 @@ class Link:
         log.warning("broker_lost", integration=self.integration_id, reason=reason)
         self.incoming.lost()
         self.outgoing.lost(reason)
-        self._failures = 0 if time.monotonic() - self._up_since > STABLE_SECONDS else self._failures + 1
-        delay = min(BACKOFF_CAP, 0.05 * 2 ** min(self._failures, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
-        self._retry_at = time.monotonic() + delay
+        now = time.monotonic()
+        self._retry_at = now + self._flapping.lost(now - self._up_since, reason, code)
+        if self._flapping.reason is not None:
+            self._reporter.state_changed(self.integration_id, "error", self._flapping.reason)
 
     def _drop(self, reason: str) -> None:
         """Close the connection as lost."""

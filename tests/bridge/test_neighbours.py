@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.bridge.support import Peer, publish, receipts
+from tests.bridge.support import Peer, publish, receipts, status
 from tests.bridge.test_inbound import history, hosted, subscribed
 from tests.bridge.test_outbound import foreign, prefix
 from tests.support.broker import Broker
@@ -130,3 +130,33 @@ def test_a_rate(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) 
         witness.session_present = None
         owner.api.ok("upsert_integration", {**body, "settings": settings}, token=owner.admin)
         wait_until(lambda: late.is_acknowledged, what="the limit is gone, and the message was kept")
+
+
+def has_error(stack: Stack, integration_id: str, reason: str) -> None:
+    wait_until(lambda: status(stack, integration_id)[0] == "error", what="an error")
+    assert reason in (status(stack, integration_id)[1] or "")
+
+
+def test_two_organizations_with_one_client_id(stack: Stack, db: Connection, tenant: Tenants) -> None:
+    """They throw each other out, which neither can see beforehand: both are told. Mosquitto 2.0.11 gives no reason for it."""
+    owners = tenant(), tenant()
+    options = {"username": "topicbase_bridge", "password": stack.broker_password, "client_id": "same"}
+    ids = [foreign(owner, stack.mqtt_port, **options) for owner in owners]
+    try:
+        for integration_id in ids:
+            has_error(stack, integration_id, "the connection was lost; another client may have the client id same")
+    finally:
+        db.execute("DELETE FROM mqtt.device_integrations WHERE id = ANY (%s)", (ids,))
+
+
+def test_a_session_that_is_taken_over(stack: Stack, tenant: Tenants, witness: Broker) -> None:
+    owner = tenant()
+    integration_id = foreign(owner, witness.port, client_id="same")
+    for number in range(3):
+        wait_until(lambda n=number: witness.greeted > n, what="the next connection")  # type: ignore[misc]
+        witness.send(b"\xe0\x01\x8e")  # DISCONNECT: Session taken over
+    has_error(stack, integration_id, "another client with the client id same takes the session over again and again")
+    wait_until(lambda: witness.greeted > 3, what="another connection")
+    # The connection works, and the integration is not called well before it has lasted.
+    (sent,) = receipts(owner, publish(owner, [{"topic": "x", "payload": 1, "qos": 1}], integration_id))
+    assert (sent["state"], status(stack, integration_id)[0]) == ("acknowledged", "error")

@@ -1,4 +1,4 @@
-"""How organizations share what there is a fixed number of."""
+"""How organizations share what there is a fixed number of, and how a link tells trouble that lasts."""
 
 import math
 import threading
@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from bridge.mqtt.dialers import Dialers
+from bridge.mqtt.flapping import LOST, TAKEN_OVER, Flapping
 from bridge.mqtt.rate import Rate
 from bridge.shares import fair_share
 from tests.support.waiting import PATIENCE, wait_until
@@ -60,3 +61,27 @@ def test_a_rate() -> None:
     rate.tokens -= 1000
     assert rate.wait(now) == 0
     assert rate.tokens == math.inf
+
+
+def test_a_session_that_is_taken_over_again_and_again() -> None:
+    flapping = Flapping("mine")
+    assert flapping.lost(60, LOST, 0) < 0.1, "a connection that had lasted is made again at once"
+    found = [(flapping.lost(1, "the broker ended the connection: Session taken over", TAKEN_OVER), flapping.reason) for _ in range(20)]
+    reasons = [reason for _, reason in found]
+    assert reasons == [None] * 2 + ["another client with the client id mine takes the session over again and again"] * 18
+    assert max(delay for delay, _ in found[:3]) < 1
+    assert min(delay for delay, _ in found[-3:]) >= 15
+    assert not flapping.is_stable(20), "the other may be waiting"
+    assert flapping.is_stable(100)
+    flapping.settled()
+    assert flapping.lost(1, LOST, 0) < 1
+
+
+def test_connections_that_end_soon_without_a_reason() -> None:
+    flapping = Flapping("mine")
+    found = [(flapping.lost(0.1, LOST, 0), flapping.reason) for _ in range(14)]
+    reason = f"each connection ends soon after the broker has accepted it: {LOST}; another client may have the client id mine"
+    assert [reason for _, reason in found] == [None] * 4 + [reason] * 10
+    assert max(delay for delay, _ in found) <= 3
+    flapping.lost(0.1, "the broker sent something unreadable", 0)
+    assert flapping.reason == "each connection ends soon after the broker has accepted it: the broker sent something unreadable"
