@@ -1,4 +1,5 @@
 -- Deploy topicbase:tables/device_integrations to pg
+-- requires: tables/client_ids
 -- requires: tenants/membership
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -19,14 +20,6 @@ CREATE TABLE mqtt.device_integrations (
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (organization_id, id)
 );
-CREATE OR REPLACE FUNCTION mqtt.bridge_client_id(id uuid, settings jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    -- Without one, the bridge makes it from the id (default_client_id in bridge/mqtt/target.py).
-    SELECT coalesce(settings ->> 'client_id', 'topicbase' || left(replace(id::text, '-', ''), 14));
-END;
-COMMENT ON FUNCTION mqtt.bridge_client_id(uuid, jsonb) IS 'The client id under which the bridge connects to an integration''s own broker.';
-GRANT EXECUTE ON FUNCTION mqtt.bridge_client_id(uuid, jsonb) TO authenticated, service_role;
 -- Two clients with one id throw each other out. Those of other organizations are not looked at, or a refusal would tell of them.
 CREATE UNIQUE INDEX device_integrations_client_id_idx ON mqtt.device_integrations (
     organization_id, (settings ->> 'broker_url'), (settings ->> 'port'), (coalesce(settings ->> 'path', '')), mqtt.bridge_client_id(id, settings)
