@@ -160,3 +160,14 @@ def test_a_session_that_is_taken_over(stack: Stack, tenant: Tenants, witness: Br
     # The connection works, and the integration is not called well before it has lasted.
     (sent,) = receipts(owner, publish(owner, [{"topic": "x", "payload": 1, "qos": 1}], integration_id))
     assert (sent["state"], status(stack, integration_id)[0]) == ("acknowledged", "error")
+
+
+def test_a_broker_that_acknowledges_nothing(tenant: Tenants, witness: Broker) -> None:
+    """Thousands of messages wait for it; another organization's go out meanwhile."""
+    slow, other = tenant(), tenant()
+    witness.swallow = 1 << 30
+    waiting = publish(slow, [{"topic": "x", "payload": n, "qos": 1} for n in range(3000)], foreign(slow, witness.port))
+    wait_until(lambda: len(witness.seen) >= 500, what="as many are under way as may be")
+    (sent,) = receipts(other, publish(other, [{"topic": f"{prefix(other)}/x", "payload": 1, "qos": 1}]))
+    assert sent["state"] == "acknowledged"
+    assert {row["state"] for row in receipts(slow, waiting[:500], 0)} == {"queued"}
