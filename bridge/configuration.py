@@ -68,6 +68,7 @@ class Configuration:
         if gone := [key for key in [*self.links, *self._faults] if key not in ids]:
             self.drop(database, gone)
         for found in held:
+            self._network.limit(found.organization_id, found.max_per_second, found.max_burst)
             if found.is_changed:
                 self._stamps[found.id] = found.stamp
                 self._change(found)
@@ -87,7 +88,7 @@ class Configuration:
             old.is_moved = target is not None and target.session() != old.target.session()
             self._network.remove([old])
         if target is not None:
-            self.links[found.id] = self._network.add(found.id, target)
+            self.links[found.id] = self._network.add(found.id, found.organization_id, target)
         elif fault is not None:
             self._faults[found.id] = fault
             self._reports.state_changed(found.id, "error", fault)

@@ -28,7 +28,8 @@ CREATE TABLE mqtt.configuration (
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
     allow_private_addresses boolean NOT NULL DEFAULT false,
-    max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0)
+    max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0),
+    max_connection_tests integer NOT NULL DEFAULT 60 CHECK (max_connection_tests > 0)
 );
 COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
 COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
@@ -56,6 +57,7 @@ COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public ke
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
+COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';
 ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everyone_reads ON mqtt.configuration FOR SELECT TO authenticated, service_role USING (true);
 GRANT SELECT ON mqtt.configuration TO authenticated, service_role;

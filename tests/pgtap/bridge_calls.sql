@@ -1,6 +1,6 @@
 -- What the bridge calls: leases, claims, settling, ingest, states, accounts, requests; each under its lease, and nothing but these.
 \ir setup.psql
-SELECT plan(71);
+SELECT plan(72);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -219,6 +219,13 @@ SELECT unalike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pum
 INSERT INTO mqtt.mqtt_requests (organization_id, id, integration_id, request_type) VALUES (:'org_alice', :'unknown', :'external', 'test_connection');
 SELECT is((SELECT (r.id, r.integration_type, r.topic_prefix)::text FROM bridge.claim_requests(:'two') AS r), format('(%s,mqtt_external,org_alice)', :'unknown'), 'a request');
 SELECT is_empty(format('SELECT * FROM bridge.claim_requests(%L)', :'two'), 'is taken once');
+INSERT INTO mqtt.mqtt_requests (organization_id, integration_id, request_type, created_at)
+SELECT :'org_alice', :'external', 'test_connection', now() - interval '1 minute' FROM generate_series(1, 9);
+INSERT INTO mqtt.mqtt_requests (organization_id, integration_id, request_type) VALUES (:'org_bob', :'bob_external', 'test_connection');
+SELECT results_eq(
+    format('SELECT r.organization_id, count(*) FROM bridge.claim_requests(%L, 7) AS r GROUP BY 1 ORDER BY 2', :'two'), format('VALUES (%L::uuid, 1::bigint), (%L, 2)', :'org_bob', :'org_alice'),
+    'tests are shared by organization: one has no more under way than stay free, and keeps no other waiting'
+);
 SELECT lives_ok(format($$SELECT bridge.answer_request(%L, '{"ok": false, "reason": "down"}')$$, :'unknown'), 'and answered');
 SELECT is((SELECT (r.status, r.result ->> 'reason')::text FROM mqtt.mqtt_requests AS r WHERE r.id = :'unknown'), '(done,down)', 'with the verdict');
 

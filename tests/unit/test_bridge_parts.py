@@ -4,6 +4,7 @@ import ast
 import base64
 import ipaddress
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -22,7 +23,7 @@ from paho.mqtt.properties import Properties
 from bridge import log, mosquitto, sealing, settings
 from bridge.mqtt.client import Client
 from bridge.mqtt.properties import publish_properties, received_properties
-from bridge.mqtt.sockets import BufferedSocket, is_private
+from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
 from bridge.mqtt.target import TargetError, default_client_id, of_integration
 from bridge.work.queue_worker import BATCH, MANY, pause_after
 
@@ -159,11 +160,19 @@ class TestTarget:
         ("100.64.0.1", True), ("0.0.0.0", True), ("224.0.0.1", True), ("255.255.255.255", True), ("198.18.0.1", True),  # noqa: S104
         ("::1", True), ("::", True), ("fe80::1%eth0", True), ("fc00::1", True), ("::ffff:8.8.8.8", True), ("::ffff:127.0.0.1", True),
         ("64:ff9b::7f00:1", True), ("2002:7f00:1::", True), ("2001::1", True), ("ff02::1", True), ("fec0::1", True),
-        ("8.8.8.8", False), ("1.1.1.1", False), ("2606:4700:4700::1111", False), ("172.32.0.1", False),
+        ("192.0.2.1", True), ("192.88.99.1", True), ("198.51.100.1", True), ("203.0.113.1", True), ("192.31.196.1", True),
+        ("64:ff9b:1::1", True), ("100::1", True), ("2001:db8::1", True), ("3fff::1", True), ("5f00::1", True), ("2620:4f:8000::1", True),
+        ("8.8.8.8", False), ("1.1.1.1", False), ("2620:4f:8001::1", False), ("2001:200::1", False),
+        ("2606:4700:4700::1111", False), ("172.32.0.1", False),
     ],
 )  # fmt: skip
 def test_private_addresses(address: str, expected: bool) -> None:
     assert is_private(address) is expected
+
+
+def test_the_database_refuses_the_same_addresses() -> None:
+    text = (ROOT / "deploy" / "base" / "outward_addresses.sql").read_text(encoding="utf-8")
+    assert [ipaddress.ip_network(net) for net in re.findall(r"'([0-9a-f.:]+/\d+)'", text)] == list(SPECIAL_NETWORKS)
 
 
 @given(st.ip_addresses(network=ipaddress.ip_network("10.0.0.0/8")))
