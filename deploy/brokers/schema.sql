@@ -28,12 +28,6 @@ BEGIN
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = broker', v_role, pg_catalog.current_database());
         EXECUTE format('GRANT USAGE ON SCHEMA broker TO %I', v_role);
     END LOOP;
-    -- Whoever may log in may fill the disk with large objects, which nothing here needs: only a superuser can forbid it.
-    IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
-        REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea) FROM public;
-    ELSE
-        RAISE NOTICE 'Brokers'' logins may make large objects: revoke EXECUTE on lo_creat, lo_create and lo_from_bytea from PUBLIC as a superuser';
-    END IF;
 END;
 $$;
 COMMIT;
