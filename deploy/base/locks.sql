@@ -51,6 +51,14 @@ END;
 COMMENT ON FUNCTION mqtt.deferred_updates_lock() IS
 'Advisory lock of mqtt.apply_deferred_updates, with 0: one worker at a time applies them.';
 
+CREATE OR REPLACE FUNCTION mqtt.client_id_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460340;
+END;
+COMMENT ON FUNCTION mqtt.client_id_lock() IS
+'Advisory lock of client ids at the hosted broker, with a number from -63 to 63: one transaction at a time gives one of them to a login.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

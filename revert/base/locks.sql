@@ -1,6 +1,7 @@
 -- Revert topicbase:base/locks from pg
 BEGIN;
 DROP FUNCTION mqtt.bridge_lock(uuid);
+DROP FUNCTION mqtt.client_id_lock();
 DROP FUNCTION mqtt.deferred_updates_lock();
 DROP FUNCTION mqtt.capacity_lock();
 DROP FUNCTION mqtt.outbound_lock();
