@@ -1,6 +1,12 @@
 # shellcheck shell=bash
 # The other parts of the local stack: Mosquitto, PostgREST, the gateway, the bridge; sourced by bin/stack.
 
+# Mosquitto's access file with the bridge's own account, whose password it reads.
+readonly first_access='
+from bridge import mosquitto
+print("topicbase-access\t1\t20000\t67108864\t\n" + mosquitto.account_line("topicbase_bridge", input()) + mosquitto.LAST_LINE, end="")
+'
+
 start_mosquitto() {
     local dir=$place/mosquitto user
     needs_program mosquitto mosquitto
@@ -8,7 +14,10 @@ start_mosquitto() {
     user=$(run_as mosquitto)
     mkdir -p "$dir/data"
     "$root/bin/mosquitto-plugin" "$dir/topicbase.so" > /dev/null
-    # Until the bridge has written the access file, nobody can log in.
+    # The bridge keeps it in step with the database; before its first run it holds only its own account.
+    if [[ ! -s $dir/access ]]; then
+        private_file "$dir/access" "$user" "$(printf '%s\n' "${secret[BROKER_PASSWORD]}" | (cd "$root" && .venv/bin/python -c "$first_access"))"
+    fi
     own "$user" "$dir" "$dir/data"
     needs_port mosquitto MQTT
     template=(
