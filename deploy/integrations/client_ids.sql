@@ -19,7 +19,7 @@ BEGIN ATOMIC
         AND NOT EXISTS (
             SELECT
             FROM mqtt.mqtt_credentials AS c
-            JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+            INNER JOIN mqtt.device_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
             WHERE c.client_id = is_client_id_free.client_id AND c.organization_id <> is_client_id_free.organization_id
                 AND i.integration_type = 'mqtt_hosted'
         );
