@@ -142,8 +142,8 @@ class BridgeCalls(Caller):
         ids, names, details = zip(*states, strict=True)
         self._do("SELECT bridge.integration_states(%s, %s, %s, %s::text[])", self.bridge_id, list(ids), list(names), list(details))
 
-    def mosquitto_accounts(self, known_stamp: str | None) -> tuple[str, Any, str | None, str | None]:
-        row = self._rows("SELECT stamp, next_change_at, passwords, acl FROM bridge.mosquitto_accounts(%s)", known_stamp)[0]
+    def mosquitto_accounts(self, known_stamp: str | None) -> tuple[str, Any, int, str | None]:
+        row = self._rows("SELECT stamp, next_change_at, logins, access FROM bridge.mosquitto_accounts(%s)", known_stamp)[0]
         return row[0], row[1], row[2], row[3]
 
     # ------------------------------------------------------------------------------------------------------------------ requests

@@ -204,7 +204,7 @@ def test_a_reader_s_role_is_closed_until_it_has_a_password(stack: Stack) -> None
 
 
 def test_a_reader_that_abuses_its_session(stack: Stack) -> None:
-    """It may take advisory locks, as every login may: then its session is ended. It has so many sessions, and no large objects after the guide's statement."""
+    """Its session is ended when it takes advisory locks, and the guide's statement keeps it from making large objects."""
     revoke = re.search(r"^REVOKE EXECUTE ON FUNCTION lo_.*$", (ROOT / "docs/how-to/brokers/README.md").read_text(), re.MULTILINE)
     assert revoke is not None
     with stack.connect() as db:
