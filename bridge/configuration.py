@@ -15,6 +15,7 @@ from bridge.values import Integration
 from bridge.work.settler import Settler
 
 SETTLE_SECONDS = 2.0
+ACCOUNT_SECONDS = 0.5  # in which Mosquitto has read the file; a connection that is refused is tried again slowly
 
 
 class Configuration:
@@ -26,7 +27,7 @@ class Configuration:
         self._network = network
         self._settler = settler
         self._reports = reports
-        self._files = mosquitto.Files(settings)
+        self._access = mosquitto.AccessFile(settings)
         self._stamps: dict[UUID, str] = {}
         self._faults: dict[UUID, str] = {}
         self._filters_stamp: str | None = None
@@ -36,7 +37,7 @@ class Configuration:
     def use(self, settings: Settings) -> None:
         """Apply these settings from now on. Everything is compared again; connections whose settings have not changed stay up."""
         self._settings = settings
-        self._files = mosquitto.Files(settings)
+        self._access = mosquitto.AccessFile(settings)
         self._accounts_stamp = None
         self._stamps.clear()
 
@@ -49,10 +50,6 @@ class Configuration:
         """Whether an account becomes valid or expires now."""
         return self._accounts_change_at is not None and datetime.now(UTC) >= self._accounts_change_at
 
-    def turn(self) -> None:
-        """Done in each turn of the main thread."""
-        self._files.repeat()
-
     def forget_filters(self) -> None:
         """Set all filters again at the next synchronization."""
         self._filters_stamp = None
@@ -60,7 +57,7 @@ class Configuration:
     def synchronize(self, database: Database) -> None:
         """Hold links to the brokers of this bridge's integrations, and no others."""
         self._accounts_change_at = None
-        if self._files.is_wanted:
+        if self._access.is_wanted:
             self._write_accounts(database)
         database.take_integrations()
         held = database.integrations(self._stamps)
@@ -68,6 +65,7 @@ class Configuration:
         if gone := [key for key in [*self.links, *self._faults] if key not in ids]:
             self.drop(database, gone)
         for found in held:
+            self._network.limit(found.organization_id, found.max_per_second, found.max_burst)
             if found.is_changed:
                 self._stamps[found.id] = found.stamp
                 self._change(found)
@@ -87,7 +85,7 @@ class Configuration:
             old.is_moved = target is not None and target.session() != old.target.session()
             self._network.remove([old])
         if target is not None:
-            self.links[found.id] = self._network.add(found.id, target)
+            self.links[found.id] = self._network.add(found.id, found.organization_id, target)
         elif fault is not None:
             self._faults[found.id] = fault
             self._reports.state_changed(found.id, "error", fault)
@@ -125,13 +123,16 @@ class Configuration:
         log.info("integrations_released", count=len(ids))
 
     def _write_accounts(self, database: Database) -> None:
-        stamp, change_at, passwords, acl = database.mosquitto_accounts(self._accounts_stamp)
+        stamp, change_at, count, logins = database.mosquitto_accounts(self._accounts_stamp)
         self._accounts_change_at = change_at
-        if passwords is None or acl is None:
+        if logins is None:
             return
         try:
-            if self._files.write(passwords, acl):
-                log.info("mosquitto_accounts_written", accounts=passwords.count("\n"))
+            is_written, is_own_new = self._access.write(logins)
             self._accounts_stamp = stamp
+            if is_written:
+                log.info("mosquitto_accounts_written", accounts=count)
+            if is_own_new:
+                time.sleep(ACCOUNT_SECONDS)
         except OSError as error:
             log.error("mosquitto_accounts_not_written", reason=error)

@@ -245,7 +245,6 @@ class Coordinator:
                 next_sync = now + SYNC_SECONDS
                 self._synchronize(database)
             self._turn()
-            self.configuration.turn()
             if self.configuration.drop_given_up(database):
                 self._config_due = time.monotonic()
             self.reports.send(database)

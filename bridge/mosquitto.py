@@ -1,95 +1,63 @@
-"""Mosquitto's password and ACL files, kept in step with the database's credentials."""
+"""Mosquitto's access file, kept in step with the database's credentials; mosquitto/access.c reads it."""
 
-import base64
 import contextlib
 import hashlib
 import hmac
 import os
 import secrets
-import signal
 import tempfile
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from bridge import log
 from bridge.settings import Settings
 
-ITERATIONS = 101  # what mosquitto_passwd itself takes
+SALT_BYTES = 16
+LAST_LINE = "end\t\n"
 
 
-def password_line(username: str, password: str, previous: str = "") -> str:
-    """The line of an account, `$7$` PBKDF2-SHA512; the one in `previous` if that still fits, so that the file does not change."""
-    for line in previous.splitlines():
-        if line.startswith(f"{username}:") and _fits(line[len(username) + 1 :], password):
-            return line + "\n"
-    salt = secrets.token_bytes(12)
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS)
-    return f"{username}:$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
+def account_line(username: str, password: str, previous: str = "") -> str:
+    """The line of an account that may do everything, with any client id; that in `previous` if it still fits, lest the file change."""
+    for line in previous.splitlines(keepends=True):
+        fields = line.split("\t")
+        if fields[0] == username and _fits(fields[3], password):
+            return line
+    salt = secrets.token_bytes(SALT_BYTES)
+    return "\t".join((username, "", "0", f"{salt.hex()}:{_hash(salt, password)}", "p#", "s#", "s$SYS/#", "\n"))
+
+
+def _hash(salt: bytes, password: str) -> str:
+    return hashlib.sha256(salt + password.encode()).hexdigest()
 
 
 def _fits(stored: str, password: str) -> bool:
-    try:
-        _, kind, iterations, salt, digest = stored.split("$")
-        wanted = base64.b64decode(digest, validate=True)
-        found = hashlib.pbkdf2_hmac("sha512", password.encode(), base64.b64decode(salt, validate=True), int(iterations))
-    except (ValueError, TypeError):
-        return False
-    return kind == "7" and hmac.compare_digest(wanted, found)
-
-
-# Mosquitto loses a SIGHUP that arrives while it reads its files: it clears its flag afterwards. With many accounts that takes seconds.
-REPEAT_SECONDS = (1.0, 5.0, 20.0)  # after the last change
+    salt, _, wanted = stored.partition(":")
+    return hmac.compare_digest(wanted, _hash(bytes.fromhex(salt), password))
 
 
 @dataclass(slots=True)
-class Files:
+class AccessFile:
     settings: Settings
-    _repeats: list[float] = field(default_factory=list)  # when to send SIGHUP again, by time.monotonic()
 
     @property
     def is_wanted(self) -> bool:
-        return self.settings.mosquitto_password_file is not None
+        return self.settings.mosquitto_access_file is not None
 
-    def write(self, passwords: str, acl: str) -> bool:
-        """Replace both files where they differ, and have Mosquitto read them; returns whether anything changed.
+    def write(self, logins: str) -> tuple[bool, bool]:
+        """Replace the file where it differs; returns whether it did, and whether the bridge's own account did.
 
-        Raises OSError when they cannot be written.
+        Raises OSError when it cannot be written.
         """
-        password_file, acl_file = self.settings.mosquitto_password_file, self.settings.mosquitto_acl_file
-        if password_file is None or acl_file is None:
-            return False
-        before = _read(password_file)
+        path = self.settings.mosquitto_access_file
+        if path is None:
+            return False, False
+        before = _read(path)
         username, password = self.settings.hosted_username, self.settings.hosted_password
-        if username and password is not None:
-            passwords = password_line(username, password, before) + passwords
-            acl = f"user {username}\ntopic readwrite #\ntopic read $SYS/#\n\n{acl}"
-        # Rights first: an account must never exist before its limits.
-        changed = _replace(acl_file, acl)
-        changed = _replace(password_file, passwords) or changed
-        if changed:
-            self._reload()
-            self._repeats = [time.monotonic() + seconds for seconds in REPEAT_SECONDS]
-        return changed
-
-    def repeat(self) -> None:
-        """Have Mosquitto read the files again, if that is due."""
-        if self._repeats and time.monotonic() >= self._repeats[0]:
-            del self._repeats[0]
-            self._reload()
-
-    def _reload(self) -> None:
-        pid_file = self.settings.mosquitto_pid_file
-        if pid_file is None:
-            return
-        try:
-            pid = int(pid_file.read_text(encoding="ascii").strip())
-            # A stale file may name an unrelated process, and SIGHUP ends most of those.
-            if "mosquitto" not in Path(f"/proc/{pid}/comm").read_text(encoding="ascii"):
-                raise ProcessLookupError(f"process {pid} is not a mosquitto")
-            os.kill(pid, signal.SIGHUP)
-        except (OSError, ValueError) as error:
-            log.warning("mosquitto_not_reloaded", reason=error)
+        own = account_line(username, password, before) if username and password is not None else ""
+        text = logins + own + LAST_LINE
+        if text == before:
+            return False, False
+        _replace(path, text)
+        return True, own not in before
 
 
 def _read(path: Path) -> str:
@@ -99,24 +67,20 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _replace(path: Path, text: str) -> bool:
-    if path.exists() and _read(path) == text:
-        return False
+def _replace(path: Path, text: str) -> None:
     # The new file is complete before it gets the name, and belongs to the owner of the old one.
-    mode = path.stat().st_mode & 0o640 | 0o600 if path.exists() else 0o600
+    old = path.stat() if path.exists() else None
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), mode)
-            if path.exists():
-                owner = path.stat()
+            os.fchmod(file.fileno(), 0o600 if old is None else old.st_mode & 0o640 | 0o600)
+            if old is not None:
                 with contextlib.suppress(PermissionError):
-                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return True

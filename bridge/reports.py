@@ -15,7 +15,7 @@ from bridge.mqtt.sink import LinkState
 from bridge.settings import Settings
 from bridge.values import Origin, Request
 
-PROBES = 8
+PROBES = 16
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class ConnectionTests:
         self._running = [test for test in self._running if not test.done()]
         if self.is_due and len(self._running) < PROBES:
             self.is_due = False
-            for request in database.claim_requests():
+            for request in database.claim_requests(PROBES - len(self._running)):
                 with contextlib.suppress(RuntimeError):  # ending
                     self._running.append(self._probers.submit(self._run, request))
 
@@ -73,6 +73,7 @@ class ConnectionTests:
 
     def _run(self, request: Request) -> None:
         self._answers.append((request.id, Probe(request, self.settings).run()))
+        self.is_due = True  # another one may have its turn
         self._wake()
 
 

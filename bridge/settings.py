@@ -28,9 +28,7 @@ class Settings:
     hosted_broker_url: str | None = None
     hosted_username: str | None = None
     hosted_password: str | None = field(default=None, repr=False)
-    mosquitto_password_file: Path | None = None
-    mosquitto_acl_file: Path | None = None
-    mosquitto_pid_file: Path | None = None
+    mosquitto_access_file: Path | None = None
     metrics_address: tuple[str, int] | None = None
     private_keys: sealing.Keyring | None = field(default=None, repr=False)
     private_key_fault: str | None = None
@@ -136,10 +134,6 @@ def _text(_name: str, value: str) -> str:
     return value
 
 
-def _path(_name: str, value: str) -> Path:
-    return Path(value)
-
-
 def _kept_file(name: str, value: str) -> Path:
     """A file that the bridge replaces, for which it makes another in its directory."""
     path = Path(value)
@@ -185,19 +179,11 @@ TABLE = (
         parse=secret_of_file,
     ),
     Setting(
-        "TOPICBASE_MOSQUITTO_PASSWORD_FILE",
-        "Password file that the bridge keeps in step with the credentials, when the hosted broker is a Mosquitto on the same machine. "
-        "This and the next two are set together, or not at all.",
+        "TOPICBASE_MOSQUITTO_ACCESS_FILE",
+        "Access file that the bridge keeps in step with the credentials, when the hosted broker is a Mosquitto on the same machine.",
         see="docs/how-to/brokers/mosquitto.md",
-        field="mosquitto_password_file",
+        field="mosquitto_access_file",
         parse=_kept_file,
-    ),
-    Setting("TOPICBASE_MOSQUITTO_ACL_FILE", "Its ACL file, likewise.", field="mosquitto_acl_file", parse=_kept_file),
-    Setting(
-        "TOPICBASE_MOSQUITTO_PID_FILE",
-        "Its PID file: that process is sent SIGHUP when one of the two files has changed.",
-        field="mosquitto_pid_file",
-        parse=_path,
     ),
     Setting(
         "TOPICBASE_METRICS_ADDRESS",
@@ -275,8 +261,5 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         for setting in TABLE
         if setting.field is not None and (value := env.get(setting.name))
     }
-    mosquitto = [f"mosquitto_{kind}_file" in found for kind in ("password", "acl", "pid")]
-    if any(mosquitto) and not all(mosquitto):
-        raise SettingsError("TOPICBASE_MOSQUITTO_PASSWORD_FILE, …_ACL_FILE and …_PID_FILE: set all three, or none")
     keys, key_fault = _keys(env)
     return Settings(**found, private_keys=keys, private_key_fault=key_fault)

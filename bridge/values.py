@@ -16,6 +16,8 @@ class Integration:
     is_changed: bool
     integration_type: str
     settings: dict[str, Any]
+    max_per_second: float | None  # messages that its organization's brokers may deliver
+    max_burst: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,54 @@ class Outcome(NamedTuple):
     at: float  # time.monotonic()
 
 
+class Backlog:
+    """What has arrived and is not stored yet, of a link, of an organization or of all. Each counter has one writer."""
+
+    __slots__ = ("came", "came_bytes", "parent", "went", "went_bytes")
+
+    def __init__(self, parent: "Backlog | None" = None) -> None:
+        self.parent = parent
+        self.came = self.came_bytes = self.went = self.went_bytes = 0
+
+    @property
+    def count(self) -> int:
+        return self.came - self.went
+
+    @property
+    def bytes(self) -> int:
+        return self.came_bytes - self.went_bytes
+
+    def add(self, size: int) -> None:
+        """A message has arrived."""
+        at: Backlog | None = self
+        while at is not None:
+            at.came += 1
+            at.came_bytes += size
+            at = at.parent
+
+    def remove(self, count: int, size: int) -> None:
+        """So many are stored, or are not to be."""
+        at: Backlog | None = self
+        while at is not None:
+            at.went += count
+            at.went_bytes += size
+            at = at.parent
+
+
 class Origin(Protocol):
     """The link that a message came on, as those who store the message see it; its methods may be called from any thread."""
 
     @property
     def integration_id(self) -> UUID: ...
+    @property
+    def organization_id(self) -> UUID: ...
+    @property
+    def backlog(self) -> Backlog: ...
+    @property
+    def is_full(self) -> bool:
+        """Whether it is left unread until there is room for more of its messages; read_on() ends this."""
+
+    def read_on(self) -> None: ...
     @property
     def will_be_redelivered(self) -> bool: ...
     def acknowledge(self, generation: int, packets: Sequence[tuple[int, int]]) -> None: ...
@@ -131,3 +176,4 @@ class CallbackOutcome:
     response: str | None = None
     retry_after: int | None = None
     is_final: bool = False
+    seconds: float | None = None  # that the receiver took

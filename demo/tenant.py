@@ -103,10 +103,11 @@ class Tenant:
                 raise DemoError(f"the bridge's subscriptions were not granted within 30 s: {found}; see bin/stack logs bridge")
             time.sleep(0.1)
 
-    def _login(self, name: str) -> tuple[str, Login]:
+    def _login(self, name: str, part: str = "") -> tuple[str, Login]:
+        """The topic prefix of a device, and a login for it, or for a part of it that has a connection of its own."""
         prefix = f"{self.organization['topic_prefix']}/devices/{name}"
         row = self.admin.do(
-            "generate_mqtt_credentials", integration_id=self._hosted["id"], topic_prefix=prefix, client_id=f"{name}-{self._run_id}"
+            "generate_mqtt_credentials", integration_id=self._hosted["id"], topic_prefix=prefix, client_id=f"{name}{part}-{self._run_id}"
         )
         self._credential_ids.append(row["id"])
         return prefix, Login(row["username"], row["password"], row["client_id"])
@@ -130,7 +131,13 @@ class Tenant:
             GatewayDevice(setup("memory", Machine().memory, "used_percent", 0.25), self._stack.gateway_url),
             BatchDevice(setup("disk", Machine().disk, "write_bytes_per_second", 0.05), self._stack.api_url),
             PahoDevice(setup("network", Machine().network, "received_bytes_per_second", 0.1), address=address, qos=1, version=version_5),
-            MosquittoDevice(setup("system", Machine().system, "processes", 0.2), address=address, directory=directory),
+            MosquittoDevice(
+                setup("system", Machine().system, "processes", 0.2),
+                address=address,
+                directory=directory,
+                listener=self._login("system", "-listener")[1],
+                single=self._login("system", "-single")[1],
+            ),
             PahoDevice(plant, address=(self._broker.host, self._broker.port), qos=2, version=version_3),
         ]
         return made

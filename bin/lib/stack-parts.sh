@@ -1,23 +1,27 @@
 # shellcheck shell=bash
 # The other parts of the local stack: Mosquitto, PostgREST, the gateway, the bridge; sourced by bin/stack.
 
+# Mosquitto's access file with the bridge's own account, whose password it reads.
+readonly first_access='
+from bridge import mosquitto
+print("topicbase-access\t1\t20000\t67108864\t\n" + mosquitto.account_line("topicbase_bridge", input()) + mosquitto.LAST_LINE, end="")
+'
+
 start_mosquitto() {
     local dir=$place/mosquitto user
     needs_program mosquitto mosquitto
-    needs_program mosquitto_passwd mosquitto
+    needs_program "${CC:-cc}" "gcc libc6-dev"
     user=$(run_as mosquitto)
     mkdir -p "$dir/data"
-    # The bridge keeps these two in step with the database; before its first run they hold only its own account.
-    if [[ ! -s $dir/passwords ]]; then
-        private_file "$dir/passwords" root "topicbase_bridge:${secret[BROKER_PASSWORD]}"
-        mosquitto_passwd -U "$dir/passwords"
-        printf 'user topicbase_bridge\ntopic readwrite #\n' > "$dir/acl"
-        chmod 600 "$dir/passwords" "$dir/acl"
+    "$root/bin/mosquitto-plugin" "$dir/topicbase.so" > /dev/null
+    # The bridge keeps it in step with the database; before its first run it holds only its own account.
+    if [[ ! -s $dir/access ]]; then
+        private_file "$dir/access" "$user" "$(printf '%s\n' "${secret[BROKER_PASSWORD]}" | (cd "$root" && .venv/bin/python -c "$first_access"))"
     fi
-    own "$user" "$dir" "$dir/data" "$dir/passwords" "$dir/acl"
+    own "$user" "$dir" "$dir/data"
     needs_port mosquitto MQTT
     template=(
-        [MQTT_PORT]=${port[MQTT]} [MOSQUITTO_USER]=$user [MOSQUITTO_DATA_DIR]=$dir/data [MOSQUITTO_PASSWORD_FILE]=$dir/passwords [MOSQUITTO_ACL_FILE]=$dir/acl
+        [MQTT_PORT]=${port[MQTT]} [MOSQUITTO_USER]=$user [MOSQUITTO_DATA_DIR]=$dir/data [MOSQUITTO_PLUGIN]=$dir/topicbase.so [MOSQUITTO_ACCESS_FILE]=$dir/access
     )
     render mosquitto.conf > "$dir/mosquitto.conf"
     launch mosquitto "$(command -v mosquitto)" -c "$dir/mosquitto.conf"
@@ -92,9 +96,7 @@ start_bridge() {
         export TOPICBASE_HOSTED_BROKER_URL=mqtt://127.0.0.1:${port[MQTT]}
         export TOPICBASE_HOSTED_BROKER_USERNAME=topicbase_bridge
         export TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=$dir/broker-password
-        export TOPICBASE_MOSQUITTO_PASSWORD_FILE=$place/mosquitto/passwords
-        export TOPICBASE_MOSQUITTO_ACL_FILE=$place/mosquitto/acl
-        export TOPICBASE_MOSQUITTO_PID_FILE=$run/mosquitto.pid
+        export TOPICBASE_MOSQUITTO_ACCESS_FILE=$place/mosquitto/access
         export TOPICBASE_METRICS_ADDRESS=127.0.0.1:${port[METRICS]}
         export TOPICBASE_PRIVATE_KEY_FILE=$dir/private.key
         export TOPICBASE_ALLOW_PRIVATE_ADDRESSES=1

@@ -80,7 +80,7 @@ run_as() {
         postgres) echo postgres ;;
         postgrest) as www-data test -x "$(postgrest_program)" && echo www-data || echo root ;;
         gateway) echo www-data ;;
-        # one user for both, since the bridge writes the broker's password file and signals it
+        # one user for both, since the bridge writes the broker's access file
         mosquitto | bridge) as mosquitto test -r "$root/sqitch.plan" -a -x "$root/.venv/bin/python" -a -x "$run" && echo mosquitto || echo root ;;
     esac 2> /dev/null
 }

@@ -359,15 +359,15 @@ def _broker(settings: Settings) -> Iterator[Finding]:
             "broker", "fault", f"{settings.hosted_broker_url}, stage {stage}: {reason}", _FIXES.get(stage, "see the broker's log")
         )
     if (
-        settings.mosquitto_password_file is not None
+        settings.mosquitto_access_file is not None
         and shutil.which("mosquitto") is None
         and shutil.which("mosquitto", path="/usr/sbin") is None
     ):
         yield Finding(
             "broker",
             "note",
-            "Mosquitto's files are maintained, but no mosquitto is installed here",
-            "they only work for a Mosquitto on this machine",
+            "Mosquitto's access file is maintained, but no mosquitto is installed here",
+            "it only works for a Mosquitto on this machine",
         )
 
 

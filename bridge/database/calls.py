@@ -111,11 +111,12 @@ class BridgeCalls(Caller):
     def integrations(self, known: dict[UUID, str]) -> list[Integration]:
         stamps = Jsonb({str(key): stamp for key, stamp in known.items()})
         rows = self._rows(
-            "SELECT id, organization_id, stamp, is_changed, integration_type, settings FROM bridge.integrations(%s, %s)",
+            "SELECT id, organization_id, stamp, is_changed, integration_type, settings, max_per_second, max_burst "
+            "FROM bridge.integrations(%s, %s)",
             self.bridge_id,
             stamps,
         )
-        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}) for row in rows]
+        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}, row[6], row[7]) for row in rows]
 
     def subscriptions(self, known_stamp: str | None) -> tuple[str, dict[UUID, dict[str, Filter]]] | None:
         """Stamp, and the filters by integration and topic; None when nothing has changed."""
@@ -141,16 +142,17 @@ class BridgeCalls(Caller):
         ids, names, details = zip(*states, strict=True)
         self._do("SELECT bridge.integration_states(%s, %s, %s, %s::text[])", self.bridge_id, list(ids), list(names), list(details))
 
-    def mosquitto_accounts(self, known_stamp: str | None) -> tuple[str, Any, str | None, str | None]:
-        row = self._rows("SELECT stamp, next_change_at, passwords, acl FROM bridge.mosquitto_accounts(%s)", known_stamp)[0]
+    def mosquitto_accounts(self, known_stamp: str | None) -> tuple[str, Any, int, str | None]:
+        row = self._rows("SELECT stamp, next_change_at, logins, access FROM bridge.mosquitto_accounts(%s)", known_stamp)[0]
         return row[0], row[1], row[2], row[3]
 
     # ------------------------------------------------------------------------------------------------------------------ requests
 
-    def claim_requests(self) -> list[Request]:
+    def claim_requests(self, room: int) -> list[Request]:
         rows = self._rows(
-            "SELECT id, request_type, integration_id, integration_type, settings, topic_prefix FROM bridge.claim_requests(%s)",
+            "SELECT id, request_type, integration_id, integration_type, settings, topic_prefix FROM bridge.claim_requests(%s, %s::integer)",
             self.bridge_id,
+            room,
         )
         return [Request(*row) for row in rows]
 
@@ -201,7 +203,8 @@ class BridgeCalls(Caller):
     def settle_callbacks(self, outcomes: Sequence[CallbackOutcome]) -> dict[str, int]:
         return dict(
             self._value(
-                "SELECT bridge.settle_callbacks(%s, %s, %s, %s::smallint[], %s::smallint[], %s::text[], %s::text[], %s::integer[], %s)",
+                "SELECT bridge.settle_callbacks(%s, %s, %s, %s::smallint[], %s::smallint[], %s::text[], %s::text[], "
+                "%s::integer[], %s, %s::real[])",
                 self.bridge_id,
                 [outcome.callback.organization_id for outcome in outcomes],
                 [outcome.callback.id for outcome in outcomes],
@@ -211,6 +214,7 @@ class BridgeCalls(Caller):
                 [outcome.response for outcome in outcomes],
                 [outcome.retry_after for outcome in outcomes],
                 [outcome.is_final for outcome in outcomes],
+                [outcome.seconds for outcome in outcomes],
             )
         )
 

@@ -24,8 +24,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from bridge.mqtt.flapping import LOST
 from bridge.mqtt.properties import Packed
-from bridge.mqtt.sockets import BufferedSocket, Connection
+from bridge.mqtt.sockets import READ_BYTES, BufferedSocket, Connection
 from bridge.mqtt.target import Target
 
 RECEIVE_MAXIMUM = 1000
@@ -43,7 +44,7 @@ class LinkListener(Protocol):
     """Is told of the connection; this and the other listeners are called on the network thread."""
 
     def connected(self, code: int, reason: str, session_present: bool, limits: "Limits") -> None: ...
-    def disconnected(self, reason: str) -> None: ...
+    def disconnected(self, reason: str, code: int = 0) -> None: ...
 
 
 class OutgoingListener(Protocol):
@@ -167,8 +168,8 @@ class Client(mqtt.Client):
         if flags.is_disconnect_packet_from_server:
             text = f"the broker ended the connection: {text}"
         elif text == "Unspecified error":
-            text = "the connection was lost"
-        self._link.disconnected(text)
+            text = LOST
+        self._link.disconnected(text, reason.value if flags.is_disconnect_packet_from_server else 0)
 
     def _on_subscribed(self, _client: Any, _data: Any, packet_id: int, codes: list[ReasonCode], properties: Properties | None) -> None:
         text = getattr(properties, "ReasonString", None)
@@ -200,6 +201,7 @@ class Client(mqtt.Client):
         if connection is None:
             return
         buffer = connection.buffer
+        buffer.turn = READ_BYTES  # a flood comes faster than it is read: the other connections have their turns, too
         ahead = buffer.has_read_ahead
         is_plain = connection.outer is buffer
         if is_plain and not ahead():

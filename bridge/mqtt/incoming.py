@@ -6,6 +6,7 @@ from itertools import islice
 from paho.mqtt.properties import Properties
 
 from bridge.mqtt.properties import received_properties
+from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.target import Target
 from bridge.mqtt.wire import Wire
@@ -17,12 +18,14 @@ MAX_FILTERS = 8  # a SUBSCRIBE or UNSUBSCRIBE packet, which is what AWS IoT Core
 class IncomingHalf:
     """Used on the network thread."""
 
-    def __init__(self, wire: Wire, origin: Origin, target: Target, sink: Sink) -> None:
+    def __init__(self, wire: Wire, origin: Origin, target: Target, sink: Sink, shared_rate: Rate) -> None:
         self._wire = wire
         self._origin = origin
         self._target = target
         self._store = sink.store
         self._reporter = sink.reporter
+        self._rate = Rate(target.inbound_per_second)
+        self._shared_rate = shared_rate  # of the organization
         self.filters: dict[str, Filter] = {}
         self._held: dict[str, Filter] = {}
         self._subscribing: dict[int, list[Filter]] = {}
@@ -67,11 +70,17 @@ class IncomingHalf:
         if len(self.filters) != 1:  # none: they are not known yet, but what the broker has kept is there already
             # The database's view of which filters the broker holds is right, except while the broker is being told.
             filter_number = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
+        self._rate.tokens -= 1
+        self._shared_rate.tokens -= 1
         generation = self._wire.generation
         if qos == 2:
             self._storing[packet_id] = (generation, generation)
         found = None if properties is None else received_properties(properties)
         self._store.arrived(Incoming(self._origin, generation, packet_id, qos, retain, topic, payload, found, filter_number))
+
+    def too_fast_for(self, now: float) -> float:
+        """Seconds for which nothing more should be read, because the rates are exceeded."""
+        return max(self._rate.wait(now), self._shared_rate.wait(now))
 
     def is_storing(self, packet_id: int) -> bool:
         """Whether a QoS 2 message that comes again is on its way to the database; it is then acknowledged on this connection."""

@@ -10,8 +10,10 @@ from uuid import UUID
 
 from bridge import log, metrics
 from bridge.mqtt.client import Client, Limits
+from bridge.mqtt.flapping import BACKOFF_CAP, Flapping
 from bridge.mqtt.incoming import IncomingHalf
 from bridge.mqtt.outgoing import OutgoingHalf
+from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.sockets import Connection, DialError
 from bridge.mqtt.target import Target
@@ -20,8 +22,7 @@ from bridge.values import Filter, Outgoing
 
 CONNACK_SECONDS = 10.0
 BACKOFF_BASE = 0.25
-BACKOFF_CAP = 30.0
-STABLE_SECONDS = 10.0
+FULL_SECONDS = 1.0  # an unread socket is logged after this
 
 
 class Loop(Protocol):
@@ -42,14 +43,20 @@ class Loop(Protocol):
 class Link:
     """Its first section is for other threads, all else for the network thread."""
 
-    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, target: Target) -> None:
+    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, organization_id: UUID, target: Target, shared_rate: Rate) -> None:
         self._loop = loop
         self._reporter = sink.reporter
         self._takes_more = sink.takes_more
         self.integration_id = integration_id
+        self.organization_id = organization_id
         self.target = target
         self.outgoing = OutgoingHalf(self, integration_id, target, sink)
-        self.incoming = IncomingHalf(self, self, target, sink)
+        self.incoming = IncomingHalf(self, self, target, sink, shared_rate)
+        self.backlog = sink.store.backlog(organization_id)
+        self._has_room = sink.store.has_room
+        self.is_full = False
+        self._full_at: float | None = None  # since when it is full without this being logged
+        self._slow_until = 0.0  # until then nothing is read, because the broker delivers too fast
         self.generation = 0
         self.is_up = False
         self.limits = Limits()
@@ -58,11 +65,12 @@ class Link:
         self._client: Client | None = None
         self._dialing = False
         self._is_ending = False
-        self._is_closed = False
+        self.is_closed = False
         self._failures = 0
         self._retry_at = 0.0
         self._connack_by: float | None = None
         self._up_since = 0.0
+        self._flapping = Flapping(target.client_id)
         self._unread_at = 0.0
         self._is_kept = False  # whether the broker was to keep the session of the last connection, with messages for it
 
@@ -92,6 +100,10 @@ class Link:
         if self.is_paused != (reason is not None):
             self._loop.call(partial(self._pause, reason))
 
+    def read_on(self) -> None:
+        """There is room again for what its broker delivers."""
+        self._loop.call(self._read_on)
+
     def give_up(self) -> None:
         """The database says that this bridge does not hold the integration: what is not acknowledged is for the one that does."""
         self._loop.call(self._give_up)
@@ -105,16 +117,23 @@ class Link:
 
     @property
     def may_read(self) -> bool:
-        return self._loop.is_reading and not self.is_paused
+        return self._loop.is_reading and not self.is_paused and not self.is_full and not self._slow_until
 
-    def next_attempt(self) -> float | None:
-        """When to connect, by time.monotonic(); None while there is a connection or an attempt at one."""
+    def due_at(self) -> float | None:
+        """When to connect or to read on, by time.monotonic(); None if neither is to be done at a certain time."""
+        if self._slow_until:
+            return self._slow_until
         return None if self.is_up or self._dialing else self._retry_at
 
     def tick(self, now: float) -> None:
         """Whatever is due: a connection attempt, a keep-alive, a deadline."""
-        if self._is_closed or self._dialing:
+        if self.is_closed or self._dialing:
             return
+        if (self._slow_until and now >= self._slow_until) or (self.is_full and self._has_room(self.backlog)):
+            self._read_on()
+        if self._full_at is not None and now > self._full_at + FULL_SECONDS:
+            self._full_at = None
+            log.info("reading_paused", integration=self.integration_id, reason="more has arrived than is stored")
         client = self.client
         if client is None:
             if now >= self._retry_at and self._loop.may_connect and self.may_read:
@@ -133,12 +152,15 @@ class Link:
         elif (seconds := self.outgoing.overdue(now, self._unread_at)) is not None:
             self._drop(f"the broker has not acknowledged a message for {seconds:.0f} s")
         elif self.is_up:
+            if self._flapping.reason is not None and self._flapping.is_stable(now - self._up_since):
+                self._flapping.settled()
+                self._reporter.state_changed(self.integration_id, "active", None)
             client.tick()
             self.flush()
 
     def dialed(self, connection: Connection | None, error: DialError | None) -> None:
         self._dialing = False
-        if self._is_closed or not self._loop.may_connect:
+        if self.is_closed or not self._loop.may_connect:
             # Connecting would end the connection of the bridge that has the integration now.
             if connection is not None:
                 connection.buffer.close()
@@ -175,14 +197,15 @@ class Link:
             log.warning("session_lost", integration=self.integration_id)
             metrics.SESSIONS_LOST.inc()
         log.info("broker_connected", integration=self.integration_id, session_present=session_present)
-        self._reporter.state_changed(self.integration_id, "active", None)
+        if self._flapping.reason is None:
+            self._reporter.state_changed(self.integration_id, "active", None)
         self.incoming.connected(session_present=session_present)
         self.outgoing.connected(session_present=session_present)
         self._takes_more()
 
     # ----------------------------------------------------------------------------------------------------------------- ending
 
-    def disconnected(self, reason: str) -> None:
+    def disconnected(self, reason: str, code: int = 0) -> None:
         was_up, self.is_up = self.is_up, False
         self._connack_by = None
         self._hang_up()
@@ -193,9 +216,10 @@ class Link:
         log.warning("broker_lost", integration=self.integration_id, reason=reason)
         self.incoming.lost()
         self.outgoing.lost(reason)
-        self._failures = 0 if time.monotonic() - self._up_since > STABLE_SECONDS else self._failures + 1
-        delay = min(BACKOFF_CAP, 0.05 * 2 ** min(self._failures, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
-        self._retry_at = time.monotonic() + delay
+        now = time.monotonic()
+        self._retry_at = now + self._flapping.lost(now - self._up_since, reason, code)
+        if self._flapping.reason is not None:
+            self._reporter.state_changed(self.integration_id, "error", self._flapping.reason)
 
     def _drop(self, reason: str) -> None:
         """Close the connection as lost."""
@@ -223,9 +247,9 @@ class Link:
 
     def close(self) -> None:
         """For good."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = self._is_ending = True
+        self.is_closed = self._is_ending = True
         self.is_up = False
         if self.client is not None:
             self._loop.unregister(self)
@@ -234,7 +258,7 @@ class Link:
         self.outgoing.closed()
 
     def _give_up(self) -> None:
-        if not self._is_closed:
+        if not self.is_closed:
             log.warning("integration_not_held", integration=self.integration_id)
             self.close()
             self._reporter.given_up(self)
@@ -243,6 +267,25 @@ class Link:
         self.is_paused = reason is not None
         log.info("reading_paused" if reason else "reading_resumed", integration=self.integration_id, reason=reason)
         self._loop.apply(self)
+
+    def _read_on(self) -> None:
+        was_full, told = self.is_full, self._full_at is None
+        self._limit()
+        if was_full and told and not self.is_full:
+            log.info("reading_resumed", integration=self.integration_id)
+        self._loop.apply(self)
+
+    def _limit(self) -> None:
+        """Leave the broker unread, for a while, if it delivers more than is stored, or faster than it may."""
+        now = time.monotonic()
+        wait = self.incoming.too_fast_for(now)
+        self._slow_until = now + wait if wait else 0.0
+        was_full, self.is_full = self.is_full, True  # before it looks: who makes room looks at this afterwards
+        self.is_full = not self._has_room(self.backlog)
+        if not self.is_full:
+            self._full_at = None
+        elif not was_full:
+            self._full_at = now
 
     # ------------------------------------------------------------------------------------------------------- reading, writing
 
@@ -275,6 +318,9 @@ class Link:
             what = str(error) if isinstance(error, ConnectionError | FrameError) else type(error).__name__
             self._drop(f"the broker sent something unreadable: {what}")
             return
+        self._limit()
+        if self.is_full or self._slow_until:
+            self._loop.apply(self)
         if self.is_up and self.outgoing.pending:
             self.outgoing.pump()
         self.flush()

@@ -9,17 +9,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from bridge import log
+from bridge.mqtt.dialers import Dialers
 from bridge.mqtt.link import Link
+from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
 from bridge.mqtt.sockets import DialError, dial
 from bridge.mqtt.target import Target
 
 DIAL_SECONDS = 10.0
-DIALERS = 128  # threads, made as they are needed: silent brokers must not keep the others waiting
+DIALERS = 128
 
 
 class Network(threading.Thread):
@@ -37,9 +38,10 @@ class Network(threading.Thread):
         self._is_woken = False
         self._selector.register(self._awake, selectors.EVENT_READ, None)
         self._links: dict[UUID, Link] = {}
+        self._rates: dict[UUID, Rate] = {}  # by organization
         self._wanted: dict[Link, int] = {}  # events, were the link always read
         self._registered: dict[Link, tuple[int, int]] = {}  # descriptor and events that the selector knows
-        self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
+        self._dialers = Dialers(DIALERS)
         self._ending = threading.Event()
         self.is_reading = True
         self.turned_at = time.monotonic()
@@ -62,8 +64,8 @@ class Network(threading.Thread):
             except OSError:
                 return
 
-    def add(self, integration_id: UUID, target: Target) -> Link:
-        link = Link(self, self._sink, integration_id, target)
+    def add(self, integration_id: UUID, organization_id: UUID, target: Target) -> Link:
+        link = Link(self, self._sink, integration_id, organization_id, target, self._rate(organization_id))
 
         def start() -> None:
             self._links[integration_id] = link
@@ -71,6 +73,14 @@ class Network(threading.Thread):
 
         self.call(start)
         return link
+
+    def limit(self, organization_id: UUID, per_second: float | None, burst: float | None) -> None:
+        """How many messages a second the brokers of an organization may deliver together."""
+        rate = self._rate(organization_id)
+        self.call(lambda: rate.set(per_second, burst))
+
+    def _rate(self, organization_id: UUID) -> Rate:
+        return self._rates.setdefault(organization_id, Rate())
 
     def remove(self, links: list[Link], patience: float = 2.0, timeout: float = 5.0) -> None:
         """Close links, once what they have under way is acknowledged or patience is over, and wait until they are.
@@ -100,13 +110,15 @@ class Network(threading.Thread):
         self._ending.set()
         self.call(lambda: None)
         self.join(timeout)
-        self._dialers.shutdown(wait=False, cancel_futures=True)
+        self._dialers.end()
 
     # ------------------------------------------------------------------------------------------------------------ from links
 
     def dial(self, link: Link) -> None:
         def work() -> None:
             connection, error = None, None
+            if link.is_closed:
+                return
             try:
                 connection = dial(link.target, DIAL_SECONDS)
             except DialError as fault:
@@ -115,8 +127,7 @@ class Network(threading.Thread):
                 error = DialError("tcp", f"the connection failed: {fault}")
             self.call(lambda: link.dialed(connection, error))
 
-        with contextlib.suppress(RuntimeError):  # ending
-            self._dialers.submit(work)
+        self._dialers.submit(link.organization_id, work)
 
     def register(self, link: Link) -> None:
         self._wanted[link] = selectors.EVENT_READ
@@ -190,6 +201,6 @@ class Network(threading.Thread):
         if now >= next_tick:
             for link in list(self._links.values()):
                 link.tick(now)
-            attempts = [at for link in self._links.values() if (at := link.next_attempt()) is not None]
-            return max(now + 0.02, min([now + 0.5, *attempts]))
+            due = [at for link in self._links.values() if (at := link.due_at()) is not None]
+            return max(now + 0.02, min([now + 0.5, *due]))
         return next_tick

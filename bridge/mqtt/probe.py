@@ -67,7 +67,7 @@ class Probe:
     def connected(self, code: int, reason: str, session_present: bool, limits: Limits) -> None:
         self._events.put(("connected", (code, reason, limits)))
 
-    def disconnected(self, reason: str) -> None:
+    def disconnected(self, reason: str, code: int = 0) -> None:
         self._events.put(("disconnected", reason))
 
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:

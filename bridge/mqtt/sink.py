@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
 
-from bridge.values import Incoming, Origin, Outcome
+from bridge.values import Backlog, Incoming, Origin, Outcome
 
 LinkState = Literal["active", "error"]
 
@@ -14,6 +14,12 @@ class Store(Protocol):
     """Stores what brokers deliver."""
 
     def arrived(self, message: Incoming) -> None: ...
+    def backlog(self, organization_id: UUID) -> Backlog:
+        """The one of a new link."""
+
+    def has_room(self, backlog: Backlog) -> bool:
+        """Whether more may come of a link with this backlog."""
+
     def may_read(self) -> bool: ...
     def may_wait(self) -> float: ...
     def is_storing_from(self, links: Collection[Origin]) -> bool: ...

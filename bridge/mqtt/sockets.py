@@ -1,5 +1,6 @@
 """TCP, TLS and WebSocket connections to brokers and callback URLs, with the guard on where they may lead."""
 
+import hashlib
 import ipaddress
 import os
 import queue
@@ -15,16 +16,27 @@ from typing import Any
 from bridge.mqtt.target import Target
 from bridge.mqtt.websockets import HandshakeError, WebSocket, shake_hands
 
-# IPv6 ranges within which an IPv4 address may hide: compatible, NAT64, Teredo, 6to4.
-_WRAPPERS = [ipaddress.ip_network(net) for net in ("::/96", "64:ff9b::/32", "2001::/32", "2002::/16", "fec0::/10")]
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
+# Where no tenant's target may be: the same list as in mqtt.is_private_address (base/outward_addresses), which says what they are.
+SPECIAL_NETWORKS = tuple(
+    ipaddress.ip_network(net)
+    for net in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+        "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24",
+        "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+    )
+)  # fmt: skip
 READ_BYTES = 1 << 18
 MAX_BUFFERED = 1 << 20
 HANDSHAKE_BYTES = 1 << 16
+CONTEXT_SECONDS = 3600.0
+MAX_CONTEXTS = 32  # of up to a megabyte each
+_contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+_contexts_lock = threading.Lock()
 
 
 class DialError(OSError):
-    """No connection; stage is dns, address, tcp, tls or websocket, the message says why in words."""
+    """No connection; stage is dns, tcp, tls or websocket, the message says why in words."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -45,17 +57,9 @@ class Report:
 
 
 def is_private(address: str) -> bool:
-    """Whether an address is loopback, link-local, private, multicast or reserved, or may embed one."""
+    """Whether an address is loopback, link-local, private, multicast, reserved or of a special purpose, or may embed one."""
     ip = ipaddress.ip_address(address.split("%", 1)[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        return True
-    return (
-        not ip.is_global
-        or ip.is_multicast
-        or ip.is_reserved
-        or (ip.version == 4 and ip in _SHARED)
-        or any(ip.version == net.version and ip in net for net in _WRAPPERS)
-    )
+    return any(ip.version == net.version and ip in net for net in SPECIAL_NETWORKS)
 
 
 class BufferedSocket:
@@ -69,6 +73,7 @@ class BufferedSocket:
         self.buffered = False
         self.deadline: float | None = None
         self.allowance = 0  # bytes that may be read until the deadline is taken away
+        self.turn: int | None = None  # bytes that are left to be read in this turn; None is without limit
         self._read = b""
         self._position = 0
         self._write = bytearray()
@@ -81,9 +86,10 @@ class BufferedSocket:
                 if self.allowance <= 0:
                     raise OSError("more than a handshake takes")
                 self.sock.settimeout(max(self.deadline - time.monotonic(), 0.001))
-            self._read = self.sock.recv(READ_BYTES)
+            elif self.turn is not None and self.turn <= 0:
+                raise BlockingIOError
+            self.fill()
             self.allowance -= len(self._read)
-            self._position = 0
             available = len(self._read)
         start = self._position
         self._position += min(size, available)
@@ -92,6 +98,8 @@ class BufferedSocket:
     def fill(self) -> None:
         """Read ahead what there is, once all that was read has been taken; raises what the socket does."""
         self._read, self._position = self.sock.recv(READ_BYTES), 0
+        if self.turn is not None:
+            self.turn -= len(self._read)
 
     def peek(self) -> tuple[bytes, int]:
         """What was read ahead, and up to where it has been taken."""
@@ -149,8 +157,21 @@ class Connection:
 def tls_context(target: Target) -> ssl.SSLContext:
     """TLS 1.2 or newer as the integration wants it: verified against the system's or its own CAs unless switched off.
 
-    Raises DialError when a certificate or key cannot be used.
+    Targets with the same settings share a context: reading the system's CAs takes 30 ms, in which no other thread runs. After an hour, they
+    are read again. Raises DialError when a certificate or key cannot be used.
     """
+    client = hashlib.sha256(f"{target.client_certificate}\n{target.client_key}".encode()).digest()
+    system = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), int(time.monotonic() // CONTEXT_SECONDS)
+    key = (target.verify_certificate, target.ca_certificate, target.alpn, client, *system)
+    with _contexts_lock:  # or many at once would each make its own
+        context = _contexts.pop(key, None) or _make_context(target)
+        _contexts[key] = context  # as the last, the one to be dropped last
+        while len(_contexts) > MAX_CONTEXTS:
+            del _contexts[next(iter(_contexts))]
+    return context
+
+
+def _make_context(target: Target) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not target.verify_certificate:
@@ -208,20 +229,25 @@ def _resolve(target: Target, deadline: float, report: Report) -> list[tuple[Any,
     began = time.monotonic()
     try:
         found = _look_up(target.host, target.port, deadline - began)
-    except TimeoutError:
-        raise DialError("dns", f"{target.host} cannot be resolved: no answer in time") from None
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
+        if not target.trusted:
+            raise _not_public(target) from None
+        reason = "it is not a host name" if isinstance(error, UnicodeError) else error.strerror or "no answer in time"
         raise DialError("dns", f"{target.host} cannot be resolved: {reason}") from None
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+    if not target.trusted and any(is_private(address) for address in addresses):
+        raise _not_public(target)
     report.dns_ms = _ms(began)
-    report.addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    if not target.trusted and any(is_private(address) for address in report.addresses):
-        # The address is not named: answers must not map the network behind the bridge.
-        raise DialError("address", f"{target.host} leads to a loopback, link-local or private address, which is not allowed here")
+    report.addresses = addresses
     return list(found)
 
 
-def _connect(found: list[tuple[Any, ...]], deadline: float, report: Report) -> socket.socket:
+def _not_public(target: Target) -> DialError:
+    """The same for a name that does not exist and one of the network behind the bridge: answers must not map that network."""
+    return DialError("dns", f"{target.host} does not lead to a public address")
+
+
+def _connect(target: Target, found: list[tuple[Any, ...]], deadline: float, report: Report) -> socket.socket:
     fault = "it has no address"
     for family, kind, protocol, _, address in found:
         left = deadline - time.monotonic()
@@ -243,6 +269,9 @@ def _connect(found: list[tuple[Any, ...]], deadline: float, report: Report) -> s
             report.address = str(address[0])
             report.tcp_ms = _ms(began)
             return sock
+    if not target.trusted:
+        # A closed port and a filtered one look the same: the bridge is not a port scanner.
+        fault = f"{target.host} does not accept one at port {target.port}"
     raise DialError("tcp", f"the connection failed: {fault}")
 
 
@@ -292,15 +321,19 @@ def dial(target: Target, timeout: float = 10) -> Connection:
         raise
 
 
-def open_socket(target: Target, context: ssl.SSLContext | None, deadline: float, report: Report) -> socket.socket:
-    """A connection to a checked address, with TLS if there is a context. Raises DialError."""
-    sock = _connect(_resolve(target, deadline, report), deadline, report)
-    if context is None:
+def open_socket(target: Target, deadline: float, report: Report) -> socket.socket:
+    """A connection to a checked address, with TLS if the target has it. Raises DialError."""
+    sock = _connect(target, _resolve(target, deadline, report), deadline, report)
+    if not target.tls:
         return sock
     began = time.monotonic()
-    sock.settimeout(max(deadline - began, 0.001))
     try:
+        context = tls_context(target)
+        sock.settimeout(max(deadline - time.monotonic(), 0.001))
         wrapped = context.wrap_socket(sock, server_hostname=target.server_name or target.host)
+    except DialError:
+        sock.close()
+        raise
     except (OSError, ValueError) as error:
         sock.close()
         raise DialError("tls", _tls_fault(error)) from None
@@ -310,7 +343,7 @@ def open_socket(target: Target, context: ssl.SSLContext | None, deadline: float,
 
 
 def _dial(target: Target, deadline: float, report: Report) -> Connection:
-    sock = open_socket(target, tls_context(target) if target.tls else None, deadline, report)
+    sock = open_socket(target, deadline, report)
     try:
         buffer = BufferedSocket(sock)
         outer: Any = buffer

@@ -29,6 +29,7 @@ class Target:
     clean_start: bool = False
     session_expiry: int = 86400
     max_in_flight: int = 500
+    inbound_per_second: int | None = None
     verify_certificate: bool = True
     ca_certificate: str | None = None
     client_certificate: str | None = None
@@ -90,7 +91,9 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
         hosted = of_url(
             settings.hosted_broker_url, default_client_id(integration_id), settings.hosted_username, settings.hosted_password, trusted=True
         )
-        return dataclasses.replace(hosted, status_topic=options.get("status_topic"))
+        return dataclasses.replace(
+            hosted, status_topic=options.get("status_topic"), inbound_per_second=options.get("inbound_max_per_second")
+        )
     url = str(options.get("broker_url") or "")
     scheme = str(options.get("protocol") or "mqtt")
     if "://" in url:
@@ -121,6 +124,7 @@ def of_integration(integration_id: UUID, integration_type: str, options: dict[st
         clean_start=bool(options.get("clean_start", False)),
         session_expiry=int(options.get("session_expiry", 86400)),
         max_in_flight=min(int(options.get("outbound_max_in_flight") or 500), 60000),
+        inbound_per_second=options.get("inbound_max_per_second"),
         verify_certificate=options.get("verify_certificate", True) is not False,
         ca_certificate=options.get("ca_certificate"),
         client_certificate=options.get("client_certificate"),

@@ -11,7 +11,7 @@ import psycopg
 from bridge import log, metrics
 from bridge.database.connection import Database
 from bridge.database.thread import DatabaseThread
-from bridge.values import Incoming, Origin
+from bridge.values import Backlog, Incoming, Origin
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20
@@ -27,26 +27,39 @@ class Inbound(DatabaseThread):
     def __init__(self, bridge_id: UUID, stop: threading.Event) -> None:
         super().__init__("inbound", bridge_id, stop)
         self._event = threading.Event()
-        self._waiting: deque[Incoming] = deque()
-        self._came = 0  # bytes; each counter has one writer
-        self._went = 0
+        self._arrived: deque[Incoming] = deque()
+        self._waiting: dict[UUID, dict[Origin, deque[Incoming]]] = {}  # by organization and link
+        self._total = Backlog()
+        self._backlogs: dict[UUID, Backlog] = {}
         self._batch: list[Incoming] = []
         self._takes_at = 0.0  # time.monotonic()
+
+    # ------------------------------------------------------------------------------------------------------ from other threads
+
+    def backlog(self, organization_id: UUID) -> Backlog:
+        return Backlog(self._backlogs.setdefault(organization_id, Backlog(self._total)))
 
     # ------------------------------------------------------------------------------------------------ from the network thread
 
     def arrived(self, message: Incoming) -> None:
-        self._came += len(message.payload) + OVERHEAD
-        self._waiting.append(message)
+        message.link.backlog.add(len(message.payload) + OVERHEAD)
+        self._arrived.append(message)
         if not self._event.is_set():
             self._event.set()
 
+    def has_room(self, backlog: Backlog) -> bool:
+        """An organization may have as much waiting as there is room for besides, and one link half of that; see bridge.shares."""
+        if not backlog.count or backlog.parent is None:
+            return True
+        free, free_bytes = PAUSE_AT - self._total.count, PAUSE_AT_BYTES - self._total.bytes
+        return max(2 * backlog.count, backlog.parent.count) <= free and max(2 * backlog.bytes, backlog.parent.bytes) <= free_bytes
+
     def may_read(self) -> bool:
-        """Whether there is room for more; otherwise the sockets are left unread, and the brokers wait."""
-        return len(self._waiting) < PAUSE_AT and self._came - self._went < PAUSE_AT_BYTES
+        """Whether there is room for anything; otherwise the sockets are left unread, and the brokers wait."""
+        return self._total.count < PAUSE_AT and self._total.bytes < PAUSE_AT_BYTES
 
     def is_idle(self) -> bool:
-        return not self._waiting and not self._batch
+        return not self._total.count
 
     def may_wait(self) -> float:
         """Seconds the sockets can stay unread without delaying storage: while a batch is stored, or waits to grow."""
@@ -56,19 +69,19 @@ class Inbound(DatabaseThread):
 
     def is_storing_from(self, links: Collection[Origin]) -> bool:
         """Whether a message of one of these links waits, or is stored without its acknowledgement being on its way."""
-        return any(message.link in links for message in [*self._waiting, *self._batch])
+        return any(link.backlog.count for link in links)
 
     # --------------------------------------------------------------------------------------------------------------- this thread
 
     def serve(self, database: Database) -> None:
         while not self.stop_event.is_set():
             if not self._batch:
-                if not self._waiting:
+                if not self._total.count:
                     self._event.wait(0.5)
                     self._event.clear()
-                    if not self._waiting:
+                    if not self._total.count:
                         continue
-                if len(self._waiting) < BATCH:
+                if self._total.count < BATCH:
                     self._takes_at = time.monotonic() + LINGER_SECONDS
                     time.sleep(LINGER_SECONDS)
                 self._take()
@@ -76,15 +89,40 @@ class Inbound(DatabaseThread):
                 self._store(database)
 
     def _take(self) -> None:
+        """Make a batch in which each organization has its part, and each of its links a part of that; the rest is for who has more."""
+        for _ in range(len(self._arrived)):
+            message = self._arrived.popleft()
+            links = self._waiting.setdefault(message.link.organization_id, {})
+            if message.link not in links:
+                links[message.link] = deque()
+            links[message.link].append(message)
         size = 0
         while self._waiting and len(self._batch) < BATCH and size < BATCH_BYTES:
-            message = self._waiting[0]
-            size += len(message.payload)
-            if message.qos and message.link.will_be_redelivered:
-                self._went += len(message.payload) + OVERHEAD
+            parts = len(self._waiting)
+            count, most = (BATCH - len(self._batch)) // parts, (BATCH_BYTES - size) // parts
+            for organization_id in list(self._waiting):
+                links = self._waiting.pop(organization_id)
+                for link in list(links):
+                    size += self._take_from(links, link, count // len(links), most // len(links))
+                if links:
+                    self._waiting[organization_id] = links  # as the last
+                if len(self._batch) >= BATCH:
+                    break
+
+    def _take_from(self, links: dict[Origin, deque[Incoming]], link: Origin, count: int, most: int) -> int:
+        """One message at least, of a link that gets behind the others of its organization; returns the bytes."""
+        queue, size, taken = links.pop(link), 0, 0
+        while queue and (not taken or (taken < count and size < most)):
+            message = queue.popleft()
+            taken += 1
+            if message.qos and link.will_be_redelivered:
+                link.backlog.remove(1, len(message.payload) + OVERHEAD)
             else:
+                size += len(message.payload)
                 self._batch.append(message)
-            self._waiting.popleft()  # last, so that it is always in one of the two
+        if queue:
+            links[link] = queue
+        return size
 
     def _store(self, database: Database) -> None:
         """Store the batch; it is kept when that fails, and stored by the next connection."""
@@ -101,15 +139,22 @@ class Inbound(DatabaseThread):
         metrics.BATCH.labels("ingest").observe(len(batch))
         for result, count in counts.items():
             metrics.RECEIVED.labels(result).inc(count)
-        self._went += sum([len(message.payload) for message in batch]) + OVERHEAD * len(batch)
-        metrics.INBOUND_WAITING.set(len(self._waiting))
         if not_held or refused:
             batch = [message for message in batch if message.link.integration_id not in not_held and message not in refused]
         self._acknowledge(batch)
         if not_held:
             for link in {message.link for message in self._batch if message.link.integration_id in not_held}:
                 link.give_up()
-        self._batch = []
+        done, self._batch = self._batch, []
+        sizes: dict[Origin, list[int]] = {}
+        for message in done:
+            sizes.setdefault(message.link, []).append(len(message.payload) + OVERHEAD)
+        for link, each in sizes.items():
+            link.backlog.remove(len(each), sum(each))
+        metrics.INBOUND_WAITING.set(self._total.count)
+        for link in sizes:
+            if link.is_full and self.has_room(link.backlog):
+                link.read_on()
 
     def _store_each(self, database: Database, batch: list[Incoming]) -> tuple[dict[str, int], set[UUID], list[Incoming]]:
         """A batch that the database refuses: each message alone, and those at fault as dead letters. Last, those refused in any form."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from bridge.values import Outcome, Outgoing
 from bridge.work.claims import Claims
 
 TARGET = 2000  # messages claimed and under way for one integration
-TOTAL = 20000  # and for all
+TOTAL = 20000  # and for all: an equal part for each organization
 
 
 class Outbound(DatabaseThread):
@@ -48,8 +49,12 @@ class Outbound(DatabaseThread):
 
     def _claim(self, database: Database) -> int:
         links = {key: link for key, link in list(self._links.items()) if link.takes_more}
-        target = max(50, min(TARGET, TOTAL // max(len(links), 1)))
-        asked = [(key, target - self._claims.count(key)) for key in links if self._claims.count(key) <= target // 2]
+        sizes = Counter(link.organization_id for link in links.values())
+        asked = []
+        for key, link in links.items():
+            target = max(50, min(TARGET, TOTAL // len(sizes) // sizes[link.organization_id]))
+            if self._claims.count(key) <= target // 2:
+                asked.append((key, target - self._claims.count(key)))
         if not asked:
             return 0
         ids = [key for key, _ in asked]

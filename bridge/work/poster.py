@@ -10,13 +10,12 @@ import email.utils
 import http.client
 import select
 import socket
-import ssl
 import threading
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bridge.mqtt.sockets import DialError, Report, open_socket, tls_context
+from bridge.mqtt.sockets import DialError, Report, open_socket
 from bridge.mqtt.target import Target
 
 SECONDS = 10.0  # from the start to the end of the answer
@@ -48,7 +47,6 @@ class Poster:
         self._lock = threading.Lock()
         self._idle: dict[_Place, list[tuple[float, http.client.HTTPConnection]]] = {}
         self._under_way: dict[socket.socket, float] = {}
-        self._context: ssl.SSLContext | None = None
 
     def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """The answer, whatever its status. Raises PostError."""
@@ -117,12 +115,8 @@ class Poster:
     def _dial(self, place: _Place, deadline: float) -> http.client.HTTPConnection:
         scheme, host, port = place
         target = Target(host=host, port=port, client_id="", tls=scheme == "https", trusted=self.private_allowed)
-        context = None
-        if target.tls:
-            with self._lock:
-                context = self._context = self._context or tls_context(target)
         try:
-            sock = open_socket(target, context, deadline, Report())
+            sock = open_socket(target, deadline, Report())
         except DialError as error:
             raise PostError(str(error)) from None
         connection = http.client.HTTPConnection(host, port)

@@ -18,7 +18,7 @@ from bridge.settings import Settings
 from bridge.values import Callback, CallbackOutcome
 from bridge.work.poster import Poster, PostError
 
-REQUESTS = 32  # at once
+REQUESTS = 64  # at once; the database shares them among the organizations
 # A claim ends after a minute; what an ordered subscription has left by then goes back.
 PATIENCE_SECONDS = 30.0
 
@@ -34,6 +34,7 @@ class Webhooks(DatabaseThread):
         self._pending: deque[CallbackOutcome] = deque()
         self._outcomes: list[CallbackOutcome] = []
         self._busy: dict[UUID, int] = {}  # subscription: claimed and not settled
+        self._ordered: set[UUID] = set()  # those of them that take one slot, however many are claimed
 
     def use(self, settings: Settings) -> None:
         """From now on, keys and the guard on addresses are those of these settings."""
@@ -65,22 +66,25 @@ class Webhooks(DatabaseThread):
                 idler.found_work()
             if settled or self._pending:
                 continue
-            if claimed or self._busy or self.is_draining:
+            if self.is_draining:
                 self.event.wait(POLL_SECONDS)
             else:
+                # Asleep also while requests are under way: what becomes due meanwhile must not wait for a slow receiver.
                 idler.wait()
 
     def _claim(self, database: Database) -> int:
-        room = REQUESTS - sum(self._busy.values())
+        slots = {key: 1 if key in self._ordered else count for key, count in self._busy.items()}
+        room = REQUESTS - sum(slots.values())
         if room <= 0:
             return 0
         began = time.monotonic()
-        callbacks = database.claim_callbacks(room, self._busy)
+        callbacks = database.claim_callbacks(room, slots)
         ordered: dict[UUID, list[Callback]] = {}
         for callback in callbacks:
             self._busy[callback.subscription_id] = self._busy.get(callback.subscription_id, 0) + 1
             if callback.is_ordered:
                 ordered.setdefault(callback.subscription_id, []).append(callback)
+                self._ordered.add(callback.subscription_id)
             else:
                 self._requests.submit(self._post_all, [callback], began)
         for callbacks_in_order in ordered.values():
@@ -102,6 +106,7 @@ class Webhooks(DatabaseThread):
             self._busy[key] -= 1
             if not self._busy[key]:
                 del self._busy[key]
+                self._ordered.discard(key)
         for result, count in counts.items():
             if count:
                 metrics.CALLBACKS.labels(result).inc(count)
@@ -151,12 +156,14 @@ class Webhooks(DatabaseThread):
             "webhook-timestamp": timestamp,
             "webhook-signature": " ".join(signature(key, str(callback.id), timestamp, body) for key in keys),
         }
+        began = time.monotonic()
         answer = self._poster.post(callback.url, headers, body)
+        seconds = time.monotonic() - began
         fault = None
         if not 200 <= answer.code < 300:
             fault = f"the receiver answered {answer.code}" + (", and redirects are not followed" if 300 <= answer.code < 400 else "")
         retry_after = answer.retry_after if answer.code in (429, 503) else None
-        return CallbackOutcome(callback, answer.code, fault, answer.excerpt or None, retry_after)
+        return CallbackOutcome(callback, answer.code, fault, answer.excerpt or None, retry_after, seconds=seconds)
 
 
 @functools.lru_cache(1000)

@@ -12,30 +12,36 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from demo.devices.base import READY_SECONDS, Device, Setup
+from demo.devices.base import READY_SECONDS, Device, Login, Setup
 from demo.stack import DemoError
 
 
 class MosquittoDevice(Device):
-    """What a shell script would do: mosquitto_pub reads lines and keeps its connection, mosquitto_sub receives the commands."""
+    """What a shell script would do: mosquitto_pub reads lines and keeps its connection, mosquitto_sub receives the commands.
+
+    A login has one connection at a time, so each of the programs has its own.
+    """
 
     way = "mosquitto_pub"
     takes_commands = True
 
-    def __init__(self, setup: Setup, *, address: tuple[str, int], directory: Path) -> None:
+    def __init__(self, setup: Setup, *, address: tuple[str, int], directory: Path, listener: Login, single: Login) -> None:
         super().__init__(setup)
         self._address = address
         self._directory = directory
+        self._listener = listener
+        self._single = single  # for messages that are published alone
+        self._publishing = threading.Lock()
         self._unanswered: deque[int] = deque()  # numbers of the lines; a broker acknowledges in order
         self._processes: list[subprocess.Popen[str]] = []
         self._input: IO[str] | None = None
         self._readers: list[threading.Thread] = []
 
-    def _start(self, program: str, *options: str, takes_input: bool = False) -> subprocess.Popen[str]:
+    def _start(self, program: str, login: Login, *options: str, takes_input: bool = False) -> subprocess.Popen[str]:
         # stdbuf: lines must arrive as they are printed. The password is in an options file, not among the arguments.
         return subprocess.Popen(
-            ["stdbuf", "-oL", program, "-h", self._address[0], "-p", str(self._address[1]), "-q", "1", *options],
-            env={**os.environ, "XDG_CONFIG_HOME": str(self._directory)},
+            ["stdbuf", "-oL", program, "-h", self._address[0], "-p", str(self._address[1]), "-i", login.client_id, "-q", "1", *options],
+            env={**os.environ, "XDG_CONFIG_HOME": str(self._directory / login.username)},
             stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -46,21 +52,23 @@ class MosquittoDevice(Device):
         """Publishes one message with its own mosquitto_pub; its number, the exit status and the output."""
         number = self.counts.next()
         text = json.dumps(self.payload(number, **content))
-        client_id = f"{self.login.client_id}-{number}"
-        publisher = self._start("mosquitto_pub", "-i", client_id, "-t", topic, "-m", text, *options)
-        said, _ = publisher.communicate(timeout=15)
+        with self._publishing:
+            publisher = self._start("mosquitto_pub", self._single, "-t", topic, "-m", text, *options)
+            said, _ = publisher.communicate(timeout=15)
         return number, publisher.returncode, said.strip()
 
     def prepare(self) -> None:
         for program in ("mosquitto_pub", "mosquitto_sub"):
             if shutil.which(program) is None:
                 raise DemoError(f"{program} is not installed; bin/install installs it")
-            options = self._directory / program
-            options.touch(mode=0o600)
-            options.write_text(f"-u {self.login.username}\n-P {self.login.password}\n")
+            for login in (self.login, self._listener, self._single):
+                options = self._directory / login.username / program
+                options.parent.mkdir(exist_ok=True)
+                options.touch(mode=0o600)
+                options.write_text(f"-u {login.username}\n-P {login.password}\n")
         deadline = time.monotonic() + READY_SECONDS
         while True:
-            subscriber = self._start("mosquitto_sub", "-i", f"{self.login.client_id}-sub", "-t", self.topic("commands"), "-d")
+            subscriber = self._start("mosquitto_sub", self._listener, "-t", self.topic("commands"), "-d")
             lines = _lines(subscriber)
             said = ""
             for line in lines:
@@ -74,7 +82,7 @@ class MosquittoDevice(Device):
                 time.sleep(0.3)
                 continue
             break
-        publisher = self._start("mosquitto_pub", "-i", self.login.client_id, "-t", self.topic("telemetry"), "-l", "-d", takes_input=True)
+        publisher = self._start("mosquitto_pub", self.login, "-t", self.topic("telemetry"), "-l", "-d", takes_input=True)
         self._input = publisher.stdin
         self._processes = [publisher, subscriber]
         for hear, source in ((self._hear_answers, _lines(publisher)), (self._hear_commands, lines)):

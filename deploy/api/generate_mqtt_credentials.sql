@@ -103,6 +103,7 @@ BEGIN
         v_prefix, generate_mqtt_credentials.publish_filters, generate_mqtt_credentials.subscribe_filters, generate_mqtt_credentials.client_id,
         generate_mqtt_credentials.expires_at, generate_mqtt_credentials.max_per_second, generate_mqtt_credentials.max_burst
     );
+    PERFORM mqtt.require_login_room(v_integration.organization_id);
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
         organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
@@ -134,9 +135,10 @@ The answer is the only place that ever shows `password` (32 URL-safe characters)
 and the rest of the credential. The device may use the topics below topic_prefix, which by default is the organization's prefix. A credential
 that is bound to a device (by device_id, its id or external id, or by external_id) gets that device's prefix instead. publish_filters and
 subscribe_filters narrow the topics further; can_publish and can_subscribe switch a direction off; max_per_second and max_burst limit what
-the device may send over HTTP.
+the device may send over HTTP. At the hosted broker, the login works with the answer's client_id and with no other: it is the one that you
+ask for, unless another organization has it there; then your slug and a dot are put before it.
 Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`, `argument_conflict`;
-403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`.$md$;
+403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`; 409 `login_limit_reached`.$md$;
 GRANT EXECUTE ON FUNCTION api.generate_mqtt_credentials(uuid, text, text, text, timestamptz, boolean, boolean, text [], text [], uuid, numeric, integer, text)
 TO authenticated, service_role;
 COMMIT;

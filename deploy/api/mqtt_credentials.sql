@@ -82,9 +82,9 @@ $$;
 COMMENT ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) IS
 $md$Give a device's login a new password
 
-The answer is the only place that ever shows it. The old password ends at once, or continues to work for grace (up to 30 days) over HTTP and at
-brokers that ask over HTTP. A broker that stores hashes, such as Mosquitto, has only the new one: a device must log in there with the new
-password from now on, and Mosquitto disconnects a session with the old one within seconds.
+The answer is the only place that ever shows it. The old password ends at once, or continues to work for grace (up to 30 days): over HTTP, at
+the hosted Mosquitto and at brokers that ask over HTTP. Sessions that logged in with it are cut when it ends. A broker that reads hashes from
+the database has only the new one: a device must log in there with the new password from now on.
 Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.$md$;
 GRANT EXECUTE ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) TO authenticated, service_role;
 

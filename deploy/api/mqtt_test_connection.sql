@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/mqtt_test_connection to pg
 -- requires: api/get_mqtt_publish_receipts
+-- requires: base/refuse_for_now
 -- requires: base/wake_bridge
 -- requires: tables/mqtt_requests
 BEGIN;
@@ -13,7 +14,10 @@ DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(
         mqtt_test_connection.integration_id, mqtt_test_connection.organization_id, true
     );
+    v_most CONSTANT integer := (SELECT c.max_connection_tests FROM mqtt.configuration AS c);
     v_request_id uuid;
+    v_since timestamptz;
+    v_wait integer;
 BEGIN
     -- One open test of a broker serves all callers.
     SELECT r.id INTO v_request_id
@@ -22,6 +26,17 @@ BEGIN
         AND r.request_type = 'test_connection' AND r.status = 'queued' AND r.created_at >= v_integration.updated_at
     LIMIT 1;
     IF NOT found THEN
+        -- Tests say what answers at an address: they must not be a way to look through many.
+        SELECT r.created_at INTO v_since
+        FROM mqtt.mqtt_requests AS r
+        WHERE r.organization_id = v_integration.organization_id AND r.created_at > clock_timestamp() - interval '1 hour'
+        ORDER BY r.created_at DESC
+        OFFSET v_most - 1
+        LIMIT 1;
+        IF found THEN
+            v_wait := ceil(extract(EPOCH FROM v_since + interval '1 hour' - clock_timestamp()));
+            PERFORM mqtt.refuse_for_now('429', 'too_many_tests', format('An organization may make %s connection tests an hour.', v_most), v_wait);
+        END IF;
         INSERT INTO mqtt.mqtt_requests AS r (organization_id, integration_id, request_type)
         VALUES (v_integration.organization_id, v_integration.id, 'test_connection')
         RETURNING r.id INTO v_request_id;
@@ -35,7 +50,7 @@ COMMENT ON FUNCTION api.mqtt_test_connection(uuid, uuid) IS
 $md$Test the connection to an integration's broker
 
 Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
-Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb

@@ -86,7 +86,7 @@ a secret (password, client_key) that is omitted is kept, and one that is null is
 Returns the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
-409 `integration_type_fixed` (hosted stays hosted).$md$;
+409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.$md$;
 GRANT EXECUTE ON FUNCTION api.upsert_integration(uuid, text, text, jsonb, uuid, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb

@@ -65,8 +65,8 @@ GRANT SELECT ON api.device_integrations TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.mqtt_credentials WITH (security_invoker = true) AS
 SELECT
-    c.id, c.organization_id, c.integration_id, c.device_id, c.username, c.client_id, c.topic_prefix, c.broker_url, c.can_publish, c.can_subscribe,
-    c.publish_filters, c.subscribe_filters, c.max_per_second, c.max_burst,
+    c.id, c.organization_id, c.integration_id, c.device_id, c.member_id, c.username, c.client_id, c.topic_prefix, c.broker_url,
+    c.can_publish, c.can_subscribe, c.publish_filters, c.subscribe_filters, c.max_per_second, c.max_burst,
     CASE WHEN c.revoked_at IS NOT NULL THEN 'revoked' WHEN c.expires_at <= now() THEN 'expired' ELSE 'active' END AS status,
     c.expires_at, c.revoked_at, c.rotated_at, c.previous_until, c.last_connected_at, c.connection_count, c.created_at
 FROM mqtt.mqtt_credentials AS c;
@@ -78,8 +78,9 @@ COMMENT ON COLUMN api.mqtt_credentials.id IS 'Credential id';
 COMMENT ON COLUMN api.mqtt_credentials.organization_id IS 'Organization that it belongs to';
 COMMENT ON COLUMN api.mqtt_credentials.integration_id IS 'Integration that it belongs to';
 COMMENT ON COLUMN api.mqtt_credentials.device_id IS 'Device that it is bound to, if any';
+COMMENT ON COLUMN api.mqtt_credentials.member_id IS 'Member whose browser it is for, if any';
 COMMENT ON COLUMN api.mqtt_credentials.username IS 'MQTT user name, unique';
-COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id';
+COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id that it must log in with';
 COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Prefix of the topics that it may use, without the / that follows it';
 COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to';
 COMMENT ON COLUMN api.mqtt_credentials.can_publish IS 'Whether it may publish';
@@ -94,7 +95,7 @@ COMMENT ON COLUMN api.mqtt_credentials.revoked_at IS 'When it was revoked';
 COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When its password was last rotated';
 COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the previous password still works over HTTP';
 COMMENT ON COLUMN api.mqtt_credentials.last_connected_at IS 'When it was last used over HTTP';
-COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP';
+COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP; what it does over MQTT is not counted';
 COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was created';
 GRANT SELECT ON api.mqtt_credentials TO authenticated, service_role;
 

@@ -28,7 +28,13 @@ CREATE TABLE mqtt.configuration (
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
     allow_private_addresses boolean NOT NULL DEFAULT false,
-    max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0)
+    max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0),
+    max_connection_tests integer NOT NULL DEFAULT 60 CHECK (max_connection_tests > 0),
+    max_logins integer NOT NULL DEFAULT 10000 CHECK (max_logins > 0),
+    max_browser_logins integer NOT NULL DEFAULT 10 CHECK (max_browser_logins > 0),
+    max_login_subscriptions integer NOT NULL DEFAULT 100 CHECK (max_login_subscriptions > 0),
+    max_retained_messages integer NOT NULL DEFAULT 20000 CHECK (max_retained_messages >= 0),
+    max_retained_bytes bigint NOT NULL DEFAULT 67108864 CHECK (max_retained_bytes >= 0)
 );
 COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
 COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
@@ -56,6 +62,17 @@ COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public ke
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
+COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';
+COMMENT ON COLUMN mqtt.configuration.max_logins IS
+'Valid credentials that an organization may have; generate_mqtt_credentials and create_browser_login refuse more with 409 login_limit_reached.';
+COMMENT ON COLUMN mqtt.configuration.max_browser_logins IS
+'Browser logins of one member in one organization that work at the same time; a further one ends the oldest.';
+COMMENT ON COLUMN mqtt.configuration.max_login_subscriptions IS
+'Topic filters that one login may be subscribed to at the hosted Mosquitto, shared subscriptions included.';
+COMMENT ON COLUMN mqtt.configuration.max_retained_messages IS
+'Retained messages that an organization may have at the hosted Mosquitto, counted since the broker started.';
+COMMENT ON COLUMN mqtt.configuration.max_retained_bytes IS
+'Bytes of topics and payloads of those messages together.';
 ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everyone_reads ON mqtt.configuration FOR SELECT TO authenticated, service_role USING (true);
 GRANT SELECT ON mqtt.configuration TO authenticated, service_role;

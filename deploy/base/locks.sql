@@ -59,6 +59,14 @@ END;
 COMMENT ON FUNCTION mqtt.topics_lock() IS
 'Advisory lock of an organization''s topics, with hashtext(organization_id::text): shared by who stores published messages, exclusive (with mqtt.processing_lock, which who stores received ones has) by who removes unused topics.';
 
+CREATE OR REPLACE FUNCTION mqtt.client_id_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460340;
+END;
+COMMENT ON FUNCTION mqtt.client_id_lock() IS
+'Advisory lock of client ids at the hosted broker, with a number from -63 to 63: one transaction at a time gives one of them to a login.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

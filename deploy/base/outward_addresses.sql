@@ -9,17 +9,20 @@ BEGIN ATOMIC
     SELECT EXISTS (
         SELECT
         FROM unnest(ARRAY[
-            '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16',
-            '198.18.0.0/15', '224.0.0.0/4', '240.0.0.0/4',
-            -- Within these an IPv4 address may hide: mapped, compatible, NAT64, Teredo, 6to4.
-            '::/96', '::ffff:0:0/96', '64:ff9b::/32', '2001::/32', '2002::/16',
-            'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8'
+            '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24',
+            '192.31.196.0/24', '192.52.193.0/24', '192.88.99.0/24', '192.168.0.0/16', '192.175.48.0/24', '198.18.0.0/15', '198.51.100.0/24',
+            '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4',
+            -- Unicast addresses are assigned within 2000::/3 only. Outside it lie loopback, mapped and compatible IPv4, NAT64 (64:ff9b::/96 and
+            -- 64:ff9b:1::/48), discard (100::/64), segment routing (5f00::/16), fc00::/7, fe80::/10, fec0::/10 and multicast.
+            '::/3', '4000::/2', '8000::/1',
+            -- Within it: Teredo, benchmarks, ORCHID and the like; documentation; 6to4; AS112; documentation.
+            '2001::/23', '2001:db8::/32', '2002::/16', '2620:4f:8000::/48', '3fff::/20'
         ]::inet []) AS n (net)
         WHERE host(address)::inet <<= n.net
     );
 END;
 COMMENT ON FUNCTION mqtt.is_private_address(inet) IS
-'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved or may embed one (RFC 6890, RFC 4193).';
+'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved, of a special purpose (IANA''s registries of RFC 6890) or may embed one.';
 
 CREATE OR REPLACE FUNCTION mqtt.host_reason(host text, private_allowed boolean) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
@@ -49,6 +52,9 @@ BEGIN
         RETURN 'is no host name or address (write an international name in its ASCII form, xn--…)';
     ELSIF v_host ~ '(^|\.)(localhost|localhost\.localdomain|local|internal|home\.arpa)$|^(ip6-localhost|ip6-loopback)$' AND NOT private_allowed THEN
         RETURN 'must not be a name of this machine or its private network';
+    -- A search domain would complete it to a name of the network behind the bridge.
+    ELSIF v_host !~ '\.' AND NOT private_allowed THEN
+        RETURN 'must be a full host name, with its domain';
     END IF;
     RETURN NULL;
 EXCEPTION

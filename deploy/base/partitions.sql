@@ -27,7 +27,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.partition_column(regclass) IS 'The column by which a table is partitioned.';
 
-CREATE OR REPLACE FUNCTION mqtt.lock_table(target regclass, mode text) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.lock_table(target regclass, is_exclusive boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '50ms'
@@ -35,7 +35,11 @@ AS $$
 BEGIN
     FOR v_try IN 1..20 LOOP
         BEGIN
-            EXECUTE format('LOCK TABLE %s IN %s MODE', target, mode);
+            IF is_exclusive THEN
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', target);
+            ELSE
+                EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', target);
+            END IF;
             RETURN;
         EXCEPTION WHEN lock_not_available THEN
             IF v_try = 20 THEN
@@ -47,8 +51,8 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.lock_table(regclass, text) IS
-'Locks a table that messages go through, so that none waits for long: a waiting lock request blocks every later one, hence tries of 50 ms with pauses. Errors: 55P03 after 20.';
+COMMENT ON FUNCTION mqtt.lock_table(regclass, boolean) IS
+'Locks a table that messages go through, against all others or against writers, so that none waits for long: a waiting lock request blocks every later one, hence tries of 50 ms with pauses. Errors: 55P03 after 20.';
 
 CREATE OR REPLACE FUNCTION mqtt.create_partition(parent regclass, day date) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -72,7 +76,7 @@ BEGIN
     INTO v_is_used USING v_first, v_end;
     IF v_is_used OR day = (now() AT TIME ZONE 'UTC')::date THEN
         -- No row may come between the move and the attach.
-        PERFORM mqtt.lock_table(parent, 'share row exclusive');
+        PERFORM mqtt.lock_table(parent, false);
         EXECUTE format(
             'WITH moved AS (DELETE FROM mqtt.%I WHERE %I >= $1 AND %2$I < $2 RETURNING *) INSERT INTO mqtt.%3$I SELECT * FROM moved',
             v_parent || '_default', mqtt.partition_column(parent), v_name
@@ -136,7 +140,7 @@ DECLARE
     v_partition regclass;
 BEGIN
     FOREACH v_partition IN ARRAY partitions LOOP
-        PERFORM mqtt.lock_table((SELECT i.inhparent FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = v_partition), 'access exclusive');
+        PERFORM mqtt.lock_table((SELECT i.inhparent FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = v_partition), true);
         EXECUTE format('DROP TABLE %s', v_partition);
     END LOOP;
 END;

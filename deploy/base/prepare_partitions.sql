@@ -24,7 +24,7 @@ BEGIN
     IF v_constraint IS NOT NULL AND v_end > v_today + 2 THEN
         -- Reads the table without a lock that anybody waits for; then it fits its range without being read again.
         EXECUTE format('ALTER TABLE mqtt.%I VALIDATE CONSTRAINT %I', v_default, v_constraint);
-        PERFORM mqtt.lock_table(parent, 'access exclusive');
+        PERFORM mqtt.lock_table(parent, true);
         EXECUTE format('ALTER TABLE %s DETACH PARTITION mqtt.%I', parent, v_default);
         EXECUTE format('ALTER TABLE mqtt.%I RENAME TO %I', v_default, v_parent || to_char(v_end - 1, '_YYYYMMDD'));
         EXECUTE format(

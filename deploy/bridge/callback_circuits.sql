@@ -20,27 +20,27 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     WITH url AS (
-        SELECT t.organization_id, t.url, bool_or(t.is_up) AS is_up, count(*) FILTER (WHERE t.is_down) AS failures,
-            max(t.pause) FILTER (WHERE t.is_down) AS pause, max(t.error) FILTER (WHERE t.is_down) AS error
+        SELECT t.organization_id, t.url, bool_or(t.is_up AND NOT t.is_slow) AS is_quick, count(*) FILTER (WHERE t.is_up AND t.is_slow) AS slow,
+            count(*) FILTER (WHERE t.is_down) AS failures, max(t.pause) FILTER (WHERE t.is_down) AS pause, max(t.error) FILTER (WHERE t.is_down) AS error
         FROM unnest(settled) AS t
         WHERE t.url IS NOT NULL AND (t.is_up OR t.is_down)
         GROUP BY t.organization_id, t.url
     ), closed AS (
         DELETE FROM mqtt.callback_circuits AS c
         USING url AS u
-        WHERE c.organization_id = u.organization_id AND c.url = u.url AND u.is_up AND u.pause IS NULL
+        WHERE c.organization_id = u.organization_id AND c.url = u.url AND u.is_quick AND u.pause IS NULL
         RETURNING c.organization_id, c.url, c.openings
     ), opened AS (
-        INSERT INTO mqtt.callback_circuits AS c (organization_id, url, failures, openings, open_until, error)
+        INSERT INTO mqtt.callback_circuits AS c (organization_id, url, failures, openings, slow, open_until, error)
         SELECT
-            u.organization_id, u.url, u.failures, mqtt.circuit_opens(u.failures, NULL)::integer,
+            u.organization_id, u.url, u.failures, mqtt.circuit_opens(u.failures, NULL)::integer, u.slow,
             greatest(CASE WHEN mqtt.circuit_opens(u.failures, NULL) THEN clock_timestamp() + interval '10 seconds' END, clock_timestamp() + u.pause), left(u.error, 500)
         FROM url AS u
-        WHERE u.pause IS NOT NULL OR NOT u.is_up
+        WHERE u.pause IS NOT NULL OR NOT u.is_quick
         ORDER BY u.organization_id, u.url
         ON CONFLICT (organization_id, url) DO UPDATE
-        SET failures = c.failures + excluded.failures,
-            error = excluded.error,
+        SET failures = CASE WHEN excluded.slow > 0 THEN 0 ELSE c.failures + excluded.failures END,
+            slow = c.slow + excluded.slow, error = coalesce(excluded.error, c.error),
             openings = c.openings + mqtt.circuit_opens(c.failures + excluded.failures, c.open_until)::integer,
             open_until = greatest(
                 CASE
@@ -50,7 +50,7 @@ BEGIN
                 END,
                 excluded.open_until
             )
-        RETURNING c.organization_id, c.url, c.openings, c.failures, c.error
+        RETURNING c.organization_id, c.url, c.openings, c.slow, c.error
     )
     INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, activity_type, status, message_count, error_message, details)
     SELECT DISTINCT
@@ -60,6 +60,14 @@ BEGIN
     WHERE o.openings = 1 AND t.is_down
     UNION ALL
     SELECT DISTINCT
+        t.organization_id, t.integration_id, 'callback_slow', 'failed', 0, 'The receiver takes more than 5 seconds to answer: it gets one request at a time.',
+        jsonb_build_object('subscription_id', t.subscription_id)
+    FROM opened AS o
+    JOIN url AS u ON u.organization_id = o.organization_id AND u.url = o.url
+    JOIN unnest(settled) AS t ON t.organization_id = o.organization_id AND t.url = o.url
+    WHERE o.slow >= 5 AND o.slow - u.slow < 5
+    UNION ALL
+    SELECT DISTINCT
         t.organization_id, t.integration_id, 'callback_reached', 'success', 0, NULL, jsonb_build_object('subscription_id', t.subscription_id)
     FROM closed AS c
     JOIN unnest(settled) AS t ON t.organization_id = c.organization_id AND t.url = c.url
@@ -67,5 +75,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.note_receivers(mqtt.callback_outcome []) IS
-'Opens and closes circuit breakers according to what receivers answered, and logs which receivers have become unreachable or reachable again. A part of bridge.settle_callbacks.';
+'Opens and closes circuit breakers according to what receivers answered, and logs which receivers have become unreachable, slow or reachable again. A part of bridge.settle_callbacks.';
 COMMIT;

@@ -14,7 +14,8 @@ CREATE TYPE mqtt.callback_outcome AS (
     pause interval,
     is_released boolean,
     is_up boolean,
-    is_down boolean
+    is_down boolean,
+    is_slow boolean
 );
 COMMENT ON TYPE mqtt.callback_outcome IS
 'What became of a request, and what that says about its receiver; without integration_id and url where the subscription is gone.';

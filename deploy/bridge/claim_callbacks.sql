@@ -1,55 +1,87 @@
 -- Deploy topicbase:bridge/claim_callbacks to pg
+-- requires: base/fair_share
 -- requires: bridge/callback_body
 -- requires: tables/bridges
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamptz, busy_ids uuid [], busy_counts integer [])
-RETURNS TABLE (organization_id uuid, id uuid, place bigint)
+CREATE OR REPLACE FUNCTION mqtt.callback_hooks(bridge_id uuid, due_at timestamptz, room integer, busy_ids uuid [], busy_counts integer [])
+RETURNS TABLE (organization_id uuid, id uuid, is_ordered boolean, busy bigint, room integer)
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
-    WITH busy AS (
-        SELECT b.id, b.n FROM unnest(due_callbacks.busy_ids, due_callbacks.busy_counts) AS b (id, n)
-    ), hook AS (
+    SELECT h.organization_id, h.id, h.is_ordered, h.busy, h.room
+    FROM (
         SELECT
-            s.organization_id, s.id, s.callback_ordered,
-            -- After a circuit breaker was open, a single request shows whether it may close.
-            CASE WHEN c.openings > 0 THEN 1 WHEN s.callback_ordered THEN 20 ELSE 8 END - coalesce(b.n, 0) AS room
+            s.organization_id, s.id, s.callback_ordered AS is_ordered, s.callback_gone_at, s.is_paused, c.open_until,
+            coalesce(sum(b.n) OVER (PARTITION BY s.organization_id), 0) AS busy,
+            CASE
+                WHEN s.callback_ordered THEN CASE WHEN b.n > 0 THEN 0 WHEN c.openings > 0 THEN 1 ELSE 20 END
+                -- After a circuit breaker was open, a single request shows whether it may close; a slow receiver gets one at a time.
+                ELSE CASE WHEN c.openings > 0 OR c.slow >= 5 THEN 1 ELSE 8 END - coalesce(b.n, 0)
+            END AS room
         FROM mqtt.bridge_leases AS l
         INNER JOIN mqtt.mqtt_subscriptions AS s ON s.organization_id = l.organization_id AND s.integration_id = l.integration_id
         LEFT JOIN mqtt.callback_circuits AS c ON c.organization_id = s.organization_id AND c.url = s.callback_url
-        LEFT JOIN busy AS b ON b.id = s.id
-        WHERE l.bridge_id = due_callbacks.bridge_id AND s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused
-            AND coalesce(c.open_until <= due_callbacks.due_at, true) AND NOT (s.callback_ordered AND coalesce(b.n, 0) > 0)
-    )
-    SELECT d.organization_id, d.id, d.place
-    FROM hook AS h
-    CROSS JOIN LATERAL (
-        SELECT x.organization_id, x.id, row_number() OVER (ORDER BY x.due_at) AS place
-        FROM mqtt.mqtt_callback_deliveries AS x
-        WHERE NOT h.callback_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
-            AND x.due_at <= due_callbacks.due_at
-        ORDER BY x.due_at
-        LIMIT greatest(h.room, 0)
-    ) AS d
-    UNION ALL
-    -- In order: from the first one, up to the first that has to wait.
-    SELECT d.organization_id, d.id, 1
-    FROM hook AS h
-    CROSS JOIN LATERAL (
-        SELECT y.organization_id, y.id, bool_and(y.due_at <= due_callbacks.due_at) OVER (ORDER BY y.number) AS may
-        FROM (
-            SELECT x.organization_id, x.id, x.due_at, x.number
-            FROM mqtt.mqtt_callback_deliveries AS x
-            WHERE h.callback_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
-            ORDER BY x.number
-            LIMIT greatest(h.room, 0)
-        ) AS y
-    ) AS d
-    WHERE d.may;
+        LEFT JOIN unnest(callback_hooks.busy_ids, callback_hooks.busy_counts) AS b (id, n) ON b.id = s.id
+        WHERE l.bridge_id = callback_hooks.bridge_id AND s.callback_url IS NOT NULL
+    ) AS h
+    WHERE h.room > 0 AND h.callback_gone_at IS NULL AND NOT h.is_paused AND coalesce(h.open_until <= callback_hooks.due_at, true)
+        -- An organization that would get no slot even as the first in line is not looked through.
+        AND mqtt.fair_share(h.busy + 1, 1, callback_hooks.room);
 END;
-COMMENT ON FUNCTION mqtt.due_callbacks(uuid, timestamptz, uuid [], integer []) IS
-'Deliveries that are due, of the integrations that the bridge holds: of each subscription as many as may be in flight at once besides the busy ones, counted in place from 1. A part of bridge.claim_callbacks.';
+COMMENT ON FUNCTION mqtt.callback_hooks(uuid, timestamptz, integer, uuid [], integer []) IS
+'The subscriptions of the bridge''s integrations that something may be posted for now: how many slots their organization has in use (busy), and how many more deliveries of each may be claimed. A part of bridge.claim_callbacks.';
+
+CREATE OR REPLACE FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamptz, room integer, busy_ids uuid [], busy_counts integer [])
+RETURNS TABLE (organization_id uuid, id uuid)
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    WITH hook AS (
+        SELECT h.*
+        FROM mqtt.callback_hooks(
+            due_callbacks.bridge_id, due_callbacks.due_at, due_callbacks.room, due_callbacks.busy_ids, due_callbacks.busy_counts
+        ) AS h
+    ), candidate AS (
+        SELECT d.organization_id, d.id, h.id AS subscription_id, h.busy, d.due_at, d.place
+        FROM hook AS h
+        CROSS JOIN LATERAL (
+            SELECT x.organization_id, x.id, x.due_at, row_number() OVER (ORDER BY x.due_at) AS place
+            FROM mqtt.mqtt_callback_deliveries AS x
+            WHERE NOT h.is_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
+                AND x.due_at <= due_callbacks.due_at
+            ORDER BY x.due_at
+            LIMIT least(h.room, due_callbacks.room)
+        ) AS d
+        UNION ALL
+        -- In order: from the first one, up to the first that has to wait. They take one slot together.
+        SELECT d.organization_id, d.id, h.id, h.busy, d.due_at, 1
+        FROM hook AS h
+        CROSS JOIN LATERAL (
+            SELECT
+                y.organization_id, y.id, min(y.due_at) OVER () AS due_at,
+                bool_and(y.due_at <= due_callbacks.due_at) OVER (ORDER BY y.number) AS may
+            FROM (
+                SELECT x.organization_id, x.id, x.due_at, x.number
+                FROM mqtt.mqtt_callback_deliveries AS x
+                WHERE h.is_ordered AND x.organization_id = h.organization_id AND x.subscription_id = h.id AND x.status = 'waiting'
+                ORDER BY x.number
+                LIMIT h.room
+            ) AS y
+        ) AS d
+        WHERE d.may
+    ), leveled AS (
+        SELECT c.*, c.busy + dense_rank() OVER (PARTITION BY c.organization_id ORDER BY c.place, c.due_at, c.subscription_id) AS level
+        FROM candidate AS c
+    ), placed AS (
+        SELECT v.*, dense_rank() OVER (ORDER BY v.level, v.due_at, v.organization_id) AS slot
+        FROM leveled AS v
+    )
+    SELECT p.organization_id, p.id
+    FROM placed AS p
+    WHERE mqtt.fair_share(p.level::bigint, p.slot, due_callbacks.room);
+END;
+COMMENT ON FUNCTION mqtt.due_callbacks(uuid, timestamptz, integer, uuid [], integer []) IS
+'Deliveries to claim: of each organization as many as its fair share of room allows, and of each subscription as many as may be in flight at once besides the busy ones. A part of bridge.claim_callbacks.';
 
 CREATE OR REPLACE FUNCTION bridge.claim_callbacks(bridge_id uuid, room integer, busy_ids uuid [] DEFAULT '{}', busy_counts integer [] DEFAULT '{}')
 RETURNS TABLE (
@@ -63,13 +95,9 @@ DECLARE
     v_now CONSTANT timestamptz := clock_timestamp();
 BEGIN
     RETURN QUERY
-    WITH due AS (
-        SELECT d.* FROM mqtt.due_callbacks(claim_callbacks.bridge_id, v_now, claim_callbacks.busy_ids, claim_callbacks.busy_counts) AS d
-    ), picked AS MATERIALIZED (
+    WITH picked AS MATERIALIZED (
         SELECT d.organization_id, d.id
-        FROM due AS d
-        ORDER BY d.place
-        LIMIT claim_callbacks.room
+        FROM mqtt.due_callbacks(claim_callbacks.bridge_id, v_now, claim_callbacks.room, claim_callbacks.busy_ids, claim_callbacks.busy_counts) AS d
     ), claimed AS (
         UPDATE mqtt.mqtt_callback_deliveries AS d
         SET attempts = d.attempts + 1, attempted_at = clock_timestamp(), due_at = clock_timestamp() + interval '60 seconds',
@@ -92,7 +120,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.claim_callbacks(uuid, integer, uuid [], integer []) IS
-'Requests to make, at most room of them, for the integrations that the bridge holds. busy: how many requests each subscription has in flight already. Each is one attempt, hidden for a minute; '
-'those of an ordered subscription must be made one after the other, and the rest released after a failure. body is null if the message has left the history, and secrets if there are none.';
+'Requests to make, for the integrations that the bridge holds, as many as the organizations'' fair shares of room (free slots) allow. busy: how many slots each subscription has in use already. Each is one attempt, hidden for a minute; '
+'those of an ordered subscription must be made one after the other, and the rest released after a failure: together they take one slot. body is null if the message has left the history, and secrets if there are none.';
 GRANT EXECUTE ON FUNCTION bridge.claim_callbacks(uuid, integer, uuid [], integer []) TO mqtt_bridge;
 COMMIT;

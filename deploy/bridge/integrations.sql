@@ -102,7 +102,9 @@ COMMENT ON FUNCTION bridge.release_integrations(uuid, uuid []) IS
 GRANT EXECUTE ON FUNCTION bridge.release_integrations(uuid, uuid []) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb DEFAULT '{}')
-RETURNS TABLE (id uuid, organization_id uuid, stamp text, is_changed boolean, integration_type text, settings jsonb)
+RETURNS TABLE (
+    id uuid, organization_id uuid, stamp text, is_changed boolean, integration_type text, settings jsonb, max_per_second double precision, max_burst integer
+)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,14 +114,17 @@ AS $$
         s.stamp,
         s.stamp IS DISTINCT FROM known_stamps ->> l.integration_id::text,
         i.integration_type,
-        CASE WHEN s.stamp IS DISTINCT FROM known_stamps ->> l.integration_id::text THEN i.settings END
+        CASE WHEN s.stamp IS DISTINCT FROM known_stamps ->> l.integration_id::text THEN i.settings END,
+        o.max_per_second::double precision,
+        o.max_burst
     FROM mqtt.bridge_leases AS l
     JOIN mqtt.device_integrations AS i ON i.organization_id = l.organization_id AND i.id = l.integration_id
+    JOIN mqtt.organizations AS o ON o.id = l.organization_id
     CROSS JOIN LATERAL (SELECT md5(i.integration_type || i.settings::text) AS stamp) AS s
     WHERE l.bridge_id = integrations.bridge_id AND i.status <> 'inactive';
 $$;
 COMMENT ON FUNCTION bridge.integrations(uuid, jsonb) IS
-'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}. The bridge must close and release whatever else it holds.';
+'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}; and how many messages a second the organization''s brokers may deliver together. The bridge must close and release whatever else it holds.';
 GRANT EXECUTE ON FUNCTION bridge.integrations(uuid, jsonb) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid []

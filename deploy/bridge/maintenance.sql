@@ -1,4 +1,5 @@
 -- Deploy topicbase:bridge/maintenance to pg
+-- requires: brokers/overdue_readers
 -- requires: maintenance/run_maintenance
 -- requires: tables/bridges
 BEGIN;
@@ -13,6 +14,7 @@ DECLARE
 BEGIN
     IF pg_try_advisory_xact_lock(mqtt.capacity_lock(), 0) THEN
         v_found := mqtt.check_capacity();
+        PERFORM mqtt.end_overdue_readers();
     END IF;
     RETURN jsonb_build_object('free_disk_bytes', v_found -> 'free_disk_bytes', 'paused', (
         SELECT coalesce(jsonb_object_agg(l.integration_id, coalesce(c.ingest_pause, o.ingest_pause)), '{}')
@@ -24,7 +26,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION bridge.check_capacity(uuid) IS
-'Called every second: {"paused": {integration that the bridge holds: why the bridge must not read from its broker}, "free_disk_bytes": null if another bridge is checking at this moment}.';
+'Called every second: {"paused": {integration that the bridge holds: why the bridge must not read from its broker}, "free_disk_bytes": null if another bridge is checking at this moment}. Also ends overdue sessions of brokers'' logins.';
 GRANT EXECUTE ON FUNCTION bridge.check_capacity(uuid) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.run_periodic_tasks() RETURNS jsonb

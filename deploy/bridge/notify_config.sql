@@ -32,7 +32,8 @@ CREATE OR REPLACE TRIGGER notify_config_granted AFTER UPDATE OF granted_qos ON m
 FOR EACH ROW WHEN (old.granted_qos IS NULL AND new.granted_qos IS NOT NULL)
 EXECUTE FUNCTION mqtt.notify_config();
 CREATE OR REPLACE TRIGGER notify_config AFTER INSERT OR DELETE OR UPDATE OF
-username, topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, mosquitto_hash, expires_at, revoked_at
+username, client_id, topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, secret_hash, previous_hash, previous_until,
+expires_at, revoked_at
 ON mqtt.mqtt_credentials
 FOR EACH STATEMENT EXECUTE FUNCTION mqtt.notify_config();
 COMMIT;

@@ -6,7 +6,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION bridge.settle_callbacks(
     bridge_id uuid, organization_ids uuid [], ids uuid [], attempts smallint [], codes smallint [], errors text [], responses text [],
-    retry_afters integer [], is_final boolean []
+    retry_afters integer [], is_final boolean [], seconds real [] DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -14,7 +14,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_settled CONSTANT mqtt.callback_outcome [] := mqtt.settle_deliveries(
-        bridge_id, organization_ids, ids, attempts, codes, errors, responses, retry_afters, is_final
+        bridge_id, organization_ids, ids, attempts, codes, errors, responses, retry_afters, is_final, seconds
     );
     v_counts jsonb;
 BEGIN
@@ -50,9 +50,9 @@ BEGIN
     RETURN v_counts;
 END;
 $$;
-COMMENT ON FUNCTION bridge.settle_callbacks(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) IS
+COMMENT ON FUNCTION bridge.settle_callbacks(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean [], real []) IS
 'Settles claimed requests by their HTTP status or error; by neither if the request was not made, which costs no attempt. 2xx is delivered, 410 pauses the subscription''s callbacks, '
-'anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: there is no point in trying again. Attempts that are no longer this bridge''s are passed over. '
+'anything else is tried again, after Retry-After (seconds) at the soonest, until configuration.callback_attempts; is_final: there is no point in trying again. seconds: how long the receiver took; one that is slow again and again gets one request at a time. Attempts that are no longer this bridge''s are passed over. '
 'Returns {"delivered", "failed", "dead", "released"}.';
-GRANT EXECUTE ON FUNCTION bridge.settle_callbacks(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) TO mqtt_bridge;
+GRANT EXECUTE ON FUNCTION bridge.settle_callbacks(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean [], real []) TO mqtt_bridge;
 COMMIT;

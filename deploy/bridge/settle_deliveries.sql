@@ -6,7 +6,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.settle_deliveries(
     bridge_id uuid, organization_ids uuid [], ids uuid [], attempts smallint [], codes smallint [], errors text [], responses text [],
-    retry_afters integer [], is_final boolean []
+    retry_afters integer [], is_final boolean [], seconds real []
 ) RETURNS mqtt.callback_outcome []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -24,8 +24,8 @@ BEGIN
             CASE WHEN o.retry_after > 0 THEN least(o.retry_after, 86400) * interval '1 second' END AS pause
         FROM unnest(
             settle_deliveries.organization_ids, settle_deliveries.ids, settle_deliveries.attempts, settle_deliveries.codes, settle_deliveries.errors,
-            settle_deliveries.responses, settle_deliveries.retry_afters, settle_deliveries.is_final
-        ) AS o (organization_id, id, attempt, code, error, response, retry_after, is_final)
+            settle_deliveries.responses, settle_deliveries.retry_afters, settle_deliveries.is_final, settle_deliveries.seconds
+        ) AS o (organization_id, id, attempt, code, error, response, retry_after, is_final, seconds)
     ), settled AS (
         UPDATE mqtt.mqtt_callback_deliveries AS d
         SET bridge_id = NULL,
@@ -50,14 +50,14 @@ BEGIN
         CROSS JOIN mqtt.configuration AS c
         WHERE d.organization_id = o.organization_id AND d.id = o.id AND d.status = 'waiting' AND d.attempts = o.attempt
             AND d.bridge_id = settle_deliveries.bridge_id
-        RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause
+        RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause, o.seconds
     )
     SELECT
         array_agg(ROW(
             t.organization_id, s.integration_id, t.subscription_id, s.callback_url, t.status, t.code, t.error, t.pause, t.is_released,
             -- A receiver that answers about this message is reachable; a fault on our side says nothing about the receiver.
             coalesce(t.code NOT IN (408, 429) AND t.code BETWEEN 200 AND 499, false),
-            NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true)
+            NOT t.is_released AND NOT t.is_final AND coalesce(t.code IN (408, 429) OR t.code NOT BETWEEN 200 AND 499, true), coalesce(t.seconds > 5, false)
         )::mqtt.callback_outcome)
     INTO v_settled
     FROM settled AS t
@@ -65,6 +65,6 @@ BEGIN
     RETURN v_settled;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.settle_deliveries(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean []) IS
+COMMENT ON FUNCTION mqtt.settle_deliveries(uuid, uuid [], uuid [], smallint [], smallint [], text [], text [], integer [], boolean [], real []) IS
 'Settles deliveries with the arguments of bridge.settle_callbacks: delivered, dead, or waiting for the next attempt. Returns what became of each; null if none of them was this bridge''s. A part of bridge.settle_callbacks.';
 COMMIT;

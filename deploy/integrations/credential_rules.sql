@@ -1,4 +1,5 @@
 -- Deploy topicbase:integrations/credential_rules to pg
+-- requires: base/configuration
 -- requires: integrations/access
 -- requires: tables/mqtt_credentials
 -- requires: topics/filters
@@ -58,6 +59,29 @@ $$;
 COMMENT ON FUNCTION mqtt.require_credential(uuid) IS
 'The credential, locked, if the caller may see it (else PT404 credential_not_found) and is an admin of its organization (else PT403 admin_required).';
 
+CREATE OR REPLACE FUNCTION mqtt.require_login_room(organization_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_most integer := (SELECT c.max_logins FROM mqtt.configuration AS c);
+BEGIN
+    -- Two calls at once must not both find the last place free.
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = require_login_room.organization_id FOR NO KEY UPDATE;
+    IF v_most <= (
+        SELECT count(*)
+        FROM mqtt.mqtt_credentials AS c
+        WHERE c.organization_id = require_login_room.organization_id AND c.revoked_at IS NULL AND (c.expires_at > now()) IS NOT FALSE
+    ) THEN
+        RAISE EXCEPTION 'login_limit_reached' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Your organization has %s valid credentials, and may have no more.', v_most),
+            HINT = 'Revoke some that are not used, or ask the operator to raise max_logins.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_login_room(uuid) IS 'Raises PT409 login_limit_reached if the organization already has as many valid credentials as it may have.';
+
 CREATE OR REPLACE FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
@@ -67,6 +91,7 @@ BEGIN ATOMIC
         'organization_id', credential.organization_id,
         'integration_id', credential.integration_id,
         'device_id', credential.device_id,
+        'member_id', credential.member_id,
         'username', credential.username,
         'client_id', credential.client_id,
         'topic_prefix', credential.topic_prefix,

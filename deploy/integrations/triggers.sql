@@ -46,6 +46,33 @@ BEFORE INSERT OR UPDATE OF organization_id, integration_type, settings, topic_li
 ON mqtt.device_integrations
 FOR EACH ROW EXECUTE FUNCTION mqtt.check_integration();
 
+CREATE OR REPLACE FUNCTION mqtt.check_client_id() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text;
+BEGIN
+    SELECT i.name INTO v_name
+    FROM mqtt.device_integrations AS i
+    WHERE i.organization_id = NEW.organization_id AND i.id <> NEW.id AND i.integration_type <> 'mqtt_hosted' AND i.status <> 'inactive'
+        AND i.settings ->> 'broker_url' = NEW.settings ->> 'broker_url' AND i.settings ->> 'port' = NEW.settings ->> 'port'
+        AND coalesce(i.settings ->> 'path', '') = coalesce(NEW.settings ->> 'path', '')
+        AND mqtt.bridge_client_id(i.id, i.settings) = mqtt.bridge_client_id(NEW.id, NEW.settings);
+    IF found THEN
+        RAISE EXCEPTION 'client_id_in_use' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('The integration "%s" connects to the same broker with the same client id; they would disconnect each other.', v_name),
+            HINT = 'Choose another settings.client_id, or omit it: then each integration gets its own.';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.check_client_id() IS 'Trigger: an organization''s integrations at one broker have different client ids. The index device_integrations_client_id_idx ensures it for concurrent writers too.';
+CREATE OR REPLACE TRIGGER b_client_id
+BEFORE INSERT OR UPDATE OF integration_type, settings, status ON mqtt.device_integrations
+FOR EACH ROW WHEN (new.integration_type <> 'mqtt_hosted' AND new.status <> 'inactive') EXECUTE FUNCTION mqtt.check_client_id();
+
 CREATE OR REPLACE FUNCTION mqtt.integration_changed() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -1,4 +1,5 @@
 -- Deploy topicbase:tables/device_integrations to pg
+-- requires: tables/client_ids
 -- requires: tenants/membership
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -20,6 +21,10 @@ CREATE TABLE mqtt.device_integrations (
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (organization_id, id)
 );
+-- Two clients with one id throw each other out. Those of other organizations are not looked at, or a refusal would tell of them.
+CREATE UNIQUE INDEX device_integrations_client_id_idx ON mqtt.device_integrations (
+    organization_id, (settings ->> 'broker_url'), (settings ->> 'port'), (coalesce(settings ->> 'path', '')), mqtt.bridge_client_id(id, settings)
+) WHERE integration_type <> 'mqtt_hosted' AND status <> 'inactive';
 COMMENT ON TABLE mqtt.device_integrations IS 'How an organization''s devices are reached: the hosted broker, or a broker of its own.';
 COMMENT ON COLUMN mqtt.device_integrations.integration_type IS 'mqtt_hosted: the broker beside this database; mqtt and mqtt_external: the broker named in settings.';
 COMMENT ON COLUMN mqtt.device_integrations.settings IS 'broker_url, port, protocol, username, TLS and topic settings; secrets only in sealed form.';

@@ -23,12 +23,14 @@ CREATE TABLE mqtt.callback_circuits (
     url text NOT NULL,
     failures integer NOT NULL,
     openings integer NOT NULL DEFAULT 0,
+    slow integer NOT NULL DEFAULT 0,
     open_until timestamptz,
     error text,
     PRIMARY KEY (organization_id, url)
 );
-COMMENT ON TABLE mqtt.callback_circuits IS 'URLs that failed last time they were called: after some failures in a row nothing is sent for a while, then one request to see. A success removes the row.';
+COMMENT ON TABLE mqtt.callback_circuits IS 'URLs that failed last time they were called: after some failures in a row nothing is sent for a while, then one request to see. Likewise those that took long to answer, which get one request at a time. A quick success removes the row.';
 COMMENT ON COLUMN mqtt.callback_circuits.openings IS 'How often in a row the circuit was opened; each time for twice as long.';
+COMMENT ON COLUMN mqtt.callback_circuits.slow IS 'How many answers in a row took longer than 5 seconds.';
 ALTER TABLE mqtt.callback_circuits ENABLE ROW LEVEL SECURITY;
 
 CREATE TABLE mqtt.mqtt_callback_deliveries (

@@ -27,8 +27,8 @@ COMMENT ON COLUMN mqtt.organizations.topic_prefix IS 'First topic level of all t
 COMMENT ON COLUMN mqtt.organizations.completed_days IS 'Days that its history is kept; null takes the installation''s.';
 COMMENT ON COLUMN mqtt.organizations.failed_days IS 'Days that its dead letters are kept; null takes the installation''s.';
 COMMENT ON COLUMN mqtt.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s.';
-COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP together; null is without limit.';
-COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send at once after a pause; null takes two seconds'' worth.';
+COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit.';
+COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send or deliver at once after a pause; null takes two seconds'' worth.';
 COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit.';
 COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
 COMMENT ON COLUMN mqtt.organizations.ingest_pause IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_capacity, null while its queue is open.';

@@ -2,6 +2,7 @@
 BEGIN;
 DROP FUNCTION mqtt.bridge_lock(uuid);
 DROP FUNCTION mqtt.topics_lock();
+DROP FUNCTION mqtt.client_id_lock();
 DROP FUNCTION mqtt.deferred_updates_lock();
 DROP FUNCTION mqtt.capacity_lock();
 DROP FUNCTION mqtt.outbound_lock();

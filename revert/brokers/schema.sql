@@ -10,5 +10,12 @@ BEGIN
     END LOOP;
 END;
 $$;
+DO $$
+BEGIN
+    IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
+        GRANT EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea) TO public;
+    END IF;
+END;
+$$;
 DROP SCHEMA broker;
 COMMIT;

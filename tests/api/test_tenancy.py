@@ -27,7 +27,9 @@ NEVER = "2026-01-01T00:00:00Z"
 class Rpc:
     """What a call is: who may make it, with which arguments it works, and what each id in it is answered when it is not the caller's."""
 
-    level: str  # device, broker, member, admin, hidden (an admin's, of which a member is not told) or service
+    level: (
+        str  # device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which a member is not told) or service
+    )
     body: dict[str, Any] = field(default_factory=dict)
     # argument → (kind of thing, slug of the 404), or (kind of thing, None) where the answer merely leaves it out
     ids: dict[str, tuple[str, str | None]] = field(default_factory=dict)
@@ -67,6 +69,11 @@ RPCS: dict[str, Rpc] = {
         "admin",
         {"integration_id": "integration", "organization_id": "organization", "device_id": "device"},
         {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_id": DEVICE},
+    ),
+    "create_browser_login": Rpc(
+        "self",
+        {"integration_id": "integration", "organization_id": "organization"},
+        {"integration_id": INTEGRATION, "organization_id": UNSEEN},
     ),
     "get_mqtt_credentials": Rpc(
         "admin",
@@ -340,6 +347,7 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
         "device": [],
         "broker": [],
         "hidden": ["admin", "service"],
+        "self": ["member", "admin"],
         "member": ["member", "admin", "service"],
         "admin": ["admin", "service"],
         "service": ["service"],
@@ -364,6 +372,8 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
             assert (response.status_code, response.json()["code"]) == (403, "42501"), where
         elif caller == "member" and rpc.level == "admin":
             refused(response, 403, "admin_required")
+        elif caller == "service" and rpc.level == "self":
+            refused(response, 403, "member_required")
         else:  # neither exists for them, nor is it forbidden
             slugs = {slug for _, slug in rpc.ids.values()}
             if slugs <= {None}:
@@ -381,6 +391,7 @@ def test_who_may_call(stack: Stack, api: Api, name: str, db: psycopg.Connection[
     rpc = RPCS[name]
     callers: dict[str, list[str]] = {"member": ["member", "admin", "service"], "admin": ["admin", "service"], "service": ["service"]}
     callers["hidden"] = callers["admin"]
+    callers["self"] = ["member", "admin"]
     for caller in callers[rpc.level]:
         world = make_world(stack, api)
         token = {"member": world.tenant.member, "admin": world.tenant.admin, "service": stack.token("service_role")}[caller]
@@ -425,7 +436,10 @@ def test_devices_of_others_are_not_found_by_their_names_either(stack: Stack, api
 
 
 def test_what_others_hold_is_free_to_take(stack: Stack, api: Api, strangers: World, queue: Queue) -> None:
-    """No unique constraint tells one organization what another has, save for slugs, which service_role alone may choose."""
+    """No unique constraint tells one organization what another has, save for slugs, which service_role alone may choose.
+
+    At the hosted broker, where no two organizations have the same client id, the second one gets its own with its slug before it.
+    """
     mine = make_world(stack, api)
     client_id = f"c{uuid.uuid4().hex[:12]}"
     theirs = strangers.tenant

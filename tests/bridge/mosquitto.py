@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.ports import Port
@@ -11,12 +12,14 @@ from tests.support.waiting import PATIENCE, wait_until
 class Mosquitto:
     """One of the test's own, which can be killed and may forget."""
 
-    def __init__(self, directory: Path, *, persistence: bool = False, max_queued: int = 10000) -> None:
+    def __init__(
+        self, directory: Path, *, persistence: bool = False, max_queued: int = 10000, settings: Iterable[str] = ("allow_anonymous true",)
+    ) -> None:
         self._port = Port()
         self.port = self._port.number
         lines = [
             f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
+            *settings,
             f"max_queued_messages {max_queued}",
             "max_inflight_messages 100",
         ]

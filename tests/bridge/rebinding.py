@@ -3,17 +3,20 @@
 Arguments: a directory with receiver.pem, receiver.key and ca.pem. Prints what became of it as JSON.
 """
 
+import contextlib
 import json
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dnslib import QTYPE, RR, A, DNSRecord
 
+from bridge.work import poster as poster_module
 from bridge.work.poster import Poster, PostError
 from tests.bridge.receiver import Receiver
 
@@ -54,10 +57,10 @@ def main(directory: Path) -> dict[str, Any]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "receiver.pem", directory / "receiver.key")
 
-    def post() -> str:
+    def post(port: int) -> str:
         poster = Poster(private_allowed=False)
         try:
-            return str(poster.post(f"https://rebind.test:{outside.port}/", {}, b"{}").code)
+            return str(poster.post(f"https://rebind.test:{port}/", {}, b"{}").code)
         except PostError as error:
             return str(error)
         finally:
@@ -69,10 +72,30 @@ def main(directory: Path) -> dict[str, Any]:
             ("public, then private", [PUBLIC], [PRIVATE]),
             ("private, then public", [PRIVATE], [PUBLIC]),
             ("both at once", [PUBLIC, PRIVATE], [PUBLIC]),
+            ("no such name", [], []),
         ):
             server.answers(first, later)
-            found[name] = {"outcome": post(), "asked": server.asked, "outside": len(outside.hits), "inside": len(inside.hits)}
+            found[name] = {"outcome": post(outside.port), "asked": server.asked, "outside": len(outside.hits), "inside": len(inside.hits)}
+    server.answers([PUBLIC], [PUBLIC])
+    found["closed"] = post(9)
+    with full_listener(PUBLIC, 9):
+        poster_module.SECONDS = 0.5
+        found["filtered"] = post(9)
     return found
+
+
+@contextlib.contextmanager
+def full_listener(host: str, port: int) -> Iterator[None]:
+    """Linux drops what comes when the queue of connections that nobody takes is full."""
+    with contextlib.ExitStack() as ends:
+        listener = ends.enter_context(socket.socket())
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = ends.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        yield
 
 
 if __name__ == "__main__":

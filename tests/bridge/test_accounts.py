@@ -48,8 +48,9 @@ def test_a_device_publishes_and_hears_below_its_prefix_only(stack: Stack, db: Co
     assert [row["payload"] for row in history(stack, owner, 1)] == [1]
     assert stored(stack, other.organization_id) == []
 
-    device.subscribe("#")
-    device.subscribe(f"{prefix(other)}/#")
+    assert device.subscribe("#") == REFUSED
+    assert device.subscribe(f"{prefix(other)}/#") == REFUSED
+    assert device.subscribe(f"{prefix(owner)}/#") == 2
     everything.publish(f"{prefix(other)}/secret", "3")
     everything.publish(f"{prefix(owner)}/command", "4")
     everything.publish(f"{prefix(owner)}/command", "5")
@@ -108,15 +109,6 @@ def test_an_expired_credential_is_cut_off(db: Connection, tenant: Tenants, peer:
     assert row == (True,), "not before"
 
 
-def test_mosquitto_is_told_again_of_a_change(stack: Stack, tenant: Tenants, db: Connection, peer: Peers) -> None:
-    """It forgets a SIGHUP that comes while it reads its files, so that one alone may leave a revoked login at work."""
-    login(peer, hosted(db, tenant).device())
-    changes = stack.log("bridge").count("mosquitto_accounts_written")
-    reloads = stack.log("mosquitto").count("Reloading config")
-    wait_until(lambda: stack.log("mosquitto").count("Reloading config") >= reloads + 2, what="a second and a third signal")
-    assert stack.log("bridge").count("mosquitto_accounts_written") == changes
-
-
 def test_a_switched_off_integration_lets_nobody_in(db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner = hosted(db, tenant)
     credential = owner.device()
@@ -128,7 +120,7 @@ def test_a_switched_off_integration_lets_nobody_in(db: Connection, tenant: Tenan
 
 
 def test_a_password_rotated_in_mid_stream(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
-    """Fault 53: over HTTP the old one works through its grace; Mosquitto has room for one, the new; nothing that was accepted is lost."""
+    """Fault 53: over HTTP and MQTT, the old one works through its grace, and only so long; nothing that was accepted is lost."""
     owner = hosted(db, tenant)
     old = owner.device()
     topic, accepted, unanswered = f"{prefix(owner)}/devices/d/telemetry", set[int](), set[int]()
@@ -156,18 +148,17 @@ def test_a_password_rotated_in_mid_stream(stack: Stack, db: Connection, tenant: 
     (row,) = owner.api.ok("get_mqtt_credentials", {"integration_id": owner.integration_id}, token=owner.admin)
     rotated = owner.api.ok("rotate_mqtt_credentials", {"credential_id": row["id"], "grace": "1 hour"}, token=owner.admin)
     assert datetime.fromisoformat(rotated["previous_until"]) > datetime.now(UTC)
-    for _ in range(1000):
-        assert post(old) == 202
-        speak(first)
-        if first.disconnected.is_set():
-            break
-    assert first.disconnected.is_set(), "cut while the old password is good over HTTP"
-    first.close()
-    assert len(unanswered) <= 1
     new = Device(owner.api, old.username, rotated["password"], old.client_id, old.topic_prefix)
     second = login(peer, new)
-    assert peer(username=old.username, password=old.password).code == REFUSED
-    speak(second)
+    # It has the same client id, and so takes the session over; the old password can take it back.
+    assert first.disconnected.wait(PATIENCE)
+    first.close()
+    second.close()
+    first = login(peer, old)
+    for _ in range(20):
+        assert post(old) == 202
+        speak(first)
+    assert not first.disconnected.is_set()
     # Judged by the clock of the request: accepted before the end, refused after it.
     end = "UPDATE mqtt.mqtt_credentials SET previous_until = now() + interval '2 seconds' WHERE id = %s RETURNING previous_until"
     ended = db.execute(end, (row["id"],)).fetchone()
@@ -180,14 +171,36 @@ def test_a_password_rotated_in_mid_stream(stack: Stack, db: Connection, tenant: 
             break
         assert asked_at < ends
         assert post(new) == 202
-        speak(second)
+        if not first.disconnected.is_set():
+            speak(first)
+    assert first.disconnected.wait(PATIENCE), "cut with the old password's end"
+    assert datetime.now(UTC) >= ends
+    first.close()
+    assert peer(username=old.username, password=old.password, client_id=old.client_id).code == REFUSED
+    third = login(peer, new)
     for _ in range(5):
         assert post(old) == 401
         assert post(new) == 202
-        speak(second)
-    assert not second.disconnected.is_set()
+        speak(third)
     assert len(unanswered) <= 1
 
     payloads = [row["payload"] for row in history(stack, owner, len(accepted))]
     assert accepted <= set(payloads) <= accepted | unanswered
     assert len(payloads) == len(set(payloads))
+
+
+def test_the_end_of_a_grace_spares_sessions_of_the_new_password(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner = hosted(db, tenant)
+    old, gone = owner.device(), owner.device()
+    witness = login(peer, gone)
+    rows = owner.api.ok("get_mqtt_credentials", {"integration_id": owner.integration_id}, token=owner.admin)
+    ids = {row["username"]: row["id"] for row in rows}
+    rotated = owner.api.ok("rotate_mqtt_credentials", {"credential_id": ids[old.username], "grace": "1 hour"}, token=owner.admin)
+    session = login(peer, Device(owner.api, old.username, rotated["password"], old.client_id, old.topic_prefix))
+    # Both changes reach the broker with the same file.
+    db.execute("UPDATE mqtt.mqtt_credentials SET previous_until = now() WHERE id = %s", (ids[old.username],))
+    owner.api.ok("revoke_mqtt_credentials", {"credential_id": ids[gone.username]}, token=owner.admin)
+    assert witness.disconnected.wait(PATIENCE)
+    assert peer(username=old.username, password=old.password, client_id=old.client_id).code == REFUSED
+    assert session.publish(f"{prefix(owner)}/x", "1") in (0, 16)
+    assert not session.disconnected.is_set()

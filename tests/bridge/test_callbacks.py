@@ -319,3 +319,31 @@ def test_a_bridge_killed_between_answer_and_note_posts_again_with_the_same_id(st
         assert (first.id, first.body) == (second.id, second.body)
         (delivery,) = finished(owner, 1)
         assert (delivery["id"], delivery["attempts"]) == (first.id, 2)
+
+
+def test_slow_receivers_of_one_organization_keep_no_other_waiting(db: Connection, tenant: Tenants) -> None:
+    """Sixty subscriptions have receivers that hang: their organization gets half of the slots, another's deliveries find a free one."""
+    slow, other = tenant(), tenant()
+    gate = threading.Event()
+
+    def hang(_: Hit) -> Reply:
+        gate.wait(PATIENCE)
+        return Reply()
+
+    with Receiver(hang) as hanging, Receiver() as quick:
+        for number in range(60):
+            subscribe(slow, f"{hanging.url}&n={number}", f"+/+/s{number}/#")
+        subscribe(other, quick)
+        devices = slow.device(), other.device()
+        # One message for each subscription; their receivers have different URLs, so no circuit breaker helps.
+        devices[0].send_batch([{"topic": devices[0].topic("d", f"s{number}/x"), "payload": number} for number in range(60)])
+        hanging.wait_for(32)
+        for number in range(20):
+            devices[1].send(number, devices[1].topic())
+            quick.wait_for(number + 1)
+        finished(other, 20)
+        under_way = "SELECT count(*) FROM mqtt.mqtt_callback_deliveries WHERE organization_id = %s AND bridge_id IS NOT NULL"
+        assert db.execute(under_way, (slow.organization_id,)).fetchone() == (32,)
+        assert len(hanging.hits) == 32, "so many hung all the time"
+        gate.set()
+        finished(slow, 60)

@@ -203,6 +203,31 @@ def test_a_reader_s_role_is_closed_until_it_has_a_password(stack: Stack) -> None
             stack.connect(user=role, password="guess")
 
 
+def test_a_reader_that_abuses_its_session(stack: Stack) -> None:
+    """Its session is ended when it takes advisory locks, and the guide's statement keeps it from making large objects."""
+    revoke = re.search(r"^REVOKE EXECUTE ON FUNCTION lo_.*$", (ROOT / "docs/how-to/brokers/README.md").read_text(), re.MULTILINE)
+    assert revoke is not None
+    with stack.connect() as db:
+        db.execute("ALTER ROLE emqx_reader LOGIN PASSWORD 'reader'")
+        try:
+            with (
+                stack.connect(user="emqx_reader", password="reader") as other,
+                stack.connect(user="emqx_reader", password="reader") as reader,
+            ):
+                db.execute(revoke[0].encode())
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    other.execute("SELECT lo_create(0)")
+                db.execute(revoke[0].replace("REVOKE", "GRANT").replace(" FROM ", " TO ").encode())
+                reader.execute("SELECT pg_advisory_lock(1)")
+                db.execute("SELECT mqtt.end_overdue_readers()")
+                with pytest.raises(psycopg.OperationalError):
+                    reader.execute("SELECT 1")
+                assert other.execute("SELECT 1").fetchone() == (1,), "no other session is ended"
+            assert db.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'emqx_reader'").fetchone() == (20,)
+        finally:
+            db.execute("ALTER ROLE emqx_reader NOLOGIN PASSWORD NULL")
+
+
 def test_emqx_over_http(api: Api, service: str, home: Tenant, explain: Callable[..., dict[str, Any]]) -> None:
     """The requests as docs/how-to/brokers/emqx.md configures them; EMQX takes only 200 with a JSON body for an answer."""
     device = home.device()

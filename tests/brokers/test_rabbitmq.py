@@ -15,7 +15,7 @@ from tests.brokers.mqtt import connected
 from tests.brokers.rabbitmq import PROGRAMS, RabbitMQ, install
 from tests.support.api import Api
 from tests.support.stack import ROOT, Stack
-from tests.support.tenant import Tenant
+from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import wait_until
 
 # Starting RabbitMQ takes a while, installing it a while more.
@@ -196,6 +196,57 @@ def test_a_session_that_is_kept_gets_what_it_missed(rabbitmq: RabbitMQ, home: Te
         assert session.publish(topic, b"missed")
     with connected(rabbitmq.port, device, clean=False) as session:
         wait_until(lambda: session.received == [(topic, b"missed")], what="the message that it missed")
+
+
+@pytest.fixture
+def victim(stack: Stack, api: Api) -> Tenant:
+    """Another organization, whose devices may log in."""
+    tenant = make_tenant(stack, api)
+    with stack.connect() as db:
+        granted = "UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = %s"
+        db.execute(granted, (tenant.integration_id,))
+    return tenant
+
+
+@pytest.mark.usefixtures("reopened")
+def test_a_shared_subscription_takes_nothing_from_another_organization(rabbitmq: RabbitMQ, home: Tenant, victim: Tenant) -> None:
+    sender, listener = victim.device(), victim.device()
+    topic = f"{sender.topic_prefix}/devices/a/telemetry"
+    with connected(rabbitmq.port, sender) as sending, connected(rabbitmq.port, listener) as listening:
+        assert listening.subscribe(f"{sender.topic_prefix}/#")
+        for arguments in ({}, {"can_subscribe": False}):
+            with connected(rabbitmq.port, home.device(**arguments)) as thief:
+                assert not thief.subscribe(f"$share/workers/{sender.topic_prefix}/#")
+        for number in range(20):
+            assert sending.publish(topic, b"%d" % number)
+        wait_until(lambda: len(listening.received) >= 20, what="all messages")
+        assert [int(payload) for _, payload in listening.received] == list(range(20))
+
+
+@pytest.mark.usefixtures("reopened")
+def test_nobody_takes_over_a_session_by_its_client_id(rabbitmq: RabbitMQ, home: Tenant, victim: Tenant) -> None:
+    sensor, sender, thief = victim.device(client_id="sensor01"), victim.device(), home.device(client_id="sensor01")
+    assert thief.client_id != sensor.client_id == "sensor01"
+    topic = f"{sensor.topic_prefix}/devices/a/commands"
+
+    def attack() -> None:
+        for clean in (True, False):
+            with connected(rabbitmq.port, thief, client_id=sensor.client_id, clean=clean) as session:
+                assert not session.is_in
+
+    with connected(rabbitmq.port, sensor, clean=False) as session:
+        assert session.subscribe(topic)
+    with connected(rabbitmq.port, sender) as sending:
+        for number in range(20):
+            assert sending.publish(topic, b"%d" % number)
+    attack()
+    with connected(rabbitmq.port, sensor, clean=False) as session:
+        wait_until(lambda: len(session.received) >= 20, what="what waited for it")
+        attack()
+        assert [int(payload) for _, payload in session.received] == list(range(20))
+        assert not session.is_cut
+        with connected(rabbitmq.port, thief) as other:
+            assert other.is_in
 
 
 def cut_ended_sessions(rabbitmq: RabbitMQ, stack: Stack) -> None:

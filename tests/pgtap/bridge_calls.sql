@@ -1,6 +1,6 @@
 -- What the bridge calls: leases, claims, settling, ingest, states, accounts, requests; each under its lease, and nothing but these.
 \ir setup.psql
-SELECT plan(71);
+SELECT plan(76);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -202,23 +202,44 @@ SELECT is(
 
 -- Accounts of Mosquitto
 UPDATE mqtt.mqtt_credentials SET subscribe_filters = '{org_alice/devices/+/command,org_bob/#}', expires_at = now() + interval '1 h' WHERE id = :'pump_login';
+CREATE FUNCTION tap.access_lines() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT regexp_replace(l.line, '[0-9a-f]{32}:[0-9a-f]{64}', '<hash>', 'g')
+    FROM bridge.mosquitto_accounts() AS a CROSS JOIN regexp_split_to_table(rtrim(a.access, E'\n'), E'\n') AS l (line)
+$$;
 SELECT results_eq(
-    $$SELECT split_part(passwords, ':$7$', 1), acl, next_change_at > now() FROM bridge.mosquitto_accounts() $$,
-    $$VALUES ('bob_login', E'user bob_login\ntopic read org_bob/#\ntopic write org_bob/+/#\n\nuser pump_login\ntopic read org_alice/devices/+/command\ntopic write org_alice/+/#\n\n', true)$$,
-    'each valid credential, its rights spelt out, none beyond its prefix'
+    'SELECT tap.access_lines()',
+    ARRAY[
+        E'topicbase-access\t1\t20000\t67108864\t', E'bob_login\tbob_login_1\t100\t<hash>\tporg_bob/+/#\tsorg_bob/#\t',
+        E'pump_login\tpump_login_1\t100\t<hash>\tporg_alice/+/#\tsorg_alice/devices/+/command\t'
+    ],
+    'each valid credential with its client id, its rights spelt out, none beyond its prefix'
 );
-SELECT is((SELECT a.passwords FROM bridge.mosquitto_accounts((SELECT stamp FROM bridge.mosquitto_accounts())) AS a), NULL, 'nothing to write when nothing changed');
+SELECT is((SELECT (a.logins, a.next_change_at > now())::text FROM bridge.mosquitto_accounts() AS a), '(2,t)', 'how many they are, and when the first of them ends');
+SELECT is((SELECT a.access FROM bridge.mosquitto_accounts((SELECT stamp FROM bridge.mosquitto_accounts())) AS a), NULL, 'nothing to write when nothing changed');
+UPDATE mqtt.mqtt_credentials
+SET previous_salt = secret_salt, previous_hash = sha256('other'), previous_until = now() + interval '1 minute' WHERE id = :'pump_login';
+SELECT alike((SELECT string_agg(l, ' ') FROM tap.access_lines() AS l), '%pump_login_1%<hash>,<hash>%', 'both passwords after a rotation');
+SELECT is((SELECT a.next_change_at <= now() + interval '1 minute' FROM bridge.mosquitto_accounts() AS a), true, 'until the old one ends');
+UPDATE mqtt.mqtt_credentials SET previous_until = now() WHERE id = :'pump_login';
+SELECT unalike((SELECT string_agg(l, ' ') FROM tap.access_lines() AS l), '%<hash>,<hash>%', 'and then one');
 INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/#');
-SELECT unalike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'no account before the bridge is subscribed: what it published would be lost');
+SELECT unalike((SELECT a.access FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'no account before the bridge is subscribed: what it published would be lost');
 UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = :'hosted';
-SELECT alike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'but once the broker has granted it');
+SELECT alike((SELECT a.access FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'but once the broker has granted it');
 UPDATE mqtt.mqtt_credentials SET revoked_at = now() WHERE id = :'pump_login';
-SELECT unalike((SELECT a.passwords FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'a revoked one is gone');
+SELECT unalike((SELECT a.access FROM bridge.mosquitto_accounts() AS a), '%pump_login%', 'a revoked one is gone');
 
 -- Requests
 INSERT INTO mqtt.mqtt_requests (organization_id, id, integration_id, request_type) VALUES (:'org_alice', :'unknown', :'external', 'test_connection');
 SELECT is((SELECT (r.id, r.integration_type, r.topic_prefix)::text FROM bridge.claim_requests(:'two') AS r), format('(%s,mqtt_external,org_alice)', :'unknown'), 'a request');
 SELECT is_empty(format('SELECT * FROM bridge.claim_requests(%L)', :'two'), 'is taken once');
+INSERT INTO mqtt.mqtt_requests (organization_id, integration_id, request_type, created_at)
+SELECT :'org_alice', :'external', 'test_connection', now() - interval '1 minute' FROM generate_series(1, 9);
+INSERT INTO mqtt.mqtt_requests (organization_id, integration_id, request_type) VALUES (:'org_bob', :'bob_external', 'test_connection');
+SELECT results_eq(
+    format('SELECT r.organization_id, count(*) FROM bridge.claim_requests(%L, 7) AS r GROUP BY 1 ORDER BY 2', :'two'), format('VALUES (%L::uuid, 1::bigint), (%L, 2)', :'org_bob', :'org_alice'),
+    'tests are shared by organization: one has no more under way than stay free, and keeps no other waiting'
+);
 SELECT lives_ok(format($$SELECT bridge.answer_request(%L, '{"ok": false, "reason": "down"}')$$, :'unknown'), 'and answered');
 SELECT is((SELECT (r.status, r.result ->> 'reason')::text FROM mqtt.mqtt_requests AS r WHERE r.id = :'unknown'), '(done,down)', 'with the verdict');
 

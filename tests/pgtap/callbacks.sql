@@ -1,6 +1,6 @@
 -- Callbacks: which messages are queued for whom, what a bridge may claim, what becomes of outcomes, who sees and replays what.
 \ir setup.psql
-SELECT plan(76);
+SELECT plan(82);
 SELECT function_privs_are('api', 'rotate_mqtt_callback_secret', ARRAY['uuid', 'integer', 'jsonb', 'interval'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'replay_mqtt_callback_deliveries', ARRAY['uuid', 'uuid[]'], 'anon', ARRAY[]::text[]);
 SELECT table_privs_are('mqtt', 'callback_secrets', r, ARRAY[]::text[], r || ' reads no secrets')
@@ -80,16 +80,16 @@ BEGIN
     RETURN (SELECT count(*) FROM claimed);
 END;
 $$;
-CREATE FUNCTION tap.settle(bridge uuid, code integer, error text DEFAULT NULL, retry_after integer DEFAULT NULL, is_final boolean DEFAULT false) RETURNS jsonb
+CREATE FUNCTION tap.settle(bridge uuid, code integer, error text DEFAULT NULL, retry_after integer DEFAULT NULL, is_final boolean DEFAULT false, seconds real DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql AS $$
     SELECT bridge.settle_callbacks(
         bridge, array_agg(c.organization_id), array_agg(c.id), array_agg(c.attempt), array_agg(settle.code::smallint), array_agg(settle.error),
-        array_agg(repeat('r', 300)), array_agg(settle.retry_after), array_agg(settle.is_final)
+        array_agg(repeat('r', 300)), array_agg(settle.retry_after), array_agg(settle.is_final), array_agg(settle.seconds)
     ) FROM claimed AS c;
 $$;
 SELECT is(claim(:'other_bridge'), 0, 'a bridge claims nothing of integrations that it does not hold');
 SELECT is(claim(:'bridge', 2), 2, 'as much as there is room for');
-SELECT is(count(DISTINCT c.subscription_id)::integer, 2, 'fairly') FROM claimed AS c;
+SELECT is(count(DISTINCT c.organization_id)::integer, 2, 'fairly') FROM claimed AS c;
 SELECT is(c.secrets, jsonb_build_array(:'sealed'::jsonb), 'with the sealed secret') FROM claimed AS c LIMIT 1;
 SELECT is(settle(:'other_bridge', 200), '{"dead": 0, "failed": 0, "released": 0, "delivered": 0}', 'another bridge settles nothing of it');
 SELECT is(settle(:'bridge', NULL), '{"dead": 0, "failed": 0, "released": 2, "delivered": 0}', 'what was not sent goes back');
@@ -147,6 +147,15 @@ UPDATE mqtt.callback_circuits SET open_until = now();
 SELECT claim(:'bridge');
 SELECT settle(:'bridge', 200);
 SELECT is_empty('SELECT FROM mqtt.callback_circuits', 'a success closes it');
+UPDATE mqtt.mqtt_callback_deliveries SET due_at = now() WHERE status = 'waiting';
+SELECT is(claim(:'bridge', 16), 8, 'the others');
+SELECT settle(:'bridge', 200, seconds => 5.5);
+SELECT is((c.slow, c.openings, c.open_until)::text, '(8,0,)', 'delivered, but a receiver that is slow again and again is remembered') FROM mqtt.callback_circuits AS c;
+SELECT is(count(*)::integer, 1, 'and logged, once') FROM mqtt.integration_activity_log AS l WHERE l.activity_type = 'callback_slow';
+SELECT is(claim(:'bridge'), 1, 'it gets one request at a time');
+SELECT is(count(*)::integer, 0, 'and no second') FROM bridge.claim_callbacks(:'bridge', 100, ARRAY[:'all_of_a']::uuid [], '{1}');
+SELECT settle(:'bridge', 200, seconds => 0.1);
+SELECT is_empty('SELECT FROM mqtt.callback_circuits', 'until it is quick');
 UPDATE mqtt.mqtt_callback_deliveries SET due_at = now() WHERE status = 'waiting';
 SELECT claim(:'bridge');
 SELECT settle(:'bridge', 200);

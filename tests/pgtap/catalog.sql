@@ -36,6 +36,7 @@ INSERT INTO definer VALUES
 ('api.remove_organization_member', 'provisioning'),
 ('api.set_organization_limits', 'provisioning'),
 ('api.generate_mqtt_credentials', 'writes verifiers and hashes, which no web role may read or write'),
+('api.create_browser_login', 'writes verifiers and hashes'),
 ('api.get_mqtt_credentials', 'reads the credentials table for admins'),
 ('api.rotate_mqtt_credentials', 'writes verifiers and hashes'),
 ('api.revoke_mqtt_credentials', 'writes the credentials table'),

@@ -1,6 +1,6 @@
 -- api.upsert_integration and api.delete_integration: grants, settings, each documented error, isolation.
 \ir setup.psql
-SELECT plan(82);
+SELECT plan(89);
 SELECT function_privs_are('api', 'upsert_integration', ARRAY['uuid', 'text', 'text', 'jsonb', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'delete_integration', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 
@@ -57,7 +57,7 @@ SELECT is(
 )
 FROM (VALUES ('{"broker_url": "b.example.com", "client_id": "c", "mqtt_version": "3.1.1", "clean_start": true, "session_expiry": 0, "keepalive": 60,
     "verify_certificate": false, "server_name": "b", "alpn": ["mqtt"], "topic_pattern": "{device_id}", "content_type": "application/cbor",
-    "max_attempts": 5, "outbound_max_in_flight": 20, "username": "u", "ca_certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}')) AS s (given);
+    "max_attempts": 5, "outbound_max_in_flight": 20, "inbound_max_per_second": 100, "username": "u", "ca_certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}')) AS s (given);
 
 -- Each setting out of bounds: the error names it.
 SELECT refuses(
@@ -100,6 +100,7 @@ FROM (VALUES
     ('mqtt', 'content_type', '{"broker_url": "b.example.com", "content_type": "json"}'),
     ('mqtt', 'max_attempts', '{"broker_url": "b.example.com", "max_attempts": 0}'),
     ('mqtt', 'outbound_max_in_flight', '{"broker_url": "b.example.com", "outbound_max_in_flight": 1.5}'),
+    ('mqtt_hosted', 'inbound_max_per_second', '{"inbound_max_per_second": 0}'),
     ('mqtt', 'Port', '{"broker_url": "b.example.com", "Port": 1883}'),
     ('mqtt', '''; DROP TABLE x; --', '{"broker_url": "b.example.com", "''; DROP TABLE x; --": 1}'),
     ('mqtt_hosted', 'broker_url', '{"broker_url": "b.example.com"}'),
@@ -123,6 +124,32 @@ SELECT refuses(
     'another organization''s integration'
 );
 SELECT refuses(format('SELECT api.delete_integration(%L)', :'bob_hosted'), 'PT404', 'integration_not_found', 'for deletion too');
+
+-- One client id at one broker
+SELECT api.upsert_integration(:'org_alice', 'first', 'mqtt', '{"broker_url": "MQTTS://same.example.com", "client_id": "c"}') ->> 'id' AS first \gset
+SELECT refuses(
+    format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_url": "same.example.com", "port": 8883, "protocol": "mqtts", "client_id": "c"}')$$, :'org_alice'),
+    'PT409', 'client_id_in_use', 'the same client id at the same broker', '%"first"%'
+);
+SELECT refuses(
+    format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_url": "broker.example.com", "client_id": "topicbase%s"}')$$, :'org_alice', left(replace(:'external', '-', ''), 14)),
+    'PT409', 'client_id_in_use', 'also one that an integration has without naming it'
+);
+SELECT lives_ok(
+    format($$SELECT api.upsert_integration(%L, s.name, 'mqtt', s.settings::jsonb, status => s.status) FROM (VALUES
+        ('other id', '{"broker_url": "mqtts://same.example.com", "client_id": "d"}', 'active'), ('other port', '{"broker_url": "same.example.com", "client_id": "c"}', 'active'),
+        ('off', '{"broker_url": "mqtts://same.example.com", "client_id": "c"}', 'inactive')) AS s (name, settings, status)$$, :'org_alice'),
+    'another id, another broker, or one that is switched off'
+);
+SELECT refuses(
+    format($$SELECT api.upsert_integration(%L, 'off', 'mqtt', NULL, id, 'active') FROM api.device_integrations WHERE name = 'off'$$, :'org_alice'), 'PT409', 'client_id_in_use', 'nor switched on'
+);
+SELECT lives_ok(format($$SELECT api.upsert_integration(%L, 'renamed', 'mqtt', NULL, %L)$$, :'org_alice', :'first'), 'the first can be changed');
+SELECT act_as('authenticated', :'bob');
+SELECT lives_ok(
+    format($$SELECT api.upsert_integration(%L, 'x', 'mqtt', '{"broker_url": "mqtts://same.example.com", "client_id": "c"}')$$, :'org_bob'),
+    'another organization is not told of it'
+);
 SELECT act_as('authenticated', :'anna');
 SELECT refuses(format($$SELECT api.upsert_integration(%L, 'x', 'mqtt_hosted')$$, :'org_alice'), 'PT403', 'admin_required', 'a member may not');
 SELECT refuses(format('SELECT api.delete_integration(%L)', :'hosted'), 'PT403', 'admin_required', 'nor delete');

@@ -1,6 +1,6 @@
 -- api.mqtt_subscribe, mqtt_unsubscribe, mqtt_test_connection, get_mqtt_request: grants, happy paths, each documented error, isolation.
 \ir setup.psql
-SELECT plan(57);
+SELECT plan(60);
 SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer', 'boolean', 'boolean', 'jsonb'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_unsubscribe', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_test_connection', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
@@ -71,5 +71,16 @@ SELECT refuses(format('SELECT api.mqtt_test_connection(%L)', :'external'), 'PT40
 SELECT refuses(format('SELECT api.mqtt_test_connection(%L, %L)', :'bob_external', :'org_alice'), 'PT404', 'integration_not_found', 'the wrong organization');
 SELECT act_as('service_role');
 SELECT lives_ok(format('SELECT api.mqtt_test_connection(%L, %L)', :'external', :'org_alice'), 'service_role tests, as the replaced system''s curl command does');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_requests SET status = 'done';
+UPDATE mqtt.configuration SET max_connection_tests = 2;
+SELECT act_as('authenticated', :'alice');
+SELECT throws_like(format('SELECT api.mqtt_test_connection(%L)', :'external'), '%"too_many_tests"%', 'an organization has so many an hour');
+SELECT act_as('authenticated', :'bob');
+SELECT lives_ok(format('SELECT api.mqtt_test_connection(%L)', :'bob_external'), 'each its own');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_requests SET created_at = now() - interval '61 minutes' WHERE organization_id = :'org_alice' AND id = :'request';
+SELECT act_as('authenticated', :'alice');
+SELECT lives_ok(format('SELECT api.mqtt_test_connection(%L)', :'external'), 'an hour later there is room again');
 SELECT * FROM finish();
 ROLLBACK;

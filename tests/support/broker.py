@@ -143,6 +143,10 @@ class Broker:
         """Bytes as they are, on the latest connection."""
         self._loop.call(lambda: self._connections[-1].write(data) if self._connections else None)
 
+    def unsent(self) -> int:
+        """Bytes that wait because the peers do not read."""
+        return self._loop.call(lambda: sum(c.writer.transport.get_write_buffer_size() for c in self._connections))
+
     def deliver(
         self, topic: bytes, payload: bytes, qos: int = 1, packet_id: int = 1, properties: bytes = b"", *, dup: bool = False
     ) -> None:

@@ -3,9 +3,8 @@
 import ast
 import base64
 import ipaddress
-import os
+import re
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +21,7 @@ from paho.mqtt.properties import Properties
 from bridge import log, mosquitto, sealing, settings
 from bridge.mqtt.client import Client
 from bridge.mqtt.properties import publish_properties, received_properties
-from bridge.mqtt.sockets import BufferedSocket, is_private
+from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
 from bridge.mqtt.target import TargetError, default_client_id, of_integration
 from bridge.work.queue_worker import BATCH, MANY, pause_after
 
@@ -48,7 +47,7 @@ class TestSettings:
             ("TOPICBASE_METRICS_ADDRESS", "localhost:0", "is not host:port"),
             ("TOPICBASE_ALLOW_PRIVATE_ADDRESSES", "maybe", "is neither 1 nor 0"),
             ("TOPICBASE_LOG_LEVEL", "LOUD", "is none of"),
-            ("TOPICBASE_MOSQUITTO_ACL_FILE", "acl", "all three, or none"),
+            ("TOPICBASE_MOSQUITTO_ACCESS_FILE", "/nowhere/access", "cannot be written to"),
         ],
     )
     def test_a_fault_is_named(self, name: str, value: str, fault: str) -> None:
@@ -159,11 +158,19 @@ class TestTarget:
         ("100.64.0.1", True), ("0.0.0.0", True), ("224.0.0.1", True), ("255.255.255.255", True), ("198.18.0.1", True),  # noqa: S104
         ("::1", True), ("::", True), ("fe80::1%eth0", True), ("fc00::1", True), ("::ffff:8.8.8.8", True), ("::ffff:127.0.0.1", True),
         ("64:ff9b::7f00:1", True), ("2002:7f00:1::", True), ("2001::1", True), ("ff02::1", True), ("fec0::1", True),
-        ("8.8.8.8", False), ("1.1.1.1", False), ("2606:4700:4700::1111", False), ("172.32.0.1", False),
+        ("192.0.2.1", True), ("192.88.99.1", True), ("198.51.100.1", True), ("203.0.113.1", True), ("192.31.196.1", True),
+        ("64:ff9b:1::1", True), ("100::1", True), ("2001:db8::1", True), ("3fff::1", True), ("5f00::1", True), ("2620:4f:8000::1", True),
+        ("8.8.8.8", False), ("1.1.1.1", False), ("2620:4f:8001::1", False), ("2001:200::1", False),
+        ("2606:4700:4700::1111", False), ("172.32.0.1", False),
     ],
 )  # fmt: skip
 def test_private_addresses(address: str, expected: bool) -> None:
     assert is_private(address) is expected
+
+
+def test_the_database_refuses_the_same_addresses() -> None:
+    text = (ROOT / "deploy" / "base" / "outward_addresses.sql").read_text(encoding="utf-8")
+    assert [ipaddress.ip_network(net) for net in re.findall(r"'([0-9a-f.:]+/\d+)'", text)] == list(SPECIAL_NETWORKS)
 
 
 @given(st.ip_addresses(network=ipaddress.ip_network("10.0.0.0/8")))
@@ -171,52 +178,36 @@ def test_no_private_address_passes(address: ipaddress.IPv4Address) -> None:
     assert is_private(str(address))
 
 
-class TestMosquittoFiles:
-    def files(self, directory: Path, password: str = "secret") -> mosquitto.Files:  # noqa: S107
-        return mosquitto.Files(
-            settings.Settings(
-                hosted_username="bridge",
-                hosted_password=password,
-                mosquitto_password_file=directory / "passwords",
-                mosquitto_acl_file=directory / "acl",
-                mosquitto_pid_file=directory / "pid",
-            )
+class TestMosquittoAccessFile:
+    def access(self, directory: Path, password: str = "secret") -> mosquitto.AccessFile:  # noqa: S107
+        return mosquitto.AccessFile(
+            settings.Settings(hosted_username="bridge", hosted_password=password, mosquitto_access_file=directory / "access")
         )
 
     def test_written_once(self, tmp_path: Path) -> None:
-        files = self.files(tmp_path)
-        assert files.write("device:$7$1$x$y\n", "user device\ntopic write a/#\n")
-        first = (tmp_path / "passwords").read_text()
-        assert first.startswith("bridge:$7$101$")
-        assert first.endswith("device:$7$1$x$y\n")
-        assert (tmp_path / "acl").read_text().startswith("user bridge\ntopic readwrite #\n")
-        assert (tmp_path / "passwords").stat().st_mode & 0o777 == 0o600
-        assert not files.write("device:$7$1$x$y\n", "user device\ntopic write a/#\n")
-        assert (tmp_path / "passwords").read_text() == first
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["acl", "passwords"]
+        path, access = tmp_path / "access", self.access(tmp_path)
+        assert access.write("head\t\ndevice\t\n") == (True, True)
+        first = path.read_text()
+        assert first.startswith("head\t\ndevice\t\nbridge\t\t0\t")
+        assert first.endswith("\tp#\ts#\ts$SYS/#\t\nend\t\n")
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert access.write("head\t\ndevice\t\n") == (False, False)
+        assert path.read_text() == first
+        assert access.write("head\t\n") == (True, False)
+        assert path.read_text() == first.replace("device\t\n", "")
+        assert [each.name for each in tmp_path.iterdir()] == ["access"]
 
     def test_a_new_password_of_the_bridge(self, tmp_path: Path) -> None:
-        assert self.files(tmp_path).write("", "")
-        assert self.files(tmp_path, "other").write("", "")
+        assert self.access(tmp_path).write("") == (True, True)
+        assert self.access(tmp_path, "other").write("") == (True, True)
+        assert "other" not in (tmp_path / "access").read_text()
 
-    def test_mosquitto_passwd_makes_the_same(self, tmp_path: Path) -> None:
-        """Mosquitto's own program wrote this line; the password fits it, and another does not."""
-        path = tmp_path / "made"
-        path.write_text("bridge:secret\n")
-        path.chmod(0o600)
-        subprocess.run(
-            ["mosquitto_passwd", "-U", str(path)], check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        )
-        made = path.read_text()
-        assert mosquitto.password_line("bridge", "secret", made) == made
-        assert mosquitto.password_line("bridge", "Secret", made) != made
-
-    def test_a_stale_pid_file_harms_nobody(self, tmp_path: Path) -> None:
-        with subprocess.Popen(["sleep", "60"]) as bystander:
-            (tmp_path / "pid").write_text(f"{bystander.pid}\n")
-            self.files(tmp_path).write("", "")
-            assert bystander.poll() is None
-            bystander.terminate()
+    def test_mosquitto_s_group_may_read_it_if_it_could(self, tmp_path: Path) -> None:
+        path = tmp_path / "access"
+        path.touch()
+        path.chmod(0o644)
+        self.access(tmp_path).write("")
+        assert path.stat().st_mode & 0o777 == 0o640
 
 
 class TestBufferedSocket:

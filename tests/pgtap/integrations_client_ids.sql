@@ -1,0 +1,32 @@
+-- Client ids at the hosted broker: none is of two organizations, or the bridge's; at an external broker they are the tenant's business.
+\ir setup.psql
+SELECT plan(13);
+CREATE FUNCTION tap.given(client_id text, integration_id uuid) RETURNS text LANGUAGE sql AS $$
+    SELECT api.generate_mqtt_credentials(given.integration_id, client_id => given.client_id) ->> 'client_id'
+$$;
+SELECT act_as('authenticated', :'alice');
+SELECT is(given('sensor01', :'hosted'), 'sensor01', 'a free one');
+SELECT is(given('sensor01', :'hosted'), 'sensor01', 'the organization''s own, again');
+SELECT is(given(repeat('x', 64), :'hosted'), repeat('x', 64), 'a long one');
+SELECT act_as('authenticated', :'bob');
+SELECT is(given('sensor01', :'bob_hosted'), 'bob.sensor01', 'another organization''s');
+SELECT is(given('sensor01', :'bob_external'), 'sensor01', 'at a broker of its own');
+SELECT is(given('alice.x', :'bob_hosted'), 'bob.alice.x', 'what is reserved to another organization');
+SELECT is(given('bob.x', :'bob_hosted'), 'bob.x', 'what is reserved to itself');
+SELECT is(given('nobody.x', :'bob_hosted'), 'nobody.x', 'what begins with the slug of no organization');
+SELECT is(
+    given('topicbase' || left(replace(:'hosted', '-', ''), 14), :'bob_hosted'), 'bob.topicbase' || left(replace(:'hosted', '-', ''), 14),
+    'the bridge''s, for an integration'
+);
+SELECT is(given('topicbaset0123456789ab', :'bob_hosted'), 'bob.topicbaset0123456789ab', 'the bridge''s, for a connection test');
+SELECT is(given('topicbase-sensor', :'bob_hosted'), 'topicbase-sensor', 'one that only resembles them');
+SELECT matches(given(repeat('x', 64), :'bob_hosted'), '^bob_[0-9a-f]{16}$', 'too long to have the slug before it: the username');
+SELECT act_as('none');
+UPDATE mqtt.mqtt_credentials SET revoked_at = now() - interval '1 year' WHERE client_id = 'sensor01' AND organization_id = :'org_alice';
+UPDATE mqtt.mqtt_credentials SET client_id = 'sensor01' WHERE client_id = 'bob.x';
+SELECT is(
+    (SELECT count(*)::integer FROM mqtt.mqtt_credentials AS c WHERE c.client_id = 'sensor01' AND c.integration_id = :'bob_hosted'), 0,
+    'not even after its login has ended: its session may be there'
+);
+SELECT * FROM finish();
+ROLLBACK;
