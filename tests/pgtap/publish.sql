@@ -40,7 +40,7 @@ SELECT is(
         '{"topic": "a", "payload": "ON"}',
         '{"qos": 2, "topic": "a"} \x00ff',
         '{"topic": "a", "retain": true, "payload": ""} \x',
-        '{"topic": "a", "payload": null}',
+        '{"topic": "a", "payload": null} \x',
         '{"qos": 2, "topic": "a", "payload": 1}',
         '{"qos": 1, "topic": "a", "payload": 1}',
         '{"topic": "a", "payload": 1}',
