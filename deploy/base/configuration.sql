@@ -28,6 +28,8 @@ CREATE TABLE mqtt.configuration (
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
     allow_private_addresses boolean NOT NULL DEFAULT false,
+    max_waiting integer NOT NULL DEFAULT 8 CHECK (max_waiting >= 0),
+    max_waiting_per_organization integer NOT NULL DEFAULT 4 CHECK (max_waiting_per_organization >= 0),
     max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0)
 );
 COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
@@ -54,6 +56,9 @@ COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transactio
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
+COMMENT ON COLUMN mqtt.configuration.max_waiting IS
+'How many calls may wait at a time (`wait` of a long poll), each of which holds a connection of PostgREST''s pool; a further one is answered at once. Less than half of db-pool.';
+COMMENT ON COLUMN mqtt.configuration.max_waiting_per_organization IS 'How many of them may wait for one organization.';
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
 ALTER TABLE mqtt.configuration ENABLE ROW LEVEL SECURITY;

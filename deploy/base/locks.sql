@@ -59,6 +59,14 @@ END;
 COMMENT ON FUNCTION mqtt.topics_lock() IS
 'Advisory lock of an organization''s topics, with hashtext(organization_id::text): shared by who stores published messages, exclusive (with mqtt.processing_lock, which who stores received ones has) by who removes unused topics.';
 
+CREATE OR REPLACE FUNCTION mqtt.wait_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460329;
+END;
+COMMENT ON FUNCTION mqtt.wait_lock() IS
+'Advisory lock of a call that waits (mqtt.may_wait), with the number of its place among all, and 1953460330 with one among its organization''s.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

@@ -43,6 +43,7 @@ INSERT INTO definer VALUES
 ('api.mqtt_publish', 'writes the outbound queue'),
 ('api.get_mqtt_publish_receipts', 'reads the outbound queue'),
 ('api.cancel_mqtt_publish', 'writes the outbound queue'),
+('mqtt.may_wait', 'takes places among calls that wait, and reads nothing of anyone''s'),
 ('api.mqtt_test_connection', 'writes the requests table'),
 ('api.get_mqtt_queue_stats', 'reads the queues'),
 ('api.process_mqtt_queue', 'writes the queue and the history'),
