@@ -18,7 +18,7 @@ COMMENT ON FUNCTION mqtt.has_extreme_number(jsonb) IS
 CREATE OR REPLACE FUNCTION mqtt.is_too_deep(value jsonb, levels_around integer DEFAULT 0) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    -- A path's levels cannot be variables. Whoever reads what is stored may have a parser that recurses; Python's ends at about 1,000.
+    -- A path's levels cannot be variables. Whoever reads what is stored may have a recursive parser; Python's ends at about 1,000.
     SELECT CASE levels_around
         WHEN 0 THEN jsonb_path_exists(value, 'strict $.**{128} ? (@.type() == "array" || @.type() == "object")')
         WHEN 1 THEN jsonb_path_exists(value, 'strict $.**{129} ? (@.type() == "array" || @.type() == "object")')

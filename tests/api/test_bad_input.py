@@ -312,7 +312,12 @@ def test_depth_is_counted_from_the_payload_at_every_door(home: Tenant, queue: Qu
     answer = device.api.call("mqtt_ingest_batch", data=batch, headers=device.headers).json()
     assert (answer["accepted"], [(r["index"], r["code"]) for r in answer["rejected"]]) == (2, [(1, "payload_too_deep")])
     # What arrives as bytes is kept as bytes, with the reason.
-    headers = {**device.headers, "Content-Type": "application/octet-stream", "X-Topic": device.topic(), "X-Content-Type": "application/json"}
+    headers = {
+        **device.headers,
+        "Content-Type": "application/octet-stream",
+        "X-Topic": device.topic(),
+        "X-Content-Type": "application/json",
+    }
     accepted(device.api.call("mqtt_ingest_binary", data=bad, headers=headers))
     publish = '{"integration_id": "%s", "messages": [{"topic": "%s", "payload": %s}]}'
     for payload, status in ((good, 202), (bad, 400)):
@@ -353,7 +358,10 @@ def test_what_one_door_takes_all_take_alike(home: Tenant, queue: Queue, case: st
     found = []
     for door in ("mqtt_ingest", "mqtt_ingest_batch", "mqtt_ingest_binary"):
         data = {"mqtt_ingest": message, "mqtt_ingest_batch": b"[%s]" % message, "mqtt_ingest_binary": b"1"}[door]
-        headers = {**binary, header: f"{float(value):.0f}" if isinstance(value, Raw) else str(value)} if door == "mqtt_ingest_binary" else device.headers
+        if door == "mqtt_ingest_binary":
+            headers = {**binary, header: f"{float(value):.0f}" if isinstance(value, Raw) else str(value)}
+        else:
+            headers = device.headers
         answer = device.api.call(door, data=data, headers=headers)
         assert answer.status_code == 202, answer.text
         assert answer.json().get("accepted", 1) == 1, answer.text

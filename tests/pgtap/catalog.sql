@@ -34,6 +34,8 @@ INSERT INTO definer VALUES
 ('api.create_organization', 'provisioning'),
 ('api.add_organization_member', 'provisioning: members have no write access to the members table'),
 ('api.remove_organization_member', 'provisioning'),
+('api.list_organization_invitations', 'the invitations table is closed to all'),
+('api.accept_organization_invitation', 'provisioning: writes the members table for who was invited'),
 ('api.set_organization_limits', 'provisioning'),
 ('api.generate_mqtt_credentials', 'writes verifiers and hashes, which no web role may read or write'),
 ('api.get_mqtt_credentials', 'reads the credentials table for admins'),
