@@ -14,13 +14,13 @@ AS $$
 DECLARE
     v_timeout numeric := (SELECT s.setting::numeric / 1000 FROM pg_catalog.pg_settings AS s WHERE s.name = 'statement_timeout');
 BEGIN
-    IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
+    IF NOT wait BETWEEN 0 AND 20 OR wait = 'NaN' THEN
         RAISE EXCEPTION 'wait_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'wait must be a number of seconds from 0 to 20.', HINT = 'To wait longer, call again until something has changed.';
     END IF;
     -- Answer before statement_timeout would cancel the call.
     RETURN statement_timestamp() + make_interval(
-        secs => least(wait, CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
+        secs => least(coalesce(wait, 0), CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
     );
 END;
 $$;

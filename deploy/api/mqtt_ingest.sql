@@ -74,9 +74,9 @@ DECLARE
     v_document jsonb;
     v_organization_id uuid;
     v_answer json;
-    v_qos CONSTANT integer := coalesce(mqtt.try_qos(qos #>> '{}'), CASE WHEN qos IS NULL THEN 0 END);
+    v_qos CONSTANT integer := coalesce(mqtt.try_qos(qos #>> '{}'), CASE WHEN qos #>> '{}' IS NULL THEN 0 END);
     v_sent_at CONSTANT text := "timestamp"::jsonb #>> '{}';
-    v_retain CONSTANT boolean := coalesce(mqtt.try_boolean(retain #>> '{}'), CASE WHEN retain IS NULL THEN false END);
+    v_retain CONSTANT boolean := coalesce(mqtt.try_boolean(retain #>> '{}'), CASE WHEN retain #>> '{}' IS NULL THEN false END);
 BEGIN
     IF v_qos IS NOT NULL AND v_retain IS NOT NULL AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
         AND (v_sent_at IS NULL OR mqtt.try_device_time(v_sent_at) IS NOT NULL)

@@ -30,6 +30,7 @@ INSERT INTO definer VALUES
 ('mqtt.queued_messages', 'the queue tables are closed to members; shows their own organizations'' messages'),
 ('api.mqtt_ingest', 'device login'),
 ('api.mqtt_ingest_batch', 'device login'),
+('api.mqtt_ingest_body', 'device login'),
 ('api.mqtt_ingest_binary', 'device login'),
 ('api.create_organization', 'provisioning'),
 ('api.add_organization_member', 'provisioning: members have no write access to the members table'),
