@@ -80,9 +80,8 @@ DECLARE
 BEGIN
     IF v_qos IS NOT NULL AND v_retain IS NOT NULL AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
         AND (v_sent_at IS NULL OR mqtt.try_device_time(v_sent_at) IS NOT NULL)
-        AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
-        AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}'
-        AND NOT mqtt.has_many_brackets(payload::text) THEN
+        AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic) AND NOT mqtt.has_many_brackets(payload::text)
+        AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
         v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
         IF v_qos = 0 AND NOT v_retain AND v_sent_at IS NULL THEN
