@@ -80,8 +80,8 @@ DECLARE
 BEGIN
     IF v_qos IS NOT NULL AND v_retain IS NOT NULL AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
         AND (v_sent_at IS NULL OR mqtt.try_device_time(v_sent_at) IS NOT NULL)
-        AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic) AND NOT mqtt.has_many_brackets(payload::text)
-        AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
+        AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
+        AND octet_length(payload::text) <= 1000 AND NOT mqtt.has_many_brackets(payload::text) AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
         v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
         IF v_qos = 0 AND NOT v_retain AND v_sent_at IS NULL THEN
@@ -139,7 +139,8 @@ once the message is durable.
 - `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`; 400
-`topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`, `payload_invalid`, `payload_too_deep`, `payload_not_base64`,
-`payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
+`topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`, `payload_invalid`, `payload_too_deep`,
+`payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`,
+`quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, json, json, text, text, text, json) TO anon, authenticated, service_role;
 COMMIT;
