@@ -106,8 +106,7 @@ BEGIN
             AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
         RETURNING q.organization_id, json_build_object(
             'message_id', mqtt.keyed_message_id(q.enqueued_at, q.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k)), 'status', 'queued'
-        )
-        INTO v_organization_id, v_answer;
+        ) INTO v_organization_id, v_answer;
         IF found THEN
             UPDATE mqtt.ledger AS l
             SET accepted = l.accepted + 1
