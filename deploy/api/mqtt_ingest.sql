@@ -84,11 +84,10 @@ BEGIN
         AND octet_length(payload::text) <= 1000 AND NOT mqtt.has_many_brackets(payload::text) AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
         v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
-        IF v_qos = 0 AND NOT v_retain AND v_sent_at IS NULL THEN
-            v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
-        ELSE
-            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, v_retain, NULL, mqtt.try_device_time(v_sent_at));
-        END IF;
+        v_document := CASE
+            WHEN v_qos = 0 AND NOT v_retain AND v_sent_at IS NULL THEN jsonb_build_object('topic', topic, 'payload', payload::jsonb)
+            ELSE mqtt.message_document(topic, payload::jsonb, v_qos, v_retain, NULL, mqtt.try_device_time(v_sent_at))
+        END;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
         SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
         FROM mqtt.mqtt_credentials AS c

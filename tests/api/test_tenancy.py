@@ -28,8 +28,8 @@ NEVER = "2026-01-01T00:00:00Z"
 class Rpc:
     """What a call is: who may make it, with which arguments it works, and what each id in it is answered when it is not the caller's."""
 
-    # device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which a member is not told), invited (nobody here)
-    # or service
+    # device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which no member is told), service,
+    # or invited (nobody here)
     level: str
     body: dict[str, Any] = field(default_factory=dict)
     # argument → (kind of thing, slug of the 404), or (kind of thing, None) where the answer merely leaves it out
