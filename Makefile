@@ -1,7 +1,7 @@
 # The tasks of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install develop hooks up down status env psql logs demo test fuzz lint snapshot format bench chaos soak clean
+.PHONY: help install develop hooks up down status doctor env psql logs demo test fuzz lint snapshot format bench chaos soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ down: ## Stop the local stack and keep its data
 
 status: ## Show which parts are running
 	@bin/stack status
+
+doctor: ## Say what is wrong with the stack, and how to fix it
+	@bin/topicbase doctor
 
 env: ## Print the stack's addresses and keys as KEY=VALUE lines
 	@bin/stack env

@@ -218,11 +218,13 @@ TABLE = (
     ),
     Setting(
         "TOPICBASE_API_URL",
-        "URL of PostgREST, for `topicbase publish`, `tail` and `replay`, which also read the next two.",
+        "URL of PostgREST, for the commands that act for a user, which also read the next two.",
         is_for_bridge=False,
     ),
     Setting("TOPICBASE_TOKEN", "A user's JWT.", is_for_bridge=False),
     Setting("TOPICBASE_TOKEN_FILE", "File that holds a user's JWT.", is_for_bridge=False),
+    Setting("TOPICBASE_JWT_SECRET_FILE", "File that holds PostgREST's `jwt-secret`, for `topicbase token add`.", is_for_bridge=False),
+    Setting("TOPICBASE_JWT_AUDIENCE", "PostgREST's `jwt-aud`, likewise.", default="`topicbase`", is_for_bridge=False),
 )
 NAMES = frozenset(setting.name for setting in TABLE if setting.may_be_in_file)
 

@@ -176,6 +176,7 @@ make_secrets() {
     secret[JWT_SECRET]=${secret[JWT_SECRET]:0:44}
     (umask 077 && for name in "${!secret[@]}"; do printf '%s=%s\n' "$name" "${secret[$name]}"; done | sort > "$run/secrets.new")
     mv "$run/secrets.new" "$run/secrets"
+    private_file "$run/jwt-secret" root "${secret[JWT_SECRET]}"
     private_file "$run/pgpass" root "127.0.0.1:${port[PG]}:*:postgres:${secret[SUPERUSER_PASSWORD]}"
 }
 
