@@ -1,7 +1,7 @@
 # The tasks of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install develop hooks up down status doctor env psql logs demo test fuzz lint snapshot format bench chaos soak clean
+.PHONY: help install develop hooks up down status doctor env psql logs demo test fuzz lint docs snapshot format bench chaos soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fuzz: develop ## Run Schemathesis as each role, 10,000 cases each (long; make te
 
 lint: develop ## Check style, types, spelling, SQL functions and the schema snapshot
 	@bin/lint
+
+docs: ## Build the documentation as a site that can be searched, in .cache/site
+	@bin/docs
 
 bench: ## Measure against the alternatives side by side and write bench/README.md (long)
 	@bin/install bench
