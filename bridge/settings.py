@@ -82,7 +82,7 @@ def read_file(path: Path) -> dict[str, str]:
             raise SettingsError(f"{path}, line {number}: not KEY=VALUE")
         name, value = match.groups()
         if name not in NAMES and not name.startswith("PG"):
-            raise SettingsError(f"{path}, line {number}: unknown setting {name}; the README lists them")
+            raise SettingsError(f"{path}, line {number}: unknown setting {name}; docs/reference/bridge.md lists them")
         if name in found:
             raise SettingsError(f"{path}, line {number}: {name} is set twice")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":

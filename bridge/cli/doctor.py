@@ -71,7 +71,7 @@ def examine() -> Iterator[Finding]:
     try:
         settings = common.source().read()
     except SettingsError as error:
-        yield Finding("settings", "fault", str(error), "README.md, Configuration, lists the settings")
+        yield Finding("settings", "fault", str(error), "docs/reference/bridge.md lists the settings")
     else:
         yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
     yield from _database(settings)
