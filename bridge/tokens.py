@@ -19,6 +19,10 @@ def make(secret: str, claims: dict[str, Any]) -> str:
     return f"{head}.{body}.{_encoded(signature)}"
 
 
+def lifetime(days: float, claims: dict[str, Any]) -> dict[str, Any]:
+    return {**claims, "exp": int(time.time() + days * 86400)}
+
+
 def claims_of(token: str) -> dict[str, Any]:
     """What a token says. Its signature is not checked. Raises TokenError."""
     parts = token.split(".")

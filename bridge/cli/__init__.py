@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import common, credentials, doctor, integrations, keys, organizations, publish, replay, run, status, tail
+from bridge.cli import common, credentials, doctor, init, integrations, keys, organizations, publish, replay, run, status, tail
 from bridge.settings import SettingsError, Source
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ def _main(
 
     \b
     On the bridge's machine, with its settings (PGHOST, PGUSER=mqtt_bridge, TOPICBASE_..., from the environment or --config):
+      init     sets up a database, up to the first message (as a superuser)
       run      the bridge itself
       status   which bridges are running, what each holds, how long the queues are
       doctor   what is wrong with this installation, and how to fix it
@@ -63,6 +64,7 @@ def _main(
 
 
 app.command(help=run.run_help())(run.run)
+app.command()(init.init)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(keys.keygen)

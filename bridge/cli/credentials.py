@@ -19,7 +19,6 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Credentials
 token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Tokens: what users and apps call the API with.")
 
 Credential = Annotated[str, typer.Argument(help="Id or username of the credential.")]
-DAY = 86400
 
 
 @app.command("add")
@@ -114,13 +113,8 @@ def add_token(
         common.fail("TOPICBASE_JWT_SECRET_FILE must name a file that holds PostgREST's `jwt-secret`", common.WRONG)
     if role == "authenticated" and user is None:
         common.fail("--user is missing: the API finds a user's organizations by it", common.WRONG)
-    claims: dict[str, Any] = {
-        "role": role,
-        "aud": values.get("TOPICBASE_JWT_AUDIENCE") or "topicbase",
-        "exp": int(time.time() + days * DAY),
-        **({} if user is None else {"sub": user}),
-    }
-    made = tokens.make(secret, claims)
+    claims = {"role": role, "aud": values.get("TOPICBASE_JWT_AUDIENCE") or "topicbase", **({} if user is None else {"sub": user})}
+    made = tokens.make(secret, tokens.lifetime(days, claims))
     if file is None:
         typer.echo(made)
         return
