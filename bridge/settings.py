@@ -34,6 +34,7 @@ class Settings:
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
     log_level: str = "INFO"
+    log_format: str = "text"
 
 
 class Source:
@@ -149,6 +150,13 @@ def _level(name: str, value: str) -> str:
     return level
 
 
+def _form(name: str, value: str) -> str:
+    form = value.lower()
+    if form not in ("text", "json"):
+        raise SettingsError(f"{name}={value} is neither text nor json")
+    return form
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A row of the table. `help` and `default` are for people, in Markdown; `see` is a page about it."""
@@ -210,6 +218,7 @@ TABLE = (
         parse=_flag,
     ),
     Setting("TOPICBASE_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", default="`INFO`", field="log_level", parse=_level),
+    Setting("TOPICBASE_LOG_FORMAT", "`text`, or `json`: an object per line.", default="`text`", field="log_format", parse=_form),
     Setting(
         "TOPICBASE_CONFIG",
         "The same as `--config`: file that holds any of these, and `PG*`, as `KEY=VALUE` lines; the environment wins. "
