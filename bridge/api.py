@@ -12,6 +12,15 @@ BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 TIMEOUT_SECONDS = 60.0  # above the longest long poll
 
 
+# PostgREST's own words about tokens say nothing of a way out.
+_WAYS = (
+    ("JWSInvalidSignature", "The token was signed with another secret than PostgREST's `jwt-secret`."),
+    ("JWT expired", "Get a new token from your login service; `topicbase token add` makes one for a test."),
+    ("JWTNotInAudience", "The token's `aud` is not PostgREST's `jwt-aud`."),
+    ("JW", "The token cannot be read: get a new one from your login service."),
+)
+
+
 class ApiError(Exception):
     """The API returned an error; the message has its slug, details and hint."""
 
@@ -31,6 +40,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 class Api:
     def __init__(self, url: str, token: str) -> None:
+        self.token = token
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
         self._opener = urllib.request.build_opener(_NoRedirect)
@@ -89,6 +99,8 @@ def _refusal(status: int, body: bytes) -> Exception:
         hint = said.get("hint")
     except (ValueError, AttributeError):
         words, hint = "", None
+    if status == 401 and not hint:
+        hint = next((way for sign, way in _WAYS if sign in words), None)
     text = f"{words or 'no reason given'} (HTTP {status})" + (f"\n{hint}" if hint else "")
     if status == 401:
         return RefusedError(text)

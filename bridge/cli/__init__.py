@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import common, doctor, keys, publish, replay, run, status, tail
+from bridge.cli import common, credentials, doctor, init, integrations, keys, organizations, publish, replay, run, status, tail
 from bridge.settings import SettingsError, Source
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ def _main(
 
     \b
     On the bridge's machine, with its settings (PGHOST, PGUSER=mqtt_bridge, TOPICBASE_..., from the environment or --config):
+      init     sets up a database, up to the first message (as a superuser)
       run      the bridge itself
       status   which bridges are running, what each holds, how long the queues are
       doctor   what is wrong with this installation, and how to fix it
@@ -49,6 +50,10 @@ def _main(
       replay   replays dead letters or stored messages
 
     \b
+    Anywhere, likewise, each with add, list, show, remove where the API has it (org add: with a token of role service_role):
+      org, members, integration, devices, credentials, token
+
+    \b
     Exit codes: 0 success; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings; 3 the database or the
     API cannot be reached or refuses the login; 70 internal failure: the supervisor should restart the bridge.
     """
@@ -59,6 +64,7 @@ def _main(
 
 
 app.command(help=run.run_help())(run.run)
+app.command()(init.init)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(keys.keygen)
@@ -66,3 +72,9 @@ app.command()(keys.reseal)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")
+app.add_typer(organizations.app, name="org")
+app.add_typer(organizations.members, name="members")
+app.add_typer(integrations.app, name="integration")
+app.add_typer(integrations.devices, name="devices")
+app.add_typer(credentials.app, name="credentials")
+app.add_typer(credentials.token, name="token")

@@ -15,7 +15,8 @@ ONLY_DEPLOY = {"pgmq_missing"}
 # What a literal that is the slug of an error ends in: those that go through a variable are told by it.
 SUFFIXES = (
     "invalid", "not_found", "missing", "empty", "too_large", "not_base64", "not_allowed", "inactive", "stopped", "full", "exceeded",
-    "required", "conflict", "ambiguous", "revoked", "taken", "unavailable", "incompatible", "unknown", "credentials", "passwords", "topic_limit_reached",
+    "required", "conflict", "ambiguous", "revoked", "taken", "unavailable", "incompatible", "unknown", "credentials", "passwords",
+    "limit_reached",
 )  # fmt: skip
 # Of that form, but not errors: activities in the log, names of tables, gauges, a reason that explain_mqtt_access gives.
 NOT_ERRORS = {
