@@ -1,13 +1,16 @@
 # The tasks of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install hooks up down status env psql logs demo test fuzz lint snapshot format bench chaos soak clean
+.PHONY: help install develop hooks up down status doctor env psql logs demo test fuzz lint docs snapshot format bench chaos soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: ## Install what is missing: Debian packages, .venv, node_modules
+install: ## Install what the stack and the demo need: Debian packages, .venv, PostgREST
 	@bin/install
+
+develop: ## Install also what checks and tests need
+	@bin/install dev
 
 hooks: ## Check commits before they are made (Git hooks)
 	@git config core.hooksPath .githooks
@@ -21,6 +24,9 @@ down: ## Stop the local stack and keep its data
 
 status: ## Show which parts are running
 	@bin/stack status
+
+doctor: ## Say what is wrong with the stack, and how to fix it
+	@bin/topicbase doctor
 
 env: ## Print the stack's addresses and keys as KEY=VALUE lines
 	@bin/stack env
@@ -38,27 +44,30 @@ test: ## Run everything that CI runs, on stacks of its own
 	@bin/install test
 	@bin/test
 
-fuzz: install ## Run Schemathesis as each role, 10,000 cases each (long; make test has a short form)
+fuzz: develop ## Run Schemathesis as each role, 10,000 cases each (long; make test has a short form)
 	@bin/fuzz
 
-lint: install ## Check style, types, spelling, SQL functions and the schema snapshot
+lint: develop ## Check style, types, spelling, SQL functions and the schema snapshot
 	@bin/lint
+
+docs: ## Build the documentation as a site that can be searched, in .cache/site
+	@bin/docs
 
 bench: ## Measure against the alternatives side by side and write bench/README.md (long)
 	@bin/install bench
 	@bench/run
 
-chaos: install ## Run the long fault tests, then break real stacks repeatedly and account for every message (hours; MINUTES=60 limits it, JOBS=4 runs four faults at a time)
+chaos: develop ## Run the long fault tests, then break real stacks repeatedly and account for every message (hours; MINUTES=60 limits it, JOBS=4 runs four faults at a time)
 	@bin/chaos --write $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS))
 
-soak: install ## Run one stack under load for half an hour, with a fault every minute
+soak: develop ## Run one stack under load for half an hour, with a fault every minute
 	@bin/chaos --soak $(if $(MINUTES),--minutes $(MINUTES))
 
-format: install ## Format the Python code and apply ruff's automatic fixes
+format: develop ## Format the Python code and apply ruff's automatic fixes
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix-only .
 
-snapshot: install ## Regenerate docs/schema.sql from the migrations
+snapshot: develop ## Regenerate docs/schema.sql from the migrations
 	@bin/snapshot
 
 clean: ## Stop the local stack and delete its data, and the cached clusters of tests

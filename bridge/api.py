@@ -1,12 +1,24 @@
 """Calls of the HTTP API, as any app makes them: PostgREST with a JWT. The standard library is enough for one caller and few calls."""
 
 import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
 
+MOST_LEVELS = 200  # of JSON that is shown; the parser's recursion ends at fewer than 1,000
+BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 TIMEOUT_SECONDS = 60.0  # above the longest long poll
+
+
+# PostgREST's own words about tokens say nothing of a way out.
+_WAYS = (
+    ("JWSInvalidSignature", "The token was signed with another secret than PostgREST's `jwt-secret`."),
+    ("JWT expired", "Get a new token from your login service; `topicbase token add` makes one for a test."),
+    ("JWTNotInAudience", "The token's `aud` is not PostgREST's `jwt-aud`."),
+    ("JW", "The token cannot be read: get a new one from your login service."),
+)
 
 
 class ApiError(Exception):
@@ -28,6 +40,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 class Api:
     def __init__(self, url: str, token: str) -> None:
+        self.token = token
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
         self._opener = urllib.request.build_opener(_NoRedirect)
@@ -51,9 +64,32 @@ class Api:
         except (OSError, urllib.error.URLError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from None
         try:
-            return json.loads(body) if body else None
+            return loads(body) if body else None
         except ValueError:
             raise UnreachableError(f"{self._url} does not answer as PostgREST does") from None
+
+
+def loads(text: bytes) -> Any:
+    """Parse JSON. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return json.loads(_without_depths(text.decode()))
+
+
+def _without_depths(text: str) -> str:
+    kept: list[str] = []
+    level = start = 0
+    for found in BRACKETS_AND_STRINGS.finditer(text):
+        if found[0] in "[{":
+            level += 1
+            if level == MOST_LEVELS + 1:
+                kept += [text[start : found.start()], '"…"']
+        elif found[0] in "]}":
+            level -= 1
+            if level == MOST_LEVELS:
+                start = found.end()
+    return "".join([*kept, text[start:]])
 
 
 def _refusal(status: int, body: bytes) -> Exception:
@@ -63,6 +99,8 @@ def _refusal(status: int, body: bytes) -> Exception:
         hint = said.get("hint")
     except (ValueError, AttributeError):
         words, hint = "", None
+    if status == 401 and not hint:
+        hint = next((way for sign, way in _WAYS if sign in words), None)
     text = f"{words or 'no reason given'} (HTTP {status})" + (f"\n{hint}" if hint else "")
     if status == 401:
         return RefusedError(text)

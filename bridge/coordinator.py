@@ -155,7 +155,7 @@ class Coordinator:
             moved.append("TOPICBASE_METRICS_ADDRESS")
             now = dataclasses.replace(now, metrics_address=before.metrics_address)
         self.settings = now
-        log.set_level(now.log_level)
+        log.set_up(now.log_level, now.log_format)
         self.webhooks.use(now)
         self.tests.settings = now
         self.configuration.use(now)

@@ -47,6 +47,19 @@ BATCH_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 
+# From the start, or rate() would miss what makes each of them appear.
+for counter, values in (
+    (PUBLISHED, ("sent", "acknowledged", "failed", "expired")),
+    (RECEIVED, ("queued", "dead", "passed_over", "repeated")),
+    (PROCESSED, ("processed", "failed", "dead")),
+    (CALLBACKS, ("delivered", "failed", "dead", "released")),
+    (DATABASE_FAILURES, ("coordinator", "maintenance", "worker", "webhooks", "settler", "inbound", "outbound")),
+    (BATCH, ("claim", "settle", "ingest", "process")),
+    (BATCH_SECONDS, ("claim", "settle", "ingest", "process")),
+):
+    for value in values:
+        counter.labels(value)
+
 
 Info("topicbase_build", "The program.").info({"version": __version__})
 

@@ -34,6 +34,7 @@ class Settings:
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
     log_level: str = "INFO"
+    log_format: str = "text"
 
 
 class Source:
@@ -82,7 +83,7 @@ def read_file(path: Path) -> dict[str, str]:
             raise SettingsError(f"{path}, line {number}: not KEY=VALUE")
         name, value = match.groups()
         if name not in NAMES and not name.startswith("PG"):
-            raise SettingsError(f"{path}, line {number}: unknown setting {name}; the README lists them")
+            raise SettingsError(f"{path}, line {number}: unknown setting {name}; docs/reference/bridge.md lists them")
         if name in found:
             raise SettingsError(f"{path}, line {number}: {name} is set twice")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
@@ -149,6 +150,13 @@ def _level(name: str, value: str) -> str:
     return level
 
 
+def _form(name: str, value: str) -> str:
+    form = value.lower()
+    if form not in ("text", "json"):
+        raise SettingsError(f"{name}={value} is neither text nor json")
+    return form
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A row of the table. `help` and `default` are for people, in Markdown; `see` is a page about it."""
@@ -210,6 +218,7 @@ TABLE = (
         parse=_flag,
     ),
     Setting("TOPICBASE_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", default="`INFO`", field="log_level", parse=_level),
+    Setting("TOPICBASE_LOG_FORMAT", "`text`, or `json`: an object per line.", default="`text`", field="log_format", parse=_form),
     Setting(
         "TOPICBASE_CONFIG",
         "The same as `--config`: file that holds any of these, and `PG*`, as `KEY=VALUE` lines; the environment wins. "
@@ -218,11 +227,13 @@ TABLE = (
     ),
     Setting(
         "TOPICBASE_API_URL",
-        "URL of PostgREST, for `topicbase publish`, `tail` and `replay`, which also read the next two.",
+        "URL of PostgREST, for the commands that act for a user, which also read the next two.",
         is_for_bridge=False,
     ),
     Setting("TOPICBASE_TOKEN", "A user's JWT.", is_for_bridge=False),
     Setting("TOPICBASE_TOKEN_FILE", "File that holds a user's JWT.", is_for_bridge=False),
+    Setting("TOPICBASE_JWT_SECRET_FILE", "File that holds PostgREST's `jwt-secret`, for `topicbase token add`.", is_for_bridge=False),
+    Setting("TOPICBASE_JWT_AUDIENCE", "PostgREST's `jwt-aud`, likewise.", default="`topicbase`", is_for_bridge=False),
 )
 NAMES = frozenset(setting.name for setting in TABLE if setting.may_be_in_file)
 

@@ -1,7 +1,6 @@
 """The demo's organization: integrations, logins and devices, created as an app would create them, and retired at the end."""
 
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -17,28 +16,25 @@ from demo.devices.paho import PahoDevice
 from demo.readings import Machine, Reading
 from demo.stack import App, DemoError, Stack
 
-ORGANIZATION = ("Showcase", "showcase")
-ADMIN = str(uuid.uuid5(uuid.NAMESPACE_URL, "https://topicbase.example/demo/admin"))
 HOSTED, EXTERNAL = "Hosted broker", "Plant broker"
 PLANT = "plant"  # the first level of topics at the external broker
 
 
 class Tenant:
     def __init__(self, stack: Stack, run_id: str, say: Callable[[str], None]) -> None:
-        self.admin = App(stack, "authenticated", ADMIN)
+        self.admin = App(stack, "authenticated", stack.env["DEMO_USER_ID"])
         self.organization: dict[str, Any] = {}
         self._stack = stack
         self._run_id = run_id
         self._say = say
-        self._service = App(stack, "service_role")
         self._broker = Broker(stack)
         self._hosted: dict[str, Any] = {}
         self._external: dict[str, Any] = {}
         self._credential_ids: list[str] = []
 
     def provision(self) -> None:
-        """Creates an organization with a hosted and an external integration, and starts the broker of the latter."""
-        self._make_organization()
+        """Finds the stack's organization and its hosted integration, adds an external one, and starts the broker of the latter."""
+        self._find_organization()
         existing = {
             row["name"]: row["id"] for row in self.admin.rows("device_integrations", organization_id=f"eq.{self.organization['id']}")
         }
@@ -56,17 +52,10 @@ class Tenant:
         self.admin.do("mqtt_subscribe", integration_id=self._external["id"], topic=f"{PLANT}/#", qos=2)
         self._wait_for_subscriptions()
 
-    def _make_organization(self) -> None:
-        name, slug = ORGANIZATION
-        answer = self._service.call("create_organization", name=name, slug=slug, admin_user_id=ADMIN)
-        if answer.ok:
-            self.organization = answer.json()
-        elif answer.status_code == 409:  # created by an earlier run
-            self.organization = self._service.rows("organizations", slug=f"eq.{slug}")[0]
-            self._service.do("add_organization_member", organization_id=self.organization["id"], user_id=ADMIN, role="admin")
-        else:
-            raise DemoError(f"create_organization answered {answer.status_code}: {answer.text}")
-        self._say(f"organization   {name}: topics start with {self.organization['topic_prefix']}/")
+    def _find_organization(self) -> None:
+        """The local stack's own, which the README's commands look at, too."""
+        self.organization = self.admin.rows("organizations", id=f"eq.{self._stack.env['DEMO_ORGANIZATION_ID']}")[0]
+        self._say(f"organization   {self.organization['name']}: topics start with {self.organization['topic_prefix']}/")
 
     def _test_connection(self) -> str:
         request = self.admin.do("mqtt_test_connection", integration_id=self._external["id"])

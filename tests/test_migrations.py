@@ -55,6 +55,9 @@ def test_deploy_revert_deploy(fresh_stack: Callable[..., Stack]) -> None:
     stack = fresh_stack(without=DATABASE_ONLY, deploy=True)
     first = dump(stack)
     assert "CREATE TABLE mqtt.history" in first
+    # without a terminal to ask on, it must be told
+    stack.run("sqitch", "revert", check=False)
+    assert dump(stack) == first
     # the demo's tenant holds no roles and no schema, only rows
     stack.run("sqitch", "revert", "-y")
     assert left_overs(stack) == []

@@ -96,8 +96,10 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
         up = subprocess.run(
             [ROOT / "bin/stack", "up", "--without", ",".join(DATABASE_ONLY)], env=environment, capture_output=True, text=True, check=False
         )
+        made = sorted(path.name for path in (tmp_path / "run").iterdir())
         subprocess.run([ROOT / "bin/stack", "down", "--clean"], env=environment, check=True)
     assert up.returncode == 1
+    assert made == ["lock", "log"]
     assert f"port {port}" in up.stderr
     assert "TOPICBASE_PG_PORT" in up.stderr
 
@@ -135,6 +137,20 @@ def test_a_part_that_ends_at_once_is_no_running_part(database: Stack) -> None:
     assert "running" not in next(line for line in stack.run("status", check=False).stdout.splitlines() if line.startswith("postgres"))
     (stack.run_dir / "postgres/postgresql.auto.conf").write_text("")
     stack.start("postgres")
+
+
+def test_a_port_that_another_program_took_is_replaced(database: Stack) -> None:
+    """The last one to use this stack, whose address it changes."""
+    database.run("down")
+    url = database.run("env").stdout.splitlines()[0]
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    with socket.create_server(("127.0.0.1", port)):
+        up = database.run("up", "--without", ",".join(DATABASE_ONLY))
+    assert f"other programs have port {port}; using " in up.stderr
+    moved = database.run("env").stdout
+    assert f":{port}/" not in moved.splitlines()[0]
+    database.run("up", "--without", ",".join(DATABASE_ONLY))
+    assert database.run("env").stdout == moved
 
 
 class TestGateway:

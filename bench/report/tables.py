@@ -15,7 +15,7 @@ from bench.report.markers import place
 from bench.samples import TIMES, Row
 
 PAGE = ROOT / "bench" / "README.md"
-README = ROOT / "README.md"
+QUOTING = ROOT / "docs" / "explanation" / "performance.md"
 ORDER = (
     "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
     "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
@@ -23,7 +23,7 @@ ORDER = (
     "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
     "listening", "history-ingest", "history-read", "stats", "rls", "rls-client", "storage", "wal", "memory",
 )  # fmt: skip
-# Rows that the project's README quotes.
+# Rows that docs/explanation/performance.md quotes.
 QUOTED = (
     "single-pgmq", "single-noop", "batch-100-floor", "batch-single", "worker-floor", "worker-rate", "worker-procrastinate",
     "worker-graphile", "outbound-1", "outbound-once", "inbound-paho", "inbound-naive", "latency-idle-p50", "latency-publish-p50",
@@ -129,12 +129,12 @@ def draw(document: dict[str, Any]) -> None:
 
 
 def write(name: str) -> None:
-    """The generated parts of bench/README.md, README.md and docs/how-to/scale.md, and one SVG per plot."""
+    """The generated parts of bench/README.md, docs/explanation/performance.md and docs/how-to/scale.md, and one SVG per plot."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return
     document = json.loads(path.read_text())
     draw(document)
     PAGE.write_text(place(place(PAGE.read_text(), "table", markdown(document)), "plots", growth(document)))
-    README.write_text(place(README.read_text(), "figures", quotation(document)))
+    QUOTING.write_text(place(QUOTING.read_text(), "figures", quotation(document)))
     capacity.write(document)

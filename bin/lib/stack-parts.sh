@@ -68,8 +68,48 @@ start_gateway() {
     render nginx.conf > "$dir/nginx.conf"
     render nginx-headers.conf > "$dir/headers.conf"
     render nginx-device.conf > "$dir/device.conf"
+    render nginx-answers.conf > "$dir/answers.conf"
     launch gateway "$(command -v nginx)" -e stderr -p "$dir" -c "$dir/nginx.conf"
     wait_until_up gateway http_answers 200 "http://127.0.0.1:${port[GATEWAY]}/healthz"
+}
+
+# The bridge's settings, for itself and for `topicbase`.
+use_bridge() {
+    local dir=$place/bridge
+    unset "${!PG@}"
+    pg_socket_dir=$(socket_dir)
+    export PGHOST=${pg_socket_dir:-127.0.0.1} PGPORT=${port[PG]} PGUSER=mqtt_bridge PGDATABASE=$database PGPASSFILE=$dir/pgpass
+    export TOPICBASE_HOSTED_BROKER_URL=mqtt://127.0.0.1:${port[MQTT]}
+    export TOPICBASE_HOSTED_BROKER_USERNAME=topicbase_bridge
+    export TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=$dir/broker-password
+    export TOPICBASE_MOSQUITTO_ACCESS_FILE=$place/mosquitto/access
+    export TOPICBASE_METRICS_ADDRESS=127.0.0.1:${port[METRICS]}
+    export TOPICBASE_PRIVATE_KEY_FILE=$dir/private.key
+    export TOPICBASE_ALLOW_PRIVATE_ADDRESSES=1
+}
+
+# The bridge's commands with its settings; the others with a token of the demo's admin, or of the service where only that may.
+command_topicbase() {
+    local role=authenticated
+    [[ ! -f $run/place ]] || place=$(< "$run/place")
+    [[ -s $run/demo && -s $run/jwt-secret && -s $place/bridge/pgpass ]] || die "the stack was never started here: run make up"
+    load_ports
+    load_demo
+    export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
+    case ${1:-} in
+        run | status | doctor | keygen | reseal) use_bridge ;;
+        '' | --* | token) [[ ${2:-} != show ]] || set_token authenticated ;;
+        *)
+            [[ "${1:-} ${2:-}" != "org add" ]] || role=service_role
+            set_token "$role"
+            ;;
+    esac
+    PYTHONDONTWRITEBYTECODE=1 exec "$root/.venv/bin/topicbase" "$@"
+}
+
+set_token() { # set_token ROLE, unless the caller has one
+    [[ -n ${TOPICBASE_TOKEN:-}${TOPICBASE_TOKEN_FILE:-} ]] || TOPICBASE_TOKEN=$("$root/.venv/bin/topicbase" token add --role "$1" --user "$demo_user_id")
+    export TOPICBASE_TOKEN
 }
 
 start_bridge() {
@@ -84,22 +124,12 @@ start_bridge() {
     chmod 700 "$dir"
     own "$user" "$dir"
     [[ ! -f $dir/private.key ]] || own "$user" "$dir/private.key"
-    pg_socket_dir=$(socket_dir)
-    local host=${pg_socket_dir:-127.0.0.1}
     private_file "$dir/pgpass" "$user" "*:${port[PG]}:*:mqtt_bridge:${secret[MQTT_BRIDGE_PASSWORD]}"
     private_file "$dir/broker-password" "$user" "${secret[BROKER_PASSWORD]}"
     (
         cd "$root"
-        unset "${!PG@}"
-        export PGHOST=$host PGPORT=${port[PG]} PGUSER=mqtt_bridge PGDATABASE=$database PGPASSFILE=$dir/pgpass HOME=$dir
-        export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-        export TOPICBASE_HOSTED_BROKER_URL=mqtt://127.0.0.1:${port[MQTT]}
-        export TOPICBASE_HOSTED_BROKER_USERNAME=topicbase_bridge
-        export TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=$dir/broker-password
-        export TOPICBASE_MOSQUITTO_ACCESS_FILE=$place/mosquitto/access
-        export TOPICBASE_METRICS_ADDRESS=127.0.0.1:${port[METRICS]}
-        export TOPICBASE_PRIVATE_KEY_FILE=$dir/private.key
-        export TOPICBASE_ALLOW_PRIVATE_ADDRESSES=1
+        use_bridge
+        export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=$dir
         launch bridge "$root/.venv/bin/python" -m bridge run
     )
     wait_until_up bridge http_answers 200 "http://127.0.0.1:${port[METRICS]}/readyz"

@@ -83,6 +83,22 @@ migrate() {
     fi
     after=$(deployed_changes)
     [[ $before == "$after" ]] || migrated=1
+    name_altered_scripts
+}
+
+# sqitch looks at names only: a script that was edited after its deploy is not run again.
+name_altered_scripts() {
+    local change hash found
+    local -a altered=()
+    while IFS='|' read -r change hash; do
+        [[ -f $root/deploy/$change.sql ]] || continue
+        read -r found _ < <(sha1sum "$root/deploy/$change.sql")
+        [[ $found == "$hash" ]] || altered+=("$change")
+    done < <(superuser_psql --tuples-only --no-align \
+        --command='SELECT DISTINCT ON (change) change, script_hash FROM sqitch.changes ORDER BY change, committed_at DESC')
+    ((${#altered[@]})) || return 0
+    say "stack: this database has other versions of ${#altered[@]} scripts, and keeps them: ${altered[*]:0:5}$( ((${#altered[@]} <= 5)) || printf ' …')"
+    say "\`bin/apply NAME\` runs the script of a function or view again; \`make clean up\` deploys everything, and deletes the data."
 }
 
 deployed_changes() {

@@ -66,7 +66,7 @@ wait_until_up() {
 
 needs_port() { # needs_port NAME PORT_NAME
     port_is_taken "${port[$2]}" || return 0
-    die "port ${port[$2]}, which $1 should listen on, is taken by another program. Set TOPICBASE_$2_PORT to a free one (or use --free-ports)."
+    die "port ${port[$2]}, which $1 should listen on, is taken by another program. \`bin/stack down\`, then \`bin/stack up\` chooses another one."
 }
 
 needs_program() { # needs_program PROGRAM PACKAGE

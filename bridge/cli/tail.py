@@ -69,6 +69,8 @@ def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
     # Of the messages stored before, no more are shown than were asked for.
     accepted_before, stored_before = reached, stored
     seen = {row["id"]: (_at(row), _at(row, "created_at")) for row in newest}
+    if not newest:
+        _say_where(client, query, follow=follow)
     yield from reversed(newest[:last])
     late_from, late_at = stored, time.monotonic() + LATE_SECONDS
     while follow:
@@ -89,6 +91,17 @@ def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
         if is_late_due:
             seen = {name: (at, then) for name, (at, then) in seen.items() if at >= reached - OVERLAP or then >= late_from - SLACK}
         time.sleep(POLL_SECONDS)
+
+
+def _say_where(client: Api, query: dict[str, str], *, follow: bool) -> None:
+    """Nothing was found: where it was looked for."""
+    slugs = [row["slug"] for row in client.rows("organizations", {"select": "slug", "order": "slug", "limit": "4"})]
+    places = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "") if slugs else "none: the token's user is no member of any"
+    terms = "".join(f", {name.replace('_', ' ')} {value}" for name, value in query.items())
+    typer.echo(
+        f"topicbase: no message yet in the history of your organizations ({places}){terms}" + ("; waiting for the first" if follow else ""),
+        err=True,
+    )
 
 
 def _pages(client: Api, query: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -123,6 +136,5 @@ def _show(row: dict[str, Any]) -> None:
         payload = f"{len(base64.b64decode(row['body']))} bytes: {row['body'][:120]}"
     else:
         payload = row["payload"] if isinstance(row["payload"], str) else jsons.dumps(row["payload"], ensure_ascii=False)
-    # Payloads may contain control sequences for a terminal: shown, not obeyed.
     line = f"{row['received_at'][:23]} {arrow} {row['topic']} {payload}"
-    typer.echo("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+    typer.echo(common.printable(line))

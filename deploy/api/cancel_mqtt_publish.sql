@@ -5,6 +5,24 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.lock_outbound() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Whoever waits in the lock's queue makes all claims that come later wait behind it, of all organizations. So it asks first, for a second.
+    WHILE NOT pg_try_advisory_xact_lock(mqtt.outbound_lock(), 0) LOOP
+        IF clock_timestamp() > statement_timestamp() + interval '1 second' THEN
+            PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.lock_outbound() IS
+'Takes mqtt.outbound_lock exclusively: claims in progress are visible then, and later ones see what this transaction does (bridge.claim_outbound).';
+
 CREATE OR REPLACE FUNCTION api.cancel_mqtt_publish(receipt_ids uuid [])
 RETURNS TABLE (
     receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint,
@@ -15,6 +33,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_queued bigint [];
     v_cancelled bigint [];
 BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
@@ -23,14 +42,21 @@ BEGIN
             DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
-    PERFORM pg_advisory_xact_lock(mqtt.outbound_lock(), 0);  -- see bridge.claim_outbound
-    -- Messages that a bridge has claimed are left to it.
-    v_cancelled := ARRAY(
+    v_queued := ARRAY(
         SELECT q.msg_id
         FROM mqtt.publish_receipts(receipt_ids) AS r
         JOIN pgmq.q_mqtt_outbound AS q ON q.enqueued_at = r.queued_at
         JOIN mqtt.message_id_key AS k ON mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key) = r.receipt_id
         WHERE r.state = 'queued'
+    );
+    IF cardinality(v_queued) > 0 THEN
+        PERFORM mqtt.lock_outbound();
+    END IF;
+    -- Messages that a bridge has claimed are left to it.
+    v_cancelled := ARRAY(
+        SELECT q.msg_id
+        FROM pgmq.q_mqtt_outbound AS q
+        WHERE q.msg_id = ANY (v_queued)
             AND NOT EXISTS (
                 SELECT FROM mqtt.outbound_batches AS b
                 WHERE b.organization_id = q.organization_id AND b.integration_id = q.integration_id AND q.msg_id = ANY (b.msg_ids)

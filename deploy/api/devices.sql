@@ -25,6 +25,8 @@ BEGIN
         PERFORM mqtt.require_integration(list_devices.integration_id, list_devices.organization_id);
     ELSIF list_devices.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(list_devices.organization_id);
+    ELSE
+        PERFORM mqtt.require_single_organization();
     END IF;
     IF list_devices.cursor IS NOT NULL THEN
         -- A cursor is the last device's place in the index: organization, integration, external id in hexadecimal.
@@ -51,7 +53,7 @@ BEGIN
     );
     v_last := v_devices[list_devices."limit"];
     RETURN jsonb_build_object(
-        'devices', coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY d.ordinality) FROM unnest(v_devices[:list_devices."limit"]) WITH ORDINALITY AS d), '[]'),
+        'devices', coalesce((SELECT jsonb_agg(to_jsonb(d) - 'ordinality' ORDER BY d.ordinality) FROM unnest(v_devices[:list_devices."limit"]) WITH ORDINALITY AS d), '[]'),
         'next_cursor', CASE
             WHEN cardinality(v_devices) > list_devices."limit" THEN concat_ws(
                 '.', v_last.organization_id, v_last.integration_id, encode(convert_to(v_last.external_id, 'UTF8'), 'hex')
@@ -65,7 +67,7 @@ $md$List devices, page by page
 
 Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id. Send next_cursor as
 cursor to get the next page; it is null on the last one. Devices that are registered or deleted between two pages do not shift the others.
-Errors: 400 `limit_invalid`, `cursor_invalid`; 404 `integration_not_found`, `organization_not_found`.$md$;
+Errors: 400 `limit_invalid`, `cursor_invalid`, `organization_required` (you belong to several); 404 `integration_not_found`, `organization_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.list_devices(integer, text, uuid, uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_device(
@@ -74,8 +76,11 @@ CREATE OR REPLACE FUNCTION api.get_device(
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_device mqtt.devices;
 BEGIN
-    RETURN to_jsonb(mqtt.find_device(get_device.device_id, get_device.external_id, get_device.integration_id, get_device.organization_id));
+    v_device := mqtt.find_device(get_device.device_id, get_device.external_id, get_device.integration_id, get_device.organization_id);
+    RETURN to_jsonb(v_device) || jsonb_build_object('found_by', CASE WHEN lower(get_device.device_id) = v_device.id::text THEN 'id' ELSE 'external_id' END);
 END;
 $$;
 COMMENT ON FUNCTION api.get_device(text, uuid, uuid, text) IS
@@ -83,7 +88,7 @@ $md$Read one device
 
 device_id is the device's id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
 external_id, name, metadata, last_data (its newest telemetry), last_data_at, latest (of each metric the newest value:
-`{"temperature": {"value": 23.5, "at": "…"}}`), last_seen_at and what it belongs to.
+`{"temperature": {"value": 23.5, "at": "…"}}`), last_seen_at, what it belongs to, and found_by: `id` or `external_id`.
 Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).$md$;
 GRANT EXECUTE ON FUNCTION api.get_device(text, uuid, uuid, text) TO authenticated, service_role;
 
@@ -107,6 +112,9 @@ BEGIN
     ELSIF jsonb_typeof(sync_device.metadata) <> 'object' OR octet_length(sync_device.metadata::text) > 65536 THEN
         RAISE EXCEPTION 'metadata_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'metadata is a JSON object of at most 64 KiB.', HINT = 'Store large objects elsewhere and keep their URL here.';
+    ELSIF mqtt.is_too_deep(sync_device.metadata) THEN
+        RAISE EXCEPTION 'metadata_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'metadata is nested more than 128 levels deep.', HINT = 'Nest it less deeply.';
     ELSIF mqtt.has_extreme_number(sync_device.metadata) THEN
         RAISE EXCEPTION 'metadata_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'metadata has a number outside the range of a double precision float.', HINT = 'Send such a number as a string.';

@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/get_mqtt_publish_receipts to pg
+-- requires: base/locks
 -- requires: base/message_ids
 -- requires: integrations/access
 -- requires: tables/mqtt_publish_receipts
@@ -13,18 +14,43 @@ AS $$
 DECLARE
     v_timeout numeric := (SELECT s.setting::numeric / 1000 FROM pg_catalog.pg_settings AS s WHERE s.name = 'statement_timeout');
 BEGIN
-    IF (wait BETWEEN 0 AND 20) IS NOT TRUE THEN
+    IF NOT wait BETWEEN 0 AND 20 OR wait = 'NaN' THEN
         RAISE EXCEPTION 'wait_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'wait must be a number of seconds from 0 to 20.', HINT = 'To wait longer, call again until something has changed.';
     END IF;
     -- Answer before statement_timeout would cancel the call.
     RETURN statement_timestamp() + make_interval(
-        secs => least(wait, CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
+        secs => least(coalesce(wait, 0), CASE WHEN v_timeout > 0 THEN greatest(v_timeout - 2, 0) ELSE wait END)::double precision
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.check_wait(numeric) IS 'The time at which a long poll of this many seconds has to return; raises PT400 wait_invalid outside 0 to 20.';
 GRANT EXECUTE ON FUNCTION mqtt.check_wait(numeric) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.may_wait(organization_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_most CONSTANT mqtt.configuration := (SELECT c FROM mqtt.configuration AS c);
+BEGIN
+    FOR v_place IN 1..v_most.max_waiting_per_organization LOOP
+        IF pg_try_advisory_xact_lock(mqtt.wait_lock() + 1, hashtext(organization_id || ' ' || v_place)) THEN
+            FOR v_seat IN 1..v_most.max_waiting LOOP
+                IF pg_try_advisory_xact_lock(mqtt.wait_lock(), v_seat) THEN
+                    RETURN true;
+                END IF;
+            END LOOP;
+            EXIT;
+        END IF;
+    END LOOP;
+    PERFORM set_config('response.headers', '[{"Retry-After": "1"}]', true);
+    RETURN false;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.may_wait(uuid) IS
+'Takes a place, until the end of the transaction, among the calls that wait for this organization and among all; false, and Retry-After is set, where there is none (configuration.max_waiting).';
+GRANT EXECUTE ON FUNCTION mqtt.may_wait(uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.publish_receipts(receipt_ids uuid [])
 RETURNS TABLE (
@@ -87,6 +113,8 @@ DECLARE
     v_until timestamptz := mqtt.check_wait(wait);
     v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
     v_step double precision := 0.01;
+    v_queued_for uuid;
+    v_has_place boolean;
 BEGIN
     IF cardinality(receipt_ids) > v_limit THEN
         RAISE EXCEPTION 'batch_too_large' USING
@@ -95,7 +123,10 @@ BEGIN
             HINT = 'Ask in several calls.';
     END IF;
     -- Each iteration is a new statement, so it sees what has been committed meanwhile.
-    WHILE clock_timestamp() < v_until AND EXISTS (SELECT FROM mqtt.publish_receipts(receipt_ids) AS r WHERE r.state = 'queued') LOOP
+    WHILE clock_timestamp() < v_until LOOP
+        SELECT r.organization_id INTO v_queued_for FROM mqtt.publish_receipts(receipt_ids) AS r WHERE r.state = 'queued' LIMIT 1;
+        v_has_place := found AND coalesce(v_has_place, mqtt.may_wait(v_queued_for));
+        EXIT WHEN NOT v_has_place;
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
         v_step := least(v_step * 1.5, 0.2);
     END LOOP;
@@ -107,7 +138,8 @@ $md$Get the state of published messages
 
 One row for each receipt id, in the order given. `state`: `queued`, `sent` (QoS 0: handed to the broker), `acknowledged` (QoS 1 and 2: by the
 broker), `failed` (see reason and reason_code, an MQTT 5 reason code), `expired`, `cancelled`, or `unknown` (no receipt that you may see,
-or past its retention). With `wait`, the call returns when none of them is queued any longer, or after that many seconds (0 to 20) at the latest.
+or past its retention). With `wait`, the call returns when none of them is queued any longer, or after that many seconds (0 to 20) at the latest;
+sooner, with `Retry-After`, while too many calls are waiting.
 Errors: 400 `wait_invalid`; 413 `batch_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) TO authenticated, service_role;
 COMMIT;

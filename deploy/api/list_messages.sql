@@ -208,11 +208,9 @@ BEGIN
         v_organization_ids, list_messages.integration_id, v_device.id, list_messages.topic, mqtt.topic_filter_pattern(list_messages.filter)
     );
     v_request.is_restricted := coalesce(list_messages.integration_id::text, v_device.id::text, list_messages.topic, list_messages.filter) IS NOT NULL;
-    v_request.id := list_messages.id;
-    v_request.direction := list_messages.direction;
     v_request.is_oldest_first := coalesce(list_messages.oldest_first, false);
-    v_request.most := v_most;
-    v_request.stored_since := list_messages.stored_since;
+    SELECT list_messages.id, list_messages.direction, v_most, list_messages.stored_since
+    INTO v_request.id, v_request.direction, v_request.most, v_request.stored_since;
     v_request.cursor_at := v_cursor.at;
     v_request.cursor_position := coalesce(mqtt.cursor_position(v_cursor), CASE WHEN v_request.is_oldest_first THEN 9223372036854775807 ELSE -1 END);
     v_request.cursor_id := v_cursor.id;
@@ -221,10 +219,8 @@ BEGIN
         RETURN;
     END IF;
     v_request.since := greatest(list_messages.since, v_range.first_at, CASE WHEN v_request.is_oldest_first THEN v_cursor.at END);
-    v_request.until := least(
-        list_messages.until, v_range.last_at + interval '1 microsecond',
-        CASE WHEN NOT v_request.is_oldest_first THEN v_cursor.at + interval '1 microsecond' END
-    );
+    v_request.until := interval '1 microsecond'
+        + least(list_messages.until - interval '1 microsecond', v_range.last_at, CASE WHEN NOT v_request.is_oldest_first THEN v_cursor.at END);
     RETURN QUERY
     SELECT
         m.id, m.organization_id, m.integration_id, m.device_id, m.direction::text, m.topic, m.message_type, m.payload,

@@ -1,6 +1,5 @@
 -- Deploy topicbase:api/mqtt_ingest to pg
 -- requires: base/json
--- requires: base/parse_values
 -- requires: ingest/enqueue_message
 -- requires: ingest/wrong_passwords
 BEGIN;
@@ -8,7 +7,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 -- The general way; the fast way is in api.mqtt_ingest. What both accept must be stored as the same row (tests/pgtap/ingest.sql).
 CREATE OR REPLACE FUNCTION mqtt.ingest_message(
-    topic text, payload json, qos integer, retain boolean, content_type text, payload_encoding text, message_id uuid, sent_at text
+    topic text, payload json, qos text, retain text, content_type text, payload_encoding text, message_id text, sent_at text
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -18,8 +17,7 @@ DECLARE
     v_text text;
     v_payload jsonb;
     v_body bytea;
-    v_fault text;
-    v_sent_at CONSTANT timestamptz := mqtt.try_device_time(sent_at);
+    v_fault text := mqtt.option_fault(qos, retain, message_id, sent_at);
 BEGIN
     SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
@@ -28,13 +26,15 @@ BEGIN
     -- A short payload without \u escapes and far exponents cannot fail, so it needs no subtransaction. A single expression, because PL/pgSQL sets
     -- up each one again in every transaction.
     v_payload := CASE
-        WHEN payload_encoding IS NULL AND sent_at IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
+        WHEN payload_encoding IS NULL AND v_fault IS NULL AND octet_length(payload::text) <= least(1000, v_session.max_payload_bytes * 2::bigint)
             THEN mqtt.quick_jsonb(payload::text)
     END;
     IF v_payload IS NULL THEN
         v_text := payload::text;
         v_payload := 'null';
-        IF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
+        IF v_fault IS NOT NULL THEN
+            NULL;
+        ELSIF octet_length(v_text) > v_session.max_payload_bytes * 2::bigint THEN
             v_fault := 'payload_too_large';
         ELSIF payload_encoding = 'base64' THEN
             v_payload := NULL;
@@ -45,25 +45,25 @@ BEGIN
         ELSIF payload IS NOT NULL THEN
             v_payload := mqtt.quick_jsonb(v_text);
         END IF;
-        IF v_fault IS NULL AND sent_at IS NOT NULL AND v_sent_at IS NULL THEN
-            v_fault := 'timestamp_invalid';
-        END IF;
         IF v_fault IS NOT NULL THEN
             PERFORM mqtt.refuse_message(v_fault, topic, v_session.topic_prefix, v_session.max_payload_bytes);
         END IF;
     END IF;
-    RETURN mqtt.enqueue_message(v_session, topic, v_payload, v_body, qos, retain, content_type, message_id, v_sent_at);
+    RETURN mqtt.enqueue_message(
+        v_session, topic, v_payload, v_body, coalesce(mqtt.try_qos(qos), 0), coalesce(mqtt.try_boolean(retain), false), content_type,
+        message_id::uuid, mqtt.try_device_time(sent_at)
+    );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, text) IS
+COMMENT ON FUNCTION mqtt.ingest_message(text, json, text, text, text, text, text, text) IS
 'Logs the device in by the headers of the request, checks its message and queues it: the general way of api.mqtt_ingest.';
 
 -- The fast way, for most messages: a login, a topic and a payload with nothing unusual about them, queued by one statement. PL/pgSQL sets up each
 -- expression, column and function again for every message, so there are as few as possible. Everything else, including every refusal, is left to the
 -- general way, mqtt.ingest_message. The payload is checked as in mqtt.quick_jsonb; as jsonb it has at most 32 times the bytes, hence the 32000.
 CREATE OR REPLACE FUNCTION api.mqtt_ingest(
-    topic text, payload json, qos integer DEFAULT 0, retain boolean DEFAULT false, content_type text DEFAULT NULL,
-    payload_encoding text DEFAULT NULL, message_id uuid DEFAULT NULL, "timestamp" text DEFAULT NULL
+    topic text, payload json, qos json DEFAULT '0', retain json DEFAULT 'false', content_type text DEFAULT NULL,
+    payload_encoding text DEFAULT NULL, message_id text DEFAULT NULL, "timestamp" json DEFAULT NULL
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -74,19 +74,20 @@ DECLARE
     v_document jsonb;
     v_organization_id uuid;
     v_answer json;
-    v_qos CONSTANT integer := coalesce(qos, 0);
+    v_qos CONSTANT integer := coalesce(mqtt.try_qos(qos #>> '{}'), CASE WHEN qos #>> '{}' IS NULL THEN 0 END);
+    v_sent_at CONSTANT text := "timestamp"::jsonb #>> '{}';
+    v_retain CONSTANT boolean := coalesce(mqtt.try_boolean(retain #>> '{}'), CASE WHEN retain #>> '{}' IS NULL THEN false END);
 BEGIN
-    IF v_qos BETWEEN 0 AND 2 AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
-        AND ("timestamp" IS NULL OR mqtt.try_device_time("timestamp") IS NOT NULL)
+    IF v_qos IS NOT NULL AND v_retain IS NOT NULL AND coalesce(content_type, payload_encoding) IS NULL AND message_id IS NULL
+        AND (v_sent_at IS NULL OR mqtt.try_device_time(v_sent_at) IS NOT NULL)
         AND octet_length(topic) <= 65535 AND mqtt.is_plain_topic(topic)
-        AND octet_length(payload::text) <= 1000 AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
+        AND octet_length(payload::text) <= 1000 AND NOT mqtt.has_many_brackets(payload::text) AND payload::text !~ '\\u|[eE][+-]?0*[1-9][0-9]{2}|[0-9]{20}' THEN
         v_headers := nullif(current_setting('request.headers', true), '')::jsonb;
         v_login := coalesce(mqtt.basic_login(v_headers), (v_headers ->> 'x-username') || ':' || (v_headers ->> 'x-password'));
-        IF v_qos = 0 AND retain IS NOT TRUE AND "timestamp" IS NULL THEN
-            v_document := jsonb_build_object('topic', topic, 'payload', payload::jsonb);
-        ELSE
-            v_document := mqtt.message_document(topic, payload::jsonb, v_qos, coalesce(retain, false), NULL, mqtt.try_device_time("timestamp"));
-        END IF;
+        v_document := CASE
+            WHEN v_qos = 0 AND NOT v_retain AND v_sent_at IS NULL THEN jsonb_build_object('topic', topic, 'payload', payload::jsonb)
+            ELSE mqtt.message_document(topic, payload::jsonb, v_qos, v_retain, NULL, mqtt.try_device_time(v_sent_at))
+        END;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id)
         SELECT statement_timestamp(), v_document, c.organization_id, c.integration_id, c.id
         FROM mqtt.mqtt_credentials AS c
@@ -104,8 +105,7 @@ BEGIN
             AND sha256(c.secret_salt || convert_to(substr(v_login, strpos(v_login, ':') + 1), 'UTF8')) = c.secret_hash
         RETURNING q.organization_id, json_build_object(
             'message_id', mqtt.keyed_message_id(q.enqueued_at, q.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k)), 'status', 'queued'
-        )
-        INTO v_organization_id, v_answer;
+        ) INTO v_organization_id, v_answer;
         IF found THEN
             UPDATE mqtt.ledger AS l
             SET accepted = l.accepted + 1
@@ -119,10 +119,10 @@ BEGIN
             RETURN CASE WHEN set_config('response.status', '202', true) IS NOT NULL THEN v_answer END;  -- PERFORM would be another query
         END IF;
     END IF;
-    RETURN mqtt.ingest_message(topic, payload, v_qos, coalesce(retain, false), content_type, payload_encoding, message_id, "timestamp");
+    RETURN mqtt.ingest_message(topic, payload, qos::jsonb #>> '{}', retain::jsonb #>> '{}', content_type, payload_encoding, message_id, v_sent_at);
 END;
 $$;
-COMMENT ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, text) IS
+COMMENT ON FUNCTION api.mqtt_ingest(text, json, json, json, text, text, text, json) IS
 $md$Send one message as a device
 
 Log in with `Authorization: Basic base64(username:password)`, or with `X-Username` and `X-Password`, and always with `X-Client-ID`, as issued
@@ -131,13 +131,14 @@ once the message is durable.
 
 - `topic`: MQTT topic name below the credential's prefix
 - `payload`: any JSON; with `payload_encoding` `base64` a string that contains the bytes, which are decoded according to `content_type`
-- `qos` 0, 1 or 2; `retain`
+- `qos` 0, 1 or 2; `retain` true or false (also 1 or 0)
 - `timestamp`: when the device measured it, as RFC 3339 date and time, or seconds, milliseconds, microseconds or nanoseconds since 1970; where it
   is omitted, the payload's member `timestamp` or `ts` tells
 - `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
 
-Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`; 400 `topic_invalid`,
-`qos_invalid`, `payload_invalid`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `timestamp_invalid`; 413
-`payload_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
-GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, text) TO anon, authenticated, service_role;
+Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`; 400
+`topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`, `payload_invalid`, `payload_too_deep`,
+`payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`,
+`quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
+GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, json, json, text, text, text, json) TO anon, authenticated, service_role;
 COMMIT;

@@ -74,7 +74,7 @@ BEGIN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
     BEGIN
-        v_messages := mqtt.checked_jsonb($1::text);
+        v_messages := mqtt.checked_jsonb($1::text, CASE json_typeof($1) WHEN 'object' THEN 3 ELSE 2 END);
         IF jsonb_typeof(v_messages) = 'object' AND v_messages - 'messages' = '{}' THEN
             v_messages := v_messages -> 'messages';
         END IF;
@@ -121,7 +121,6 @@ stored only once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
 `batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`. Codes of rejected
-messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`, `retain_invalid`,
-`message_id_invalid`, `timestamp_invalid`.$md$;
+messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;
 COMMIT;

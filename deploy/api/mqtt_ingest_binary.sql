@@ -1,5 +1,4 @@
 -- Deploy topicbase:api/mqtt_ingest_binary to pg
--- requires: base/parse_values
 -- requires: ingest/enqueue_message
 -- requires: ingest/wrong_passwords
 BEGIN;
@@ -13,8 +12,8 @@ DECLARE
     v_session mqtt.device_session := mqtt.device_login();
     v_headers json := nullif(current_setting('request.headers', true), '');
     v_topic text := v_headers ->> 'x-topic';
-    v_qos text := coalesce(v_headers ->> 'x-qos', '0');
-    v_retain text := lower(coalesce(v_headers ->> 'x-retain', 'false'));
+    v_qos text := v_headers ->> 'x-qos';
+    v_retain text := v_headers ->> 'x-retain';
     v_message_id text := v_headers ->> 'x-message-id';
     v_timestamp text := v_headers ->> 'x-timestamp';
     v_fault text;
@@ -22,17 +21,12 @@ BEGIN
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
-    v_fault := CASE
-        WHEN v_qos !~ '^[012]$' THEN 'qos_invalid'
-        WHEN v_retain NOT IN ('true', 'false', '1', '0') THEN 'retain_invalid'
-        WHEN NOT mqtt.is_uuid(v_message_id) THEN 'message_id_invalid'
-        WHEN v_timestamp IS NOT NULL AND mqtt.try_device_time(v_timestamp) IS NULL THEN 'timestamp_invalid'
-    END;
+    v_fault := mqtt.option_fault(v_qos, v_retain, v_message_id, v_timestamp);
     IF v_fault IS NOT NULL THEN
         PERFORM mqtt.refuse_message(v_fault, v_topic, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
     RETURN mqtt.enqueue_message(
-        v_session, v_topic, NULL, coalesce($1, ''), v_qos::integer, v_retain IN ('true', '1'),
+        v_session, v_topic, NULL, coalesce($1, ''), coalesce(mqtt.try_qos(v_qos), 0), coalesce(mqtt.try_boolean(v_retain), false),
         coalesce(v_headers ->> 'x-content-type', 'application/octet-stream'), v_message_id::uuid, mqtt.try_device_time(v_timestamp)
     );
 END;
@@ -42,7 +36,6 @@ $md$Send one message as a device, its payload as raw bytes
 
 The body is the payload, with `Content-Type: application/octet-stream`. Headers: `X-Topic` (required), `X-QoS`, `X-Retain`,
 `X-Content-Type` (media type of the payload: `application/cbor`, `application/msgpack`, `text/plain`, `application/json`, …),
-`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`; additional errors are 400 `retain_invalid`,
-`message_id_invalid`, `timestamp_invalid`.$md$;
+`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_binary(bytea) TO anon, authenticated, service_role;
 COMMIT;

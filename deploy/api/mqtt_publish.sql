@@ -31,8 +31,8 @@ $md$Publish messages to an integration's broker
 
 `messages` is an array; either all of them are queued or none. Each has
 - `topic`: MQTT topic name; at the hosted broker below the organization's prefix
-- `payload`: any JSON; a string is sent as its text, anything else as JSON text. `payload_encoding` overrides this: `json` (a string is sent
-  with its quotes), `text`, or `base64` (bytes)
+- `payload`: any JSON; a string is sent as its text, null as an empty payload (which with `retain` deletes what the broker retains), anything
+  else as JSON text. `payload_encoding` overrides this: `json` (a string is sent with its quotes, null as `null`), `text`, or `base64` (bytes)
 - `qos` 0, 1 or 2, `retain`
 - `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
 - `message_expiry`: seconds after which the message is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead

@@ -61,6 +61,7 @@ DECLARE
     v_until timestamptz := mqtt.check_wait(wait);
     v_step double precision := 0.01;
     v_request mqtt.mqtt_requests;
+    v_has_place boolean;
 BEGIN
     LOOP
         SELECT r.* INTO v_request FROM mqtt.mqtt_requests AS r WHERE r.id = get_mqtt_request.request_id;
@@ -71,6 +72,8 @@ BEGIN
                 HINT = 'Requests are kept for a day.';
         END IF;
         EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until;
+        v_has_place := coalesce(v_has_place, mqtt.may_wait(v_request.organization_id));
+        EXIT WHEN NOT v_has_place;
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
         v_step := least(v_step * 1.5, 0.2);
     END LOOP;
@@ -90,7 +93,8 @@ COMMENT ON FUNCTION api.get_mqtt_request(uuid, numeric) IS
 $md$Get the result of a connection test
 
 `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
-milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest.
+milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest;
+sooner, with `Retry-After`, while too many calls are waiting.
 Errors: 400 `wait_invalid`; 404 `request_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric) TO authenticated, service_role;
 COMMIT;

@@ -34,7 +34,9 @@ CREATE TABLE mqtt.configuration (
     max_browser_logins integer NOT NULL DEFAULT 10 CHECK (max_browser_logins > 0),
     max_login_subscriptions integer NOT NULL DEFAULT 100 CHECK (max_login_subscriptions > 0),
     max_retained_messages integer NOT NULL DEFAULT 20000 CHECK (max_retained_messages >= 0),
-    max_retained_bytes bigint NOT NULL DEFAULT 67108864 CHECK (max_retained_bytes >= 0)
+    max_retained_bytes bigint NOT NULL DEFAULT 67108864 CHECK (max_retained_bytes >= 0),
+    max_waiting integer NOT NULL DEFAULT 8 CHECK (max_waiting >= 0),
+    max_waiting_per_organization integer NOT NULL DEFAULT 4 CHECK (max_waiting_per_organization >= 0)
 );
 COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
 COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
@@ -60,6 +62,9 @@ COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transactio
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
+COMMENT ON COLUMN mqtt.configuration.max_waiting IS
+'How many calls may wait at a time (`wait` of a long poll), each of which holds a connection of PostgREST''s pool; a further one is answered at once. Less than half of db-pool.';
+COMMENT ON COLUMN mqtt.configuration.max_waiting_per_organization IS 'How many of them may wait for one organization.';
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
 COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';

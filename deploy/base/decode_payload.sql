@@ -25,6 +25,9 @@ BEGIN
                     NULL;  -- why not is told below
                 ELSIF v_text IS NULL THEN
                     RETURN v_decoded;
+                ELSIF SQLERRM = 'payload_too_deep' THEN
+                    GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+                    RETURN v_decoded;
                 ELSE
                     -- No content type: text where it is UTF-8 and no JSON.
                     RETURN ROW(to_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;

@@ -67,6 +67,14 @@ END;
 COMMENT ON FUNCTION mqtt.client_id_lock() IS
 'Advisory lock of client ids at the hosted broker, with a number from -63 to 63: one transaction at a time gives one of them to a login.';
 
+CREATE OR REPLACE FUNCTION mqtt.wait_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460329;
+END;
+COMMENT ON FUNCTION mqtt.wait_lock() IS
+'Advisory lock of a call that waits (mqtt.may_wait), with the number of its place among all, and 1953460330 with one among its organization''s.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

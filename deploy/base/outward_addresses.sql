@@ -29,6 +29,7 @@ LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_unless CONSTANT text := ', unless the operator allows those: the database''s setting allow_private_addresses, and the bridge''s TOPICBASE_ALLOW_PRIVATE_ADDRESSES';
     v_host text := lower(rtrim(host, '.'));
 BEGIN
     IF v_host IS NULL THEN
@@ -37,7 +38,7 @@ BEGIN
         IF v_host !~ '^[0-9a-f:.]{2,45}$' THEN
             RETURN 'is no host name or address';
         ELSIF mqtt.is_private_address(v_host::inet) AND NOT private_allowed THEN
-            RETURN 'must not be a loopback, link-local or private address';
+            RETURN 'must not be a loopback, link-local or private address' || v_unless;
         END IF;
         RETURN NULL;
     -- 0x7f.1, 017700000001 and 2130706433 are 127.0.0.1 to some resolvers: only four plain decimal numbers pass as an address.
@@ -45,13 +46,13 @@ BEGIN
         IF v_host !~ '^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}$' THEN
             RETURN 'is no host name or address';
         ELSIF mqtt.is_private_address(v_host::inet) AND NOT private_allowed THEN
-            RETURN 'must not be a loopback, link-local or private address';
+            RETURN 'must not be a loopback, link-local or private address' || v_unless;
         END IF;
         RETURN NULL;
     ELSIF v_host !~ '^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$' THEN
         RETURN 'is no host name or address (write an international name in its ASCII form, xn--…)';
     ELSIF v_host ~ '(^|\.)(localhost|localhost\.localdomain|local|internal|home\.arpa)$|^(ip6-localhost|ip6-loopback)$' AND NOT private_allowed THEN
-        RETURN 'must not be a name of this machine or its private network';
+        RETURN 'must not be a name of this machine or its private network' || v_unless;
     -- A search domain would complete it to a name of the network behind the bridge.
     ELSIF v_host !~ '\.' AND NOT private_allowed THEN
         RETURN 'must be a full host name, with its domain';

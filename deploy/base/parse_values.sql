@@ -88,6 +88,20 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.try_base64(text) IS 'Base64 text (RFC 4648 section 4, padded) as bytes; null when it is none.';
 
+CREATE OR REPLACE FUNCTION mqtt.try_qos(value text) RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN value ~ '^[012](\.0+)?$' THEN left(value, 1)::integer END;
+END;
+COMMENT ON FUNCTION mqtt.try_qos(text) IS 'A QoS as JSON or a header writes it: 0, 1 or 2; null when it is none.';
+
+CREATE OR REPLACE FUNCTION mqtt.try_boolean(value text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE lower(value) WHEN 'true' THEN true WHEN '1' THEN true WHEN 'false' THEN false WHEN '0' THEN false END;
+END;
+COMMENT ON FUNCTION mqtt.try_boolean(text) IS 'A truth value as JSON or a header writes it: true, false, 1 or 0, in any case; null when it is none.';
+
 CREATE OR REPLACE FUNCTION mqtt.is_uuid(value text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -95,5 +109,5 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.is_uuid(text) IS 'Whether the text is a UUID in its usual form (RFC 9562 section 4); Postgres also reads others. Null for null.';
 GRANT EXECUTE ON FUNCTION mqtt.try_timestamptz(text), mqtt.try_device_time(text), mqtt.device_time(jsonb), mqtt.payload_time(jsonb),
-mqtt.data_of_payload(jsonb, timestamptz), mqtt.try_base64(text), mqtt.is_uuid(text) TO authenticated, service_role;
+mqtt.data_of_payload(jsonb, timestamptz), mqtt.try_base64(text), mqtt.try_qos(text), mqtt.try_boolean(text), mqtt.is_uuid(text) TO authenticated, service_role;
 COMMIT;

@@ -48,6 +48,8 @@ BEGIN
         -- grant by one; without, the server's own configuration has to say so.
         IF pg_catalog.has_parameter_privilege(current_user, 'log_parameter_max_length', 'set') THEN
             EXECUTE format('ALTER ROLE %I SET log_parameter_max_length = 0', v_role);
+            -- And without the context of an error, which quotes the JSON that cannot be read: a request's headers or its body.
+            EXECUTE format('ALTER ROLE %I SET log_error_verbosity = terse', v_role);
         END IF;
         EXECUTE format('ALTER ROLE %I SET log_parameter_max_length_on_error = 0', v_role);
         -- Compiling costs more than it saves on short queries over many partitions.

@@ -3,12 +3,12 @@
 -- requires: bridge/status
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
--- Which changes are deployed: their names, and nothing else of sqitch's registry.
+-- Which changes are deployed, and from which scripts: nothing else of sqitch's registry.
 DO $$
 BEGIN
     IF to_regclass('sqitch.changes') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA sqitch TO mqtt_owner;
-        GRANT SELECT (project, change) ON sqitch.changes TO mqtt_owner;
+        GRANT SELECT (project, change, script_hash, committed_at) ON sqitch.changes TO mqtt_owner;
     END IF;
 END;
 $$;
@@ -92,24 +92,47 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.maintenance_jobs() IS 'How many jobs of pg_cron do what the bridge does; null if mqtt_owner may not see them.';
 
-CREATE OR REPLACE FUNCTION mqtt.deployed_changes() RETURNS text []
+CREATE OR REPLACE FUNCTION mqtt.deployed_changes() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_changes text [];
+    v_changes jsonb;
 BEGIN
     -- A name that may not be looked up is an error, so the schema comes first.
     IF to_regnamespace('sqitch') IS NULL OR NOT has_schema_privilege('sqitch', 'usage') OR to_regclass('sqitch.changes') IS NULL
-        OR NOT has_column_privilege('sqitch.changes', 'change', 'select') THEN
+        OR NOT has_column_privilege('sqitch.changes', 'script_hash', 'select')
+        OR NOT has_column_privilege('sqitch.changes', 'committed_at', 'select') THEN
         RETURN NULL;
     END IF;
-    EXECUTE 'SELECT coalesce(array_agg(DISTINCT c.change), $1) FROM sqitch.changes AS c WHERE c.project = $2'
-    INTO v_changes USING '{}'::text [], 'topicbase';
+    -- A change that was reworked is there more than once: the last one counts.
+    EXECUTE 'SELECT coalesce(jsonb_object_agg(c.change, c.script_hash ORDER BY c.committed_at), $1) FROM sqitch.changes AS c WHERE c.project = $2'
+    INTO v_changes USING '{}'::jsonb, 'topicbase';
     RETURN v_changes;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.deployed_changes() IS 'Names of the changes of sqitch.plan that are deployed; null if sqitch''s registry is elsewhere or mqtt_owner may not see it.';
+COMMENT ON FUNCTION mqtt.deployed_changes() IS
+'The changes of sqitch.plan that are deployed, with the hashes of their deploy scripts; null if sqitch''s registry is elsewhere or mqtt_owner may not see it.';
+
+CREATE OR REPLACE FUNCTION mqtt.present_functions() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_agg(jsonb_build_object(
+        'name', n.nspname || '.' || p.proname,
+        'signature', p.oid::regprocedure,
+        'body', CASE WHEN p.prosqlbody IS NULL THEN md5(p.prosrc) END
+    ))
+    FROM pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'broker')
+        AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_depend AS d
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        );
+$$;
+COMMENT ON FUNCTION mqtt.present_functions() IS
+'The functions in our schemas: name, signature, and MD5 of the body, which is null for a body that is stored parsed. topicbase doctor compares them with its release.';
 
 CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -117,7 +140,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_build_object(
         'schema_version', 1,
-        'changes', to_jsonb(mqtt.deployed_changes()),
+        'changes', mqtt.deployed_changes(),
+        'functions', mqtt.present_functions(),
         'server_version', current_setting('server_version_num')::integer,
         'at', extract(EPOCH FROM clock_timestamp()),
         'role', session_user,

@@ -56,11 +56,8 @@ BEGIN
     END IF;
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body, place)
     SELECT
-        clock_timestamp(),
-        mqtt.message_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
-        ingest_plain.owners[m.number],
-        ingest_plain.integration_ids[m.number],
-        m.payload,
+        clock_timestamp(), mqtt.message_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
+        ingest_plain.owners[m.number], ingest_plain.integration_ids[m.number], m.payload,
         -- Of its own integration alone: the places of all would tell how many others came.
         row_number() OVER (PARTITION BY m.number ORDER BY m.place)
     FROM (

@@ -1,6 +1,5 @@
 -- Deploy topicbase:ingest/enqueue_batch to pg
 -- requires: base/json
--- requires: base/parse_values
 -- requires: ingest/enqueue_message
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -25,7 +24,7 @@ BEGIN ATOMIC
         array_agg(
             CASE
                 WHEN strpos(e.value::text, nul_mark) > 0 THEN 'The JSON holds \u0000, which Postgres text cannot hold.'
-                ELSE mqtt.json_reason(e.value)
+                ELSE mqtt.json_reason(e.value, 1)
             END ORDER BY e.ordinality
         )
     FROM json_array_elements(messages) WITH ORDINALITY AS e;
@@ -35,26 +34,25 @@ COMMENT ON FUNCTION mqtt.message_reasons(json, text) IS
 
 CREATE OR REPLACE FUNCTION mqtt.judged_messages(messages jsonb, faults text [], prefix text, filters text [], max_bytes integer)
 RETURNS TABLE (
-    ordinality bigint, topic text, payload jsonb, body bytea, qos text, retain text, content_type text, stamped_at timestamptz, message_id text, rule text
+    ordinality bigint, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, stamped_at timestamptz, message_id text, rule text
 )
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT
-        t.ordinality, t.topic, t.payload, t.body, coalesce(t.qos, '0'), coalesce(t.retain, 'false'), t.content_type, t.stamped_at, t.message_id,
+        t.ordinality, t.topic, t.payload, t.body, coalesce(mqtt.try_qos(t.qos), 0), coalesce(mqtt.try_boolean(t.retain), false), t.content_type, t.stamped_at, t.message_id,
         CASE
+            WHEN faults[t.ordinality] = mqtt.fault_reason('payload_too_deep') THEN 'payload_too_deep'
             WHEN faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
             WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
             WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
             WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
             WHEN t.payload IS NULL THEN 'payload_missing'
-            WHEN t.qos IS NOT NULL AND t.qos NOT IN ('0', '1', '2') THEN 'qos_invalid'
-            WHEN t.retain IS NOT NULL AND t.retain NOT IN ('true', 'false') THEN 'retain_invalid'
             WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
             WHEN t.encoding IS NOT NULL AND t.encoding NOT IN ('json', 'text', 'base64') THEN 'payload_encoding_invalid'
             WHEN t.encoding = 'text' AND jsonb_typeof(t.payload) <> 'string' THEN 'payload_encoding_invalid'
             WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
-            WHEN NOT mqtt.is_uuid(t.message_id) THEN 'message_id_invalid'
-            WHEN t.sent_at IS NOT NULL AND t.stamped_at IS NULL THEN 'timestamp_invalid'
+            WHEN mqtt.option_fault(t.qos, t.retain, t.message_id, t.sent_at) IS NOT NULL
+                THEN mqtt.option_fault(t.qos, t.retain, t.message_id, t.sent_at)
             ELSE mqtt.ingest_fault(t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), prefix, filters, max_bytes)
         END
     FROM (
@@ -125,7 +123,7 @@ BEGIN
         SELECT
             statement_timestamp() + c.ordinality * interval '1 microsecond',
             mqtt.message_document(
-                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos::integer, c.retain::boolean, c.content_type, c.stamped_at
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos, c.retain, c.content_type, c.stamped_at
             ),
             session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body, c.ordinality
         FROM (

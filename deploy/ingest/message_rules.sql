@@ -1,4 +1,5 @@
 -- Deploy topicbase:ingest/message_rules to pg
+-- requires: base/parse_values
 -- requires: topics/filters
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -17,6 +18,20 @@ END;
 COMMENT ON FUNCTION mqtt.ingest_fault(text, integer, integer, text, text [], integer) IS
 'Slug of the first rule that the message breaks; null when it may be queued.';
 
+-- One rule for all doors: what is JSON in a body comes here as its text, what is a header as it is.
+CREATE OR REPLACE FUNCTION mqtt.option_fault(qos text, retain text, message_id text, sent_at text) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN qos IS NOT NULL AND mqtt.try_qos(qos) IS NULL THEN 'qos_invalid'
+        WHEN retain IS NOT NULL AND mqtt.try_boolean(retain) IS NULL THEN 'retain_invalid'
+        WHEN NOT mqtt.is_uuid(message_id) THEN 'message_id_invalid'
+        WHEN sent_at IS NOT NULL AND mqtt.try_device_time(sent_at) IS NULL THEN 'timestamp_invalid'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.option_fault(text, text, text, text) IS
+'Slug of the first of a message''s options that is none; null when each may be used (mqtt.try_qos, try_boolean, is_uuid, try_device_time) or is missing.';
+
 CREATE OR REPLACE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
@@ -26,6 +41,7 @@ BEGIN ATOMIC
         WHEN 'topic_limit_reached' THEN 'The organization uses as many topics as this installation allows, and this would be another one.'
         WHEN 'qos_invalid' THEN 'QoS is 0, 1 or 2.'
         WHEN 'payload_too_large' THEN 'The payload is larger than this installation accepts.'
+        WHEN 'payload_too_deep' THEN 'The JSON is nested more than 128 levels deep.'
         WHEN 'payload_missing' THEN 'The message has no payload; send null for an empty one.'
         WHEN 'payload_not_base64' THEN 'payload_encoding is base64, but the payload is no base64 string (RFC 4648 section 4).'
         WHEN 'payload_encoding_invalid' THEN 'payload_encoding is json, text or base64.'

@@ -42,6 +42,25 @@ COMMENT ON FUNCTION mqtt.require_organization(uuid, boolean) IS
 'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required).';
 GRANT EXECUTE ON FUNCTION mqtt.require_organization(uuid, boolean) TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.require_single_organization() RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_count CONSTANT integer := cardinality(mqtt.current_organization_ids());
+BEGIN
+    IF v_count > 1 AND NOT mqtt.is_operator() THEN
+        RAISE EXCEPTION 'organization_required' USING
+            ERRCODE = 'PT400',
+            DETAIL = format('You belong to %s organizations, and the call does not say which one is meant.', v_count),
+            HINT = 'Send organization_id; GET /organizations lists yours.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_single_organization() IS
+'Raises PT400 organization_required if the caller belongs to several organizations: for calls that name neither one nor an integration.';
+GRANT EXECUTE ON FUNCTION mqtt.require_single_organization() TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION mqtt.require_integration(
     integration_id uuid, organization_id uuid DEFAULT NULL, admin_only boolean DEFAULT false
 ) RETURNS mqtt.device_integrations

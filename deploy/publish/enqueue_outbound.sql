@@ -26,10 +26,10 @@ BEGIN
             HINT = 'Send them in several calls.';
     END IF;
     BEGIN
-        RETURN mqtt.checked_jsonb(messages::text);
+        RETURN mqtt.checked_jsonb(messages::text, 2);
     EXCEPTION
-        WHEN SQLSTATE 'PT400' OR statement_too_complex THEN
-            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_reason(messages), mqtt.json_reason(messages)));
+        WHEN SQLSTATE 'PT400' THEN
+            PERFORM mqtt.refuse_outbound('message_invalid', coalesce(mqtt.first_json_reason(messages), mqtt.json_reason(messages, 2)));
             RETURN NULL;
     END;
 END;

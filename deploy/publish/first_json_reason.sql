@@ -6,9 +6,9 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.first_json_reason(elements json) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER
 BEGIN ATOMIC
-    SELECT format('messages[%s]: %s', e.ordinality - 1, mqtt.json_reason(e.value))
+    SELECT format('messages[%s]: %s', e.ordinality - 1, mqtt.json_reason(e.value, 1))
     FROM json_array_elements(elements) WITH ORDINALITY AS e (value, ordinality)
-    WHERE mqtt.json_reason(e.value) IS NOT NULL
+    WHERE mqtt.json_reason(e.value, 1) IS NOT NULL
     ORDER BY e.ordinality
     LIMIT 1;
 END;

@@ -27,7 +27,7 @@ CREATE OR REPLACE FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) RE
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN payload IS NULL THEN 'payload is missing; use "" for an empty one.'
+        WHEN payload IS NULL THEN 'payload is missing; use null for an empty one.'
         WHEN coalesce(encoding, 'null') NOT IN ('null', '"json"', '"text"', '"base64"') THEN 'payload_encoding must be json, text or base64.'
         WHEN encoding IN ('"text"', '"base64"') AND jsonb_typeof(payload) <> 'string'
             THEN format('payload must be a string if payload_encoding is %s.', encoding #>> '{}')
@@ -78,11 +78,12 @@ LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN encoding = 'base64' THEN mqtt.try_base64(payload #>> '{}')
+        WHEN encoding IS NULL AND payload = 'null' THEN ''
         WHEN encoding = 'text' OR (encoding IS NULL AND jsonb_typeof(payload) = 'string') THEN convert_to(payload #>> '{}', 'UTF8')
     END;
 END;
 COMMENT ON FUNCTION mqtt.outbound_body(jsonb, text) IS
-'The payload as bytes, where they differ from its JSON text: base64, text, and strings without an encoding.';
+'The payload as bytes, where they differ from its JSON text: base64, text, and without an encoding strings, and null, which is empty.';
 
 CREATE OR REPLACE FUNCTION mqtt.outbound_bytes(payload jsonb, body bytea) RETURNS integer
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE

@@ -18,6 +18,7 @@ BEGIN ATOMIC
         WHEN jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}'
             THEN 'patch must be an object with no keys other than topic, payload, qos, retain and content_type.'
         WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'
+        WHEN mqtt.is_too_deep(patch, 1) THEN 'patch.payload is nested more than 128 levels deep.'
         ELSE 'patch: ' || mqtt.publish_reason('{"topic": "x", "payload": null}'::jsonb || patch)
     END;
 END;
@@ -67,7 +68,10 @@ BEGIN
                 THEN jsonb_build_object('user_properties', (d.message -> 'user_properties') || jsonb_build_array(jsonb_build_array('replay_of', d.id)))
             ELSE jsonb_build_object('user_properties', coalesce(d.message -> 'user_properties', '{}') || jsonb_build_object('replay_of', d.id))
         END AS message,
-        CASE WHEN request.patch ? 'payload' THEN NULL ELSE d.body END AS body
+        CASE
+            WHEN NOT coalesce(request.patch ? 'payload', false) THEN d.body
+            WHEN d.direction = 'outgoing' THEN mqtt.outbound_body(request.patch -> 'payload', NULL)
+        END AS body
     FROM mqtt.mqtt_dead_letters AS d
     WHERE d.organization_id = request.organization_id
         -- Of too large a payload only the first part is there.
@@ -104,7 +108,7 @@ BEGIN
             -- Text is sent as text; what was decoded is sent as the JSON that it became.
             CASE
                 WHEN m.body IS NULL AND m.content_type ~* '^application/(.*\+)?json' THEN NULL
-                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, NULL))
+                ELSE coalesce(m.body, mqtt.outbound_body(m.payload, CASE WHEN m.payload = 'null' THEN 'json' END))
             END AS body,
             CASE WHEN m.body IS NULL AND m.content_type ~* 'cbor|msgpack' THEN 'application/json' ELSE m.content_type END AS content_type
         FROM mqtt.mqtt_messages AS m

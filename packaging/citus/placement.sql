@@ -16,6 +16,8 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.integration_activity_log', 'distributed', 'one row a batch'),
 ('mqtt.device_integrations', 'local', 'few rows; has triggers, and is found by its id before its organization is known'),
 ('mqtt.mqtt_credentials', 'local', 'a login finds it by its name before its organization is known'),
+('mqtt.organization_invitations', 'local', 'few rows'),
+('mqtt.publishers', 'local', 'few rows'),
 ('mqtt.mqtt_subscriptions', 'local', 'few rows; has triggers'),
 ('mqtt.callback_secrets', 'local', 'few rows; belongs to mqtt_subscriptions'),
 ('mqtt.callback_circuits', 'local', 'few rows'),

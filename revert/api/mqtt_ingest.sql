@@ -1,5 +1,5 @@
 -- Revert topicbase:api/mqtt_ingest from pg
 BEGIN;
-DROP FUNCTION api.mqtt_ingest(text, json, integer, boolean, text, text, uuid, text);
-DROP FUNCTION mqtt.ingest_message(text, json, integer, boolean, text, text, uuid, text);
+DROP FUNCTION api.mqtt_ingest(text, json, json, json, text, text, text, json);
+DROP FUNCTION mqtt.ingest_message(text, json, text, text, text, text, text, text);
 COMMIT;

@@ -1,6 +1,8 @@
 -- Revert topicbase:base/parse_values from pg
 BEGIN;
 DROP FUNCTION mqtt.is_uuid(text);
+DROP FUNCTION mqtt.try_boolean(text);
+DROP FUNCTION mqtt.try_qos(text);
 DROP FUNCTION mqtt.try_base64(text);
 DROP FUNCTION mqtt.data_of_payload(jsonb, timestamptz);
 DROP FUNCTION mqtt.payload_time(jsonb);

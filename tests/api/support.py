@@ -95,6 +95,8 @@ TABLES = {
     "requests": "mqtt.mqtt_requests",
     "broker keys": "mqtt.broker_keys",
     "members": "mqtt.organization_members",
+    "publishers": "mqtt.publishers",
+    "invitations": "mqtt.organization_invitations",
     "activities": "mqtt.integration_activity_log",
 }
 

@@ -1,7 +1,9 @@
 """What a device may not send: each fault has its status and slug, nothing comes of it, and its neighbours in a batch are kept."""
 
+import base64
 import json
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,12 @@ from tests.api.support import Queue, Witness, accepted, answered, refused
 from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
+
+
+class Raw(str):
+    """JSON as it is to be sent."""
+
+    __slots__ = ()
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +60,6 @@ OUTSIDE_OUR_FUNCTIONS: dict[str, tuple[bytes, int, str]] = {
     "no payload": (b'{"topic": "TOPIC"}', 404, "PGRST202"),
     "no topic": (b'{"payload": 1}', 404, "PGRST202"),
     "an argument that is none": (b'{"topic": "TOPIC", "payload": 1, "Qos": 1}', 404, "PGRST202"),
-    "qos is a word": (b'{"topic": "TOPIC", "payload": 1, "qos": "one"}', 400, "22P02"),
-    "qos is an array": (b'{"topic": "TOPIC", "payload": 1, "qos": [1]}', 400, "22P02"),
-    "qos is a fraction": (b'{"topic": "TOPIC", "payload": 1, "qos": 1.5}', 400, "22P02"),
-    "qos is huge": (b'{"topic": "TOPIC", "payload": 1, "qos": 99999999999}', 400, "22003"),
-    "retain is a word": (b'{"topic": "TOPIC", "payload": 1, "retain": "maybe"}', 400, "22P02"),
-    "retain is an object": (b'{"topic": "TOPIC", "payload": 1, "retain": {}}', 400, "22P02"),
-    "message_id is a word": (b'{"topic": "TOPIC", "payload": 1, "message_id": "first"}', 400, "22P02"),
 }
 
 
@@ -164,6 +165,23 @@ def home_id(name: str) -> str:
 ARGUMENTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "QoS 3": ({"qos": 3}, 400, "qos_invalid"),
     "QoS -1": ({"qos": -1}, 400, "qos_invalid"),
+    "qos is a word": ({"qos": "one"}, 400, "qos_invalid"),
+    "qos is an array": ({"qos": [1]}, 400, "qos_invalid"),
+    "qos is a fraction": ({"qos": 1.5}, 400, "qos_invalid"),
+    "qos is huge": ({"qos": 10**30}, 400, "qos_invalid"),
+    "qos is true": ({"qos": True}, 400, "qos_invalid"),
+    "retain is a word": ({"retain": "maybe"}, 400, "retain_invalid"),
+    "retain is an object": ({"retain": {}}, 400, "retain_invalid"),
+    "retain is 2": ({"retain": 2}, 400, "retain_invalid"),
+    "retain is yes": ({"retain": "yes"}, 400, "retain_invalid"),
+    "message_id is a word": ({"message_id": "first"}, 400, "message_id_invalid"),
+    "message_id in braces": ({"message_id": "{11111111-1111-4111-8111-111111111111}"}, 400, "message_id_invalid"),
+    "message_id without hyphens": ({"message_id": "11111111111141118111111111111111"}, 400, "message_id_invalid"),
+    "timestamp is small": ({"timestamp": 5}, 400, "timestamp_invalid"),
+    "timestamp has a wild offset": ({"timestamp": "2026-02-03T00:00:00+99:00"}, 400, "timestamp_invalid"),
+    "129 levels": ({"payload": "RAW " + "[" * 129 + "]" * 129}, 400, "payload_too_deep"),
+    "129 levels of objects": ({"payload": "RAW " + '{"a":' * 128 + "[1]" + "}" * 128}, 400, "payload_too_deep"),
+    "1,200 levels": ({"payload": "RAW " + "[" * 1200 + "]" * 1200}, 400, "payload_too_deep"),
     "1e100000": ({"payload": "RAW 1e100000"}, 400, "payload_invalid"),
     "-1e309": ({"payload": 'RAW {"a": [-1e309]}'}, 400, "payload_invalid"),
     "1e-400": ({"payload": "RAW 1e-400"}, 400, "payload_invalid"),
@@ -218,14 +236,6 @@ ONLY_IN_BATCHES: dict[str, tuple[Any, str]] = {
     "topic is an object": ({"topic": {}, "payload": 1}, "topic_invalid"),
     "no payload": ({"topic": "TOPIC"}, "payload_missing"),
     "an argument that is none": ({"topic": "TOPIC", "payload": 1, "Qos": 1}, "message_invalid"),
-    "qos is a word": ({"topic": "TOPIC", "payload": 1, "qos": "one"}, "qos_invalid"),
-    "qos is a fraction": ({"topic": "TOPIC", "payload": 1, "qos": 1.5}, "qos_invalid"),
-    "qos is huge": ({"topic": "TOPIC", "payload": 1, "qos": 10**30}, "qos_invalid"),
-    "retain is a number": ({"topic": "TOPIC", "payload": 1, "retain": 1}, "retain_invalid"),
-    "message_id is a word": ({"topic": "TOPIC", "payload": 1, "message_id": "first"}, "message_id_invalid"),
-    "timestamp is a number": ({"topic": "TOPIC", "payload": 1, "timestamp": 5}, "timestamp_invalid"),
-    "timestamp is no day": ({"topic": "TOPIC", "payload": 1, "timestamp": "2026-02-30T00:00:00Z"}, "timestamp_invalid"),
-    "timestamp has a wild offset": ({"topic": "TOPIC", "payload": 1, "timestamp": "2026-02-03T00:00:00+99:00"}, "timestamp_invalid"),
 }
 
 
@@ -265,12 +275,12 @@ UNSTORABLE: dict[str, bytes] = {
     "two NULs": b'"\\u0000\\u0000"',
     "1e100000": b"1e100000",
     "1e200000": b"[1e200000]",
-    "a huge number deep down": b"[" * 4500 + b"1e999" + b"]" * 4500,
+    "a huge number below 127 levels": b"[" * 127 + b"1e999" + b"]" * 127,
 }
 STORABLE: dict[str, bytes] = {
     "an escaped backslash before u0000": b'"\\\\u0000"',
     "u0000": b'"u0000"',
-    "deep nesting": b"[" * 900 + b"]" * 900,
+    "deep nesting": b"[" * 128 + b"]" * 128,
     "what is not JSON, as text": b'"NaN"',
 }
 
@@ -287,6 +297,78 @@ def test_what_cannot_be_stored_spoils_no_neighbour(home: Tenant, queue: Queue, w
     assert queue.work()["processed"] == len(UNSTORABLE)
     rows = device.api.rows("mqtt_messages", token=home.member, order="received_at,id")
     assert [row["payload"] for row in rows] == [json.loads(payload) for payload in payloads[1::2]]
+
+
+@pytest.mark.parametrize("wrap", [b'{"messages": [%s]}', b"[%s]"])
+@pytest.mark.parametrize("extra", [b"[]", b'[[1, {"a": 2}]]'])
+def test_depth_is_counted_from_the_payload_at_every_door(home: Tenant, queue: Queue, wrap: bytes, extra: bytes) -> None:
+    device = home.device()
+    outer = 128 - extra.count(b"[") - extra.count(b"{")
+    good, bad = (b"[" * levels + extra + b"]" * levels for levels in (outer, outer + 1))
+    message = b'{"topic": "TOPIC", "payload": %s}'
+    accepted(device.api.call("mqtt_ingest", data=body_of(device, message % good), headers=device.headers))
+    refused(device.api.call("mqtt_ingest", data=body_of(device, message % bad), headers=device.headers), 400, "payload_too_deep")
+    batch = body_of(device, wrap % b",".join(message % payload for payload in (good, bad, good)))
+    answer = device.api.call("mqtt_ingest_batch", data=batch, headers=device.headers).json()
+    assert (answer["accepted"], [(r["index"], r["code"]) for r in answer["rejected"]]) == (2, [(1, "payload_too_deep")])
+    # What arrives as bytes is kept as bytes, with the reason.
+    headers = {
+        **device.headers,
+        "Content-Type": "application/octet-stream",
+        "X-Topic": device.topic(),
+        "X-Content-Type": "application/json",
+    }
+    accepted(device.api.call("mqtt_ingest_binary", data=bad, headers=headers))
+    publish = '{"integration_id": "%s", "messages": [{"topic": "%s", "payload": %s}]}'
+    for payload, status in ((good, 202), (bad, 400)):
+        body = publish % (home.integration_id, device.topic(), payload.decode())
+        answer = home.api.call("mqtt_publish", data=body, token=home.member)
+        assert answer.status_code == status, answer.text
+    assert queue.work()["processed"] == 4
+    rows = device.api.rows("mqtt_messages", token=home.member, direction="eq.incoming")
+    assert [row["payload"] for row in rows if row["body"] is None] == [json.loads(good)] * 3
+    (kept,) = [row for row in rows if row["body"] is not None]
+    assert base64.b64decode(kept["body"]) == bad
+    assert "128 levels" in kept["decode_error"]
+
+
+SAME: dict[str, tuple[str, Any, Any]] = {
+    "a UUID in capitals": ("message_id", str(uuid.UUID(int=0xAB << 72)).upper(), None),
+    "retain as 1": ("retain", 1, True),
+    "retain as text": ("retain", "TRUE", True),
+    "no retain as 0": ("retain", 0, False),
+    "QoS as text": ("qos", "1", 1),
+    "QoS as 2.0": ("qos", 2.0, 2),
+    "seconds": ("timestamp", 1771502400, "2026-02-19T12:00:00+00:00"),
+    "milliseconds as text": ("timestamp", "1771502400000", "2026-02-19T12:00:00+00:00"),
+    "seconds with an exponent": ("timestamp", Raw("1.7715024e9"), "2026-02-19T12:00:00+00:00"),
+    "a space in place of the T": ("timestamp", "2026-02-19 12:00Z", "2026-02-19T12:00:00+00:00"),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_what_one_door_takes_all_take_alike(home: Tenant, queue: Queue, case: str) -> None:
+    argument, value, read = SAME[case]
+    device = home.device()
+    text = value if isinstance(value, Raw) else json.dumps(value)
+    message = f'{{"topic": "{device.topic()}", "payload": 1, "{argument}": {text}}}'.encode()
+    header = {"message_id": "X-Message-ID", "retain": "X-Retain", "qos": "X-QoS", "timestamp": "X-Timestamp"}[argument]
+    binary = {**device.headers, "Content-Type": "application/octet-stream", "X-Topic": device.topic(), "X-Content-Type": "application/json"}
+    column = {"timestamp": "sent_at"}.get(argument, argument)
+    found = []
+    for door in ("mqtt_ingest", "mqtt_ingest_batch", "mqtt_ingest_binary"):
+        data = {"mqtt_ingest": message, "mqtt_ingest_batch": b"[%s]" % message, "mqtt_ingest_binary": b"1"}[door]
+        if door == "mqtt_ingest_binary":
+            headers = {**binary, header: f"{float(value):.0f}" if isinstance(value, Raw) else str(value)}
+        else:
+            headers = device.headers
+        answer = device.api.call(door, data=data, headers=headers)
+        assert answer.status_code == 202, answer.text
+        assert answer.json().get("accepted", 1) == 1, answer.text
+        assert queue.work()["processed"] == (0 if argument == "message_id" and found else 1)
+        row = device.api.rows("mqtt_messages", token=home.member, order="received_at.desc,id", limit="1")[0]
+        found.append(row["id"] if argument == "message_id" else row[column])
+    assert found == [str(value).lower() if argument == "message_id" else read] * 3
 
 
 BATCHES: dict[str, tuple[bytes, int, str]] = {

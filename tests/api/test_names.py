@@ -35,7 +35,8 @@ def by_each_name(device: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_get_device_takes_either_id(home: Tenant, sensor: dict[str, Any], valve: dict[str, Any]) -> None:
     for names in by_each_name(sensor):
-        assert home.api.ok("get_device", names, token=home.member) == sensor, names
+        found_by = "id" if sensor["id"] in names.values() else "external_id"
+        assert home.api.ok("get_device", names, token=home.member) == {**sensor, "found_by": found_by}, names
     refused(home.api.call("get_device", {"device_id": sensor["id"], "external_id": "valve02"}, token=home.member), 400, "argument_conflict")
     refused(home.api.call("get_device", {"external_id": sensor["id"]}, token=home.member), 404, "device_not_found")
     refused(home.api.call("get_device", {}, token=home.member), 404, "device_not_found")

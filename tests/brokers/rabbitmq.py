@@ -25,7 +25,7 @@ def install() -> None:
     """Have RabbitMQ on this machine; raises RuntimeError, with what to do, where that cannot be."""
     if not (PROGRAMS / "rabbitmq-server").exists():
         result = subprocess.run(
-            [str(ROOT / "bin" / "install"), "packages", "rabbitmq"], capture_output=True, text=True, check=False, timeout=600
+            [str(ROOT / "bin" / "install"), "packages", "test"], capture_output=True, text=True, check=False, timeout=600
         )
         if result.returncode != 0 or not (PROGRAMS / "rabbitmq-server").exists():
             raise RuntimeError(f"RabbitMQ is not there, and bin/install could not install it:\n{result.stdout}{result.stderr}")

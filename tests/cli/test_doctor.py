@@ -145,6 +145,41 @@ def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
     assert "migrations" not in doctor()
 
 
+def test_a_script_that_was_edited_after_its_deploy(own: Stack, doctor: Doctor) -> None:
+    undone(own, "UPDATE sqitch.changes SET script_hash = reverse(script_hash) WHERE change IN ('bridge/status', 'api/views')")
+    try:
+        found = doctor()["migrations"]
+        assert (found["state"], found["words"].endswith(": bridge/status, api/views")) == ("fault", True), found
+        said = own.run("up", "--without", "gateway").stderr
+        assert "this database has other versions of 2 scripts, and keeps them: api/views bridge/status" in said
+    finally:
+        undone(own, "UPDATE sqitch.changes SET script_hash = reverse(script_hash) WHERE change IN ('bridge/status', 'api/views')")
+    assert "migrations" not in doctor()
+    assert "other versions" not in own.run("up", "--without", "gateway").stderr
+
+
+def test_functions_that_are_not_those_of_the_release(own: Stack, doctor: Doctor) -> None:
+    with own.connect() as db:
+        row = db.execute("SELECT pg_get_functiondef('mqtt.host_reason(text, boolean)'::regprocedure)").fetchone()
+    assert row is not None
+    undone(own, row[0].replace("'has no host'", "NULL"))
+    undone(own, "CREATE FUNCTION api.left_over() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+    undone(own, "ALTER FUNCTION mqtt.callback_url_reason(text, boolean) RENAME TO gone")
+    try:
+        found = doctor()["functions"]
+        assert found["state"] == "fault"
+        assert set(found["words"].split(" and 1 more")[0].split(", ")) < {
+            "mqtt.host_reason(text,boolean) differs",
+            "api.left_over() is not of this release",
+            "mqtt.gone(text,boolean) is not of this release",
+            "mqtt.callback_url_reason is missing",
+        }
+    finally:
+        undone(own, "ALTER FUNCTION mqtt.gone(text, boolean) RENAME TO callback_url_reason; DROP FUNCTION api.left_over()")
+        undone(own, row[0])
+    assert "functions" not in doctor()
+
+
 def test_pg_cron_that_may_not_be_seen(own: Stack, doctor: Doctor) -> None:
     undone(own, "CREATE SCHEMA cron CREATE TABLE job (active boolean, command text)")
     try:

@@ -78,14 +78,17 @@ def test_what_was_not_published_is_said(tenant: Tenants, app: Apps) -> None:
     ("changes", "code", "words"),
     [
         ({"TOPICBASE_TOKEN": None}, 2, "never an argument"),
-        ({"TOPICBASE_API_URL": None}, 2, "TOPICBASE_API_URL must be the URL"),
+        ({"TOPICBASE_API_URL": None}, 2, "TOPICBASE_API_URL is not set"),
         ({"TOPICBASE_API_URL": "http://127.0.0.1:1"}, 3, "cannot be reached"),
-        ({"TOPICBASE_TOKEN": "x.y.z"}, 3, "HTTP 401"),
+        ({"TOPICBASE_TOKEN": "e30.e30.x"}, 3, "HTTP 401"),
+        ({"TOPICBASE_TOKEN": "garbage"}, 2, "TOPICBASE_TOKEN is not a JWT"),
+        ({"TOPICBASE_TOKEN": "a\nb.c.d"}, 2, "TOPICBASE_TOKEN is not a JWT"),
+        ({"TOPICBASE_API_URL": "localhost:3000"}, 2, "such as `http://localhost:3000`"),
         ({"TOPICBASE_TOKEN": None, "TOPICBASE_TOKEN_FILE": "/nowhere"}, 2, "cannot be read"),
     ],
 )
 def test_a_way_in_that_is_none(app: Apps, changes: dict[str, str | None], code: int, words: str) -> None:
-    ended = app("x")("tail", "--no-follow", **changes)
+    ended = app("e30.e30.x")("tail", "--no-follow", **changes)
     assert ended.returncode == code
     assert words in ended.stderr
 

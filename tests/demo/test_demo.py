@@ -61,11 +61,11 @@ def test_it_adds_up_again_and_again(stack: Stack) -> None:
         found = connection.execute(
             "SELECT array_agg(d.external_id ORDER BY d.external_id)"
             " FROM mqtt.devices AS d JOIN mqtt.organizations AS o ON o.id = d.organization_id"
-            " WHERE o.slug = 'showcase' AND d.last_data ? 'at'"
+            " WHERE o.slug = 'demo' AND d.last_data ? 'at'"
         ).fetchone()
         live = connection.execute(
             "SELECT count(*) FROM mqtt.mqtt_credentials AS c JOIN mqtt.organizations AS o ON o.id = c.organization_id"
-            " WHERE o.slug = 'showcase' AND c.revoked_at IS NULL"
+            " WHERE o.slug = 'demo' AND c.revoked_at IS NULL AND c.topic_prefix ~ '/(cpu|disk|memory|network|system)$'"
         ).fetchone()
     assert found == (["cpu", "disk", "kernel", "memory", "network", "system"],)
     assert live == (0,), "the logins of a run end with it"
@@ -80,7 +80,7 @@ def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
         with stack.connect() as connection:
             row = connection.execute(
                 "DELETE FROM mqtt.mqtt_messages AS m USING (SELECT x.id, x.received_at FROM mqtt.mqtt_messages AS x"
-                " WHERE x.topic = 'org_showcase/devices/cpu/telemetry' AND x.received_at > %s LIMIT 1) AS one"
+                " WHERE x.topic = 'org_demo/devices/cpu/telemetry' AND x.received_at > %s LIMIT 1) AS one"
                 " WHERE m.id = one.id AND m.received_at = one.received_at RETURNING m.payload ->> 'seq'",
                 (began,),
             ).fetchone()

@@ -4,6 +4,7 @@ import json
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -317,3 +318,128 @@ def test_the_api_being_away(post: Callable[..., requests.Response], stack: Stack
     finally:
         stack.start("postgrest")
     wait_until(lambda: post(INGEST, json=message, headers=bearer).status_code == 202, what="the gateway finding the API again")
+
+
+def raw(stack: Stack, head: str, body: bytes = b"", source: str = "127.0.0.1", *, whole: bool = True) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer to a request with a connection of its own; `whole` says that the body has all its bytes."""
+    where = urlsplit(stack.gateway_url)
+    with socket.create_connection((where.hostname, where.port), timeout=20, source_address=(source, 0)) as connection:
+        length = f"\r\nContent-Length: {len(body) if whole else 10_000}" if body else ""
+        connection.sendall(f"{head}\r\nHost: gateway\r\nConnection: close{length}\r\n\r\n".encode() + body)
+        answer = b""
+        # What is refused before its body is read is answered at once, but closed only when no more of the body has come for a while.
+        while (whole or not answer.endswith(b"}")) and (chunk := connection.recv(65536)):
+            answer += chunk
+    first, _, rest = answer.partition(b"\r\n\r\n")
+    lines = first.decode("latin-1").split("\r\n")
+    return int(lines[0].split()[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}, rest
+
+
+REFUSED: dict[str, tuple[str, int, str]] = {
+    "TRACE": ("TRACE /rest/v1/devices HTTP/1.1", 405, "method_not_allowed"),
+    "a device's GET": ("GET /functions/v1/mqtt-ingest HTTP/1.1", 405, "method_not_allowed"),
+    "an unknown transfer encoding": ("POST /functions/v1/mqtt-ingest HTTP/1.1\r\nTransfer-Encoding: gzip", 501, "not_implemented"),
+    "a Latin-1 host": ("GET /rest/v1/devices HTTP/1.1\r\nX: y\r\nAccept: \u00e9", 400, "bad_request"),
+    "a long query": (f"GET /rest/v1/devices?or=({','.join(['id.eq.1'] * 600)}) HTTP/1.1", 431, "headers_too_large"),
+    "nine payloads": (f"GET /rest/v1/mqtt_messages?select={','.join(f'a{n}:payload' for n in range(9))} HTTP/1.1", 400, "bad_request"),
+    "an escaped letter": ("GET /rest/v1/mqtt_messages?select=%70ayload HTTP/1.1", 400, "bad_request"),
+    "an unknown path": ("GET /nowhere HTTP/1.1", 404, "route_not_found"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_gateway_s_own_answers_are_json_that_any_page_may_read(stack: Stack, case: str) -> None:
+    head, status, slug = REFUSED[case]
+    found, headers, body = raw(stack, f"{head}\r\nOrigin: https://app.example")
+    assert (found, json.loads(body)["message"]) == (status, slug)
+    assert headers["content-type"] == "application/json"
+    assert headers["access-control-allow-origin"] == "*"
+    assert "Retry-After" in headers["access-control-expose-headers"]
+    assert ("POST" in headers.get("allow", "")) == (status == 405)
+
+
+def test_a_host_that_is_no_text(stack: Stack) -> None:
+    where = urlsplit(stack.gateway_url)
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.sendall(b"GET /rest/v1/devices HTTP/1.1\r\nHost: \xe9\r\nConnection: close\r\n\r\n")
+        assert connection.recv(65536).split()[1] == b"400"
+
+
+def test_answers_of_the_api_say_to_a_page_what_it_may_read(stack: Stack, home: Tenant) -> None:
+    headers = {"Origin": "https://app.example", "Authorization": f"Bearer {home.member}"}
+    response = requests.get(f"{stack.gateway_url}/rest/v1/devices?limit=1", headers=headers)
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Retry-After" in response.headers["Access-Control-Expose-Headers"]
+    response = requests.put(f"{stack.gateway_url}/rest/v1/rpc/list_devices", headers=headers, json={})
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, POST, OPTIONS")
+
+
+TOKEN_PATHS = [
+    *(f"/rest/v1/rpc/{call}" for call in ("list_devices", "mqtt_publish")),
+    *(f"/functions/v1/mqtt-hybrid/{call}" for call in ("publish", "test")),
+]
+
+
+@pytest.mark.parametrize("path", [INGEST, f"{INGEST}/batch", f"{INGEST}/binary", "/rest/v1/rpc/mqtt_ingest", *TOKEN_PATHS])
+def test_who_shows_no_login_is_refused_before_the_body_is_read(stack: Stack, path: str) -> None:
+    status, _, body = raw(stack, f"POST {path} HTTP/1.1\r\nContent-Type: application/json", b"{", whole=False)
+    slug = "token_missing" if path in TOKEN_PATHS else "invalid_credentials"
+    assert (status, json.loads(body)["message"]) == (401, slug)
+
+
+def test_a_thousand_unknown_keys_cost_no_search(post: Callable[..., requests.Response], home: Tenant, bearer: dict[str, str]) -> None:
+    """PostgREST would look for a call that resembles them (PGRST202), for seconds of a whole core."""
+    keys = {f"key number {n}": n for n in range(1000)}
+    is_refused(post(INGEST, json=keys, headers=bearer), 400, "message_invalid")
+    is_refused(post("/rest/v1/rpc/mqtt_ingest", json=keys, headers={**bearer, "X-Username": "nobody"}), 400, "message_invalid")
+    assert post(f"{INGEST}/batch", json=keys, headers=bearer).json()["message"] == "messages_invalid"
+    member = {"Authorization": f"Bearer {home.member}"}
+    is_refused(post("/rest/v1/rpc/mqtt_publish", json=keys, headers=member), 404, "integration_not_found")
+    assert post("/rest/v1/rpc/get_mqtt_publish_receipts", json=keys, headers=member).json() == []
+    is_refused(post("/rest/v1/rpc/list_devices", json=keys, headers=member), 413, "body_too_large")
+
+
+def test_one_message_says_what_is_wrong_with_it(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
+    topic = device.topic()
+    is_refused(post(INGEST, json={"topic": topic}, headers=bearer), 400, "payload_missing")
+    is_refused(post(INGEST, json={"topic": topic, "payload": 1, "Qos": 1}, headers=bearer), 400, "message_invalid")
+    is_refused(post(INGEST, json=[], headers=bearer), 400, "message_invalid")
+    for message in (
+        {"payload": None},
+        {"payload": 1, "qos": None, "retain": None},
+        {"payload": 1, "qos": 1, "retain": True, "timestamp": 1771502400},
+    ):
+        assert post(INGEST, json={"topic": topic, **message}, headers=bearer).status_code == 202
+
+
+def test_a_bare_batch_whose_messages_differ(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
+    """PostgREST refuses an array whose members have other keys than the first, if it reads it."""
+    batch = [{"topic": device.topic(), "payload": 1}, {"topic": device.topic(), "payload": 2, "qos": 1}, {"payload": 3}]
+    for path in (f"{INGEST}/batch", "/rest/v1/rpc/mqtt_ingest_batch"):
+        answer = post(path, json=batch, headers=bearer)
+        assert answer.status_code == 202, answer.text
+        assert (answer.json()["accepted"], [r["code"] for r in answer.json()["rejected"]]) == (2, ["topic_invalid"])
+
+
+@pytest.mark.parametrize("content_type", ["text/json", "application/json;charset=UTF-8", "application/json; charset=", "APPLICATION/JSON"])
+def test_names_of_json(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str], content_type: str) -> None:
+    body = json.dumps({"topic": device.topic(), "payload": 1})
+    assert post(INGEST, data=body, headers={**bearer, "Content-Type": content_type}).status_code == 202
+
+
+def test_bodies_that_drip_hold_the_connections_of_their_address_only(stack: Stack, device: Device) -> None:
+    where = urlsplit(stack.gateway_url)
+    head = f"POST {INGEST} HTTP/1.1\r\nHost: gateway\r\nX-Username: {device.username}\r\nX-Password: x\r\nContent-Length: 100\r\n\r\n{{"
+    with ExitStack() as held:
+        for _ in range(512):
+            connection = held.enter_context(
+                socket.create_connection((where.hostname, where.port), timeout=20, source_address=("127.0.0.2", 0))
+            )
+            connection.sendall(head.encode())
+
+        def is_full() -> bool:
+            status, headers, _ = raw(stack, "GET /rest/v1/devices HTTP/1.1", source="127.0.0.2")
+            return status == 429 and headers["retry-after"] == "1"
+
+        wait_until(is_full, what="the address having no connection left")
+        assert raw(stack, "GET /rest/v1/devices HTTP/1.1")[0] == 401

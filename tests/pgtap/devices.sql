@@ -1,6 +1,6 @@
 -- api.list_devices, get_device, sync_device, get_capabilities: grants, pages, each documented error, isolation.
 \ir setup.psql
-SELECT plan(54);
+SELECT plan(58);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p
 WHERE p.pronamespace = 'api'::regnamespace AND p.proname IN ('list_devices', 'get_device', 'sync_device', 'get_capabilities', 'query_telemetry');
@@ -71,5 +71,13 @@ SELECT is(api.get_device(external_id => :'pump') ->> 'id', :'decoy', 'external_i
 SELECT refuses(format('SELECT api.get_device(external_id => %L)', :'decoy'), 'PT404', 'device_not_found', 'not even where no device has it');
 SELECT act_as('authenticated', :'nobody');
 SELECT is(api.list_devices(), '{"devices": [], "next_cursor": null}', 'who belongs to no organization sees none');
+-- Who belongs to several organizations says which one is meant.
+SELECT act_as('none');
+INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (:'org_bob', :'anna', 'member');
+SELECT act_as('authenticated', :'anna');
+SELECT refuses('SELECT api.list_devices()', 'PT400', 'organization_required', 'devices of several organizations', 'You belong to 2 %');
+SELECT lives_ok(format('SELECT api.list_devices(organization_id => %L)', :'org_bob'), 'of one of them');
+SELECT is(api.get_device(:'pump') ->> 'found_by', 'id', 'a device by its id');
+SELECT is(api.get_device('pump', organization_id => :'org_bob') ->> 'found_by', 'external_id', 'or by its external id');
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(100);
+SELECT plan(101);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -63,7 +63,7 @@ DELETE FROM pgmq.q_mqtt_messages;
 
 -- What a message must be.
 SELECT act_as('anon', NULL, :'login');
-SELECT refuses(format('SELECT api.mqtt_ingest(%L, %L, %s)', c.topic, c.payload, c.qos), c.code, c.slug, c.why)
+SELECT refuses(format('SELECT api.mqtt_ingest(%L, %L, %L)', c.topic, c.payload, c.qos), c.code, c.slug, c.why)
 FROM (VALUES
     ('org_bob/devices/pump/telemetry', '1', '0', 'PT403', 'topic_not_allowed', 'another organization''s topic'),
     ('org_alice2/x', '1', '0', 'PT403', 'topic_not_allowed', 'a prefix of letters, not of levels'),
@@ -78,6 +78,7 @@ FROM (VALUES
     ('org_alice/x', '1e-100000', '0', 'PT400', 'payload_invalid', 'a number too small to be one'),
     ('org_alice/x', '"a\u0000"', '0', 'PT400', 'payload_invalid', 'a NUL'),
     ('org_alice/x', '"\ud800"', '0', 'PT400', 'payload_invalid', 'half a surrogate pair'),
+    ('org_alice/x', repeat('[', 129) || repeat(']', 129), '0', 'PT400', 'payload_too_deep', '129 levels'),
     ('org_alice/x', '"' || repeat('x', 262145) || '"', '0', 'PT413', 'payload_too_large', 'a payload over the limit')
 ) AS c (topic, payload, qos, code, slug, why);
 SELECT refuses($$SELECT api.mqtt_ingest('org_alice/x', '"AQI"', payload_encoding => 'base64')$$, 'PT400', 'payload_not_base64', 'base64 without padding');
@@ -102,8 +103,8 @@ SELECT results_eq(
 );
 DELETE FROM pgmq.q_mqtt_messages;
 SELECT act_as('anon', NULL, :'login');
-SELECT api.mqtt_ingest('org_alice/x', '1', retain => true);
-SELECT api.mqtt_ingest('org_alice/x', '1', "timestamp" => '2026-01-02T03:04:05Z');
+SELECT api.mqtt_ingest('org_alice/x', '1', retain => 'true');
+SELECT api.mqtt_ingest('org_alice/x', '1', "timestamp" => '"2026-01-02T03:04:05Z"');
 SELECT act_as('none');
 SELECT results_eq(
     $$SELECT q.message - '{topic,payload}'::text[] FROM pgmq.q_mqtt_messages AS q ORDER BY q.msg_id$$,
@@ -123,8 +124,8 @@ END;
 $$;
 SELECT act_as('none', NULL, :'login');
 SELECT is(
-    pg_temp.outcome(format('SELECT api.mqtt_ingest(%L, %L, %L, %L, "timestamp" => %L)', c.topic, c.payload, c.qos, c.retain, c.stamp)),
-    pg_temp.outcome(format('SELECT mqtt.ingest_message(%L, %L, %L, %L, NULL, NULL, NULL, %L)', c.topic, c.payload, coalesce(c.qos, 0), coalesce(c.retain, false), c.stamp)),
+    pg_temp.outcome(format('SELECT api.mqtt_ingest(%L, %L, %L, %L, "timestamp" => %L)', c.topic, c.payload, to_json(c.qos), to_json(c.retain), to_json(c.stamp))),
+    pg_temp.outcome(format('SELECT mqtt.ingest_message(%L, %L, %L, %L, NULL, NULL, NULL, %L)', c.topic, c.payload, to_json(c.qos), to_json(c.retain), c.stamp)),
     format('the fast way and the general way, of %s', left(c::text, 80))
 )
 FROM (VALUES
@@ -159,7 +160,7 @@ DELETE FROM pgmq.q_mqtt_messages;
 -- What is queued.
 SELECT act_as('anon', NULL, :'login');
 SELECT api.mqtt_ingest(
-    'org_alice/devices/pump/telemetry', '{"b": 1, "b": 2}', 2, true, 'application/json', NULL, 'aaaaaaaa-0000-4000-8000-000000000001', '2026-01-02T03:04:05Z'
+    'org_alice/devices/pump/telemetry', '{"b": 1, "b": 2}', '2', 'true', 'application/json', NULL, 'aaaaaaaa-0000-4000-8000-000000000001', '"2026-01-02T03:04:05Z"'
 ) ->> 'message_id' AS message_id \gset
 SELECT is(:'message_id'::text, 'aaaaaaaa-0000-4000-8000-000000000001', 'the client''s own message id is answered');
 SELECT is(
@@ -234,8 +235,8 @@ BEGIN
             v_taken := mqtt.enqueue_batch(v_session, jsonb_build_array(message), NULL, NULL) ->> 'queued' = '1';
         WHEN 'api' THEN
             v_taken := api.mqtt_ingest(
-                message ->> 'topic', (message -> 'payload')::json, (message -> 'qos')::integer, (message -> 'retain')::boolean,
-                "timestamp" => message ->> 'timestamp'
+                message ->> 'topic', (message -> 'payload')::json, (message -> 'qos')::json, (message -> 'retain')::json,
+                "timestamp" => (message -> 'timestamp')::json
             ) ->> 'status' = 'queued';
         WHEN 'message' THEN
             v_taken := mqtt.enqueue_message(
@@ -274,7 +275,7 @@ SELECT is(
         FROM jsonb_array_elements(api.mqtt_ingest_batch($$[
             {"topic": "org_alice/x", "payload": 0}, 1, {"topic": "org_alice/x", "payload": 1, "qoss": 1}, {"topic": 5, "payload": 1},
             {"topic": "org_alice/x"}, {"topic": "org_alice/x", "payload": 1, "qos": 3}, {"topic": "org_alice/x", "payload": 1, "qos": "one"},
-            {"topic": "org_alice/x", "payload": 1, "retain": 1}, {"topic": "org_alice/x", "payload": "x", "payload_encoding": "base64"},
+            {"topic": "org_alice/x", "payload": 1, "retain": 2}, {"topic": "org_alice/x", "payload": "x", "payload_encoding": "base64"},
             {"topic": "org_alice/x", "payload": 1, "message_id": "x"}, {"topic": "org_alice/x", "payload": 1, "timestamp": "2026-13-01T00:00:00Z"},
             {"topic": "org_ali/x", "payload": 1}, {"topic": "org_alice/#", "payload": 1}, {"topic": "org_alice/x", "payload": "\u0000"},
             {"topic": "org_alice/x", "payload": 1e999}, {"topic": "org_alice/x", "payload": null}

@@ -1,6 +1,6 @@
 -- Hosts and URLs that a tenant may name: no way to this machine, its network or a cloud's metadata.
 \ir setup.psql
-SELECT plan(89);
+SELECT plan(90);
 SELECT is(mqtt.host_reason(h, false), NULL, h || ' may be named')
 FROM unnest('{broker.example.com,BROKER.Example.COM.,xn--bcher-kva.example,a_b.example.com,8.8.8.8,192.169.0.1,172.32.0.1,2606:4700::1111,localhost.example.com,127.0.0.1.example.com}'::text []) AS h;
 SELECT isnt(mqtt.host_reason(h, false), NULL, h || ' may not')
@@ -12,6 +12,7 @@ FROM unnest('{localhost,LOCALHOST,localhost.,a.localhost,ip6-localhost,printer.l
 SELECT isnt(mqtt.host_reason(h, true), NULL, quote_literal(left(h, 20)) || ' is no host')
 FROM unnest(ARRAY['', ' ', '127.1', '0x7f.0.0.1', '0177.0.0.1', '2130706433', '0x7f000001', '1.2.3.4.5', '256.1.1.1', '1.2.3.', 'a..b',
     '-a.b', 'a b', 'a/b', 'bücher.example', '１２７.0.0.1', 'fe80::1%eth0', '1:2:3', repeat('a', 64), repeat('a.', 127) || 'aa']) AS h;
+SELECT matches(mqtt.host_reason('192.168.1.7', false), 'allow_private_addresses.*TOPICBASE_ALLOW_PRIVATE_ADDRESSES', 'what allows it is named');
 SELECT is(mqtt.host_reason('10.0.0.1', true), NULL, 'an operator may allow private addresses');
 SELECT is(mqtt.host_reason('localhost', true), NULL, 'and this machine');
 SELECT is(mqtt.host_reason('postgres', true), NULL, 'and names without a domain');

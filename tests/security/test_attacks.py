@@ -101,8 +101,10 @@ def test_a_login_stays_who_it_is(stack: Stack, login: str) -> None:
         for statement in ("SET SESSION AUTHORIZATION postgres", "SET ROLE mqtt_owner", "SELECT * FROM mqtt.mqtt_messages"):
             with pytest.raises(errors.InsufficientPrivilege):
                 session.execute(statement)
-        row = session.execute("SELECT current_setting('log_parameter_max_length'), current_setting('jit')").fetchone()
-        assert row == ("0", "off")
+        row = session.execute(
+            "SELECT current_setting('log_parameter_max_length'), current_setting('log_error_verbosity'), current_setting('jit')"
+        ).fetchone()
+        assert row == ("0", "terse", "off")
 
 
 def test_row_security_cannot_be_switched_off(become: Callable[..., Connection], home: Tenant) -> None:

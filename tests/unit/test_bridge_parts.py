@@ -3,8 +3,11 @@
 import ast
 import base64
 import ipaddress
+import json
+import logging
 import re
 import socket
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge import log, mosquitto, sealing, settings
+from bridge import api, log, mosquitto, sealing, settings
 from bridge.mqtt.client import Client
 from bridge.mqtt.properties import publish_properties, received_properties
 from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
@@ -324,3 +327,32 @@ def test_log_lines_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     log.info("event", plain="a.b:1", odd='two words "and" \nmore', nothing=None)
     line = capsys.readouterr().err
     assert line.endswith(' INFO event plain=a.b:1 odd="two words \\"and\\" \\nmore"\n')
+    assert datetime.fromisoformat(line.split()[0]).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("levels", [1, 200, 201, 100_000])
+def test_an_answer_nested_deeper_than_the_parser_goes_is_read_without_its_depths(levels: int) -> None:
+    deep = '{"a": ' * levels + '"] } \\"" ' + "}" * levels
+    rows = api.loads(f'[{{"id": 1, "payload": {deep}, "topic": "a"}}, {{"id": 2, "payload": [{deep}, 3]}}]'.encode())
+    assert [row["id"] for row in rows] == [1, 2]
+    assert rows[0]["topic"] == "a"
+    assert rows[1]["payload"][1] == 3
+    inner, depth = rows[0]["payload"], 0
+    while isinstance(inner, dict):
+        inner, depth = inner["a"], depth + 1
+    assert (inner, depth) == ('] } "', levels) if levels <= 201 else inner == "…"
+
+
+def test_log_lines_are_json_if_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("INFO", "json")
+    log.info("event", number=7, odd='two "words"\nmore', nothing=None)
+    logging.getLogger("paho").warning("a library's %s", "words")
+    try:
+        raise ValueError("why")  # noqa: TRY301
+    except ValueError:
+        log.error("failed", exc_info=True)
+    first, second, third = map(json.loads, capsys.readouterr().err.splitlines())
+    assert datetime.fromisoformat(first.pop("time")).utcoffset() == timedelta(0)
+    assert first == {"level": "INFO", "event": "event", "number": 7, "odd": 'two "words"\nmore'}
+    assert (second["event"], second["message"]) == ("log", "a library's words")
+    assert "ValueError: why" in third["exception"]

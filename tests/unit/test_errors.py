@@ -16,6 +16,7 @@ ONLY_DEPLOY = {"pgmq_missing"}
 SUFFIXES = (
     "invalid", "not_found", "missing", "empty", "too_large", "not_base64", "not_allowed", "inactive", "stopped", "full", "exceeded",
     "required", "conflict", "ambiguous", "revoked", "taken", "unavailable", "incompatible", "unknown", "credentials", "passwords",
+    "limit_reached",
 )  # fmt: skip
 # Of that form, but not errors: activities in the log, names of tables, gauges, a reason that explain_mqtt_access gives.
 NOT_ERRORS = {
@@ -38,6 +39,9 @@ def raised() -> dict[str, set[int]]:
                 found.setdefault(slug, set()).add(int(statuses[0]))
         for mapping in re.findall(r"ERRCODE = CASE \w+ (.*?) END,", code, re.DOTALL):
             for slug, status in re.findall(r"WHEN '(\w+)' THEN 'PT(\d+)'", mapping):
+                found.setdefault(slug, set()).add(int(status))
+        for slugs, status in re.findall(r"WHEN slug IN \(([^)]*)\) THEN 'PT(\d+)'", code):
+            for slug in re.findall(r"\w+", slugs):
                 found.setdefault(slug, set()).add(int(status))
         for status, slug in re.findall(r"mqtt\.refuse_for_now\('(\d+)', '(\w+)'", code):
             found.setdefault(slug, set()).add(int(status))

@@ -1,23 +1,25 @@
-"""The README's table of the bridge's settings says what bridge/settings.py says."""
+"""The table of the bridge's settings says what bridge/settings.py says."""
 
+import os
 from pathlib import Path
 
 from bridge.settings import TABLE, Setting
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "bridge.md"
 
 
 def _row(setting: Setting) -> str:
-    see = f" [More]({setting.see})" if setting.see else ""
+    see = f" [More]({os.path.relpath(ROOT / setting.see, PAGE.parent)})" if setting.see else ""
     return f"| `{setting.name}` | {setting.default} | {setting.help}{see} |"
 
 
-def test_the_readme_has_the_table_of_settings() -> None:
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+def test_the_page_has_the_table_of_settings() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
     begin = lines.index("| variable | default | meaning |") + 2
     found = lines[begin : begin + lines[begin:].index("")]
     expected = [_row(setting) for setting in TABLE]
-    assert found == expected, "README.md, Configuration, should say:\n" + "\n".join(expected)
+    assert found == expected, f"{PAGE} should say:\n" + "\n".join(expected)
 
 
 def test_pages_that_the_table_names_are_there() -> None:

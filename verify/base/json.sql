@@ -1,6 +1,7 @@
 -- Verify topicbase:base/json on pg
 BEGIN;
 SELECT mqtt.verify_function(f, false, 'i', '{authenticated,service_role}')
-FROM unnest(ARRAY['mqtt.has_extreme_number(jsonb)', 'mqtt.checked_jsonb(text)', 'mqtt.json_reason(json)']::regprocedure []) AS f;
+FROM unnest(ARRAY['mqtt.has_extreme_number(jsonb)', 'mqtt.is_too_deep(jsonb, integer)', 'mqtt.checked_jsonb(text, integer)', 'mqtt.json_reason(json, integer)']::regprocedure []) AS f;
+SELECT mqtt.verify_function('mqtt.has_many_brackets(text)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.quick_jsonb(text)', false, 'i', '{}');
 ROLLBACK;

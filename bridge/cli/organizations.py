@@ -1,0 +1,86 @@
+"""Organizations, and the users who belong to them."""
+
+from typing import Annotated
+
+import typer
+
+from bridge.cli import common
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Organizations: the tenants of an installation.")
+members = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Members: the users who belong to an organization.")
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON, a row per line.")]
+Organization = Annotated[str | None, typer.Option(help="Id or slug of the organization; default: the only one you belong to.")]
+User = Annotated[str, typer.Argument(help="Id of the user: the `sub` of their tokens.")]
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Its name, for people.")],
+    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: the name in lower case.")] = None,
+    admin: Annotated[str | None, typer.Option(help="Id of the user who becomes its first admin.")] = None,
+    json: Json = False,
+) -> None:
+    """Create an organization, with a token of role service_role.
+
+    \b
+    Example:
+      topicbase org add Acme --admin 7b1f7b0e-7b8a-4c39-9a0c-1d6f2f7f3c11
+    """
+    with common.api() as client:
+        body = {"name": name, "slug": name.lower() if slug is None else slug, "admin_user_id": admin}
+        common.show(client.call("create_organization", body), json=json)
+
+
+@app.command("list")
+def list_all(json: Json = False) -> None:
+    """List the organizations you belong to; with a token of role service_role, all."""
+    with common.api() as client:
+        common.show_all(client.rows("organizations", {"order": "slug"}), ("slug", "name", "role", "topic_prefix", "id"), json=json)
+
+
+@app.command("show")
+def show(organization: Annotated[str, typer.Argument(help="Id or slug.")], json: Json = False) -> None:
+    """Show an organization with its limits."""
+    with common.api() as client:
+        common.show(common.find(client, "organizations", organization, "slug"), json=json)
+
+
+@members.command("add")
+def add_member(
+    user: User,
+    organization: Organization = None,
+    role: Annotated[str, typer.Option(help="member reads and publishes; admin manages.")] = "member",
+    json: Json = False,
+) -> None:
+    """Add a user to an organization, or change the role of one, as an admin."""
+    with common.api() as client:
+        body = {"organization_id": common.organization(client, organization), "user_id": user, "role": role}
+        common.show(client.call("add_organization_member", body), json=json)
+
+
+@members.command("list")
+def list_members(organization: Organization = None, json: Json = False) -> None:
+    """List the members of an organization."""
+    with common.api() as client:
+        query = {"organization_id": f"eq.{common.organization(client, organization)}", "order": "created_at"}
+        common.show_all(client.rows("organization_members", query), ("user_id", "role", "created_at"), json=json)
+
+
+@members.command("show")
+def show_member(user: User, organization: Organization = None, json: Json = False) -> None:
+    """Show a member: the role, and since when."""
+    with common.api() as client:
+        query = {"organization_id": f"eq.{common.organization(client, organization)}", "user_id": f"eq.{user}"}
+        rows = client.rows("organization_members", query)
+        if not rows:
+            common.fail(f"there is no member {user} that you may see")
+        common.show(rows[0], json=json)
+
+
+@members.command("remove")
+def remove_member(user: User, organization: Organization = None, json: Json = False) -> None:
+    """Remove a user from an organization, as an admin. An organization keeps at least one admin."""
+    with common.api() as client:
+        body = {"organization_id": common.organization(client, organization), "user_id": user}
+        common.show(client.call("remove_organization_member", body), json=json)

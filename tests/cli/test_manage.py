@@ -1,0 +1,106 @@
+"""topicbase org, members, integration, devices, credentials and token: the first things, through the API, with its own errors."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Cli
+from tests.support.api import Api, Device
+from tests.support.stack import ROOT, Stack
+from tests.support.tenant import Tenant
+
+Apps = Callable[[str], Cli]
+
+
+def row(cli: Cli, *arguments: str) -> dict[str, Any]:
+    ended = cli(*arguments, "--json")
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def rows(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
+    ended = cli(*arguments, "--json")
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) -> None:
+    slug, admin_id, member_id = f"c{uuid.uuid4().hex[:10]}", str(uuid.uuid4()), str(uuid.uuid4())
+    service, admin = app(stack.token("service_role")), app(stack.token("authenticated", admin_id))
+    organization = row(service, "org", "add", f"Firm {slug}", "--slug", slug, "--admin", admin_id)
+    assert organization["topic_prefix"] == f"org_{slug}"
+    assert [one["slug"] for one in rows(admin, "org", "list")] == [slug], "and only the caller's own"
+    assert row(service, "org", "show", slug)["id"] == organization["id"]
+
+    assert row(admin, "members", "add", member_id)["role"] == "member"
+    assert {one["user_id"]: one["role"] for one in rows(admin, "members", "list")} == {admin_id: "admin", member_id: "member"}
+    assert row(admin, "members", "show", member_id)["role"] == "member"
+    row(admin, "members", "remove", member_id)
+    last = admin("members", "remove", admin_id)
+    assert (last.returncode, last.stderr.splitlines()[0].startswith("topicbase: last_admin: ")) == (1, True)
+
+    integration = row(admin, "integration", "add", "Greenhouse", "--set", "max_attempts=7")
+    assert integration["settings"] == {"max_attempts": 7}
+    login = row(admin, "credentials", "add", "Greenhouse", "--device", "sensor01")
+    sensor = Device(api, login["username"], login["password"], login["client_id"], login["topic_prefix"])
+    assert sensor.send({"temperature": 21}, f"org_{slug}/devices/sensor01/telemetry").status_code == 202
+    row(admin, "devices", "add", "Greenhouse", "sensor02", "--name", "Spare")
+    assert [one["external_id"] for one in rows(admin, "devices", "list", "--integration", "Greenhouse")] == ["sensor01", "sensor02"]
+    assert row(admin, "devices", "show", "sensor02")["name"] == "Spare"
+
+    assert row(admin, "credentials", "show", login["username"])["status"] == "active"
+    assert row(admin, "credentials", "rotate", login["username"])["password"] != login["password"]
+    assert row(admin, "credentials", "remove", login["username"])["status"] == "revoked"
+    assert [one["status"] for one in rows(admin, "credentials", "list", "Greenhouse")] == ["revoked"]
+    assert admin("integration", "remove", "Greenhouse").returncode == 2, "not without being asked"
+    row(admin, "integration", "remove", "Greenhouse", "--yes")
+    assert rows(admin, "integration", "list") == []
+
+
+def test_people_get_a_table(tenant: Callable[..., Tenant], app: Apps) -> None:
+    owner = tenant()
+    listed = app(owner.admin)("integration", "list")
+    assert owner.integration_id in listed.stdout
+    assert "\x1b" not in listed.stdout
+    shown = app(owner.admin)("integration", "show", owner.integration_id)
+    assert "mqtt_hosted" in shown.stdout
+
+
+def test_a_token(stack: Stack, app: Apps, tmp_path: Path) -> None:
+    secret, user = tmp_path / "secret", str(uuid.uuid4())
+    secret.write_text(stack.env["JWT_SECRET"] + "\n")
+    made = tmp_path / "token"
+    cli = app("")
+    ended = cli("token", "add", "--user", user, "--file", str(made), TOPICBASE_JWT_SECRET_FILE=str(secret))
+    assert ended.returncode == 0, ended.stderr
+    assert made.stat().st_mode & 0o777 == 0o600
+    shown = row(app(made.read_text().strip()), "token", "show")
+    assert (shown["role"], shown["sub"], shown["aud"]) == ("authenticated", user, "topicbase")
+    secret.write_text("another secret, which is long enough for HS256\n")
+    forged = cli("token", "add", "--user", user, TOPICBASE_JWT_SECRET_FILE=str(secret)).stdout.strip()
+    refused = app(forged)("org", "list")
+    assert (refused.returncode, "another secret" in refused.stderr) == (3, True), refused.stderr
+
+
+def test_libpq_is_quoted_whole(cli: Cli) -> None:
+    ended = cli("status", PGHOST="127.0.0.1,127.0.0.2", PGPORT="1,2")
+    assert ended.returncode == 3
+    assert "127.0.0.1" in ended.stderr
+    assert "127.0.0.2" in ended.stderr
+
+
+def test_tail_says_where_it_found_nothing(tenant: Callable[..., Tenant], app: Apps) -> None:
+    owner = tenant()
+    ended = app(owner.member)("tail", "nowhere/#", "--no-follow")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert f"your organizations ({owner.slug}), filter nowhere/#" in ended.stderr
+
+
+def test_bin_topicbase_is_the_admin_of_the_local_stack(stack: Stack) -> None:
+    listed = stack.run("topicbase", "org", "list", "--json")
+    assert json.loads(listed.stdout)["slug"] == "demo"
+    assert stack.run("topicbase", "status").returncode == 0
+    assert (ROOT / "bin/topicbase").exists()
