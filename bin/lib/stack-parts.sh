@@ -10,7 +10,7 @@ print("topicbase-access\t1\t20000\t67108864\t\n" + mosquitto.account_line("topic
 start_mosquitto() {
     local dir=$place/mosquitto user
     needs_program mosquitto mosquitto
-    needs_program "${CC:-cc}" "gcc libc6-dev"
+    [[ -n $(command -v cc) ]] || needs_program "${CC:-tcc}" "tcc libc6-dev"
     user=$(run_as mosquitto)
     mkdir -p "$dir/data"
     "$root/bin/mosquitto-plugin" "$dir/topicbase.so" > /dev/null
