@@ -31,10 +31,14 @@ export function useLoad(load, deps, every = 0) {
             if (document.hidden) timer = setTimeout(tick, every);
             else run();
         };
+        // Someone who comes back, from a shell perhaps, sees at once what is new.
+        const back = () => every && !document.hidden && run();
+        document.addEventListener('visibilitychange', back);
         set({ data: undefined, error: null });
         run();
         again.current = run;
         return () => {
+            document.removeEventListener('visibilitychange', back);
             abort.abort();
             clearTimeout(timer);
         };

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
-from tests.support.api import Api
+from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 # Chromium asks its maker for updates and more, unless it is told not to.
 QUIET = (
@@ -58,6 +58,7 @@ class Visit:
             ["bash", "-c", command], env={"TOKEN": self.token, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
         )
         within.get_by_role("button", name=f"Show “{name}” as curl").click()
+        self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when its reader comes back from the shell
         return run.stdout
 
     def watch(self) -> None:
@@ -120,5 +121,31 @@ def operator(stack: Stack) -> Callable[[str], str]:
         with stack.connect() as connection:
             connection.execute("INSERT INTO mqtt.operators (user_id) VALUES (%s) ON CONFLICT DO NOTHING", (user_id,))
         return stack.token("authenticated", user_id)
+
+    return make
+
+
+@pytest.fixture
+def dead_letters(stack: Stack) -> Callable[[Tenant, int], str]:
+    """`dead_letters(tenant, count)`: messages that a mistake in an operator's trigger kept from being stored; their topic."""
+
+    def make(tenant: Tenant, count: int) -> str:
+        once = tenant.integration("mqtt_hosted", max_attempts=1)
+        row = tenant.api.ok("generate_mqtt_credentials", {"integration_id": once}, token=tenant.admin)
+        device = Device(tenant.api, row["username"], row["password"], row["client_id"], row["topic_prefix"])
+        topic = device.topic("boiler", "poison")
+        with stack.connect() as db:
+            db.execute("""
+                CREATE FUNCTION public.console_stumble() RETURNS trigger LANGUAGE plpgsql
+                AS $$BEGIN RAISE 'stumbled over %', new.topic; END$$;
+                CREATE TRIGGER console_stumble BEFORE INSERT ON mqtt.mqtt_messages
+                FOR EACH ROW WHEN (new.topic LIKE '%/poison') EXECUTE FUNCTION public.console_stumble();
+            """)
+            try:
+                assert device.send_batch([{"topic": topic, "payload": {"n": n}} for n in range(count)]).ok
+                wait_until(lambda: len(tenant.api.rows("mqtt_dead_letters", token=tenant.member)) >= count, what="the dead letters")
+            finally:
+                db.execute("DROP TRIGGER console_stumble ON mqtt.mqtt_messages; DROP FUNCTION public.console_stumble();")
+        return topic
 
     return make

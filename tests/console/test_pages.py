@@ -202,22 +202,8 @@ def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
     assert home.api.rows("device_integrations", token=home.member, id=f"eq.{row['id']}") == []
 
 
-def test_dead_letters(visit: Visits, home: Tenant, device: Device, stack: Stack) -> None:
-    once = home.integration("mqtt_hosted", max_attempts=1)
-    topic = f"{device.topic_prefix}/devices/boiler/poison"
-    credentials = home.api.ok("generate_mqtt_credentials", {"integration_id": once}, token=home.admin)
-    login = Device(home.api, *(credentials[key] for key in ("username", "password", "client_id", "topic_prefix")))
-    with stack.connect() as db:
-        db.execute("""
-            CREATE FUNCTION public.console_stumble() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'stumbled over %', new.topic; END$$;
-            CREATE TRIGGER console_stumble BEFORE INSERT ON mqtt.mqtt_messages
-            FOR EACH ROW WHEN (new.topic LIKE '%/poison') EXECUTE FUNCTION public.console_stumble();
-        """)
-        try:
-            assert login.send_batch([{"topic": topic, "payload": {"n": n}} for n in range(2)]).ok
-            wait_until(lambda: len(home.api.rows("mqtt_dead_letters", token=home.member)) == 2, what="the dead letters")
-        finally:
-            db.execute("DROP TRIGGER console_stumble ON mqtt.mqtt_messages; DROP FUNCTION public.console_stumble();")
+def test_dead_letters(visit: Visits, home: Tenant, dead_letters: Callable[[Tenant, int], str]) -> None:
+    topic = dead_letters(home, 2)
     visitor = visit(home.admin, home.slug, "dead-letters")
     page = visitor.page
     expect(page.locator(".reasons")).to_contain_text("stumbled over")
