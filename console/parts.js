@@ -25,6 +25,7 @@ export function useLoad(load, deps, every = 0) {
                 set((old) => ({ ...old, error }));
             }
             first = false;
+            clearTimeout(timer); // of another run that went on meanwhile
             if (every && !abort.signal.aborted) timer = setTimeout(tick, every);
         }
         const tick = () => {

@@ -76,6 +76,16 @@ export function address(login) {
     return `${secure ? 'mqtts' : 'mqtt'}://${user}@${host}:${port}/?${query}`;
 }
 
+/** The topic of a device by the integration's topic pattern: where its messages of that type go. */
+export function topicBy(pattern, organizationPrefix, externalId, type) {
+    return (pattern ?? '{organization_prefix}/devices/{device_id}/{message_type}')
+        .replace('{organization_prefix}', organizationPrefix)
+        .replace('{device_id}', externalId)
+        .replace('{message_type}', type)
+        .replaceAll('+', 'x')
+        .replace(/\/?#$/, '');
+}
+
 /** A topic that the login may publish telemetry to. */
 export function topicOf(login, externalId) {
     return /\/devices\/[^/]+$/.test(login.topic_prefix) ? `${login.topic_prefix}/telemetry` :

@@ -4,6 +4,7 @@ import { moment } from '../format.js';
 import { Action, Badge, Card, Dialog, Head, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
 import { href, organization, route } from '../state.js';
 import { Credentials } from './credentials.js';
+import { topicBy } from '../snippets.js';
 import { Facts, Publish } from './message.js';
 import { MessageTable } from './messages.js';
 import { Readings } from './readings.js';
@@ -11,8 +12,16 @@ import { Readings } from './readings.js';
 const EVERY = 2000;
 
 function DeviceCommands({ device }) {
-    const topic = `${organization.value.topic_prefix}/devices/${device.external_id}/commands`;
-    const prefix = `${organization.value.topic_prefix}/devices/${device.external_id}/`;
+    const integration = useLoad(async (options) => (await request(view('device_integrations', { id: `eq.${device.integration_id}` }),
+        options))[0],
+        [device.integration_id]);
+    if (!integration.data) return html`<${Waiting} of=${integration} />`;
+    const topic = topicBy(integration.data.settings.topic_pattern, organization.value.topic_prefix, device.external_id, 'commands');
+    return html`<${Commands} device=${device} topic=${topic} />`;
+}
+
+function Commands({ device, topic }) {
+    const prefix = topic.replace(/[^/]*$/, '');
     const receipts = useLoad((options) => request(view('mqtt_publish_receipts', {
         organization_id: `eq.${device.organization_id}`, integration_id: `eq.${device.integration_id}`, topic:
             `like.${prefix.replaceAll(/[\\%_]/g, '\\$&')}*`,

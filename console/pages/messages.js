@@ -8,16 +8,24 @@ import { organization } from '../state.js';
 import { MessageDialog } from './message.js';
 
 const KEPT = 1000;
-const SHOWN = 200;
+const SHOWN = 100;
+
+const rowOf = (m, open) => html`<tr key=${m.id}>
+    <td class="nowrap mono"><time datetime=${m.received_at} title=${moment(m.received_at)}>${clock(m.received_at)}</time></td>
+    <td><button type="button" class="link mono break" onClick=${() => open(m)}>${m.topic}</button></td>
+    <td class="mono cut">${preview(m).slice(0, 300)}</td>
+    <td class="nowrap">${m.direction === 'outgoing' ? html`<${Badge} state="outgoing" />` : m.message_type ?? ''}</td>
+</tr>`;
 
 export function MessageTable({ messages, label = 'Messages' }) {
     const [open, set] = useState(null);
-    return html`<${Table} label=${label} head=${['Time', 'Topic', 'Payload', 'Type']}>${messages.map((m) => html`<tr key=${m.id}>
-        <td class="nowrap mono"><time datetime=${m.received_at} title=${moment(m.received_at)}>${clock(m.received_at)}</time></td>
-        <td><button type="button" class="link mono break" onClick=${() => set(m)}>${m.topic}</button></td>
-        <td class="mono cut">${preview(m).slice(0, 300)}</td>
-        <td class="nowrap">${m.direction === 'outgoing' ? html`<${Badge} state="outgoing" />` : m.message_type ?? ''}</td>
-    </tr>`)}<//>${open && html`<${MessageDialog} key=${open.id} message=${open} close=${() => set(null)} />`}`;
+    const rows = useRef(new WeakMap()); // messages never change: a row is made once, and only its place may differ
+    function row(message) {
+        if (!rows.current.has(message)) rows.current.set(message, rowOf(message, set));
+        return rows.current.get(message);
+    }
+    return html`<${Table} label=${label} head=${['Time', 'Topic', 'Payload', 'Type']}>${messages.map(row)}<//>
+        ${open && html`<${MessageDialog} key=${open.id} message=${open} close=${() => set(null)} />`}`;
 }
 
 /** The newest messages that `query` selects, then those that come: {messages, waiting, …}. While paused, what comes is only counted. */

@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { Action, Badge, Card, Choice, Head, Problem, Text, mistake, say, useLoad } from '../parts.js';
-import { topicOf } from '../snippets.js';
+import { topicBy } from '../snippets.js';
 import { caller, go, href, isAdmin, organization, organizations, signIn } from '../state.js';
 import { NewLogin } from './credentials.js';
 import { Readings } from './readings.js';
@@ -49,15 +49,17 @@ function DeviceStep({ integrations, done }) {
     const [name, setName] = useState('sensor01');
     const [device, setDevice] = useState(null);
     if (!isAdmin.value) return html`<p class="empty">Only admins of the organization can make a login for a device.</p>`;
+    const { settings } = integrations.find((i) => i.id === integrationId);
+    const topic = topicBy(settings.topic_pattern, organization.value.topic_prefix, name || '…', 'telemetry');
     // Two calls, one after the other; each is shown as it is made.
     return html`<${Card} title="Register a device"><div class="form">
         ${integrations.length > 1 && html`<${Choice} label="Integration" value=${integrationId} set=${setIntegration}
             options=${integrations.map((i) => [i.id, i.name])} wide />`}
         <${Text} label="Id of the device in its topics" value=${name} set=${setName} wide disabled=${Boolean(device)}
-            hint=${html`It sends to <code>${organization.value.topic_prefix}/devices/${name || '…'}/telemetry</code>.`} />
+            hint=${html`It sends to <code>${topic}</code>.`} />
         ${device
             ? html`<${Action} kind="primary" call=${rpc('generate_mqtt_credentials', { integration_id: integrationId, device_id: device.id
-                })} done=${(login) => done(device, login)}>Make a login for it<//>`
+                })} done=${(login) => done(device, login, topic)}>Make a login for it<//>`
             : html`<${Action} kind="primary" call=${() => { if (!name) throw mistake('The id is empty.');
                 return rpc('sync_device', { integration_id: integrationId, external_id: name }); }}
                     done=${setDevice}>Register the device<//>`}
@@ -90,13 +92,13 @@ function useFirstReading(id) {
     return [device, error];
 }
 
-function FirstMessage({ device, login }) {
+function FirstMessage({ device, login, topic }) {
     const [seen, error] = useFirstReading(device.id);
     useEffect(() => {
         if (seen) say('The first message has arrived.');
     }, [Boolean(seen)]);
     return html`<${Card} title=${`Let ${device.external_id} send`} wide>
-        <${NewLogin} login=${login} topic=${topicOf(login, device.external_id)} /><//>
+        <${NewLogin} login=${login} topic=${topic} /><//>
         <${Card} title="First message" wide aside=${html`<${Badge} state=${seen ? 'live' : 'waiting'} />`}>
             <${Problem} error=${error} />
             ${seen
@@ -120,6 +122,7 @@ export default function Start() {
         ${step === 0 && html`<${OrganizationStep} />`}
         ${step > 0 && integrations.error && html`<${Problem} error=${integrations.error} />`}
         ${step === 1 && integrations.data && html`<${IntegrationStep} done=${integrations.reload} />`}
-        ${step === 2 && html`<${DeviceStep} integrations=${integrations.data} done=${(device, login) => setMade({ device, login })} />`}
+        ${step === 2 && html`<${DeviceStep} integrations=${integrations.data}
+            done=${(device, login, topic) => setMade({ device, login, topic })} />`}
         ${step === 3 && html`<${FirstMessage} ...${made} />`}`;
 }
