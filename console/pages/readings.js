@@ -23,7 +23,10 @@ function joined(old, more, from, since) {
 
 /** The series of these metrics over `range`: {span} up to now, again and again, or {since, until}. */
 function useSeries(id, metrics, range) {
-    const [state, set] = useState({ lines: [], since: 0, until: 1, error: null, isLoading: true });
+    const [state, set] = useState(() => {
+        const until = range.until ?? Date.now();
+        return { lines: [], since: range.since ?? until - range.span * 1000, until, error: null };
+    });
     useEffect(() => {
         const abort = new AbortController();
         let timer;
@@ -45,7 +48,7 @@ function useSeries(id, metrics, range) {
                 set({ lines, since, until, bucket: found.bucket, error: null });
             } catch (error) {
                 if (abort.signal.aborted) return;
-                set((old) => ({ ...old, isLoading: false, error }));
+                set((old) => ({ ...old, error }));
             }
             if (!range.until && !abort.signal.aborted) timer = setTimeout(load, LIVE);
         }
@@ -109,7 +112,8 @@ export function Readings({ device, shows }) {
                 onClick=${() => toggle(name)}>${name}</button>`)}</div>
         <${RangePicker} range=${range} set=${setRange} state=${state} />
         <p class="dim small" data-testid="range">${range.span ? html`<span class="dot live"></span> Live` :
-            'Stands still'} · ${state.bucket ? `averages of ${spanText(state.bucket)}, with least and greatest` :
+            'Stands still'} · ${state.bucket === undefined ? 'loading…' : state.bucket ?
+                `averages of ${spanText(state.bucket)}, with least and greatest` :
                 'every reading'} · drag across a plot to zoom</p>
         <${Problem} error=${state.error} />
         ${shows === 'table' ? html`<${Rows} lines=${lines} />` :
