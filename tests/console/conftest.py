@@ -136,16 +136,22 @@ def dead_letters(stack: Stack) -> Callable[[Tenant, int], str]:
         topic = device.topic("boiler", "poison")
         with stack.connect() as db:
             db.execute("""
-                CREATE FUNCTION public.console_stumble() RETURNS trigger LANGUAGE plpgsql
-                AS $$BEGIN RAISE 'stumbled over %', new.topic; END$$;
-                CREATE TRIGGER console_stumble BEFORE INSERT ON mqtt.mqtt_messages
-                FOR EACH ROW WHEN (new.topic LIKE '%/poison') EXECUTE FUNCTION public.console_stumble();
+                CREATE FUNCTION public.console_stumble() RETURNS trigger LANGUAGE plpgsql AS $$
+                DECLARE
+                    v_topic text := (SELECT t.topic FROM mqtt.topics AS t WHERE t.number = new.topic);
+                BEGIN
+                    IF v_topic LIKE '%/poison' THEN
+                        RAISE EXCEPTION 'stumbled over %', v_topic;
+                    END IF;
+                    RETURN new;
+                END $$;
+                CREATE TRIGGER console_stumble BEFORE INSERT ON mqtt.history FOR EACH ROW EXECUTE FUNCTION public.console_stumble();
             """)
             try:
                 assert device.send_batch([{"topic": topic, "payload": {"n": n}} for n in range(count)]).ok
                 wait_until(lambda: len(tenant.api.rows("mqtt_dead_letters", token=tenant.member)) >= count, what="the dead letters")
             finally:
-                db.execute("DROP TRIGGER console_stumble ON mqtt.mqtt_messages; DROP FUNCTION public.console_stumble();")
+                db.execute("DROP TRIGGER console_stumble ON mqtt.history; DROP FUNCTION public.console_stumble();")
         return topic
 
     return make
