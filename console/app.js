@@ -4,6 +4,7 @@ import { calls, claims, curl, refused, setToken, token } from './api.js';
 import { clock } from './format.js';
 import { Icon } from './icons.js';
 import { Badge, Code, Dialog, Problem, Said } from './parts.js';
+import { Invitations } from './pages/invitations.js';
 import { caller, go, href, organization, organizations, route, signIn, signOut, theme, trouble } from './state.js';
 
 const PAGES = {
@@ -144,6 +145,7 @@ function Frame() {
         <${Top} toggle=${() => setOpen(!open)} open=${open} showCalls=${() => setShows(true)} />
         <${Expiry} />
         <main id="main" tabindex="-1">
+            ${caller.value.user_id && html`<${Invitations} />`}
             ${isForeign
                 ? html`<p class="empty">There is no organization <strong>
                     ${route.value.slug}</strong> that you may see. <a href=${href('overview')}>Go to ${organization.value.name}</a>.</p>`

@@ -11,15 +11,21 @@ function Members() {
     const { id } = organization.value;
     const [user, setUser] = useState('');
     const [role, setRole] = useState('member');
-    const state = useLoad((options) => request(view('organization_members', { organization_id: `eq.${id}`, order: 'created_at' }),
-        options), [id]);
+    const state = useLoad(async (options) => {
+        const [members, invited] = await Promise.all([
+            request(view('organization_members', { organization_id: `eq.${id}`, order: 'created_at' }), options),
+            isAdmin.value ? request(rpc('list_organization_invitations', { organization_id: id }), options) : [],
+        ]);
+        return [...members, ...invited.map((row) => ({ ...row, isInvited: true }))];
+    }, [id], 10000);
     return html`<${Card} title="Members" wide>
         <p class="dim">Members read, publish and register devices; admins also manage integrations, logins, subscriptions and
-            members. A user is the <code>sub</code> of their token.</p>
+            members. A user is the <code>sub</code> of their token. Whom you invite becomes a member by accepting.</p>
         <${Waiting} of=${state}><${Table} label="Members" head=${['User', 'Role', 'Added', '']}>
             ${state.data?.map((m) => html`<tr key=${m.user_id}>
             <td class="mono">${m.user_id}${m.user_id === caller.value.user_id && html` <span class="dim">(you)</span>`}</td><td>
-                <${Badge} state=${m.role} /></td><td>${moment(m.created_at)}</td>
+                <${Badge} state=${m.role} />${m.isInvited && html` <${Badge} state="waiting">invited<//>`}</td><td>
+                    ${moment(m.created_at)}</td>
             <td><div class="buttons">${isAdmin.value && html`<${Action} small name=${`Remove ${m.user_id}`}
                 call=${rpc('remove_organization_member', { organization_id: id, user_id: m.user_id })}
                     sure="They see nothing of the organization from their next request on."
@@ -28,7 +34,7 @@ function Members() {
             <${Text} label="User id" value=${user} set=${setUser} wide placeholder="00000000-0000-0000-0000-000000000000" />
             <${Choice} label="Role" value=${role} set=${setRole} options=${ROLES} />
             <${Action} call=${() => rpc('add_organization_member', { organization_id: id, user_id: user.trim(), role })}
-                done=${() => { setUser(''); say('Added.'); state.reload(); }}>Add or change member<//>
+                done=${() => { setUser(''); say('Done.'); state.reload(); }}>Invite or change member<//>
         </div>`}
     <//>`;
 }

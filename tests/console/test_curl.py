@@ -94,7 +94,7 @@ class Walk:
         (sent,) = wait_until(lambda: rows(self.tenant, "mqtt_messages", direction="eq.outgoing"), what="the command")
         assert (sent["topic"], sent["payload"]) == (f"{prefix}/commands", {"text": "it's 5 \\ o'clock $(date) `id`"})
 
-    def access(self) -> None:
+    def access(self, start: Callable[..., Visit]) -> None:
         self.visitor.to("access")
         before = {row["id"] for row in rows(self.tenant, "mqtt_credentials")}
         self.open("New login")
@@ -114,7 +114,10 @@ class Walk:
         assert login["status"] == "revoked"
         self.page.get_by_label("User id").fill(MEMBER)
         self.page.get_by_label("Role").select_option("admin")
-        self.run("Add or change member")
+        self.run("Invite or change member")
+        guest = start(self.visitor.stack.token("authenticated", MEMBER))
+        self.ran += 1
+        guest.curl(guest.page, f"Join Organization {self.tenant.slug}")
         assert [row["role"] for row in rows(self.tenant, "organization_members", user_id=f"eq.{MEMBER}")] == ["admin"]
         self.page.reload()
         self.run(f"Remove {MEMBER}")
@@ -161,7 +164,7 @@ def test_every_action_as_curl(
     walk = Walk(visitor, home)
     walk.integrations()
     walk.device()
-    walk.access()
+    walk.access(visit)
     walk.webhook()
     walk.dead_letter(dead_letters(home, 1))
     new = f"c{home.slug}"

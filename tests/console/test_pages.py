@@ -268,8 +268,8 @@ def test_access(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.get_by_role("row", name=username)).to_contain_text("revoked")
     member = "12345678-1234-4234-8234-123456789abc"
     page.get_by_label("User id").fill(member)
-    page.get_by_role("button", name="Add or change member", exact=True).click()
-    expect(page.get_by_role("row", name=member)).to_contain_text("member")
+    page.get_by_role("button", name="Invite or change member", exact=True).click()
+    expect(page.get_by_role("row", name=member)).to_contain_text("invited")
     page.get_by_role("button", name=f"Remove {member}", exact=True).click()
     page.get_by_role("button", name=f"Remove {member}").or_(page.get_by_role("button", name="Yes: Remove")).first.click()
     expect(page.get_by_role("row", name=member)).to_have_count(0)
@@ -281,7 +281,7 @@ def test_a_member_is_offered_what_a_member_may(visit: Visits, home: Tenant, devi
     expect(visitor.page.get_by_role("button", name="New integration")).to_have_count(0)
     page = visitor.to("access")
     expect(page.get_by_role("table").first).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile("New login|Revoke|Remove|Add"))).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("New login|Revoke|Remove|Invite"))).to_have_count(0)
     page = visitor.to("installation")
     expect(page.get_by_role("alert")).to_contain_text("operator_required")
 
