@@ -41,6 +41,7 @@ def farewell(stack: Stack, say: Callable[[str], None]) -> None:
         ("make env", "addresses and keys, for the commands in README.md"),
         ("make status, make logs", "whether the parts run, and what they log"),
         ("make down", "stop it and keep its data (make clean deletes them)"),
+        ("\nSee it all in the console (this address signs you in for a day):", ""),
     ):
         say(f"  {place:<40} {what}" if what else place)
 
@@ -69,6 +70,8 @@ def main() -> int:
         run.close()
     run.say("Everything adds up." if adds_up else "It does NOT add up; see above.")
     farewell(stack, run.say)
+    # Not through the console, which would break a long line.
+    print(f"  {stack.console_url()}\n")
     return 0 if adds_up else 1
 
 

@@ -47,13 +47,18 @@ class Stack:
         note = self.run_dir / "place"
         return Path(note.read_text().strip()) if note.exists() else self.run_dir
 
-    def control(self, *arguments: str) -> None:
-        """`bin/stack ARGUMENTS…`"""
+    def console_url(self) -> str:
+        """The console's address, which signs in the local stack's user."""
+        return self.control("console").strip()
+
+    def control(self, *arguments: str) -> str:
+        """`bin/stack ARGUMENTS…`: what it prints."""
         run = subprocess.run(
             [str(ROOT / "bin" / "stack"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         if run.returncode != 0:
             raise DemoError(run.stderr.strip() or f"bin/stack {' '.join(arguments)} failed")
+        return run.stdout
 
     def token(self, role: str, sub: str | None = None) -> str:
         claims: dict[str, Any] = {"role": role, "aud": self.env["JWT_AUDIENCE"], "exp": int(time.time()) + 300}

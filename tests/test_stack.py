@@ -45,6 +45,7 @@ def test_env_names_everything(stack: Stack) -> None:
         "DATABASE_URL",
         "API_URL",
         "GATEWAY_URL",
+        "CONSOLE_URL",
         "MQTT_URL",
         "METRICS_URL",
         "JWT_SECRET",

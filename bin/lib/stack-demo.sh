@@ -15,7 +15,21 @@ load_demo() {
     done < "$run/demo"
 }
 
-# Uses the product's own functions: the organization is created as the service would, the integration as its admin would.
+command_console() {
+    [[ -f $run/secrets && -f $run/demo ]] || die "the stack was never started here: run make up"
+    load_ports
+    load_secrets
+    load_demo
+    printf 'http://127.0.0.1:%s/console/#token=' "${port[GATEWAY]}"
+    # The secret goes through a pipe, since all users see arguments.
+    printf '%s\n' "${secret[JWT_SECRET]}" "$jwt_audience" "$demo_user_id" | "$root/.venv/bin/python" -c '
+import sys, time, jwt
+secret, audience, user = sys.stdin.read().split()
+print(jwt.encode({"role": "authenticated", "sub": user, "aud": audience, "exp": int(time.time()) + 86400}, secret, algorithm="HS256"))'
+}
+
+# Uses the product's own functions: the organization is created as the service would, the integration as its admin would. Its admin is an
+# operator, too.
 provision_demo() {
     superuser_psql --tuples-only --no-align --file=- > "$run/demo.new" << 'SQL'
 SET client_min_messages = warning;
@@ -35,6 +49,11 @@ SELECT count(*) = 0 AS missing FROM mqtt.organizations WHERE slug = 'demo' \gset
     RESET ROLE;
     COMMIT;
 \endif
+INSERT INTO mqtt.operators (user_id)
+SELECT m.user_id
+FROM mqtt.organization_members AS m INNER JOIN mqtt.organizations AS o ON m.organization_id = o.id
+WHERE o.slug = 'demo' AND m.role = 'admin' ORDER BY m.created_at LIMIT 1
+ON CONFLICT DO NOTHING;
 SELECT 'DEMO_ORGANIZATION_ID=' || id FROM mqtt.organizations WHERE slug = 'demo';
 SELECT 'DEMO_INTEGRATION_ID=' || i.id
 FROM mqtt.device_integrations AS i INNER JOIN mqtt.organizations AS o ON i.organization_id = o.id

@@ -64,7 +64,13 @@ start_gateway() {
     needs_port gateway GATEWAY
     mkdir -p "$dir"
     own "$(run_as gateway)" "$dir"
-    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]})
+    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [CONSOLE_DIR]=$root/console)
+    # The gateway's user may be unable to reach the checkout.
+    if ((EUID == 0)) && ! as "$(run_as gateway)" test -r "$root/console/index.html"; then
+        rm -rf "$dir/console"
+        cp --recursive "$root/console" "$dir/console"
+        template[CONSOLE_DIR]=$dir/console
+    fi
     render nginx.conf > "$dir/nginx.conf"
     render nginx-headers.conf > "$dir/headers.conf"
     render nginx-device.conf > "$dir/device.conf"

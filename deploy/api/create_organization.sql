@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/create_organization to pg
+-- requires: integrations/operator_access
 -- requires: tables/log_activity
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -10,6 +11,7 @@ AS $$
 DECLARE
     v_organization mqtt.organizations;
 BEGIN
+    PERFORM mqtt.require_operator();
     IF create_organization.name IS NULL OR length(create_organization.name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'name_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'It is shown to people; topics start with the slug.';
@@ -38,9 +40,9 @@ $$;
 COMMENT ON FUNCTION api.create_organization(text, text, uuid) IS
 $md$Create an organization
 
-Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
+For operators. Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
 later with `add_organization_member`.
 Returns the organization: id, name, slug, topic_prefix and so on.
-Errors: 400 `name_invalid`, `slug_invalid`; 409 `slug_taken`.$md$;
-GRANT EXECUTE ON FUNCTION api.create_organization(text, text, uuid) TO service_role;
+Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.$md$;
+GRANT EXECUTE ON FUNCTION api.create_organization(text, text, uuid) TO authenticated, service_role;
 COMMIT;

@@ -28,8 +28,8 @@ NEVER = "2026-01-01T00:00:00Z"
 class Rpc:
     """What a call is: who may make it, with which arguments it works, and what each id in it is answered when it is not the caller's."""
 
-    # device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which no member is told), service,
-    # or invited (nobody here)
+    # anyone, device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which no member is told),
+    # invited (nobody here), operator or service
     level: str
     body: dict[str, Any] = field(default_factory=dict)
     # argument → (kind of thing, slug of the 404), or (kind of thing, None) where the answer merely leaves it out
@@ -51,7 +51,7 @@ RPCS: dict[str, Rpc] = {
     "mqtt_ingest_body": Rpc("device", {"topic": "x", "payload": 1}),
     "mqtt_ingest_batch": Rpc("device", {"messages": [{"topic": "x", "payload": 1}]}),
     "mqtt_ingest_binary": Rpc("device"),
-    "create_organization": Rpc("service", {"name": "new", "slug": "NEW", "admin_user_id": "USER"}, free=frozenset({"admin_user_id"})),
+    "create_organization": Rpc("operator", {"name": "new", "slug": "NEW", "admin_user_id": "USER"}, free=frozenset({"admin_user_id"})),
     "set_organization_limits": Rpc("service", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}),
     "add_organization_member": Rpc(
         "admin", {"organization_id": "organization", "user_id": "USER"}, {"organization_id": ORGANIZATION}, frozenset({"user_id"})
@@ -171,6 +171,9 @@ RPCS: dict[str, Rpc] = {
     "process_mqtt_queue": Rpc("service"),
     "cleanup_mqtt_queue": Rpc("service"),
     "check_mqtt_ledger": Rpc("service"),
+    "get_caller": Rpc("anyone"),
+    "get_system_status": Rpc("operator"),
+    "get_mqtt_ledger": Rpc("member", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}, is_empty=lambda _: False),
     "get_vacuum_holders": Rpc("service"),
     "replay_mqtt_dead_letters": Rpc(
         "admin",
@@ -363,6 +366,8 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
         "invited": [],
         "member": ["member", "admin", "service"],
         "admin": ["admin", "service"],
+        "anyone": ["nobody", "stranger", "member", "admin", "service"],
+        "operator": ["service"],
         "service": ["service"],
     }[rpc.level]
     for caller, token in callers.items():
@@ -383,6 +388,8 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
             assert (response.status_code, response.json()["code"]) == (401, "42501"), where
         elif rpc.level == "service":
             assert (response.status_code, response.json()["code"]) == (403, "42501"), where
+        elif rpc.level == "operator":
+            refused(response, 403, "operator_required")
         elif caller == "member" and rpc.level == "admin":
             refused(response, 403, "admin_required")
         elif caller == "service" and rpc.level == "self":
@@ -403,14 +410,14 @@ def test_who_may_call(stack: Stack, api: Api, name: str, db: psycopg.Connection[
     """The bodies above do work, so that the refusals are for the caller's sake and not for a slip in them."""
     rpc = RPCS[name]
     callers: dict[str, list[str]] = {"member": ["member", "admin", "service"], "admin": ["admin", "service"], "service": ["service"]}
-    callers["hidden"] = callers["admin"]
+    callers |= {"hidden": callers["admin"], "anyone": callers["member"], "operator": callers["service"]}
     callers["self"] = ["member", "admin"]
     for caller in callers[rpc.level]:
         world = make_world(stack, api)
         token = {"member": world.tenant.member, "admin": world.tenant.admin, "service": stack.token("service_role")}[caller]
         response = call(world, name, filled(rpc, world), token)
         assert response.ok, f"{name} as {caller}: {response.status_code} {response.text}"
-        if rpc.level != "service":
+        if rpc.level not in {"operator", "service"}:
             assert not rpc.is_empty(response.json()) or name == "query_telemetry", response.text
 
 

@@ -48,6 +48,7 @@ def test_it_adds_up_again_and_again(stack: Stack) -> None:
         status, out, err = finish(start(stack, "--seconds", "3"))
         assert status == 0, out + err
         assert "Everything adds up." in out
+        assert f"{stack.env['CONSOLE_URL']}#token=" in out.splitlines()[-2], "its last word is where to look"
         assert "\x1b" not in out, "colours only on a terminal"
         total = re.search(r"\| all +\| +\| +(\d+) \| +(\d+) \| +(\d+) \|", out)
         assert total is not None, out

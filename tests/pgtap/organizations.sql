@@ -1,8 +1,8 @@
 -- api.create_organization and its members: who may, the happy path, each error.
 \ir setup.psql
-SELECT plan(40);
+SELECT plan(41);
 SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'anon', ARRAY[]::text[]);
-SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'authenticated', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'authenticated', ARRAY['EXECUTE']);
 SELECT function_privs_are('api', 'add_organization_member', ARRAY['uuid', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'remove_organization_member', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
 
@@ -18,6 +18,7 @@ SELECT refuses($$SELECT api.create_organization('', 'dave')$$, 'PT400', 'name_in
 SELECT refuses(format('SELECT api.create_organization(%L, %L)', repeat('x', 201), 'dave'), 'PT400', 'name_invalid', 'a long name');
 
 SELECT act_as('authenticated', :'alice');
+SELECT refuses($$SELECT api.create_organization('Dave', 'dave')$$, 'PT403', 'operator_required', 'an admin of an organization is not an operator');
 SELECT is(api.add_organization_member(:'org_alice', :'nobody', 'admin') ->> 'status', 'invited', 'an admin invites');
 SELECT is(api.add_organization_member(:'org_alice', :'nobody') ->> 'role', 'member', 'and says again as what');
 SELECT is(jsonb_path_query_array(api.list_organization_invitations(:'org_alice'), '$[*].user_id'), to_jsonb(ARRAY[:'nobody']), 'an admin sees the invitation');

@@ -1,0 +1,85 @@
+import { html, useState } from '../vendor/view.js';
+import { request, rpc, view } from '../api.js';
+import { moment } from '../format.js';
+import { Action, Badge, Card, Dialog, Head, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
+import { href, organization, route } from '../state.js';
+import { Credentials } from './credentials.js';
+import { topicBy } from '../snippets.js';
+import { Facts, Publish } from './message.js';
+import { MessageTable } from './messages.js';
+import { Readings } from './readings.js';
+
+const EVERY = 2000;
+
+function DeviceCommands({ device }) {
+    const integration = useLoad(async (options) => (await request(view('device_integrations', { id: `eq.${device.integration_id}` }),
+        options))[0],
+        [device.integration_id]);
+    if (!integration.data) return html`<${Waiting} of=${integration} />`;
+    const topic = topicBy(integration.data.settings.topic_pattern, organization.value.topic_prefix, device.external_id, 'commands');
+    return html`<${Commands} device=${device} topic=${topic} />`;
+}
+
+function Commands({ device, topic }) {
+    const prefix = topic.replace(/[^/]*$/, '');
+    const receipts = useLoad((options) => request(view('mqtt_publish_receipts', {
+        organization_id: `eq.${device.organization_id}`, integration_id: `eq.${device.integration_id}`, topic:
+            `like.${prefix.replaceAll(/[\\%_]/g, '\\$&')}*`,
+        order: 'queued_at.desc', limit: 50,
+    }), options), [device.id], EVERY);
+    return html`<div class="grid">
+        <${Card} title="Send a command"><${Publish} integrationId=${device.integration_id} topic=${topic} done=${receipts.reload} /><//>
+        <${Card} title="Settled"><${Waiting} of=${receipts} empty=${receipts.data?.length === 0 && html`Nothing was published below <code>
+            ${prefix}</code> yet.`}>
+            <${Table} label="Receipts" head=${['Queued', 'Topic', 'State', 'Attempts']}>${receipts.data?.map((r) => html`<tr key=${r.id}>
+                <td class="nowrap"><${When} at=${r.queued_at} /></td><td class="mono break">${r.topic}</td><td>
+                    <${Badge} state=${r.state} />${r.reason && html`<div class="dim">${r.reason}</div>`}</td><td class="right">
+                        ${r.attempts}</td></tr>`)}<//>
+        <//><//>
+    </div>`;
+}
+
+function DeviceMessages({ device }) {
+    const state = useLoad((options) => request(rpc('list_messages', { device_id: device.id, limit: 100 }), options), [device.id], EVERY);
+    return html`<${Waiting} of=${state} empty=${state.data?.length === 0 && 'No message of this device is in the history.'}>
+        <${MessageTable} messages=${state.data ?? []} /><//>`;
+}
+
+function Rename({ device, close, done }) {
+    const [name, setName] = useState(device.name ?? '');
+    const [metadata, setMetadata] = useState(JSON.stringify(device.metadata ?? {}));
+    return html`<${Dialog} title="Edit the device" close=${close}><div class="form">
+        <${Text} label="Name" value=${name} set=${setName} wide />
+        <${Text} label="Metadata (JSON)" value=${metadata} set=${setMetadata} wide area=${4} />
+        <${Action} kind="primary" call=${() => rpc('sync_device', { integration_id: device.integration_id, external_id: device.external_id,
+            name: name || null, metadata: JSON.parse(metadata || '{}') })} done=${() => { say('Saved.'); done(); close(); }}>Save<//>
+    </div><//>`;
+}
+
+export default function Device({ id }) {
+    const [edits, setEdits] = useState(false);
+    const tab = route.value.rest[1] ?? 'readings';
+    const state = useLoad((options) => request(rpc('get_device', { device_id: id, organization_id: organization.value.id }), options),
+        [id], EVERY);
+    const device = state.data;
+    const tabs = [['readings', 'Readings'], ['table', 'Table'], ['messages', 'Messages'], ['commands', 'Commands'],
+        ['credentials', 'Credentials']];
+    return html`<p class="crumbs"><a href=${href('devices')}>Devices</a></p><${Waiting} of=${state}>${device && html`
+        <${Head} title=${device.name ?? device.external_id}
+            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} />`}>
+            <button type="button" onClick=${() => setEdits(true)}>Edit</button>
+        <//>
+        <${Tabs} label="Device" current=${tab} tabs=${tabs.map(([key, text]) => [key, text, href('devices', id, key)])} />
+        ${(tab === 'readings' || tab === 'table') && html`<${Readings} device=${device} shows=${tab} />`}
+        ${tab === 'messages' && html`<${DeviceMessages} device=${device} />`}
+        ${tab === 'commands' && html`<${DeviceCommands} device=${device} />`}
+        ${tab === 'credentials' && html`<${Credentials} integrationId=${device.integration_id} device=${device} />`}
+        <details class="card"><summary>About this device</summary><${Facts} facts=${[
+            ['Id', html`<code>${device.id}</code>`], ['Integration',
+                html`<a href=${href('integrations', device.integration_id)}>its integration</a>`],
+                    ['Registered', moment(device.created_at)],
+            ['Metadata', html`<code class="break">${JSON.stringify(device.metadata)}</code>`],
+                ['Newest telemetry', html`<code class="break">${JSON.stringify(device.last_data)}</code>`],
+        ]} /></details>
+        ${edits && html`<${Rename} device=${device} close=${() => setEdits(false)} done=${state.reload} />`}`}<//>`;
+}

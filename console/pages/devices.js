@@ -1,0 +1,104 @@
+import { html, useEffect, useState } from '../vendor/view.js';
+import { request, rpc, view } from '../api.js';
+import { series } from '../data.js';
+import { value } from '../format.js';
+import { Head, Table, Waiting, When, useLoad } from '../parts.js';
+import { Spark } from '../plot.js';
+import { href, organization, route } from '../state.js';
+import Device from './device.js';
+
+const PAGE = 50;
+const SHOWN = 3;
+const EVERY = 5000;
+const HOUR = 3600000;
+const quotedFor = (text) => `"*${text.replaceAll(/["\\]/g, '\\$&')}*"`;
+
+/** The metrics of a device that are numbers, those that changed last first. */
+export function metricsOf(device) {
+    return Object.entries(device.latest ?? {})
+        .filter(([, reading]) => typeof reading.value === 'number')
+        .sort(([a, one], [b, other]) => other.at.localeCompare(one.at) || a.localeCompare(b))
+        .map(([name]) => name);
+}
+
+/** The first metric by name: the same in each row of a list whatever came last. */
+const chief = (device) => metricsOf(device).sort()[0];
+
+function useSparks(devices) {
+    const [lines, set] = useState(new Map());
+    const key = (devices ?? []).map((d) => d.id).join();
+    useEffect(() => {
+        const abort = new AbortController();
+        const named = (devices ?? []).filter(chief);
+        if (named.length) {
+            const until = Date.now();
+            // By their ids: external ids repeat between integrations, and the answer names devices by those.
+            const groups = Map.groupBy ? Map.groupBy(named, (d) => d.integration_id) : new Map([[null, named]]);
+            Promise.all([...groups].map(([integration, group]) => series({
+                deviceIds: group.map((d) => d.id), metrics: [...new Set(group.map(chief))], since: until - HOUR, until, points: 60,
+            }, { signal: abort.signal }).then((found) => found.series.map((line) => [`${integration}/${line.device}/${line.metric}`,
+                line.points])))).then(
+                (all) => set(new Map(all.flat())), () => {},
+            );
+        }
+        return () => abort.abort();
+    }, [key]);
+    return (device) => lines.get(`${device.integration_id}/${device.external_id}/${chief(device)}`);
+}
+
+function Latest({ device }) {
+    const isNumber = ([, reading]) => typeof reading.value === 'number';
+    const entries = Object.entries(device.latest ?? {}).sort((a, b) => isNumber(b) - isNumber(a) || a[0].localeCompare(b[0]));
+    return html`<ul class="latest">${entries.slice(0, SHOWN).map(([name, reading]) => html`<li key=${name}><span class="dim">
+        ${name}</span> <strong>${value(reading.value)}</strong></li>`)}
+        ${entries.length > SHOWN && html`<li class="dim">and ${entries.length - SHOWN} more</li>`}</ul>`;
+}
+
+function List() {
+    const { id } = organization.value;
+    const [typed, setTyped] = useState('');
+    const [search, setSearch] = useState('');
+    const [cursors, setCursors] = useState([undefined]);
+    useEffect(() => {
+        const timer = setTimeout(() => setSearch(typed.trim()), 200);
+        return () => clearTimeout(timer);
+    }, [typed]);
+    const cursor = cursors.at(-1);
+    const state = useLoad(async (options) => {
+        if (!search) return request(rpc('list_devices', { organization_id: id, limit: PAGE, cursor }), options);
+        const like = quotedFor(search);
+        const found = await request(view('devices', { organization_id: `eq.${id}`, or: `(external_id.ilike.${like},name.ilike.${like})`,
+            order: 'external_id', limit: PAGE }), options);
+        return { devices: found, next_cursor: null };
+    }, [id, search, cursor], EVERY);
+    const devices = state.data?.devices;
+    const spark = useSparks(devices);
+    return html`<${Head} title="Devices" note="A device's first message registers it.">
+        <input type="search" placeholder="Search by name or id" aria-label="Search devices" value=${typed}
+            onInput=${(e) => setTyped(e.currentTarget.value)} />
+        <a class="button primary" href=${href('start')}>Connect a device</a>
+    <//>
+    <${Waiting} of=${state} empty=${devices?.length === 0 &&
+        (search ? `No device matches “${search}”.` : html`No device yet. <a
+            href=${href('start')}>Connect one</a>, and it appears here with its first message.`)}>
+        <${Table} label="Devices" head=${['Device', 'Latest values', 'Last hour', 'Last seen']}>
+            ${devices?.map((d) => html`<tr key=${d.id}>
+                <td><a class="strong" href=${href('devices', d.id)}>${d.name ?? d.external_id}</a>${d.name &&
+                    html`<div class="dim mono">${d.external_id}</div>`}</td>
+                <td><${Latest} device=${d} /></td>
+                <td class="sparks"><${Spark} points=${spark(d)} />${chief(d) && html`<div class="dim">${chief(d)}</div>`}</td>
+                <td class="nowrap"><${When} at=${d.last_seen_at} /></td>
+            </tr>`)}
+        <//>
+        ${(cursors.length > 1 || state.data?.next_cursor) && html`<div class="row pager">
+            <button type="button" disabled=${cursors.length === 1} onClick=${() => setCursors(cursors.slice(0, -1))}>Previous</button>
+            <button type="button" disabled=${!state.data?.next_cursor}
+                onClick=${() => setCursors([...cursors, state.data.next_cursor])}>Next</button>
+        </div>`}
+    <//>`;
+}
+
+export default function Devices() {
+    const [deviceId] = route.value.rest;
+    return deviceId ? html`<${Device} key=${deviceId} id=${deviceId} />` : html`<${List} />`;
+}

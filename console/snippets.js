@@ -1,0 +1,93 @@
+// What a device needs to send its first reading, in several languages. `login` is the answer of generate_mqtt_credentials.
+import { REST } from './api.js';
+
+const shell = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+const c = (text) => JSON.stringify(String(text));
+
+function broker(login) {
+    const url = new URL(login.broker_url.replace(/^mqtt/, 'http'));
+    const secure = login.broker_url.startsWith('mqtts');
+    return { host: url.hostname, port: Number(url.port) || (secure ? 8883 : 1883), secure };
+}
+
+function pub(login, topic) {
+    const { host, port, secure } = broker(login);
+    return `mosquitto_pub -h ${host} -p ${port}${secure ? ' --capath /etc/ssl/certs' : ''} -i ${shell(login.client_id)} \\
+    -u ${shell(login.username)} -P ${shell(login.password)} \\
+    -t ${shell(topic)} -q 1 -m '{"temperature": 21.5}'`;
+}
+
+function curl(login, topic) {
+    return `curl ${shell(`${REST}/rpc/mqtt_ingest`)} -u ${shell(`${login.username}:${login.password}`)} \\
+    -H ${shell(`X-Client-ID: ${login.client_id}`)} -H 'Content-Type: application/json' \\
+    -d ${shell(JSON.stringify({ topic, payload: { temperature: 21.5 } }))}`;
+}
+
+function arduino(login, topic) {
+    const { host, port, secure } = broker(login);
+    return `// ESP32 or ESP8266, with the library PubSubClient
+#include <WiFi.h>${secure ? '\n#include <WiFiClientSecure.h>' : ''}
+#include <PubSubClient.h>
+
+${secure ? 'WiFiClientSecure' : 'WiFiClient'} network;
+PubSubClient mqtt(network);
+
+void setup() {
+  WiFi.begin("your network", "its password");
+  while (WiFi.status() != WL_CONNECTED) delay(100);
+${secure ? '  network.setCACert(YOUR_BROKERS_CA);\n' : ''}  mqtt.setServer(${c(host)}, ${port});
+}
+
+void loop() {
+  if (!mqtt.connected())
+    mqtt.connect(${c(login.client_id)}, ${c(login.username)}, ${c(login.password)});
+  String payload = String("{\\"temperature\\": ") + (20 + random(50) / 10.0) + "}";
+  mqtt.publish(${c(topic)}, payload.c_str());
+  for (int i = 0; i < 50; i++) { mqtt.loop(); delay(100); }
+}`;
+}
+
+function paho(login, topic) {
+    const { host, port, secure } = broker(login);
+    return `# pip install paho-mqtt
+import json, random, time
+import paho.mqtt.client as mqtt
+
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=${c(login.client_id)}, protocol=mqtt.MQTTv5)
+client.username_pw_set(${c(login.username)}, ${c(login.password)})
+${secure ? 'client.tls_set()\n' : ''}client.connect(${c(host)}, ${port})
+client.loop_start()
+while True:
+    client.publish(${c(topic)}, json.dumps({"temperature": 20 + random.random() * 5}), qos=1)
+    time.sleep(5)`;
+}
+
+/** [[key, name, text], …] for a login and the topic that it sends to. */
+export function snippets(login, topic) {
+    return [['mosquitto', 'mosquitto_pub', pub(login, topic)], ['curl', 'curl', curl(login, topic)],
+        ['python', 'Python (paho)', paho(login, topic)], ['arduino', 'Arduino', arduino(login, topic)]];
+}
+
+/** The login as an address, for a QR code. */
+export function address(login) {
+    const { host, port, secure } = broker(login);
+    const user = `${encodeURIComponent(login.username)}:${encodeURIComponent(login.password)}`;
+    const query = new URLSearchParams({ client_id: login.client_id, topic: login.topic_prefix });
+    return `${secure ? 'mqtts' : 'mqtt'}://${user}@${host}:${port}/?${query}`;
+}
+
+/** The topic of a device by the integration's topic pattern: where its messages of that type go. */
+export function topicBy(pattern, organizationPrefix, externalId, type) {
+    return (pattern ?? '{organization_prefix}/devices/{device_id}/{message_type}')
+        .replace('{organization_prefix}', organizationPrefix)
+        .replace('{device_id}', externalId)
+        .replace('{message_type}', type)
+        .replaceAll('+', 'x')
+        .replace(/\/?#$/, '');
+}
+
+/** A topic that the login may publish telemetry to. */
+export function topicOf(login, externalId) {
+    return /\/devices\/[^/]+$/.test(login.topic_prefix) ? `${login.topic_prefix}/telemetry` :
+        `${login.topic_prefix}/devices/${externalId ?? 'sensor01'}/telemetry`;
+}

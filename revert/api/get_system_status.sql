@@ -1,0 +1,4 @@
+-- Revert topicbase:api/get_system_status from pg
+BEGIN;
+DROP FUNCTION api.get_system_status();
+COMMIT;

@@ -1,0 +1,5 @@
+-- Revert topicbase:integrations/operator_access from pg
+BEGIN;
+DROP FUNCTION mqtt.require_operator();
+DROP FUNCTION mqtt.may_operate();
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tenants/operators from pg: loses who is an operator
+BEGIN;
+DROP TABLE mqtt.operators;
+COMMIT;

@@ -1,0 +1,331 @@
+"""The console in a browser: what each page shows and does, and that nobody sees another organization."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import Visit
+from tests.support.api import Device
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+Visits = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def device(home: Tenant) -> Device:
+    """It has sent some readings."""
+    device = home.device()
+    now = time.time()
+    readings = [
+        {"topic": device.topic("boiler"), "payload": {"temperature": 20 + n / 4, "pressure": 1234.5 + n}, "timestamp": now - 10 * (40 - n)}
+        for n in range(40)
+    ]
+    assert device.send_batch(readings).ok
+    wait_until(lambda: len(messages(home)) == len(readings), what="the readings being stored")
+    return device
+
+
+def messages(tenant: Tenant, **filters: str) -> list[dict[str, Any]]:
+    return tenant.api.rows("mqtt_messages", token=tenant.member, organization_id=f"eq.{tenant.organization_id}", **filters)
+
+
+def device_id(tenant: Tenant, external_id: str) -> str:
+    (row,) = tenant.api.rows("devices", token=tenant.member, external_id=f"eq.{external_id}")
+    return str(row["id"])
+
+
+def dialog(page: Page) -> Any:
+    return page.get_by_role("dialog")
+
+
+def test_signing_in_and_out(visit: Visits, home: Tenant, stack: Stack) -> None:
+    visitor = visit(home.admin, home.slug)
+    page = visitor.page
+    assert visitor.token not in page.url
+    assert page.evaluate("sessionStorage.getItem('topicbase.token')") == visitor.token
+    assert visitor.token not in page.evaluate("JSON.stringify(localStorage)")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Topicbase")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+    page.get_by_label("Token").fill("not.a.token")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("401")
+    page.get_by_label("Token").fill(home.member)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+    nobody = visit(stack.token("authenticated", "00000000-0000-4000-8000-00000000abcd"))
+    expect(nobody.page.locator("main")).to_contain_text("00000000-0000-4000-8000-00000000abcd")
+
+
+def test_overview(visit: Visits, home: Tenant, device: Device) -> None:
+    page = visit(home.member, home.slug).page
+    expect(page.locator(".stat", has_text="Time in queue")).to_contain_text(re.compile(r"\d"))
+    expect(page.get_by_text("balances")).to_be_visible()
+    expect(page.locator(".card", has_text="Integrations").get_by_text("active")).to_be_visible()
+    expect(page.locator("figcaption", has_text="60 points")).to_be_attached()
+    expect(page.get_by_role("link", name="Installation")).to_have_count(0)
+
+
+def test_another_organization_is_out_of_sight(visit: Visits, home: Tenant, strangers: Tenant, device: Device) -> None:
+    wait_until(lambda: strangers.api.rows("devices", token=strangers.member), what="the stranger's device")
+    visitor = visit(home.admin, home.slug, "devices")
+    expect(visitor.page.get_by_role("link", name="boiler")).to_be_visible()
+    expect(visitor.page.get_by_label("Organization").locator("option")).to_have_count(1)
+    for path in ("devices", "messages", "integrations", "access"):
+        page = visitor.to(path)
+        expect(page.get_by_role("table").first).to_be_visible()
+        assert "stranger" not in page.content()
+        assert strangers.slug not in page.content()
+    visitor.page.goto(f"{visitor.url}#/{home.slug}/devices/{device_id(strangers, 'stranger')}")
+    expect(visitor.page.get_by_role("alert")).to_contain_text("device_not_found")
+    visitor.page.goto(f"{visitor.url}#/{strangers.slug}/devices")
+    expect(visitor.page.get_by_text("There is no organization")).to_be_visible()
+
+
+def test_devices(visit: Visits, home: Tenant, device: Device) -> None:
+    assert device.send({"level": 3}, device.topic("tank")).ok
+    page = visit(home.member, home.slug, "devices").page
+    row = page.get_by_role("row", name="boiler")
+    expect(row).to_contain_text("29.75")
+    expect(row.locator(".spark path")).to_be_attached()
+    expect(page.get_by_role("link", name="tank")).to_be_visible()
+    page.get_by_role("searchbox").fill("boi")
+    expect(page.get_by_role("link", name="tank")).to_have_count(0)
+    row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1, name="boiler")).to_be_visible()
+
+
+def test_readings_of_a_device_are_plotted_and_followed(visit: Visits, home: Tenant, device: Device) -> None:
+    visitor = visit(home.member, home.slug, f"devices/{device_id(home, 'boiler')}")
+    page = visitor.page
+    plot = page.get_by_role("region", name="temperature")
+    expect(plot.locator("figcaption")).to_contain_text("last 29")
+    expect(plot.locator("canvas")).to_be_visible()
+    assert device.send({"temperature": 77.5}, device.topic("boiler")).ok
+    expect(plot.locator("figcaption")).to_contain_text("77")
+    expect(plot.locator(".now")).to_have_text("77.5")
+    page.get_by_role("button", name="pressure").click()
+    expect(page.get_by_role("region", name="pressure")).to_have_count(0)
+    box = plot.locator(".u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + 40, steps=4)
+    page.mouse.up()
+    expect(page.get_by_test_id("range")).to_contain_text("Stands still")
+    page.get_by_role("button", name="Zoom out").press("Enter")
+    page.get_by_role("button", name="1 hour").click()
+    expect(page.get_by_test_id("range")).to_contain_text("Live")
+    page.get_by_role("link", name="Table").click()
+    expect(page.get_by_role("cell", name=re.compile(r"^\d")).first).to_be_visible()
+    page.get_by_role("link", name="Messages").last.click()
+    expect(page.get_by_role("button", name=device.topic("boiler")).first).to_be_visible()
+
+
+def test_commands_and_their_receipts(visit: Visits, home: Tenant, device: Device) -> None:
+    visitor = visit(home.member, home.slug, f"devices/{device_id(home, 'boiler')}/commands")
+    page = visitor.page
+    assert "queued" in visitor.curl(page, "Publish")
+    expect(page.get_by_role("row", name="acknowledged")).to_have_count(1)
+    page.get_by_role("button", name="Publish", exact=True).click()
+    expect(page.get_by_role("list", name="Receipts").get_by_text("acknowledged")).to_be_visible()
+    expect(page.get_by_role("row", name="acknowledged")).to_have_count(2)
+    page.get_by_label("Payload", exact=True).fill("{")
+    page.get_by_role("button", name="Publish", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("is not JSON")
+
+
+def test_messages_live(visit: Visits, home: Tenant, device: Device) -> None:
+    visitor = visit(home.member, home.slug, "messages")
+    page = visitor.page
+    page.get_by_label("Topic filter").fill(f"{device.topic_prefix}/devices/+/tail")
+    expect(page.get_by_text("No message matches yet")).to_be_visible()
+    assert device.send({"n": 1, "x": "ä"}, device.topic("boiler", "tail")).ok
+    first = page.get_by_role("button", name=device.topic("boiler", "tail"))
+    expect(first).to_have_count(1)
+    page.get_by_role("button", name="Pause").click()
+    assert device.send({"n": 2}, device.topic("boiler", "tail")).ok
+    expect(page.get_by_role("button", name="Resume (1 new)")).to_be_visible()
+    expect(first).to_have_count(1)
+    page.get_by_role("button", name="Resume (1 new)").click()
+    expect(first).to_have_count(2)
+    first.last.click()
+    payload = dialog(page).get_by_test_id("payload")
+    expect(payload).to_contain_text('"x": "ä"')
+    dialog(page).get_by_role("button", name="Hex").click()
+    expect(payload).to_contain_text("c3 a4")
+    dialog(page).get_by_role("button", name="Text").click()
+    expect(payload).to_contain_text("ä")
+    dialog(page).get_by_role("button", name="Publish again…").click()
+    dialog(page).get_by_role("button", name="Publish", exact=True).click()
+    expect(dialog(page).get_by_role("list", name="Receipts").get_by_text("sent")).to_be_visible()
+    (sent,) = messages(home, direction="eq.outgoing", topic=f"eq.{device.topic('boiler', 'tail')}")
+    assert sent["payload"] == {"n": 1, "x": "ä"}
+
+
+def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
+    visitor = visit(home.admin, home.slug, "integrations")
+    page = visitor.page
+    page.get_by_role("button", name="New integration").click()
+    form = dialog(page)
+    form.get_by_label("Name", exact=True).fill("Plant")
+    form.get_by_label("Broker URL").fill("mqtt://user:password@127.0.0.1")
+    form.get_by_role("button", name="Create", exact=True).click()
+    expect(form.get_by_role("alert")).to_contain_text("setting_invalid")
+    form.get_by_label("Broker URL").fill(stack.env["MQTT_URL"])
+    form.get_by_label("Username").fill("topicbase_bridge")
+    form.get_by_label("Password").fill(stack.broker_password)
+    form.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("heading", level=1, name="Plant")).to_be_visible()
+    page.get_by_role("button", name="Test the connection", exact=True).click()
+    expect(page.get_by_test_id("verdict")).to_contain_text("It works")
+    page.get_by_role("button", name="New subscription").click()
+    dialog(page).get_by_label("Topic filter").fill("plant/#")
+    visitor.curl(dialog(page), "Subscribe")
+    dialog(page).get_by_role("button", name="Close").click()
+    expect(page.get_by_role("row", name="plant/#")).to_contain_text("active")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    dialog(page).get_by_label("Name", exact=True).fill("Plant 2")
+    dialog(page).get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", level=1, name="Plant 2")).to_be_visible()
+    (row,) = home.api.rows("device_integrations", token=home.member, name="eq.Plant 2")
+    assert (row["has_password"], row["settings"]["port"]) == (True, stack.mqtt_port)
+    visitor.curl(page, "Switch off")
+    expect(page.locator(".head").get_by_text("inactive")).to_be_visible()
+    visitor.curl(page, "Delete the integration")
+    assert home.api.rows("device_integrations", token=home.member, id=f"eq.{row['id']}") == []
+
+
+def test_dead_letters(visit: Visits, home: Tenant, dead_letters: Callable[[Tenant, int], str]) -> None:
+    topic = dead_letters(home, 2)
+    visitor = visit(home.admin, home.slug, "dead-letters")
+    page = visitor.page
+    expect(page.locator(".reasons")).to_contain_text("stumbled over")
+    page.get_by_role("button", name=topic).first.click()
+    opened = dialog(page)
+    expect(opened.get_by_test_id("payload")).to_contain_text('"n"')
+    opened.get_by_label("Patch (JSON)").fill('{"payload": {"n": "repaired"}}')
+    opened.get_by_role("button", name="Dry run", exact=True).click()
+    expect(opened.get_by_test_id("report")).to_have_text("1 match, 0 put back into the queue.")
+    opened.get_by_role("button", name="Replay", exact=True).click()
+    expect(opened.get_by_test_id("report")).to_have_text("1 match, 1 put back into the queue.")
+    wait_until(lambda: [row["payload"] for row in messages(home, topic=f"eq.{topic}")] == [{"n": "repaired"}])
+    opened.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Replay 1…").click()
+    visitor.curl(dialog(page), "Replay")
+    wait_until(lambda: len(messages(home, topic=f"eq.{topic}")) == 2, what="the replay by curl")
+
+
+def test_webhooks(visit: Visits, home: Tenant, device: Device) -> None:
+    url = "http://127.0.0.1:9/in"  # the discard port: nothing listens
+    topic = device.topic("boiler", "hook")
+    body = {"integration_id": home.integration_id, "topic": topic, "callback_url": url}
+    home.api.ok("mqtt_subscribe", body, token=home.admin)
+    assert device.send({"n": 1}, topic).ok
+    visitor = visit(home.admin, home.slug, "webhooks")
+    page = visitor.page
+    page.get_by_role("link", name=url).click()
+    expect(page.get_by_role("row", name="waiting")).to_be_visible()
+    expect(page.get_by_text("receiver: failing")).to_be_visible()
+    page.get_by_role("button", name=re.compile(r"\d{4}, \d")).first.click()
+    expect(dialog(page)).to_contain_text(topic)
+    dialog(page).get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Rotate secret…").click()
+    dialog(page).get_by_role("button", name="Rotate", exact=True).click()
+    expect(dialog(page).get_by_test_id("secret")).to_have_text(re.compile(r"^whsec_"))
+    dialog(page).get_by_role("button", name="Close").click()
+    assert '{"replayed": 0}' in visitor.curl(page, "Post dead ones again").replace('":', '": ').replace("  ", " ")
+
+
+def test_access(visit: Visits, home: Tenant, device: Device) -> None:
+    visitor = visit(home.admin, home.slug, "access")
+    page = visitor.page
+    page.get_by_role("button", name="New login").click()
+    dialog(page).get_by_label("Topic prefix").fill(f"{device.topic_prefix}/devices/pump")
+    dialog(page).get_by_role("button", name="Generate", exact=True).click()
+    password = dialog(page).get_by_test_id("Password").inner_text()
+    username = dialog(page).get_by_test_id("Username").inner_text()
+    expect(dialog(page).get_by_role("img", name="The login as an MQTT address")).to_be_visible()
+    for language, part in (("Arduino", "PubSubClient"), ("Python (paho)", "paho.mqtt.client"), ("curl", "mqtt_ingest")):
+        dialog(page).get_by_role("button", name=language, exact=True).click()
+        expect(dialog(page).get_by_test_id("snippet")).to_contain_text(part)
+        expect(dialog(page).get_by_test_id("snippet")).to_contain_text(password)
+    dialog(page).get_by_role("button", name="Close").click()
+    expect(dialog(page)).to_have_count(0)
+    assert password not in page.content()
+    page.get_by_role("button", name=f"Explain the access of {username}").click()
+    dialog(page).get_by_label("Topic", exact=True).fill("elsewhere")
+    dialog(page).get_by_role("button", name="Explain", exact=True).click()
+    expect(dialog(page).get_by_test_id("explanation")).to_contain_text("does not match any filter")
+    dialog(page).get_by_role("button", name="Close").click()
+    visitor.curl(page, f"Revoke {username}")
+    expect(page.get_by_role("row", name=username)).to_contain_text("revoked")
+    member = "12345678-1234-4234-8234-123456789abc"
+    page.get_by_label("User id").fill(member)
+    page.get_by_role("button", name="Invite or change member", exact=True).click()
+    expect(page.get_by_role("row", name=member)).to_contain_text("invited")
+    page.get_by_role("button", name=f"Remove {member}", exact=True).click()
+    page.get_by_role("button", name=f"Remove {member}").or_(page.get_by_role("button", name="Yes: Remove")).first.click()
+    expect(page.get_by_role("row", name=member)).to_have_count(0)
+
+
+def test_a_member_is_offered_what_a_member_may(visit: Visits, home: Tenant, device: Device) -> None:
+    visitor = visit(home.member, home.slug, "integrations")
+    expect(visitor.page.get_by_role("link", name="main")).to_be_visible()
+    expect(visitor.page.get_by_role("button", name="New integration")).to_have_count(0)
+    page = visitor.to("access")
+    expect(page.get_by_role("table").first).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("New login|Revoke|Remove|Invite"))).to_have_count(0)
+    page = visitor.to("installation")
+    expect(page.get_by_role("alert")).to_contain_text("operator_required")
+
+
+def test_queue(visit: Visits, home: Tenant, device: Device) -> None:
+    page = visit(home.member, home.slug, "queue").page
+    row = page.get_by_role("region", name="Ledger").get_by_role("row").nth(1)
+    expect(row).to_contain_text(re.compile(r"\d\d:\d\d"))
+    page.get_by_role("button", name="Minutes").click()
+    expect(page.get_by_role("columnheader", name="Minute", exact=True)).to_be_visible()
+
+
+def test_an_operator_goes_from_nothing_to_the_first_reading(
+    visit: Visits, operator: Callable[[str], str], stack: Stack, strangers: Tenant
+) -> None:
+    user = "77777777-0000-4000-8000-000000000001"
+    visitor = visit(operator(user))
+    page = visitor.page
+    page.get_by_label("Name").fill("Größe & Söhne")
+    expect(page.get_by_label("Slug")).to_have_value("gro-e-so-hne")
+    page.get_by_label("Slug").fill("first")
+    page.get_by_role("button", name="Create the organization", exact=True).click()
+    page.get_by_role("button", name="Use the hosted broker", exact=True).click()
+    page.get_by_role("button", name="Register the device", exact=True).click()
+    page.get_by_role("button", name="Make a login for it", exact=True).click()
+    expect(page.get_by_text("Waiting for the first message…")).to_be_visible()
+    command = page.get_by_test_id("snippet").inner_text()
+    assert command.startswith("mosquitto_pub")
+
+    def sent() -> bool:
+        # The broker knows a new login a moment later.
+        return visitor.stack.run("exec", "bash", "-c", command, check=False).returncode == 0
+
+    wait_until(sent, what="the snippet")
+    page.get_by_role("button", name="curl", exact=True).click()
+    assert visitor.stack.run("exec", "bash", "-c", page.get_by_test_id("snippet").inner_text()).stdout.find("queued") > 0
+    expect(page.get_by_role("region", name="temperature").locator("canvas")).to_be_visible()
+    page.get_by_role("link", name="Go to the device").click()
+    expect(page.get_by_role("heading", level=1, name="sensor01")).to_be_visible()
+    page.get_by_role("link", name="Installation").click()
+    expect(page.get_by_role("row", name="live")).to_be_visible()
+    page.get_by_label("Name").fill("Second")
+    page.get_by_label("Slug").fill("second")
+    visitor.curl(page, "Create the organization")
+    expect(page.get_by_label("Organization").locator("option")).to_have_count(1)
+    page.reload()
+    expect(page.get_by_label("Organization").locator("option")).to_have_count(2)
