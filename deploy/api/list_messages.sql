@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/list_messages to pg
 -- requires: api/message_list_types
+-- requires: api/message_topics
 -- requires: integrations/access
 -- requires: integrations/find_device
 -- requires: tables/cursors
@@ -117,36 +118,6 @@ $$;
 COMMENT ON FUNCTION mqtt.messages(mqtt.message_request) IS
 'The messages that a request selects among those that the caller sees, by when they were received and in the order of acceptance.';
 
-CREATE OR REPLACE FUNCTION mqtt.topics_of(organization_ids uuid [], integration_id uuid, device_id uuid, topic text, topic_pattern text) RETURNS integer []
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN ARRAY(
-        SELECT t.number
-        FROM mqtt.topics AS t
-        WHERE t.organization_id = ANY (organization_ids) AND (topics_of.integration_id IS NULL OR t.integration_id = topics_of.integration_id)
-            AND (topics_of.device_id IS NULL OR t.device_id = topics_of.device_id) AND (topics_of.topic IS NULL OR t.topic = topics_of.topic)
-            AND (topics_of.topic_pattern IS NULL OR t.topic ~ topics_of.topic_pattern)
-    );
-END;
-$$;
-COMMENT ON FUNCTION mqtt.topics_of(uuid [], uuid, uuid, text, text) IS 'Numbers of the topics that match all that is given.';
-
-CREATE OR REPLACE FUNCTION mqtt.range_of_id(organizations integer [], id uuid, OUT first_at timestamptz, OUT last_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    SELECT coalesce(min(h.received_at), mqtt.message_id_time(range_of_id.id)), coalesce(max(h.received_at), mqtt.message_id_time(range_of_id.id))
-    INTO first_at, last_at
-    FROM mqtt.history AS h
-    WHERE h.organization = ANY (organizations) AND h.flags & 16 = 16 AND h.id = range_of_id.id;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.range_of_id(integer [], uuid) IS
-'When messages with this id were received: a client''s own id is looked up, and one of ours holds it; nulls when it is neither.';
-
 CREATE OR REPLACE FUNCTION mqtt.check_message_request(direction text, topic text, filter text, most integer) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -170,8 +141,7 @@ $$;
 COMMENT ON FUNCTION mqtt.check_message_request(text, text, text, integer) IS
 'Raises PT400 limit_invalid, direction_invalid, topic_invalid or argument_conflict unless api.list_messages takes these.';
 GRANT EXECUTE ON FUNCTION mqtt.messages_sql(mqtt.message_request, boolean), mqtt.messages(mqtt.message_request),
-mqtt.has_few_messages(integer [], timestamptz, timestamptz, integer), mqtt.topics_of(uuid [], uuid, uuid, text, text),
-mqtt.range_of_id(integer [], uuid), mqtt.check_message_request(text, text, text, integer) TO authenticated, service_role;
+mqtt.has_few_messages(integer [], timestamptz, timestamptz, integer), mqtt.check_message_request(text, text, text, integer) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.list_messages(
     organization_id uuid DEFAULT NULL, integration_id uuid DEFAULT NULL, device_id text DEFAULT NULL, topic text DEFAULT NULL,

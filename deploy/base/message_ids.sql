@@ -7,11 +7,12 @@ CREATE OR REPLACE FUNCTION mqtt.keyed_message_id(enqueued_at timestamptz, msg_id
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT (
-        lpad(to_hex(floor(date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000)::bigint), 12, '0')
-        || '7' || lpad(to_hex(
-            mod((date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, 1000) * 4096 / 1000
-        ), 3, '0')
-        || '8' || lpad(to_hex(place & 1048575), 5, '0') || left(encode(sha256(key || int8send(msg_id)), 'hex'), 10)
+        lpad(to_hex(
+            -- The milliseconds in 48 bits, the version in 4, and 12 for the rest of the time.
+            ((date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint / 1000 << 16) | 28672
+            | (date_part('epoch', enqueued_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint % 1000 * 4096 / 1000
+        ), 16, '0')
+        || to_hex(8388608 | (place & 1048575)) || encode(substr(sha256(key || int8send(msg_id)), 1, 5), 'hex')
     )::uuid;
 END;
 COMMENT ON FUNCTION mqtt.keyed_message_id(timestamptz, bigint, bytea, integer) IS

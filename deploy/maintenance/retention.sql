@@ -19,7 +19,10 @@ DECLARE
     v_longest CONSTANT integer := mqtt.longest_term(term);
     v_organizations CONSTANT integer := 500;
     v_default text := (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default';
-    v_owner record;
+    v_organization_id uuid;
+    v_key text;
+    v_trimmed_to timestamptz;
+    v_before timestamptz;
     v_share bigint;
     v_until timestamptz;
     v_rows bigint;
@@ -31,30 +34,30 @@ BEGIN
     GET DIAGNOSTICS removed = ROW_COUNT;
     is_more := removed >= most;
     -- and organizations with a shorter term: each gets its share, in random order, so that none is always last.
-    FOR v_owner IN EXECUTE format(
+    FOR v_organization_id, v_key, v_trimmed_to, v_before, v_share IN EXECUTE format(
         'SELECT o.id, CASE $4 WHEN ''organization'' THEN o.number::text ELSE o.id::text END AS key, '
         'CASE WHEN $5 THEN coalesce(o.history_trimmed_to, ''-infinity'') ELSE ''-infinity'' END AS trimmed_to, '
         'now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
         'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
     ) USING v_longest, most, v_organizations, owner_column, target = 'mqtt.history'::regclass LOOP
         EXIT WHEN removed >= most;
-        v_share := least(v_owner.share, most - removed);
+        v_share := least(v_share, most - removed);
         -- By time, not row by row: a join might get a plan that reads the whole table for each row.
         EXECUTE format(
             'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE %I = %L AND %1$I >= $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x',
-            time_column, target, owner_column, v_owner.key
-        ) INTO v_until USING v_owner.trimmed_to, v_owner.before, v_share;
+            time_column, target, owner_column, v_key
+        ) INTO v_until USING v_trimmed_to, v_before, v_share;
         v_rows := 0;
         IF v_until IS NOT NULL THEN
-            EXECUTE format('DELETE FROM %s WHERE %I = %L AND %I >= $1 AND %4$I <= $2', target, owner_column, v_owner.key, time_column)
-            USING v_owner.trimmed_to, v_until;
+            EXECUTE format('DELETE FROM %s WHERE %I = %L AND %I >= $1 AND %4$I <= $2', target, owner_column, v_key, time_column)
+            USING v_trimmed_to, v_until;
             GET DIAGNOSTICS v_rows = ROW_COUNT;
             is_more := is_more OR v_rows >= v_share;
             removed := removed + v_rows;
         END IF;
         -- An hour behind: of what is stored later than that, its partition takes care.
-        IF target = 'mqtt.history'::regclass AND v_rows < v_share AND v_owner.before - interval '2 hours' > v_owner.trimmed_to THEN
-            UPDATE mqtt.organizations AS o SET history_trimmed_to = v_owner.before - interval '1 hour' WHERE o.id = v_owner.id;
+        IF target = 'mqtt.history'::regclass AND v_rows < v_share AND v_before - interval '2 hours' > v_trimmed_to THEN
+            UPDATE mqtt.organizations AS o SET history_trimmed_to = v_before - interval '1 hour' WHERE o.id = v_organization_id;
         END IF;
     END LOOP;
 END;

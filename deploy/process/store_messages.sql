@@ -13,6 +13,8 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 -- A plan made while the tables were small would go on reading them whole, dead rows and all, instead of by address and key.
 SET enable_seqscan = off
+-- Rows are wide, and would be sorted for nothing else.
+SET enable_mergejoin = off
 SET jit = off
 SET timezone = 'UTC'
 AS $$
@@ -159,11 +161,7 @@ BEGIN
                 AND coalesce(n.message_type, '') = coalesce(x.message_type, '') AND n.topic_role = x.topic_role
         CROSS JOIN mqtt.message_id_key AS k
         -- None where the organization was deleted meanwhile.
-        LEFT JOIN (
-            SELECT o.id, o.number
-            FROM mqtt.organizations AS o
-            WHERE o.id IN (SELECT t.organization_id FROM taken AS t)
-        ) AS o ON o.id = x.organization_id
+        LEFT JOIN mqtt.organizations AS o ON o.id = x.organization_id
     ),
     stored AS (
         INSERT INTO mqtt.history (

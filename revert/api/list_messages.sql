@@ -5,6 +5,4 @@ DROP FUNCTION mqtt.check_message_request(text, text, text, integer);
 DROP FUNCTION mqtt.messages(mqtt.message_request);
 DROP FUNCTION mqtt.has_few_messages(integer [], timestamptz, timestamptz, integer);
 DROP FUNCTION mqtt.messages_sql(mqtt.message_request, boolean);
-DROP FUNCTION mqtt.topics_of(uuid [], uuid, uuid, text, text);
-DROP FUNCTION mqtt.range_of_id(integer [], uuid);
 COMMIT;
