@@ -15,7 +15,7 @@ import pytest
 from tests.support.stack import ROOT, Stack
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-CODECS = ("cbor", "msgpack", "seal")
+CODECS = ("cbor", "msgpack", "sparkplug", "seal")
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 # Hides the module from the server's Python, and from no virtual environment that a part of the stack runs in.
 WITHOUT_NACL = """\
@@ -162,7 +162,7 @@ def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: 
         run_script(
             stack,
             "deploy/base/plpython.sql",
-            *(f"deploy/base/py_{name}.sql" for name in ("decode_cbor", "decode_msgpack", "free_disk", "seal")),
+            *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql"))),
         )
         assert codecs(connection) == dict.fromkeys(CODECS)
         stack.run("sqitch", "verify")
