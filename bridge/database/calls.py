@@ -315,3 +315,6 @@ class BridgeCalls(Caller):
 
     def apply_retention(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.apply_retention()"))
+
+    def roll_up_readings(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.roll_up_readings()"))

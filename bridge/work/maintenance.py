@@ -1,4 +1,4 @@
-"""Periodic work: expired messages, room for more, partitions, retention."""
+"""Periodic work: expired messages, room for more, partitions, retention, rollups."""
 
 import threading
 import time
@@ -20,6 +20,7 @@ class Maintenance(DatabaseThread):
         self._pause = pause
         self._next = time.monotonic() + 5
         self._has_more = False
+        self._is_rolling_up = False
 
     def serve(self, database: Database) -> None:
         while not self.stop_event.wait(LOOK_SECONDS):
@@ -31,12 +32,16 @@ class Maintenance(DatabaseThread):
             self._pause(paused)
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + MAINTENANCE_SECONDS
-                self._has_more = True
+                self._has_more = self._is_rolling_up = True
                 self._tell(database.run_periodic_tasks())
             if self._has_more:
                 gone = database.apply_retention()
                 self._has_more = gone.pop("more", False)
                 _log("retention", gone)
+            if self._is_rolling_up:
+                rolled = database.roll_up_readings()
+                self._is_rolling_up = rolled.pop("more", False)
+                _log("rollups", rolled)
             metrics.DATABASE.refresh(database.gauges)
 
     def _tell(self, done: dict[str, Any]) -> None:

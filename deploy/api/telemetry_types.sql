@@ -24,5 +24,19 @@ CREATE TYPE mqtt.telemetry_data AS (
     "timestamp" timestamptz,
     cursor text
 );
-GRANT USAGE ON TYPE mqtt.telemetry_request, mqtt.telemetry_data TO authenticated, service_role;
+CREATE TYPE mqtt.rolled_span AS (
+    organization_id uuid,
+    device_id uuid,
+    since timestamptz,
+    hours_since timestamptz,
+    hours_until timestamptz,
+    until timestamptz,
+    days_since timestamptz,
+    days_until timestamptz,
+    raw_since timestamptz,
+    has_unrolled boolean
+);
+COMMENT ON TYPE mqtt.rolled_span IS
+'What rollups serve of a request for a device: hours from hours_since until hours_until, of which days from days_since until days_until, and minutes around them from since until until; has_unrolled: not all metrics.';
+GRANT USAGE ON TYPE mqtt.telemetry_request, mqtt.telemetry_data, mqtt.rolled_span TO authenticated, service_role;
 COMMIT;

@@ -9,7 +9,8 @@ CREATE OR REPLACE VIEW api.organizations WITH (security_invoker = true) AS
 SELECT
     o.id, o.name, o.slug, o.topic_prefix,
     (SELECT m.role FROM mqtt.organization_members AS m WHERE m.organization_id = o.id AND m.user_id = (SELECT mqtt.current_user_id())) AS role,
-    o.completed_days, o.failed_days, o.activity_days, o.max_per_second, o.max_burst, o.max_queued, o.max_payload_bytes, o.created_at
+    o.completed_days, o.failed_days, o.activity_days, o.rollup_days, o.rollup_minute_days, o.max_per_second, o.max_burst, o.max_queued,
+    o.max_payload_bytes, o.created_at
 FROM mqtt.organizations AS o;
 COMMENT ON VIEW api.organizations IS
 $md$Organizations
@@ -23,6 +24,8 @@ COMMENT ON COLUMN api.organizations.role IS 'Your role in it: member or admin; n
 COMMENT ON COLUMN api.organizations.completed_days IS 'Days that its history is kept; null for the installation''s default';
 COMMENT ON COLUMN api.organizations.failed_days IS 'Days that its dead letters are kept; null for the installation''s default';
 COMMENT ON COLUMN api.organizations.activity_days IS 'Days that its activity log is kept; null for the installation''s default';
+COMMENT ON COLUMN api.organizations.rollup_days IS 'Days that its rollups of hours and days are kept; null for the installation''s default';
+COMMENT ON COLUMN api.organizations.rollup_minute_days IS 'Days that its rollups of minutes are kept; null for the installation''s default';
 COMMENT ON COLUMN api.organizations.max_per_second IS 'Messages per second that its devices may send over HTTP; null for no limit';
 COMMENT ON COLUMN api.organizations.max_burst IS 'Messages that they may send at once after a pause';
 COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null for no limit of its own';

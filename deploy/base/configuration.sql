@@ -17,6 +17,9 @@ CREATE TABLE mqtt.configuration (
     failed_days integer NOT NULL DEFAULT 30 CHECK (failed_days > 0),
     activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
+    rollup_days integer NOT NULL DEFAULT 1096 CHECK (rollup_days > 0),
+    rollup_minute_days integer NOT NULL DEFAULT 31 CHECK (rollup_minute_days > 0),
+    max_metrics integer NOT NULL DEFAULT 500 CHECK (max_metrics BETWEEN 0 AND 100000),
     callback_attempts smallint NOT NULL DEFAULT 24 CHECK (callback_attempts BETWEEN 1 AND 1000),
     max_topics integer NOT NULL DEFAULT 100000 CHECK (max_topics > 0),
     partitions_ahead integer NOT NULL DEFAULT 7 CHECK (partitions_ahead BETWEEN 1 AND 366),
@@ -51,6 +54,9 @@ COMMENT ON COLUMN mqtt.configuration.completed_days IS 'Days that the history (c
 COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
+COMMENT ON COLUMN mqtt.configuration.rollup_days IS 'Days that rollups of hours and days are kept; an organization may set its own.';
+COMMENT ON COLUMN mqtt.configuration.rollup_minute_days IS 'Days that rollups of minutes are kept; an organization may set its own.';
+COMMENT ON COLUMN mqtt.configuration.max_metrics IS 'Metrics of a device that are rolled up; beyond that number they are read from the history alone, as long as it is kept.';
 COMMENT ON COLUMN mqtt.configuration.callback_attempts IS 'Attempts to post a message to a callback_url before that is given up; they are spread by retry_base and retry_cap, over some 14 hours by default.';
 COMMENT ON COLUMN mqtt.configuration.max_topics IS 'Topics that an organization may use; messages to further ones are refused with 403, or become dead letters. Topics that no stored message has any longer do not count.';
 COMMENT ON COLUMN mqtt.configuration.partitions_ahead IS 'Daily partitions kept ready ahead of today.';

@@ -46,4 +46,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION bridge.apply_retention() IS 'Retention, by one bridge at a time: what was removed, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
 GRANT EXECUTE ON FUNCTION bridge.apply_retention() TO mqtt_bridge;
+
+CREATE OR REPLACE FUNCTION bridge.roll_up_readings() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.roll_up_readings() ELSE '{"skipped": true}' END;
+$$;
+COMMENT ON FUNCTION bridge.roll_up_readings() IS 'Rollups, by one bridge at a time: what was done, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
+GRANT EXECUTE ON FUNCTION bridge.roll_up_readings() TO mqtt_bridge;
 COMMIT;

@@ -7,6 +7,7 @@
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/mqtt_requests
 -- requires: tables/reading_rows
+-- requires: tables/rollups
 -- requires: tenants/longest_retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -105,6 +106,22 @@ $$;
 COMMENT ON FUNCTION mqtt.trim_small_tables(integer) IS
 'Deletes message ids past their window, requests older than a day and callback deliveries past their term, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
 
+CREATE OR REPLACE FUNCTION mqtt.note_retention() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE mqtt.rollup_progress AS p
+    SET raw_since = x.raw_since
+    FROM (
+        -- Whole hours, so that the row is not written every minute.
+        SELECT o.id, date_trunc('hour', now() - make_interval(days => coalesce(o.completed_days, c.completed_days)), 'UTC') + interval '1 hour' AS raw_since
+        FROM mqtt.organizations AS o
+        CROSS JOIN mqtt.configuration AS c
+    ) AS x
+    WHERE p.organization_id = x.id AND p.raw_since < x.raw_since;
+$$;
+COMMENT ON FUNCTION mqtt.note_retention() IS 'Notes, before retention removes messages, that rollups of their time can no longer be made again.';
+
 CREATE OR REPLACE FUNCTION mqtt.apply_retention(most integer DEFAULT 10000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -119,6 +136,7 @@ DECLARE
 BEGIN
     -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
+    PERFORM mqtt.note_retention();
     SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
     FROM (
         VALUES

@@ -2,6 +2,7 @@
 -- requires: process/decoded_samples
 -- requires: process/prepare_sparkplug
 -- requires: process/record_device_facts
+-- requires: process/record_late
 -- requires: process/record_refused
 -- requires: process/record_stored
 BEGIN;
@@ -153,7 +154,7 @@ BEGIN
         SELECT
             x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.credential_id, n.number, x.sent_at, x.measured_at, x.qos, x.retain, x.payload,
             x.content_type, x.body, x.decode_error, x.properties, x.topic, coalesce(o.number, 0) AS organization, x.message_id IS NOT NULL AS is_id_given,
-            x.sample, x.data,
+            x.sample, x.data, CASE WHEN x.sample > 1 THEN mqtt.sample_position(x.msg_id, x.sample) ELSE x.msg_id END AS position,
             coalesce(x.message_id, mqtt.keyed_message_id(x.enqueued_at, x.msg_id, k.key, x.place)) AS id
         FROM decoded AS x
         JOIN numbered AS n
@@ -179,7 +180,7 @@ BEGIN
     reading AS (
         INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)
         SELECT
-            x.enqueued_at, x.measured_at, mqtt.sample_position(x.msg_id, x.sample), CASE x.sample WHEN 1 THEN x.id ELSE gen_random_uuid() END, x.id,
+            x.enqueued_at, x.measured_at, x.position, CASE x.sample WHEN 1 THEN x.id ELSE gen_random_uuid() END, x.id,
             x.organization, x.number, x.data
         FROM placed AS x
         WHERE x.data IS NOT NULL AND x.number IS NOT NULL
@@ -193,7 +194,12 @@ BEGIN
             SELECT jsonb_agg(jsonb_build_array(x.organization_id, x.integration_id, x.external_id, x.msg_id, x.enqueued_at, x.facts) ORDER BY x.msg_id)
             FROM decoded AS x
             WHERE x.facts IS NOT NULL AND x.external_id IS NOT NULL
-        ) AS facts INTO v_stored
+        ) AS facts,
+        (
+            SELECT array_agg(ROW(p.number, p.measured_at, p.position)::mqtt.late_reading)
+            FROM mqtt.rollup_progress AS c JOIN placed AS p ON p.organization_id = c.organization_id AND p.measured_at < c.closed_until
+            WHERE c.organization_id = ANY (ARRAY(SELECT t.organization_id FROM taken AS t))
+        ) AS late INTO v_stored
     FROM (
         SELECT
             p.organization_id, p.integration_id, p.credential_id, date_trunc('minute', p.enqueued_at) AS minute, p.number IS NOT NULL AS is_stored,
@@ -205,6 +211,7 @@ BEGIN
     IF v_stored.facts IS NOT NULL THEN
         PERFORM mqtt.record_device_facts(v_stored.facts);
     END IF;
+    PERFORM mqtt.record_late(v_stored.late) WHERE v_stored.late IS NOT NULL;
     RETURN ARRAY[
         mqtt.record_stored(
             v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
@@ -214,5 +221,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.store_messages(tid []) IS
-'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log. Those to topics beyond configuration.max_topics become dead letters. Returns how many were stored and how many became dead letters; raises when one of them cannot be stored.';
+'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log, late readings. Those to topics beyond configuration.max_topics become dead letters. Returns how many were stored and how many became dead letters; raises when one of them cannot be stored.';
 COMMIT;

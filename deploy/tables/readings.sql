@@ -36,27 +36,37 @@ END;
 COMMENT ON FUNCTION mqtt.metric(jsonb, text) IS
 'A metric of a payload by its name: a member, or a nested one by its path, with dots; value for a payload that is not an object; null if there is none.';
 
+CREATE OR REPLACE FUNCTION mqtt.is_named(metric text, names text []) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT names IS NULL OR metric = ANY (names) OR EXISTS (SELECT FROM unnest(names) AS n (name) WHERE starts_with(metric, n.name || '.'));
+END;
+COMMENT ON FUNCTION mqtt.is_named(text, text []) IS 'Whether a metric is one of those named (null: all), or below one of them.';
+
 CREATE OR REPLACE FUNCTION mqtt.metric_values(payload jsonb, names text []) RETURNS TABLE (metric text, value jsonb)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
 BEGIN ATOMIC
-    SELECT concat_ws('.', a.metric, b.key, c.key), coalesce(c.value, b.value, a.value)
+    SELECT concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value, a.value)
     FROM (
-        SELECT n.name AS metric, mqtt.metric(payload, n.name) AS value
+        SELECT n.name AS key, CASE jsonb_typeof(payload) WHEN 'object' THEN payload -> n.name ELSE CASE n.name WHEN 'value' THEN payload END END AS value, true AS is_named
         FROM unnest(names) AS n (name)
+        -- Conditions of names alone, which spare the rest where they are not met.
         UNION ALL
-        SELECT e.key, e.value
-        FROM jsonb_each(CASE
-            WHEN names IS NULL THEN CASE jsonb_typeof(payload) WHEN 'object' THEN payload ELSE jsonb_build_object('value', payload) END
-        END) AS e
+        SELECT e.key, e.value, true
+        FROM jsonb_each(CASE jsonb_typeof(payload) WHEN 'object' THEN payload ELSE jsonb_build_object('value', payload) END) AS e
+        WHERE names IS NULL
+        UNION ALL
+        SELECT e.key, e.value, false
+        FROM jsonb_each(CASE jsonb_typeof(payload) WHEN 'object' THEN payload END) AS e
+        WHERE array_to_string(names, ' ') LIKE '%.%' AND jsonb_typeof(e.value) = 'object' AND e.key <> ALL (names)
     ) AS a
     LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b ON true
     LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
     WHERE jsonb_typeof(coalesce(c.value, b.value, a.value)) <> 'object'
-        -- Once, even if it is named together with what it is a member of.
-        AND (names IS NULL OR b.key IS NULL OR concat_ws('.', a.metric, b.key, c.key) <> ALL (names));
+        AND (a.is_named OR mqtt.is_named(concat_ws('.', a.key, b.key, c.key), names));
 END;
 COMMENT ON FUNCTION mqtt.metric_values(jsonb, text []) IS
-'The metrics of a payload (those named, if names are given), nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object.';
+'The metrics of a payload, nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object. If names are given, those named and those below them.';
 
 CREATE OR REPLACE FUNCTION mqtt.metric_number(value jsonb) RETURNS numeric
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -69,5 +79,5 @@ BEGIN ATOMIC
     END;
 END;
 COMMENT ON FUNCTION mqtt.metric_number(jsonb) IS 'A number, or a string that is one, such as "21.5"; null for anything else.';
-GRANT EXECUTE ON FUNCTION mqtt.metric(jsonb, text), mqtt.metric_values(jsonb, text []), mqtt.metric_number(jsonb) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION mqtt.metric(jsonb, text), mqtt.is_named(text, text []), mqtt.metric_values(jsonb, text []), mqtt.metric_number(jsonb) TO authenticated, service_role;
 COMMIT;

@@ -11,6 +11,8 @@ CREATE TABLE mqtt.organizations (
     completed_days integer CHECK (completed_days > 0),
     failed_days integer CHECK (failed_days > 0),
     activity_days integer CHECK (activity_days > 0),
+    rollup_days integer CHECK (rollup_days > 0),
+    rollup_minute_days integer CHECK (rollup_minute_days > 0),
     max_per_second numeric CHECK (max_per_second > 0),
     max_burst integer CHECK (max_burst > 0),
     max_queued bigint CHECK (max_queued > 0),
@@ -27,6 +29,8 @@ COMMENT ON COLUMN mqtt.organizations.topic_prefix IS 'First topic level of all t
 COMMENT ON COLUMN mqtt.organizations.completed_days IS 'Days that its history is kept; null takes the installation''s.';
 COMMENT ON COLUMN mqtt.organizations.failed_days IS 'Days that its dead letters are kept; null takes the installation''s.';
 COMMENT ON COLUMN mqtt.organizations.activity_days IS 'Days that its activity log is kept; null takes the installation''s.';
+COMMENT ON COLUMN mqtt.organizations.rollup_days IS 'Days that its rollups of hours and days are kept; null takes the installation''s.';
+COMMENT ON COLUMN mqtt.organizations.rollup_minute_days IS 'Days that its rollups of minutes are kept; null takes the installation''s.';
 COMMENT ON COLUMN mqtt.organizations.max_per_second IS 'Messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit.';
 COMMENT ON COLUMN mqtt.organizations.max_burst IS 'Messages that they may send or deliver at once after a pause; null takes two seconds'' worth.';
 COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit.';

@@ -2,5 +2,6 @@
 BEGIN;
 SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, text, integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.note_retention()', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.apply_retention(integer)', true, 'v', '{}');
 ROLLBACK;

@@ -1,0 +1,5 @@
+-- Verify topicbase:maintenance/roll_up_readings on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.trim_rollups(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.roll_up_readings(integer)', true, 'v', '{}');
+ROLLBACK;
