@@ -24,6 +24,7 @@ from bench.measurements import (
     outbound,
     queue_worker,
     reading,
+    series,
     storage,
     webhooks,
 )
@@ -52,6 +53,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "rls": reading.row_security,
     "stats": reading.stats,
     "history": reading.history,
+    "series": series.series,
 }
 SCALE: dict[str, Callable[[Bench], None]] = {
     "growth-queue": growth.queue_depth,

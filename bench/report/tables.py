@@ -21,7 +21,7 @@ ORDER = (
     "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
     "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive",
     "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
-    "listening", "history-ingest", "history-read", "stats", "rls", "rls-client", "storage", "wal", "memory",
+    "listening", "history-ingest", "history-read", "series-day", "series-month", "stats", "rls", "rls-client", "storage", "wal", "memory",
 )  # fmt: skip
 # Rows that docs/explanation/performance.md quotes.
 QUOTED = (

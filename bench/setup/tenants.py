@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -74,6 +76,14 @@ def make_tenants(db: Connection, count: int) -> list[Tenant]:
 def claims(tenant: Tenant) -> str:
     """The JWT claims of the tenant's admin, as PostgREST hands them to the database."""
     return json.dumps({"role": "authenticated", "sub": tenant.user_id})
+
+
+def bearer(bench: Bench, tenant: Tenant) -> str:
+    """A JWT of the tenant's admin, for an hour."""
+    document = {**json.loads(claims(tenant)), "aud": bench.env["JWT_AUDIENCE"], "exp": int(time.time()) + 3600}
+    head, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, document))
+    signature = hmac.digest(bench.env["JWT_SECRET"].encode(), head + b"." + body, "sha256")
+    return b".".join((head, body, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
 
 
 class Demo:
