@@ -1,15 +1,15 @@
 -- Rollups: when time is closed, what is late, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(35);
+SELECT plan(38);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
-CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true) RETURNS void
+CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM mqtt.count_accepted(i.organization_id, 1) FROM mqtt.device_integrations AS i WHERE i.name = 'hosted' AND i.settings = i.settings
         AND i.organization_id = '11111111-0000-4000-8000-000000000001';
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
-    SELECT clock_timestamp(), jsonb_build_object('topic', 'org_alice/devices/pump/telemetry', 'payload', $2, 'timestamp', date_trunc('hour', now()) - interval '5 hours' + $1),
+    SELECT clock_timestamp(), jsonb_build_object('topic', $4, 'payload', $2, 'timestamp', date_trunc('hour', now()) - interval '5 hours' + $1),
         i.organization_id, i.id
     FROM mqtt.device_integrations AS i
     WHERE i.id = '11111111-0000-4000-8000-000000000010';
@@ -76,6 +76,17 @@ SELECT roll_up() \g /dev/null
 SELECT is(hour_of('t'), '4 99.5 18 40 20 18 38.0', 'the hour is made again');
 SELECT is_empty('SELECT FROM mqtt.late_readings', 'and it is not late any longer');
 SELECT is(series($$metrics => '{t}', aggregates => '{count,sum,max}'$$), '[[4, 99.5, 40], [1, 19, 19]]', 'queries see the same');
+
+-- Late samples of payload rules.
+SELECT act_as('authenticated', :'alice');
+SELECT api.upsert_payload_rule(:'hosted', 'org_alice/x/+/up', '{topic[3]}', metrics => '{"v": "$.v"}') ->> 'id' AS rule \gset
+SELECT act_as('none');
+SELECT measure('15 minutes', '{"v": 3}', topic => 'org_alice/x/d1/up'), measure('-2 days', '{"v": 5}', topic => 'org_alice/x/d1/up') \g /dev/null
+SELECT is((SELECT sum(cardinality(positions)) FROM mqtt.late_readings), 2::bigint, 'a sample of a payload rule may be late');
+SELECT roll_up() \g /dev/null
+SELECT is(hour_of('v'), '1 3 3 3 3 3 0', 'and its hour is made again');
+SELECT is((SELECT array_agg(h.hours ORDER BY h.hours) FROM hours AS h WHERE h.metric = 'v' AND h.starts_at < :'hour'::timestamptz - interval '1 day'), '{1,24}', 'as is its day');
+DELETE FROM mqtt.payload_rules WHERE id = :'rule';
 
 -- Closing: not while a message is queued that was accepted before.
 SELECT is(mqtt.closable_until(:'org_alice', now() - interval '1 minute'), date_bin('10 minutes', now() - interval '1 minute', 'epoch'), 'nothing is queued');
