@@ -5,6 +5,8 @@
 -- requires: process/matching_rule
 -- requires: process/record_device_facts
 -- requires: tables/cursors
+-- requires: tables/rollup_types
+-- requires: tables/rollups
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -56,6 +58,38 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.sample_topic(mqtt.mqtt_messages, uuid, text) IS 'The number of a message''s topic with the device and role of a sample in it; a new one where it has none.';
 
+CREATE OR REPLACE FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages [], removed mqtt.late_reading []) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Of open time too, as that may be closed before this transaction ends.
+    INSERT INTO mqtt.late_readings (organization_id, device_id, hour, first_position, first_at, last_at, positions)
+    -- A number of its own, so that none of these rows is taken for one that a correction has read before.
+    SELECT h.organization_id, h.device_id, h.hour, nextval('pgmq.q_mqtt_messages_msg_id_seq'), h.hour, h.hour, '{}'
+    FROM (
+        SELECT DISTINCT t.organization_id, t.device_id, date_trunc('hour', x.measured_at, 'UTC') AS hour
+        FROM (
+            SELECT r.topic, r.measured_at FROM unnest(removed) AS r
+            UNION ALL
+            SELECT r.topic, r.measured_at
+            FROM unnest(messages) AS m
+            JOIN mqtt.reading_rows AS r ON r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id
+            UNION ALL
+            -- What was a reading by itself, or has become one.
+            SELECT m.topic_number, m.measured_at
+            FROM unnest(messages) AS m
+            JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
+            WHERE m.is_interpreted <> (h.flags & 64 = 64)
+        ) AS x (topic, measured_at)
+        JOIN mqtt.topics AS t ON t.number = x.topic
+        WHERE t.role = 'telemetry' AND t.device_id IS NOT NULL
+    ) AS h;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.outdate_rollups(mqtt.mqtt_messages [], mqtt.late_reading []) IS
+'Has the rollups made again of the hours in which messages had readings (removed), and in which they have them since their rules were applied again.';
+
 CREATE OR REPLACE FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages []) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -63,13 +97,18 @@ AS $$
 DECLARE
     v_found record;
     v_device uuid;
+    v_removed mqtt.late_reading [];
     v_readings integer := 0;
 BEGIN
     -- Nobody removes unused topics meanwhile.
     PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(messages[1].organization_id::text)) WHERE cardinality(messages) > 0;
-    DELETE FROM mqtt.reading_rows AS r
-    USING unnest(messages) AS m
-    WHERE r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id;
+    WITH gone AS (
+        DELETE FROM mqtt.reading_rows AS r
+        USING unnest(messages) AS m
+        WHERE r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id
+        RETURNING r.topic, r.measured_at
+    )
+    SELECT array_agg(DISTINCT ROW(g.topic, date_trunc('hour', g.measured_at, 'UTC'), NULL)::mqtt.late_reading) INTO v_removed FROM gone AS g;
     FOR v_found IN
         SELECT
             m AS message, m.is_interpreted, i.sample, i.external_id, i.role, i.data,
@@ -105,6 +144,7 @@ BEGIN
         );
         v_readings := v_readings + 1;
     END LOOP;
+    PERFORM mqtt.outdate_rollups(messages, v_removed);
     RETURN v_readings;
 END;
 $$;
@@ -149,7 +189,7 @@ $md$Apply the payload rules to stored messages
 
 One batch: the messages received since then and before until (default: all), the oldest first, at most limit (1 to 10,000). Their readings are
 replaced by what the rules of today make of them, and devices that are not known are registered; latest values, presence and metadata stay as they
-are. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
+are. Rollups follow. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
 Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION api.reapply_payload_rules(uuid, timestamptz, timestamptz, integer, text) TO authenticated, service_role;
 COMMIT;

@@ -167,15 +167,19 @@ AS $$
             CASE WHEN w.is_whole THEN greatest(x.hour, s.since) ELSE greatest(x.first_at, s.since) END AS since,
             CASE WHEN w.is_whole THEN least(x.hour + interval '1 hour', s.until) ELSE least(x.last_at + interval '1 microsecond', s.until) END AS until,
             CASE WHEN NOT w.is_whole THEN x.positions END AS kept
-        FROM mqtt.late_readings AS x
+        FROM (
+            SELECT r.*, bool_or(r.positions = '{}') OVER (PARTITION BY r.hour) AS is_changed
+            FROM mqtt.late_readings AS r
+            WHERE r.organization_id = s.organization_id AND r.device_id = s.device_id AND r.hour > s.since - interval '1 hour' AND r.hour < s.until
+        ) AS x
         -- Only in its order does a late reading change what its neighbours count for.
-        CROSS JOIN LATERAL (SELECT is_ordered AND x.hour >= s.raw_since AS is_whole) AS w
-        WHERE x.organization_id = s.organization_id AND x.device_id = s.device_id AND x.hour > s.since - interval '1 hour' AND x.hour < s.until
+        CROSS JOIN LATERAL (SELECT (is_ordered OR x.is_changed) AND x.hour >= s.raw_since AS is_whole) AS w
+        WHERE w.is_whole OR x.positions <> '{}'
         GROUP BY 1, 2, 3, 4, 5
     ) AS l;
 $$;
 COMMENT ON FUNCTION mqtt.late_spans(mqtt.rolled_span [], boolean) IS
-'The hours of these spans that have late readings, to be read from the history as a whole; or the late readings (kept) besides the rollups, where their order does not matter or the other messages may be gone.';
+'The hours of these spans that have late or changed readings, to be read from the history as a whole; or the late readings (kept) besides the rollups, where their order does not matter or the other messages may be gone.';
 GRANT EXECUTE ON FUNCTION mqtt.bucket_grain(interval, text, timestamptz, timestamptz), mqtt.rolled_spans(mqtt.telemetry_request, interval),
 mqtt.rolled_parts(mqtt.rolled_span [], mqtt.reading_span [], text []), mqtt.late_spans(mqtt.rolled_span [], boolean) TO authenticated, service_role;
 COMMIT;

@@ -44,17 +44,19 @@ DECLARE
     v_firsts bigint [];
     v_parts mqtt.rollup_part [];
 BEGIN
-    SELECT array_agg(DISTINCT l.first_position), array_agg(n.position) INTO v_firsts, v_late
+    -- Without positions: readings have changed (mqtt.outdate_rollups).
+    SELECT array_agg(DISTINCT l.first_position), coalesce(array_agg(n.position) FILTER (WHERE n.position IS NOT NULL), '{}') INTO v_firsts, v_late
     FROM mqtt.late_readings AS l
-    CROSS JOIN LATERAL unnest(l.positions) AS n (position)
+    LEFT JOIN LATERAL unnest(l.positions) AS n (position) ON true
     WHERE l.organization_id = progress.organization_id AND l.device_id = correct_rollups.device_id AND l.hour = correct_rollups.hour;
     -- What is not rolled up yet, will be together with the rest; what is past its term is not kept.
     IF v_until > hour AND hour >= progress.hours_since THEN
         IF v_is_whole THEN
+            -- The day too, which may be left without a metric.
             DELETE FROM mqtt.rollups AS r
-            USING mqtt.rollup_series AS s
+            USING mqtt.rollup_series AS s, (VALUES (1::smallint, hour), (24::smallint, date_trunc('day', hour))) AS x (hours, starts_at)
             WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
-                AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = 1 AND r.starts_at = hour;
+                AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = x.hours AND r.starts_at = x.starts_at;
             DELETE FROM mqtt.rollup_minutes AS r
             USING mqtt.rollup_series AS s
             WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
@@ -76,7 +78,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.correct_rollups(mqtt.rollup_progress, uuid, timestamptz) IS
-'Takes a device''s late readings of an hour into its rollups: makes them again, or adds them where messages of that time may be gone. Returns how many numbers it read.';
+'Takes a device''s late and changed readings of an hour into its rollups: makes them again, or adds those that are late where messages of that time may be gone. Returns how many numbers it read.';
 
 CREATE OR REPLACE FUNCTION mqtt.correct_late_readings(progress mqtt.rollup_progress, most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -35,6 +35,7 @@ CREATE TABLE mqtt.late_readings (
 COMMENT ON TABLE mqtt.late_readings IS
 'Readings that were stored after the time in which they were measured was closed, by device and hour of measurement, a row for each batch; until they are in the rollups.';
 COMMENT ON COLUMN mqtt.late_readings.first_at IS 'When the first of them was measured; last_at: the last.';
+COMMENT ON COLUMN mqtt.late_readings.positions IS 'Which they are. Empty: payload rules were applied again, so that the rollups of this hour are to be made again.';
 
 CREATE TABLE mqtt.rollup_series (
     organization_id uuid NOT NULL,

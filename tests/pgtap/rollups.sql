@@ -1,6 +1,6 @@
--- Rollups: when time is closed, what is late, corrections after retention, bounds, terms, isolation.
+-- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(38);
+SELECT plan(52);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
@@ -77,7 +77,11 @@ SELECT is(hour_of('t'), '4 99.5 18 40 20 18 38.0', 'the hour is made again');
 SELECT is_empty('SELECT FROM mqtt.late_readings', 'and it is not late any longer');
 SELECT is(series($$metrics => '{t}', aggregates => '{count,sum,max}'$$), '[[4, 99.5, 40], [1, 19, 19]]', 'queries see the same');
 
--- Late samples of payload rules.
+-- Readings of payload rules: late ones, and those that change as rules are applied again.
+CREATE FUNCTION tap.reapply() RETURNS integer
+LANGUAGE sql AS $$
+    SELECT mqtt.reapply_rules(ARRAY(SELECT m FROM mqtt.messages_between('11111111-0000-4000-8000-000000000010', '-infinity', 0, 'infinity', 1000) AS m));
+$$;
 SELECT act_as('authenticated', :'alice');
 SELECT api.upsert_payload_rule(:'hosted', 'org_alice/x/+/up', '{topic[3]}', metrics => '{"v": "$.v"}') ->> 'id' AS rule \gset
 SELECT act_as('none');
@@ -86,7 +90,29 @@ SELECT is((SELECT sum(cardinality(positions)) FROM mqtt.late_readings), 2::bigin
 SELECT roll_up() \g /dev/null
 SELECT is(hour_of('v'), '1 3 3 3 3 3 0', 'and its hour is made again');
 SELECT is((SELECT array_agg(h.hours ORDER BY h.hours) FROM hours AS h WHERE h.metric = 'v' AND h.starts_at < :'hour'::timestamptz - interval '1 day'), '{1,24}', 'as is its day');
+UPDATE mqtt.payload_rules SET device = 'd2', metrics = '{"u": "$.v * 2"}' WHERE id = :'rule';
+SELECT reapply() \g /dev/null
+SELECT results_eq(
+    'SELECT d.external_id, l.hour, l.positions FROM mqtt.late_readings AS l JOIN mqtt.devices AS d ON d.id = l.device_id ORDER BY 1, 2 DESC',
+    format($$SELECT d.name, %L::timestamptz - a.age, '{}'::bigint [] FROM (VALUES ('d1'), ('d2')) AS d (name), (VALUES (interval '0'), ('2 days')) AS a (age) ORDER BY 1, 2 DESC$$, :'hour'),
+    'rules that are applied again name the hours of the devices that had readings, and of those that have them now'
+);
+SELECT is(series($$metrics => '{u,v}', aggregates => '{count,sum}'$$), '[[1, 6]]', 'queries see the change at once');
+SELECT measure('16 minutes', '{"v": 1}', topic => 'org_alice/x/d1/up') \g /dev/null
+SELECT is(series($$metrics => '{u,v}', aggregates => '{count,sum}'$$), '[[2, 8]]', 'and count what is late besides once');
+SELECT is(series($$metrics => '{u,v}', aggregates => '{count,delta}'$$), '[[2, 2]]', 'in its order too');
+SELECT roll_up() \g /dev/null
+SELECT is(hour_of('u'), '2 8 2 6 6 2 2', 'the hour is made of the readings of now');
+SELECT is((SELECT array_agg(h.hours ORDER BY h.hours) FROM hours AS h WHERE h.metric = 'u' AND h.starts_at < :'hour'::timestamptz - interval '1 day'), '{1,24}', 'and the day');
+SELECT is_empty('SELECT FROM hours WHERE metric = ''v''', 'nothing is left of those of before, nor in the day');
+SELECT is_empty('SELECT FROM mqtt.late_readings', 'that is all');
+UPDATE mqtt.payload_rules SET topic = 'org_alice/devices/+/telemetry', device = '{topic[3]}', metrics = '{"t": "$.t * 2"}' WHERE id = :'rule';
+SELECT reapply(), roll_up() \g /dev/null
+SELECT is(hour_of('t'), '3 156 36 80 40 36 76', 'messages that were readings by themselves, and are now interpreted');
+SELECT is_empty('SELECT FROM hours WHERE metric IN (''u'', ''n.total'')', 'have no other metrics');
 DELETE FROM mqtt.payload_rules WHERE id = :'rule';
+SELECT reapply(), roll_up() \g /dev/null
+SELECT is(hour_of('t'), '4 99.5 18 40 20 18 38.0', 'and the other way round');
 
 -- Closing: not while a message is queued that was accepted before.
 SELECT is(mqtt.closable_until(:'org_alice', now() - interval '1 minute'), date_bin('10 minutes', now() - interval '1 minute', 'epoch'), 'nothing is queued');
@@ -113,6 +139,17 @@ SELECT is(series($$metrics => '{t}', aggregates => '{count,sum,first,last}'$$), 
 SELECT roll_up() \g /dev/null
 SELECT is(hour_of('t'), '6 150.5 1 50 20 50 70.0', 'so does maintenance: never from what is left of the messages');
 SELECT is(hour_of('new'), '1 1 1 1 1 1 0', 'a metric that is new is made');
+INSERT INTO mqtt.payload_rules (organization_id, integration_id, position, topic, device, metrics)
+VALUES (:'org_alice', :'hosted', 10, 'org_alice/x/+/up', '{topic[3]}', '{"kept": "$.v"}') RETURNING id AS rule \gset
+SELECT measure('15 minutes', '{"v": 3}', topic => 'org_alice/x/d3/up') \g /dev/null
+SELECT roll_up() \g /dev/null
+UPDATE mqtt.payload_rules SET metrics = '{"kept": "$.v * 2"}' WHERE id = :'rule';
+SELECT reapply() \g /dev/null
+SELECT is(series($$metrics => '{kept}', aggregates => '{count,sum}'$$), '[[1, 3]]', 'rules that are applied again do not change rollups that cannot be made again');
+SELECT roll_up() \g /dev/null
+SELECT is(hour_of('kept'), '1 3 3 3 3 3 0', 'nor count twice in them');
+SELECT is_empty('SELECT FROM mqtt.late_readings', 'nor wait for ever');
+DELETE FROM mqtt.payload_rules WHERE id = :'rule';
 
 -- Metrics of a device are bounded, and so is the room of their numbers.
 UPDATE mqtt.configuration SET max_metrics = 4;
