@@ -188,7 +188,7 @@ class TestGateway:
     def test_unreachable_api(self, stack: Stack) -> None:
         stack.stop("postgrest")
         try:
-            response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, timeout=PATIENCE)
+            response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, auth=("a", "b"), timeout=PATIENCE)
         finally:
             stack.start("postgrest")
         self.fault(response, 503, "upstream_unavailable")

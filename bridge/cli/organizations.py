@@ -53,10 +53,28 @@ def add_member(
     role: Annotated[str, typer.Option(help="member reads and publishes; admin manages.")] = "member",
     json: Json = False,
 ) -> None:
-    """Add a user to an organization, or change the role of one, as an admin."""
+    """Invite a user to an organization, or change the role of a member, as an admin; service_role adds users at once."""
     with common.api() as client:
         body = {"organization_id": common.organization(client, organization), "user_id": user, "role": role}
         common.show(client.call("add_organization_member", body), json=json)
+
+
+@members.command("invitations")
+def list_invitations(organization: Organization = None, json: Json = False) -> None:
+    """List the invitations to you; with --organization, as an admin, those of the organization."""
+    with common.api() as client:
+        body = {} if organization is None else {"organization_id": common.organization(client, organization)}
+        found = client.call("list_organization_invitations", body)
+        common.show_all(found, ("organization_id", "organization_name", "user_id", "role", "created_at"), json=json)
+
+
+@members.command("accept")
+def accept_invitation(
+    organization: Annotated[str, typer.Argument(help="Id of the organization, as `members invitations` lists it.")], json: Json = False
+) -> None:
+    """Accept an invitation to an organization."""
+    with common.api() as client:
+        common.show(client.call("accept_organization_invitation", {"organization_id": organization}), json=json)
 
 
 @members.command("list")

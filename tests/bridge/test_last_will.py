@@ -92,8 +92,9 @@ def test_a_status_that_is_refused_costs_nothing_else(own: Stack, owner: Tenant, 
     """A device's login may not publish outside its prefix: the connection stays, and the log says why there is no status."""
     device = owner.device()
     integration_id = owner.integration(
-        broker_url=own.mqtt_host, port=own.mqtt_port, username=device.username, password=device.password, status_topic="elsewhere/status"
-    )
+        broker_url=own.mqtt_host, port=own.mqtt_port, username=device.username, password=device.password, client_id=device.client_id,
+        status_topic="elsewhere/status",
+    )  # fmt: skip
     wait_until(lambda: f"status_refused integration={integration_id}" in own.log("bridge"), what="it is refused")
     wait_until(lambda: status(own, integration_id)[0] == "active")
     line = next(line for line in own.log("bridge").splitlines() if "status_refused" in line)

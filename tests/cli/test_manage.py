@@ -35,7 +35,10 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     assert [one["slug"] for one in rows(admin, "org", "list")] == [slug], "and only the caller's own"
     assert row(service, "org", "show", slug)["id"] == organization["id"]
 
-    assert row(admin, "members", "add", member_id)["role"] == "member"
+    assert row(admin, "members", "add", member_id)["status"] == "invited"
+    member = app(stack.token("authenticated", member_id))
+    assert [one["organization_id"] for one in rows(member, "members", "invitations")] == [organization["id"]]
+    row(member, "members", "accept", organization["id"])
     assert {one["user_id"]: one["role"] for one in rows(admin, "members", "list")} == {admin_id: "admin", member_id: "member"}
     assert row(admin, "members", "show", member_id)["role"] == "member"
     row(admin, "members", "remove", member_id)
@@ -102,5 +105,5 @@ def test_tail_says_where_it_found_nothing(tenant: Callable[..., Tenant], app: Ap
 def test_bin_topicbase_is_the_admin_of_the_local_stack(stack: Stack) -> None:
     listed = stack.run("topicbase", "org", "list", "--json")
     assert json.loads(listed.stdout)["slug"] == "demo"
-    assert stack.run("topicbase", "status").returncode == 0
+    assert stack.run("topicbase", "devices", "list", "--json").returncode == 0
     assert (ROOT / "bin/topicbase").exists()

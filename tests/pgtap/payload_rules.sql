@@ -75,7 +75,7 @@ SELECT is(
 );
 SELECT is(tap.tried('{"x": 1}') -> 0 ->> 'reason', 'none of its metrics is there', 'or why there is nothing');
 SELECT is(tap.tried('{"d": 1}', 'org_alice/x/y/z/up'), '[{}]', 'a filter matches whole levels: the next rule decides');
-UPDATE mqtt.payload_rules SET device = '{$parent.key}', samples = '{$.keyvalue(),$.value[*]}', metrics = '{"*": "$.v"}', "time" = '{"path": "$.ts", "unit": "ms"}'
+UPDATE mqtt.payload_rules SET device = '{$parent.key}', samples = '{$.keyvalue(),$.value[*]}', metrics = '{"*": "$.v"}', time = '{"path": "$.ts", "unit": "ms"}'
 WHERE position = 10 AND integration_id = :'hosted';
 SELECT is(
     tap.tried('{"p": [{"ts": 1, "v": {"a": 1}}, {"ts": 2, "v": {"a": 2}}], "q": [{"ts": 1, "v": {"b": "x"}}]}'),

@@ -297,7 +297,7 @@ def test_the_files_that_hold_secrets_are_their_owners_alone(ground: Ground) -> N
             if path.is_file() and not path.is_relative_to(place / "postgres") and ground.found_in(path.read_text(errors="replace")):
                 holding.add(path.name)
                 assert path.stat().st_mode & 0o077 == 0, path
-    assert holding == {"secrets", "pgpass", "postgrest.conf", "broker-password", "private.key"}
+    assert holding == {"secrets", "jwt-secret", "pgpass", "postgrest.conf", "broker-password", "private.key"}
 
 
 def test_the_search_finds_what_is_there(stack: Stack) -> None:
