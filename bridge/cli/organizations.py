@@ -98,7 +98,7 @@ def show_member(user: User, organization: Organization = None, json: Json = Fals
 
 @members.command("remove")
 def remove_member(user: User, organization: Organization = None, json: Json = False) -> None:
-    """Remove a user from an organization, as an admin. An organization keeps at least one admin."""
+    """Remove a user from an organization, as an admin, or leave it yourself."""
     with common.api() as client:
         body = {"organization_id": common.organization(client, organization), "user_id": user}
         common.show(client.call("remove_organization_member", body), json=json)

@@ -355,7 +355,7 @@ def test_what_one_door_takes_all_take_alike(home: Tenant, queue: Queue, case: st
     header = {"message_id": "X-Message-ID", "retain": "X-Retain", "qos": "X-QoS", "timestamp": "X-Timestamp"}[argument]
     binary = {**device.headers, "Content-Type": "application/octet-stream", "X-Topic": device.topic(), "X-Content-Type": "application/json"}
     column = {"timestamp": "sent_at"}.get(argument, argument)
-    found = []
+    found: list[Any] = []
     for door in ("mqtt_ingest", "mqtt_ingest_batch", "mqtt_ingest_binary"):
         data = {"mqtt_ingest": message, "mqtt_ingest_batch": b"[%s]" % message, "mqtt_ingest_binary": b"1"}[door]
         if door == "mqtt_ingest_binary":

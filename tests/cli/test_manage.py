@@ -42,7 +42,7 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     assert {one["user_id"]: one["role"] for one in rows(admin, "members", "list")} == {admin_id: "admin", member_id: "member"}
     assert row(admin, "members", "show", member_id)["role"] == "member"
     row(admin, "members", "remove", member_id)
-    last = admin("members", "remove", admin_id)
+    last = admin("members", "add", admin_id, "--role", "member")
     assert (last.returncode, last.stderr.splitlines()[0].startswith("topicbase: last_admin: ")) == (1, True)
 
     integration = row(admin, "integration", "add", "Greenhouse", "--set", "max_attempts=7")
