@@ -35,7 +35,7 @@ function useSparks(devices) {
             // By their ids: external ids repeat between integrations, and the answer names devices by those.
             const groups = Map.groupBy ? Map.groupBy(named, (d) => d.integration_id) : new Map([[null, named]]);
             Promise.all([...groups].map(([integration, group]) => series({
-                deviceIds: group.map((d) => d.id), metrics: [...new Set(group.map(chief))], since: until - HOUR, until, points: 60,
+                deviceIds: group.map((d) => d.id), metrics: [...new Set(group.map(chief))], since: until - HOUR, until, points: 61,
             }, { signal: abort.signal }).then((found) => found.series.map((line) => [`${integration}/${line.device}/${line.metric}`,
                 line.points])))).then(
                 (all) => set(new Map(all.flat())), () => {},

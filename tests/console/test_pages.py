@@ -128,6 +128,22 @@ def test_readings_of_a_device_are_plotted_and_followed(visit: Visits, home: Tena
     expect(page.get_by_role("button", name=device.topic("boiler")).first).to_be_visible()
 
 
+def test_thirty_days_of_a_device(visit: Visits, home: Tenant, device: Device) -> None:
+    now = time.time()
+    topic = device.topic("gauge")
+    assert device.send_batch([{"topic": topic, "payload": {"level": n}, "timestamp": now - 43200 * n - 60} for n in range(58)]).ok
+    wait_until(lambda: len(messages(home, topic=f"eq.{topic}")) == 58, what="the readings being stored")
+    page = visit(home.member, home.slug, f"devices/{device_id(home, 'gauge')}").page
+    caption = page.get_by_role("region", name="level").locator("figcaption")
+    expect(caption).to_contain_text("last 0")
+    page.get_by_role("button", name="30 days").click()
+    expect(page.get_by_test_id("range")).to_contain_text("averages of 2 h")
+    expect(caption).to_contain_text("58 points")
+    expect(caption).to_contain_text("between 0 and 57")
+    assert device.send({"level": 99}, topic).ok  # within the last two hours: their average, their greatest
+    expect(caption).to_contain_text("last 49.5")
+
+
 def test_commands_and_their_receipts(visit: Visits, home: Tenant, device: Device) -> None:
     visitor = visit(home.member, home.slug, f"devices/{device_id(home, 'boiler')}/commands")
     page = visitor.page
