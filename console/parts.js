@@ -74,13 +74,17 @@ export function Waiting({ of, empty, children }) {
 
 const BADGES = {
     active: 'ok', acknowledged: 'ok', delivered: 'ok', sent: 'ok', success: 'ok', granted: 'ok', live: 'ok', done: 'ok', allowed: 'ok',
-        admin: 'info', outgoing: 'info',
+        online: 'ok', admin: 'info', outgoing: 'info',
     pending: 'warn', waiting: 'warn', queued: 'warn', running: 'warn', paused: 'warn', retrying: 'warn', expired: 'warn',
-    error: 'bad', failed: 'bad', dead: 'bad', refused: 'bad', gone: 'bad', open: 'bad', denied: 'bad',
+    error: 'bad', failed: 'bad', dead: 'bad', refused: 'bad', gone: 'bad', offline: 'bad', open: 'bad', denied: 'bad',
 };
 export const Badge = ({ state, children }) => html`<span class=${`badge ${BADGES[state] ?? 'mute'}`}>${children ?? state}</span>`;
 
 export const When = ({ at }) => (at ? html`<time datetime=${at} title=${moment(at)}>${ago(at)}</time>` : html`<span class="dim">–</span>`);
+
+/** Whether a device is online, and since when, if its status messages have told. */
+export const Presence = ({ of }) => of && of.state !== 'unknown' &&
+    html`<span class="nowrap"><${Badge} state=${of.state} /> since <${When} at=${of.since} /></span>`;
 
 export function Copy({ text, label = 'Copy', of }) {
     const [copied, set] = useState(false);
