@@ -130,6 +130,10 @@ export function Action({ call, children, done, sure, kind = '', disabled, small,
     const [error, setError] = useState(null);
     const [shows, setShows] = useState(false);
     const id = useId('curl');
+    const place = useRef();
+    useEffect(() => {
+        if (error) place.current.lastElementChild.scrollIntoView({ block: 'nearest' }); // in a long form it is out of sight
+    }, [error]);
     const made = () => (typeof call === 'function' ? call() : call);
     async function run() {
         setAsks(false);
@@ -153,7 +157,7 @@ export function Action({ call, children, done, sure, kind = '', disabled, small,
         }
     }
     const label = name ?? (typeof children === 'string' ? children : 'this');
-    return html`<div class=${`action ${small ? 'small' : ''}`}>
+    return html`<div class=${`action ${small ? 'small' : ''}`} ref=${place}>
         <div class="row">
             ${asks
                 ? html`<button type="button" class="danger" onClick=${run}>Yes: ${children}</button>
