@@ -1,55 +1,32 @@
-// Where readings and live messages come from: the only module that knows. `series` becomes api.query_series and `follow` the live stream
-// once the API has them; what they return stays.
+// Where readings and live messages come from: the only module that knows. `follow` becomes the live stream once the API has it; what it
+// returns stays.
 import { request, rpc } from './api.js';
 
-const BUCKETS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800]; // seconds
-const MOST_ROWS = 10000;
 const POLL = 1000;
 const OVERLAP = 1000; // messages may be stored later than ones that were received after them
 const PAGE = 500;
 
-/** Seconds per bucket with which `span` seconds give at most `points`; null where readings are few enough as they are. */
-export function bucketFor(span, points) {
-    const least = span / points;
-    return least < 1 ? null : BUCKETS.find((size) => size >= least) ?? BUCKETS.at(-1);
-}
-
-function call({ deviceIds, metrics, since, until, bucket, limit }) {
-    return rpc('query_telemetry', {
+/**
+ * Readings of devices over time: {bucket, series: [{device, metric, points: [[ms, average, least, greatest], …]}]}, oldest first, without
+ * the spans that have none. `since` and `until` are milliseconds. `bucket` is in seconds; unless given, the API chooses one of which the
+ * range has at most `points`, and null is returned where there is no reading to tell it by.
+ */
+export async function series({ deviceIds, metrics, since, until, points = 600, bucket }, options) {
+    const answer = await request(rpc('query_series', {
         device_ids: deviceIds,
         metrics,
         since: new Date(since).toISOString(),
         until: new Date(until).toISOString(),
-        bucket: bucket ?? undefined,
-        aggregates: bucket ? ['avg', 'min', 'max'] : undefined,
-        limit,
-    });
-}
-
-/**
- * Readings of devices over time: [{device, metric, points: [[ms, average, least, greatest], …]}], oldest first. `since` and `until` are
- * milliseconds. `bucket` is in seconds, chosen for `points` unless given; without buckets (null) the three are the value.
- */
-export async function series({ deviceIds, metrics, since, until, points = 600, bucket = bucketFor((until - since) / 1000, points)
-    }, options) {
-    const limit = Math.min(MOST_ROWS, bucket ? (points + 2) * deviceIds.length : 2000);
-    let rows = await request(call({ deviceIds, metrics, since, until, bucket, limit }), options);
-    if (!bucket && rows.length === limit) {
-        bucket = 1;
-        rows = await request(call({ deviceIds, metrics, since, until, bucket, limit: MOST_ROWS }), options);
-    }
-    const found = new Map();
-    for (const row of rows.reverse()) {
-        const at = Date.parse(row.timestamp);
-        for (const [metric, given] of Object.entries(row.metrics)) {
-            const value = bucket ? given.avg : Number(given);
-            if (typeof value !== 'number' || !Number.isFinite(value)) continue;
-            const key = `${row.deviceId}\n${metric}`;
-            if (!found.has(key)) found.set(key, { device: row.deviceId, metric, points: [] });
-            found.get(key).points.push(bucket ? [at, value, given.min, given.max] : [at, value, value, value]);
-        }
-    }
-    return { bucket, series: [...found.values()] };
+        bucket: bucket ? `${bucket} seconds` : undefined,
+        max_points: bucket ? undefined : points,
+        aggregates: ['avg', 'min', 'max'],
+    }), options);
+    // Every span of the range has a point, with nulls where it has no reading.
+    const [first, second] = answer[0]?.points ?? [];
+    return {
+        bucket: bucket ?? (second ? (second[0] - first[0]) / 1000 : null),
+        series: answer.map((line) => ({ device: line.deviceId, metric: line.metric, points: line.points.filter((p) => p[1] !== null) })),
+    };
 }
 
 /**

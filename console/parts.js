@@ -74,13 +74,17 @@ export function Waiting({ of, empty, children }) {
 
 const BADGES = {
     active: 'ok', acknowledged: 'ok', delivered: 'ok', sent: 'ok', success: 'ok', granted: 'ok', live: 'ok', done: 'ok', allowed: 'ok',
-        admin: 'info', outgoing: 'info',
+        online: 'ok', admin: 'info', outgoing: 'info',
     pending: 'warn', waiting: 'warn', queued: 'warn', running: 'warn', paused: 'warn', retrying: 'warn', expired: 'warn',
-    error: 'bad', failed: 'bad', dead: 'bad', refused: 'bad', gone: 'bad', open: 'bad', denied: 'bad',
+    error: 'bad', failed: 'bad', dead: 'bad', refused: 'bad', gone: 'bad', offline: 'bad', open: 'bad', denied: 'bad',
 };
 export const Badge = ({ state, children }) => html`<span class=${`badge ${BADGES[state] ?? 'mute'}`}>${children ?? state}</span>`;
 
 export const When = ({ at }) => (at ? html`<time datetime=${at} title=${moment(at)}>${ago(at)}</time>` : html`<span class="dim">–</span>`);
+
+/** Whether a device is online, and since when, if its status messages have told. */
+export const Presence = ({ of }) => of && of.state !== 'unknown' &&
+    html`<span class="nowrap"><${Badge} state=${of.state} /> since <${When} at=${of.since} /></span>`;
 
 export function Copy({ text, label = 'Copy', of }) {
     const [copied, set] = useState(false);
@@ -126,6 +130,10 @@ export function Action({ call, children, done, sure, kind = '', disabled, small,
     const [error, setError] = useState(null);
     const [shows, setShows] = useState(false);
     const id = useId('curl');
+    const place = useRef();
+    useEffect(() => {
+        if (error) place.current.lastElementChild.scrollIntoView({ block: 'nearest' }); // in a long form it is out of sight
+    }, [error]);
     const made = () => (typeof call === 'function' ? call() : call);
     async function run() {
         setAsks(false);
@@ -149,7 +157,7 @@ export function Action({ call, children, done, sure, kind = '', disabled, small,
         }
     }
     const label = name ?? (typeof children === 'string' ? children : 'this');
-    return html`<div class=${`action ${small ? 'small' : ''}`}>
+    return html`<div class=${`action ${small ? 'small' : ''}`} ref=${place}>
         <div class="row">
             ${asks
                 ? html`<button type="button" class="danger" onClick=${run}>Yes: ${children}</button>

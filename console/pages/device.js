@@ -1,7 +1,7 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { moment } from '../format.js';
-import { Action, Badge, Card, Dialog, Head, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
+import { Action, Badge, Card, Dialog, Head, Presence, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
 import { href, organization, route } from '../state.js';
 import { Credentials } from './credentials.js';
 import { topicBy } from '../snippets.js';
@@ -66,7 +66,8 @@ export default function Device({ id }) {
         ['credentials', 'Credentials']];
     return html`<p class="crumbs"><a href=${href('devices')}>Devices</a></p><${Waiting} of=${state}>${device && html`
         <${Head} title=${device.name ?? device.external_id}
-            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} />`}>
+            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} />${' '}
+                <${Presence} of=${device.presence} />`}>
             <button type="button" onClick=${() => setEdits(true)}>Edit</button>
         <//>
         <${Tabs} label="Device" current=${tab} tabs=${tabs.map(([key, text]) => [key, text, href('devices', id, key)])} />

@@ -2,7 +2,7 @@ import { html, useEffect, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { series } from '../data.js';
 import { value } from '../format.js';
-import { Head, Table, Waiting, When, useLoad } from '../parts.js';
+import { Head, Presence, Table, Waiting, When, useLoad } from '../parts.js';
 import { Spark } from '../plot.js';
 import { href, organization, route } from '../state.js';
 import Device from './device.js';
@@ -35,7 +35,7 @@ function useSparks(devices) {
             // By their ids: external ids repeat between integrations, and the answer names devices by those.
             const groups = Map.groupBy ? Map.groupBy(named, (d) => d.integration_id) : new Map([[null, named]]);
             Promise.all([...groups].map(([integration, group]) => series({
-                deviceIds: group.map((d) => d.id), metrics: [...new Set(group.map(chief))], since: until - HOUR, until, points: 60,
+                deviceIds: group.map((d) => d.id), metrics: [...new Set(group.map(chief))], since: until - HOUR, until, points: 61,
             }, { signal: abort.signal }).then((found) => found.series.map((line) => [`${integration}/${line.device}/${line.metric}`,
                 line.points])))).then(
                 (all) => set(new Map(all.flat())), () => {},
@@ -87,7 +87,7 @@ function List() {
                     html`<div class="dim mono">${d.external_id}</div>`}</td>
                 <td><${Latest} device=${d} /></td>
                 <td class="sparks"><${Spark} points=${spark(d)} />${chief(d) && html`<div class="dim">${chief(d)}</div>`}</td>
-                <td class="nowrap"><${When} at=${d.last_seen_at} /></td>
+                <td class="nowrap"><${When} at=${d.last_seen_at} /><div class="dim"><${Presence} of=${d.presence} /></div></td>
             </tr>`)}
         <//>
         ${(cursors.length > 1 || state.data?.next_cursor) && html`<div class="row pager">

@@ -4,6 +4,7 @@ import { moment } from '../format.js';
 import { Action, Badge, Card, Check, Choice, Dialog, Head, Problem, Table, Text, Waiting, When, parsed, say, useLoad } from '../parts.js';
 import { go, href, isAdmin, organization, route } from '../state.js';
 import { Facts } from './message.js';
+import { PayloadRules } from './rules.js';
 
 const TYPES = [['mqtt_hosted', 'Hosted: the broker beside this database'], ['mqtt_external', 'External: a broker of your own']];
 const EVERY = 3000;
@@ -173,6 +174,7 @@ function Integration({ id }) {
                         ['Changed', moment(row.updated_at)], ['Id', html`<code>${row.id}</code>`]]} /><//>
             ${isAdmin.value && html`<${ConnectionTest} integration=${row} />`}
             <${Subscriptions} integration=${row} />
+            <${PayloadRules} integration=${row} />
             ${isAdmin.value && html`<${Card} title="Delete">
                 <p class="dim">Deletes its logins, devices and subscriptions, too. The history stays until its retention ends.</p>
                 <${Action} kind="danger" call=${rpc('delete_integration', { integration_id: row.id })}

@@ -10,6 +10,7 @@ const SPANS = [[300, '5 minutes'], [900, '15 minutes'], [3600, '1 hour'], [21600
     [2592000, '30 days']];
 const MOST = 8;
 const LIVE = 2000;
+const LATE = 10000; // readings may be stored later than ones that were measured after them
 const POINTS = 600;
 const KEY = 'topicbase.metrics';
 
@@ -35,15 +36,12 @@ function useSeries(id, metrics, range) {
             if (!(document.hidden && last)) try {
                 const until = range.until ?? Date.now();
                 const since = range.since ?? until - range.span * 1000;
-                // Of a bucket that was incomplete all of it comes again.
-                const from = last ? last.until - (last.until % ((last.bucket ?? 1) * 1000)) - (last.bucket ?? 2) * 1000 : since;
-                const found = metrics.length ? await series({ deviceIds: [id], metrics, since: from, until, points: POINTS, bucket: last ?
-                    last.bucket : undefined }, { signal: abort.signal, quiet: Boolean(last) }) : { series: [], bucket: null };
-                if (last && found.bucket !== last.bucket) {
-                    last = null;
-                    return load();
-                }
-                const lines = last ? joined(last.lines, found.series, from, since) : found.series;
+                // Of the buckets that were incomplete all comes again.
+                const size = (last?.bucket ?? 0) * 1000;
+                const from = size ? Math.max(since, Math.floor((last.until - LATE) / size) * size) : since;
+                const found = metrics.length ? await series({ deviceIds: [id], metrics, since: from, until, points: POINTS,
+                    bucket: last?.bucket }, { signal: abort.signal, quiet: Boolean(last) }) : { series: [], bucket: null };
+                const lines = size ? joined(last.lines, found.series, from, since) : found.series;
                 last = { lines, until, bucket: found.bucket };
                 set({ lines, since, until, bucket: found.bucket, error: null });
             } catch (error) {
@@ -114,7 +112,7 @@ export function Readings({ device, shows }) {
         <p class="dim small" data-testid="range">${range.span ? html`<span class="dot live"></span> Live` :
             'Stands still'} · ${state.bucket === undefined ? 'loading…' : state.bucket ?
                 `averages of ${spanText(state.bucket)}, with least and greatest` :
-                'every reading'} · drag across a plot to zoom</p>
+                'no readings'} · drag across a plot to zoom</p>
         <${Problem} error=${state.error} />
         ${shows === 'table' ? html`<${Rows} lines=${lines} />` :
             html`<div class="plots">${lines.map((line, index) => html`<section key=${line.metric} class="card" aria-label=${line.metric}>

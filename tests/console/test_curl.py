@@ -74,6 +74,33 @@ class Walk:
         self.run("Delete the integration")
         assert rows(self.tenant, "device_integrations", id=f"eq.{made['id']}") == []
 
+    def rules(self) -> None:
+        plant = self.tenant.integration(broker_url="mqtt://127.0.0.1:9")
+        mine = {"integration_id": f"eq.{plant}"}
+        self.visitor.to(f"integrations/{plant}")
+        self.open("Apply a preset")
+        self.dialog.get_by_label("Preset", exact=True).select_option("owntracks")
+        self.run("Apply", in_dialog=True)
+        assert {row["preset"] for row in rows(self.tenant, "payload_rules", **mine)} == {"owntracks"}
+        self.dialog.get_by_role("button", name="Apply", exact=True).click()
+        self.run("Subscribe to owntracks/#", in_dialog=True)
+        assert rows(self.tenant, "mqtt_subscriptions", **mine, topic="eq.owntracks/#")
+        self.close()
+        self.open("New rule")
+        self.dialog.get_by_label("Topic filter").fill("it's/+")
+        self.dialog.get_by_label("Position").fill("1")
+        self.dialog.get_by_label("Device").fill("{topic[2]}")
+        self.dialog.get_by_label("Metrics (JSON)").fill('{"Größe": "$.t / 10"}')
+        self.run("Add", in_dialog=True)
+        self.close()
+        (rule,) = rows(self.tenant, "payload_rules", **mine, position="eq.1")
+        assert (rule["topic"], rule["metrics"]) == ("it's/+", {"Größe": "$.t / 10"})
+        self.page.get_by_label("Topic", exact=True).fill("it's/a")
+        self.page.get_by_label("Payload", exact=True).fill('{"t": 215}')
+        assert '"Größe": 21.5' in self.run("Try")
+        self.run("Delete rule 1")
+        assert rows(self.tenant, "payload_rules", **mine, position="eq.1") == []
+
     def device(self) -> None:
         prefix = f"org_{self.tenant.slug}/devices/pump"
         self.visitor.to("start")
@@ -163,6 +190,7 @@ def test_every_action_as_curl(
     visitor = visit(operator(home.admin_id), home.slug)
     walk = Walk(visitor, home)
     walk.integrations()
+    walk.rules()
     walk.device()
     walk.access(visit)
     walk.webhook()

@@ -128,6 +128,22 @@ def test_readings_of_a_device_are_plotted_and_followed(visit: Visits, home: Tena
     expect(page.get_by_role("button", name=device.topic("boiler")).first).to_be_visible()
 
 
+def test_thirty_days_of_a_device(visit: Visits, home: Tenant, device: Device) -> None:
+    now = time.time()
+    topic = device.topic("gauge")
+    assert device.send_batch([{"topic": topic, "payload": {"level": n}, "timestamp": now - 43200 * n - 60} for n in range(58)]).ok
+    wait_until(lambda: len(messages(home, topic=f"eq.{topic}")) == 58, what="the readings being stored")
+    page = visit(home.member, home.slug, f"devices/{device_id(home, 'gauge')}").page
+    caption = page.get_by_role("region", name="level").locator("figcaption")
+    expect(caption).to_contain_text("last 0")
+    page.get_by_role("button", name="30 days").click()
+    expect(page.get_by_test_id("range")).to_contain_text("averages of 2 h")
+    expect(caption).to_contain_text("58 points")
+    expect(caption).to_contain_text("between 0 and 57")
+    assert device.send({"level": 99}, topic).ok  # within the last two hours: their average, their greatest
+    expect(caption).to_contain_text("last 49.5")
+
+
 def test_commands_and_their_receipts(visit: Visits, home: Tenant, device: Device) -> None:
     visitor = visit(home.member, home.slug, f"devices/{device_id(home, 'boiler')}/commands")
     page = visitor.page
@@ -200,6 +216,59 @@ def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
     expect(page.locator(".head").get_by_text("inactive")).to_be_visible()
     visitor.curl(page, "Delete the integration")
     assert home.api.rows("device_integrations", token=home.member, id=f"eq.{row['id']}") == []
+
+
+def test_payload_rules_and_the_presence_that_they_tell(visit: Visits, home: Tenant, device: Device) -> None:
+    visitor = visit(home.admin, home.slug, f"integrations/{home.integration_id}")
+    page, prefix = visitor.page, device.topic_prefix
+    page.get_by_role("button", name="Apply a preset").click()
+    dialog(page).get_by_label("Preset", exact=True).select_option("tasmota")
+    dialog(page).get_by_role("button", name="Apply", exact=True).click()
+    topics = dialog(page).get_by_role("region", name="Topics of the preset")
+    expect(topics.get_by_role("listitem").first).to_have_text(f"{prefix}/tele/#subscribed")  # by the hosted integration's own filter
+    dialog(page).get_by_role("button", name="Close").click()
+    rules = page.get_by_role("region", name="Payload rules")
+    expect(rules.get_by_role("row").nth(1)).to_contain_text(re.compile(rf"^10{prefix}/tele/\+/LWTstatus.*tasmota"))
+    page.get_by_role("button", name="New rule").click()
+    form = dialog(page)
+    form.get_by_label("Topic filter").fill(f"{prefix}/meter/+")
+    form.get_by_label("Position").fill("5")
+    form.get_by_label("Device").fill("{topic[3]}")
+    form.get_by_label("Metrics (JSON)").fill('{"power": "$.p +"}')
+    form.get_by_role("button", name="Add", exact=True).click()
+    expect(form.get_by_role("alert")).to_contain_text("payload_rule_invalid")
+    expect(form.get_by_role("alert")).to_be_in_viewport()
+    form.get_by_label("Metrics (JSON)").fill('{"power": "$.p * 10"}')
+    form.get_by_role("button", name="Add", exact=True).click()
+    expect(rules.get_by_role("row").nth(1)).to_contain_text("meter")
+    page.get_by_role("button", name="Edit rule 5", exact=True).click()
+    expect(form.get_by_label("Metrics (JSON)")).to_have_value('{"power":"$.p * 10"}')
+    form.get_by_label("Condition").fill("$.p > 1")
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form).to_have_count(0)
+    tried = page.get_by_test_id("tried")
+    page.get_by_label("Topic", exact=True).fill(f"{prefix}/meter/kitchen")
+    page.get_by_label("Payload", exact=True).fill('{"p": 4}')
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(tried.get_by_role("row", name="kitchen")).to_contain_text('{"power":40}')
+    page.get_by_label("Payload", exact=True).fill('{"p": 1}')
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(tried).to_contain_text("No rule matches")
+    tried.get_by_text("Rules that were tried").click()
+    expect(tried.get_by_role("row", name="no, by its condition")).to_contain_text("$.p > 1")
+    page.get_by_role("button", name="Delete rule 5", exact=True).click()
+    page.get_by_role("button", name="Yes: Delete").click()
+    expect(rules.get_by_role("row", name="meter")).to_have_count(0)
+    page.get_by_label("Topic", exact=True).fill(f"{prefix}/tele/plug/LWT")
+    page.get_by_label("Payload", exact=True).fill("Online")
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(tried.get_by_role("row", name="plug")).to_contain_text("online")
+    assert device.send("Online", f"{prefix}/tele/plug/LWT").ok
+    page = visitor.to("devices")
+    expect(page.get_by_role("row", name="plug")).to_contain_text("online since")
+    expect(page.get_by_role("row", name="boiler")).not_to_contain_text("since")
+    page.get_by_role("link", name="plug").click()
+    expect(page.locator(".head")).to_contain_text("online since")
 
 
 def test_dead_letters(visit: Visits, home: Tenant, dead_letters: Callable[[Tenant, int], str]) -> None:
