@@ -41,14 +41,14 @@ BEGIN
     DELETE FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id AND r.preset = apply_device_preset.preset;
     v_first := coalesce((SELECT max(r.position) FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id) / 10 * 10, 0);
     INSERT INTO mqtt.payload_rules (
-        organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, preset
+        organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, preset, layout
     )
     SELECT
         v_integration.organization_id, v_integration.id, v_first + 10 * r.ordinality::integer, concat_ws('/', v_prefix, r.value ->> 'topic'),
         r.value ->> 'condition', coalesce(r.value ->> 'role', 'telemetry'), mqtt.moved_template(r.value ->> 'device', v_by), r.value ->> 'decode',
         ARRAY(SELECT jsonb_array_elements_text(r.value -> 'samples')), r.value -> 'time',
         coalesce((SELECT jsonb_object_agg(mqtt.moved_template(m.key, v_by), m.value) FROM jsonb_each(r.value -> 'metrics') AS m), '{}'),
-        r.value ->> 'presence', apply_device_preset.preset
+        r.value ->> 'presence', apply_device_preset.preset, r.value -> 'layout'
     FROM jsonb_array_elements(v_preset.rules) WITH ORDINALITY AS r;
     RETURN jsonb_build_object(
         'topics', to_jsonb(ARRAY(SELECT concat_ws('/', v_prefix, t.topic) FROM unnest(v_preset.topics) AS t (topic))),

@@ -7,7 +7,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW api.payload_rules WITH (security_invoker = true) AS
 SELECT
     r.id, r.organization_id, r.integration_id, r.position, r.topic, r.condition, r.role, r.device, r.decode, r.samples, r.time, r.metrics,
-    r.presence, r.description, r.preset, r.created_at, r.updated_at
+    r.presence, r.description, r.preset, r.created_at, r.updated_at, r.layout
 FROM mqtt.payload_rules AS r;
 COMMENT ON VIEW api.payload_rules IS
 $md$Payload rules
@@ -22,6 +22,7 @@ COMMENT ON COLUMN api.payload_rules.condition IS 'SQL/JSON path predicate that t
 COMMENT ON COLUMN api.payload_rules.role IS 'telemetry, status, event, command, attributes or ignore';
 COMMENT ON COLUMN api.payload_rules.device IS 'Template of the device''s external id: {topic[2]}, {topic[2:-1]}, {$.path}, {login}';
 COMMENT ON COLUMN api.payload_rules.decode IS 'What the payload''s bytes are; null: as the content type says';
+COMMENT ON COLUMN api.payload_rules.layout IS 'Fields of binary payloads, or names of the columns of CSV';
 COMMENT ON COLUMN api.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found';
 COMMENT ON COLUMN api.payload_rules.time IS 'Path to the time, with its unit or zone';
 COMMENT ON COLUMN api.payload_rules.metrics IS 'Names of metrics to SQL/JSON paths';
@@ -42,7 +43,8 @@ COMMENT ON FUNCTION mqtt.rule_json(uuid) IS 'A payload rule as the API shows it.
 CREATE OR REPLACE FUNCTION api.upsert_payload_rule(
     integration_id uuid, topic text, device text DEFAULT NULL, role text DEFAULT 'telemetry', "condition" text DEFAULT NULL, decode text DEFAULT NULL,
     samples text [] DEFAULT '{}', "time" jsonb DEFAULT NULL, metrics jsonb DEFAULT '{"*": "$"}', presence text DEFAULT NULL,
-    description text DEFAULT NULL, "position" integer DEFAULT NULL, rule_id uuid DEFAULT NULL
+    description text DEFAULT NULL, "position" integer DEFAULT NULL, rule_id uuid DEFAULT NULL,
+    layout jsonb DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -63,7 +65,7 @@ BEGIN
         PERFORM mqtt.refuse_rule('integration_id', 'has 500 rules, the most that an integration may have');
     END IF;
     INSERT INTO mqtt.payload_rules AS r (
-        id, organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, description
+        id, organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, description, layout
     )
     VALUES (
         coalesce(upsert_payload_rule.rule_id, gen_random_uuid()), v_integration.organization_id, v_integration.id,
@@ -73,12 +75,12 @@ BEGIN
         ),
         upsert_payload_rule.topic, upsert_payload_rule."condition", upsert_payload_rule.role, upsert_payload_rule.device, upsert_payload_rule.decode,
         upsert_payload_rule.samples, upsert_payload_rule."time", upsert_payload_rule.metrics, upsert_payload_rule.presence,
-        upsert_payload_rule.description
+        upsert_payload_rule.description, upsert_payload_rule.layout
     )
     ON CONFLICT (id) DO UPDATE SET
         position = excluded.position, topic = excluded.topic, condition = excluded.condition, role = excluded.role, device = excluded.device,
         decode = excluded.decode, samples = excluded.samples, "time" = excluded."time", metrics = excluded.metrics, presence = excluded.presence,
-        description = excluded.description
+        description = excluded.description, layout = excluded.layout
     WHERE r.integration_id = excluded.integration_id
     RETURNING r.id INTO v_id;
     IF v_id IS NULL THEN
@@ -95,7 +97,7 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION api.upsert_payload_rule(
-    uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid
+    uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb
 ) IS
 $md$Create or replace a payload rule
 
@@ -128,6 +130,6 @@ $md$Delete a payload rule
 
 Returns the deleted rule. Readings that it made stay.
 Errors: 403 `admin_required`; 404 `payload_rule_not_found`.$md$;
-GRANT EXECUTE ON FUNCTION api.upsert_payload_rule(uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid),
+GRANT EXECUTE ON FUNCTION api.upsert_payload_rule(uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb),
 api.delete_payload_rule(uuid), mqtt.rule_json(uuid) TO authenticated, service_role;
 COMMIT;

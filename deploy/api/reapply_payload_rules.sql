@@ -121,7 +121,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT x.*
             FROM mqtt.matching_rule(m.integration_id, m.topic, m.payload, m.body) AS r
-            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL)) AS x
+            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL, received_at => m.received_at)) AS x
             WHERE m.payload <> 'null' OR m.body <> ''
         ) AS i ON true
         ORDER BY m.organization_id, m.integration_id, i.external_id, m.received_at, m.position, i.sample

@@ -1,7 +1,13 @@
 -- Deploy topicbase:base/codecs to pg
+-- requires: base/py_decode_binary
+-- requires: base/py_decode_cayenne
 -- requires: base/py_decode_cbor
+-- requires: base/py_decode_csv
+-- requires: base/py_decode_influx
 -- requires: base/py_decode_msgpack
+-- requires: base/py_decode_senml
 -- requires: base/py_decode_sparkplug
+-- requires: base/py_decompress
 -- requires: base/py_seal
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -16,6 +22,8 @@ BEGIN
     FOR v_codec IN
         SELECT *
         FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('sparkplug', 'py_decode_sparkplug', NULL),
+            ('influx', 'py_decode_influx', NULL), ('csv', 'py_decode_csv', NULL), ('cayenne', 'py_decode_cayenne', NULL),
+            ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('decompress', 'py_decompress', NULL),
             ('seal', 'py_seal', 'nacl'))
             AS c (name, change, module)
     LOOP
@@ -26,6 +34,12 @@ BEGIN
                 WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
                 WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
                 WHEN 'sparkplug' THEN PERFORM mqtt.py_decode_sparkplug('');
+                WHEN 'influx' THEN PERFORM mqtt.py_decode_influx('');
+                WHEN 'csv' THEN PERFORM mqtt.py_decode_csv('', 'null');
+                WHEN 'cayenne' THEN PERFORM mqtt.py_decode_cayenne('');
+                WHEN 'senml' THEN PERFORM mqtt.py_decode_senml('[]', 0);
+                WHEN 'binary' THEN PERFORM mqtt.py_decode_binary('', '[]');
+                WHEN 'decompress' THEN PERFORM mqtt.py_decompress('\x789c030000000001', 'zlib');
                 WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
             END CASE;
         EXCEPTION
@@ -43,5 +57,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.codecs() IS
-'Which parts in PL/Python work here (cbor, msgpack, sparkplug, seal) and, where one does not, why and what to do; each is tried.';
+'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, decompress, seal) and, where one does not, why and what to do; each is tried.';
 COMMIT;

@@ -22,11 +22,53 @@ CREATE OR REPLACE FUNCTION mqtt.decode_reason(decode text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN decode !~ '^(sparkplug|((hex|base64) ){0,4}(hex|base64|json|text|cbor|msgpack))$'
-            THEN 'must be sparkplug, json, text, cbor or msgpack, the last four with hex or base64 before it where it is inside these: base64 cbor'
+        WHEN decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary))$'
+            THEN 'must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor or binary, '
+                || 'all but the first with hex, base64, gzip or zlib before it where it is inside these: base64 cbor'
     END;
 END;
 COMMENT ON FUNCTION mqtt.decode_reason(text) IS 'Why this is not a way to decode payloads, as the end of a sentence; null if it is one.';
+
+CREATE OR REPLACE FUNCTION mqtt.layout_reason(decode text, layout jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_decode CONSTANT text := coalesce(substring(decode, '[a-z-]+$'), '');
+    v_field record;
+BEGIN
+    IF layout IS NULL THEN
+        RETURN CASE v_decode WHEN 'binary' THEN 'is missing: binary needs [{"format", "name", "scale"}]' END;
+    ELSIF v_decode NOT IN ('binary', 'csv') THEN
+        RETURN 'is for binary and csv only';
+    ELSIF jsonb_typeof(layout) <> 'array' OR jsonb_array_length(layout) NOT BETWEEN 1 AND 100 THEN
+        RETURN 'must be an array of 1 to 100 members';
+    END IF;
+    FOR v_field IN SELECT f.value, f.ordinality AS place, v_decode = 'csv' AS is_column FROM jsonb_array_elements(layout) WITH ORDINALITY AS f LOOP
+        CASE
+            WHEN v_field.is_column AND (jsonb_typeof(v_field.value) NOT IN ('string', 'null') OR length(v_field.value #>> '{}') > 200) THEN
+                RETURN format('member %s must be the name of a column, of at most 200 characters, or null', v_field.place);
+            WHEN v_field.is_column THEN
+                NULL;
+            WHEN jsonb_typeof(v_field.value) <> 'object' OR v_field.value - '{format,name,scale}'::text [] <> '{}' THEN
+                RETURN format('member %s must be {"format", "name", "scale"}', v_field.place);
+            WHEN coalesce(v_field.value ->> 'format', '') !~ '^[<>]?([bBhHiIqQefd?]|[1-9][0-9]{0,3}[sx])$' THEN
+                RETURN format('member %s: format must be one of b B h H i I q Q e f d ? after < or >, or such as 12s (text) or 3x (skipped)', v_field.place);
+            WHEN right(v_field.value ->> 'format', 1) = 'x' THEN
+                CONTINUE;
+            WHEN jsonb_typeof(v_field.value -> 'name') IS DISTINCT FROM 'string' OR length(v_field.value ->> 'name') NOT BETWEEN 1 AND 200 THEN
+                RETURN format('member %s: name must have 1 to 200 characters', v_field.place);
+            WHEN NOT coalesce(v_field.value ->> 'scale', '1') ~ '^(/[0-9]{1,15}(\.[0-9]{1,15})?|-?[0-9]{1,15}(\.[0-9]{1,15})?)$'
+                OR coalesce(v_field.value ->> 'scale', '1') ~ '^[/0.-]*$' OR (jsonb_typeof(v_field.value -> 'scale') = 'string') <> ((v_field.value ->> 'scale') LIKE '/%') THEN
+                RETURN format('member %s: scale must be a number, or one after / to divide by: "/100"', v_field.place);
+            ELSE
+                NULL;
+        END CASE;
+    END LOOP;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.layout_reason(text, jsonb) IS 'Why this is not the layout of what a rule decodes, as the end of a sentence; null if it is.';
 
 CREATE OR REPLACE FUNCTION mqtt.condition_reason(path text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER
@@ -119,6 +161,7 @@ BEGIN
         ('device', mqtt.template_reason(NEW.device)),
         ('device', CASE WHEN NEW.device IS NULL AND NEW.role NOT IN ('ignore', 'command') THEN 'is missing: without one the role must be ignore or command' END),
         ('decode', mqtt.decode_reason(NEW.decode)),
+        ('layout', mqtt.layout_reason(NEW.decode, NEW.layout)),
         ('time', CASE WHEN NEW."time" IS NOT NULL THEN mqtt.time_reason(NEW."time") END),
         ('metrics', mqtt.metrics_reason(NEW.metrics)),
         ('presence', mqtt.path_reason(NEW.presence)),
@@ -151,6 +194,7 @@ COMMENT ON FUNCTION mqtt.check_payload_rule() IS 'Trigger: checks a payload rule
 CREATE OR REPLACE TRIGGER a_check
 BEFORE INSERT OR UPDATE ON mqtt.payload_rules
 FOR EACH ROW EXECUTE FUNCTION mqtt.check_payload_rule();
-GRANT EXECUTE ON FUNCTION mqtt.refuse_rule(text, text), mqtt.decode_reason(text), mqtt.condition_reason(text), mqtt.rule_metrics(jsonb), mqtt.metrics_reason(jsonb), mqtt.time_reason(jsonb)
+GRANT EXECUTE ON FUNCTION mqtt.refuse_rule(text, text), mqtt.decode_reason(text), mqtt.layout_reason(text, jsonb), mqtt.condition_reason(text),
+mqtt.rule_metrics(jsonb), mqtt.metrics_reason(jsonb), mqtt.time_reason(jsonb)
 TO authenticated, service_role;
 COMMIT;

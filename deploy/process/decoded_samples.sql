@@ -28,7 +28,9 @@ BEGIN ATOMIC
     LEFT JOIN LATERAL (
         SELECT x.*
         FROM mqtt.matching_rule(decoded_samples.integration_id, m.topic, coalesce(prepared, m.payload), decoded_samples.body) AS p
-        CROSS JOIN LATERAL unnest(mqtt.interpretations(p, m.topic, coalesce(prepared, m.payload), decoded_samples.body, credential_id)) AS x
+        CROSS JOIN LATERAL unnest(
+            mqtt.interpretations(p, m.topic, coalesce(prepared, m.payload), decoded_samples.body, credential_id, received_at => decoded_samples.received_at)
+        ) AS x
         -- What is empty tells nothing, whatever its topic.
         WHERE has_rules AND m.role <> 'ignore'
     ) AS r ON true

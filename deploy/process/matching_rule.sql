@@ -15,7 +15,7 @@ BEGIN ATOMIC
         AND CASE
             WHEN r.condition_path IS NULL THEN true
             WHEN r.decode IS NULL THEN jsonb_path_match(matching_rule.payload, r.condition_path, '{"root": null, "parent": null}', true)
-            ELSE jsonb_path_match((mqtt.rule_document(r.decode, matching_rule.payload, body)).payload, r.condition_path, '{"root": null, "parent": null}', true)
+            ELSE jsonb_path_match((mqtt.rule_document(r.decode, matching_rule.payload, body, r.layout)).payload, r.condition_path, '{"root": null, "parent": null}', true)
         END
     ORDER BY r.position
     LIMIT 1;
@@ -24,7 +24,8 @@ COMMENT ON FUNCTION mqtt.matching_rule(uuid, text, jsonb, bytea) IS
 'The first of an integration''s payload rules that matches a message: by its topic, and by its payload as the content type has it, or as the rule decodes it from its bytes. A part of the statement that asks.';
 
 CREATE OR REPLACE FUNCTION mqtt.interpretations(
-    rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text DEFAULT NULL
+    rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text DEFAULT NULL,
+    received_at timestamptz DEFAULT now()
 ) RETURNS mqtt.interpretation []
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -40,7 +41,7 @@ BEGIN
     IF rule.role = 'ignore' THEN
         RETURN ARRAY[v_found];
     ELSIF rule.decode IS NOT NULL THEN
-        v_document := mqtt.rule_document(rule.decode, payload, body);
+        v_document := mqtt.rule_document(rule.decode, payload, body, rule.layout, received_at);
     END IF;
     IF v_document.body IS NOT NULL OR v_document.decode_error IS NOT NULL OR pg_column_size(v_document.payload) > 131072 THEN
         v_found.reason := format('rule %s: %s', rule.position, coalesce(
@@ -77,6 +78,6 @@ EXCEPTION
         RETURN ARRAY[v_found];
 END;
 $$;
-COMMENT ON FUNCTION mqtt.interpretations(mqtt.payload_rules, text, jsonb, bytea, uuid, text) IS
-'What a payload rule makes of each sample in a message that it matches; login: else that of the credential.';
+COMMENT ON FUNCTION mqtt.interpretations(mqtt.payload_rules, text, jsonb, bytea, uuid, text, timestamptz) IS
+'What a payload rule makes of each sample in a message that it matches; login: else that of the credential; received_at: what relative times in it refer to.';
 COMMIT;

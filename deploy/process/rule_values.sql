@@ -5,7 +5,9 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea) RETURNS mqtt.decoded_payload
+CREATE OR REPLACE FUNCTION mqtt.rule_document(
+    decode text, payload jsonb, body bytea, layout jsonb DEFAULT NULL, received_at timestamptz DEFAULT now()
+) RETURNS mqtt.decoded_payload
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -13,6 +15,7 @@ DECLARE
     v_bytes bytea := coalesce(body, convert_to(CASE jsonb_typeof(payload) WHEN 'string' THEN payload #>> '{}' ELSE payload::text END, 'UTF8'));
     v_steps CONSTANT text [] := string_to_array(decode, ' ');
     v_step text;
+    v_decoded mqtt.decoded_payload;
 BEGIN
     IF body IS NULL AND decode = 'json' OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
@@ -23,22 +26,37 @@ BEGIN
         IF v_step IN ('hex', 'base64') THEN
             v_bytes := decode(translate(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n='), '-_', '+/')
                 || CASE WHEN v_step = 'base64' THEN repeat('=', (4 - length(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n=')) % 4) % 4) ELSE '' END, v_step);
+        ELSIF v_step IN ('gzip', 'zlib') THEN
+            v_bytes := mqtt.py_decompress(v_bytes, v_step);
         END IF;
     END LOOP;
+    IF v_step IN ('senml', 'senml-cbor') THEN
+        v_decoded := mqtt.decode_payload(CASE v_step WHEN 'senml' THEN 'application/json' ELSE 'application/cbor' END, v_bytes);
+        IF v_decoded.body IS NULL THEN
+            v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
+        END IF;
+        RETURN v_decoded;
+    END IF;
     RETURN CASE v_step
         WHEN 'json' THEN mqtt.decode_payload('application/json', v_bytes)
         WHEN 'text' THEN mqtt.decode_payload('text/plain', v_bytes)
         WHEN 'cbor' THEN mqtt.decode_payload('application/cbor', v_bytes)
         WHEN 'msgpack' THEN mqtt.decode_payload('application/msgpack', v_bytes)
+        WHEN 'influx' THEN ROW(mqtt.py_decode_influx(v_bytes), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'csv' THEN ROW(mqtt.py_decode_csv(v_bytes, coalesce(layout, 'null')::text), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'cayenne' THEN ROW(mqtt.py_decode_cayenne(v_bytes), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'binary' THEN ROW(mqtt.py_decode_binary(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
         ELSE ROW(to_jsonb(encode(v_bytes, 'hex')), NULL, NULL)::mqtt.decoded_payload
     END;
 EXCEPTION
-    WHEN data_exception THEN
-        RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, sqlerrm))::mqtt.decoded_payload;
+    WHEN undefined_function THEN
+        RETURN ROW('null'::jsonb, v_bytes, format('codec_unavailable: this server does not decode %s (see mqtt.codecs())', v_step))::mqtt.decoded_payload;
+    WHEN data_exception OR external_routine_exception OR program_limit_exceeded THEN
+        RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200)))::mqtt.decoded_payload;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.rule_document(text, jsonb, bytea) IS
-'A message (payload, or body as its bytes) decoded as its rule says: hex and base64 first, then the format; bytes without one as hexadecimal text.';
+COMMENT ON FUNCTION mqtt.rule_document(text, jsonb, bytea, jsonb, timestamptz) IS
+'A message (payload, or body as its bytes) decoded as its rule says: hex, base64, gzip and zlib first, then the format, of the layout of its fields or columns; bytes without one as hexadecimal text. Relative times in it refer to received_at.';
 
 CREATE OR REPLACE FUNCTION mqtt.flat_members(document jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER

@@ -6,6 +6,7 @@ DROP FUNCTION mqtt.time_reason(jsonb);
 DROP FUNCTION mqtt.metrics_reason(jsonb);
 DROP FUNCTION mqtt.rule_metrics(jsonb);
 DROP FUNCTION mqtt.condition_reason(text);
+DROP FUNCTION mqtt.layout_reason(text, jsonb);
 DROP FUNCTION mqtt.decode_reason(text);
 DROP FUNCTION mqtt.refuse_rule(text, text);
 COMMIT;

@@ -4,5 +4,5 @@ DROP FUNCTION mqtt.presence_state(jsonb);
 DROP FUNCTION mqtt.typed_value(jsonb, text);
 DROP FUNCTION mqtt.rule_time(jsonb, text, text);
 DROP FUNCTION mqtt.flat_members(jsonb);
-DROP FUNCTION mqtt.rule_document(text, jsonb, bytea);
+DROP FUNCTION mqtt.rule_document(text, jsonb, bytea, jsonb, timestamptz);
 COMMIT;

@@ -49,9 +49,15 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
     result = embed(tree, "--check")
     assert result.returncode == 1
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+        "deploy/base/py_decode_binary.sql",
+        "deploy/base/py_decode_cayenne.sql",
         "deploy/base/py_decode_cbor.sql",
+        "deploy/base/py_decode_csv.sql",
+        "deploy/base/py_decode_influx.sql",
         "deploy/base/py_decode_msgpack.sql",
+        "deploy/base/py_decode_senml.sql",
         "deploy/base/py_decode_sparkplug.sql",
+        "deploy/base/py_decompress.sql",
         "verify/base/py_seal.sql",
     ]
     assert before == {path: path.read_text() for path in tree.rglob("*.sql")}

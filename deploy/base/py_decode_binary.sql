@@ -1,0 +1,164 @@
+-- Deploy topicbase:base/py_decode_binary to pg
+-- requires: base/plpython
+-- Rendered by bin/embed-plpython from plpython/decode_binary.py: change it there.
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SELECT mqtt.plpython_obstacle() IS NULL AS possible \gset
+\if :possible
+CREATE OR REPLACE FUNCTION mqtt.py_decode_binary(data bytea, layout text) RETURNS jsonb
+LANGUAGE plpython3u IMMUTABLE STRICT SECURITY INVOKER PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $python$
+if "run" in SD:
+    return SD["run"](data, layout)
+
+"""Bytes of a fixed layout to JSON text: {name: number, …}.
+
+The layout is a JSON array of {"format", "name", "scale"}, one for each field, in order and without gaps. Formats are those of Python's
+struct: one of b B h H i I q Q (integers of 1, 2, 4 and 8 bytes, upper case: unsigned), e f d (floats of 2, 4 and 8 bytes) and ? (a
+boolean), after > (big-endian, the default) or <; 3x skips three bytes, and 12s is a text of twelve, without the NULs at its end. A number
+is multiplied by its scale, if any, or divided: "/100". A float that is NaN is left out.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import decimal
+import json
+import math
+import struct
+from decimal import Decimal
+from typing import Any
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_binary.py
+
+PRECISE = decimal.Context(prec=34)
+
+
+def _number(value: float, scale: Any) -> str:
+    """Write a number times its scale; whole numbers are scaled exactly."""
+    if scale is None:
+        return str(value) if isinstance(value, int) else real(value)
+    factor = Decimal(scale[1:] if isinstance(scale, str) else scale)
+    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    result = PRECISE.divide(exact, factor) if isinstance(scale, str) else PRECISE.multiply(exact, factor)
+    if math.isinf(float(result)):
+        raise ValueError("a scaled number is beyond the range of a double")
+    return str(result)
+
+
+def run(data: bytes, layout: str) -> str:
+    """Decode bytes of a fixed layout into JSON
+
+    layout: a JSON array of {"format", "name", "scale"}, as mqtt.layout_reason accepts them. Raises 38000 (external_routine_exception) with
+    a short reason when the bytes are fewer or more.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    values: dict[str, str] = {}
+    at = 0
+    for field in json.loads(layout, parse_float=Decimal):
+        code = field["format"]
+        reader = struct.Struct(code if code[0] in "<>" else ">" + code)
+        if at + reader.size > len(data):
+            raise ValueError("there are fewer bytes than in the layout")
+        for value in reader.unpack_from(data, at):
+            if isinstance(value, bytes):
+                values[string(field["name"])] = utf8(value.rstrip(b"\0"))
+            elif isinstance(value, bool):
+                values[string(field["name"])] = "true" if value else "false"
+            elif not math.isnan(value):
+                values[string(field["name"])] = _number(value, field.get("scale"))
+        at += reader.size
+    if at != len(data):
+        raise ValueError("there are more bytes than in the layout")
+    return "{" + ",".join([f"{name}:{value}" for name, value in values.items()]) + "}"
+
+SD["run"] = run
+return run(data, layout)
+$python$;
+COMMENT ON FUNCTION mqtt.py_decode_binary(bytea, text) IS
+$md$Decode bytes of a fixed layout into JSON
+
+layout: a JSON array of {"format", "name", "scale"}, as mqtt.layout_reason accepts them. Raises 38000 (external_routine_exception) with
+a short reason when the bytes are fewer or more.$md$;
+ALTER FUNCTION mqtt.py_decode_binary(bytea, text) OWNER TO mqtt_owner;
+REVOKE ALL ON FUNCTION mqtt.py_decode_binary(bytea, text) FROM public;
+\else
+DO $$
+BEGIN
+    RAISE NOTICE 'mqtt.py_decode_binary(bytea, text) is not created, since %', mqtt.plpython_obstacle() USING
+        HINT = 'Once it can be, run as superuser: psql -f deploy/base/py_decode_binary.sql';
+END;
+$$;
+\endif
+COMMIT;

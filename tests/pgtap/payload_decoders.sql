@@ -1,0 +1,101 @@
+-- What payload rules decode beside JSON: one rule each through try_payload_rules, one through the worker; what cannot be decoded says why.
+\ir setup.psql
+SELECT plan(39);
+
+-- What may be written.
+SELECT is(mqtt.decode_reason(d), NULL, d || ' is a way to decode')
+FROM unnest(ARRAY['gzip json', 'base64 zlib senml-cbor', 'influx', 'hex cayenne', 'csv']) AS d;
+SELECT isnt(mqtt.decode_reason(d), NULL, d || ' is none') FROM unnest(ARRAY['gzip', 'json gzip', 'gzip sparkplug', 'gzip gzip gzip gzip gzip json']) AS d;
+SELECT is(mqtt.layout_reason(l.decode, l.layout), l.reason, format('%s with the layout %s', l.decode, left(l.layout::text, 50)))
+FROM (VALUES
+    ('json', NULL::jsonb, NULL),
+    ('binary', '[{"format": ">I", "name": "t", "scale": "/100"}, {"format": "3x"}, {"format": "12s", "name": "id"}]', NULL),
+    ('gzip csv', '["ts", null]', NULL),
+    ('binary', NULL, 'is missing: binary needs [{"format", "name", "scale"}]'),
+    (NULL, '[]', 'is for binary and csv only'),
+    ('json', '["t"]', 'is for binary and csv only'),
+    ('csv', '{}', 'must be an array of 1 to 100 members'),
+    ('csv', '[1]', 'member 1 must be the name of a column, of at most 200 characters, or null'),
+    ('binary', '[{"format": "I", "nom": "t"}]', 'member 1 must be {"format", "name", "scale"}'),
+    ('binary', '["I"]', 'member 1 must be {"format", "name", "scale"}'),
+    (
+        'binary', '[{"format": "x"}, {"format": "99999s", "name": "t"}]',
+        'member 1: format must be one of b B h H i I q Q e f d ? after < or >, or such as 12s (text) or 3x (skipped)'
+    ),
+    ('binary', '[{"format": "I"}]', 'member 1: name must have 1 to 200 characters'),
+    ('binary', '[{"format": "I", "name": "t", "scale": "/0"}]', 'member 1: scale must be a number, or one after / to divide by: "/100"'),
+    ('binary', '[{"format": "I", "name": "t", "scale": "5"}]', 'member 1: scale must be a number, or one after / to divide by: "/100"')
+) AS l (decode, layout, reason);
+
+-- What they make of payloads.
+SELECT api.upsert_payload_rule(:'external', 'gzip', 'd', decode => 'gzip json') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'influx', '{$.tags.host}', decode => 'influx', samples => '{$[*]}', "time" => '{"path": "$.timestamp", "unit": "ns"}', metrics => '{"*": "$.fields"}') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'csv', 'd', decode => 'base64 csv', samples => '{$[*]}', "time" => '{"path": "$.ts", "unit": "s"}', metrics => '{"*": "$", "ts": null}') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'named', 'd', decode => 'csv', layout => '["t", null, "h"]', samples => '{$[*]}') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'cayenne', 'd', decode => 'hex cayenne') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'senml', '{$.device}', decode => 'senml', samples => '{$[*]}', "time" => '{"path": "$.time", "unit": "s"}', metrics => '{"*": "$.values"}') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'senml-cbor', '{$.device}', decode => 'senml-cbor', samples => '{$[*]}', metrics => '{"*": "$.values"}') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'binary', 'd', decode => 'binary', layout => '[{"format": ">i", "name": "temperature", "scale": "/100"}, {"format": "B", "name": "battery"}]') \g /dev/null
+CREATE FUNCTION tap.tried(topic text, payload bytea) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_agg(coalesce(s.value -> 'reason', 'null') || jsonb_build_array(s.value -> 'device', s.value -> 'metrics', (s.value ->> 'time')::timestamptz AT TIME ZONE 'UTC'))
+    FROM jsonb_array_elements(
+        api.try_payload_rules('11111111-0000-4000-8000-000000000020', tried.topic, payload_base64 => translate(encode(tried.payload, 'base64'), E'\n', '')) -> 'samples'
+    ) AS s;
+$$;
+SELECT is(tap.tried(t.topic, t.payload), t.made, t.name)
+FROM (VALUES
+    ('gzip', '\x1f8b0800000000000203ab562a51b23232d433ad0500d7ffddb90a000000'::bytea, '[[null, "d", {"t": 21.5}, null]]'::jsonb, 'gzip'),
+    (
+        'influx', convert_to(E'w,host=a t=21.5,ok=t 1700000000000000000\nw,host=b t=2i 1700000001000000000\n', 'UTF8'),
+        '[[null, "a", {"t": 21.5, "ok": true}, "2023-11-14T22:13:20"], [null, "b", {"t": 2}, "2023-11-14T22:13:21"]]', 'InfluxDB line protocol, to the nanosecond'
+    ),
+    (
+        'csv', convert_to(encode(E'ts,t,h\r\n1700000000,21.5,\r\n1700000001,22,40\r\n', 'base64'), 'UTF8'),
+        '[[null, "d", {"t": 21.5}, "2023-11-14T22:13:20"], [null, "d", {"h": 40, "t": 22}, "2023-11-14T22:13:21"]]', 'CSV with a header, in base64'
+    ),
+    ('named', E'21.5;x;40', '[[null, "d", {"h": 40, "t": 21.5}, null]]', 'CSV with named columns'),
+    ('cayenne', '03670110056700FF', '[[null, "d", {"temperature_3": 27.2, "temperature_5": 25.5}, null]]', 'Cayenne LPP'),
+    (
+        'senml', '[{"bn": "urn:dev:a:", "bt": 1700000000, "n": "t", "v": 21.5}, {"n": "t", "t": 1, "v": 22}]',
+        '[[null, "urn:dev:a", {"t": 21.5}, "2023-11-14T22:13:20"], [null, "urn:dev:a", {"t": 22}, "2023-11-14T22:13:21"]]', 'SenML'
+    ),
+    ('senml-cbor', '\x81a32162613a00617402fb4035800000000000', '[[null, "a", {"t": 21.5}, null]]', 'SenML in CBOR'),
+    ('binary', '\xfffff79a64', '[[null, "d", {"battery": 100, "temperature": -21.5}, null]]', 'a fixed layout')
+) AS t (topic, payload, made, name);
+SELECT is(tap.tried(t.topic, t.payload) #>> '{0,0}', t.reason, t.topic || ': ' || t.reason)
+FROM (VALUES
+    ('gzip', '\x1f8b08'::bytea, 'rule 10: it is not gzip: the bytes end early'),
+    ('influx', 'w t=x', 'rule 20: it is not influx: a field is neither a number, nor a boolean, nor a string in quotes'),
+    ('csv', 'YSxiCjE=', 'rule 30: it is not csv: a row has more or fewer fields than there are names'),
+    ('cayenne', '01c8', 'rule 50: it is not cayenne: byte 1 is no type of value: 200'),
+    ('senml', '{}', 'rule 60: it is not senml: it is no array of at most 5000 records'),
+    ('binary', '1234', 'rule 80: it is not binary: there are fewer bytes than in the layout')
+) AS t (topic, payload, reason);
+
+-- 4 MiB of zeros, compressed twice.
+\set bomb '1f8b080000000000020393efe660000126e6b7071919818c2685ffebf33c1c181946c1281805a360148c8251300a46c1281805a360148c825130d4418d749683bb2003830303005964145b02100000'
+-- In the worker: a bomb and what is damaged are kept and flagged, and their neighbours are read; relative times refer to when it was received.
+SELECT api.upsert_payload_rule(:'external', 'bomb', 'd', decode => 'gzip gzip json') \g /dev/null
+SELECT mqtt.count_accepted(:'org_alice', 4) \g /dev/null
+INSERT INTO pgmq.q_mqtt_messages (vt, enqueued_at, message, organization_id, integration_id, body)
+SELECT clock_timestamp(), now() - interval '1 hour', jsonb_build_object('topic', m.topic), :'org_alice', :'external', m.body
+FROM (VALUES
+    ('bomb', decode(:'bomb', 'hex')), ('binary', 'x'), ('influx', 'w,host=worker t=21.5'),
+    ('senml', '[{"bn": "relative", "bt": -60, "v": 1}]')
+) AS m (topic, body);
+SELECT mqtt.store_messages(ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q)) \g /dev/null
+SELECT results_eq(
+    $$SELECT m.topic, m.decode_error FROM mqtt.mqtt_messages AS m ORDER BY 1$$,
+    $$VALUES
+        ('binary', 'rule 80: it is not binary: there are fewer bytes than in the layout'), ('bomb', 'rule 90: it is not gzip: more than 1048576 bytes come out'),
+        ('influx', NULL), ('senml', NULL)$$,
+    'what cannot be decoded says why'
+);
+SELECT results_eq(
+    $$SELECT d.external_id, r.payload, r.received_at - r.measured_at
+    FROM mqtt.readings AS r JOIN mqtt.devices AS d ON d.id = r.device_id ORDER BY 1$$,
+    $$VALUES ('relative', '{"value": 1}'::jsonb, interval '1 minute'), ('worker', '{"t": 21.5}', interval '0')$$,
+    'and its neighbours are read'
+);
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,70 @@
+"""plpython/decode_binary.py: what Python's struct packs comes back, scaled exactly; fewer and more bytes are refused."""
+
+import json
+import math
+import struct
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plpython import decode_binary
+from plpython.json_text import MAX_BYTES
+from tests.support.storable import is_clean
+
+SIZES = {"b": 8, "h": 16, "i": 32, "q": 64}
+INTEGERS = [st.tuples(st.just(code), st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)) for code, bits in SIZES.items()]
+NATURALS = [st.tuples(st.just(code.upper()), st.integers(0, 2**bits - 1)) for code, bits in SIZES.items()]
+FLOATS = [
+    st.tuples(st.just("e"), st.floats(width=16, allow_nan=False, allow_infinity=False)),
+    st.tuples(st.just("f"), st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    st.tuples(st.just("d"), st.floats(width=64, allow_nan=False, allow_infinity=False)),
+]
+FIELDS = st.lists(
+    st.tuples(st.sampled_from(["<", ">", ""]), st.one_of(*INTEGERS, *NATURALS, *FLOATS, st.tuples(st.just("?"), st.booleans()))), max_size=6
+)
+
+
+@given(FIELDS)
+def test_what_was_packed_comes_back(fields: Any) -> None:
+    layout = [{"format": order + code, "name": f"n{i}"} for i, (order, (code, _)) in enumerate(fields)]
+    data = b"".join(struct.pack((order or ">") + code, value) for order, (code, value) in fields)
+    assert json.loads(decode_binary.run(data, json.dumps(layout))) == {f"n{i}": value for i, (_, (_, value)) in enumerate(fields)}
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.sampled_from(["/100", "/8", 0.01, 10, "/0.5"]))
+def test_numbers_are_scaled_exactly(value: int, scale: Any) -> None:
+    text = decode_binary.run(struct.pack(">i", value), json.dumps([{"format": ">i", "name": "t", "scale": scale}]))
+    exact = Fraction(value) / Fraction(scale[1:]) if isinstance(scale, str) else Fraction(value) * Fraction(str(scale))
+    assert Fraction(json.loads(text, parse_float=str, parse_int=str)["t"]) == exact
+
+
+def test_texts_gaps_and_nan() -> None:
+    layout = [
+        {"format": "4s", "name": "id"},
+        {"format": "2x"},
+        {"format": "<f", "name": "gone"},
+        {"format": "<H", "name": "v", "scale": "/1000"},
+    ]
+    data = b"ab\0\0" + b"\xff\xff" + struct.pack("<fH", math.nan, 3301)
+    assert json.loads(decode_binary.run(data, json.dumps(layout))) == {"id": "ab", "v": 3.301}
+
+
+@given(st.binary(max_size=24))
+def test_arbitrary_bytes_are_read_or_refused_with_a_reason(data: bytes) -> None:
+    layout = [{"format": "<d", "name": "a", "scale": 1e300}, {"format": "2s", "name": "b"}, {"format": "e", "name": "c", "scale": "/3"}]
+    try:
+        text = decode_binary.run(data, json.dumps(layout))
+    except ValueError as error:
+        is_clean(error)
+    else:
+        assert len(data) == 12
+        json.loads(text, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(("data", "reason"), [(b"\0", "fewer"), (b"\0\0\0", "more"), (bytes(MAX_BYTES + 1), "bytes")])
+def test_what_does_not_fit(data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_binary.run(data, '[{"format": "H", "name": "a"}]')
