@@ -387,14 +387,14 @@ BEGIN
     DELETE FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id AND r.preset = apply_device_preset.preset;
     v_first := coalesce((SELECT max(r.position) FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id) / 10 * 10, 0);
     INSERT INTO mqtt.payload_rules (
-        organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, preset
+        organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, preset, layout
     )
     SELECT
         v_integration.organization_id, v_integration.id, v_first + 10 * r.ordinality::integer, concat_ws('/', v_prefix, r.value ->> 'topic'),
         r.value ->> 'condition', coalesce(r.value ->> 'role', 'telemetry'), mqtt.moved_template(r.value ->> 'device', v_by), r.value ->> 'decode',
         ARRAY(SELECT jsonb_array_elements_text(r.value -> 'samples')), r.value -> 'time',
         coalesce((SELECT jsonb_object_agg(mqtt.moved_template(m.key, v_by), m.value) FROM jsonb_each(r.value -> 'metrics') AS m), '{}'),
-        r.value ->> 'presence', apply_device_preset.preset
+        r.value ->> 'presence', apply_device_preset.preset, r.value -> 'layout'
     FROM jsonb_array_elements(v_preset.rules) WITH ORDINALITY AS r;
     RETURN jsonb_build_object(
         'topics', to_jsonb(ARRAY(SELECT concat_ws('/', v_prefix, t.topic) FROM unnest(v_preset.topics) AS t (topic))),
@@ -2207,7 +2207,7 @@ COMMENT ON FUNCTION api.reapply_payload_rules(integration_id uuid, since timesta
 
 One batch: the messages received since then and before until (default: all), the oldest first, at most limit (1 to 10,000). Their readings are
 replaced by what the rules of today make of them, and devices that are not known are registered; latest values, presence and metadata stay as they
-are. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
+are. Rollups follow. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
 Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`; 404 `integration_not_found`.';
 
 CREATE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
@@ -2820,7 +2820,7 @@ Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setti
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
 409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.';
 
-CREATE FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text DEFAULT NULL::text, role text DEFAULT 'telemetry'::text, condition text DEFAULT NULL::text, decode text DEFAULT NULL::text, samples text[] DEFAULT '{}'::text[], "time" jsonb DEFAULT NULL::jsonb, metrics jsonb DEFAULT '{"*": "$"}'::jsonb, presence text DEFAULT NULL::text, description text DEFAULT NULL::text, "position" integer DEFAULT NULL::integer, rule_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+CREATE FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text DEFAULT NULL::text, role text DEFAULT 'telemetry'::text, condition text DEFAULT NULL::text, decode text DEFAULT NULL::text, samples text[] DEFAULT '{}'::text[], "time" jsonb DEFAULT NULL::jsonb, metrics jsonb DEFAULT '{"*": "$"}'::jsonb, presence text DEFAULT NULL::text, description text DEFAULT NULL::text, "position" integer DEFAULT NULL::integer, rule_id uuid DEFAULT NULL::uuid, layout jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2840,7 +2840,7 @@ BEGIN
         PERFORM mqtt.refuse_rule('integration_id', 'has 500 rules, the most that an integration may have');
     END IF;
     INSERT INTO mqtt.payload_rules AS r (
-        id, organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, description
+        id, organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, description, layout
     )
     VALUES (
         coalesce(upsert_payload_rule.rule_id, gen_random_uuid()), v_integration.organization_id, v_integration.id,
@@ -2850,12 +2850,12 @@ BEGIN
         ),
         upsert_payload_rule.topic, upsert_payload_rule."condition", upsert_payload_rule.role, upsert_payload_rule.device, upsert_payload_rule.decode,
         upsert_payload_rule.samples, upsert_payload_rule."time", upsert_payload_rule.metrics, upsert_payload_rule.presence,
-        upsert_payload_rule.description
+        upsert_payload_rule.description, upsert_payload_rule.layout
     )
     ON CONFLICT (id) DO UPDATE SET
         position = excluded.position, topic = excluded.topic, condition = excluded.condition, role = excluded.role, device = excluded.device,
         decode = excluded.decode, samples = excluded.samples, "time" = excluded."time", metrics = excluded.metrics, presence = excluded.presence,
-        description = excluded.description
+        description = excluded.description, layout = excluded.layout
     WHERE r.integration_id = excluded.integration_id
     RETURNING r.id INTO v_id;
     IF v_id IS NULL THEN
@@ -2872,9 +2872,9 @@ EXCEPTION
 END;
 $$;
 
-ALTER FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid) OWNER TO mqtt_owner;
+ALTER FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid, layout jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid) IS 'Create or replace a payload rule
+COMMENT ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid, layout jsonb) IS 'Create or replace a payload rule
 
 A rule says what the messages whose topic matches `topic` (an MQTT filter) and whose payload fulfils `condition` are: their `role`, the
 `device` that they are about, the `time` and the `metrics` in them. Of an integration''s rules the first by `position` that matches a message
@@ -5810,6 +5810,7 @@ BEGIN
         ('device', mqtt.template_reason(NEW.device)),
         ('device', CASE WHEN NEW.device IS NULL AND NEW.role NOT IN ('ignore', 'command') THEN 'is missing: without one the role must be ignore or command' END),
         ('decode', mqtt.decode_reason(NEW.decode)),
+        ('layout', mqtt.layout_reason(NEW.decode, NEW.layout)),
         ('time', CASE WHEN NEW."time" IS NOT NULL THEN mqtt.time_reason(NEW."time") END),
         ('metrics', mqtt.metrics_reason(NEW.metrics)),
         ('presence', mqtt.path_reason(NEW.presence)),
@@ -6211,6 +6212,8 @@ BEGIN
     FOR v_codec IN
         SELECT *
         FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('sparkplug', 'py_decode_sparkplug', NULL),
+            ('influx', 'py_decode_influx', NULL), ('csv', 'py_decode_csv', NULL), ('cayenne', 'py_decode_cayenne', NULL),
+            ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('decompress', 'py_decompress', NULL),
             ('seal', 'py_seal', 'nacl'))
             AS c (name, change, module)
     LOOP
@@ -6221,6 +6224,12 @@ BEGIN
                 WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
                 WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
                 WHEN 'sparkplug' THEN PERFORM mqtt.py_decode_sparkplug('');
+                WHEN 'influx' THEN PERFORM mqtt.py_decode_influx('');
+                WHEN 'csv' THEN PERFORM mqtt.py_decode_csv('', 'null');
+                WHEN 'cayenne' THEN PERFORM mqtt.py_decode_cayenne('');
+                WHEN 'senml' THEN PERFORM mqtt.py_decode_senml('[]', 0);
+                WHEN 'binary' THEN PERFORM mqtt.py_decode_binary('', '[]');
+                WHEN 'decompress' THEN PERFORM mqtt.py_decompress('\x789c030000000001', 'zlib');
                 WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
             END CASE;
         EXCEPTION
@@ -6240,7 +6249,7 @@ $$;
 
 ALTER FUNCTION mqtt.codecs() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.codecs() IS 'Which parts in PL/Python work here (cbor, msgpack, sparkplug, seal) and, where one does not, why and what to do; each is tried.';
+COMMENT ON FUNCTION mqtt.codecs() IS 'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, decompress, seal) and, where one does not, why and what to do; each is tried.';
 
 CREATE FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -6389,17 +6398,19 @@ DECLARE
     v_firsts bigint [];
     v_parts mqtt.rollup_part [];
 BEGIN
-    SELECT array_agg(DISTINCT l.first_position), array_agg(n.position) INTO v_firsts, v_late
+    -- Without positions: readings have changed (mqtt.outdate_rollups).
+    SELECT array_agg(DISTINCT l.first_position), coalesce(array_agg(n.position) FILTER (WHERE n.position IS NOT NULL), '{}') INTO v_firsts, v_late
     FROM mqtt.late_readings AS l
-    CROSS JOIN LATERAL unnest(l.positions) AS n (position)
+    LEFT JOIN LATERAL unnest(l.positions) AS n (position) ON true
     WHERE l.organization_id = progress.organization_id AND l.device_id = correct_rollups.device_id AND l.hour = correct_rollups.hour;
     -- What is not rolled up yet, will be together with the rest; what is past its term is not kept.
     IF v_until > hour AND hour >= progress.hours_since THEN
         IF v_is_whole THEN
+            -- The day too, which may be left without a metric.
             DELETE FROM mqtt.rollups AS r
-            USING mqtt.rollup_series AS s
+            USING mqtt.rollup_series AS s, (VALUES (1::smallint, hour), (24::smallint, date_trunc('day', hour))) AS x (hours, starts_at)
             WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
-                AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = 1 AND r.starts_at = hour;
+                AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = x.hours AND r.starts_at = x.starts_at;
             DELETE FROM mqtt.rollup_minutes AS r
             USING mqtt.rollup_series AS s
             WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
@@ -6423,7 +6434,7 @@ $$;
 
 ALTER FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone) IS 'Takes a device''s late readings of an hour into its rollups: makes them again, or adds them where messages of that time may be gone. Returns how many numbers it read.';
+COMMENT ON FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, device_id uuid, hour timestamp with time zone) IS 'Takes a device''s late and changed readings of an hour into its rollups: makes them again, or adds those that are late where messages of that time may be gone. Returns how many numbers it read.';
 
 CREATE FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean DEFAULT true) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6909,7 +6920,7 @@ CREATE FUNCTION mqtt.decode_reason(decode text) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (decode !~ '^(sparkplug|((hex|base64) ){0,4}(hex|base64|json|text|cbor|msgpack))$'::text) THEN 'must be sparkplug, json, text, cbor or msgpack, the last four with hex or base64 before it where it is inside these: base64 cbor'::text
+             WHEN (decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary))$'::text) THEN ('must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor or binary, '::text || 'all but the first with hex, base64, gzip or zlib before it where it is inside these: base64 cbor'::text)
              ELSE NULL::text
          END AS "case";
 END;
@@ -7090,6 +7101,7 @@ CREATE TABLE mqtt.payload_rules (
     role text DEFAULT 'telemetry'::text NOT NULL,
     device text,
     decode text,
+    layout jsonb,
     samples text[] DEFAULT '{}'::text[] NOT NULL,
     "time" jsonb,
     metrics jsonb DEFAULT '{"*": "$"}'::jsonb NOT NULL,
@@ -7134,6 +7146,8 @@ COMMENT ON COLUMN mqtt.payload_rules.device IS 'Template of the device''s extern
 
 COMMENT ON COLUMN mqtt.payload_rules.decode IS 'What the payload''s bytes are, such as json, text or base64 cbor; null: as the content type says.';
 
+COMMENT ON COLUMN mqtt.payload_rules.layout IS 'Of binary: the fields, [{"format", "name", "scale"}]; of csv: the names of the columns, [name], unless the first row has them.';
+
 COMMENT ON COLUMN mqtt.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found; none: the message is one.';
 
 COMMENT ON COLUMN mqtt.payload_rules."time" IS '{"path", "unit": "s" | "ms" | "us" | "ns", "zone"}; null: as without a rule.';
@@ -7146,7 +7160,7 @@ COMMENT ON COLUMN mqtt.payload_rules.preset IS 'The preset that it came from; nu
 
 COMMENT ON COLUMN mqtt.payload_rules.topic_prefix IS 'Compiled, as all columns after it: mqtt.topic_filter_prefix of topic.';
 
-CREATE FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text DEFAULT NULL::text) RETURNS mqtt.interpretation[]
+CREATE FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text DEFAULT NULL::text, received_at timestamp with time zone DEFAULT now()) RETURNS mqtt.interpretation[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7161,7 +7175,7 @@ BEGIN
     IF rule.role = 'ignore' THEN
         RETURN ARRAY[v_found];
     ELSIF rule.decode IS NOT NULL THEN
-        v_document := mqtt.rule_document(rule.decode, payload, body);
+        v_document := mqtt.rule_document(rule.decode, payload, body, rule.layout, received_at);
     END IF;
     IF v_document.body IS NOT NULL OR v_document.decode_error IS NOT NULL OR pg_column_size(v_document.payload) > 131072 THEN
         v_found.reason := format('rule %s: %s', rule.position, coalesce(
@@ -7199,9 +7213,9 @@ EXCEPTION
 END;
 $$;
 
-ALTER FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text, received_at timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text) IS 'What a payload rule makes of each sample in a message that it matches; login: else that of the credential.';
+COMMENT ON FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text, received_at timestamp with time zone) IS 'What a payload rule makes of each sample in a message that it matches; login: else that of the credential; received_at: what relative times in it refer to.';
 
 CREATE FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text DEFAULT NULL::text) RETURNS boolean
     LANGUAGE sql STABLE
@@ -7217,7 +7231,7 @@ ALTER FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_
 
 COMMENT ON FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text) IS 'Whether a message tells a new value of a metric (null: new data) of its device: telemetry does; but what a broker had retained tells of no new measurement, and counts where there is no value yet. A part of the statement that asks.';
 
-CREATE FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea) RETURNS mqtt.decoded_payload
+CREATE FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea, layout jsonb DEFAULT NULL::jsonb, received_at timestamp with time zone DEFAULT now()) RETURNS mqtt.decoded_payload
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7225,6 +7239,7 @@ DECLARE
     v_bytes bytea := coalesce(body, convert_to(CASE jsonb_typeof(payload) WHEN 'string' THEN payload #>> '{}' ELSE payload::text END, 'UTF8'));
     v_steps CONSTANT text [] := string_to_array(decode, ' ');
     v_step text;
+    v_decoded mqtt.decoded_payload;
 BEGIN
     IF body IS NULL AND decode = 'json' OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
@@ -7235,24 +7250,39 @@ BEGIN
         IF v_step IN ('hex', 'base64') THEN
             v_bytes := decode(translate(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n='), '-_', '+/')
                 || CASE WHEN v_step = 'base64' THEN repeat('=', (4 - length(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n=')) % 4) % 4) ELSE '' END, v_step);
+        ELSIF v_step IN ('gzip', 'zlib') THEN
+            v_bytes := mqtt.py_decompress(v_bytes, v_step);
         END IF;
     END LOOP;
+    IF v_step IN ('senml', 'senml-cbor') THEN
+        v_decoded := mqtt.decode_payload(CASE v_step WHEN 'senml' THEN 'application/json' ELSE 'application/cbor' END, v_bytes);
+        IF v_decoded.body IS NULL THEN
+            v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
+        END IF;
+        RETURN v_decoded;
+    END IF;
     RETURN CASE v_step
         WHEN 'json' THEN mqtt.decode_payload('application/json', v_bytes)
         WHEN 'text' THEN mqtt.decode_payload('text/plain', v_bytes)
         WHEN 'cbor' THEN mqtt.decode_payload('application/cbor', v_bytes)
         WHEN 'msgpack' THEN mqtt.decode_payload('application/msgpack', v_bytes)
+        WHEN 'influx' THEN ROW(mqtt.py_decode_influx(v_bytes), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'csv' THEN ROW(mqtt.py_decode_csv(v_bytes, coalesce(layout, 'null')::text), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'cayenne' THEN ROW(mqtt.py_decode_cayenne(v_bytes), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'binary' THEN ROW(mqtt.py_decode_binary(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
         ELSE ROW(to_jsonb(encode(v_bytes, 'hex')), NULL, NULL)::mqtt.decoded_payload
     END;
 EXCEPTION
-    WHEN data_exception THEN
-        RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, sqlerrm))::mqtt.decoded_payload;
+    WHEN undefined_function THEN
+        RETURN ROW('null'::jsonb, v_bytes, format('codec_unavailable: this server does not decode %s (see mqtt.codecs())', v_step))::mqtt.decoded_payload;
+    WHEN data_exception OR external_routine_exception OR program_limit_exceeded THEN
+        RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200)))::mqtt.decoded_payload;
 END;
 $$;
 
-ALTER FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea, layout jsonb, received_at timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea) IS 'A message (payload, or body as its bytes) decoded as its rule says: hex and base64 first, then the format; bytes without one as hexadecimal text.';
+COMMENT ON FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea, layout jsonb, received_at timestamp with time zone) IS 'A message (payload, or body as its bytes) decoded as its rule says: hex, base64, gzip and zlib first, then the format, of the layout of its fields or columns; bytes without one as hexadecimal text. Relative times in it refer to received_at.';
 
 CREATE FUNCTION mqtt.topic_prefixes(topic text) RETURNS SETOF text
     LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
@@ -7279,6 +7309,7 @@ CREATE FUNCTION mqtt.matching_rule(integration_id uuid, topic text, payload json
      r.role,
      r.device,
      r.decode,
+     r.layout,
      r.samples,
      r."time",
      r.metrics,
@@ -7307,7 +7338,7 @@ CREATE FUNCTION mqtt.matching_rule(integration_id uuid, topic text, payload json
          CASE
              WHEN (r.condition_path IS NULL) THEN true
              WHEN (r.decode IS NULL) THEN jsonb_path_match(matching_rule.payload, r.condition_path, '{"root": null, "parent": null}'::jsonb, true)
-             ELSE jsonb_path_match((mqtt.rule_document(r.decode, matching_rule.payload, matching_rule.body)).payload, r.condition_path, '{"root": null, "parent": null}'::jsonb, true)
+             ELSE jsonb_path_match((mqtt.rule_document(r.decode, matching_rule.payload, matching_rule.body, r.layout)).payload, r.condition_path, '{"root": null, "parent": null}'::jsonb, true)
          END)
    ORDER BY r."position"
   LIMIT 1;
@@ -7348,8 +7379,8 @@ CREATE FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, 
              x.data,
              x.facts,
              x.reason
-            FROM (mqtt.matching_rule(decoded_samples.integration_id, m.topic, COALESCE(decoded_samples.prepared, m.payload), decoded_samples.body) p(id, organization_id, integration_id, "position", topic, condition, role, device, decode, samples, "time", metrics, presence, description, preset, created_at, updated_at, topic_prefix, topic_like, topic_levels, condition_path, device_parts, device_level, sample_paths, time_path, presence_path, metric_names, metric_parts, metric_paths, metric_types, omitted, needs_variables)
-              CROSS JOIN LATERAL unnest(mqtt.interpretations(p.*, m.topic, COALESCE(decoded_samples.prepared, m.payload), decoded_samples.body, decoded_samples.credential_id)) x(rule_id, sample, role, external_id, sent_at, data, facts, reason))
+            FROM (mqtt.matching_rule(decoded_samples.integration_id, m.topic, COALESCE(decoded_samples.prepared, m.payload), decoded_samples.body) p(id, organization_id, integration_id, "position", topic, condition, role, device, decode, layout, samples, "time", metrics, presence, description, preset, created_at, updated_at, topic_prefix, topic_like, topic_levels, condition_path, device_parts, device_level, sample_paths, time_path, presence_path, metric_names, metric_parts, metric_paths, metric_types, omitted, needs_variables)
+              CROSS JOIN LATERAL unnest(mqtt.interpretations(p.*, m.topic, COALESCE(decoded_samples.prepared, m.payload), decoded_samples.body, decoded_samples.credential_id, received_at => decoded_samples.received_at)) x(rule_id, sample, role, external_id, sent_at, data, facts, reason))
            WHERE (decoded_samples.has_rules AND (m.role <> 'ignore'::text))) r ON (true))
       CROSS JOIN LATERAL ( SELECT
                  CASE
@@ -9614,17 +9645,21 @@ CREATE FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) RE
             CASE WHEN w.is_whole THEN greatest(x.hour, s.since) ELSE greatest(x.first_at, s.since) END AS since,
             CASE WHEN w.is_whole THEN least(x.hour + interval '1 hour', s.until) ELSE least(x.last_at + interval '1 microsecond', s.until) END AS until,
             CASE WHEN NOT w.is_whole THEN x.positions END AS kept
-        FROM mqtt.late_readings AS x
+        FROM (
+            SELECT r.*, bool_or(r.positions = '{}') OVER (PARTITION BY r.hour) AS is_changed
+            FROM mqtt.late_readings AS r
+            WHERE r.organization_id = s.organization_id AND r.device_id = s.device_id AND r.hour > s.since - interval '1 hour' AND r.hour < s.until
+        ) AS x
         -- Only in its order does a late reading change what its neighbours count for.
-        CROSS JOIN LATERAL (SELECT is_ordered AND x.hour >= s.raw_since AS is_whole) AS w
-        WHERE x.organization_id = s.organization_id AND x.device_id = s.device_id AND x.hour > s.since - interval '1 hour' AND x.hour < s.until
+        CROSS JOIN LATERAL (SELECT (is_ordered OR x.is_changed) AND x.hour >= s.raw_since AS is_whole) AS w
+        WHERE w.is_whole OR x.positions <> '{}'
         GROUP BY 1, 2, 3, 4, 5
     ) AS l;
 $$;
 
 ALTER FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) IS 'The hours of these spans that have late readings, to be read from the history as a whole; or the late readings (kept) besides the rollups, where their order does not matter or the other messages may be gone.';
+COMMENT ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) IS 'The hours of these spans that have late or changed readings, to be read from the history as a whole; or the late readings (kept) besides the rollups, where their order does not matter or the other messages may be gone.';
 
 CREATE FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9639,6 +9674,50 @@ END;
 ALTER FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) IS 'A device''s last_data once data has come as well: what was measured last, and is JSON.';
+
+CREATE FUNCTION mqtt.layout_reason(decode text, layout jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_decode CONSTANT text := coalesce(substring(decode, '[a-z-]+$'), '');
+    v_field record;
+BEGIN
+    IF layout IS NULL THEN
+        RETURN CASE v_decode WHEN 'binary' THEN 'is missing: binary needs [{"format", "name", "scale"}]' END;
+    ELSIF v_decode NOT IN ('binary', 'csv') THEN
+        RETURN 'is for binary and csv only';
+    ELSIF jsonb_typeof(layout) <> 'array' OR jsonb_array_length(layout) NOT BETWEEN 1 AND 100 THEN
+        RETURN 'must be an array of 1 to 100 members';
+    END IF;
+    FOR v_field IN SELECT f.value, f.ordinality AS place, v_decode = 'csv' AS is_column FROM jsonb_array_elements(layout) WITH ORDINALITY AS f LOOP
+        CASE
+            WHEN v_field.is_column AND (jsonb_typeof(v_field.value) NOT IN ('string', 'null') OR length(v_field.value #>> '{}') > 200) THEN
+                RETURN format('member %s must be the name of a column, of at most 200 characters, or null', v_field.place);
+            WHEN v_field.is_column THEN
+                NULL;
+            WHEN jsonb_typeof(v_field.value) <> 'object' OR v_field.value - '{format,name,scale}'::text [] <> '{}' THEN
+                RETURN format('member %s must be {"format", "name", "scale"}', v_field.place);
+            WHEN coalesce(v_field.value ->> 'format', '') !~ '^[<>]?([bBhHiIqQefd?]|[1-9][0-9]{0,3}[sx])$' THEN
+                RETURN format('member %s: format must be one of b B h H i I q Q e f d ? after < or >, or such as 12s (text) or 3x (skipped)', v_field.place);
+            WHEN right(v_field.value ->> 'format', 1) = 'x' THEN
+                CONTINUE;
+            WHEN jsonb_typeof(v_field.value -> 'name') IS DISTINCT FROM 'string' OR length(v_field.value ->> 'name') NOT BETWEEN 1 AND 200 THEN
+                RETURN format('member %s: name must have 1 to 200 characters', v_field.place);
+            WHEN NOT coalesce(v_field.value ->> 'scale', '1') ~ '^(/[0-9]{1,15}(\.[0-9]{1,15})?|-?[0-9]{1,15}(\.[0-9]{1,15})?)$'
+                OR coalesce(v_field.value ->> 'scale', '1') ~ '^[/0.-]*$' OR (jsonb_typeof(v_field.value -> 'scale') = 'string') <> ((v_field.value ->> 'scale') LIKE '/%') THEN
+                RETURN format('member %s: scale must be a number, or one after / to divide by: "/100"', v_field.place);
+            ELSE
+                NULL;
+        END CASE;
+    END LOOP;
+    RETURN NULL;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.layout_reason(decode text, layout jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) IS 'Why this is not the layout of what a rule decodes, as the end of a sentence; null if it is.';
 
 CREATE FUNCTION mqtt.ledger_level_hour() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -11005,6 +11084,40 @@ ALTER FUNCTION mqtt.outbound_topic_reason(topic text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.outbound_topic_reason(topic text) IS 'The same of a topic that the bridge publishes to: what starts with $ belongs to the broker, and brokers let clients publish to such as $aws/… and $iothub/… (MQTT 5 section 4.7.2), though not to $SYS.';
 
+CREATE FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages[], removed mqtt.late_reading[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- Of open time too, as that may be closed before this transaction ends.
+    INSERT INTO mqtt.late_readings (organization_id, device_id, hour, first_position, first_at, last_at, positions)
+    -- A number of its own, so that none of these rows is taken for one that a correction has read before.
+    SELECT h.organization_id, h.device_id, h.hour, nextval('pgmq.q_mqtt_messages_msg_id_seq'), h.hour, h.hour, '{}'
+    FROM (
+        SELECT DISTINCT t.organization_id, t.device_id, date_trunc('hour', x.measured_at, 'UTC') AS hour
+        FROM (
+            SELECT r.topic, r.measured_at FROM unnest(removed) AS r
+            UNION ALL
+            SELECT r.topic, r.measured_at
+            FROM unnest(messages) AS m
+            JOIN mqtt.reading_rows AS r ON r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id
+            UNION ALL
+            -- What was a reading by itself, or has become one.
+            SELECT m.topic_number, m.measured_at
+            FROM unnest(messages) AS m
+            JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
+            WHERE m.is_interpreted <> (h.flags & 64 = 64)
+        ) AS x (topic, measured_at)
+        JOIN mqtt.topics AS t ON t.number = x.topic
+        WHERE t.role = 'telemetry' AND t.device_id IS NOT NULL
+    ) AS h;
+END;
+$$;
+
+ALTER FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages[], removed mqtt.late_reading[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages[], removed mqtt.late_reading[]) IS 'Has the rollups made again of the hours in which messages had readings (removed), and in which they have them since their rules were applied again.';
+
 CREATE FUNCTION mqtt.partition_column(parent regclass) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -11616,6 +11729,298 @@ ALTER FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) IS 'State of each receipt that the caller may see; unknown for the others.';
 
+CREATE FUNCTION mqtt.py_decode_binary(data bytea, layout text) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data, layout)
+
+"""Bytes of a fixed layout to JSON text: {name: number, …}.
+
+The layout is a JSON array of {"format", "name", "scale"}, one for each field, in order and without gaps. Formats are those of Python's
+struct: one of b B h H i I q Q (integers of 1, 2, 4 and 8 bytes, upper case: unsigned), e f d (floats of 2, 4 and 8 bytes) and ? (a
+boolean), after > (big-endian, the default) or <; 3x skips three bytes, and 12s is a text of twelve, without the NULs at its end. A number
+is multiplied by its scale, if any, or divided: "/100". A float that is NaN is left out.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import decimal
+import json
+import math
+import struct
+from decimal import Decimal
+from typing import Any
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_binary.py
+
+PRECISE = decimal.Context(prec=34)
+
+def _number(value: float, scale: Any) -> str:
+    """Write a number times its scale; whole numbers are scaled exactly."""
+    if scale is None:
+        return str(value) if isinstance(value, int) else real(value)
+    factor = Decimal(scale[1:] if isinstance(scale, str) else scale)
+    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    result = PRECISE.divide(exact, factor) if isinstance(scale, str) else PRECISE.multiply(exact, factor)
+    if math.isinf(float(result)):
+        raise ValueError("a scaled number is beyond the range of a double")
+    return str(result)
+
+def run(data: bytes, layout: str) -> str:
+    """Decode bytes of a fixed layout into JSON
+
+    layout: a JSON array of {"format", "name", "scale"}, as mqtt.layout_reason accepts them. Raises 38000 (external_routine_exception) with
+    a short reason when the bytes are fewer or more.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    values: dict[str, str] = {}
+    at = 0
+    for field in json.loads(layout, parse_float=Decimal):
+        code = field["format"]
+        reader = struct.Struct(code if code[0] in "<>" else ">" + code)
+        if at + reader.size > len(data):
+            raise ValueError("there are fewer bytes than in the layout")
+        for value in reader.unpack_from(data, at):
+            if isinstance(value, bytes):
+                values[string(field["name"])] = utf8(value.rstrip(b"\0"))
+            elif isinstance(value, bool):
+                values[string(field["name"])] = "true" if value else "false"
+            elif not math.isnan(value):
+                values[string(field["name"])] = _number(value, field.get("scale"))
+        at += reader.size
+    if at != len(data):
+        raise ValueError("there are more bytes than in the layout")
+    return "{" + ",".join([f"{name}:{value}" for name, value in values.items()]) + "}"
+
+SD["run"] = run
+return run(data, layout)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_binary(data bytea, layout text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_binary(data bytea, layout text) IS 'Decode bytes of a fixed layout into JSON
+
+layout: a JSON array of {"format", "name", "scale"}, as mqtt.layout_reason accepts them. Raises 38000 (external_routine_exception) with
+a short reason when the bytes are fewer or more.';
+
+CREATE FUNCTION mqtt.py_decode_cayenne(data bytea) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data)
+
+"""Cayenne Low Power Payload to JSON text: {"temperature_1": 21.5, …}, each value by its type and channel.
+
+Source: the types of the Cayenne documentation (IPSO object ids less 3200), and those that the library of Electronic Cats added. Names are
+those that The Things Network gives them. Of values of equal type and channel the last wins.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+from decimal import Decimal
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_cayenne.py
+
+# Type: name, then for each of its numbers a name, bytes (negative: two's complement) and the digits behind the point.
+TYPES: dict[int, tuple[str, tuple[tuple[str, int, int], ...]]] = {
+    0: ("digital_in", (("", 1, 0),)),
+    1: ("digital_out", (("", 1, 0),)),
+    2: ("analog_in", (("", -2, 2),)),
+    3: ("analog_out", (("", -2, 2),)),
+    100: ("generic", (("", 4, 0),)),
+    101: ("luminosity", (("", 2, 0),)),
+    102: ("presence", (("", 1, 0),)),
+    103: ("temperature", (("", -2, 1),)),
+    104: ("relative_humidity", (("", 1, 0),)),
+    113: ("accelerometer", (("x", -2, 3), ("y", -2, 3), ("z", -2, 3))),
+    115: ("barometric_pressure", (("", 2, 1),)),
+    116: ("voltage", (("", 2, 2),)),
+    117: ("current", (("", 2, 3),)),
+    118: ("frequency", (("", 4, 0),)),
+    120: ("percentage", (("", 1, 0),)),
+    121: ("altitude", (("", -2, 0),)),
+    122: ("load", (("", -3, 3),)),
+    125: ("concentration", (("", 2, 0),)),
+    128: ("power", (("", 2, 0),)),
+    130: ("distance", (("", 4, 3),)),
+    131: ("energy", (("", 4, 3),)),
+    132: ("direction", (("", 2, 0),)),
+    133: ("unixtime", (("", 4, 0),)),
+    134: ("gyrometer", (("x", -2, 2), ("y", -2, 2), ("z", -2, 2))),
+    135: ("colour", (("r", 1, 0), ("g", 1, 0), ("b", 1, 0))),
+    136: ("gps", (("latitude", -3, 4), ("longitude", -3, 4), ("altitude", -3, 2))),
+    142: ("switch", (("", 1, 0),)),
+}
+HUMIDITY = 104  # in halves of a percent
+
+def run(data: bytes) -> str:
+    """Decode Cayenne Low Power Payload into JSON
+
+    Raises 38000 (external_routine_exception) with a short reason when the bytes end early or have an unknown type.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    values: dict[str, str] = {}
+    at = 0
+    while at < len(data):
+        if at + 2 > len(data):
+            raise ValueError("the bytes end early")
+        channel, kind = data[at], data[at + 1]
+        at += 2
+        if kind not in TYPES:
+            raise ValueError(f"byte {at - 1} is no type of value: {kind}")
+        name, parts = TYPES[kind]
+        numbers: dict[str, str] = {}
+        for part, size, digits in parts:
+            end = at + abs(size)
+            if end > len(data):
+                raise ValueError("the bytes end early")
+            number = Decimal(int.from_bytes(data[at:end], "big", signed=size < 0)).scaleb(-digits)
+            numbers[f'"{part}"'] = f"{number / 2 if kind == HUMIDITY else number:f}"
+            at = end
+        values[f'"{name}_{channel}"'] = numbers.get('""') or members(numbers, len(data))
+    return members(values, len(data) + 1)
+
+SD["run"] = run
+return run(data)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_cayenne(data bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_cayenne(data bytea) IS 'Decode Cayenne Low Power Payload into JSON
+
+Raises 38000 (external_routine_exception) with a short reason when the bytes end early or have an unknown type.';
+
 CREATE FUNCTION mqtt.py_decode_cbor(data bytea) RETURNS jsonb
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -11869,6 +12274,535 @@ COMMENT ON FUNCTION mqtt.py_decode_cbor(data bytea) IS 'Decode one CBOR data ite
 Follows RFC 8949 section 6.1; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a short
 reason when the bytes are not exactly one well-formed item or have no form in jsonb.';
 
+CREATE FUNCTION mqtt.py_decode_csv(data bytea, names text) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data, names)
+
+"""CSV (RFC 4180) to JSON text: [{name: value, …}, …], a row each.
+
+The names are those given, a JSON array, else those in the first row. A field that is a decimal number becomes a number, an empty one is
+left out, any other is a string; a name of null or "" leaves its column out. Columns are separated by the first tab, semicolon or comma
+outside quotes in the first row; lines end with CR LF, LF or CR. Empty rows are skipped; a row with more or fewer fields than there are
+names is an error.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import csv
+import io
+import json
+import re
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_csv.py
+# plpython/samples_text.py
+"""Samples as JSON text, bounded, for the codecs of several samples: shared lines, embedded into each of them."""
+
+import math
+import re
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/samples_text.py
+
+MAX_SAMPLES = 5000
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+LONGEST_NUMBER = 64
+
+def number(text: str) -> str:
+    """Write a decimal number as a JSON number, digit for digit where JSON has that form; "" for what is none or is beyond a double."""
+    if len(text) > LONGEST_NUMBER or not NUMBER.fullmatch(text) or math.isinf(float(text)):
+        return ""
+    return text if JSON_NUMBER.fullmatch(text) else repr(float(text))
+
+class Samples:
+    """An array of samples that grows no further than 5,000 samples and 1 MiB, since a header's names are repeated in each of them."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+        self.size = 0
+
+    def add(self, item: str) -> None:
+        self.size += len(item)
+        if len(self.items) == MAX_SAMPLES:
+            raise ValueError(f"more than {MAX_SAMPLES} samples")
+        if self.size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes as JSON")
+        self.items.append(item)
+
+    def text(self) -> str:
+        return "[" + ",".join(self.items) + "]"
+# plpython/decode_csv.py
+
+MAX_COLUMNS = 1000
+SEPARATOR = re.compile(r'(?:"[^"]*"|[^",;\t\r\n])*([,;\t])')
+
+def run(data: bytes, names: str) -> str:
+    """Decode CSV into a JSON array of its rows
+
+    names: a JSON array of the columns' names; null: the first row has them. Raises 38000 (external_routine_exception) with a short reason
+    when the bytes are no CSV.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    try:
+        text = data.decode("utf-8-sig").lstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("the text is not valid UTF-8") from None
+    found = SEPARATOR.match(text)
+    columns = json.loads(names)
+    samples = Samples()
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=found[1] if found else ",", strict=True):
+            if not row:
+                continue
+            if columns is None:
+                columns = [name.strip() for name in row]
+                continue
+            if len(columns) > MAX_COLUMNS:
+                raise ValueError(f"more than {MAX_COLUMNS} columns")
+            if len(row) != len(columns):
+                raise ValueError("a row has more or fewer fields than there are names")
+            pairs = {}
+            for column, field in enumerate(row):
+                if columns[column] and field.strip():
+                    pairs[string(columns[column])] = number(field.strip()) or string(field)
+            samples.add("{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}")
+    except csv.Error:
+        raise ValueError("a field in quotes is not closed or goes on after them, or is longer than 128 KiB") from None
+    return samples.text()
+
+SD["run"] = run
+return run(data, names)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_csv(data bytea, names text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_csv(data bytea, names text) IS 'Decode CSV into a JSON array of its rows
+
+names: a JSON array of the columns'' names; null: the first row has them. Raises 38000 (external_routine_exception) with a short reason
+when the bytes are no CSV.';
+
+CREATE FUNCTION mqtt.py_decode_influx(data bytea) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data)
+
+"""InfluxDB line protocol to JSON text: [{"measurement", "tags": {…}, "fields": {…}, "timestamp"}, …], a point each.
+
+Source: the reference of line protocol (docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol).
+
+- Fields: floats and integers (1i, 1u) become numbers, t, T, true, True, TRUE and their opposites booleans, quoted ones strings.
+- The timestamp is the integer as it stands, in the unit that its sender uses; it is left out where the line has none.
+- Lines are separated by line feeds (a carriage return before one is left out), those that start with # are comments.
+- Of equal tags or fields the last wins, as in jsonb.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import re
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_influx.py
+# plpython/samples_text.py
+"""Samples as JSON text, bounded, for the codecs of several samples: shared lines, embedded into each of them."""
+
+import math
+import re
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/samples_text.py
+
+MAX_SAMPLES = 5000
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+LONGEST_NUMBER = 64
+
+def number(text: str) -> str:
+    """Write a decimal number as a JSON number, digit for digit where JSON has that form; "" for what is none or is beyond a double."""
+    if len(text) > LONGEST_NUMBER or not NUMBER.fullmatch(text) or math.isinf(float(text)):
+        return ""
+    return text if JSON_NUMBER.fullmatch(text) else repr(float(text))
+
+class Samples:
+    """An array of samples that grows no further than 5,000 samples and 1 MiB, since a header's names are repeated in each of them."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+        self.size = 0
+
+    def add(self, item: str) -> None:
+        self.size += len(item)
+        if len(self.items) == MAX_SAMPLES:
+            raise ValueError(f"more than {MAX_SAMPLES} samples")
+        if self.size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes as JSON")
+        self.items.append(item)
+
+    def text(self) -> str:
+        return "[" + ",".join(self.items) + "]"
+# plpython/decode_influx.py
+
+# Each a run up to its first character that is neither escaped nor allowed; a backslash before any other character stands for itself.
+MEASUREMENT = re.compile(r"(?:[^\\, \n]|\\[, ]|\\)+")
+KEY = re.compile(r"(?:[^\\,= \n]|\\[,= ]|\\)+")
+STRING = re.compile(r'"((?:[^"\\]|\\["\\]|\\(?!["\\]))*)"')
+BARE = re.compile(r"[^, \n]+")
+TIMESTAMP = re.compile(r"-?[0-9]{1,19}")
+INTEGER = re.compile(r"(-?[0-9]{1,20})[iu]")
+BOOLEANS = {**dict.fromkeys(("t", "T", "true", "True", "TRUE"), "true"), **dict.fromkeys(("f", "F", "false", "False", "FALSE"), "false")}
+ESCAPED = re.compile(r"\\([,= ])")
+ESCAPED_IN_MEASUREMENT = re.compile(r"\\([, ])")
+ESCAPED_IN_STRING = re.compile(r'\\(["\\])')
+
+def _value(text: str, at: int) -> tuple[str, int]:
+    """Read a field's value at an offset: its JSON text and the offset behind it."""
+    if text[at : at + 1] == '"':
+        quoted = STRING.match(text, at)
+        if quoted is None:
+            raise ValueError("a string is not closed")
+        return string(ESCAPED_IN_STRING.sub(r"\1", quoted[1])), quoted.end()
+    bare = BARE.match(text, at)
+    word = bare[0] if bare else ""
+    whole = INTEGER.fullmatch(word)
+    written = BOOLEANS.get(word) or (str(int(whole[1])) if whole else number(word))
+    if bare is None or not written:
+        raise ValueError("a field is neither a number, nor a boolean, nor a string in quotes")
+    return written, bare.end()
+
+def _pairs(text: str, at: int, fields: bool) -> tuple[dict[str, str], int]:
+    """Read key=value pairs, separated by commas, from an offset on."""
+    pairs: dict[str, str] = {}
+    while True:
+        name = KEY.match(text, at)
+        if name is None or text[name.end() : name.end() + 1] != "=":
+            raise ValueError("a tag or field has no name or no value")
+        at = name.end() + 1
+        if fields:
+            value, at = _value(text, at)
+        else:
+            tag = KEY.match(text, at)
+            if tag is None:
+                raise ValueError("a tag has no value")
+            value, at = string(ESCAPED.sub(r"\1", tag[0])), tag.end()
+        pairs[string(ESCAPED.sub(r"\1", name[0]))] = value
+        if text[at : at + 1] != ",":
+            return pairs, at
+        at += 1
+
+def _spaces(text: str, at: int) -> int:
+    while text[at : at + 1] == " ":
+        at += 1
+    return at
+
+def _object(pairs: dict[str, str]) -> str:
+    return "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+
+def _point(text: str, at: int) -> tuple[str, int]:
+    """Read the point at an offset: its JSON text and the offset of what ends its line."""
+    measurement = MEASUREMENT.match(text, at)
+    if measurement is None:
+        raise ValueError("a line has no measurement")
+    at = measurement.end()
+    tags: dict[str, str] = {}
+    if text[at : at + 1] == ",":
+        tags, at = _pairs(text, at + 1, fields=False)
+    if text[at : at + 1] != " ":
+        raise ValueError("a line has no fields")
+    fields, at = _pairs(text, _spaces(text, at), fields=True)
+    name = string(ESCAPED_IN_MEASUREMENT.sub(r"\1", measurement[0]))
+    item = f'{{"measurement":{name},"tags":{_object(tags)},"fields":{_object(fields)}'
+    at = _spaces(text, at)
+    timestamp = TIMESTAMP.match(text, at)
+    if timestamp is not None:
+        item += f',"timestamp":{int(timestamp[0])}'
+        at = _spaces(text, timestamp.end())
+    if text[at : at + 1] not in ("", "\n"):
+        raise ValueError("a line goes on after its fields and timestamp")
+    return item + "}", at
+
+def run(data: bytes) -> str:
+    """Decode InfluxDB line protocol into a JSON array of its points
+
+    Raises 38000 (external_routine_exception) with a short reason when a line is none.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("the text is not valid UTF-8") from None
+    text = text.replace("\r\n", "\n")
+    samples = Samples()
+    at = 0
+    while at < len(text):
+        if text[at] in " \n":
+            at += 1
+        elif text[at] == "#":
+            end = text.find("\n", at)
+            at = len(text) if end < 0 else end
+        else:
+            item, at = _point(text, at)
+            samples.add(item)
+    return samples.text()
+
+SD["run"] = run
+return run(data)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_influx(data bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_influx(data bytea) IS 'Decode InfluxDB line protocol into a JSON array of its points
+
+Raises 38000 (external_routine_exception) with a short reason when a line is none.';
+
 CREATE FUNCTION mqtt.py_decode_msgpack(data bytea) RETURNS jsonb
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -12090,6 +13024,307 @@ COMMENT ON FUNCTION mqtt.py_decode_msgpack(data bytea) IS 'Decode one MessagePac
 By the rules of mqtt.py_decode_cbor; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a
 short reason when the bytes are not exactly one object or have no form in jsonb.';
 
+CREATE FUNCTION mqtt.py_decode_senml(document text, received double precision) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](document, received)
+
+"""SenML (RFC 8428) to JSON text: [{"device", "time", "values": {name: value}, "units": {name: unit}, "sums": {name: sum}}, …].
+
+Records of the same base name and time are one sample. Its device is the base name without what separates it from names (: / . - _), left
+out where there is none; a record without a name of its own is named value. Base times, values, sums and units are resolved exactly
+(section 4.6); times are seconds since 1970, those below 2^28 being relative to when the message came (section 4.5.3), which has to be
+given. The labels of the CBOR representation (section 6) are understood, too: they come as text, as mqtt.py_decode_cbor writes them.
+Unknown fields are ignored, except those that end with _, and a version above 10 is an error (sections 4.4 and 4.1).
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import decimal
+import json
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_senml.py
+# plpython/samples_text.py
+"""Samples as JSON text, bounded, for the codecs of several samples: shared lines, embedded into each of them."""
+
+import math
+import re
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/samples_text.py
+
+MAX_SAMPLES = 5000
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+LONGEST_NUMBER = 64
+
+def number(text: str) -> str:
+    """Write a decimal number as a JSON number, digit for digit where JSON has that form; "" for what is none or is beyond a double."""
+    if len(text) > LONGEST_NUMBER or not NUMBER.fullmatch(text) or math.isinf(float(text)):
+        return ""
+    return text if JSON_NUMBER.fullmatch(text) else repr(float(text))
+
+class Samples:
+    """An array of samples that grows no further than 5,000 samples and 1 MiB, since a header's names are repeated in each of them."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+        self.size = 0
+
+    def add(self, item: str) -> None:
+        self.size += len(item)
+        if len(self.items) == MAX_SAMPLES:
+            raise ValueError(f"more than {MAX_SAMPLES} samples")
+        if self.size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes as JSON")
+        self.items.append(item)
+
+    def text(self) -> str:
+        return "[" + ",".join(self.items) + "]"
+# plpython/decode_senml.py
+
+LABELS = {
+    "-1": "bver", "-2": "bn", "-3": "bt", "-4": "bu", "-5": "bv", "-6": "bs",
+    "0": "n", "1": "u", "2": "v", "3": "vs", "4": "vb", "5": "s", "6": "t", "7": "ut", "8": "vd",
+}  # fmt: skip
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("bn", "bu", "n", "u", "vs", "vd"), str),
+    **dict.fromkeys(("bver", "bt", "bv", "bs", "v", "s", "t"), Decimal),
+    "vb": bool,
+}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]*")
+VERSION = 10
+ABSOLUTE = 1 << 28
+PRECISE = decimal.Context(prec=34)
+
+def _number(value: Decimal) -> str:
+    if math.isinf(float(value)):
+        raise ValueError(BEYOND_RANGE)
+    return str(value)
+
+def _constant(_: str) -> Any:
+    raise ValueError("NaN and infinity are no JSON numbers")
+
+def _record(item: object) -> dict[str, Any]:
+    """Check one record's fields; the result has the labels of JSON."""
+    if not isinstance(item, dict):
+        raise ValueError("a record is no object")  # noqa: TRY004
+    record: dict[str, Any] = {str(LABELS.get(label, label)): value for label, value in item.items()}
+    for label, value in record.items():
+        if label.endswith("_"):
+            raise ValueError("a field has to be understood and is unknown")
+        if label in KINDS and not isinstance(value, KINDS[label]):
+            raise ValueError(f"the field {label} is of another type")
+    if sum(label in record for label in ("v", "vs", "vb", "vd")) > 1:
+        raise ValueError("a record has several values")
+    return record
+
+def _value(record: dict[str, Any], base: dict[str, Any]) -> str:
+    """Write the value of a record, if any."""
+    if "v" in record:
+        return _number(PRECISE.add(base.get("bv", Decimal(0)), record["v"]))
+    if "vb" in record:
+        return "true" if record["vb"] else "false"
+    text = record.get("vs", record.get("vd"))
+    return "" if text is None else string(text)
+
+def _object(pairs: dict[str, str]) -> str:
+    return "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+
+def _add(samples: dict[tuple[str, str], list[dict[str, str]]], record: dict[str, Any], base: dict[str, Any], now: Decimal) -> int:
+    """Put one record into the sample that it belongs to; return about how long it is as text."""
+    value = _value(record, base)
+    if not value and "s" not in record:
+        return 0
+    own, first = record.get("n", ""), base.get("bn", "")
+    if not NAME.fullmatch(first + own):
+        raise ValueError("a record has no name, or one with other characters than section 4.5.1 allows")
+    time = PRECISE.add(base.get("bt", Decimal(0)), record.get("t", Decimal(0)))
+    text = _number(time if time >= ABSOLUTE else PRECISE.add(now, time))
+    values, units, sums = samples.setdefault((first, text), [{}, {}, {}])
+    name = string(own or "value")
+    unit = record.get("u", base.get("bu"))
+    if value:
+        values[name] = value
+    if unit is not None:
+        units[name] = string(unit)
+    if "s" in record:
+        sums[name] = _number(PRECISE.add(base.get("bs", Decimal(0)), record["s"]))
+    return len(first) + len(text) + 3 * len(name) + len(value) + len(unit or "")
+
+def run(document: str, received: float) -> str:
+    """Resolve SenML into a JSON array of samples
+
+    document: the records as JSON; received: seconds since 1970, to which relative times refer. Raises 38000 (external_routine_exception)
+    with a short reason when they are none.
+    """
+    if len(document) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} characters")
+    try:
+        records = json.loads(document, parse_float=Decimal, parse_int=Decimal, parse_constant=_constant)
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError("the text is no JSON") from None
+    if not isinstance(records, list) or len(records) > MAX_SAMPLES:
+        raise ValueError(f"it is no array of at most {MAX_SAMPLES} records")
+    now = Decimal(f"{received:.6f}")
+    base: dict[str, Any] = {}
+    samples: dict[tuple[str, str], list[dict[str, str]]] = {}
+    size = 0
+    for item in records:
+        record = _record(item)
+        base.update({label: record[label] for label in ("bver", "bn", "bt", "bu", "bv", "bs") if label in record})
+        if base.get("bver", 0) > VERSION:
+            raise ValueError(f"its version is above {VERSION}")
+        size += _add(samples, record, base, now)
+        if size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes as JSON")
+    return "[" + ",".join([_sample(*key, *parts) for key, parts in samples.items()]) + "]"
+
+def _sample(first: str, time: str, values: dict[str, str], units: dict[str, str], sums: dict[str, str]) -> str:
+    pairs = {'"device"': string(first.rstrip(":/.-_"))} if first else {}
+    pairs.update({'"time"': time, '"values"': _object(values)})
+    pairs.update({name: _object(part) for name, part in (('"units"', units), ('"sums"', sums)) if part})
+    return _object(pairs)
+
+SD["run"] = run
+return run(document, received)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_senml(document text, received double precision) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_senml(document text, received double precision) IS 'Resolve SenML into a JSON array of samples
+
+document: the records as JSON; received: seconds since 1970, to which relative times refer. Raises 38000 (external_routine_exception)
+with a short reason when they are none.';
+
 CREATE FUNCTION mqtt.py_decode_sparkplug(data bytea) RETURNS jsonb
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -12289,6 +13524,116 @@ COMMENT ON FUNCTION mqtt.py_decode_sparkplug(data bytea) IS 'Decode a Sparkplug 
 
 The head of the body states the mapping. Raises 38000 (external_routine_exception) with a short reason when the bytes are no such
 payload.';
+
+CREATE FUNCTION mqtt.py_decompress(data bytea, format text) RETURNS bytea
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data, format)
+
+"""gzip (RFC 1952) and zlib (RFC 1950) data to the bytes within, at most 1 MiB of them: it stops there, whatever the data would grow to."""
+
+# /// plpython
+# returns = "bytea"
+# volatility = "immutable"
+# ///
+
+import zlib
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decompress.py
+
+WINDOW_BITS = {"gzip": 31, "zlib": 15}
+
+def run(data: bytes, format: str) -> bytes:  # noqa: A002
+    """Decompress gzip or zlib
+
+    At most 1 MiB comes out. Raises 38000 (external_routine_exception) with a short reason when the bytes are not exactly one stream.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    stream = zlib.decompressobj(WINDOW_BITS[format])
+    try:
+        content = stream.decompress(data, MAX_BYTES + 1)
+    except zlib.error:
+        raise ValueError("the bytes are damaged, or in another format") from None
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes come out")
+    if not stream.eof:
+        raise ValueError("the bytes end early")
+    if stream.unused_data:
+        raise ValueError("bytes follow the stream")
+    return content
+
+SD["run"] = run
+return run(data, format)
+$$;
+
+ALTER FUNCTION mqtt.py_decompress(data bytea, format text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decompress(data bytea, format text) IS 'Decompress gzip or zlib
+
+At most 1 MiB comes out. Raises 38000 (external_routine_exception) with a short reason when the bytes are not exactly one stream.';
 
 CREATE FUNCTION mqtt.py_free_disk() RETURNS bigint
     LANGUAGE plpython3u STRICT PARALLEL SAFE
@@ -12719,13 +14064,18 @@ CREATE FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) RETURNS intege
 DECLARE
     v_found record;
     v_device uuid;
+    v_removed mqtt.late_reading [];
     v_readings integer := 0;
 BEGIN
     -- Nobody removes unused topics meanwhile.
     PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(messages[1].organization_id::text)) WHERE cardinality(messages) > 0;
-    DELETE FROM mqtt.reading_rows AS r
-    USING unnest(messages) AS m
-    WHERE r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id;
+    WITH gone AS (
+        DELETE FROM mqtt.reading_rows AS r
+        USING unnest(messages) AS m
+        WHERE r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id
+        RETURNING r.topic, r.measured_at
+    )
+    SELECT array_agg(DISTINCT ROW(g.topic, date_trunc('hour', g.measured_at, 'UTC'), NULL)::mqtt.late_reading) INTO v_removed FROM gone AS g;
     FOR v_found IN
         SELECT
             m AS message, m.is_interpreted, i.sample, i.external_id, i.role, i.data,
@@ -12738,7 +14088,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT x.*
             FROM mqtt.matching_rule(m.integration_id, m.topic, m.payload, m.body) AS r
-            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL)) AS x
+            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL, received_at => m.received_at)) AS x
             WHERE m.payload <> 'null' OR m.body <> ''
         ) AS i ON true
         ORDER BY m.organization_id, m.integration_id, i.external_id, m.received_at, m.position, i.sample
@@ -12761,6 +14111,7 @@ BEGIN
         );
         v_readings := v_readings + 1;
     END LOOP;
+    PERFORM mqtt.outdate_rollups(messages, v_removed);
     RETURN v_readings;
 END;
 $$;
@@ -14101,7 +15452,8 @@ CREATE VIEW api.payload_rules WITH (security_invoker='true') AS
     r.description,
     r.preset,
     r.created_at,
-    r.updated_at
+    r.updated_at,
+    r.layout
    FROM mqtt.payload_rules r;
 
 ALTER TABLE api.payload_rules OWNER TO mqtt_owner;
@@ -14143,6 +15495,8 @@ COMMENT ON COLUMN api.payload_rules.preset IS 'Preset that it came from; null fo
 COMMENT ON COLUMN api.payload_rules.created_at IS 'When it was created';
 
 COMMENT ON COLUMN api.payload_rules.updated_at IS 'When it was last changed';
+
+COMMENT ON COLUMN api.payload_rules.layout IS 'Fields of binary payloads, or names of the columns of CSV';
 
 CREATE FUNCTION mqtt.rule_json(rule_id uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -17638,6 +18992,8 @@ COMMENT ON TABLE mqtt.late_readings IS 'Readings that were stored after the time
 
 COMMENT ON COLUMN mqtt.late_readings.first_at IS 'When the first of them was measured; last_at: the last.';
 
+COMMENT ON COLUMN mqtt.late_readings.positions IS 'Which they are. Empty: payload rules were applied again, so that the rollups of this hour are to be made again.';
+
 CREATE TABLE mqtt.ledger (
     organization_id uuid NOT NULL,
     bucket timestamp with time zone NOT NULL,
@@ -18795,9 +20151,9 @@ REVOKE ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, i
 GRANT ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) TO authenticated;
 GRANT ALL ON FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb, integration_id uuid, status text) TO service_role;
 
-REVOKE ALL ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid) TO authenticated;
-GRANT ALL ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid, layout jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid, layout jsonb) TO authenticated;
+GRANT ALL ON FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text, role text, condition text, decode text, samples text[], "time" jsonb, metrics jsonb, presence text, description text, "position" integer, rule_id uuid, layout jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.answer_request(request_id uuid, result jsonb) TO mqtt_bridge;
@@ -19305,11 +20661,11 @@ REVOKE ALL ON FUNCTION mqtt.has_reading(organization_id uuid, integration_id uui
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.payload_rules TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.payload_rules TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.interpretations(rule mqtt.payload_rules, topic text, payload jsonb, body bytea, credential_id uuid, login text, received_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_news(organization_id uuid, integration_id uuid, external_id text, role text, is_retained boolean, metric text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea, layout jsonb, received_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.topic_prefixes(topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_prefixes(topic text) TO authenticated;
@@ -19542,6 +20898,10 @@ GRANT ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boole
 
 REVOKE ALL ON FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with time zone, data jsonb, data_at timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.ledger_level_hour() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ledger_level_minute() FROM PUBLIC;
@@ -19689,6 +21049,8 @@ REVOKE ALL ON FUNCTION mqtt.outbound_topic_reason(topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.outbound_topic_reason(topic text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.outbound_topic_reason(topic text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages[], removed mqtt.late_reading[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.partition_column(parent regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.partition_ranges(parent regclass) FROM PUBLIC;
@@ -19747,11 +21109,23 @@ REVOKE ALL ON FUNCTION mqtt.publish_reason(message jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.py_decode_binary(data bytea, layout text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_decode_cayenne(data bytea) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.py_decode_cbor(data bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_decode_csv(data bytea, names text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_decode_influx(data bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_decode_msgpack(data bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.py_decode_senml(document text, received double precision) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.py_decode_sparkplug(data bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_decompress(data bytea, format text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_free_disk() FROM PUBLIC;
 
