@@ -622,13 +622,8 @@ CREATE FUNCTION api.delete_payload_rule(rule_id uuid) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_rule CONSTANT jsonb := mqtt.rule_json(delete_payload_rule.rule_id);
+    v_rule CONSTANT jsonb := mqtt.require_rule(delete_payload_rule.rule_id);
 BEGIN
-    IF v_rule IS NULL THEN
-        RAISE EXCEPTION 'payload_rule_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no payload rule %s that you may see.', coalesce(rule_id::text, 'null')),
-            HINT = 'GET /payload_rules lists yours.';
-    END IF;
     PERFORM mqtt.require_organization((v_rule ->> 'organization_id')::uuid, true);
     DELETE FROM mqtt.payload_rules AS r WHERE r.id = delete_payload_rule.rule_id;
     RETURN v_rule;
@@ -2834,6 +2829,7 @@ BEGIN
     PERFORM mqtt.refuse_rule('metrics', 'must be an object') WHERE coalesce(jsonb_typeof(upsert_payload_rule.metrics) <> 'object', true);
     PERFORM mqtt.refuse_rule('samples', 'must be an array of at most three paths') WHERE coalesce(cardinality(upsert_payload_rule.samples) > 3, true);
     PERFORM mqtt.refuse_rule('description', 'must have at most 1,000 characters') WHERE length(upsert_payload_rule.description) > 1000;
+    PERFORM mqtt.require_rule(upsert_payload_rule.rule_id) WHERE upsert_payload_rule.rule_id IS NOT NULL;
     IF upsert_payload_rule.rule_id IS NULL AND (
         SELECT count(*) FROM mqtt.payload_rules AS r WHERE r.integration_id = upsert_payload_rule.integration_id
     ) >= 500 THEN
@@ -2880,8 +2876,8 @@ A rule says what the messages whose topic matches `topic` (an MQTT filter) and w
 `device` that they are about, the `time` and the `metrics` in them. Of an integration''s rules the first by `position` that matches a message
 decides; new ones go to the end. With rule_id that rule is replaced as a whole. The API reference explains each part with examples;
 try_payload_rules shows what would become of a message.
-Errors: 400 `payload_rule_invalid` (details name the part and the place); 403 `admin_required`; 404 `integration_not_found`;
-409 `position_taken`.';
+Errors: 400 `payload_rule_invalid` (details name the part and the place); 403 `admin_required`; 404 `integration_not_found`,
+`payload_rule_not_found`; 409 `position_taken`.';
 
 CREATE FUNCTION bridge.answer_request(request_id uuid, result jsonb) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -15090,6 +15086,26 @@ ALTER FUNCTION mqtt.require_replayable(request mqtt.replay_request) OWNER TO mqt
 
 COMMENT ON FUNCTION mqtt.require_replayable(request mqtt.replay_request) IS 'Raises PT400 replay_invalid when the request makes no sense.';
 
+CREATE FUNCTION mqtt.require_rule(rule_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_rule CONSTANT jsonb := mqtt.rule_json(rule_id);
+BEGIN
+    IF v_rule IS NULL THEN
+        RAISE EXCEPTION 'payload_rule_not_found' USING
+            ERRCODE = 'PT404', DETAIL = format('There is no payload rule %s that you may see.', coalesce(rule_id::text, 'null')),
+            HINT = 'GET /payload_rules lists yours.';
+    END IF;
+    RETURN v_rule;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_rule(rule_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_rule(rule_id uuid) IS 'A payload rule that the caller sees, as the API shows it. Raises PT404 payload_rule_not_found.';
+
 CREATE FUNCTION mqtt.require_single_organization() RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -21242,6 +21258,10 @@ GRANT ALL ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only
 REVOKE ALL ON FUNCTION mqtt.require_publishable(messages jsonb, required_prefix text, max_bytes integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.require_replayable(request mqtt.replay_request) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.require_rule(rule_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_rule(rule_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_rule(rule_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.require_single_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_single_organization() TO authenticated;

@@ -189,6 +189,21 @@ RPCS: dict[str, Rpc] = {
 }
 
 RPCS |= {
+    "query_series": Rpc(
+        "member",
+        {"integration_id": "integration", "organization_id": "organization", "device_ids": ["device"]},
+        {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_ids": DEVICE},
+    ),
+    "upsert_payload_rule": Rpc(
+        "admin",
+        {"integration_id": "integration", "rule_id": "rule", "topic": "a/{device_id}", "device": "{topic[2]}"},
+        {"integration_id": INTEGRATION, "rule_id": ("rule", "payload_rule_not_found")},
+    ),
+    "delete_payload_rule": Rpc("admin", {"rule_id": "rule"}, {"rule_id": ("rule", "payload_rule_not_found")}),
+    "try_payload_rules": Rpc("member", {"integration_id": "integration", "topic": "a", "payload": 1}, {"integration_id": INTEGRATION}),
+    "reapply_payload_rules": Rpc("admin", {"integration_id": "integration", "since": NEVER}, {"integration_id": INTEGRATION}),
+    "list_device_presets": Rpc("member"),
+    "apply_device_preset": Rpc("admin", {"integration_id": "integration", "preset": "tasmota"}, {"integration_id": INTEGRATION}),
     "generate_broker_key": Rpc("admin", {"name": "new", "integration_id": "integration"}, {"integration_id": INTEGRATION}),
     "get_broker_keys": Rpc("hidden"),
     "revoke_broker_key": Rpc("hidden", {"key_id": "broker key"}, {"key_id": ("broker key", "broker_key_not_found")}),
@@ -272,6 +287,7 @@ def make_world(stack: Stack, api: Api) -> World:
         "callback": callback_id,
         "delivery": api.rows("mqtt_callback_deliveries", token=service, organization_id=organization)[0]["id"],
         "dead": api.rows("mqtt_dead_letters", token=service, organization_id=organization)[0]["id"],
+        "rule": api.ok("upsert_payload_rule", {**integration, "topic": "own/+", "device": "{topic[2]}"}, token=service)["id"],
         "broker key": api.ok("generate_broker_key", {"name": "b", **integration}, token=service)["id"],
         "request": api.ok("mqtt_test_connection", integration, token=service)["request_id"],
         "receipt": api.ok("mqtt_publish", {**integration, "messages": [{"topic": topic, "payload": 1}]}, token=service)["receipts"][0][
@@ -488,6 +504,7 @@ VIEWS = {
     "mqtt_dead_letters": "organization_id",
     "mqtt_publish_receipts": "organization_id",
     "integration_activity_log": "organization_id",
+    "payload_rules": "organization_id",
 }
 SECRET_COLUMNS = {
     "secret_salt",
@@ -516,8 +533,8 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         "SELECT DISTINCT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON oid = attrelid"
         " WHERE relnamespace = 'mqtt'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND attname = 'organization_id'"
     ).fetchall()
-    # The witness of these tests looks at every table that holds tenants' rows, but for those that only count, are the bridge's own, or that
-    # nobody may read (tests/pgtap/deferred_updates.sql).
+    # The witness of these tests looks at every table that holds tenants' rows, but for those that only count, follow from others, are the bridge's own, or
+    # that nobody may read (tests/pgtap/deferred_updates.sql).
     assert {table for (table,) in tenant_tables} - set(TABLES.values()) <= {
         "mqtt.ledger",
         "mqtt.bridge_leases",
@@ -528,6 +545,15 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         "mqtt.deferred_device_ids",
         "mqtt.topics",
         "mqtt.topic_counts",
+        "mqtt.reading_rows",
+        "mqtt.rollups",
+        "mqtt.rollup_minutes",
+        "mqtt.rollup_series",
+        "mqtt.rollup_progress",
+        "mqtt.late_readings",
+        "mqtt.sparkplug_nodes",
+        "mqtt.presence_positions",
+        "mqtt.payload_rules",
     }
 
 

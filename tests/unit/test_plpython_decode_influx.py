@@ -20,7 +20,7 @@ NAME = st.text(st.characters(codec="utf-8", exclude_characters="\\", exclude_cat
 SPACED = st.lists(NAME | st.sampled_from([" ", ",", "="]), min_size=1, max_size=4).map("".join).filter(lambda text: text[0] not in "#_ ,=")
 STRINGS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=12)
 VALUES = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False),  # which the other parser refuses
     st.integers(-(2**63), 2**63 - 1),
     st.booleans(),
     STRINGS.filter(lambda s: "\\" not in s),
