@@ -167,7 +167,7 @@ def test_a_broker_that_acknowledges_nothing(tenant: Tenants, witness: Broker) ->
     slow, other = tenant(), tenant()
     witness.swallow = 1 << 30
     waiting = publish(slow, [{"topic": "x", "payload": n, "qos": 1} for n in range(3000)], foreign(slow, witness.port))
-    wait_until(lambda: len(witness.seen) >= 500, what="as many are under way as may be")
+    wait_until(lambda: len(witness.seen) >= 100, what="its share, beside whoever else this bridge serves")
     (sent,) = receipts(other, publish(other, [{"topic": f"{prefix(other)}/x", "payload": 1, "qos": 1}]))
     assert sent["state"] == "acknowledged"
-    assert {row["state"] for row in receipts(slow, waiting[:500], 0)} == {"queued"}
+    assert {row["state"] for row in receipts(slow, waiting[:100], 0)} == {"queued"}
