@@ -533,8 +533,8 @@ def test_the_catalogue_has_no_view_that_is_not_expected(db: psycopg.Connection[t
         "SELECT DISTINCT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON oid = attrelid"
         " WHERE relnamespace = 'mqtt'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND attname = 'organization_id'"
     ).fetchall()
-    # The witness of these tests looks at every table that holds tenants' rows, but for those that only count, follow from others, are the bridge's own, or
-    # that nobody may read (tests/pgtap/deferred_updates.sql).
+    # The witness of these tests looks at every table that holds tenants' rows, but for those that only count, follow from others, are the
+    # bridge's own, or that nobody may read (tests/pgtap/deferred_updates.sql).
     assert {table for (table,) in tenant_tables} - set(TABLES.values()) <= {
         "mqtt.ledger",
         "mqtt.bridge_leases",
