@@ -22,7 +22,7 @@ def is_storable(text: str, encoded: bytes) -> None:
     json.loads(text, parse_float=number, parse_int=number, parse_constant=constant)
     assert "\\u0000" not in text.replace("\\\\", "")
     text.encode()
-    assert len(text) <= MAX_GROWTH * len(encoded) + 2  # [] for nothing
+    assert len(text) <= MAX_GROWTH * len(encoded) + 1
 
 
 def is_clean(error: ValueError) -> None:
