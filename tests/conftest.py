@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.support.api import Api
+from tests.support.schedule import Schedule
 from tests.support.stack import Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
 
@@ -28,6 +29,11 @@ def pytest_configure(config: pytest.Config) -> None:
         root = tempfile.mkdtemp(prefix="tbp.", dir=os.environ.get("TOPICBASE_TEST_DIR"))
         os.environ["PYTEST_DEBUG_TEMPROOT"] = root
         config.add_cleanup(lambda: shutil.rmtree(root, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
+    return Schedule(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
