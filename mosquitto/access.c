@@ -8,8 +8,9 @@
  *   <username> <client id, or nothing for any> <most subscriptions, or 0 for no limit> <hashes> <filter>…
  *   end
  *
- * A hash is <salt>:<SHA-256 of salt and password>, hexadecimal; more than one are separated by commas. A filter has p (publish) or
- * s (subscribe) before it. Each line ends with a tab and a newline. An organization is the first level of a topic. */
+ * A login also works with its client id and ~test, which no login can have as its own: for connection tests, which must not end the session,
+ * and with one subscription. A hash is <salt>:<SHA-256 of salt and password>, hexadecimal; more than one are separated by commas. A filter has
+ * p (publish) or s (subscribe) before it. Each line ends with a tab and a newline. An organization is the first level of a topic. */
 
 #include "broker_api.h"
 #include "topics.h"
@@ -113,6 +114,12 @@ static char *read_file(const char *name, struct stat *status) {
 
 /* The next field of a line, ended by NUL; NULL when there is none. */
 static char *field(char **rest) { return strsep(rest, "\t"); }
+
+/* Whether the client is a connection test of the login. */
+static bool is_test(const struct login *login, const char *client_id) {
+    size_t size = strlen(login->client_id);
+    return size > 0 && client_id != NULL && strncmp(client_id, login->client_id, size) == 0 && strcmp(client_id + size, "~test") == 0;
+}
 
 static bool parse_login(char *line, struct login *login) {
     char *number, *end;
@@ -293,13 +300,14 @@ static int on_login(int event, void *data, void *user_data) {
     const char *client_id = mosquitto_client_id(asked->client);
     unsigned char digest[DIGEST];
     if (login == NULL || asked->password == NULL || !find_hash(login, is_of_password, asked->password, digest)) return RESULT_DENIED_LOGIN;
-    if (*login->client_id && (client_id == NULL || strcmp(client_id, login->client_id) != 0)) {
+    bool is_for_test = is_test(login, client_id);
+    if (*login->client_id && !is_for_test && (client_id == NULL || strcmp(client_id, login->client_id) != 0)) {
         mosquitto_log_printf(LOG_NOTICE, "topicbase: %s may log in with its own client id only", login->username);
         return RESULT_DENIED_LOGIN;
     }
     memcpy(login->used, digest, DIGEST);
     login->was_used = true;
-    if (mosquitto_client_clean_session(asked->client)) login->subscription_count = 0;
+    if (mosquitto_client_clean_session(asked->client) && !is_for_test) login->subscription_count = 0;
     return RESULT_SUCCESS;
 }
 
@@ -316,6 +324,7 @@ static bool count_subscription(struct login *login, const struct mosquitto *clie
     uint64_t hash = hash_of_subscription(subscription);
     size_t kept = 0;
     if (login->max_subscriptions == 0) return true;
+    if (is_test(login, mosquitto_client_id(client))) return !(hash & 1) && mosquitto_client_sub_count(client) == 0;
     /* A session that began without clean start, and empty, has forgotten them. How many shared ones it has, the broker does not tell. */
     if (login->subscription_count > 0 && mosquitto_client_sub_count(client) == 0) {
         for (size_t i = 0; i < login->subscription_count; i++)
@@ -332,7 +341,8 @@ static bool count_subscription(struct login *login, const struct mosquitto *clie
     return true;
 }
 
-static void forget_subscription(struct login *login, const char *subscription) {
+static void forget_subscription(struct login *login, const struct mosquitto *client, const char *subscription) {
+    if (is_test(login, mosquitto_client_id(client))) return;
     uint64_t hash = hash_of_subscription(subscription);
     for (size_t i = 0; i < login->subscription_count; i++)
         if (login->subscriptions[i] == hash) login->subscriptions[i--] = login->subscriptions[--login->subscription_count];
@@ -416,7 +426,7 @@ static bool is_allowed(struct login *login, const struct event_acl_check *asked)
             filter = subscribed_filter(asked->topic);
             return filter != NULL && may(login, 's', filter) && count_subscription(login, asked->client, asked->topic);
         case ACL_UNSUBSCRIBE:
-            forget_subscription(login, asked->topic);
+            forget_subscription(login, asked->client, asked->topic);
             return true;
         default: return false;
     }

@@ -15,7 +15,7 @@ from tests.conftest import DATABASE_ONLY
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.waiting import PATIENCE, wait_until
 
-PARTS = ("postgres", "mosquitto", "postgrest", "gateway", "bridge")
+PARTS = ("postgres", "mosquitto", "postgrest", "intake", "gateway", "bridge")
 MIB = 1024 * 1024
 
 
@@ -186,11 +186,11 @@ class TestGateway:
         assert json.loads(answer.partition("\r\n\r\n")[2])["message"] == "bad_request"
 
     def test_unreachable_api(self, stack: Stack) -> None:
-        stack.stop("postgrest")
+        stack.stop("intake")
         try:
             response = requests.post(f"{stack.gateway_url}/functions/v1/mqtt-ingest", json={}, auth=("a", "b"), timeout=PATIENCE)
         finally:
-            stack.start("postgrest")
+            stack.start("intake")
         self.fault(response, 503, "upstream_unavailable")
         assert response.headers["Retry-After"] == "1"
 

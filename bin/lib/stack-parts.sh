@@ -29,7 +29,7 @@ start_mosquitto() {
 }
 
 start_postgrest() {
-    local program configuration cores dir=$place/postgrest
+    local program configuration dir=$place/postgrest
     program=$(postgrest_program)
     [[ -x $program ]] || die "PostgREST is not at $program. \`bin/install\` installs it; POSTGREST names another one."
     needs_port postgrest API
@@ -47,11 +47,31 @@ start_postgrest() {
     fi
     configuration=$(render postgrest.conf)
     private_file "$dir/postgrest.conf" "$(run_as postgrest)" "$configuration"
-    # By default its garbage collector runs after every 4 MiB per core, several times while it reads one large body.
-    cores=$(nproc)
-    (cd / && unset "${!PG@}" "${!PGRST@}" && export GHCRTS="${GHCRTS--A$((cores < 32 ? 128 / cores : 4))m}" && launch postgrest "$program" "$dir/postgrest.conf")
+    launch_postgrest postgrest
     wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API_ADMIN]}/ready"
     wait_until_up postgrest http_answers 200 "http://127.0.0.1:${port[API]}/"
+}
+
+launch_postgrest() { # launch_postgrest NAME [SETTING…]
+    local name=$1 cores
+    shift
+    # By default its garbage collector runs after every 4 MiB per core, several times while it reads one large body.
+    cores=$(nproc)
+    (
+        cd /
+        unset "${!PG@}" "${!PGRST@}"
+        export GHCRTS="${GHCRTS--A$((cores < 32 ? 128 / cores : 4))m}" "$@"
+        launch "$name" "$(postgrest_program)" "$place/postgrest/postgrest.conf"
+    )
+}
+
+# The same for devices and brokers behind the gateway: with connections of its own, which no member's query holds.
+start_intake() {
+    [[ -s $place/postgrest/postgrest.conf ]] || die "the intake has the API's configuration: start postgrest first"
+    needs_port intake INTAKE
+    needs_port intake INTAKE_ADMIN
+    launch_postgrest intake PGRST_SERVER_PORT="${port[INTAKE]}" PGRST_ADMIN_SERVER_PORT="${port[INTAKE_ADMIN]}" PGRST_DB_POOL=10
+    wait_until_up intake http_answers 200 "http://127.0.0.1:${port[INTAKE_ADMIN]}/ready"
 }
 
 http_answers() { # http_answers STATUS URL
@@ -64,7 +84,7 @@ start_gateway() {
     needs_port gateway GATEWAY
     mkdir -p "$dir"
     own "$(run_as gateway)" "$dir"
-    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [CONSOLE_DIR]=$root/console)
+    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [INTAKE_PORT]=${port[INTAKE]} [CONSOLE_DIR]=$root/console)
     # The gateway's user may be unable to reach the checkout.
     if ((EUID == 0)) && ! as "$(run_as gateway)" test -r "$root/console/index.html"; then
         rm -rf "$dir/console"
@@ -144,5 +164,6 @@ start_bridge() {
 stop_postgres() { stop_part postgres INT 30; }
 stop_mosquitto() { stop_part mosquitto TERM 10; }
 stop_postgrest() { stop_part postgrest TERM 10; }
+stop_intake() { stop_part intake TERM 10; }
 stop_gateway() { stop_part gateway TERM 10; }
 stop_bridge() { stop_part bridge TERM 15; }

@@ -2,7 +2,7 @@
 # Ports, users, places, programs and secrets of the local stack; sourced by bin/stack.
 
 declare -A port=()
-readonly port_names=(PG API API_ADMIN GATEWAY MQTT METRICS)
+readonly port_names=(PG API API_ADMIN GATEWAY MQTT METRICS INTAKE INTAKE_ADMIN)
 
 load_ports() {
     local index name variable anything_runs=''
@@ -31,7 +31,7 @@ save_ports() {
 port_is_taken() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 
 # The parts that listen on each.
-declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge)
+declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge [INTAKE]=intake [INTAKE_ADMIN]=intake)
 
 # Before anything is made: every part that is to start gets a port on which no other program listens. Ports that the user named stay.
 settle_ports() { # settle_ports WITHOUT [--free]
@@ -110,7 +110,7 @@ run_as() {
     fi
     case $1 in
         postgres) echo postgres ;;
-        postgrest) as www-data test -x "$(postgrest_program)" && echo www-data || echo root ;;
+        postgrest | intake) as www-data test -x "$(postgrest_program)" && echo www-data || echo root ;;
         gateway) echo www-data ;;
         # one user for both, since the bridge writes the broker's access file
         mosquitto | bridge) as mosquitto test -r "$root/sqitch.plan" -a -x "$root/.venv/bin/python" -a -x "$run" && echo mosquitto || echo root ;;

@@ -8,10 +8,11 @@ from paho.mqtt.properties import Properties
 from bridge.mqtt.properties import received_properties
 from bridge.mqtt.rate import Rate
 from bridge.mqtt.sink import Sink
-from bridge.mqtt.target import Target
+from bridge.mqtt.target import TEST_TOPIC, TOKEN_BYTES, Target
 from bridge.mqtt.wire import Wire
 from bridge.values import Filter, Incoming, Origin
 
+_TEST_TOPIC = TEST_TOPIC.encode()
 MAX_FILTERS = 8  # a SUBSCRIBE or UNSUBSCRIBE packet, which is what AWS IoT Core takes
 
 
@@ -73,6 +74,11 @@ class IncomingHalf:
         self._rate.tokens -= 1
         self._shared_rate.tokens -= 1
         generation = self._wire.generation
+        if len(payload) == TOKEN_BYTES and qos < 2 and topic.endswith(_TEST_TOPIC + payload):
+            # A connection test, which is no device's message.
+            if qos and self._wire.client is not None:
+                self._wire.client.acknowledge([packet_id])
+            return
         if qos == 2:
             self._storing[packet_id] = (generation, generation)
         found = None if properties is None else received_properties(properties)

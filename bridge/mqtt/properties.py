@@ -8,6 +8,8 @@ from typing import Any
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+UTF_8 = "utf-8"  # the payload format indicator 1
+
 
 class Packed:
     """Properties in their wire form."""
@@ -48,6 +50,10 @@ def _set_content_type(properties: Properties, value: Any) -> None:
     properties.ContentType = str(value)
 
 
+def _set_payload_format(properties: Properties, value: Any) -> None:
+    properties.PayloadFormatIndicator = int(value == UTF_8)
+
+
 def _set_response_topic(properties: Properties, value: Any) -> None:
     properties.ResponseTopic = str(value)
 
@@ -67,6 +73,7 @@ def _json(value: Any) -> str:
 
 _PROPERTIES: dict[str, Callable[[Properties, Any], None]] = {
     "content_type": _set_content_type,
+    "payload_format": _set_payload_format,
     "response_topic": _set_response_topic,
     "correlation_data": _set_correlation_data,
     "user_properties": _set_user_properties,
@@ -86,7 +93,7 @@ def received_properties(properties: Properties) -> tuple[str | None, str | None]
     if (value := getattr(properties, "MessageExpiryInterval", None)) is not None:
         found["message_expiry"] = value
     if getattr(properties, "PayloadFormatIndicator", 0) == 1:
-        found["payload_format"] = "utf-8"
+        found["payload_format"] = UTF_8
     # U+0000 is a character in MQTT, but not in PostgreSQL.
     rest = json.dumps(found, ensure_ascii=False).replace("\\u0000", "\\ufffd") if found else None
     return content_type.replace("\0", "\ufffd") if content_type else None, rest

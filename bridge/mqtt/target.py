@@ -9,6 +9,9 @@ from uuid import UUID
 from bridge import sealing
 from bridge.settings import SCHEMES, Settings
 
+TEST_TOPIC = "/topicbase/test/"  # what lies between an organization's prefix and the token that a connection test publishes
+TOKEN_BYTES = 16
+
 
 class TargetError(ValueError):
     """The settings do not lead to a broker; the message says why, and holds no secret."""

@@ -34,7 +34,8 @@ $md$Publish messages to an integration's broker
 - `payload`: any JSON; a string is sent as its text, null as an empty payload (which with `retain` deletes what the broker retains), anything
   else as JSON text. `payload_encoding` overrides this: `json` (a string is sent with its quotes, null as `null`), `text`, or `base64` (bytes)
 - `qos` 0, 1 or 2, `retain`
-- `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
+- `content_type`, `payload_format` (`utf-8`), `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for
+  MQTT 5
 - `message_expiry`: seconds after which the message is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
 
 Returns 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows

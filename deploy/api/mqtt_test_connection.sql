@@ -43,13 +43,19 @@ BEGIN
         PERFORM mqtt.wake_bridge('request');
     END IF;
     PERFORM set_config('response.status', '202', true);
+    IF nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-wait-at' IS NOT NULL THEN
+        -- The gateway goes on with this once it is committed (conf/nginx.conf).
+        PERFORM set_config('response.headers', jsonb_build_array(jsonb_build_object(
+            'X-Accel-Redirect', format('%s?request_id=%s&wait=15', current_setting('request.headers')::jsonb ->> 'x-wait-at', v_request_id)
+        ))::text, true);
+    END IF;
     RETURN jsonb_build_object('request_id', v_request_id, 'status', 'queued');
 END;
 $$;
 COMMENT ON FUNCTION api.mqtt_test_connection(uuid, uuid) IS
 $md$Test the connection to an integration's broker
 
-Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
+Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result. (The gateway's path mqtt-hybrid/test waits for it.)
 Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
 

@@ -33,8 +33,19 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
     SELECT
-        s.topic, coalesce((message ->> 'qos')::smallint, 0), coalesce((message ->> 'retain')::boolean, false), message ->> 'content_type',
-        s.properties, s.payload, s.body, s.decode_error, s.sent_at, mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead),
+        s.topic, coalesce((message ->> 'qos')::smallint, 0), coalesce((message ->> 'retain')::boolean, false),
+        -- Without a type, text and a JSON string are the same payload; this tells which came with its quotes.
+        CASE
+            WHEN substr(decoded_message.body, 1, 1) = '"' AND coalesce(message ->> 'content_type', decoded_message.content_type) IS NULL
+                AND jsonb_typeof(s.payload) = 'string' AND convert_to(s.payload #>> '{}', 'UTF8') <> decoded_message.body
+                THEN 'application/json'
+            ELSE message ->> 'content_type'
+        END,
+        s.properties, s.payload, s.body,
+        coalesce(s.decode_error, CASE
+            WHEN octet_length(s.levels[device_level]) > 255 THEN 'the device id in the topic has more than 255 bytes, so that no device has this message'
+        END),
+        s.sent_at, mqtt.plausible_time(s.sent_at, received_at, max_time_behind, max_time_ahead),
         mqtt.device_name(s.levels[device_level]), nullif(s.levels[message_type_level], ''), mqtt.message_role(s.levels[message_type_level]),
         CASE
             WHEN decoded_message.body = '' OR (s.payload = 'null' AND s.body IS NULL) THEN 'ignore'

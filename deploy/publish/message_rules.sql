@@ -42,8 +42,8 @@ LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
         WHEN jsonb_typeof(message) <> 'object' THEN 'A message must be an object.'
-        WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
-            THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
+        WHEN message - '{topic,payload,payload_encoding,qos,retain,content_type,payload_format,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text [] <> '{}'
+            THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, payload_format, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'
         WHEN jsonb_typeof(message -> 'topic') IS DISTINCT FROM 'string' THEN 'topic is missing or not a string.'
         WHEN mqtt.outbound_topic_reason(message ->> 'topic') IS NOT NULL THEN mqtt.outbound_topic_reason(message ->> 'topic')
         WHEN mqtt.payload_reason(message -> 'payload', message -> 'payload_encoding') IS NOT NULL
@@ -52,6 +52,8 @@ BEGIN ATOMIC
         WHEN message -> 'retain' NOT IN ('null', 'true', 'false') THEN 'retain must be true or false.'
         WHEN message ->> 'content_type' IS NOT NULL AND mqtt.jsonb_text_reason(message -> 'content_type', 255) IS NOT NULL
             THEN 'content_type ' || mqtt.jsonb_text_reason(message -> 'content_type', 255) || '.'
+        WHEN message -> 'payload_format' NOT IN ('null', '"utf-8"') OR (message ->> 'payload_format' IS NOT NULL AND message ->> 'payload_encoding' = 'base64')
+            THEN 'payload_format must be utf-8 or missing, and missing if payload_encoding is base64.'
         WHEN message ->> 'response_topic' IS NOT NULL
             AND (jsonb_typeof(message -> 'response_topic') <> 'string' OR mqtt.topic_name_reason(message ->> 'response_topic') IS NOT NULL)
             THEN 'response_topic is not a topic name. ' || coalesce(mqtt.topic_name_reason(message ->> 'response_topic'), '')

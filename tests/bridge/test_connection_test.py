@@ -12,15 +12,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from tests.bridge.support import publish, receipts, status
+from tests.bridge.test_inbound import history, hosted
 from tests.bridge.test_outbound import foreign, prefix
 from tests.support.broker import Broker, Publish
 from tests.support.ports import Port
-from tests.support.stack import ROOT
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE, wait_until
 
+Connection = psycopg.Connection[tuple[Any, ...]]
 Tenants = Callable[..., Tenant]
 
 
@@ -47,6 +51,23 @@ def test_a_broker_that_works(tenant: Tenants) -> None:
     assert found["may_subscribe"]
     assert 0 < found["round_trip_ms"] <= found["elapsed_ms"]
     assert "round trip" in found["reason"]
+
+
+def test_a_login_that_has_one_client_id(stack: Stack, db: Connection, tenant: Tenants) -> None:
+    """As one of the hosted broker does: the test takes a second one that the login may use, and leaves the first one's session alone."""
+    owner = hosted(db, tenant)
+    device = owner.device()
+    options = {"username": device.username, "password": device.password, "client_id": device.client_id}
+    integration_id = foreign(owner, stack.mqtt_port, **options)
+    wait_until(lambda: status(stack, integration_id) == ("active", None), what="the integration is connected")
+    found = verdict(owner, integration_id)
+    assert (found["ok"], found["stage"], "reason_code" in found) == (True, "round_trip", False), found
+    # The hosted integration hears both, and no test is a device's message.
+    assert verdict(owner, owner.integration_id)["stage"] == "round_trip"
+    (sent,) = receipts(owner, publish(owner, [{"topic": f"{prefix(owner)}/x", "payload": 1, "qos": 1}], integration_id))
+    assert sent["state"] == "acknowledged"
+    assert f"broker_lost integration={integration_id}" not in stack.log("bridge")
+    assert [row["topic"] for row in history(stack, owner, 1)] == [f"{prefix(owner)}/x"]
 
 
 def test_no_such_host(tenant: Tenants) -> None:

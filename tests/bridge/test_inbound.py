@@ -63,6 +63,30 @@ def test_what_devices_publish_is_stored(stack: Stack, db: Connection, tenant: Te
     assert devices == [(f"d{qos}", {"qos": qos}) for qos in (0, 1, 2)]
 
 
+def test_a_string_is_replayed_with_the_quotes_that_it_had(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, device = hosted(db, tenant), peer()
+    for payload in ('"abc"', "abc", '"a', "{}"):
+        device.publish(f"{prefix(owner)}/devices/d/event", payload)
+    history(stack, owner, 4)
+    device.subscribe(f"{prefix(owner)}/again")
+    call = {"integration_id": owner.integration_id, "topic": f"{prefix(owner)}/#", "since": "-infinity", "max_per_second": 10000}
+    assert owner.api.ok("replay_mqtt_messages", {**call, "to_topic": f"{prefix(owner)}/again"}, token=owner.admin)["replayed"] == 4
+    assert [message.payload for message in device.take(4)] == [b'"abc"', b"abc", b'"a', b"{}"]
+
+
+def test_names_of_devices_are_bytes(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    """Two forms of one letter are two devices, as they are two topics; a name that is too long for one is told of."""
+    owner, device = hosted(db, tenant), peer()
+    names = ("caf\u00e9", "cafe\u0301", "x" * 256)
+    for name in names:
+        device.publish(f"{prefix(owner)}/devices/{name}/telemetry", "1")
+    rows = history(stack, owner, 3)
+    assert [row["topic"].split("/")[2] for row in rows] == list(names)
+    found = owner.api.rows("mqtt_messages", token=owner.member, select="decode_error,topic")
+    assert [(row["decode_error"] or "")[:13] for row in sorted(found, key=lambda row: len(row["topic"]))] == ["", "", "the device id"]
+    assert {row["external_id"] for row in owner.api.ok("list_devices", {}, token=owner.member)["devices"]} == set(names[:2])
+
+
 def test_a_burst_is_read_in_its_order(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner, device, count = hosted(db, tenant), peer(), 3000
     for number in range(count):

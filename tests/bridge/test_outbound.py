@@ -89,6 +89,7 @@ def test_properties_of_mqtt_5(tenant: Tenants, peer: Peers) -> None:
                 "topic": f"{prefix(owner)}/command",
                 "payload": "réponds",
                 "content_type": "text/plain",
+                "payload_format": "utf-8",
                 "response_topic": f"{prefix(owner)}/answer",
                 "correlation_data": base64.b64encode(b"\x00\xff").decode(),
                 "message_expiry": 120,
@@ -100,6 +101,7 @@ def test_properties_of_mqtt_5(tenant: Tenants, peer: Peers) -> None:
     properties: Any = message.properties
     assert message.payload == "réponds".encode()
     assert properties.ContentType == "text/plain"
+    assert properties.PayloadFormatIndicator == 1
     assert properties.ResponseTopic == f"{prefix(owner)}/answer"
     assert properties.CorrelationData == b"\x00\xff"
     assert 110 <= properties.MessageExpiryInterval <= 120

@@ -106,8 +106,8 @@ def terminate_backend(world: World, rng: random.Random) -> None:
 def kill_postgrest(world: World, rng: random.Random) -> None:
     """kill -9 of PostgREST, started again."""
     time.sleep(rng.uniform(0, 0.2))
-    world.stack.kill("postgrest")
-    world.stack.start("postgrest")
+    world.stack.kill("postgrest", "intake")
+    world.stack.start("postgrest", "intake")
 
 
 @fault(number=4)

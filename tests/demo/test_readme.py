@@ -44,7 +44,7 @@ def tour(stack: Stack) -> str:
         r'"state":"acknowledged"',
         r'[0-9a-f-]{36} \{"type" : "mqtt.message", .*"payload" : \{"temperature": 24.1\}',
         r'"status":"(waiting|delivered)","attempts":\d+,"status_code":',
-        r'"stage": "connack"',
+        r'"ok": true.*"round_trip_ms": ',
         r'"has_password": true',
         r'"pending": ',
         r"^\[\]topicbase_processed|^\[\]$",

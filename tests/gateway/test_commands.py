@@ -123,12 +123,14 @@ def test_the_request_as_its_format_is_written_down(run: Callable[[str], Any]) ->
     assert run(command)[0] == 202
 
 
-def test_connection(run: Callable[[str], Any], house: Tenant, stack: Stack) -> None:
-    status, body, _ = run(TEST)
-    assert (status, body["status"]) == (202, "queued")
-    verdict = house.api.ok("get_mqtt_request", {"request_id": body["request_id"], "wait": 15}, token=stack.token("service_role"))
-    assert verdict["status"] == "done", verdict
-    assert verdict["result"]["ok"] is True, verdict
+def test_connection(run: Callable[[str], Any]) -> None:
+    """Answered with the verdict, as by the replaced system, and not with the number of a request."""
+    status, body, headers = run(TEST)
+    assert (status, body["status"], body["result"]["ok"]) == (200, "done", True), body
+    assert "x-accel-redirect" not in headers
+    status, body, _ = run(TEST.replace("xxx-xxx-xxx", "00000000-0000-4000-8000-000000000000"))
+    assert (status, body["message"]) == (404, "integration_not_found")
+    assert run(TEST.replace("functions/v1/mqtt-hybrid/test", "verdict"))[0] == 404
 
 
 def test_publish(run: Callable[[str], Any], house: Tenant, stack: Stack) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -309,15 +311,47 @@ def test_an_app_in_a_browser_may_ask_first(stack: Stack) -> None:
 def test_the_api_being_away(post: Callable[..., requests.Response], stack: Stack, device: Device, bearer: dict[str, str]) -> None:
     message = {"topic": device.topic(), "payload": 1}
     assert post(INGEST, json=message, headers=bearer).status_code == 202
-    stack.stop("postgrest")
+    stack.stop("intake")
     try:
         response = post(INGEST, json=message, headers=bearer)
         is_refused(response, 503, "upstream_unavailable")
         assert response.headers["Retry-After"] == "1"
         assert requests.get(f"{stack.gateway_url}/healthz").status_code == 200
     finally:
-        stack.start("postgrest")
+        stack.start("intake")
     wait_until(lambda: post(INGEST, json=message, headers=bearer).status_code == 202, what="the gateway finding the API again")
+
+
+def test_members_queries_hold_no_connection_that_a_device_needs(stack: Stack, home: Tenant, device: Device) -> None:
+    """As many as the API has wait for a lock; a device's messages and a broker's questions have connections of their own."""
+
+    def held() -> int:
+        with stack.connect() as db:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'authenticator' AND wait_event_type = 'Lock'"
+            return int(db.execute(query).fetchone()[0])  # type: ignore[index]
+
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            requests.get(f"{stack.gateway_url}/rest/v1/mqtt_subscriptions", headers={"Authorization": f"Bearer {home.member}"}, timeout=70)
+
+    def passes() -> bool:
+        with requests.Session() as session:
+            message = {"topic": device.topic(), "payload": 1}
+            answers = [session.post(f"{stack.gateway_url}{INGEST}", json=message, headers=device.headers, timeout=70)]
+            answers.append(session.post(f"{stack.gateway_url}/rest/v1/rpc/emqx_authenticate", json={}, timeout=70))
+        return held() == 20 and [answer.status_code for answer in answers] == [202, 404]
+
+    with ThreadPoolExecutor(24) as pool, stack.connect() as db, db.transaction():
+        db.execute("LOCK TABLE mqtt.mqtt_subscriptions IN ACCESS EXCLUSIVE MODE")
+        for _ in range(24):
+            pool.submit(ask)
+        try:
+            wait_until(lambda: held() == 20, what="all of the API's connections waiting")
+            wait_until(passes, what="a device's message and a broker's question passing them")
+        finally:
+            done.set()
 
 
 def raw(stack: Stack, head: str, body: bytes = b"", source: str = "127.0.0.1", *, whole: bool = True) -> tuple[int, dict[str, str], bytes]:

@@ -1,6 +1,6 @@
 -- api.mqtt_publish, its receipts, cancelling: grants, the queue rows, each documented error, isolation.
 \ir setup.psql
-SELECT plan(108);
+SELECT plan(110);
 SELECT function_privs_are('api', 'mqtt_publish', ARRAY['uuid', 'json', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'get_mqtt_publish_receipts', ARRAY['uuid[]', 'numeric'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'cancel_mqtt_publish', ARRAY['uuid[]'], 'anon', ARRAY[]::text[]);
@@ -87,6 +87,7 @@ FROM unnest(ARRAY[
     '{"topic": "a", "payload": 1, "payload_encoding": "hex"}', '{"topic": "a", "payload": 1, "payload_encoding": "base64"}', '{"topic": "a", "payload": "a", "payload_encoding": "base64"}',
     '{"topic": "a", "payload": {}, "payload_encoding": "text"}', '{"topic": "a", "payload": 1, "payload_encoding": 7}',
     '{"topic": "a", "payload": 1, "content_type": ""}', '{"topic": "a", "payload": 1, "content_type": 7}', '{"topic": "a", "payload": 1, "content_type": "a\nb"}',
+    '{"topic": "a", "payload": 1, "payload_format": "bytes"}', '{"topic": "a", "payload": "aGk=", "payload_format": "utf-8", "payload_encoding": "base64"}',
     '{"topic": "a", "payload": 1, "response_topic": "a/#"}', '{"topic": "a", "payload": 1, "response_topic": {}}', '{"topic": "a", "payload": 1, "response_topic": ""}',
     '{"topic": "a", "payload": 1, "correlation_data": "!"}', '{"topic": "a", "payload": 1, "correlation_data": 7}',
     '{"topic": "a", "payload": 1, "message_expiry": 0}', '{"topic": "a", "payload": 1, "message_expiry": 4294967296}', '{"topic": "a", "payload": 1, "message_expiry": "60"}',

@@ -79,6 +79,21 @@ def test_without_a_file_nobody_gets_in(broker: Broker) -> None:
     assert broker.peer("").code == REFUSED
 
 
+def test_a_connection_test_has_a_client_id_and_a_subscription(broker: Broker) -> None:
+    broker.write(HEAD + line("device", "pa/+/#", "sa/#") + line("any", "sa/#", client_id="") + "end\t\n")
+    device, test = broker.peer("device"), broker.peer("device", client_id="device~test")
+    assert (device.code, test.code, broker.peer("device", client_id="device~tests").code, broker.peer("any", client_id="~test").code) == (
+        0, 0, REFUSED, 0
+    )  # fmt: skip
+    assert [device.subscribe(f"a/{number}") for number in range(101)] == [2] * 100 + [REFUSED]
+    assert [test.subscribe(topic) for topic in ("$share/g/a/x", "a/x", "a/y", "b")] == [REFUSED, 2, REFUSED, REFUSED]
+    # What it does leaves the count of the session's subscriptions alone.
+    test.client.unsubscribe("a/0")
+    assert broker.peer("device", client_id="device~test").subscribe("a/x") == 2
+    assert device.subscribe("a/x") == REFUSED
+    assert not device.disconnected.is_set()
+
+
 def test_a_file_that_is_not_whole_changes_nothing(broker: Broker) -> None:
     good, other = line("device", "pa/+/#", "sa/#"), line("other", "pb/+/#")
     broker.write(HEAD + good + "end\t\n")
