@@ -1,13 +1,14 @@
 -- Deploy topicbase:integrations/setting_rules to pg
 -- requires: base/parse_values
 -- requires: topics/patterns
+-- requires: topics/templates
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.setting_names(integration_type text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT ARRAY['topic_pattern', 'content_type', 'max_attempts', 'outbound_max_in_flight', 'inbound_max_per_second', 'status_topic']
+    SELECT ARRAY['topic_pattern', 'content_type', 'max_attempts', 'outbound_max_in_flight', 'inbound_max_per_second', 'status_topic', 'http_topic']
         || CASE WHEN integration_type <> 'mqtt_hosted' THEN ARRAY[
             'broker_url', 'port', 'protocol', 'path', 'username', 'password', 'client_id', 'mqtt_version', 'clean_start', 'session_expiry',
             'keepalive', 'use_tls', 'verify_certificate', 'ca_certificate', 'client_certificate', 'client_key', 'server_name', 'alpn'
@@ -82,6 +83,8 @@ BEGIN ATOMIC
             END
         WHEN name = 'topic_pattern'
             THEN coalesce(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason(value #>> '{}'))
+        WHEN name = 'http_topic'
+            THEN coalesce(mqtt.jsonb_text_reason(value, 500), 'is not a template: it ' || mqtt.template_reason(value #>> '{}'))
         WHEN name = 'status_topic'
             THEN coalesce(mqtt.jsonb_text_reason(value, 65535), 'is not a topic name: ' || mqtt.topic_name_reason(value #>> '{}'))
         WHEN name IN ('broker_url', 'username', 'client_id', 'server_name')

@@ -32,6 +32,7 @@ INSERT INTO definer VALUES
 ('api.mqtt_ingest_batch', 'device login'),
 ('api.mqtt_ingest_body', 'device login'),
 ('api.mqtt_ingest_binary', 'device login'),
+('api.mqtt_ingest_document', 'device login'),
 ('api.create_organization', 'provisioning'),
 ('api.add_organization_member', 'provisioning: members have no write access to the members table'),
 ('api.remove_organization_member', 'provisioning'),
