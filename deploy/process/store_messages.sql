@@ -108,7 +108,8 @@ BEGIN
             last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
             latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, excluded.last_data_at),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
-            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at),
+            presence = mqtt.presence_once_seen(d.presence, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
     ),
     device AS MATERIALIZED (
