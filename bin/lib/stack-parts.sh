@@ -94,6 +94,7 @@ start_gateway() {
     render nginx.conf > "$dir/nginx.conf"
     render nginx-headers.conf > "$dir/headers.conf"
     render nginx-device.conf > "$dir/device.conf"
+    render nginx-document.conf > "$dir/document.conf"
     render nginx-answers.conf > "$dir/answers.conf"
     launch gateway "$(command -v nginx)" -e stderr -p "$dir" -c "$dir/nginx.conf"
     wait_until_up gateway http_answers 200 "http://127.0.0.1:${port[GATEWAY]}/healthz"

@@ -31,6 +31,7 @@ CREATE TABLE mqtt.configuration (
     hosted_broker_url text NOT NULL DEFAULT 'mqtt://localhost:1883',
     sealing_public_key bytea CHECK (octet_length(sealing_public_key) = 32),
     allow_private_addresses boolean NOT NULL DEFAULT false,
+    allow_secret_in_path boolean NOT NULL DEFAULT false,
     max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0),
     max_connection_tests integer NOT NULL DEFAULT 60 CHECK (max_connection_tests > 0),
     max_logins integer NOT NULL DEFAULT 10000 CHECK (max_logins > 0),
@@ -67,6 +68,7 @@ COMMENT ON COLUMN mqtt.configuration.ingest_pause IS 'Why ingest is refused for 
 COMMENT ON COLUMN mqtt.configuration.vacuum_alarm_after IS 'How old a transaction may be before maintenance names it as what holds back vacuum.';
 COMMENT ON COLUMN mqtt.configuration.hosted_broker_url IS 'Broker address that devices of hosted integrations are told; any of mqtt, mqtts, ws, wss.';
 COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public key (32 bytes) that broker secrets are sealed to; the private key is with the bridge only.';
+COMMENT ON COLUMN mqtt.configuration.allow_secret_in_path IS 'Whether senders that can set no header may have their password in the URL (/in-secret/ at the gateway): proxies and servers on the way write URLs to their logs.';
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
 COMMENT ON COLUMN mqtt.configuration.max_waiting IS
 'How many calls may wait at a time (`wait` of a long poll), each of which holds a connection of PostgREST''s pool; a further one is answered at once. Less than half of db-pool.';

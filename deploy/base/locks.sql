@@ -75,6 +75,14 @@ END;
 COMMENT ON FUNCTION mqtt.wait_lock() IS
 'Advisory lock of a call that waits (mqtt.may_wait), with the number of its place among all, and 1953460330 with one among its organization''s.';
 
+CREATE OR REPLACE FUNCTION mqtt.rules_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460351;
+END;
+COMMENT ON FUNCTION mqtt.rules_lock() IS
+'Advisory lock of applying payload rules to stored messages, with hashtext(integration_id::text): one caller at a time.';
+
 CREATE OR REPLACE FUNCTION mqtt.bridge_lock(subject uuid) RETURNS bigint
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

@@ -1,13 +1,14 @@
 -- Deploy topicbase:integrations/setting_rules to pg
 -- requires: base/parse_values
 -- requires: topics/patterns
+-- requires: topics/templates
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.setting_names(integration_type text) RETURNS text []
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT ARRAY['topic_pattern', 'content_type', 'max_attempts', 'outbound_max_in_flight', 'inbound_max_per_second', 'status_topic']
+    SELECT ARRAY['topic_pattern', 'content_type', 'max_attempts', 'outbound_max_in_flight', 'inbound_max_per_second', 'status_topic', 'http_topic', 'offline_after']
         || CASE WHEN integration_type <> 'mqtt_hosted' THEN ARRAY[
             'broker_url', 'port', 'protocol', 'path', 'username', 'password', 'client_id', 'mqtt_version', 'clean_start', 'session_expiry',
             'keepalive', 'use_tls', 'verify_certificate', 'ca_certificate', 'client_certificate', 'client_key', 'server_name', 'alpn'
@@ -52,6 +53,8 @@ BEGIN ATOMIC
             THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 1, 1000000) THEN 'must be a whole number from 1 to 1000000' END
         WHEN name = 'keepalive'
             THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 5, 65535) THEN 'must be a whole number of seconds from 5 to 65535' END
+        WHEN name = 'offline_after'
+            THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 60, 31622400) THEN 'must be a whole number of seconds from 60 to 31622400' END
         WHEN name = 'session_expiry'
             THEN CASE WHEN NOT mqtt.jsonb_integer_between(value, 0, 4294967295) THEN 'must be a whole number of seconds from 0 to 4294967295' END
         WHEN name = 'max_attempts'
@@ -82,6 +85,8 @@ BEGIN ATOMIC
             END
         WHEN name = 'topic_pattern'
             THEN coalesce(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason(value #>> '{}'))
+        WHEN name = 'http_topic'
+            THEN coalesce(mqtt.jsonb_text_reason(value, 500), 'is not a template: it ' || mqtt.template_reason(value #>> '{}'))
         WHEN name = 'status_topic'
             THEN coalesce(mqtt.jsonb_text_reason(value, 65535), 'is not a topic name: ' || mqtt.topic_name_reason(value #>> '{}'))
         WHEN name IN ('broker_url', 'username', 'client_id', 'server_name')

@@ -42,10 +42,13 @@ DECLARE
     v_is_whole CONSTANT boolean := hour - (SELECT greatest(c.max_time_ahead, '1 day') FROM mqtt.configuration AS c) >= progress.raw_since;
     v_late bigint [];
     v_firsts bigint [];
+    v_emptied integer [];
+    v_is_changed boolean;
     v_parts mqtt.rollup_part [];
 BEGIN
     -- Without positions: readings have changed (mqtt.outdate_rollups).
-    SELECT array_agg(DISTINCT l.first_position), coalesce(array_agg(n.position) FILTER (WHERE n.position IS NOT NULL), '{}') INTO v_firsts, v_late
+    SELECT array_agg(DISTINCT l.first_position), coalesce(array_agg(n.position) FILTER (WHERE n.position IS NOT NULL), '{}'), bool_or(l.positions = '{}')
+    INTO v_firsts, v_late, v_is_changed
     FROM mqtt.late_readings AS l
     LEFT JOIN LATERAL unnest(l.positions) AS n (position) ON true
     WHERE l.organization_id = progress.organization_id AND l.device_id = correct_rollups.device_id AND l.hour = correct_rollups.hour;
@@ -53,14 +56,23 @@ BEGIN
     IF v_until > hour AND hour >= progress.hours_since THEN
         IF v_is_whole THEN
             -- The day too, which may be left without a metric.
-            DELETE FROM mqtt.rollups AS r
-            USING mqtt.rollup_series AS s, (VALUES (1::smallint, hour), (24::smallint, date_trunc('day', hour))) AS x (hours, starts_at)
-            WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
-                AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = x.hours AND r.starts_at = x.starts_at;
+            WITH gone AS (
+                DELETE FROM mqtt.rollups AS r
+                USING mqtt.rollup_series AS s, (VALUES (1::smallint, hour), (24::smallint, date_trunc('day', hour))) AS x (hours, starts_at)
+                WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
+                    AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = x.hours AND r.starts_at = x.starts_at
+                RETURNING r.series_id, r.hours
+            )
+            SELECT array_agg(g.series_id) INTO v_emptied FROM gone AS g WHERE g.hours = 1;
             DELETE FROM mqtt.rollup_minutes AS r
             USING mqtt.rollup_series AS s
             WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
                 AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.starts_at = hour;
+            -- Names that a rule has given up no longer count among those that a device may have.
+            DELETE FROM mqtt.rollup_series AS s
+            WHERE v_is_changed AND s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id AND s.id = ANY (v_emptied)
+                AND NOT EXISTS (SELECT FROM mqtt.rollups AS r WHERE r.organization_id = s.organization_id AND r.series_id = s.id)
+                AND NOT EXISTS (SELECT FROM mqtt.rollup_minutes AS r WHERE r.organization_id = s.organization_id AND r.series_id = s.id);
         END IF;
         SELECT array_agg(p) INTO v_parts
         FROM mqtt.reading_parts(

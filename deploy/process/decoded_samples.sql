@@ -11,7 +11,8 @@ CREATE OR REPLACE FUNCTION mqtt.decoded_samples(
 )
 RETURNS TABLE (
     topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, message_type text,
-    topic_role text, sample integer, data jsonb, facts jsonb, external_id text, role text, sent_at timestamptz, measured_at timestamptz, is_retained boolean, is_news boolean
+    topic_role text, sample integer, data jsonb, facts jsonb, external_id text, role text, sent_at timestamptz, measured_at timestamptz, is_retained boolean, is_news boolean,
+    is_rule_time boolean
 )
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
@@ -20,7 +21,8 @@ BEGIN ATOMIC
         coalesce(r.role, m.topic_role), r.sample, r.data, r.facts,
         s.external_id, s.role, s.sent_at, s.measured_at, s.is_retained,
         mqtt.is_news(decoded_samples.organization_id, decoded_samples.integration_id, s.external_id, s.role, s.is_retained)
-        AND (r.sample IS NULL OR r.data IS NOT NULL)
+        AND (r.sample IS NULL OR r.data IS NOT NULL),
+        r.sent_at IS NOT NULL
     FROM mqtt.decoded_message(
         decoded_samples.message, decoded_samples.body, received_at, decoded_samples.content_type, topic_like, topic_levels, device_level,
         message_type_level, max_time_behind, max_time_ahead
@@ -47,5 +49,5 @@ END;
 COMMENT ON FUNCTION mqtt.decoded_samples(
     uuid, uuid, uuid, jsonb, bytea, jsonb, timestamptz, text, text, smallint, smallint, smallint, boolean, interval, interval
 ) IS
-'A queued message as mqtt.decoded_message has it, in one row, or, where a payload rule matches it, in a row for each sample in it (sample: its number; data: its metrics, if any). prepared: the payload where mqtt.prepare_sparkplug has decoded it. is_news: whether these are new values of the device. A part of the statement that asks.';
+'A queued message as mqtt.decoded_message has it, in one row, or, where a payload rule matches it, in a row for each sample in it (sample: its number; data: its metrics, if any). prepared: the payload where mqtt.prepare_sparkplug has decoded it. is_news: whether these are new values of the device; is_rule_time: whether the time is one that the rule found. A part of the statement that asks.';
 COMMIT;

@@ -48,7 +48,8 @@ BEGIN
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
             latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.last_data_at),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
-            last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
+            last_seen_at = greatest(d.last_seen_at, n.last_seen_at),
+            presence = mqtt.presence_once_seen(d.presence, n.last_seen_at)
         FROM device AS n
         WHERE d.organization_id = n.organization_id AND d.id = n.id
         RETURNING d.organization_id, d.integration_id, d.external_id, d.id

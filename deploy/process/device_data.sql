@@ -122,6 +122,17 @@ END;
 COMMENT ON FUNCTION mqtt.is_news(uuid, uuid, text, text, boolean, text) IS
 'Whether a message tells a new value of a metric (null: new data) of its device: telemetry does; but what a broker had retained tells of no new measurement, and counts where there is no value yet. A part of the statement that asks.';
 
+CREATE OR REPLACE FUNCTION mqtt.presence_once_seen(known jsonb, seen_at timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN NOT known ? 'by' OR seen_at IS NULL OR seen_at < (known ->> 'since')::timestamptz THEN known
+        ELSE jsonb_build_object('state', 'online', 'since', seen_at)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.presence_once_seen(jsonb, timestamptz) IS
+'A device''s presence once it has sent something: online where silence alone had made it offline (mqtt.note_silence), else as it was.';
+
 CREATE OR REPLACE FUNCTION mqtt.device_name(name text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

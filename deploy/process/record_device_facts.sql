@@ -53,8 +53,12 @@ BEGIN
             RETURNING true INTO v_is_newer;
             IF v_is_newer THEN
                 UPDATE mqtt.devices AS d
-                SET presence = jsonb_build_object('state', v_news.facts -> 'presence', 'since', v_news.received_at)
-                WHERE d.organization_id = v_news.organization_id AND d.id = v_news.id AND d.presence -> 'state' <> v_news.facts -> 'presence';
+                SET presence = jsonb_build_object('state', v_news.facts -> 'presence', 'since', CASE
+                    WHEN d.presence -> 'state' = v_news.facts -> 'presence' THEN d.presence -> 'since' ELSE to_jsonb(v_news.received_at)
+                END)
+                -- What it says itself counts for more than that it was silent.
+                WHERE d.organization_id = v_news.organization_id AND d.id = v_news.id
+                    AND (d.presence -> 'state' <> v_news.facts -> 'presence' OR d.presence ? 'by');
             END IF;
         END IF;
         IF v_news.facts ? 'metadata' THEN

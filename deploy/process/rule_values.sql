@@ -17,7 +17,8 @@ DECLARE
     v_step text;
     v_decoded mqtt.decoded_payload;
 BEGIN
-    IF body IS NULL AND decode = 'json' OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
+    -- Decoded by its content type, a document is one already.
+    IF body IS NULL AND (decode = 'json' OR decode IN ('cbor', 'msgpack') AND jsonb_typeof(payload) <> 'string') OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
     ELSIF decode = 'sparkplug' THEN
         RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or the server has no PL/Python')::mqtt.decoded_payload;
@@ -31,7 +32,10 @@ BEGIN
         END IF;
     END LOOP;
     IF v_step IN ('senml', 'senml-cbor') THEN
-        v_decoded := mqtt.decode_payload(CASE v_step WHEN 'senml' THEN 'application/json' ELSE 'application/cbor' END, v_bytes);
+        v_decoded := CASE
+            WHEN v_step = 'senml-cbor' AND (body IS NOT NULL OR cardinality(v_steps) > 1) THEN mqtt.decode_payload('application/cbor', v_bytes)
+            ELSE mqtt.decode_payload('application/json', v_bytes)
+        END;
         IF v_decoded.body IS NULL THEN
             v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
         END IF;

@@ -69,11 +69,11 @@ BEGIN
         FROM newest AS n
         LEFT JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.is_news
             AND x.measured_at = coalesce(n.json_at, n.any_at) AND (x.body IS NULL OR x.data IS NOT NULL) = (n.json_at IS NOT NULL)
-        ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
+        ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC, x.sample DESC
     ),
     latest AS MATERIALIZED (
         SELECT x.integration_id, x.external_id,
-            jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at) ORDER BY x.measured_at, x.msg_id) AS latest
+            jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at) ORDER BY x.measured_at, x.msg_id, x.sample) AS latest
         FROM (SELECT l.*, ARRAY(SELECT jsonb_object_keys(mqtt.object_or_none(l.last_data))) AS names FROM data AS l OFFSET 0) AS d
         JOIN (SELECT m.*, to_jsonb(m.measured_at) AS at FROM decoded AS m OFFSET 0) AS x USING (integration_id, external_id)
         CROSS JOIN LATERAL mqtt.payload_metrics(coalesce(x.data, mqtt.data_of_payload(x.payload, x.sent_at))) AS r
@@ -108,7 +108,8 @@ BEGIN
             last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
             latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, excluded.last_data_at),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
-            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at),
+            presence = mqtt.presence_once_seen(d.presence, excluded.last_seen_at)
         RETURNING d.id, d.integration_id, d.external_id
     ),
     device AS MATERIALIZED (
@@ -154,7 +155,7 @@ BEGIN
         SELECT
             x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.credential_id, n.number, x.sent_at, x.measured_at, x.qos, x.retain, x.payload,
             x.content_type, x.body, x.decode_error, x.properties, x.topic, coalesce(o.number, 0) AS organization, x.message_id IS NOT NULL AS is_id_given,
-            x.sample, x.data, CASE WHEN x.sample > 1 THEN mqtt.sample_position(x.msg_id, x.sample) ELSE x.msg_id END AS position,
+            x.sample, x.data, x.is_rule_time, CASE WHEN x.sample > 1 THEN mqtt.sample_position(x.msg_id, x.sample) ELSE x.msg_id END AS position,
             coalesce(x.message_id, mqtt.keyed_message_id(x.enqueued_at, x.msg_id, k.key, x.place)) AS id
         FROM decoded AS x
         JOIN numbered AS n
@@ -170,7 +171,8 @@ BEGIN
         )
         SELECT
             x.enqueued_at, x.measured_at, x.msg_id, x.id, x.organization, x.number, mqtt.stored_after(x.enqueued_at, v_stored_at),
-            (mqtt.history_flags(x.qos, x.retain, false, x.is_id_given, x.sent_at = x.measured_at) + (x.sample IS NOT NULL)::integer * 64)::smallint,
+            (mqtt.history_flags(x.qos, x.retain, false, x.is_id_given, x.sent_at = x.measured_at) + (x.sample IS NOT NULL)::integer * 64
+                + x.is_rule_time::integer * 128)::smallint,
             x.payload, nullif(x.sent_at, x.measured_at), x.content_type, x.body, x.decode_error, x.properties
         FROM placed AS x
         WHERE x.number IS NOT NULL AND coalesce(x.sample, 1) = 1

@@ -28,7 +28,7 @@ COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest telemetry; wh
 COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
 COMMENT ON COLUMN mqtt.devices.latest IS 'The newest value of each metric, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data.';
 COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When the device last sent anything, by the database''s clock; commands to it do not count, nor what a broker had retained.';
-COMMENT ON COLUMN mqtt.devices.presence IS 'Whether it is connected: {"state": "online", "offline" or "unknown", "since"}, as its status messages said, in the order of their acceptance.';
+COMMENT ON COLUMN mqtt.devices.presence IS 'Whether it is connected: {"state": "online", "offline" or "unknown", "since"}, as its status messages said, in the order of their acceptance; by: silence, where offline_after made it offline.';
 ALTER TABLE mqtt.devices ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.devices FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));

@@ -9,5 +9,6 @@ DROP FUNCTION mqtt.outbound_lock();
 DROP FUNCTION mqtt.maintenance_lock();
 DROP FUNCTION mqtt.processing_lock();
 DROP FUNCTION mqtt.wakeup_lock();
+DROP FUNCTION mqtt.rules_lock();
 DROP FUNCTION mqtt.wait_lock();
 COMMIT;

@@ -51,6 +51,7 @@ RPCS: dict[str, Rpc] = {
     "mqtt_ingest_body": Rpc("device", {"topic": "x", "payload": 1}),
     "mqtt_ingest_batch": Rpc("device", {"messages": [{"topic": "x", "payload": 1}]}),
     "mqtt_ingest_binary": Rpc("device"),
+    "mqtt_ingest_document": Rpc("device"),
     "create_organization": Rpc("operator", {"name": "new", "slug": "NEW", "admin_user_id": "USER"}, free=frozenset({"admin_user_id"})),
     "set_organization_limits": Rpc("service", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}),
     "add_organization_member": Rpc(
@@ -331,7 +332,7 @@ def filled(rpc: Rpc, world: World) -> dict[str, Any]:
 
 
 def call(world: World, name: str, body: dict[str, Any], token: str | None) -> requests.Response:
-    if name == "mqtt_ingest_binary":
+    if name in ("mqtt_ingest_binary", "mqtt_ingest_document"):
         headers = {"Content-Type": "application/octet-stream", "X-Topic": "x"} | (
             {} if token is None else {"Authorization": f"Bearer {token}"}
         )

@@ -1,6 +1,6 @@
 -- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(52);
+SELECT plan(53);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
@@ -106,6 +106,7 @@ SELECT is(hour_of('u'), '2 8 2 6 6 2 2', 'the hour is made of the readings of no
 SELECT is((SELECT array_agg(h.hours ORDER BY h.hours) FROM hours AS h WHERE h.metric = 'u' AND h.starts_at < :'hour'::timestamptz - interval '1 day'), '{1,24}', 'and the day');
 SELECT is_empty('SELECT FROM hours WHERE metric = ''v''', 'nothing is left of those of before, nor in the day');
 SELECT is_empty('SELECT FROM mqtt.late_readings', 'that is all');
+SELECT is((SELECT array_agg(DISTINCT s.metric) FROM mqtt.rollup_series AS s INNER JOIN mqtt.devices AS d ON d.id = s.device_id WHERE d.external_id IN ('d1', 'd2')), '{u}', 'also of the names that metrics had before');
 UPDATE mqtt.payload_rules SET topic = 'org_alice/devices/+/telemetry', device = '{topic[3]}', metrics = '{"t": "$.t * 2"}' WHERE id = :'rule';
 SELECT reapply(), roll_up() \g /dev/null
 SELECT is(hour_of('t'), '3 156 36 80 40 36 76', 'messages that were readings by themselves, and are now interpreted');
