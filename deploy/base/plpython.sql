@@ -8,9 +8,16 @@ SELECT
         SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u' AND installed_version IS NULL
     ) AS installable \gset
 \if :installable
-CREATE EXTENSION plpython3u;
--- The revert drops the extension only where this line says that it came from here.
-COMMENT ON EXTENSION plpython3u IS 'PL/Python3U untrusted procedural language, installed for topicbase';
+DO $$
+BEGIN
+    CREATE EXTENSION plpython3u;
+    -- The revert drops the extension only where this line says that it came from here.
+    COMMENT ON EXTENSION plpython3u IS 'PL/Python3U untrusted procedural language, installed for topicbase';
+-- Listed is not loadable: its library may lack the Python that it was built with, or the server forbid it.
+EXCEPTION WHEN OTHERS THEN
+    RAISE NOTICE 'plpython3u cannot be created: %', SQLERRM;
+END;
+$$;
 \endif
 
 SET LOCAL ROLE mqtt_owner;

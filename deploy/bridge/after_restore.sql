@@ -20,7 +20,7 @@ BEGIN
             DETAIL = 'A bridge is connected to this database and may be sending these messages now.',
             HINT = 'Stop all bridges, call this, then start them.';
     END IF;
-    DELETE FROM mqtt.outbound_batches;
+    DELETE FROM mqtt.outbound_batches WHERE true;
     LOOP
         v_msg_ids := ARRAY(
             SELECT q.msg_id

@@ -8,24 +8,30 @@ COMMENT ON SCHEMA broker IS 'Views for brokers that look up devices in the datab
 DO $$
 DECLARE
     v_role text;
+    v_setting record;
 BEGIN
     FOREACH v_role IN ARRAY '{rabbitmq_reader,emqx_reader,vernemq_reader,go_auth_reader}'::text [] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = v_role) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+            EXECUTE format('CREATE ROLE %I NOLOGIN CONNECTION LIMIT 20', v_role);
+            EXECUTE format('COMMENT ON ROLE %I IS %L', v_role, 'Created by Topicbase');
         END IF;
-        -- What a role may lift again, it does not lift by accident; mqtt.end_overdue_readers ends what does. mqtt_owner may end its sessions.
-        EXECUTE format('ALTER ROLE %I SET statement_timeout = %L', v_role, '10s');
-        EXECUTE format('ALTER ROLE %I SET lock_timeout = %L', v_role, '2s');
-        EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = %L', v_role, '10s');
-        EXECUTE format('GRANT %I TO mqtt_owner', v_role);
-        IF (SELECT r.rolconnlimit FROM pg_catalog.pg_roles AS r WHERE r.rolname = v_role) < 0 THEN
-            EXECUTE format('ALTER ROLE %I CONNECTION LIMIT 20', v_role);
+        -- mqtt_owner may end its sessions.
+        IF NOT pg_catalog.pg_has_role('mqtt_owner', v_role, 'usage') THEN
+            EXECUTE format('GRANT %I TO mqtt_owner', v_role);
         END IF;
-        IF pg_catalog.has_parameter_privilege(current_user, 'temp_file_limit', 'set') THEN
-            EXECUTE format('ALTER ROLE %I SET temp_file_limit = %L', v_role, '64MB');
-        END IF;
-        EXECUTE format('ALTER ROLE %I SET default_transaction_read_only = on', v_role);
-        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = broker', v_role, pg_catalog.current_database());
+        -- What a role may lift again, it does not lift by accident; mqtt.end_overdue_readers ends what does.
+        FOR v_setting IN
+            SELECT s.name, s.value
+            FROM (VALUES
+                ('statement_timeout', '10s'), ('lock_timeout', '2s'), ('idle_in_transaction_session_timeout', '10s'), ('temp_file_limit', '64MB'),
+                ('default_transaction_read_only', 'on'), ('search_path', 'broker')
+            ) AS s (name, value)
+            INNER JOIN pg_catalog.pg_settings AS p ON p.name = s.name
+            WHERE pg_catalog.shobj_description(v_role::regrole, 'pg_authid') = 'Created by Topicbase'
+                AND (p.context = 'user' OR pg_catalog.has_parameter_privilege(current_user, s.name, 'set'))
+        LOOP
+            EXECUTE format('ALTER ROLE %I IN DATABASE %I SET %s = %L', v_role, pg_catalog.current_database(), v_setting.name, v_setting.value);
+        END LOOP;
         EXECUTE format('GRANT USAGE ON SCHEMA broker TO %I', v_role);
     END LOOP;
 END;

@@ -111,7 +111,7 @@ BEGIN
     v_rows := mqtt.apply_deferred_devices(noted_after);
     v_rows := v_rows + mqtt.apply_deferred_credentials(noted_after);
     IF noted_after = '-infinity' THEN
-        DELETE FROM mqtt.deferred_device_ids;
+        DELETE FROM mqtt.deferred_device_ids WHERE true;
     END IF;
     RETURN v_rows;
 END;

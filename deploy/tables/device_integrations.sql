@@ -44,5 +44,6 @@ USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid
 WITH CHECK (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
 CREATE POLICY admins_delete ON mqtt.device_integrations FOR DELETE TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
+CREATE POLICY service_writes ON mqtt.device_integrations TO service_role USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON mqtt.device_integrations TO authenticated, service_role;
 COMMIT;

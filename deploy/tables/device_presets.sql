@@ -15,5 +15,6 @@ COMMENT ON COLUMN mqtt.device_presets.topics IS 'What to subscribe to at the eco
 COMMENT ON COLUMN mqtt.device_presets.rules IS 'The arguments of upsert_payload_rule for each rule, in order.';
 ALTER TABLE mqtt.device_presets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY all_read ON mqtt.device_presets FOR SELECT TO authenticated USING (true);
+CREATE POLICY service_reads ON mqtt.device_presets FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.device_presets TO authenticated, service_role;
 COMMIT;

@@ -39,5 +39,6 @@ USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
 WITH CHECK (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
 CREATE POLICY admins_delete ON mqtt.devices FOR DELETE TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
+CREATE POLICY service_writes ON mqtt.devices TO service_role USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON mqtt.devices TO authenticated, service_role;
 COMMIT;

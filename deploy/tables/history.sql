@@ -49,5 +49,6 @@ SELECT mqtt.create_default_partition('mqtt.history');
 ALTER TABLE mqtt.history ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.history FOR SELECT TO authenticated
 USING (organization = ANY ((SELECT mqtt.current_organization_numbers())::integer []));
+CREATE POLICY service_reads ON mqtt.history FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.history TO authenticated, service_role;
 COMMIT;

@@ -25,5 +25,6 @@ SELECT mqtt.create_default_partition('mqtt.integration_activity_log');
 ALTER TABLE mqtt.integration_activity_log ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.integration_activity_log FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.integration_activity_log FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.integration_activity_log TO authenticated, service_role;
 COMMIT;

@@ -26,5 +26,6 @@ CREATE INDEX ledger_settled_idx ON mqtt.ledger (bucket) WHERE shard = -4;
 ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.ledger FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.ledger FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.ledger TO authenticated, service_role;
 COMMIT;

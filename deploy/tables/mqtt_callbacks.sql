@@ -66,5 +66,6 @@ COMMENT ON COLUMN mqtt.mqtt_callback_deliveries.response IS 'How the answer to a
 ALTER TABLE mqtt.mqtt_callback_deliveries ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_callback_deliveries FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.mqtt_callback_deliveries FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.mqtt_callback_deliveries TO authenticated, service_role;
 COMMIT;

@@ -65,6 +65,7 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activit
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.mqtt_credentials FOR SELECT TO service_role USING (true);
 GRANT SELECT (
     id, organization_id, integration_id, device_id, member_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
     publish_filters, subscribe_filters, max_per_second, max_burst, previous_until, expires_at, revoked_at, last_connected_at,

@@ -32,5 +32,6 @@ SELECT mqtt.create_default_partition('mqtt.mqtt_dead_letters');
 ALTER TABLE mqtt.mqtt_dead_letters ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_dead_letters FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.mqtt_dead_letters FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.mqtt_dead_letters TO authenticated, service_role;
 COMMIT;

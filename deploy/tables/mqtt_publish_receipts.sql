@@ -30,5 +30,6 @@ SELECT mqtt.create_default_partition('mqtt.mqtt_publish_receipts');
 ALTER TABLE mqtt.mqtt_publish_receipts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_publish_receipts FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.mqtt_publish_receipts FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.mqtt_publish_receipts TO authenticated, service_role;
 COMMIT;

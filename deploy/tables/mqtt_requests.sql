@@ -23,5 +23,6 @@ COMMENT ON COLUMN mqtt.mqtt_requests.result IS 'The verdict: {"ok": bool, "reaso
 ALTER TABLE mqtt.mqtt_requests ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_requests FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.mqtt_requests FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.mqtt_requests TO authenticated, service_role;
 COMMIT;

@@ -58,5 +58,6 @@ USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid
 WITH CHECK (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
 CREATE POLICY admins_delete ON mqtt.mqtt_subscriptions FOR DELETE TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
+CREATE POLICY service_writes ON mqtt.mqtt_subscriptions TO service_role USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON mqtt.mqtt_subscriptions TO authenticated, service_role;
 COMMIT;

@@ -66,5 +66,6 @@ USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid
 WITH CHECK (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
 CREATE POLICY admins_delete ON mqtt.payload_rules FOR DELETE TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids(true))::uuid []));
+CREATE POLICY service_writes ON mqtt.payload_rules TO service_role USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON mqtt.payload_rules TO authenticated, service_role;
 COMMIT;

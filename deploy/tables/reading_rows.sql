@@ -27,5 +27,6 @@ SELECT mqtt.create_default_partition('mqtt.reading_rows');
 ALTER TABLE mqtt.reading_rows ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.reading_rows FOR SELECT TO authenticated
 USING (organization = ANY ((SELECT mqtt.current_organization_numbers())::integer []));
+CREATE POLICY service_reads ON mqtt.reading_rows FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.reading_rows TO authenticated, service_role;
 COMMIT;

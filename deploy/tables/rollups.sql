@@ -100,13 +100,18 @@ ALTER TABLE mqtt.rollups ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.rollup_minutes ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.rollup_progress FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.rollup_progress FOR SELECT TO service_role USING (true);
 CREATE POLICY members_read ON mqtt.late_readings FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.late_readings FOR SELECT TO service_role USING (true);
 CREATE POLICY members_read ON mqtt.rollup_series FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.rollup_series FOR SELECT TO service_role USING (true);
 CREATE POLICY members_read ON mqtt.rollups FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.rollups FOR SELECT TO service_role USING (true);
 CREATE POLICY members_read ON mqtt.rollup_minutes FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.rollup_minutes FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.rollup_progress, mqtt.late_readings, mqtt.rollup_series, mqtt.rollups, mqtt.rollup_minutes TO authenticated, service_role;
 COMMIT;

@@ -27,6 +27,7 @@ COMMENT ON COLUMN mqtt.topics.role IS 'What its messages are, by mqtt.message_ro
 ALTER TABLE mqtt.topics ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.topics FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
+CREATE POLICY service_reads ON mqtt.topics FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.topics TO authenticated, service_role;
 
 CREATE TABLE mqtt.topic_counts (

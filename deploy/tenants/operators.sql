@@ -12,5 +12,6 @@ COMMENT ON TABLE mqtt.operators IS
 ALTER TABLE mqtt.operators ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_row ON mqtt.operators FOR SELECT TO authenticated
 USING (user_id = (SELECT mqtt.current_user_id()));
+CREATE POLICY service_reads ON mqtt.operators FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.operators TO authenticated, service_role;
 COMMIT;

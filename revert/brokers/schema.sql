@@ -1,12 +1,14 @@
 -- Revert topicbase:brokers/schema from pg
 BEGIN;
--- The roles stay, as roles do: other databases of the cluster may use them.
+-- The roles stay, as roles do: other databases of the cluster may use them. Their settings in this one go.
 DO $$
 DECLARE
     v_role text;
 BEGIN
     FOREACH v_role IN ARRAY '{rabbitmq_reader,emqx_reader,vernemq_reader,go_auth_reader}'::text [] LOOP
-        EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET search_path', v_role, pg_catalog.current_database());
+        IF pg_catalog.shobj_description(v_role::regrole, 'pg_authid') = 'Created by Topicbase' THEN
+            EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', v_role, pg_catalog.current_database());
+        END IF;
     END LOOP;
 END;
 $$;

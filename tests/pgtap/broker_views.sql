@@ -10,7 +10,7 @@ INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, cl
 SELECT c.organization_id, :'external', 'foreign', 'foreign', 'org_bob', c.broker_url, c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
 FROM mqtt.mqtt_credentials AS c WHERE c.id = :'pump_login';
 -- As the role finds it when it has logged in.
-SELECT option AS vernemq_path FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS option WHERE s.setrole = 'vernemq_reader'::regrole AND s.setdatabase <> 0 \gset
+SELECT option AS vernemq_path FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS option WHERE s.setrole = 'vernemq_reader'::regrole AND s.setdatabase <> 0 AND option LIKE 'search_path=%' \gset
 SELECT is(:'vernemq_path'::text, 'search_path=broker, public', 'VerneMQ''s role finds the view and crypt() by their names');
 
 -- EMQX, PostgreSQL authenticator and authorizer.

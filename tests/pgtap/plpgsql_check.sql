@@ -3,6 +3,8 @@
 SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpgsql_check') AS has_checker \gset
 SELECT plan(2);
 \if :has_checker
+    -- Since 2.8 it checks nothing unless PL/pgSQL was there before it.
+    LOAD 'plpgsql';
     CREATE EXTENSION IF NOT EXISTS plpgsql_check SCHEMA tap;
     CREATE TEMPORARY TABLE finding AS
     SELECT p.oid::regprocedure::text AS function, c.level, c.sqlstate, c.message, c.lineno
