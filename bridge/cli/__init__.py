@@ -9,6 +9,7 @@ from bridge import __version__
 from bridge.cli import (
     common,
     credentials,
+    deletions,
     doctor,
     init,
     integrations,
@@ -62,6 +63,7 @@ def _main(
       publish  sends messages to an integration's broker, and reports what became of them
       tail     shows messages as they are stored
       replay   replays dead letters or stored messages
+      delete   deletes messages, and shows how far deletions are
       rules    shows what payload rules make of a message
 
     \b
@@ -87,6 +89,7 @@ app.command()(keys.reseal)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")
+app.add_typer(deletions.app, name="delete")
 app.add_typer(rules.app, name="rules")
 app.add_typer(organizations.app, name="org")
 app.add_typer(organizations.members, name="members")

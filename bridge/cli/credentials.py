@@ -84,6 +84,13 @@ def remove(credential: Credential, json: Json = False) -> None:
         common.show(client.call("revoke_mqtt_credentials", {"credential_id": _find(client, credential)["id"]}), json=json)
 
 
+@app.command("delete")
+def delete(credential: Credential, json: Json = False) -> None:
+    """Delete a login that was revoked or has expired, as an admin."""
+    with common.api() as client:
+        common.show(client.call("delete_mqtt_credentials", {"credential_id": _find(client, credential)["id"]}), json=json)
+
+
 def _find(client: Api, wanted: str) -> dict[str, Any]:
     return common.find(client, "mqtt_credentials", wanted, "username")
 

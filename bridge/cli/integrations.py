@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge.api import Api
-from bridge.cli import common
+from bridge.cli import common, deletions
 from bridge.cli.organizations import Json, Organization
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Integrations: what connects an organization to a broker.")
@@ -139,3 +139,23 @@ def show_device(
     with common.api() as client:
         integration_id = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
         common.show(client.call("get_device", {"device_id": device, "integration_id": integration_id}), json=json)
+
+
+@devices.command("remove")
+def remove_device(
+    device: Annotated[str, typer.Argument(help="Id of the device, or its id in topics.")],
+    integration: Annotated[str | None, typer.Option(help="Id or name of its integration.")] = None,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Its messages as well; else they stay until their retention ends.")
+    ] = False,
+    yes: deletions.Yes = False,
+    wait: deletions.Wait = False,
+    json: Json = False,
+) -> None:
+    """Delete a device, and end its logins, as an admin. A message that comes later registers it again."""
+    with common.api() as client:
+        integration_id = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
+        row = client.call("get_device", {"device_id": device, "integration_id": integration_id})
+        common.confirm(f"Delete {row['external_id']} with its logins{' and its messages' if with_data else ''}?", yes=yes)
+        body = {"device_id": row["id"], "organization_id": row["organization_id"], "with_data": with_data}
+        deletions.finish(client, client.call("delete_device", body), wait=wait, json=json)

@@ -1,5 +1,6 @@
 """Organizations, and the users who belong to them."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -44,6 +45,27 @@ def show(organization: Annotated[str, typer.Argument(help="Id or slug.")], json:
     """Show an organization with its limits."""
     with common.api() as client:
         common.show(common.find(client, "organizations", organization, "slug"), json=json)
+
+
+@app.command("remove")
+def remove(
+    organization: Annotated[str, typer.Argument(help="Id or slug.")],
+    confirm: Annotated[str | None, typer.Option(help="Its name, to be sure; asked for on a terminal.")] = None,
+    json: Json = False,
+) -> None:
+    """Delete an organization with everything that it has, as an admin of it or an operator.
+
+    At once it has no members any longer and its devices are disconnected; the rest follows. `topicbase delete show` shows how far that is.
+    """
+    with common.api() as client:
+        row = common.find(client, "organizations", organization, "slug")
+        if confirm is None:
+            if not sys.stdin.isatty():
+                common.fail("there is no terminal to ask on: use --confirm NAME", common.WRONG)
+            confirm = typer.prompt(f"This deletes all that {row['slug']} has. Its name, to confirm", err=True)
+        if confirm != row["name"]:
+            common.fail(f"{confirm} is not its name", common.WRONG)
+        common.show(client.call("delete_organization", {"organization_id": row["id"], "confirm": confirm}), json=json)
 
 
 @members.command("add")

@@ -318,3 +318,6 @@ class BridgeCalls(Caller):
 
     def roll_up_readings(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.roll_up_readings()"))
+
+    def work_deletions(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.work_deletions()"))

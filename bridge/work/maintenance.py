@@ -1,4 +1,4 @@
-"""Periodic work: expired messages, room for more, partitions, retention, rollups."""
+"""Periodic work: expired messages, room for more, partitions, retention, rollups, deletions."""
 
 import threading
 import time
@@ -42,6 +42,9 @@ class Maintenance(DatabaseThread):
                 rolled = database.roll_up_readings()
                 self._is_rolling_up = rolled.pop("more", False)
                 _log("rollups", rolled)
+            deleted = database.work_deletions()
+            deleted.pop("more", None)
+            _log("deletions", deleted)
             metrics.DATABASE.refresh(database.gauges)
 
     def _tell(self, done: dict[str, Any]) -> None:

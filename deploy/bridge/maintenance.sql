@@ -55,4 +55,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION bridge.roll_up_readings() IS 'Rollups, by one bridge at a time: what was done, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
 GRANT EXECUTE ON FUNCTION bridge.roll_up_readings() TO mqtt_bridge;
+
+CREATE OR REPLACE FUNCTION bridge.work_deletions() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state <> 'done') AND mqtt.try_maintenance_lock() THEN mqtt.work_deletions()
+        ELSE '{"skipped": true}'
+    END;
+$$;
+COMMENT ON FUNCTION bridge.work_deletions() IS
+'Called every second: goes on with what was asked to be deleted, by one bridge at a time; {"skipped": true} if there is nothing to do, or another bridge is doing it.';
+GRANT EXECUTE ON FUNCTION bridge.work_deletions() TO mqtt_bridge;
 COMMIT;

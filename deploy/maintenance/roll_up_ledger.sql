@@ -23,7 +23,7 @@ BEGIN
         RETURNING l.*
     ),
     rolled AS (
-        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired, deleted)
         SELECT
             o.organization_id,
             CASE WHEN o.shard = mqtt.ledger_level_settled() THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
@@ -32,7 +32,7 @@ BEGIN
                 WHEN o.bucket < v_hour THEN mqtt.ledger_level_hour()
                 ELSE mqtt.ledger_level_minute()
             END,
-            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired), sum(o.deleted)
         FROM old AS o
         GROUP BY 1, 2, 3
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET

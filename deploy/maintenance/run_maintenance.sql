@@ -8,7 +8,7 @@
 -- requires: maintenance/retention
 -- requires: maintenance/roll_up_ledger
 -- requires: maintenance/roll_up_readings
--- requires: maintenance/unused_topics
+-- requires: maintenance/work_deletions
 -- requires: tables/mqtt_credentials
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -98,8 +98,8 @@ CREATE OR REPLACE FUNCTION mqtt.run_maintenance() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() || mqtt.roll_up_readings() ELSE '{"skipped": true}' END;
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() || mqtt.work_deletions(50000) || mqtt.roll_up_readings() ELSE '{"skipped": true}' END;
 $$;
 COMMENT ON FUNCTION mqtt.run_maintenance() IS
-'All periodic maintenance in one call: capacity, retention, mqtt.run_periodic_tasks, rollups. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+'All periodic maintenance in one call: capacity, retention, mqtt.run_periodic_tasks, deletions, rollups. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 COMMIT;

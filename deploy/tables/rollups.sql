@@ -44,10 +44,10 @@ CREATE TABLE mqtt.rollup_series (
     metric text,
     is_rolled boolean NOT NULL DEFAULT true,
     PRIMARY KEY (organization_id, id),
-    UNIQUE NULLS NOT DISTINCT (organization_id, device_id, metric),
-    FOREIGN KEY (organization_id, device_id) REFERENCES mqtt.devices (organization_id, id) ON DELETE CASCADE
+    UNIQUE NULLS NOT DISTINCT (organization_id, device_id, metric)
 );
-COMMENT ON TABLE mqtt.rollup_series IS 'The metrics of devices that are rolled up, numbered for the rows of their rollups.';
+COMMENT ON TABLE mqtt.rollup_series IS
+'The metrics of devices that are rolled up, numbered for the rows of their rollups. Without a foreign key: what a device had is deleted in batches (mqtt.deletions).';
 COMMENT ON COLUMN mqtt.rollup_series.metric IS 'Its name; null: the device has more metrics than are rolled up (configuration.max_metrics), or such with too long a name.';
 COMMENT ON COLUMN mqtt.rollup_series.is_rolled IS 'False for a metric with numbers of more than 30 digits before or after the point, which would take too much room.';
 

@@ -41,6 +41,7 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.rollup_minutes', 'local', 'a twentieth of the history''s bytes; made on the coordinator'),
 ('mqtt.rollups', 'local', 'a hundredth of the history''s bytes; made on the coordinator'),
 ('mqtt.operators', 'local', 'few rows'),
+('mqtt.deletions', 'local', 'few rows; worked off on the coordinator'),
 ('mqtt.mqtt_requests', 'local', 'lives for minutes'),
 ('mqtt.outbound_batches', 'local', 'belongs to the queue'),
 ('mqtt.bridges', 'local', 'the bridges work on the coordinator'),

@@ -1,5 +1,6 @@
 -- Revert topicbase:bridge/maintenance from pg
 BEGIN;
+DROP FUNCTION bridge.work_deletions();
 DROP FUNCTION bridge.roll_up_readings();
 DROP FUNCTION bridge.apply_retention();
 DROP FUNCTION bridge.run_periodic_tasks();

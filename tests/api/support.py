@@ -98,6 +98,7 @@ TABLES = {
     "publishers": "mqtt.publishers",
     "invitations": "mqtt.organization_invitations",
     "activities": "mqtt.integration_activity_log",
+    "deletions": "mqtt.deletions",
 }
 
 

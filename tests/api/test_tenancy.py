@@ -17,7 +17,7 @@ import requests
 from psycopg.sql import SQL, Identifier
 
 from tests.api.support import TABLES, Queue, Witness, accepted, refused
-from tests.support.api import Api
+from tests.support.api import Api, one
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
 
@@ -53,6 +53,7 @@ RPCS: dict[str, Rpc] = {
     "mqtt_ingest_binary": Rpc("device"),
     "mqtt_ingest_document": Rpc("device"),
     "create_organization": Rpc("operator", {"name": "new", "slug": "NEW", "admin_user_id": "USER"}, free=frozenset({"admin_user_id"})),
+    "delete_organization": Rpc("admin", {"organization_id": "organization", "confirm": "NAME"}, {"organization_id": ORGANIZATION}),
     "set_organization_limits": Rpc("service", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}),
     "add_organization_member": Rpc(
         "admin", {"organization_id": "organization", "user_id": "USER"}, {"organization_id": ORGANIZATION}, frozenset({"user_id"})
@@ -89,6 +90,7 @@ RPCS: dict[str, Rpc] = {
     ),
     "rotate_mqtt_credentials": Rpc("admin", {"credential_id": "credential"}, {"credential_id": CREDENTIAL}),
     "revoke_mqtt_credentials": Rpc("admin", {"credential_id": "credential"}, {"credential_id": CREDENTIAL}),
+    "delete_mqtt_credentials": Rpc("admin", {"credential_id": "ended login"}, {"credential_id": CREDENTIAL}, frozenset({"integration_id"})),
     "mqtt_hybrid_credentials": Rpc(
         "admin",
         {"action": "revoke", "integration_id": "integration", "organization_id": "organization", "credential_id": "credential"},
@@ -152,6 +154,18 @@ RPCS: dict[str, Rpc] = {
         {"integration_id": "integration", "organization_id": "organization", "external_id": "d9"},
         {"integration_id": INTEGRATION, "organization_id": UNSEEN},
     ),
+    "delete_device": Rpc(
+        "admin",
+        {"device_id": "device", "integration_id": "integration", "organization_id": "organization"},
+        {"device_id": DEVICE, "integration_id": DEVICE, "organization_id": DEVICE},
+    ),
+    "delete_messages": Rpc(
+        "admin",
+        {"integration_id": "integration", "organization_id": "organization", "device_id": "device"},
+        {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_id": DEVICE},
+    ),
+    "get_deletion": Rpc("member", {"deletion_id": "deletion"}, {"deletion_id": ("deletion", "deletion_not_found")}),
+    "list_deletions": Rpc("member", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}),
     "get_capabilities": Rpc("member", {"integration_id": "integration"}, {"integration_id": INTEGRATION}),
     "query_telemetry": Rpc(
         "member",
@@ -277,13 +291,16 @@ def make_world(stack: Stack, api: Api) -> World:
                 SQL("INSERT INTO mqtt.{} (organization_id, user_id) VALUES (%s, %s)").format(Identifier(table)),
                 (tenant.organization_id, user),
             )
+    ended = one(api.ok("generate_mqtt_credentials", integration, token=service))["credential_id"]
+    api.ok("revoke_mqtt_credentials", {"credential_id": ended}, token=service)
     things = {
         "organization": tenant.organization_id,
+        "ended login": ended,
         "integration": tenant.integration_id,
         "colleague": colleague,
         "message": message,
         "device": api.rows("devices", token=service, organization_id=organization)[0]["id"],
-        "credential": api.rows("mqtt_credentials", token=service, organization_id=organization)[0]["id"],
+        "credential": api.rows("mqtt_credentials", token=service, organization_id=organization, revoked_at="is.null")[0]["id"],
         "subscription": api.rows("mqtt_subscriptions", token=service, organization_id=organization, callback_url="is.null")[0]["id"],
         "callback": callback_id,
         "delivery": api.rows("mqtt_callback_deliveries", token=service, organization_id=organization)[0]["id"],
@@ -291,6 +308,7 @@ def make_world(stack: Stack, api: Api) -> World:
         "rule": api.ok("upsert_payload_rule", {**integration, "topic": "own/+", "device": "{topic[2]}"}, token=service)["id"],
         "broker key": api.ok("generate_broker_key", {"name": "b", **integration}, token=service)["id"],
         "request": api.ok("mqtt_test_connection", integration, token=service)["request_id"],
+        "deletion": api.ok("delete_messages", {**integration, "filter": "nothing"}, token=service)["id"],
         "receipt": api.ok("mqtt_publish", {**integration, "messages": [{"topic": topic, "payload": 1}]}, token=service)["receipts"][0][
             "receipt_id"
         ],
@@ -320,6 +338,8 @@ def filled(rpc: Rpc, world: World) -> dict[str, Any]:
                 return {key: fill(element) for key, element in value.items()}
             case "TOPIC":
                 return world.topic
+            case "NAME":
+                return f"Organization {world.tenant.slug}"
             case "USER":
                 return str(uuid.uuid4())
             case "NEW":

@@ -10,9 +10,9 @@ SELECT plan(2);
     SELECT p.oid::regprocedure::text AS function, c.level, c.sqlstate, c.message, c.lineno
     FROM pg_catalog.pg_proc AS p
     INNER JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
-    LEFT JOIN LATERAL (SELECT min(t.tgrelid) AS tgrelid FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = p.oid) AS t ON true
+    LEFT JOIN LATERAL (SELECT min(t.tgrelid) AS tgrelid, min(t.tgoldtable) AS gone FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = p.oid) AS t ON true
     CROSS JOIN LATERAL tap.plpgsql_check_function_tb(
-        p.oid, coalesce(t.tgrelid, 0), other_warnings => true, performance_warnings => false, extra_warnings => true, security_warnings => true
+        p.oid, coalesce(t.tgrelid, 0), oldtable => t.gone, other_warnings => true, performance_warnings => false, extra_warnings => true, security_warnings => true
     ) AS c
     WHERE p.pronamespace IN ('api'::regnamespace, 'mqtt'::regnamespace, 'bridge'::regnamespace);
     -- limit is what everyone calls it, and JSON needs no quotes; a literal is cast to the variable's type; trim_rows names its table at run time;

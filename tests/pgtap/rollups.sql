@@ -185,6 +185,8 @@ UPDATE mqtt.organizations SET rollup_days = 1 WHERE id = :'org_alice';
 SELECT mqtt.trim_rollups(1) \g /dev/null
 SELECT is(is_trimmed, false, 'what is left is for the next call') FROM mqtt.rollup_progress WHERE organization_id = :'org_alice';
 DELETE FROM mqtt.device_integrations WHERE id = :'hosted';
+SELECT mqtt.work_deletions() FROM generate_series(1, 2) \g /dev/null
 SELECT is_empty('SELECT FROM mqtt.rollups UNION ALL SELECT FROM mqtt.rollup_series UNION ALL SELECT FROM mqtt.late_readings', 'all goes with the integration');
+SELECT isnt_empty('SELECT FROM mqtt.mqtt_messages', 'but for the messages');
 SELECT * FROM finish();
 ROLLBACK;

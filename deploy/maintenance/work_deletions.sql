@@ -1,0 +1,308 @@
+-- Deploy topicbase:maintenance/work_deletions to pg
+-- requires: maintenance/close_readings
+-- requires: maintenance/delete_stored
+-- requires: maintenance/follow_deletion
+-- requires: maintenance/unused_topics
+-- requires: tables/mqtt_dead_letters
+-- requires: tables/quota_buckets
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.organization_tables() RETURNS TABLE (relation regclass)
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE owned AS (
+        SELECT k.oid
+        FROM pg_catalog.pg_class AS k
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
+        WHERE k.relnamespace IN ('mqtt'::regnamespace, 'pgmq'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition
+            AND k.oid NOT IN ('mqtt.deletions'::regclass, 'mqtt.ledger'::regclass, 'mqtt.topics'::regclass)
+    ),
+    depth AS (
+        SELECT o.oid, 0 AS n FROM owned AS o
+        UNION
+        SELECT f.conrelid, d.n + 1
+        FROM depth AS d
+        JOIN pg_catalog.pg_constraint AS f ON f.confrelid = d.oid AND f.contype = 'f' AND f.conrelid <> f.confrelid AND f.conparentid = 0
+        WHERE f.conrelid IN (SELECT o.oid FROM owned AS o)
+    )
+    SELECT d.oid::regclass FROM depth AS d GROUP BY d.oid ORDER BY max(d.n) DESC, d.oid::regclass::text;
+$$;
+COMMENT ON FUNCTION mqtt.organization_tables() IS
+'The tables with rows of organizations, those that refer to others first; without the history, whose topics come last, the ledger and mqtt.deletions.';
+
+CREATE OR REPLACE FUNCTION mqtt.deletion_places(kind text) RETURNS TABLE (place bigint, parent regclass, leaf regclass)
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT row_number() OVER (ORDER BY p.number, p.relation::text, l.ordinality), p.relation, l.leaf
+    FROM (
+        VALUES (1::bigint, 'mqtt.history'::regclass), (2, 'mqtt.reading_rows')
+        UNION ALL
+        SELECT 3, 'mqtt.mqtt_dead_letters' WHERE deletion_places.kind <> 'organization'
+        UNION ALL
+        SELECT 3 + row_number() OVER (), t.relation FROM mqtt.organization_tables() AS t WHERE deletion_places.kind = 'organization'
+        UNION ALL
+        SELECT 1000, 'mqtt.topics' WHERE deletion_places.kind = 'organization'
+    ) AS p (number, relation)
+    CROSS JOIN LATERAL mqtt.leaf_tables(p.relation) WITH ORDINALITY AS l (leaf, ordinality);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.deletion_places(text) IS 'The tables and partitions that a deletion goes through, in order.';
+
+CREATE OR REPLACE FUNCTION mqtt.deleted_rows(d mqtt.deletions) RETURNS bigint
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT d.messages + d.readings + d.dead_letters + d.receipts + d.callbacks + d.rollups + d.others;
+END;
+COMMENT ON FUNCTION mqtt.deleted_rows(mqtt.deletions) IS 'How many rows a deletion has deleted so far.';
+
+CREATE OR REPLACE FUNCTION mqtt.delete_of_leaf(d mqtt.deletions, parent regclass, leaf regclass, most integer) RETURNS mqtt.deletions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_gone mqtt.deleted_row [];
+    v_traces record;
+    v_deleted bigint;
+BEGIN
+    IF parent IN ('mqtt.history'::regclass, 'mqtt.reading_rows'::regclass) THEN
+        v_gone := mqtt.delete_stored(d, leaf, parent = 'mqtt.history'::regclass, most);
+        IF v_gone <> '{}' AND d.kind <> 'organization' THEN
+            SELECT t.receipts, t.callbacks INTO v_traces FROM mqtt.delete_traces(d.organization_id, v_gone) AS t;
+            d.receipts := d.receipts + v_traces.receipts;
+            d.callbacks := d.callbacks + v_traces.callbacks;
+        END IF;
+        IF v_gone <> '{}' AND d.kind = 'messages' THEN
+            d.rollup_hours_kept := d.rollup_hours_kept + mqtt.remake_rollups(d, v_gone);
+        END IF;
+        IF parent = 'mqtt.history'::regclass THEN
+            d.messages := d.messages + cardinality(v_gone);
+        ELSE
+            d.readings := d.readings + cardinality(v_gone);
+        END IF;
+        RETURN d;
+    ELSIF d.kind <> 'organization' THEN
+        d.dead_letters := d.dead_letters + mqtt.delete_dead_letters(d, leaf, most);
+        RETURN d;
+    ELSIF parent = 'mqtt.topics'::regclass THEN
+        v_deleted := mqtt.remove_topics(d.organization_id, ARRAY(SELECT t.number FROM mqtt.topics AS t WHERE t.organization_id = d.organization_id LIMIT most));
+    ELSE
+        EXECUTE format('DELETE FROM %1$s AS x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM %1$s AS y WHERE y.organization_id = $1 LIMIT $2))', leaf)
+        USING d.organization_id, most;
+        GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    END IF;
+    d.others := d.others + v_deleted;
+    RETURN d;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.delete_of_leaf(mqtt.deletions, regclass, regclass, integer) IS
+'Deletes what a deletion selects from a table or partition, at most this many rows, with what follows from it; counts it in the deletion.';
+
+CREATE OR REPLACE FUNCTION mqtt.delete_in_places(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_place record;
+    v_first bigint;
+    v_before bigint;
+    v_enough CONSTANT bigint := mqtt.deleted_rows(d) + most;
+BEGIN
+    SELECT p.place INTO v_first FROM mqtt.deletion_places(d.kind) AS p WHERE p.leaf::text = d.place;
+    FOR v_place IN SELECT p.* FROM mqtt.deletion_places(d.kind) AS p WHERE p.place >= coalesce(v_first, 0) ORDER BY p.place LOOP
+        v_before := mqtt.deleted_rows(d);
+        d := mqtt.delete_of_leaf(d, v_place.parent, v_place.leaf, (v_enough - v_before)::integer);
+        d.is_clean := d.is_clean AND mqtt.deleted_rows(d) = v_before;
+        d.place := v_place.leaf::text;
+        IF mqtt.deleted_rows(d) >= v_enough THEN
+            RETURN d;
+        END IF;
+    END LOOP;
+    -- Rows may have come meanwhile, or gone to another partition: what ends it is a pass that finds nothing.
+    d.phase := CASE WHEN d.is_clean THEN CASE d.kind WHEN 'messages' THEN 'devices' ELSE 'rollups' END ELSE d.phase END;
+    d.place := NULL;
+    d.is_clean := true;
+    RETURN d;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.delete_in_places(mqtt.deletions, integer) IS
+'Goes on through the tables of a deletion until about so many rows are deleted; after a whole pass that found nothing, to the next phase.';
+
+CREATE OR REPLACE FUNCTION mqtt.delete_orphaned_rollups(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_series CONSTANT integer [] := ARRAY(
+        SELECT s.id
+        FROM mqtt.rollup_series AS s
+        WHERE s.organization_id = d.organization_id AND (d.device_id IS NULL OR s.device_id = d.device_id)
+            AND NOT EXISTS (SELECT FROM mqtt.devices AS x WHERE x.organization_id = s.organization_id AND x.id = s.device_id)
+        LIMIT 1000
+    );
+    v_rows bigint;
+    v_minutes bigint;
+BEGIN
+    DELETE FROM mqtt.rollups AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM unnest(v_series) AS s (id) JOIN mqtt.rollups AS x ON x.organization_id = d.organization_id AND x.series_id = s.id LIMIT most
+    ));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM mqtt.rollup_minutes AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM unnest(v_series) AS s (id) JOIN mqtt.rollup_minutes AS x ON x.organization_id = d.organization_id AND x.series_id = s.id LIMIT most
+    ));
+    GET DIAGNOSTICS v_minutes = ROW_COUNT;
+    d.rollups := d.rollups + v_rows + v_minutes;
+    IF greatest(v_rows, v_minutes) < most THEN
+        DELETE FROM mqtt.rollup_series AS s WHERE s.organization_id = d.organization_id AND s.id = ANY (v_series);
+        d.state := CASE WHEN v_series = '{}' THEN 'done' ELSE d.state END;
+    END IF;
+    RETURN d;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.delete_orphaned_rollups(mqtt.deletions, integer) IS
+'Deletes rollups of devices that are no longer there (of the deletion''s device, if it names one), about so many rows; done once there are none.';
+
+CREATE OR REPLACE FUNCTION mqtt.refresh_devices(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_devices CONSTANT uuid [] := ARRAY(
+        SELECT DISTINCT x.id
+        FROM mqtt.topics AS t
+        JOIN mqtt.devices AS x ON x.organization_id = t.organization_id AND x.id = t.device_id
+        WHERE t.organization_id = d.organization_id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
+            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR t.topic ~ mqtt.topic_filter_pattern(d.filter))
+            AND (d.place IS NULL OR x.id > d.place::uuid)
+        ORDER BY x.id
+        LIMIT 20
+    );
+    v_device uuid;
+    v_enough CONSTANT bigint := d.rollups + most;
+BEGIN
+    -- Whoever stores messages updates devices in another order.
+    IF NOT mqtt.lock_processing(d.organization_id, true) THEN
+        RETURN d;
+    END IF;
+    FOREACH v_device IN ARRAY v_devices LOOP
+        d.rollups := d.rollups + mqtt.delete_rollups_within(d, v_device, most);
+        IF d.rollups >= v_enough THEN
+            RETURN d;
+        END IF;
+        PERFORM mqtt.refresh_latest(d, v_device);
+        d.place := v_device::text;
+    END LOOP;
+    d.state := CASE WHEN v_devices = '{}' THEN 'done' ELSE d.state END;
+    RETURN d;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.refresh_devices(mqtt.deletions, integer) IS
+'Corrects the next devices that a deletion concerns: their latest values, and the rollups that cannot be made again, about so many rows of these.';
+
+CREATE OR REPLACE FUNCTION mqtt.finish_organization(organization_id uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM mqtt.quota_buckets AS b WHERE b.subject_id = finish_organization.organization_id;
+    DELETE FROM mqtt.organizations AS o WHERE o.id = finish_organization.organization_id;
+    -- So that the sums of all time, which monitoring shows, do not fall.
+    WITH gone AS (
+        DELETE FROM mqtt.ledger AS l WHERE l.organization_id = finish_organization.organization_id RETURNING l.*
+    )
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired, deleted)
+    SELECT
+        '00000000-0000-0000-0000-000000000000', '-infinity', mqtt.ledger_level_settled(), sum(g.accepted), sum(g.completed), sum(g.dead), sum(g.expired),
+        sum(g.completed)
+    FROM gone AS g
+    HAVING count(*) > 0
+    ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET
+        accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed, dead = l.dead + excluded.dead,
+        expired = l.expired + excluded.expired, deleted = l.deleted + excluded.deleted;
+$$;
+COMMENT ON FUNCTION mqtt.finish_organization(uuid) IS
+'Deletes an organization of which nothing else is left; its ledger goes into the sums of those deleted, under the nil UUID.';
+
+CREATE OR REPLACE FUNCTION mqtt.work_deletion(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queued integer;
+BEGIN
+    IF d.kind = 'messages' AND d.started_at IS NULL AND mqtt.is_queued_before(d.organization_id, d.requested_at) THEN
+        d.state := 'waiting';
+        RETURN d;
+    END IF;
+    d.started_at := coalesce(d.started_at, clock_timestamp());
+    d.state := 'running';
+    IF d.kind = 'organization' THEN
+        -- Nobody stores its messages meanwhile.
+        IF NOT mqtt.lock_processing(d.organization_id, true) THEN
+            RETURN d;
+        END IF;
+        v_queued := mqtt.delete_queued(d.organization_id, most);
+        IF v_queued > 0 THEN
+            d.others := d.others + v_queued;
+            d.is_clean := false;
+            RETURN d;
+        END IF;
+    END IF;
+    IF d.phase = 'messages' THEN
+        d := mqtt.delete_in_places(d, most);
+    ELSIF d.phase = 'devices' THEN
+        d := mqtt.refresh_devices(d, most);
+    ELSE
+        d := mqtt.delete_orphaned_rollups(d, most);
+    END IF;
+    IF d.kind = 'organization' AND d.phase = 'rollups' AND EXISTS (SELECT FROM mqtt.topics AS t WHERE t.organization_id = d.organization_id) THEN
+        d.phase := 'messages';
+    ELSIF d.kind = 'organization' AND d.phase = 'rollups' THEN
+        PERFORM mqtt.finish_organization(d.organization_id);
+        d.state := 'done';
+    END IF;
+    RETURN d;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.work_deletion(mqtt.deletions, integer) IS 'One step of a deletion: about so many rows. Answers how far it is, for its row.';
+
+CREATE OR REPLACE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next mqtt.deletions;
+    v_before bigint;
+    v_removed bigint := 0;
+    v_is_more boolean := false;
+BEGIN
+    -- In random order, so that a large one does not hold up the others.
+    FOR v_next IN SELECT d.* FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.state = 'waiting', random() LIMIT 20 LOOP
+        EXIT WHEN v_removed >= most;
+        v_before := mqtt.deleted_rows(v_next);
+        v_next := mqtt.work_deletion(v_next, most - v_removed::integer);
+        v_removed := v_removed + mqtt.deleted_rows(v_next) - v_before;
+        v_is_more := v_is_more OR v_next.state = 'running';
+        UPDATE mqtt.deletions AS d
+        SET (
+            state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept
+        ) = (
+            v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
+            v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
+            v_next.rollup_hours_kept
+        )
+        WHERE d.organization_id = v_next.organization_id AND d.id = v_next.id;
+    END LOOP;
+    DELETE FROM mqtt.deletions AS d
+    WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.work_deletions(integer) IS
+'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, and "more" if there is more to do at once; deletions that wait for queued messages are looked at in the next call.';
+COMMIT;
