@@ -67,7 +67,7 @@ format: develop ## Format the Python code and apply ruff's automatic fixes
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix-only .
 
-snapshot: develop ## Regenerate docs/schema.sql from the migrations
+snapshot: develop ## Regenerate docs/schema.sql and docs/reference/openapi.json from the migrations
 	@bin/snapshot
 
 clean: ## Stop the local stack and delete its data, and the cached clusters of tests

@@ -63,7 +63,8 @@ $md$Generate a key that a broker uses to ask about devices
 For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the complete header, with username
 and key as HTTP Basic. Without integration_id (service_role only) the broker is the hosted one and may ask about the credentials of all
 `mqtt_hosted` integrations; with it, about those of that integration only. vhost and exchange are RabbitMQ's.
-Errors: 400 `name_invalid`, `vhost_invalid`, `exchange_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.$md$;
+Errors: 400 `name_invalid`, `vhost_invalid`, `exchange_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.
+Answer: {"...": "mqtt.broker_keys", "-": ["key_salt", "key_hash"], "key": "text", "authorization": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.generate_broker_key(text, uuid, text, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
@@ -78,7 +79,8 @@ $$;
 COMMENT ON FUNCTION api.get_broker_keys() IS
 $md$List the keys of brokers
 
-Newest first: those of the organizations that you administer, or all of them for service_role. The keys themselves are never shown.$md$;
+Newest first: those of the organizations that you administer, or all of them for service_role. The keys themselves are never shown.
+Answer: {"...": "mqtt.broker_keys", "-": ["key_salt", "key_hash"]}$md$;
 GRANT EXECUTE ON FUNCTION api.get_broker_keys() TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
@@ -110,6 +112,7 @@ COMMENT ON FUNCTION api.revoke_broker_key(uuid) IS
 $md$Revoke the key of a broker
 
 The broker's next request is refused. Returns the removed row.
-Errors: 404 `broker_key_not_found`.$md$;
+Errors: 404 `broker_key_not_found`.
+Answer: {"...": "mqtt.broker_keys", "-": ["key_salt", "key_hash"]}$md$;
 GRANT EXECUTE ON FUNCTION api.revoke_broker_key(uuid) TO authenticated, service_role;
 COMMIT;

@@ -16,6 +16,8 @@ Removes completed messages after 7 days and failed ones (dead letters) after 30,
 organization; also the activity log, receipts, callback deliveries, idempotency keys and old requests; never a message that has not been processed.
 The bridge's maintenance runs it too. Returns the number of rows removed: `{"completed", "failed", "activity", "readings", "receipts",
 "idempotency_keys", "requests", "callbacks"}` (an estimate for partitions over 64 MiB), `more`: whether another call would find more, and `postponed`: why partitions
-could not be dropped now, if so.$md$;
+could not be dropped now, if so.
+Answer: {"completed": "integer", "failed": "integer", "activity": "integer", "readings": "integer", "receipts": "integer",
+"idempotency_keys": "integer", "requests": "integer", "callbacks": "integer", "more": "boolean", "postponed?": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
 COMMIT;

@@ -98,6 +98,7 @@ With it, a page subscribes at the hosted broker to what its user may read anyway
 shows `password`. The login works with the answer's client_id, for one connection at a time: create one for each tab. It ends after lifetime
 (1 minute to 24 hours), when you leave the organization, when an admin revokes it, or when you have created as many newer ones as one member
 may have. subscribe_filters narrow it to some of the organization's topics.
-Errors: 400 `filter_invalid`, `lifetime_invalid`, `not_hosted`; 403 `member_required`; 404 `integration_not_found`; 409 `login_limit_reached`.$md$;
+Errors: 400 `filter_invalid`, `lifetime_invalid`, `not_hosted`; 403 `member_required`; 404 `integration_not_found`; 409 `login_limit_reached`.
+Answer: {"...": "mqtt.credential_json", "password": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.create_browser_login(uuid, text [], interval, uuid) TO authenticated, service_role;
 COMMIT;

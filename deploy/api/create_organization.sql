@@ -43,6 +43,7 @@ $md$Create an organization
 For operators. Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
 later with `add_organization_member`.
 Returns the organization: id, name, slug, topic_prefix and so on.
-Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.$md$;
+Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.
+Answer: "mqtt.organizations"$md$;
 GRANT EXECUTE ON FUNCTION api.create_organization(text, text, uuid) TO authenticated, service_role;
 COMMIT;

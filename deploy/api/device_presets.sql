@@ -66,7 +66,8 @@ $md$Copy a preset's payload rules into an integration
 They come after the rules that are there, replace those of the same preset, and can be edited like any other. topic_prefix stands before all
 their topics; by default nothing, and at the hosted broker the organization's prefix. Answers `{"topics", "rules"}`: the topics are what the
 integration has to subscribe to (mqtt_subscribe) unless it already does.
-Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.$md$;
+Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.
+Answer: {"topics": ["text"], "rules": ["payload_rules"]}$md$;
 
 CREATE OR REPLACE FUNCTION api.list_device_presets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER
@@ -77,6 +78,7 @@ COMMENT ON FUNCTION api.list_device_presets() IS
 $md$List the presets for device ecosystems
 
 Answers `[{"preset", "title", "description", "topics", "rules"}]`: topics are what to subscribe to at the ecosystem's broker, rules what
-apply_device_preset copies into an integration.$md$;
+apply_device_preset copies into an integration.
+Answer: ["mqtt.device_presets"]$md$;
 GRANT EXECUTE ON FUNCTION api.list_device_presets(), mqtt.moved_template(text, integer), api.apply_device_preset(uuid, text, text) TO authenticated, service_role;
 COMMIT;

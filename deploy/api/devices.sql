@@ -67,7 +67,8 @@ $md$List devices, page by page
 
 Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id. Send next_cursor as
 cursor to get the next page; it is null on the last one. Devices that are registered or deleted between two pages do not shift the others.
-Errors: 400 `limit_invalid`, `cursor_invalid`, `organization_required` (you belong to several); 404 `integration_not_found`, `organization_not_found`.$md$;
+Errors: 400 `limit_invalid`, `cursor_invalid`, `organization_required` (you belong to several); 404 `integration_not_found`, `organization_not_found`.
+Answer: {"devices": ["devices"], "next_cursor": "text?"}$md$;
 GRANT EXECUTE ON FUNCTION api.list_devices(integer, text, uuid, uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_device(
@@ -89,7 +90,8 @@ $md$Read one device
 device_id is the device's id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
 external_id, name, metadata, last_data (its newest telemetry), last_data_at, latest (of each metric the newest value:
 `{"temperature": {"value": 23.5, "at": "…"}}`), last_seen_at, what it belongs to, and found_by: `id` or `external_id`.
-Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).$md$;
+Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).
+Answer: {"...": "devices", "found_by": "id|external_id"}$md$;
 GRANT EXECUTE ON FUNCTION api.get_device(text, uuid, uuid, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.sync_device(
@@ -134,6 +136,8 @@ $md$Register a device, or change its name and metadata
 
 external_id is the device's id in its topics. An argument that is omitted changes nothing; metadata replaces the old metadata as a whole.
 You need not register devices: a device's first message registers it.
-Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.$md$;
+Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.
+Body: {"metadata": "object"}
+Answer: "devices"$md$;
 GRANT EXECUTE ON FUNCTION api.sync_device(uuid, text, text, jsonb, uuid) TO authenticated, service_role;
 COMMIT;

@@ -86,6 +86,10 @@ action is `publish` (topic is a topic name) or `subscribe` (topic is the filter 
 filter). Returns `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
 `topic_invalid`, `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and an `explanation` in words. HTTP ingest and
 the brokers decide the same way, except that at a hosted broker no device can log in until the bridge has subscribed.
-Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.$md$;
+Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.
+Body: {"action": "publish|subscribe"}
+Answer: {"allowed": "boolean",
+"reason": "allowed|revoked|expired|integration_inactive|publish_not_allowed|subscribe_not_allowed|topic_invalid|topic_not_allowed",
+"rule": "text?", "rules": ["text"], "explanation": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.explain_mqtt_access(uuid, text, text) TO authenticated, service_role;
 COMMIT;

@@ -138,7 +138,8 @@ subscribe_filters narrow the topics further; can_publish and can_subscribe switc
 the device may send over HTTP. At the hosted broker, the login works with the answer's client_id and with no other: it is the one that you
 ask for, unless another organization has it there; then your slug and a dot are put before it.
 Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`, `argument_conflict`;
-403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`; 409 `login_limit_reached`.$md$;
+403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`; 409 `login_limit_reached`.
+Answer: {"...": "mqtt.credential_json", "password": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.generate_mqtt_credentials(uuid, text, text, text, timestamptz, boolean, boolean, text [], text [], uuid, numeric, integer, text)
 TO authenticated, service_role;
 COMMIT;

@@ -12,6 +12,7 @@ COMMENT ON FUNCTION api.get_caller() IS
 $md$Tell who you are
 
 Returns `{"user_id", "role", "is_operator"}`: the `sub` of your token where it is a UUID, the role of your token, and whether you may make the
-calls for operators. Your organizations are in the view organizations.$md$;
+calls for operators. Your organizations are in the view organizations.
+Answer: {"user_id": "uuid?", "role": "text", "is_operator": "boolean"}$md$;
 GRANT EXECUTE ON FUNCTION api.get_caller() TO authenticated, service_role;
 COMMIT;

@@ -25,6 +25,8 @@ $md$Show what an integration can do
 
 Real-time status (last_seen_at, through subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
 management and bidirectional sync are not. The answer is the same for every integration.
-Errors: 404 `integration_not_found`.$md$;
+Errors: 404 `integration_not_found`.
+Answer: {"supportsRealTimeStatus": "boolean", "supportsTelemetry": "boolean", "supportsFirmwareManagement": "boolean",
+"supportsRemoteCommands": "boolean", "supportsBidirectionalSync": "boolean"}$md$;
 GRANT EXECUTE ON FUNCTION api.get_capabilities(uuid) TO authenticated, service_role;
 COMMIT;

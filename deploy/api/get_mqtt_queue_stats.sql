@@ -170,6 +170,10 @@ $md$Show the state of an organization's queue
 - `seconds_in_queue`: p50 and p99 of the last 1,000 messages stored
 - `top_errors` of the last hour: `code` (SQLSTATE), `error`, `count`
 
-Errors: 400 `argument_conflict`; 404 `organization_not_found`.$md$;
+Errors: 400 `argument_conflict`; 404 `organization_not_found`.
+Answer: {"organization_id": "uuid", "pending": "integer", "processing": "integer", "completed": "integer", "failed": "integer",
+"retrying": "integer", "dead": "integer", "oldest_pending_seconds": "number?",
+"rates": {"*": {"in_per_second": "number", "out_per_second": "number", "retry_per_second": "number", "dead_per_second": "number"}},
+"seconds_in_queue": {"p50": "number?", "p99": "number?"}, "top_errors": [{"code": "text?", "error": "text?", "count": "integer"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_queue_stats(uuid, uuid) TO authenticated, service_role;
 COMMIT;

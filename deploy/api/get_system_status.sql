@@ -29,6 +29,12 @@ For operators: `bridges` (name, version, whether each is live, how many integrat
 status, reason and bridge, `queues` (messages that wait, and for how long the oldest has), `ingest_pause` and `publish_pause`, `sealing`,
 `workers` (bridges that are working the queue off), and findings as in topicbase doctor: `partitions` with their days ahead,
 `vacuum_holders`, `ledger_faults` and `notify_queue_ratio`.
-Errors: 403 `operator_required`.$md$;
+Errors: 403 `operator_required`.
+Answer: {"at": "time", "bridges": [{"id": "uuid", "name": "text", "version": "text", "is_live": "boolean", "started_at": "time",
+"silent_seconds": "number", "integrations": "integer"}], "integrations": [{"id": "uuid", "organization": "text", "name": "text",
+"integration_type": "text", "broker": "text?", "status": "text", "reason": "text?", "since": "time", "bridge": "text?",
+"outbound_waiting": "integer"}], "queues": {"*": {"messages": "integer", "oldest_seconds": "number?"}}, "ingest_pause": "text?",
+"publish_pause": "text?", "sealing": "object", "workers": ["uuid"], "partitions": ["object"], "vacuum_holders": "integer",
+"ledger_faults": "integer", "notify_queue_ratio": "number"}$md$;
 GRANT EXECUTE ON FUNCTION api.get_system_status() TO authenticated, service_role;
 COMMIT;

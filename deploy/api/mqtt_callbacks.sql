@@ -84,7 +84,9 @@ The answer is the only place that ever shows `callback_secret`. For grace (one d
 signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name for grace. You
 can send a sealed secret of your own as callback_secret, `{"sealed": "<base64>"}`; the answer then has none.
 Errors: 400 `callback_missing`, `grace_invalid`, `argument_conflict`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
-404 `subscription_not_found`.$md$;
+404 `subscription_not_found`.
+Body: {"callback_secret": {"sealed": "text"}}
+Answer: {"subscription_id": "uuid", "callback_secret?": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.rotate_mqtt_callback_secret(uuid, integer, jsonb, interval) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid [] DEFAULT NULL) RETURNS jsonb
@@ -129,6 +131,7 @@ $md$Post dead deliveries again
 Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
 its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
 Returns `{"replayed": n}`.
-Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.$md$;
+Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.
+Answer: {"replayed": "integer"}$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_callback_deliveries(uuid, uuid []) TO authenticated, service_role;
 COMMIT;

@@ -32,7 +32,8 @@ $md$List device logins
 
 Newest first, including revoked and expired ones (see `status`): all that you administer, those of one integration or organization, or
 the one that credential_id names. Passwords are never shown.
-Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.
+Answer: "mqtt.credential_json"$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_credentials(uuid, uuid, uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval DEFAULT '0') RETURNS jsonb
@@ -85,7 +86,8 @@ $md$Give a device's login a new password
 The answer is the only place that ever shows it. The old password ends at once, or continues to work for grace (up to 30 days): over HTTP, at
 the hosted Mosquitto and at brokers that ask over HTTP. Sessions that logged in with it are cut when it ends. A broker that reads hashes from
 the database has only the new one: a device must log in there with the new password from now on.
-Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.$md$;
+Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.
+Answer: {"...": "mqtt.credential_json", "password": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.rotate_mqtt_credentials(uuid, interval) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.revoke_mqtt_credentials(credential_id uuid) RETURNS jsonb
@@ -114,6 +116,7 @@ COMMENT ON FUNCTION api.revoke_mqtt_credentials(uuid) IS
 $md$Revoke a device's login
 
 Revocation is final and takes effect at the next request; revoking again changes nothing. Returns the credential.
-Errors: 403 `admin_required`; 404 `credential_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `credential_not_found`.
+Answer: "mqtt.credential_json"$md$;
 GRANT EXECUTE ON FUNCTION api.revoke_mqtt_credentials(uuid) TO authenticated, service_role;
 COMMIT;

@@ -48,6 +48,8 @@ $md$Generate, get or revoke device logins
 For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` returns what generate_mqtt_credentials returns; `get` returns
 `{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) returns what revoke_mqtt_credentials returns.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`; for `generate` also
-those of generate_mqtt_credentials.$md$;
+those of generate_mqtt_credentials.
+Body: {"action": "generate|get|revoke"}
+Answer: {"|": [{"...": "mqtt.credential_json", "password": "text"}, {"credentials": ["mqtt.credential_json"]}, "mqtt.credential_json"]}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_hybrid_credentials(text, uuid, uuid, uuid, text, text, text, timestamptz, text) TO authenticated, service_role;
 COMMIT;

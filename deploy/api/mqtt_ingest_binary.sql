@@ -36,6 +36,7 @@ $md$Send one message as a device, its payload as raw bytes
 
 The body is the payload, with `Content-Type: application/octet-stream`. Headers: `X-Topic` (required), `X-QoS`, `X-Retain`,
 `X-Content-Type` (media type of the payload: `application/cbor`, `application/msgpack`, `text/plain`, `application/json`, …),
-`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`.$md$;
+`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`.
+Answer 202: {"message_id": "uuid", "status": "=queued"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_binary(bytea) TO anon, authenticated, service_role;
 COMMIT;

@@ -41,6 +41,10 @@ $md$Publish messages to an integration's broker
 Returns 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
 what became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (the details give the index); 403 `topic_not_allowed`,
-`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.$md$;
+`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.
+Body: {"messages": [{"topic": "text", "payload?": "json", "qos?": "integer", "retain?": "boolean", "payload_encoding?": "json|text|base64",
+"content_type?": "text?", "response_topic?": "text?", "correlation_data?": "text?", "user_properties?": "json", "message_expiry?": "integer?",
+"deliver_at?": "time?"}]}
+Answer 202: {"status": "=queued", "receipts": [{"index": "integer", "receipt_id": "uuid"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_publish(uuid, json, uuid) TO authenticated, service_role;
 COMMIT;

@@ -107,7 +107,9 @@ subscription that already has a secret keeps it. You can send a sealed secret of
 Subscribing again to the same filter changes the other arguments, and ends a pause that began when the receiver answered 410. A subscription
 that is_paused is unsubscribed at the broker and posts nothing, but keeps its row. `status` is `pending` until the broker has granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
-`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.$md$;
+`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.
+Body: {"callback_secret": {"sealed": "text"}}
+Answer: {"...": "mqtt.mqtt_subscriptions", "-": ["number", "active_at", "prefix", "pattern"], "callback_secret?": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.require_subscription(subscription_id uuid) RETURNS mqtt.mqtt_subscriptions
@@ -150,6 +152,7 @@ COMMENT ON FUNCTION api.mqtt_unsubscribe(uuid) IS
 $md$End a subscription
 
 The bridge unsubscribes at the broker. Returns the removed subscription.
-Errors: 403 `admin_required`; 404 `subscription_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `subscription_not_found`.
+Answer: {"...": "mqtt.mqtt_subscriptions", "-": ["number", "active_at", "prefix", "pattern"]}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_unsubscribe(uuid) TO authenticated, service_role;
 COMMIT;

@@ -56,7 +56,8 @@ COMMENT ON FUNCTION api.mqtt_test_connection(uuid, uuid) IS
 $md$Test the connection to an integration's broker
 
 Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result. (The gateway's path mqtt-hybrid/test waits for it.)
-Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.$md$;
+Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.
+Answer 202: {"request_id": "uuid", "status": "=queued"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
@@ -101,6 +102,8 @@ $md$Get the result of a connection test
 `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
 milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest;
 sooner, with `Retry-After`, while too many calls are waiting.
-Errors: 400 `wait_invalid`; 404 `request_not_found`.$md$;
+Errors: 400 `wait_invalid`; 404 `request_not_found`.
+Answer: {"request_id": "uuid", "organization_id": "uuid", "integration_id": "uuid", "request_type": "=test_connection",
+"status": "queued|running|done", "result": "object?", "created_at": "time", "finished_at": "time?"}$md$;
 GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric) TO authenticated, service_role;
 COMMIT;

@@ -29,7 +29,8 @@ $md$List invitations
 
 Without organization_id, those of the caller to any organization; with it, those that this organization has open, for its admins. An array of
 `organization_id`, `organization_name`, `user_id`, `role`, `invited_by`, `created_at`.
-Errors: 403 `admin_required`; 404 `organization_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `organization_not_found`.
+Answer: [{"...": "mqtt.organization_invitations", "organization_name": "text"}]$md$;
 GRANT EXECUTE ON FUNCTION api.list_organization_invitations(uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.accept_organization_invitation(organization_id uuid) RETURNS jsonb
@@ -64,6 +65,7 @@ COMMENT ON FUNCTION api.accept_organization_invitation(uuid) IS
 $md$Become a member of an organization that has invited you
 
 Returns the member. To decline, call `remove_organization_member` with your own user_id.
-Errors: 404 `invitation_not_found`.$md$;
+Errors: 404 `invitation_not_found`.
+Answer: {"...": "mqtt.organization_members", "status": "=member"}$md$;
 GRANT EXECUTE ON FUNCTION api.accept_organization_invitation(uuid) TO authenticated, service_role;
 COMMIT;

@@ -58,7 +58,9 @@ $md$Invite a user to an organization, or change a member's role
 For admins of the organization and service_role. user_id is the `sub` of that user's JWT; role is `member` (reads and publishes) or
 `admin` (also manages integrations, credentials, subscriptions and members). Whom an admin adds is invited (`status` is `invited`) and becomes
 a member by `accept_organization_invitation`; whom service_role adds is a member at once (`status` is `member`).
-Errors: 400 `member_invalid`; 403 `admin_required`; 404 `organization_not_found`; 409 `last_admin`.$md$;
+Errors: 400 `member_invalid`; 403 `admin_required`; 404 `organization_not_found`; 409 `last_admin`.
+Body: {"role": "member|admin"}
+Answer: {"...": "mqtt.organization_members", "invited_by?": "uuid?", "status": "member|invited"}$md$;
 GRANT EXECUTE ON FUNCTION api.add_organization_member(uuid, uuid, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
@@ -105,6 +107,7 @@ $md$Remove a user from an organization, or leave it
 
 For admins of the organization and service_role, and for everyone with their own user_id: leaving, and declining an invitation, is always
 possible. It takes effect at that user's next request. Returns the removed member, or the withdrawn invitation (`status` is `invited`).
-Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.$md$;
+Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.
+Answer: {"...": "mqtt.organization_members", "invited_by?": "uuid?", "status": "member|invited"}$md$;
 GRANT EXECUTE ON FUNCTION api.remove_organization_member(uuid, uuid) TO authenticated, service_role;
 COMMIT;

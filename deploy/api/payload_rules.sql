@@ -125,7 +125,8 @@ A rule says what the messages whose topic matches `topic` (an MQTT filter) and w
 decides; new ones go to the end. With rule_id that rule is replaced as a whole. The API reference explains each part with examples;
 try_payload_rules shows what would become of a message.
 Errors: 400 `payload_rule_invalid` (details name the part and the place); 403 `admin_required`; 404 `integration_not_found`,
-`payload_rule_not_found`; 409 `position_taken`.$md$;
+`payload_rule_not_found`; 409 `position_taken`.
+Answer: "payload_rules"$md$;
 
 CREATE OR REPLACE FUNCTION api.delete_payload_rule(rule_id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -143,7 +144,8 @@ COMMENT ON FUNCTION api.delete_payload_rule(uuid) IS
 $md$Delete a payload rule
 
 Returns the deleted rule. Readings that it made stay.
-Errors: 403 `admin_required`; 404 `payload_rule_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `payload_rule_not_found`.
+Answer: "payload_rules"$md$;
 GRANT EXECUTE ON FUNCTION api.upsert_payload_rule(uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb),
 api.delete_payload_rule(uuid), mqtt.rule_json(uuid) TO authenticated, service_role;
 COMMIT;

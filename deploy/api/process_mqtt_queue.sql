@@ -23,7 +23,8 @@ Moves up to `batch_size` due messages into the history with all their effects; y
 bridge runs. Returns `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
 and whether to call again: a full batch was taken, or, instead of a batch, updates were applied that had been deferred while vacuum was held
 back.
-Errors: 400 `batch_size_invalid`.$md$;
+Errors: 400 `batch_size_invalid`.
+Answer: {"processed": "integer", "failed": "integer", "dead": "integer", "more": "boolean"}$md$;
 GRANT EXECUTE ON FUNCTION api.process_mqtt_queue(integer) TO service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.settled_status(id uuid) RETURNS text
@@ -96,6 +97,7 @@ $md$Process one queued message
 
 `p_message_id` is another name for `message_id`. Returns `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
 attempt failed; another follows) or `failed` (a dead letter).
-Errors: 400 `argument_conflict`; 404 `message_not_found`.$md$;
+Errors: 400 `argument_conflict`; 404 `message_not_found`.
+Answer: {"message_id": "uuid", "status": "completed|pending|failed"}$md$;
 GRANT EXECUTE ON FUNCTION api.process_mqtt_queue_message(uuid, uuid) TO service_role;
 COMMIT;

@@ -172,7 +172,9 @@ the range has at most max_points (2 to 10000, default 500). device_ids (ids or e
 the answer. aggregates are some of avg, min, max, sum, count, first, last and delta. fill says what a span without readings has: null (omitted), no
 point ("none"), the values of the span before ("previous"), or 0 ("zero"). Numbers are the same as those of query_telemetry.
 Errors: 400 `limit_invalid`, `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
-404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.$md$;
+404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.
+Body: {"fill": "none|previous|zero", "aggregates": ["avg|min|max|sum|count|first|last|delta"]}
+Answer: [{"deviceId": "text", "metric": "text", "points": [["number?"]]}]$md$;
 GRANT EXECUTE ON FUNCTION api.query_series(
     text [], text [], timestamptz, timestamptz, interval, integer, text [], text, text, uuid, uuid
 ) TO authenticated, service_role;

@@ -72,6 +72,7 @@ One batch: the messages received since then and before until (default: all), the
 replaced by what the rules of today make of them, and devices that are not known are registered; latest values, presence and metadata stay as they
 are. So do readings of Sparkplug B, and of rules that name `{login}`, which the history does not have. Rollups follow. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
 Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`, `topic_limit_reached`; 404
-`integration_not_found`.$md$;
+`integration_not_found`.
+Answer: {"messages": "integer", "readings": "integer", "next_cursor": "text?"}$md$;
 GRANT EXECUTE ON FUNCTION api.reapply_payload_rules(uuid, timestamptz, timestamptz, integer, text) TO authenticated, service_role;
 COMMIT;

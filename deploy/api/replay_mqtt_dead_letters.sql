@@ -53,7 +53,9 @@ Returns `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
 for outgoing messages the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`,
-413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.$md$;
+413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.
+Answer: {"matched": "integer", "replayed": "integer",
+"messages": [{"id": "uuid", "topic": "text", "direction": "incoming|outgoing", "due_at": "time?"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_dead_letters(uuid, text, text, timestamptz, timestamptz, uuid [], uuid, jsonb, numeric, boolean, integer)
 TO authenticated, service_role;
 COMMIT;

@@ -47,7 +47,9 @@ Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
 Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
 the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;
-429 `queue_paused`, with `Retry-After`.$md$;
+429 `queue_paused`, with `Retry-After`.
+Answer: {"matched": "integer", "replayed": "integer", "until": "time?",
+"messages": [{"id": "uuid", "topic": "text", "direction": "incoming|outgoing", "due_at": "time?"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_messages(uuid, text, timestamptz, timestamptz, uuid, text, numeric, boolean, integer)
 TO authenticated, service_role;
 COMMIT;

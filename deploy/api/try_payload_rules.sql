@@ -92,6 +92,9 @@ Nothing is stored. payload is JSON; payload_base64 are the bytes that a broker w
 integration's); login is the username of a device that sends over HTTP. Answers `{"rule", "payload", "decode_error", "samples", "considered"}`:
 the rule that matched (null: none, so that topic_pattern decides), the payload as JSON, of each sample its role, device, time, metrics, presence,
 metadata and why anything is missing (reason), and which rules were tried and why they did not match.
-Errors: 400 `topic_invalid`, `argument_conflict`; 404 `integration_not_found`.$md$;
+Errors: 400 `topic_invalid`, `argument_conflict`; 404 `integration_not_found`.
+Answer: {"rule": "payload_rules?", "payload": "json", "decode_error": "text?", "samples": [{"role": "text?", "device": "text?",
+"time": "time?", "metrics": "json", "presence": "json", "metadata": "json", "reason": "text?"}],
+"considered": [{"position": "integer", "topic": "text", "condition": "text?", "matches": "text"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.try_payload_rules(uuid, text, jsonb, text, text, text) TO authenticated, service_role;
 COMMIT;

@@ -21,7 +21,8 @@ BEGIN ATOMIC
         'updated_at', integration.updated_at
     );
 END;
-COMMENT ON FUNCTION mqtt.integration_json(mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.';
+COMMENT ON FUNCTION mqtt.integration_json(mqtt.device_integrations) IS $md$An integration as the API shows it, without secrets.
+Answer: {"...": "device_integrations", "-": ["status_changed_at"]}$md$;
 GRANT EXECUTE ON FUNCTION mqtt.integration_json(mqtt.device_integrations) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.upsert_integration(
@@ -86,7 +87,9 @@ a secret (password, client_key) that is omitted is kept, and one that is null is
 Returns the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
-409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.$md$;
+409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.
+Body: {"integration_type": "mqtt_hosted|mqtt_external|mqtt", "settings": "object", "status": "active|inactive"}
+Answer: "mqtt.integration_json"$md$;
 GRANT EXECUTE ON FUNCTION api.upsert_integration(uuid, text, text, jsonb, uuid, text) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb
@@ -106,6 +109,7 @@ $md$Delete an integration
 
 This also deletes its credentials, devices and subscriptions, and cancels messages that wait to be published. The history stays until its
 retention ends. Returns the deleted integration.
-Errors: 403 `admin_required`; 404 `integration_not_found`.$md$;
+Errors: 403 `admin_required`; 404 `integration_not_found`.
+Answer: "mqtt.integration_json"$md$;
 GRANT EXECUTE ON FUNCTION api.delete_integration(uuid) TO authenticated, service_role;
 COMMIT;

@@ -39,7 +39,8 @@ $md$EMQX asks whether a device may log in
 For EMQX's HTTP authenticator, with a key of `generate_broker_key` in its `authorization` header. Always returns 200
 `{"result": "allow" or "deny", "is_superuser": false}`, with `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer then end
 the session at that time. The result is `deny` until the broker has granted the bridge's first subscription for the integration. If the key is
-wrong, `reason` is `broker_unknown`.$md$;
+wrong, `reason` is `broker_unknown`.
+Answer: {"result": "allow|deny", "is_superuser": "boolean", "reason?": "=broker_unknown", "expire_at?": "integer"}$md$;
 GRANT EXECUTE ON FUNCTION api.emqx_authenticate(text, text, text) TO anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.emqx_authorize(
@@ -68,6 +69,7 @@ $md$EMQX asks whether a device may publish or subscribe to a topic
 
 For EMQX's HTTP authorizer, with a key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; the filter of
 a subscription must lie within one of the credential's filters. Always returns 200 `{"result": "allow" or "deny"}`, never `ignore`. If the key is
-wrong, `reason` is `broker_unknown`.$md$;
+wrong, `reason` is `broker_unknown`.
+Answer: {"result": "allow|deny", "reason?": "=broker_unknown"}$md$;
 GRANT EXECUTE ON FUNCTION api.emqx_authorize(text, text, text, text, text, text) TO anon, authenticated, service_role;
 COMMIT;

@@ -72,7 +72,8 @@ $md$RabbitMQ asks whether a device may log in
 
 For `auth_http.user_path`. Returns `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
 be the credential's own, and the broker must have granted the bridge's first subscription for the integration.
-Errors: 401 `broker_unknown`.$md$;
+Errors: 401 `broker_unknown`.
+Answer: "text"$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) TO anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.rabbitmq_auth_vhost(
@@ -92,7 +93,8 @@ COMMENT ON FUNCTION api.rabbitmq_auth_vhost(text, text, text, text, text) IS
 $md$RabbitMQ asks whether a device may use a virtual host
 
 For `auth_http.vhost_path`. Returns `allow` for the virtual host of the broker's key, else `deny`, as text.
-Errors: 401 `broker_unknown`.$md$;
+Errors: 401 `broker_unknown`.
+Answer: "text"$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_vhost(text, text, text, text, text) TO anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.rabbitmq_auth_resource(
@@ -125,7 +127,8 @@ $md$RabbitMQ asks whether a device may use an exchange or a queue
 
 For `auth_http.resource_path`. Returns `allow` for the MQTT plugin's exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
 the device's own session, else `deny`, as text.
-Errors: 401 `broker_unknown`.$md$;
+Errors: 401 `broker_unknown`.
+Answer: "text"$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_resource(text, text, text, text, text, text, text) TO anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.rabbitmq_auth_topic(
@@ -157,6 +160,7 @@ $md$RabbitMQ asks whether a device may publish or subscribe to a topic
 
 For `auth_http.topic_path`. Returns `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
 lie within one of the credential's filters. routing_key is the topic with dots instead of slashes; `variable_map.*` is accepted and ignored.
-Errors: 401 `broker_unknown`.$md$;
+Errors: 401 `broker_unknown`.
+Answer: "text"$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_topic(text, text, text, text, text, text, text, text, text, text) TO anon, authenticated, service_role;
 COMMIT;

@@ -112,5 +112,6 @@ BEGIN ATOMIC
         'connection_count', credential.connection_count
     );
 END;
-COMMENT ON FUNCTION mqtt.credential_json(mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes. credential_id is another name of id.';
+COMMENT ON FUNCTION mqtt.credential_json(mqtt.mqtt_credentials) IS $md$A credential as the API shows it, without verifier and hashes. credential_id is another name of id.
+Answer: {"...": "mqtt_credentials", "credential_id": "uuid"}$md$;
 COMMIT;

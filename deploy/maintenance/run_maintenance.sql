@@ -4,6 +4,7 @@
 -- requires: maintenance/check_capacity
 -- requires: maintenance/check_ledger
 -- requires: maintenance/note_silence
+-- requires: maintenance/openapi_document
 -- requires: maintenance/repair_clock
 -- requires: maintenance/retention
 -- requires: maintenance/roll_up_ledger
@@ -76,6 +77,7 @@ BEGIN
     v_done := jsonb_build_object(
         'clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger(), 'devices_gone_silent', mqtt.note_silence()
     ) || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+    PERFORM mqtt.refresh_openapi();
     SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
     RETURN v_done || jsonb_strip_nulls(jsonb_build_object(
         'partitions_made', v_partitions.made, 'postponed', v_partitions.postponed,
@@ -85,7 +87,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
-'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, silent devices, unused topics, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
+'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, silent devices, unused topics, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available).';
 
 CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER

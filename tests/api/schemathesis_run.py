@@ -1,4 +1,4 @@
-"""Schemathesis (https://schemathesis.io) against the OpenAPI document that PostgREST serves to each role: no answer may be a 5xx.
+"""Schemathesis (https://schemathesis.io) against the OpenAPI document that the API serves to each role: no answer may be a 5xx.
 
 `bin/fuzz` runs its long form, on a stack of its own: at least 10,000 cases a role.
 """

@@ -28,7 +28,7 @@ NEVER = "2026-01-01T00:00:00Z"
 class Rpc:
     """What a call is: who may make it, with which arguments it works, and what each id in it is answered when it is not the caller's."""
 
-    # anyone, device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which no member is told),
+    # public, anyone, device, broker, self (a member's, for itself), member, admin, hidden (an admin's, of which no member is told),
     # invited (nobody here), operator or service
     level: str
     body: dict[str, Any] = field(default_factory=dict)
@@ -187,6 +187,8 @@ RPCS: dict[str, Rpc] = {
     "cleanup_mqtt_queue": Rpc("service"),
     "check_mqtt_ledger": Rpc("service"),
     "get_caller": Rpc("anyone"),
+    "openapi": Rpc("public"),
+    "get_api_version": Rpc("public"),
     "get_system_status": Rpc("operator"),
     "get_mqtt_ledger": Rpc("member", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}, is_empty=lambda _: False),
     "get_vacuum_holders": Rpc("service"),
@@ -403,6 +405,7 @@ def test_who_may_not_call(home: World, strangers: World, stack: Stack, name: str
         "invited": [],
         "member": ["member", "admin", "service"],
         "admin": ["admin", "service"],
+        "public": [*callers],
         "anyone": ["nobody", "stranger", "member", "admin", "service"],
         "operator": ["service"],
         "service": ["service"],
@@ -447,7 +450,7 @@ def test_who_may_call(stack: Stack, api: Api, name: str, db: psycopg.Connection[
     """The bodies above do work, so that the refusals are for the caller's sake and not for a slip in them."""
     rpc = RPCS[name]
     callers: dict[str, list[str]] = {"member": ["member", "admin", "service"], "admin": ["admin", "service"], "service": ["service"]}
-    callers |= {"hidden": callers["admin"], "anyone": callers["member"], "operator": callers["service"]}
+    callers |= {"hidden": callers["admin"], "anyone": callers["member"], "public": callers["member"], "operator": callers["service"]}
     callers["self"] = ["member", "admin"]
     for caller in callers[rpc.level]:
         world = make_world(stack, api)

@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(42);
+SELECT plan(44);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -28,6 +28,8 @@ INSERT INTO definer VALUES
 ('mqtt.require_organization', 'policy helper: the same question for one organization'),
 ('mqtt.require_integration', 'policy helper: the same question for one integration'),
 ('mqtt.queued_messages', 'the queue tables are closed to members; shows their own organizations'' messages'),
+('api.openapi', 'reads the documents, which no web role may'),
+('api.get_api_version', 'tells a constant'),
 ('api.mqtt_ingest', 'device login'),
 ('api.mqtt_ingest_batch', 'device login'),
 ('api.mqtt_ingest_body', 'device login'),
@@ -208,6 +210,16 @@ SELECT is_empty(
     'every function, table and view is commented; what api has, by a summary and its details'
 );
 SELECT is_empty(
+    $$SELECT r.name FROM routine AS r JOIN pg_catalog.pg_proc AS p ON p.oid = r.oid
+        WHERE r.schema = 'api' AND (p.prorettype IN ('json'::regtype, 'jsonb'::regtype, 'api."*/*"'::regtype)) AND mqtt.comment_shape(r.oid, 'Answer') IS NULL$$,
+    'every call that answers JSON says in its comment what is in it'
+);
+SELECT results_eq(
+    $$SELECT d.role, d.document::jsonb FROM mqtt.openapi_documents AS d ORDER BY d.role$$,
+    $$SELECT r.role, r.document FROM mqtt.render_openapi('{anon,authenticated,service_role}') AS r ORDER BY r.role$$,
+    'the documents that the API serves are those of the catalogue as it is: a change of api comes before api/openapi in the plan'
+);
+SELECT is_empty(
     $$SELECT a.attrelid::regclass, a.attname FROM pg_catalog.pg_attribute AS a JOIN relation AS r ON r.oid = a.attrelid
         WHERE r.schema = 'api' AND a.attnum > 0 AND NOT a.attisdropped AND col_description(a.attrelid, a.attnum) IS NULL$$,
     'so is every column of api'
@@ -218,7 +230,7 @@ SELECT is_empty(
         HAVING count(*) > 1 AND (count(r.arguments) > 0 OR bool_or(substring(r.name, '\((.*)\)') NOT IN ('json', 'text', 'bytea')))$$, 'no function of api has two forms, which PostgREST could not tell apart'
 );
 SELECT is_empty(
-    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^(api\.(mqtt_ingest|rabbitmq_auth_|emqx_auth)|mqtt\.check_token\(\)$)'
+    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^(api\.(mqtt_ingest|rabbitmq_auth_|emqx_auth|openapi|get_api_version)|mqtt\.check_token\(\)$)'
         UNION ALL SELECT r.name FROM relation AS r WHERE has_table_privilege('anon', r.oid, 'select, insert, update, delete') OR has_any_column_privilege('anon', r.oid, 'select')$$,
     'without a JWT there are only devices and brokers, who have logins of their own'
 );

@@ -7,6 +7,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from tests.support import contract
+
 TIMEOUT = 70.0  # above the longest long poll
 
 
@@ -21,6 +23,7 @@ class _LastAfterHead(HTTPAdapter):
 def _session() -> requests.Session:
     session = requests.Session()
     session.mount("http://", _LastAfterHead())
+    session.hooks["response"].append(contract.check)
     return session
 
 

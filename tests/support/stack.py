@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import jwt
 import psycopg
 
+from tests.support import contract
+
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECONDS = 3600
 TEMPLATE = os.environ.get("TOPICBASE_TEMPLATE", "")  # the test run's first deploy
@@ -26,6 +28,9 @@ class Stack:
 
     run_dir: Path
     env: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        contract.know(lambda: self.token("service_role"), *(self.env[name] for name in ("API_URL", "GATEWAY_URL") if name in self.env))
 
     @property
     def database_url(self) -> str:

@@ -1,0 +1,353 @@
+-- Deploy topicbase:maintenance/openapi_document to pg
+-- requires: base/answer_shapes
+-- requires: base/error_catalogue
+-- requires: tables/openapi_documents
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.api_version() RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT '0.1.0';
+END;
+COMMENT ON FUNCTION mqtt.api_version() IS 'The release of Topicbase whose API this is: the tag of sqitch.plan that it is deployed for.';
+
+CREATE OR REPLACE FUNCTION mqtt.argument_schemas(routine oid) RETURNS TABLE (place integer, name text, schema jsonb, is_required boolean)
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        a.place::integer, a.name,
+        CASE WHEN a.is_required OR s.schema = '{}' THEN s.schema ELSE mqtt.nullable(s.schema) END
+            || CASE WHEN e.example IS NULL OR s.schema ? 'enum' THEN '{}' ELSE jsonb_build_object('examples', jsonb_build_array(e.example)) END,
+        a.is_required
+    FROM (
+        SELECT u.place, p.proargnames[u.place] AS name, u.type, u.place <= p.pronargs - p.pronargdefaults AS is_required
+        FROM pg_catalog.pg_proc AS p
+        CROSS JOIN LATERAL unnest(p.proargtypes::oid []) WITH ORDINALITY AS u (type, place)
+        WHERE p.oid = routine AND p.proargnames IS NOT NULL
+    ) AS a
+    CROSS JOIN LATERAL (SELECT mqtt.comment_shape(routine, 'Body') -> a.name AS shape) AS b
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN b.shape IS NOT NULL THEN mqtt.shape_schema(b.shape)
+            WHEN a.type = 'interval'::regtype THEN '{"type": ["string", "number", "null"]}'
+            ELSE mqtt.type_schema(a.type)
+        END AS schema
+    ) AS s
+    CROSS JOIN LATERAL (SELECT mqtt.name_examples() -> a.name AS example) AS e;
+$$;
+COMMENT ON FUNCTION mqtt.argument_schemas(oid) IS 'The arguments of a call with the JSON schema of each; none for a call that takes its body whole.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_body(routine pg_catalog.pg_proc) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_schema jsonb;
+    v_example jsonb;
+    v_content jsonb;
+BEGIN
+    IF routine.proargtypes::oid [] = ARRAY['bytea'::regtype::oid] THEN
+        RETURN '{"required": true, "content": {"application/octet-stream": {}}}';
+    ELSIF routine.proargnames IS NULL AND routine.pronargs = 1 THEN
+        v_schema := mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Body'));
+    ELSE
+        SELECT mqtt.object_schema(jsonb_object_agg(a.name, a.schema ORDER BY a.place), coalesce(jsonb_agg(a.name ORDER BY a.place) FILTER (WHERE a.is_required), '[]')),
+            CASE WHEN bool_and(a.schema ? 'examples') FILTER (WHERE a.is_required) THEN jsonb_object_agg(a.name, a.schema #> '{examples,0}') FILTER (WHERE a.is_required) END
+        INTO v_schema, v_example
+        FROM mqtt.argument_schemas(routine.oid) AS a;
+    END IF;
+    v_content := jsonb_build_object('schema', v_schema) || CASE WHEN v_example IS NULL THEN '{}' ELSE jsonb_build_object('example', v_example) END;
+    RETURN jsonb_build_object('required', coalesce(jsonb_array_length(v_schema -> 'required') > 0, v_schema ? 'anyOf'), 'content', jsonb_build_object('application/json', v_content)
+        || CASE WHEN routine.proname LIKE 'rabbitmq\_%' THEN jsonb_build_object('application/x-www-form-urlencoded', v_content) ELSE '{}' END);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_body(pg_catalog.pg_proc) IS 'The request body of a call, in terms of OpenAPI.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_query(routine oid) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(
+        jsonb_build_object('name', a.name, 'in', 'query', 'required', a.is_required)
+            || CASE
+                WHEN a.schema - 'examples' = '{}' THEN jsonb_build_object('content', jsonb_build_object('application/json', jsonb_build_object('schema', a.schema)))
+                WHEN a.schema -> 'type' @> '"array"' THEN
+                    '{"description": "A list: {a,b}.", "schema": {"type": "string", "pattern": "^[{].*[}]$", "examples": ["{a,b}"]}}'
+                ELSE jsonb_build_object('schema', a.schema || CASE WHEN jsonb_typeof(a.schema -> 'type') = 'array' THEN jsonb_build_object('type', a.schema #> '{type,0}') ELSE '{}' END)
+            END
+        ORDER BY a.place
+    ), '[]')
+    FROM mqtt.argument_schemas(routine) AS a;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_query(oid) IS 'The parameters of a call by GET, in terms of OpenAPI.';
+
+CREATE OR REPLACE FUNCTION mqtt.said_slugs() RETURNS TABLE (routine oid, slug text, status text)
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH said AS MATERIALIZED (
+        SELECT p.oid, p.proname, split_part(regexp_replace(pg_catalog.obj_description(p.oid, 'pg_proc'), '\merrors are\M', 'Errors:'), 'Errors:', 2) AS text
+        FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'api'::regnamespace
+    ),
+    own AS MATERIALIZED (
+        SELECT s.oid, m[1] AS slug, e.value ->> 'status' AS status
+        FROM said AS s
+        CROSS JOIN LATERAL regexp_matches(s.text, '`([a-z]+(?:_[a-z0-9]+)+)`', 'g') AS m
+        JOIN jsonb_each(mqtt.error_catalogue()) AS e ON e.key = m[1]
+    )
+    SELECT o.oid, o.slug, o.status FROM own AS o
+    UNION
+    SELECT s.oid, o.slug, o.status
+    FROM said AS s
+    CROSS JOIN LATERAL regexp_matches(s.text, '\mthose\s+of\s+`?(\w+)`?', 'g') AS m
+    JOIN said AS r ON r.proname = m[1]
+    JOIN own AS o ON o.oid = r.oid;
+$$;
+COMMENT ON FUNCTION mqtt.said_slugs() IS 'The slugs of the errors that each call''s COMMENT names, with those of the calls to which it refers.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_answers(routine pg_catalog.pg_proc, slugs jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_shape CONSTANT jsonb := mqtt.comment_shape(routine.oid, 'Answer');
+    v_status CONSTANT text := coalesce(substring(pg_catalog.obj_description(routine.oid, 'pg_proc') FROM '\nAnswer (\d{3}): '), '200');
+    v_relation CONSTANT oid := (SELECT nullif(t.typrelid, 0) FROM pg_catalog.pg_type AS t WHERE t.oid = routine.prorettype);
+    v_schema jsonb;
+BEGIN
+    v_schema := CASE
+        WHEN v_shape IS NOT NULL THEN mqtt.shape_schema(v_shape)
+        WHEN v_relation IS NOT NULL THEN mqtt.row_schema(v_relation)
+        ELSE (
+            SELECT mqtt.object_schema(
+                jsonb_object_agg(routine.proargnames[m.place], mqtt.nullable(mqtt.type_schema(routine.proallargtypes[m.place]))),
+                jsonb_agg(routine.proargnames[m.place] ORDER BY m.place)
+            )
+            FROM unnest(routine.proargmodes) WITH ORDINALITY AS m (mode, place)
+            WHERE m.mode = 't'
+        )
+    END;
+    IF routine.proretset THEN
+        v_schema := jsonb_build_object('type', 'array', 'items', v_schema);
+    END IF;
+    RETURN jsonb_build_object(v_status, jsonb_build_object('description', CASE v_status WHEN '202' THEN 'Queued' ELSE 'Done' END, 'content', jsonb_build_object(
+        CASE WHEN v_schema ->> 'type' = 'string' THEN 'text/plain' ELSE 'application/json' END, jsonb_build_object('schema', v_schema)
+    ))) || coalesce((
+        SELECT jsonb_object_agg(e.status, jsonb_build_object(
+            'description', e.slugs, 'content', jsonb_build_object('application/json', jsonb_build_object('schema', '{"$ref": "#/components/schemas/Error"}'::jsonb, 'examples', e.examples))
+        ))
+        FROM (
+            SELECT
+                s.value #>> '{}' AS status, string_agg(format('`%s`', s.key), ', ' ORDER BY s.key) AS slugs,
+                jsonb_object_agg(s.key, jsonb_build_object('$ref', '#/components/examples/' || s.key)) AS examples
+            FROM jsonb_each(slugs) AS s
+            GROUP BY s.value
+        ) AS e
+    ), '{}') || '{"default": {"$ref": "#/components/responses/Error"}}';
+END;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_answers(pg_catalog.pg_proc, jsonb) IS 'The answers of a call by their status, and the errors, given as a map of slugs to statuses, in terms of OpenAPI.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_call(routine pg_catalog.pg_proc, slugs jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_comment CONSTANT text := regexp_replace(pg_catalog.obj_description(routine.oid, 'pg_proc'), '\n(?:Answer(?: \d{3})?|Body): .*', '');
+    v_operation jsonb;
+    v_get jsonb := '{}';
+BEGIN
+    v_operation := jsonb_build_object(
+        'summary', split_part(v_comment, E'\n', 1),
+        'description', ltrim(substr(v_comment, length(split_part(v_comment, E'\n', 1)) + 1), E'\n'),
+        'responses', mqtt.openapi_answers(routine, slugs),
+        'security', CASE
+            WHEN routine.proname LIKE 'mqtt\_ingest%' THEN '[{"login": [], "clientId": []}, {"username": [], "password": [], "clientId": []}]'
+            WHEN routine.proname ~ '^(rabbitmq_auth|emqx)_' THEN '[{"login": []}]'
+            WHEN has_function_privilege('anon', routine.oid, 'execute') THEN '[{}, {"token": []}]'
+            ELSE '[{"token": []}]'::jsonb
+        END
+    );
+    IF routine.provolatile <> 'v' THEN
+        v_get := jsonb_build_object('get', v_operation || jsonb_build_object(
+            'operationId', 'get:' || routine.proname, 'description', 'As by POST, with the arguments in the query.', 'parameters', mqtt.openapi_query(routine.oid)
+        ));
+    END IF;
+    v_operation := v_operation || jsonb_build_object('operationId', routine.proname, 'requestBody', mqtt.openapi_body(routine));
+    IF routine.proargtypes::oid [] = ARRAY['bytea'::regtype::oid] THEN
+        v_operation := v_operation || jsonb_build_object('parameters', (
+            SELECT jsonb_agg(jsonb_build_object('name', h.name, 'in', 'header', 'required', h.name = 'X-Topic', 'schema', '{"type": "string"}'::jsonb))
+            FROM unnest('{X-Topic,X-QoS,X-Retain,X-Content-Type,X-Message-ID,X-Timestamp}'::text []) AS h (name)
+        ));
+    END IF;
+    RETURN v_get || jsonb_build_object('post', v_operation);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_call(pg_catalog.pg_proc, jsonb) IS 'The path of a call, in terms of OpenAPI: by GET too if it changes nothing.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_view(relation oid) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object('get', jsonb_build_object(
+        'operationId', c.relname, 'summary', split_part(d.text, E'\n', 1),
+        'description', concat_ws(E'\n', nullif(ltrim(substr(d.text, length(split_part(d.text, E'\n', 1)) + 1), E'\n'), ''), 'With `select`, the rows have those columns only.'),
+        'security', '[{"token": []}]'::jsonb,
+        'parameters', '[{"$ref": "#/components/parameters/select"}, {"$ref": "#/components/parameters/order"}, {"$ref": "#/components/parameters/limit"}, {"$ref": "#/components/parameters/offset"}]'::jsonb || (
+            SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'in', 'query', 'schema', '{"$ref": "#/components/schemas/Filter"}'::jsonb) ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+        ),
+        'responses', jsonb_build_object('200', r.rows, '206', r.rows, 'default', '{"$ref": "#/components/responses/Error"}'::jsonb)
+    ))
+    FROM pg_catalog.pg_class AS c
+    CROSS JOIN LATERAL (SELECT pg_catalog.obj_description(c.oid, 'pg_class') AS text) AS d
+    CROSS JOIN LATERAL (
+        SELECT jsonb_build_object('description', 'Rows', 'content', jsonb_build_object('application/json', jsonb_build_object('schema', jsonb_build_object(
+            'type', 'array', 'items', jsonb_build_object('$ref', '#/components/schemas/' || c.relname)
+        )))) AS rows
+    ) AS r
+    WHERE c.oid = relation;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_view(oid) IS 'The path of a view, in terms of OpenAPI: GET only.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_components() RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT '{
+        "schemas": {
+            "Error": {
+                "type": "object", "additionalProperties": false, "required": ["code", "message", "details", "hint"],
+                "properties": {
+                    "code": {"type": "string", "description": "PT and the status, or a code of PostgREST or PostgreSQL", "examples": ["PT404"]},
+                    "message": {"type": "string", "description": "Of our own errors a stable slug", "examples": ["device_not_found"]},
+                    "details": {"description": "This case"},
+                    "hint": {"type": ["string", "null"], "description": "The next step"}
+                }
+            },
+            "Filter": {"type": "string", "description": "An operator of PostgREST and a value", "examples": ["eq.sensor01", "gte.2026-02-19"]}
+        },
+        "parameters": {
+            "select": {"name": "select", "in": "query", "schema": {"type": "string"}, "description": "Columns, with commas between"},
+            "order": {"name": "order", "in": "query", "schema": {"type": "string"}, "example": "created_at.desc"},
+            "limit": {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
+            "offset": {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0}}
+        },
+        "responses": {
+            "Error": {
+                "description": "Any other error: a code of PostgREST or PostgreSQL",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+            }
+        },
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "role, sub, aud and exp"},
+            "login": {"type": "http", "scheme": "basic", "description": "A device''s username and password; of a broker, its key"},
+            "username": {"type": "apiKey", "in": "header", "name": "X-Username"},
+            "password": {"type": "apiKey", "in": "header", "name": "X-Password"},
+            "clientId": {"type": "apiKey", "in": "header", "name": "X-Client-ID"}
+        }
+    }'::jsonb;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_components() IS 'What the paths of the OpenAPI document refer to, beside the rows of views and the examples of errors.';
+
+CREATE OR REPLACE FUNCTION mqtt.openapi_parts() RETURNS TABLE (kind text, object oid, name text, content jsonb)
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH said AS MATERIALIZED (SELECT s.routine, jsonb_object_agg(s.slug, s.status) AS slugs FROM mqtt.said_slugs() AS s GROUP BY s.routine),
+    relation AS MATERIALIZED (
+        SELECT c.oid, c.relname::text AS name FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'api'::regnamespace AND c.relkind = 'v'
+    )
+    SELECT 'call', p.oid, '/rpc/' || p.proname, mqtt.openapi_call(p, coalesce(s.slugs, '{}'))
+    FROM pg_catalog.pg_proc AS p
+    LEFT JOIN said AS s ON s.routine = p.oid
+    WHERE p.pronamespace = 'api'::regnamespace
+    UNION ALL
+    SELECT 'error', s.routine, e.key, jsonb_build_object('summary', e.value ->> 'meaning', 'value', jsonb_build_object(
+        'code', 'PT' || (e.value ->> 'status'), 'message', e.key, 'details', e.value ->> 'meaning', 'hint', e.value ->> 'remedy'
+    ))
+    FROM said AS s
+    JOIN jsonb_each(mqtt.error_catalogue()) AS e ON s.slugs ? e.key
+    UNION ALL
+    SELECT 'view', r.oid, '/' || r.name, mqtt.openapi_view(r.oid) FROM relation AS r
+    UNION ALL
+    SELECT 'row', r.oid, r.name, mqtt.row_schema(r.oid) FROM relation AS r
+    UNION ALL
+    SELECT 'answer', p.oid, p.proname, mqtt.shape_schema(a.shape)
+    FROM pg_catalog.pg_proc AS p
+    CROSS JOIN LATERAL (SELECT mqtt.comment_shape(p.oid, 'Answer') AS shape) AS a
+    WHERE p.pronamespace = 'mqtt'::regnamespace AND a.shape IS NOT NULL;
+$$;
+COMMENT ON FUNCTION mqtt.openapi_parts() IS
+'All that OpenAPI documents are made of: paths of calls and views, rows of views, answers of functions that several calls give, errors of calls.';
+
+CREATE OR REPLACE FUNCTION mqtt.render_openapi(roles name []) RETURNS TABLE (role name, document jsonb)
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH part AS MATERIALIZED (SELECT p.* FROM mqtt.openapi_parts() AS p)
+    SELECT r.role, jsonb_build_object(
+        'openapi', '3.1.0',
+        'info', jsonb_build_object(
+            'title', 'Topicbase', 'version', mqtt.api_version(), 'summary', 'MQTT integration that lives in Postgres',
+            'description', 'The calls that you may make, with the login that you sent. The version is that of get_api_version.',
+            'license', '{"name": "MIT", "identifier": "MIT"}'::jsonb
+        ),
+        'servers', '[{"url": "./", "description": "Where this document comes from"}]'::jsonb,
+        'paths', coalesce(s.paths, '{}'),
+        'components', mqtt.openapi_components()
+            || jsonb_build_object('schemas', mqtt.openapi_components() -> 'schemas' || coalesce(s.schemas, '{}'), 'examples', coalesce(s.examples, '{}'))
+    )
+    FROM unnest(roles) AS r (role)
+    CROSS JOIN LATERAL (
+        SELECT
+            jsonb_object_agg(p.name, p.content) FILTER (WHERE p.kind IN ('call', 'view')) AS paths,
+            jsonb_object_agg(p.name, p.content) FILTER (WHERE p.kind IN ('row', 'answer')) AS schemas,
+            jsonb_object_agg(p.name, p.content) FILTER (WHERE p.kind = 'error') AS examples
+        FROM part AS p
+        WHERE CASE
+            WHEN p.kind IN ('call', 'error') THEN has_function_privilege(r.role, p.object, 'execute')
+            WHEN p.kind = 'answer' THEN r.role <> 'anon'
+            ELSE has_table_privilege(r.role, p.object, 'select')
+        END
+    ) AS s;
+$$;
+COMMENT ON FUNCTION mqtt.render_openapi(name []) IS
+'The OpenAPI 3.1 document of the calls and views that each role may use, from the catalogue: arguments, result types, COMMENTs and grants.';
+
+CREATE OR REPLACE FUNCTION mqtt.api_fingerprint() RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT md5(concat(mqtt.api_version(), string_agg(concat_ws(' ', o.oid, o.xmin, d.xmin), ',' ORDER BY o.oid, d.objsubid)))
+    FROM (
+        SELECT p.oid, p.xmin::text AS xmin, p.tableoid AS class FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace
+        UNION ALL
+        SELECT c.oid, c.xmin::text, c.tableoid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'api'::regnamespace
+    ) AS o
+    LEFT JOIN pg_catalog.pg_description AS d ON d.objoid = o.oid AND d.classoid = o.class;
+$$;
+COMMENT ON FUNCTION mqtt.api_fingerprint() IS 'Changes with every change of the schema api, its grants and its comments.';
+
+CREATE OR REPLACE FUNCTION mqtt.refresh_openapi() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fingerprint CONSTANT text := mqtt.api_fingerprint();
+BEGIN
+    IF (SELECT count(*) FROM mqtt.openapi_documents AS d WHERE d.fingerprint = v_fingerprint) = 3 THEN
+        RETURN;
+    END IF;
+    INSERT INTO mqtt.openapi_documents AS d (role, fingerprint, document)
+    SELECT r.role, v_fingerprint, r.document::text
+    FROM mqtt.render_openapi('{anon,authenticated,service_role}') AS r
+    ON CONFLICT (role) DO UPDATE SET fingerprint = excluded.fingerprint, document = excluded.document;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.refresh_openapi() IS 'Makes the OpenAPI documents again if the schema api has changed. At the end of a deploy, and in maintenance.';
+COMMIT;
