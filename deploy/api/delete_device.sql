@@ -67,6 +67,7 @@ hosted broker disconnects them. Answers 202 with a deletion, which maintenance w
 with_data also its messages, readings and the dead letters, receipts and webhook deliveries that belong to them. `get_deletion` shows its progress.
 Without with_data, its messages stay until their retention ends. A message that comes later, or was accepted before and is still queued,
 registers a device of that external id again, which has none of the old one's data.
-Errors: 403 `admin_required`; 404 `device_not_found`; 409 `device_ambiguous`.$md$;
+Errors: 403 `admin_required`; 404 `device_not_found`; 409 `device_ambiguous`.
+Answer 202: "mqtt.deletion_json"$md$;
 GRANT EXECUTE ON FUNCTION api.delete_device(text, boolean, uuid, uuid) TO authenticated, service_role;
 COMMIT;

@@ -109,6 +109,7 @@ Messages go in both directions, with their readings, dead letters (by when they 
 values follow, last_seen_at stays. A message with samples of several devices belongs to the first of them. Messages that wait to be published are not
 deleted: cancel them with `cancel_mqtt_publish`.
 Errors: 400 `selection_required`, `topic_invalid`, `time_invalid`, `range_invalid`, `organization_required`; 403 `admin_required`;
-404 `organization_not_found`, `integration_not_found`, `device_not_found`; 409 `device_ambiguous`; 429 `deletions_limit_reached`.$md$;
+404 `organization_not_found`, `integration_not_found`, `device_not_found`; 409 `device_ambiguous`; 429 `deletions_limit_reached`.
+Answer 202: "mqtt.deletion_json"$md$;
 GRANT EXECUTE ON FUNCTION api.delete_messages(uuid, text, text, timestamptz, timestamptz, text, uuid) TO authenticated, service_role;
 COMMIT;

@@ -64,6 +64,7 @@ $md$Delete logins that have ended
 For admins. Deletes the row of a login that was revoked or has expired: the one that credential_id names, or those of an integration that ended before
 ended_before (default: seven days ago, as brokers that check logins only once are told about them until then), at most limit (1 to 10,000). Answers
 `{"deleted", "more"}`: call it again while `more` is true. Messages that the login sent stay.
-Errors: 400 `argument_conflict`, `limit_invalid`; 403 `admin_required`; 404 `credential_not_found`, `integration_not_found`; 409 `credential_active`.$md$;
+Errors: 400 `argument_conflict`, `limit_invalid`; 403 `admin_required`; 404 `credential_not_found`, `integration_not_found`; 409 `credential_active`.
+Answer: {"deleted": "integer", "more": "boolean"}$md$;
 GRANT EXECUTE ON FUNCTION api.delete_mqtt_credentials(uuid, uuid, timestamptz, integer) TO authenticated, service_role;
 COMMIT;

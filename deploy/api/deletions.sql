@@ -23,7 +23,14 @@ BEGIN ATOMIC
         'rollup_hours_kept', (deletion).rollup_hours_kept
     );
 END;
-COMMENT ON FUNCTION mqtt.deletion_json(mqtt.deletions) IS 'A deletion as the API shows it.';
+COMMENT ON FUNCTION mqtt.deletion_json(mqtt.deletions) IS
+$md$A deletion as the API shows it.
+
+Answer: {"id": "uuid", "organization_id": "uuid", "kind": "device|messages|organization|rollups", "subject": "text?",
+"state": "queued|waiting|running|done", "requested_by": "uuid?", "requested_at": "time", "started_at": "time?", "finished_at": "time?",
+"selected": {"|": [{"integration_id": "uuid?", "device_id": "uuid?", "filter": "text?", "time": "measured|received", "since": "time?", "until": "time?"}, "null"]},
+"deleted": {"messages": "integer", "readings": "integer", "dead_letters": "integer", "receipts": "integer", "callbacks": "integer", "rollups": "integer",
+"others": "integer"}, "rollup_hours_kept": "integer"}$md$;
 GRANT EXECUTE ON FUNCTION mqtt.deletion_json(mqtt.deletions) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_deletion(deletion_id uuid) RETURNS jsonb
@@ -51,7 +58,8 @@ asked for it and when, `state` (`queued`; `waiting` while messages that were acc
 `deleted` so far, in rows: `messages`, `readings` (of payload rules), `dead_letters`, `receipts`, `callbacks`, `rollups`, and `others`.
 `rollup_hours_kept` counts the hours of devices whose rollups still count what was deleted, as they cannot be made again.
 Whoever deleted an organization may go on asking about that.
-Errors: 404 `deletion_not_found`.$md$;
+Errors: 404 `deletion_not_found`.
+Answer: "mqtt.deletion_json"$md$;
 GRANT EXECUTE ON FUNCTION api.get_deletion(uuid) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.list_deletions(organization_id uuid DEFAULT NULL, "limit" integer DEFAULT 100) RETURNS SETOF jsonb
@@ -77,6 +85,7 @@ COMMENT ON FUNCTION api.list_deletions(uuid, integer) IS
 $md$List deletions
 
 Those of your organizations, or of one, the newest first, as `get_deletion` shows them. They stay listed for `activity_days` after they are done.
-Errors: 400 `limit_invalid`; 404 `organization_not_found`.$md$;
+Errors: 400 `limit_invalid`; 404 `organization_not_found`.
+Answer: "mqtt.deletion_json"$md$;
 GRANT EXECUTE ON FUNCTION api.list_deletions(uuid, integer) TO authenticated, service_role;
 COMMIT;

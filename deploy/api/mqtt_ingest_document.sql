@@ -31,11 +31,15 @@ $$;
 COMMENT ON FUNCTION api.mqtt_ingest_document(json) IS
 $md$Send one message in the sender's own form, as JSON
 
-As for bytes.$md$;
+As for bytes.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]$md$;
 COMMENT ON FUNCTION api.mqtt_ingest_document(text) IS
 $md$Send one message in the sender's own form, as text
 
-As for bytes.$md$;
+As for bytes.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]$md$;
 COMMENT ON FUNCTION api.mqtt_ingest_document(bytea) IS
 $md$Send one message in the sender's own form: The Things Network, ChirpStack, OwnTracks, Shelly
 
@@ -48,7 +52,9 @@ Answers 202 `{"message_id", "status": "queued"}`, or 200 `[]` to OwnTracks.
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`,
 `secret_in_path_not_allowed`; 400 `topic_invalid`, `http_topic_incomplete`, `payload_invalid`, `payload_too_deep`, `content_type_invalid`,
 `content_encoding_invalid`; 413 `payload_too_large`; 415 `content_type_unsupported`, `content_encoding_unsupported`; 429
-`too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.$md$;
+`too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_document(bytea), api.mqtt_ingest_document(json), api.mqtt_ingest_document(text)
 TO anon, authenticated, service_role;
 COMMIT;

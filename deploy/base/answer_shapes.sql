@@ -9,12 +9,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE keyword
         WHEN 'Body' THEN nullif(split_part(split_part(d.text, E'\nBody: ', 2), E'\nAnswer', 1), '')
-        ELSE substring(d.text FROM '\nAnswer(?: \d{3})?: (.*)$')
+        WHEN 'Also' THEN substring(d.text FROM '\nAlso \d{3}: (.*)$')
+        ELSE substring(split_part(d.text, E'\nAlso ', 1) FROM '\nAnswer(?: \d{3})?: (.*)$')
     END::jsonb
     FROM (SELECT pg_catalog.obj_description(routine, 'pg_proc') AS text) AS d;
 $$;
 COMMENT ON FUNCTION mqtt.comment_shape(oid, text) IS
-'The shape that a function''s COMMENT gives after Answer: (what it answers; of a set, one row) or Body: (arguments that say more than their type), null if it gives none.';
+'The shape that a function''s COMMENT gives after Answer: (what it answers; of a set, one row), Also 200: (what it answers with another status) or Body: (arguments that say more than their type), null if it gives none.';
 
 CREATE OR REPLACE FUNCTION mqtt.name_examples() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER

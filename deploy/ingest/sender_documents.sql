@@ -73,6 +73,7 @@ BEGIN
 EXCEPTION
     WHEN external_routine_exception THEN
         PERFORM mqtt.refuse_document('content_encoding_invalid', format('The body is not %s: %s.', encoding, regexp_replace(SQLERRM, '^\w+Error: ', '')));
+        RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.plain_body(bytea, text) IS
@@ -97,10 +98,12 @@ BEGIN
             RETURN ROW((mqtt.decode_payload(v_type, body)).payload, body, NULL)::mqtt.decoded_payload;
         ELSE
             PERFORM mqtt.refuse_document('content_type_unsupported', 'The body has a Content-Type that no message can have.');
+            RETURN NULL;
     END CASE;
 EXCEPTION
     WHEN character_not_in_repertoire OR untranslatable_character THEN
         PERFORM mqtt.refuse_document('payload_invalid', 'The body is not UTF-8.');
+        RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.posted_document(bytea, text) IS
@@ -154,8 +157,10 @@ BEGIN
         PERFORM set_config('request.headers', v_headers::text, true);
     END IF;
     v_session := mqtt.device_login();
-    IF v_session.fault IS NOT NULL OR v_session.username IS DISTINCT FROM v_username THEN
+    IF v_session.username IS DISTINCT FROM v_username THEN
         v_session.fault := coalesce(v_session.fault, 'invalid_credentials');
+    END IF;
+    IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
     END IF;
     IF octet_length(posted) > v_session.max_payload_bytes * 2::bigint THEN

@@ -108,6 +108,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.said_slugs() IS 'The slugs of the errors that each call''s COMMENT names, with those of the calls to which it refers.';
 
+CREATE OR REPLACE FUNCTION mqtt.openapi_answer(description text, schema jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT jsonb_build_object('description', description, 'content', jsonb_build_object(
+        CASE WHEN schema ->> 'type' = 'string' THEN 'text/plain' ELSE 'application/json' END, jsonb_build_object('schema', schema)
+    ));
+END;
+COMMENT ON FUNCTION mqtt.openapi_answer(text, jsonb) IS 'One answer of a call, in terms of OpenAPI.';
+
 CREATE OR REPLACE FUNCTION mqtt.openapi_answers(routine pg_catalog.pg_proc, slugs jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -133,9 +142,11 @@ BEGIN
     IF routine.proretset THEN
         v_schema := jsonb_build_object('type', 'array', 'items', v_schema);
     END IF;
-    RETURN jsonb_build_object(v_status, jsonb_build_object('description', CASE v_status WHEN '202' THEN 'Queued' ELSE 'Done' END, 'content', jsonb_build_object(
-        CASE WHEN v_schema ->> 'type' = 'string' THEN 'text/plain' ELSE 'application/json' END, jsonb_build_object('schema', v_schema)
-    ))) || coalesce((
+    RETURN jsonb_build_object(v_status, mqtt.openapi_answer(CASE v_status WHEN '202' THEN 'Queued' ELSE 'Done' END, v_schema)) || coalesce((
+        SELECT jsonb_build_object(a.status, mqtt.openapi_answer('Done', mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Also'))))
+        FROM substring(pg_catalog.obj_description(routine.oid, 'pg_proc') FROM '\nAlso (\d{3}): ') AS a (status)
+        WHERE a.status IS NOT NULL
+    ), '{}') || coalesce((
         SELECT jsonb_object_agg(e.status, jsonb_build_object(
             'description', e.slugs, 'content', jsonb_build_object('application/json', jsonb_build_object('schema', '{"$ref": "#/components/schemas/Error"}'::jsonb, 'examples', e.examples))
         ))

@@ -56,6 +56,7 @@ USING (
     organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
     OR (kind = 'organization' AND requested_by = (SELECT mqtt.current_user_id()))
 );
+CREATE POLICY service_reads ON mqtt.deletions FOR SELECT TO service_role USING (true);
 GRANT SELECT ON mqtt.deletions TO authenticated, service_role;
 
 CREATE TYPE mqtt.deleted_row AS (

@@ -1,6 +1,6 @@
 -- Device logins: generate, get, rotate, revoke; grants, each documented error, isolation, no secret kept.
 \ir setup.psql
-SELECT plan(85);
+SELECT plan(86);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace AND p.proname LIKE '%mqtt%credentials';
 

@@ -1,6 +1,6 @@
 -- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(53);
+SELECT plan(54);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
