@@ -56,7 +56,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def fresh_stack() -> Iterator[Callable[..., Stack]]:
-    """`fresh_stack(without=(…), deploy=False, **environment)`: a stack for this test alone, for tests that break things."""
+    """`fresh_stack(without=(…), **environment)`: a stack for this test alone, for tests that break things."""
     started: list[Stack] = []
 
     def start(**options: Any) -> Stack:
@@ -80,12 +80,6 @@ def own() -> Iterator[Stack]:
 def owner(own: Stack) -> Tenant:
     """A new organization there."""
     return make_tenant(own, Api(own.api_url))
-
-
-@pytest.fixture
-def database_only(fresh_stack: Callable[..., Stack]) -> Stack:
-    """PostgreSQL with the migrations newly applied, and nothing else."""
-    return fresh_stack(without=DATABASE_ONLY, deploy=True)
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 
 # A killed server leaves its lock file and, for a moment, processes that prevent the next one from starting.
 wait_for_the_last_of() { # wait_for_the_last_of DATA_DIRECTORY
-    local pid cwd deadline=$((SECONDS + 15)) is_there=1
+    local pid deadline=$((SECONDS + 15)) is_there=1
     while [[ -n $is_there ]] && ((SECONDS < deadline)); do
         is_there=''
         if [[ -s $1/postmaster.pid ]]; then
             read -r pid < "$1/postmaster.pid"
             [[ ! -d /proc/$pid ]] || start_time_of "$pid" > /dev/null || is_there=1
         fi
-        for cwd in /proc/[0-9]*/cwd; do
-            [[ $(readlink "$cwd" 2> /dev/null) != "$1" ]] || is_there=1
-        done
+        ! grep --quiet --line-regexp --fixed-strings -- "$1" < <(readlink /proc/[0-9]*/cwd 2> /dev/null) || is_there=1
         [[ -z $is_there ]] || sleep 0.1
     done
 }
@@ -88,12 +86,12 @@ migrate() {
 
 # sqitch looks at names only: a script that was edited after its deploy is not run again.
 name_altered_scripts() {
-    local change hash found
+    local change hash
     local -a altered=()
+    local -A found=()
+    while read -r hash change; do found[${change%.sql}]=$hash; done < <(cd "$root/deploy" && sha1sum -- */*.sql)
     while IFS='|' read -r change hash; do
-        [[ -f $root/deploy/$change.sql ]] || continue
-        read -r found _ < <(sha1sum "$root/deploy/$change.sql")
-        [[ $found == "$hash" ]] || altered+=("$change")
+        [[ ${found[$change]:-$hash} == "$hash" ]] || altered+=("$change")
     done < <(superuser_psql --tuples-only --no-align \
         --command='SELECT DISTINCT ON (change) change, script_hash FROM sqitch.changes ORDER BY change, committed_at DESC')
     ((${#altered[@]})) || return 0

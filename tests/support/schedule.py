@@ -8,11 +8,14 @@ from xdist.workermanage import WorkerController
 
 # Files that take more than half a minute. Left to the end, one of them would run alone while the other workers are done.
 LONG = (
+    "tests/chaos/test_faults.py",
+    "tests/chaos/test_fault_list.py",
     "tests/unit/test_plpython_deploy.py",
     "tests/test_migrations.py",
     "tests/demo/test_demo.py",
     "tests/cli/test_init.py",
     "tests/chaos/test_poison.py",
+    "tests/chaos/test_server.py",
     "tests/bridge/test_service.py",
     "tests/bridge/test_life.py",
     "tests/bridge/test_lower_bounds.py",

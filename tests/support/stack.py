@@ -1,6 +1,7 @@
 """An isolated local stack: real PostgreSQL, Mosquitto, PostgREST, gateway and bridge on free ports."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -102,15 +103,22 @@ class Stack:
         """SIGKILL, without a chance to tidy up."""
         self.run("kill", *names)
 
+    def verify(self) -> str:
+        """Run the verify script of every change, as `sqitch verify` does, but in one session: what failed, or nothing."""
+        changes = re.findall(r"^(\w+/\w+) ", (ROOT / "sqitch.plan").read_text(), re.MULTILINE)
+        files = [argument for change in changes for argument in ("--file", f"{ROOT}/verify/{change}.sql")]
+        result = self.run("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *files, check=False)
+        return result.stderr if result.returncode else ""
+
     def down(self) -> None:
         self.run("down", "--clean")
         shutil.rmtree(self.run_dir.parent, ignore_errors=True)
 
 
-def start_stack(without: Iterable[str] = (), *, deploy: bool = False, **environment: str) -> Stack:
+def start_stack(without: Iterable[str] = (), **environment: str) -> Stack:
     """Start a stack, leaving out the parts named; the caller ends it with `down()`.
 
-    `environment` adds to what bin/stack reads, such as TOPICBASE_PG_CONF. With `deploy`, or with an environment of its own, the stack
+    `environment` adds to what bin/stack reads, such as TOPICBASE_PG_CONF. With an environment of its own, the stack
     applies every migration itself; otherwise, or with `TOPICBASE_TEMPLATE=TEMPLATE`, it may start as a copy of the test run's first deploy.
     The directory is short, since a unix socket's path must be.
     """
@@ -120,7 +128,7 @@ def start_stack(without: Iterable[str] = (), *, deploy: bool = False, **environm
     arguments = ["up", "--free-ports"]
     if without := tuple(without):
         arguments += ["--without", ",".join(without)]
-    if deploy or environment:
+    if environment:
         environment.setdefault("TOPICBASE_TEMPLATE", "")
     try:
         _stack(run_dir, arguments, environment=environment)

@@ -16,6 +16,7 @@ from tests.support.stack import ROOT, Stack
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "decompress", "seal")
+PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 # Hides the module from the server's Python, and from no virtual environment that a part of the stack runs in.
 WITHOUT_NACL = """\
@@ -141,8 +142,11 @@ def secrets_in_clear_are_refused(stack: Stack, role: str) -> None:
     assert PLANTED not in stack.log("postgres")
 
 
-def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: Start) -> None:
-    stack = fresh_stack(without=DATABASE_ONLY, TOPICBASE_PG_BIN=str(bare_postgres))
+def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: Start, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    without_nacl = tmp_path / "nacl.py"
+    without_nacl.write_text(WITHOUT_NACL)
+    stack = fresh_stack(without=DATABASE_ONLY, TOPICBASE_PG_BIN=str(bare_postgres), PYTHONPATH=str(tmp_path))
     log = stack.log("sqitch")
     assert "The parts in PL/Python are left out, since the server has no PL/Python" in log
     assert "kept byte for byte and flagged" in log
@@ -150,7 +154,7 @@ def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: 
         assert connection.execute("SELECT count(*) FROM pg_proc WHERE proname LIKE 'py\\_%'").fetchone() == (0,)
         for reason in codecs(connection).values():
             assert "not created, since the server has no PL/Python: install it (Debian: postgresql-plpython3-" in str(reason)
-        stack.run("sqitch", "verify")
+        assert stack.verify() == ""
         for role in ("authenticated", "service_role"):
             secrets_in_clear_are_refused(stack, role)
 
@@ -158,40 +162,35 @@ def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: 
         for file in (Path("/usr/share/postgresql") / bare_postgres.parent.name / "extension").glob("plpython3u*"):
             (extensions / file.name).symlink_to(file)
         assert "CREATE EXTENSION plpython3u" in str(codecs(connection)["cbor"])
-        stack.run("sqitch", "verify")
-        run_script(
-            stack,
-            "deploy/base/plpython.sql",
-            *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql"))),
-        )
-        assert codecs(connection) == dict.fromkeys(CODECS)
-        stack.run("sqitch", "verify")
-
-
-def test_scripts_run_again(fresh_stack: Start) -> None:
-    stack = fresh_stack(without=DATABASE_ONLY)
-    scripts = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
-    assert "left out" not in run_script(stack, *scripts)
+        assert stack.verify() == ""
+    a_python_without_nacl(stack)
+    without_nacl.unlink()
+    run_script(stack, "deploy/base/py_seal.sql")
     with stack.connect() as connection:
         assert codecs(connection) == dict.fromkeys(CODECS)
-        connection.execute("DROP FUNCTION mqtt.py_seal(bytea, text)")
-        verdict = stack.run("sqitch", "verify", check=False)
-        assert verdict.returncode != 0
-        assert "mqtt.py_seal(bytea, text) is absent though nothing stands against it" in verdict.stdout + verdict.stderr
-        connection.execute("CREATE ROLE dba LOGIN PASSWORD 'dba' IN ROLE mqtt_owner")
-        with stack.connect(user="dba", password="dba") as as_dba:
-            assert "only a superuser creates functions in PL/Python" in str(codecs(as_dba)["seal"])
-        run_script(stack, "deploy/base/py_seal.sql")
-        stack.run("sqitch", "verify")
+    assert stack.verify() == ""
 
 
-def test_a_python_without_nacl(fresh_stack: Start, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    (tmp_path / "nacl.py").write_text(WITHOUT_NACL)
-    stack = fresh_stack(without=DATABASE_ONLY, deploy=True, PYTHONPATH=str(tmp_path))
-    assert "mqtt.py_seal(bytea, text) is not created, since the server's Python does not import nacl" in stack.log("sqitch")
+def a_python_without_nacl(stack: Stack) -> None:
+    assert "mqtt.py_seal(bytea, text) is not created, since the server's Python does not import nacl" in run_script(
+        stack, *PLPYTHON_SCRIPTS
+    )
     with stack.connect() as connection:
         reasons = codecs(connection)
     assert "install it (Debian: python3-nacl)" in str(reasons.pop("seal"))
     assert set(reasons.values()) == {None}
-    stack.run("sqitch", "verify")
+    assert stack.verify() == ""
+
+
+def test_scripts_run_again(fresh_stack: Start) -> None:
+    stack = fresh_stack(without=DATABASE_ONLY)
+    assert "left out" not in run_script(stack, *PLPYTHON_SCRIPTS)
+    with stack.connect() as connection:
+        assert codecs(connection) == dict.fromkeys(CODECS)
+        connection.execute("DROP FUNCTION mqtt.py_seal(bytea, text)")
+        assert "mqtt.py_seal(bytea, text) is absent though nothing stands against it" in stack.verify()
+        connection.execute("CREATE ROLE dba LOGIN PASSWORD 'dba' IN ROLE mqtt_owner")
+        with stack.connect(user="dba", password="dba") as as_dba:
+            assert "only a superuser creates functions in PL/Python" in str(codecs(as_dba)["seal"])
+        run_script(stack, "deploy/base/py_seal.sql")
+        assert stack.verify() == ""
