@@ -17,6 +17,7 @@ CREATE TABLE mqtt.configuration (
     failed_days integer NOT NULL DEFAULT 30 CHECK (failed_days > 0),
     activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
+    settled_days integer NOT NULL DEFAULT 7 CHECK (settled_days > 0),
     rollup_days integer NOT NULL DEFAULT 1096 CHECK (rollup_days > 0),
     rollup_minute_days integer NOT NULL DEFAULT 31 CHECK (rollup_minute_days > 0),
     max_metrics integer NOT NULL DEFAULT 500 CHECK (max_metrics BETWEEN 0 AND 100000),
@@ -55,6 +56,7 @@ COMMENT ON COLUMN mqtt.configuration.completed_days IS 'Days that the history (c
 COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
+COMMENT ON COLUMN mqtt.configuration.settled_days IS 'Days that the order in which messages were settled is kept: a live stream can be resumed for as long.';
 COMMENT ON COLUMN mqtt.configuration.rollup_days IS 'Days that rollups of hours and days are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.rollup_minute_days IS 'Days that rollups of minutes are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.max_metrics IS 'Metrics of a device that are rolled up; beyond that number they are read from the history alone, as long as it is kept.';

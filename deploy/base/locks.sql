@@ -59,6 +59,14 @@ END;
 COMMENT ON FUNCTION mqtt.topics_lock() IS
 'Advisory lock of an organization''s topics, with hashtext(organization_id::text): shared by who stores published messages, exclusive (with mqtt.processing_lock, which who stores received ones has) by who removes unused topics.';
 
+CREATE OR REPLACE FUNCTION mqtt.settlement_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460341;
+END;
+COMMENT ON FUNCTION mqtt.settlement_lock() IS
+'Advisory lock of published messages that are being settled, with an organization''s number: exclusive until the commit, so that their settlements are numbered in the order in which they become visible.';
+
 CREATE OR REPLACE FUNCTION mqtt.client_id_lock() RETURNS integer
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

@@ -8,6 +8,7 @@
 -- requires: tables/mqtt_requests
 -- requires: tables/reading_rows
 -- requires: tables/rollups
+-- requires: tables/settlements
 -- requires: tenants/longest_retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -155,10 +156,11 @@ BEGIN
             -- The busiest table comes last, because it stays locked until the end of the transaction.
             VALUES
             (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
-            (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
-            (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
-            (4, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
-            (5, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
+            (2, 'settlements', 'mqtt.settlements', (SELECT c.settled_days FROM mqtt.configuration AS c)),
+            (3, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
+            (4, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
+            (5, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
+            (6, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
         ) AS t (place, kind, parent, days)
         CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
     )

@@ -5,6 +5,7 @@
 -- requires: process/record_late
 -- requires: process/record_refused
 -- requires: process/record_stored
+-- requires: tables/settlements
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -178,6 +179,22 @@ BEGIN
         WHERE x.number IS NOT NULL AND coalesce(x.sample, 1) = 1
         -- As they came, so that index pages fill up instead of being split in the middle.
         ORDER BY x.msg_id
+    ),
+    -- No row for each message, and no row that is updated, whose dead versions would remain while an old snapshot is held.
+    settled AS (
+        INSERT INTO mqtt.settlements (settled_at, number, first_at, last_at, first_position, organization, message_count, is_outgoing, low_positions)
+        SELECT
+            v_stored_at, nextval('mqtt.settlement_numbers'), g.first_at, g.last_at, g.first_position, g.organization, g.n, false,
+            CASE WHEN g.last_position - g.first_position >= g.n THEN g.low_positions END
+        FROM (
+            SELECT
+                p.organization, min(p.enqueued_at) AS first_at, max(p.enqueued_at) AS last_at, min(p.msg_id) AS first_position,
+                max(p.msg_id) AS last_position, count(*) AS n, array_agg((p.msg_id & 1073741823)::integer ORDER BY p.msg_id) AS low_positions
+            FROM placed AS p
+            WHERE p.number IS NOT NULL AND coalesce(p.sample, 1) = 1 AND p.organization > 0
+            GROUP BY p.organization, date_trunc('second', p.enqueued_at), p.msg_id >> 30
+            ORDER BY p.organization, date_trunc('second', p.enqueued_at), p.msg_id >> 30
+        ) AS g
     ),
     reading AS (
         INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)

@@ -5,6 +5,7 @@
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/queues
+-- requires: tables/settlements
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -73,6 +74,31 @@ BEGIN
         LEFT JOIN new_topic AS n ON n.integration_id = g.integration_id AND n.topic = g.topic
         WHERE g.is_sent
         ORDER BY g.msg_id
+    ), locked AS MATERIALIZED (
+        -- In the order of the key, so that two callers cannot lock each other out.
+        SELECT x.id, x.number, pg_advisory_xact_lock(mqtt.settlement_lock(), x.number)
+        FROM (
+            SELECT o.id, o.number
+            FROM mqtt.organizations AS o
+            WHERE o.id IN (SELECT g.organization_id FROM gone AS g WHERE g.is_sent)
+            ORDER BY o.number
+            OFFSET 0
+        ) AS x
+    ), settled AS (
+        INSERT INTO mqtt.settlements (settled_at, number, first_at, last_at, first_position, organization, message_count, is_outgoing, low_positions)
+        SELECT
+            clock_timestamp(), nextval('mqtt.settlement_numbers'), s.first_at, s.last_at, s.first_position, s.organization, s.n, true,
+            CASE WHEN s.last_position - s.first_position >= s.n THEN s.low_positions END
+        FROM (
+            SELECT
+                l.number AS organization, min(g.enqueued_at) AS first_at, max(g.enqueued_at) AS last_at, min(g.msg_id) AS first_position,
+                max(g.msg_id) AS last_position, count(*) AS n, array_agg((g.msg_id & 1073741823)::integer ORDER BY g.msg_id) AS low_positions
+            FROM gone AS g
+            JOIN locked AS l ON l.id = g.organization_id
+            WHERE g.is_sent
+            GROUP BY l.number, date_trunc('second', g.enqueued_at), g.msg_id >> 30
+            ORDER BY l.number, date_trunc('second', g.enqueued_at), g.msg_id >> 30
+        ) AS s
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors

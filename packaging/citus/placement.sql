@@ -36,6 +36,7 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.deferred_device_ids', 'local', 'as devices'),
 ('mqtt.ledger', 'local', 'written by the transactions that fill and empty the queue'),
 ('mqtt.ingest_keys', 'local', 'written by the transaction that fills the queue'),
+('mqtt.settlements', 'local', 'written by the batch that empties the queue'),
 ('mqtt.late_readings', 'local', 'written by the batch that empties the queue'),
 ('mqtt.rollup_series', 'local', 'one row a metric of a device'),
 ('mqtt.rollup_progress', 'local', 'one row an organization'),

@@ -1,0 +1,5 @@
+-- Revert topicbase:base/conceal from pg
+BEGIN;
+DROP FUNCTION mqtt.reveal(text);
+DROP FUNCTION mqtt.conceal(bytea);
+COMMIT;
