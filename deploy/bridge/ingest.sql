@@ -39,8 +39,7 @@ BEGIN
         END IF;
     END IF;
     WITH came AS MATERIALIZED (
-        SELECT m.*
-        FROM mqtt.delivered_messages(
+        SELECT m.* FROM mqtt.delivered_messages(
             v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains,
             ingest.content_types, ingest.properties, ingest.faults, ingest.subscription_numbers
         ) AS m
@@ -86,10 +85,7 @@ BEGIN
         )
         SELECT
             now(), a.organization_id, gen_random_uuid(), a.integration_id, 'incoming', 0, a.topic,
-            a.message || CASE
-                WHEN octet_length(a.payload) > c.max_payload_bytes THEN jsonb_build_object('payload_bytes', octet_length(a.payload))
-                ELSE '{}'
-            END,
+            a.message || CASE WHEN octet_length(a.payload) > c.max_payload_bytes THEN jsonb_build_object('payload_bytes', octet_length(a.payload)) ELSE '{}' END,
             -- Of what is too large the first part tells enough.
             CASE WHEN octet_length(a.payload) > c.max_payload_bytes THEN substr(a.payload, 1, 4096) ELSE a.payload END, a.fault,
             jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'error', a.fault))
@@ -105,9 +101,7 @@ BEGIN
         WHERE a.fault IS NOT NULL
         GROUP BY a.organization_id, a.integration_id, a.fault
     ), counted AS (
-        SELECT k.organization_id, count(*) AS accepted, count(k.fault) AS dead
-        FROM kept AS k
-        GROUP BY k.organization_id
+        SELECT k.organization_id, count(*) AS accepted, count(k.fault) AS dead FROM kept AS k GROUP BY k.organization_id
     ), repeated AS (
         SELECT (SELECT count(*) FROM came) - (SELECT count(*) FROM kept) AS n
     )

@@ -29,14 +29,16 @@ BEGIN
     ),
     -- The last of a key wins.
     latest AS MATERIALIZED (
-        SELECT t.device_id, jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
+        SELECT
+            t.device_id, min((e.value ->> 'at')::timestamptz) AS latest_since,
+            jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
         FROM taken AS t
         CROSS JOIN LATERAL jsonb_each(t.latest) AS e
         GROUP BY t.device_id
     ),
     -- In the workers' order. A device deleted meanwhile has no row.
     device AS MATERIALIZED (
-        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest
+        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest, l.latest_since
         FROM news AS n
         LEFT JOIN latest AS l ON l.device_id = n.device_id
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
@@ -46,7 +48,7 @@ BEGIN
     updated AS (
         UPDATE mqtt.devices AS d
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
-            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.latest_since),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at),
             presence = mqtt.presence_once_seen(d.presence, n.last_seen_at)

@@ -81,20 +81,19 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.merged_latest(jsonb, jsonb) IS 'The general way of mqtt.newest_values: each metric for itself.';
 
-CREATE OR REPLACE FUNCTION mqtt.newest_values(known jsonb, known_at timestamptz, news jsonb, news_at timestamptz) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.newest_values(known jsonb, known_at timestamptz, news jsonb, news_since timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         WHEN news = '{}' THEN known
-        -- Nothing known was measured later, and all news at once. An entry takes more than 50 bytes.
-        WHEN (news_at >= known_at OR known = '{}') AND pg_column_size(known || news) < 25000
-            AND (known = '{}' OR NOT jsonb_path_exists(news, 'strict $.*.at ? (@ != $at)', jsonb_build_object('at', news_at)))
+        -- Nothing known was measured later than any of the news. An entry takes more than 50 bytes.
+        WHEN (known_at <= news_since OR known = '{}') AND (pg_column_size(known) + pg_column_size(news) < 1500 OR pg_column_size(known || news) < 25000)
             THEN known || news
         ELSE mqtt.merged_latest(known, news)
     END;
 END;
 COMMENT ON FUNCTION mqtt.newest_values(jsonb, timestamptz, jsonb, timestamptz) IS
-'A device''s latest values once news have come as well: of each metric what was measured last, of equal times the news; at most 500 metrics, the newest. known_at, news_at: last_data_at.';
+'A device''s latest values once news have come as well: of each metric what was measured last, of equal times the news; at most 500 metrics, the newest. known_at: last_data_at; news_since: when the first of the news was measured.';
 
 CREATE OR REPLACE FUNCTION mqtt.has_reading(organization_id uuid, integration_id uuid, external_id text, metric text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY INVOKER

@@ -1,0 +1,8 @@
+-- Revert topicbase:process/batch_types from pg
+BEGIN;
+DROP TYPE mqtt.stored_batch;
+DROP TYPE mqtt.numbered_topic;
+DROP TYPE mqtt.seen_device;
+DROP TYPE mqtt.device_news;
+DROP TYPE mqtt.arrived_sample;
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:process/device_news from pg
+BEGIN;
+DROP FUNCTION mqtt.news_of_devices(mqtt.arrived_sample []);
+COMMIT;

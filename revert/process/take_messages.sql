@@ -1,0 +1,4 @@
+-- Revert topicbase:process/take_messages from pg
+BEGIN;
+DROP FUNCTION mqtt.take_messages(tid [], jsonb);
+COMMIT;

@@ -1,0 +1,4 @@
+-- Verify topicbase:process/device_news on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.news_of_devices(mqtt.arrived_sample[])', false, 's', '{}');
+ROLLBACK;
