@@ -74,6 +74,7 @@ class Coordinator:
             self.worker, self.maintenance, self.inbound, self.outbound, self.settler, self.webhooks
         )  # fmt: skip
         self._config_due: float | None = None
+        self._used_api_keys: set[UUID] = set()
         self.is_ready = False
         self.fault: str | None = None
         self.exit_code = 0
@@ -299,6 +300,9 @@ class Coordinator:
             self.tests.is_due = True
         elif subject == "config" and self._config_due is None:
             self._config_due = time.monotonic() + DEBOUNCE_SECONDS
+        elif subject.startswith("api_key "):
+            with contextlib.suppress(ValueError):  # anyone with a login may notify
+                self._used_api_keys.add(UUID(subject.removeprefix("api_key ")))
 
     def _beat(self, database: Database) -> None:
         silent = database.heartbeat()
@@ -310,6 +314,9 @@ class Coordinator:
         for other in silent:
             ended = database.end_bridge(other)
             log.warning("silent_bridge_ended", bridge=other, sessions=ended)
+        if self._used_api_keys:
+            database.note_api_keys(list(self._used_api_keys))
+            self._used_api_keys.clear()
         if database.take_integrations():
             self._config_due = time.monotonic()
         surplus = database.surplus_integrations()

@@ -7,6 +7,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli import (
+    api_keys,
     common,
     credentials,
     deletions,
@@ -68,7 +69,7 @@ def _main(
 
     \b
     Anywhere, likewise, each with add, list, show, remove where the API has it (org add: with a token of role service_role):
-      org, members, integration, devices, credentials, token
+      org, members, integration, devices, credentials, token, keys
 
     \b
     Exit codes: 0 success; 1 the answer is no (a fault was found, a message failed); 2 wrong arguments or settings; 3 the database or the
@@ -97,3 +98,4 @@ app.add_typer(integrations.app, name="integration")
 app.add_typer(integrations.devices, name="devices")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(credentials.token, name="token")
+app.add_typer(api_keys.app, name="keys")

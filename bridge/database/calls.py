@@ -91,6 +91,9 @@ class BridgeCalls(Caller):
     def end_bridge(self, bridge_id: UUID) -> int:
         return int(self._value("SELECT bridge.end_bridge(%s)", bridge_id))
 
+    def note_api_keys(self, ids: Sequence[UUID]) -> None:
+        self._do("SELECT bridge.note_api_keys(%s)", list(ids))
+
     def sleep(self, subject: str) -> str:
         return str(self._value("SELECT bridge.sleep(%s)", subject))
 

@@ -39,11 +39,43 @@ function Members() {
     <//>`;
 }
 
+const SCOPES = [['read', 'Read'], ['publish', 'Publish'], ['admin', 'Admin']];
+
+function Keys({ integrations }) {
+    const { id } = organization.value;
+    const [name, setName] = useState('');
+    const [scope, setScope] = useState('read');
+    const [only, setOnly] = useState('');
+    const [made, setMade] = useState(null);
+    const state = useLoad((options) => request(rpc('list_api_keys', { organization_id: id }), options), [id], 10000);
+    const names = Object.fromEntries(integrations.map((one) => [one.id, one.name]));
+    return html`<${Card} title="API keys" wide>
+        <p class="dim">An app sends its key as <code>X-API-Key</code>. It acts for the organization, or for one integration; publish may
+            also read, admin may do both.</p>
+        ${made && html`<p role="status">The key of ${made.name}, shown only now: <code>${made.key}</code></p>`}
+        <${Waiting} of=${state}><${Table} label="API keys" head=${['Name', 'Key', 'Scope', 'Integrations', 'Last used', '']}>
+            ${state.data?.map((key) => html`<tr key=${key.id}>
+            <td>${key.name}</td><td class="mono">${key.key_start}…</td><td><${Badge} state=${key.scope} /></td>
+            <td>${key.integration_ids?.map((one) => names[one] ?? one).join(', ') ?? 'all'}</td>
+            <td>${key.last_used_at ? moment(key.last_used_at) : 'never'}</td>
+            <td><div class="buttons"><${Action} small name=${`Revoke ${key.name}`} call=${rpc('revoke_api_key', { key_id: key.id })}
+                sure="Its next request is refused." done=${() => { say('Revoked.'); state.reload(); }}>Revoke<//></div></td></tr>`)}<//><//>
+        <div class="form">
+            <${Text} label="App" value=${name} set=${setName} placeholder="Dashboard" />
+            <${Choice} label="Scope" value=${scope} set=${setScope} options=${SCOPES} />
+            <${Choice} label="For integration" value=${only} set=${setOnly} options=${[['', 'All'], ...integrations.map((one) => [one.id, one.name])]} />
+            <${Action} call=${() => rpc('create_api_key', { organization_id: id, name, scope, integration_ids: only ? [only] : null })}
+                done=${(answer) => { setMade(answer); setName(''); state.reload(); }}>Create key<//>
+        </div>
+    <//>`;
+}
+
 export default function Access() {
     const { id } = organization.value;
     const integrations = useLoad((options) => request(view('device_integrations', { organization_id: `eq.${id}`, order: 'name', select:
         'id,name' }), options), [id]);
     return html`<${Head} title="Access" note="Who may use the organization: its devices and its people." />
         <${Credentials} organizationId=${id} integrations=${integrations.data ?? []} />
-        <${Members} />`;
+        <${Members} />
+        ${isAdmin.value && html`<${Keys} integrations=${integrations.data ?? []} />`}`;
 }

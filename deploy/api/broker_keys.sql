@@ -73,7 +73,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT to_jsonb(k) - '{key_salt,key_hash}'::text []
     FROM mqtt.broker_keys AS k
-    WHERE mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))
+    WHERE mqtt.is_operator() OR (k.organization_id = ANY (mqtt.current_organization_ids(true)) AND mqtt.key_allows(k.integration_id))
     ORDER BY k.created_at DESC, k.id;
 $$;
 COMMENT ON FUNCTION api.get_broker_keys() IS
@@ -91,7 +91,7 @@ DECLARE
     v_row mqtt.broker_keys;
 BEGIN
     DELETE FROM mqtt.broker_keys AS k
-    WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
+    WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))) AND mqtt.key_allows(k.integration_id)
     RETURNING k.* INTO v_row;
     IF NOT found THEN
         RAISE EXCEPTION 'broker_key_not_found' USING

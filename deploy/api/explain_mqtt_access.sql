@@ -42,14 +42,15 @@ DECLARE
 BEGIN
     SELECT c.* INTO v_credential
     FROM mqtt.mqtt_credentials AS c
-    WHERE c.id = explain_mqtt_access.credential_id AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()));
+    WHERE c.id = explain_mqtt_access.credential_id AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(c.integration_id);
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
             DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
-    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    PERFORM mqtt.require_admin(v_credential.organization_id);
     IF (action IN ('publish', 'subscribe')) IS NOT TRUE THEN
         RAISE EXCEPTION 'action_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'action must be publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';

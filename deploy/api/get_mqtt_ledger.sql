@@ -15,6 +15,7 @@ DECLARE
     v_until CONSTANT timestamptz := coalesce(get_mqtt_ledger.until, 'infinity');
     v_since timestamptz;
 BEGIN
+    PERFORM mqtt.require_whole_organization();
     IF unit IS NULL OR unit NOT IN ('minute', 'hour', 'day') THEN
         RAISE EXCEPTION 'unit_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'unit is "minute", "hour" or "day".', HINT = 'Hours that are old are counted as a whole.';

@@ -86,7 +86,7 @@ BEGIN
         SELECT s.*
         FROM visible AS v
         JOIN mqtt.mqtt_publish_receipts AS s ON s.organization_id = v.id
-        WHERE s.id = a.id AND s.queued_at = a.queued_at
+        WHERE s.id = a.id AND s.queued_at = a.queued_at AND mqtt.key_allows(s.integration_id)
         LIMIT 1
     ) AS r ON true
     LEFT JOIN LATERAL (
@@ -94,7 +94,7 @@ BEGIN
         FROM pgmq.q_mqtt_outbound AS x
         CROSS JOIN mqtt.message_id_key AS k
         WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key) = a.id
-            AND x.organization_id IN (SELECT v.id FROM visible AS v)
+            AND x.organization_id IN (SELECT v.id FROM visible AS v) AND mqtt.key_allows(x.integration_id)
         LIMIT 1
     ) AS q ON true;
 END;

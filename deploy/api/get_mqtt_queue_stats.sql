@@ -154,6 +154,7 @@ AS $$
 DECLARE
     v_id CONSTANT uuid := (mqtt.require_organization(mqtt.one_of(organization_id, org_id, 'organization_id', 'org_id'))).id;
 BEGIN
+    PERFORM mqtt.require_whole_organization();
     RETURN mqtt.queue_depth(v_id) || jsonb_build_object(
         'organization_id', v_id, 'rates', mqtt.queue_rates(v_id), 'seconds_in_queue', mqtt.seconds_in_queue(v_id), 'top_errors', mqtt.top_errors(v_id)
     );
@@ -170,7 +171,7 @@ $md$Show the state of an organization's queue
 - `seconds_in_queue`: p50 and p99 of the last 1,000 messages stored
 - `top_errors` of the last hour: `code` (SQLSTATE), `error`, `count`
 
-Errors: 400 `argument_conflict`; 404 `organization_not_found`.
+Errors: 400 `argument_conflict`; 403 `key_of_integrations`; 404 `organization_not_found`.
 Answer: {"organization_id": "uuid", "pending": "integer", "processing": "integer", "completed": "integer", "failed": "integer",
 "retrying": "integer", "dead": "integer", "oldest_pending_seconds": "number?",
 "rates": {"*": {"in_per_second": "number", "out_per_second": "number", "retry_per_second": "number", "dead_per_second": "number"}},

@@ -24,6 +24,7 @@ BEGIN
         AND c.organization_id = coalesce(get_mqtt_credentials.organization_id, c.organization_id)
         AND c.id = coalesce(get_mqtt_credentials.credential_id, c.id)
         AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids(true)))
+        AND mqtt.key_allows(c.integration_id)
     ORDER BY c.created_at DESC, c.id;
 END;
 $$;

@@ -122,14 +122,15 @@ BEGIN
     SELECT s.* INTO v_subscription
     FROM mqtt.mqtt_subscriptions AS s
     WHERE s.id = require_subscription.subscription_id
-        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
+        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(s.integration_id);
     IF NOT found THEN
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
             DETAIL = format('There is no subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
-    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    PERFORM mqtt.require_admin(v_subscription.organization_id);
     RETURN v_subscription;
 END;
 $$;

@@ -36,6 +36,7 @@ CREATE TABLE mqtt.configuration (
     max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0),
     max_connection_tests integer NOT NULL DEFAULT 60 CHECK (max_connection_tests > 0),
     max_logins integer NOT NULL DEFAULT 10000 CHECK (max_logins > 0),
+    max_api_keys integer NOT NULL DEFAULT 100 CHECK (max_api_keys > 0),
     max_browser_logins integer NOT NULL DEFAULT 10 CHECK (max_browser_logins > 0),
     max_login_subscriptions integer NOT NULL DEFAULT 100 CHECK (max_login_subscriptions > 0),
     max_retained_messages integer NOT NULL DEFAULT 20000 CHECK (max_retained_messages >= 0),
@@ -80,6 +81,7 @@ COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';
 COMMENT ON COLUMN mqtt.configuration.max_logins IS
 'Valid credentials that an organization may have; generate_mqtt_credentials and create_browser_login refuse more with 409 login_limit_reached.';
+COMMENT ON COLUMN mqtt.configuration.max_api_keys IS 'API keys that an organization may have; create_api_key refuses more with 409 api_key_limit_reached.';
 COMMENT ON COLUMN mqtt.configuration.max_browser_logins IS
 'Browser logins of one member in one organization that work at the same time; a further one ends the oldest.';
 COMMENT ON COLUMN mqtt.configuration.max_login_subscriptions IS

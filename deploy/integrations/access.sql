@@ -12,6 +12,37 @@ COMMENT ON FUNCTION mqtt.is_operator() IS
 'Whether the caller is above organizations: service_role, or a direct session (psql, pg_cron) of a role that may become mqtt_owner.';
 GRANT EXECUTE ON FUNCTION mqtt.is_operator() TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.require_admin(organization_id uuid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT mqtt.is_operator() AND NOT require_admin.organization_id = ANY (mqtt.current_organization_ids(true)) THEN
+        RAISE EXCEPTION 'admin_required' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('You are a member of organization %s, but not an admin.', organization_id),
+            HINT = 'Ask an admin of the organization to do it, or to make you one.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_admin(uuid) IS 'Raises PT403 admin_required unless the caller is an admin of the organization.';
+GRANT EXECUTE ON FUNCTION mqtt.require_admin(uuid) TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.require_whole_organization() RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF mqtt.key_integration_ids() IS NOT NULL THEN
+        RAISE EXCEPTION 'key_of_integrations' USING
+            ERRCODE = 'PT403', DETAIL = 'The call is about a whole organization, and the API key is for some of its integrations.',
+            HINT = 'Use a key that is not limited to integrations.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_whole_organization() IS 'Raises PT403 key_of_integrations for a caller whose API key is limited to integrations.';
+GRANT EXECUTE ON FUNCTION mqtt.require_whole_organization() TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean DEFAULT false) RETURNS mqtt.organizations
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -29,17 +60,15 @@ BEGIN
             DETAIL = format('There is no organization %s that you may see.', coalesce(organization_id::text, 'null')),
             HINT = 'GET /organizations lists yours.';
     END IF;
-    IF admin_only AND NOT mqtt.is_operator() AND NOT v_organization.id = ANY (mqtt.current_organization_ids(true)) THEN
-        RAISE EXCEPTION 'admin_required' USING
-            ERRCODE = 'PT403',
-            DETAIL = format('You are a member of organization %s, but not an admin.', organization_id),
-            HINT = 'Ask an admin of the organization to do it, or to make you one.';
+    IF admin_only THEN
+        PERFORM mqtt.require_admin(v_organization.id);
+        PERFORM mqtt.require_whole_organization();
     END IF;
     RETURN v_organization;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.require_organization(uuid, boolean) IS
-'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required).';
+'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required), not by an API key for some integrations (else PT403 key_of_integrations).';
 GRANT EXECUTE ON FUNCTION mqtt.require_organization(uuid, boolean) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.require_single_organization() RETURNS void
@@ -74,7 +103,8 @@ BEGIN
     FROM mqtt.device_integrations AS i
     WHERE i.id = require_integration.integration_id
         AND i.organization_id = coalesce(require_integration.organization_id, i.organization_id)
-        AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()));
+        AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(i.id);
     IF NOT found THEN
         RAISE EXCEPTION 'integration_not_found' USING
             ERRCODE = 'PT404',
@@ -83,7 +113,7 @@ BEGIN
             HINT = 'GET /device_integrations lists yours.';
     END IF;
     IF admin_only THEN
-        PERFORM mqtt.require_organization(v_integration.organization_id, true);
+        PERFORM mqtt.require_admin(v_integration.organization_id);
     END IF;
     RETURN v_integration;
 END;

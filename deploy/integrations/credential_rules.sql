@@ -45,6 +45,7 @@ BEGIN
     FROM mqtt.mqtt_credentials AS c
     WHERE c.id = require_credential.credential_id
         AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(c.integration_id)
     FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
@@ -52,7 +53,7 @@ BEGIN
             DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
-    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    PERFORM mqtt.require_admin(v_credential.organization_id);
     RETURN v_credential;
 END;
 $$;

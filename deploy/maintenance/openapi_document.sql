@@ -1,6 +1,7 @@
 -- Deploy topicbase:maintenance/openapi_document to pg
 -- requires: base/answer_shapes
 -- requires: base/error_catalogue
+-- requires: integrations/api_keys
 -- requires: tables/openapi_documents
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -178,8 +179,9 @@ BEGIN
         'security', CASE
             WHEN routine.proname LIKE 'mqtt\_ingest%' THEN '[{"login": [], "clientId": []}, {"username": [], "password": [], "clientId": []}]'
             WHEN routine.proname ~ '^(rabbitmq_auth|emqx)_' THEN '[{"login": []}]'
-            WHEN has_function_privilege('anon', routine.oid, 'execute') THEN '[{}, {"token": []}]'
-            ELSE '[{"token": []}]'::jsonb
+            WHEN has_function_privilege('anon', routine.oid, 'execute') THEN '[{}, {"token": []}, {"apiKey": []}]'
+            WHEN mqtt.call_scope('/rpc/' || routine.proname) IS NULL THEN '[{"token": []}]'
+            ELSE '[{"token": []}, {"apiKey": []}]'::jsonb
         END
     );
     IF routine.provolatile <> 'v' THEN
@@ -206,7 +208,7 @@ AS $$
     SELECT jsonb_build_object('get', jsonb_build_object(
         'operationId', c.relname, 'summary', split_part(d.text, E'\n', 1),
         'description', concat_ws(E'\n', nullif(ltrim(substr(d.text, length(split_part(d.text, E'\n', 1)) + 1), E'\n'), ''), 'With `select`, the rows have those columns only.'),
-        'security', '[{"token": []}]'::jsonb,
+        'security', '[{"token": []}, {"apiKey": []}]'::jsonb,
         'parameters', '[{"$ref": "#/components/parameters/select"}, {"$ref": "#/components/parameters/order"}, {"$ref": "#/components/parameters/limit"}, {"$ref": "#/components/parameters/offset"}]'::jsonb || (
             SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'in', 'query', 'schema', '{"$ref": "#/components/schemas/Filter"}'::jsonb) ORDER BY a.attnum)
             FROM pg_catalog.pg_attribute AS a
@@ -256,6 +258,7 @@ AS $$
         },
         "securitySchemes": {
             "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "role, sub, aud and exp"},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An app''s key, of create_api_key"},
             "login": {"type": "http", "scheme": "basic", "description": "A device''s username and password; of a broker, its key"},
             "username": {"type": "apiKey", "in": "header", "name": "X-Username"},
             "password": {"type": "apiKey", "in": "header", "name": "X-Password"},

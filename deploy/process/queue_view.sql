@@ -19,7 +19,10 @@ AS $$
         q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
     FROM pgmq.q_mqtt_messages AS q
     CROSS JOIN mqtt.message_id_key AS k
-    WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
+    WHERE mqtt.is_operator() OR (
+        q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
+        AND (q.integration_id = ANY ((SELECT mqtt.key_integration_ids())::uuid [])) IS NOT FALSE
+    );
 $$;
 COMMENT ON FUNCTION mqtt.queued_messages() IS
 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';

@@ -22,6 +22,7 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.callback_secrets', 'local', 'few rows; belongs to mqtt_subscriptions'),
 ('mqtt.callback_circuits', 'local', 'few rows'),
 ('mqtt.mqtt_callback_deliveries', 'local', 'is claimed beside mqtt_subscriptions; numbered in the order of arrival'),
+('mqtt.api_keys', 'local', 'a request finds its key before its organization is known'),
 ('mqtt.openapi_documents', 'local', 'three rows'),
 ('mqtt.broker_keys', 'local', 'a login finds it by its name before its organization is known'),
 ('mqtt.topic_counts', 'local', 'written by the batch that empties the queue'),

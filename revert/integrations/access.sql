@@ -3,5 +3,7 @@ BEGIN;
 DROP FUNCTION mqtt.require_single_organization();
 DROP FUNCTION mqtt.require_integration(uuid, uuid, boolean);
 DROP FUNCTION mqtt.require_organization(uuid, boolean);
+DROP FUNCTION mqtt.require_whole_organization();
+DROP FUNCTION mqtt.require_admin(uuid);
 DROP FUNCTION mqtt.is_operator();
 COMMIT;

@@ -94,6 +94,7 @@ TABLES = {
     "callback secrets": "mqtt.callback_secrets",
     "requests": "mqtt.mqtt_requests",
     "broker keys": "mqtt.broker_keys",
+    "API keys": "mqtt.api_keys",
     "members": "mqtt.organization_members",
     "publishers": "mqtt.publishers",
     "invitations": "mqtt.organization_invitations",

@@ -10,6 +10,7 @@ from tests.cli.conftest import Cli
 from tests.support.api import Api, Device
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
 
 Apps = Callable[[str], Cli]
 
@@ -53,6 +54,15 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     row(admin, "devices", "add", "Greenhouse", "sensor02", "--name", "Spare")
     assert [one["external_id"] for one in rows(admin, "devices", "list", "--integration", "Greenhouse")] == ["sensor01", "sensor02"]
     assert row(admin, "devices", "show", "sensor02")["name"] == "Spare"
+
+    key = row(admin, "keys", "add", "dashboard", "--scope", "publish", "--integration", "Greenhouse")
+    assert (key["scope"], key["integration_ids"]) == ("publish", [integration["id"]])
+    assert api.call("list_devices", headers={"X-API-Key": key["key"]}).status_code == 200
+    assert [one["id"] for one in rows(admin, "keys", "list")] == [key["id"]]
+    assert key["key"] not in admin("keys", "list").stdout
+    wait_until(lambda: rows(admin, "keys", "list")[0]["last_used_at"], what="the bridge to note that the key was used")
+    row(admin, "keys", "remove", key["id"])
+    assert api.call("list_devices", headers={"X-API-Key": key["key"]}).status_code == 401
 
     assert row(admin, "credentials", "show", login["username"])["status"] == "active"
     assert row(admin, "credentials", "rotate", login["username"])["password"] != login["password"]

@@ -139,6 +139,13 @@ class Walk:
         (login,) = rows(self.tenant, "mqtt_credentials", id=f"eq.{login['id']}")
         assert login["rotated_at"]
         assert login["status"] == "revoked"
+        self.page.get_by_label("App", exact=True).fill("It's mine")
+        self.page.get_by_label("Scope").select_option("publish")
+        assert '"tbk_' in self.run("Create key")
+        self.page.reload()
+        self.run("Revoke It's mine")
+        organization = {"organization_id": self.tenant.organization_id}
+        assert self.tenant.api.ok("list_api_keys", organization, token=self.tenant.admin) == []
         self.page.get_by_label("User id").fill(MEMBER)
         self.page.get_by_label("Role").select_option("admin")
         self.run("Invite or change member")

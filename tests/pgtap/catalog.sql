@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(44);
+SELECT plan(45);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -28,6 +28,10 @@ INSERT INTO definer VALUES
 ('mqtt.require_organization', 'policy helper: the same question for one organization'),
 ('mqtt.require_integration', 'policy helper: the same question for one integration'),
 ('mqtt.queued_messages', 'the queue tables are closed to members; shows their own organizations'' messages'),
+('mqtt.api_key_claims', 'a request''s login, by its API key'),
+('api.create_api_key', 'writes the keys'' hashes'),
+('api.list_api_keys', 'the keys table is closed to all'),
+('api.revoke_api_key', 'the keys table is closed to all'),
 ('api.openapi', 'reads the documents, which no web role may'),
 ('api.get_api_version', 'tells a constant'),
 ('api.mqtt_ingest', 'device login'),
@@ -210,6 +214,13 @@ SELECT is_empty(
     'every function, table and view is commented; what api has, by a summary and its details'
 );
 SELECT is_empty(
+    $$SELECT r.name FROM relation AS r
+        WHERE r.schema = 'mqtt' AND r.kind IN ('r', 'p') AND NOT r.is_partition AND has_any_column_privilege('authenticated', r.oid, 'select')
+            AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = r.oid AND a.attname IN ('integration_id', 'subscription_id') AND NOT a.attisdropped)
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = r.oid AND p.polname = 'api_keys' AND NOT p.polpermissive)$$,
+    'of what belongs to an integration, a key for other integrations sees nothing'
+);
+SELECT is_empty(
     $$SELECT r.name FROM routine AS r JOIN pg_catalog.pg_proc AS p ON p.oid = r.oid
         WHERE r.schema = 'api' AND (p.prorettype IN ('json'::regtype, 'jsonb'::regtype, 'api."*/*"'::regtype)) AND mqtt.comment_shape(r.oid, 'Answer') IS NULL$$,
     'every call that answers JSON says in its comment what is in it'
@@ -230,7 +241,7 @@ SELECT is_empty(
         HAVING count(*) > 1 AND (count(r.arguments) > 0 OR bool_or(substring(r.name, '\((.*)\)') NOT IN ('json', 'text', 'bytea')))$$, 'no function of api has two forms, which PostgREST could not tell apart'
 );
 SELECT is_empty(
-    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^(api\.(mqtt_ingest|rabbitmq_auth_|emqx_auth|openapi|get_api_version)|mqtt\.check_token\(\)$)'
+    $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^(api\.(mqtt_ingest|rabbitmq_auth_|emqx_auth|openapi|get_api_version)|mqtt\.(check_token|use_api_key|api_key_claims|call_scope|note_api_key)\()'
         UNION ALL SELECT r.name FROM relation AS r WHERE has_table_privilege('anon', r.oid, 'select, insert, update, delete') OR has_any_column_privilege('anon', r.oid, 'select')$$,
     'without a JWT there are only devices and brokers, who have logins of their own'
 );

@@ -23,6 +23,7 @@ INSERT INTO exception VALUES
 ('mqtt.device_integrations_pkey', 'callers name an integration by its id alone'),
 ('mqtt.mqtt_credentials_pkey', 'callers name a credential by its id alone'),
 ('mqtt.mqtt_credentials_username_key', 'a login knows only its name'),
+('mqtt.api_keys_key_hash_key', 'a request knows only the key'),
 ('mqtt.broker_keys_pkey', 'callers name a key by its id alone'),
 ('mqtt.broker_keys_username_key', 'a login knows only its name'),
 ('mqtt.bridge_leases_integration_id_key', 'one holder an integration'),

@@ -38,7 +38,7 @@ SELECT is(
 SELECT doesnt_match(:'member'::text, '->  (Sort|Incremental Sort|Seq Scan|Bitmap)', 'nothing is sorted or scanned as a whole');
 SELECT matches(:'member'::text, '(Filter|Index Cond): \(h_1\.organization = ANY \((\$\d+|\(InitPlan \d+\)\.col1)\)\)', 'membership is asked for in the order of the index');
 SELECT is(
-    (SELECT count(*) FROM regexp_matches(:'member'::text, 'mqtt\.current_organization_(ids|numbers)\(', 'g')),
+    (SELECT count(*) FROM regexp_matches(:'member'::text, 'mqtt\.(current_organization_(ids|numbers)|key_integration_ids)\(', 'g')),
     (SELECT count(*) FROM regexp_matches(:'member'::text, '\n\s*InitPlan', 'g')), 'memberships are read by InitPlans alone'
 );
 

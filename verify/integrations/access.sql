@@ -3,5 +3,7 @@ BEGIN;
 SELECT mqtt.verify_function('mqtt.is_operator()', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.require_organization(uuid, boolean)', true, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.require_integration(uuid, uuid, boolean)', true, 's', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.require_admin(uuid)', false, 's', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.require_whole_organization()', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.require_single_organization()', false, 's', '{authenticated,service_role}');
 ROLLBACK;

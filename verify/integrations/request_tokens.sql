@@ -1,4 +1,4 @@
--- Verify topicbase:base/request_tokens on pg
+-- Verify topicbase:integrations/request_tokens on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.check_token()', false, 'v', '{anon,authenticated,service_role}');
 ROLLBACK;

@@ -1,4 +1,4 @@
--- Revert topicbase:base/request_tokens from pg
+-- Revert topicbase:integrations/request_tokens from pg
 BEGIN;
 DROP FUNCTION mqtt.check_token();
 REVOKE USAGE ON SCHEMA mqtt FROM anon;
