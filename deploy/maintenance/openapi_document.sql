@@ -49,10 +49,12 @@ DECLARE
     v_example jsonb;
     v_content jsonb;
 BEGIN
-    IF routine.proargtypes::oid [] = ARRAY['bytea'::regtype::oid] THEN
+    IF routine.pronargs = 1 AND routine.proargtypes[0] = 'bytea'::regtype THEN
         RETURN '{"required": true, "content": {"application/octet-stream": {}}}';
+    ELSIF routine.pronargs = 1 AND routine.proargtypes[0] = 'text'::regtype AND routine.proargnames IS NULL THEN
+        RETURN '{"required": true, "content": {"text/plain": {"schema": {"type": "string"}}}}';
     ELSIF routine.proargnames IS NULL AND routine.pronargs = 1 THEN
-        v_schema := mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Body'));
+        v_schema := CASE WHEN mqtt.comment_shape(routine.oid, 'Body') IS NULL THEN '{}' ELSE mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Body')) END;
     ELSE
         SELECT mqtt.object_schema(jsonb_object_agg(a.name, a.schema ORDER BY a.place), coalesce(jsonb_agg(a.name ORDER BY a.place) FILTER (WHERE a.is_required), '[]')),
             CASE WHEN bool_and(a.schema ? 'examples') FILTER (WHERE a.is_required) THEN jsonb_object_agg(a.name, a.schema #> '{examples,0}') FILTER (WHERE a.is_required) END
@@ -60,7 +62,7 @@ BEGIN
         FROM mqtt.argument_schemas(routine.oid) AS a;
     END IF;
     v_content := jsonb_build_object('schema', v_schema) || CASE WHEN v_example IS NULL THEN '{}' ELSE jsonb_build_object('example', v_example) END;
-    RETURN jsonb_build_object('required', coalesce(jsonb_array_length(v_schema -> 'required') > 0, v_schema ? 'anyOf'), 'content', jsonb_build_object('application/json', v_content)
+    RETURN jsonb_build_object('required', coalesce(jsonb_array_length(v_schema -> 'required') > 0, v_schema ? 'anyOf' OR v_schema = '{}'), 'content', jsonb_build_object('application/json', v_content)
         || CASE WHEN routine.proname LIKE 'rabbitmq\_%' THEN jsonb_build_object('application/x-www-form-urlencoded', v_content) ELSE '{}' END);
 END;
 $$;
@@ -177,6 +179,7 @@ BEGIN
         'description', ltrim(substr(v_comment, length(split_part(v_comment, E'\n', 1)) + 1), E'\n'),
         'responses', mqtt.openapi_answers(routine, slugs),
         'security', CASE
+            WHEN routine.proname = 'mqtt_ingest_document' THEN '[{"login": []}, {"username": [], "password": []}]'
             WHEN routine.proname LIKE 'mqtt\_ingest%' THEN '[{"login": [], "clientId": []}, {"username": [], "password": [], "clientId": []}]'
             WHEN routine.proname ~ '^(rabbitmq_auth|emqx)_' THEN '[{"login": []}]'
             WHEN has_function_privilege('anon', routine.oid, 'execute') THEN '[{}, {"token": []}, {"apiKey": []}]'
@@ -189,10 +192,18 @@ BEGIN
             'operationId', 'get:' || routine.proname, 'description', 'As by POST, with the arguments in the query.', 'parameters', mqtt.openapi_query(routine.oid)
         ));
     END IF;
-    v_operation := v_operation || jsonb_build_object('operationId', routine.proname, 'requestBody', mqtt.openapi_body(routine));
-    IF routine.proargtypes::oid [] = ARRAY['bytea'::regtype::oid] THEN
+    v_operation := v_operation || jsonb_build_object('operationId', routine.proname, 'requestBody', mqtt.openapi_body(routine) || jsonb_build_object(
+        'content', (
+            -- A call of several forms, each of which takes its body whole, is told by the Content-Type which one is meant.
+            SELECT jsonb_object_agg(c.key, c.value)
+            FROM pg_catalog.pg_proc AS p
+            CROSS JOIN LATERAL jsonb_each(mqtt.openapi_body(p) -> 'content') AS c
+            WHERE p.pronamespace = routine.pronamespace AND p.proname = routine.proname
+        )
+    ));
+    IF routine.pronargs = 1 AND routine.proargtypes[0] = 'bytea'::regtype THEN
         v_operation := v_operation || jsonb_build_object('parameters', (
-            SELECT jsonb_agg(jsonb_build_object('name', h.name, 'in', 'header', 'required', h.name = 'X-Topic', 'schema', '{"type": "string"}'::jsonb))
+            SELECT jsonb_agg(jsonb_build_object('name', h.name, 'in', 'header', 'required', h.name = 'X-Topic' AND routine.proname = 'mqtt_ingest_binary', 'schema', '{"type": "string"}'::jsonb))
             FROM unnest('{X-Topic,X-QoS,X-Retain,X-Content-Type,X-Message-ID,X-Timestamp}'::text []) AS h (name)
         ));
     END IF;
@@ -276,10 +287,12 @@ AS $$
     relation AS MATERIALIZED (
         SELECT c.oid, c.relname::text AS name FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'api'::regnamespace AND c.relkind = 'v'
     )
-    SELECT 'call', p.oid, '/rpc/' || p.proname, mqtt.openapi_call(p, coalesce(s.slugs, '{}'))
-    FROM pg_catalog.pg_proc AS p
-    LEFT JOIN said AS s ON s.routine = p.oid
-    WHERE p.pronamespace = 'api'::regnamespace
+    SELECT 'call', (c.p).oid, '/rpc/' || (c.p).proname, mqtt.openapi_call(c.p, coalesce(s.slugs, '{}'))
+    FROM (
+        SELECT DISTINCT ON (p.proname) p FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace
+        ORDER BY p.proname, length(pg_catalog.obj_description(p.oid, 'pg_proc')) DESC, p.oid
+    ) AS c
+    LEFT JOIN said AS s ON s.routine = (c.p).oid
     UNION ALL
     SELECT 'error', s.routine, e.key, jsonb_build_object('summary', e.value ->> 'meaning', 'value', jsonb_build_object(
         'code', 'PT' || (e.value ->> 'status'), 'message', e.key, 'details', e.value ->> 'meaning', 'hint', e.value ->> 'remedy'

@@ -92,6 +92,15 @@ def test_every_call_names_errors_with_their_statuses(document: dict[str, Any]) -
     assert "`message_invalid`" in said
 
 
+def test_a_body_that_is_taken_whole(document: dict[str, Any]) -> None:
+    def kinds(name: str) -> set[str]:
+        return set(document["paths"][f"/rpc/{name}"]["post"]["requestBody"]["content"])
+
+    assert kinds("mqtt_ingest_binary") == {"application/octet-stream"}
+    assert kinds("mqtt_ingest_document") == {"application/octet-stream", "application/json", "text/plain"}
+    assert kinds("rabbitmq_auth_user") == {"application/x-www-form-urlencoded", "application/json"}
+
+
 def test_the_version_can_be_asked_for(document: dict[str, Any], api: Api) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert api.ok("get_api_version") == {"version": version}
