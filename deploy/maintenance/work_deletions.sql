@@ -17,9 +17,7 @@ AS $$
         FROM pg_catalog.pg_class AS k
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname IN ('organization_id', 'organization') AND NOT a.attisdropped
         WHERE k.relnamespace IN ('mqtt'::regnamespace, 'pgmq'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition
-            AND k.oid NOT IN (
-                'mqtt.deletions'::regclass, 'mqtt.ledger'::regclass, 'mqtt.topics'::regclass, 'mqtt.history'::regclass, 'mqtt.reading_rows'::regclass
-            )
+            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'reading_rows')
     ),
     depth AS (
         SELECT o.oid, 0 AS n FROM owned AS o

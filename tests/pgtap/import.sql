@@ -132,7 +132,7 @@ SELECT act_as('none');
 SELECT is((SELECT count(*) FROM mqtt.devices WHERE external_id ~ '^n'), 1::bigint, 'those that fit are stored');
 
 -- A staging table.
-CREATE TABLE tap.staging (topic text, payload jsonb, "timestamp" timestamptz, qos integer);
+CREATE TABLE tap.staging (topic text, payload jsonb, timestamp timestamptz, qos integer);
 INSERT INTO tap.staging SELECT 'org_alice/devices/pump/telemetry', jsonb_build_object('t', n, 'u', NULL), '2022-06-01'::timestamptz + n * interval '1 minute', NULL FROM generate_series(1, 250) AS n;
 SELECT is(mqtt.import_rows('tap.staging', :'hosted', 100), 100, 'a batch');
 SELECT is((SELECT count(*) FROM tap.staging), 150::bigint, 'is taken out');
