@@ -51,19 +51,23 @@ BEGIN
     CROSS JOIN mqtt.configuration AS c
     WHERE o.id = integration.organization_id;
     RETURN ARRAY(
+        WITH judged AS MATERIALIZED (
+            SELECT j.* FROM mqtt.judged_messages(messages, '{}', v_prefix, NULL, v_max_bytes) AS j
+        ),
+        fresh AS MATERIALIZED (
+            SELECT n.topic, row_number() OVER (ORDER BY n.topic) AS number
+            FROM (SELECT DISTINCT j.topic FROM judged AS j WHERE j.rule IS NULL) AS n
+            WHERE NOT mqtt.is_topic_known(integration.organization_id, integration.id, n.topic)
+        )
         SELECT
             CASE
-                WHEN x.rule IS NOT NULL THEN x.rule
-                WHEN (x.stamped_at BETWEEN '1970-01-01 00:00:00+00' AND v_latest) IS NOT TRUE THEN 'timestamp_invalid'
-                WHEN x.number > v_room THEN 'topic_limit_reached'
+                WHEN j.rule IS NOT NULL THEN j.rule
+                WHEN (j.stamped_at BETWEEN '1970-01-01 00:00:00+00' AND v_latest) IS NOT TRUE THEN 'timestamp_invalid'
+                WHEN f.number > v_room THEN 'topic_limit_reached'
             END
-        FROM (
-            SELECT j.*, CASE WHEN j.rule IS NULL AND NOT mqtt.is_topic_known(integration.organization_id, integration.id, j.topic)
-                THEN dense_rank() OVER (PARTITION BY j.rule IS NULL AND NOT mqtt.is_topic_known(integration.organization_id, integration.id, j.topic) ORDER BY j.topic)
-            END AS number
-            FROM mqtt.judged_messages(messages, '{}', v_prefix, NULL, v_max_bytes) AS j
-        ) AS x
-        ORDER BY x.ordinality
+        FROM judged AS j
+        LEFT JOIN fresh AS f ON f.topic = j.topic
+        ORDER BY j.ordinality
     );
 END;
 $$;

@@ -119,7 +119,7 @@ SELECT is(
 );
 SELECT act_as('none');
 SELECT roll_up() \g /dev/null
-SELECT is((SELECT r.total FROM mqtt.rollups AS r JOIN mqtt.rollup_series AS s ON s.organization_id = r.organization_id AND s.id = r.series_id WHERE s.metric = 'h' AND r.hours = 1), 44::numeric, 'and its rollups');
+SELECT is((SELECT r.total FROM mqtt.rollups AS r JOIN mqtt.rollup_series AS s ON s.organization_id = r.organization_id AND s.id = r.series_id WHERE s.organization_id = :'org_alice' AND s.metric = 'h' AND r.hours = 1), 44::numeric, 'and its rollups');
 
 -- No more topics than others may use.
 UPDATE mqtt.configuration SET max_topics = (SELECT topics + 1 FROM mqtt.topic_counts WHERE organization_id = :'org_alice');
