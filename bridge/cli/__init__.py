@@ -12,6 +12,8 @@ from bridge.cli import (
     credentials,
     deletions,
     doctor,
+    export,
+    importing,
     init,
     integrations,
     keys,
@@ -65,6 +67,8 @@ def _main(
       tail     shows messages as they are stored
       replay   replays dead letters or stored messages
       delete   deletes messages, and shows how far deletions are
+      export   writes messages or readings to a file
+      import   imports messages that were measured before
       rules    shows what payload rules make of a message
 
     \b
@@ -91,6 +95,8 @@ app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")
 app.add_typer(deletions.app, name="delete")
+app.add_typer(export.app, name="export")
+app.command("import")(importing.import_history)
 app.add_typer(rules.app, name="rules")
 app.add_typer(organizations.app, name="org")
 app.add_typer(organizations.members, name="members")

@@ -1,8 +1,8 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { moment } from '../format.js';
-import { Action, Badge, Card, Dialog, Head, Presence, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
-import { href, organization, route } from '../state.js';
+import { Action, Badge, Card, Check, Dialog, Head, Presence, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
+import { go, href, isAdmin, organization, route } from '../state.js';
 import { Credentials } from './credentials.js';
 import { topicBy } from '../snippets.js';
 import { Facts, Publish } from './message.js';
@@ -56,6 +56,16 @@ function Rename({ device, close, done }) {
     </div><//>`;
 }
 
+function Delete({ device }) {
+    const [withData, setWithData] = useState(false);
+    return html`<${Card} title="Delete">
+        <p class="dim">Ends its logins. A message that comes later registers it again.</p>
+        <${Check} label="Its messages, too; else they stay until their retention ends" value=${withData} set=${setWithData} />
+        <${Action} kind="danger" call=${() => rpc('delete_device', { device_id: device.id, organization_id: device.organization_id,
+            with_data: withData })} sure=${`Delete ${device.external_id}${withData ? ' with its messages' : ''}?`}
+                done=${() => { say('Deleted.'); go('devices'); }}>Delete the device<//><//>`;
+}
+
 export default function Device({ id }) {
     const [edits, setEdits] = useState(false);
     const tab = route.value.rest[1] ?? 'readings';
@@ -82,5 +92,6 @@ export default function Device({ id }) {
             ['Metadata', html`<code class="break">${JSON.stringify(device.metadata)}</code>`],
                 ['Newest telemetry', html`<code class="break">${JSON.stringify(device.last_data)}</code>`],
         ]} /></details>
+        ${isAdmin.value && html`<${Delete} device=${device} />`}
         ${edits && html`<${Rename} device=${device} close=${() => setEdits(false)} done=${state.reload} />`}`}<//>`;
 }

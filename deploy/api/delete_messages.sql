@@ -92,10 +92,13 @@ BEGIN
         v_wanted.organization_id := CASE WHEN NOT mqtt.is_operator() THEN (mqtt.current_organization_ids())[1] END;
     END IF;
     v_wanted.integration_id := delete_messages.integration_id;
-    v_wanted.filter := delete_messages.filter;
+    v_wanted.filter := nullif(delete_messages.filter, '#');
     v_wanted.by_received := delete_messages."time" = 'received';
-    v_wanted.since := coalesce(delete_messages.since, '-infinity');
-    v_wanted.until := coalesce(delete_messages.until, 'infinity');
+    -- No message has a time beyond these, and sums of times stay in range.
+    v_wanted.since := CASE WHEN delete_messages.since > '1970-01-01 00:00:00+00' THEN least(delete_messages.since, now() + interval '20 years') ELSE '-infinity' END;
+    v_wanted.until := CASE
+        WHEN delete_messages.until < now() + interval '20 years' THEN greatest(delete_messages.until, '1970-01-01 00:00:00+00') ELSE 'infinity'
+    END;
     RETURN mqtt.book_deletion(v_wanted);
 END;
 $$;

@@ -51,6 +51,8 @@ AS $catalogue$
 "filter_invalid": {"status": 400, "meaning": "a topic filter of the credential is invalid, or lies outside its prefix", "remedy": "write filters in full, including the prefix"},
 "grace_invalid": {"status": 400, "meaning": "the grace period is not between 0 and 30 days", "remedy": "omit it for the call''s default"},
 "http_topic_incomplete": {"status": 400, "meaning": "the message lacks something that the integration''s `http_topic` names", "remedy": "correct `http_topic`, or name the topic in the URL or in `X-Topic`"},
+"import_busy": {"status": 429, "meaning": "the organization''s messages are being processed just now", "remedy": "retry after `Retry-After` seconds; nothing was imported"},
+"import_invalid": {"status": 400, "meaning": "rows of the staging table cannot be imported", "remedy": "correct or delete the rows that `details` names the first of"},
 "integration_inactive": {"status": 403, "meaning": "the integration is switched off; an admin can switch it on", "remedy": "an admin sets the integration''s `status` to `active`"},
 "integration_not_found": {"status": 404, "meaning": "there is no such integration that you may see", "remedy": "`GET /device_integrations` lists yours"},
 "integration_required": {"status": 403, "meaning": "only the operator makes a broker key without an integration", "remedy": "name the integration whose devices log in at your own broker"},

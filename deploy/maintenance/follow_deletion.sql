@@ -142,7 +142,7 @@ $$;
 COMMENT ON FUNCTION mqtt.may_be_deleted(mqtt.deletions, timestamptz) IS 'Whether a reading measured at that time may be among what a deletion takes.';
 
 CREATE OR REPLACE FUNCTION mqtt.recent_readings(device mqtt.devices, most integer)
-RETURNS TABLE (measured_at timestamptz, "position" bigint, payload jsonb, topic_number integer)
+RETURNS TABLE (measured_at timestamptz, place bigint, payload jsonb, topic_number integer)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -154,14 +154,14 @@ BEGIN
     SELECT r.*
     FROM mqtt.topics AS t
     CROSS JOIN LATERAL (
-        SELECT m.measured_at, m.position, m.payload, m.topic_number
+        SELECT m.measured_at, m.position AS place, m.payload, m.topic_number
         FROM mqtt.readings AS m
         WHERE m.topic_number = t.number AND m.role = 'telemetry'
         ORDER BY m.measured_at DESC
         LIMIT most
     ) AS r
     WHERE t.device_id = device.id AND t.organization_id = device.organization_id AND t.role = 'telemetry'
-    ORDER BY r.measured_at DESC, r.position DESC
+    ORDER BY r.measured_at DESC, r.place DESC
     LIMIT most;
 END;
 $$;
@@ -200,7 +200,7 @@ DECLARE
 BEGIN
     SELECT x.* INTO d FROM mqtt.devices AS x WHERE x.organization_id = deletion.organization_id AND x.id = refresh_latest.device_id FOR NO KEY UPDATE;
     -- Values of messages that are there are kept, others replaced by those of the newest that are left.
-    SELECT jsonb_object_agg(p.metric, jsonb_build_object('value', p.value, 'at', r.measured_at) ORDER BY r.measured_at, r.position) INTO v_recent
+    SELECT jsonb_object_agg(p.metric, jsonb_build_object('value', p.value, 'at', r.measured_at) ORDER BY r.measured_at, r.place) INTO v_recent
     FROM mqtt.recent_readings(d, 1000) AS r
     CROSS JOIN LATERAL mqtt.payload_metrics(r.payload) AS p;
     SELECT jsonb_object_agg(e.key, e.value) INTO v_kept
@@ -212,7 +212,7 @@ BEGIN
         SELECT r.measured_at, coalesce(m.payload, r.payload) AS payload INTO v_last
         FROM mqtt.recent_readings(d, 1) AS r
         LEFT JOIN mqtt.mqtt_messages AS m
-            ON m.topic_number = r.topic_number AND m.measured_at = r.measured_at AND m.position = r.position AND NOT m.is_interpreted;
+            ON m.topic_number = r.topic_number AND m.measured_at = r.measured_at AND m.position = r.place AND NOT m.is_interpreted;
         d.last_data := v_last.payload;
         d.last_data_at := v_last.measured_at;
     END IF;

@@ -15,9 +15,9 @@ AS $$
     WITH RECURSIVE owned AS (
         SELECT k.oid
         FROM pg_catalog.pg_class AS k
-        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname IN ('organization_id', 'organization') AND NOT a.attisdropped
         WHERE k.relnamespace IN ('mqtt'::regnamespace, 'pgmq'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition
-            AND k.oid NOT IN ('mqtt.deletions'::regclass, 'mqtt.ledger'::regclass, 'mqtt.topics'::regclass)
+            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'reading_rows')
     ),
     depth AS (
         SELECT o.oid, 0 AS n FROM owned AS o
@@ -91,8 +91,12 @@ BEGIN
     ELSIF parent = 'mqtt.topics'::regclass THEN
         v_deleted := mqtt.remove_topics(d.organization_id, ARRAY(SELECT t.number FROM mqtt.topics AS t WHERE t.organization_id = d.organization_id LIMIT most));
     ELSE
-        EXECUTE format('DELETE FROM %1$s AS x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM %1$s AS y WHERE y.organization_id = $1 LIMIT $2))', leaf)
-        USING d.organization_id, most;
+        EXECUTE format(
+            'DELETE FROM %1$s AS x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM %1$s AS y WHERE y.%2$s LIMIT $2))', leaf, CASE
+                WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = leaf AND a.attname = 'organization_id') THEN 'organization_id = $1'
+                ELSE 'organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = $1)'
+            END
+        ) USING d.organization_id, most;
         GET DIAGNOSTICS v_deleted = ROW_COUNT;
     END IF;
     d.others := d.others + v_deleted;

@@ -73,7 +73,15 @@ BEGIN
     RETURN QUERY
     SELECT
         x.message, x.sample, x.external_id, x.message_type, x.role, x.data, x.decode_error, x.sent_at,
-        mqtt.plausible_time(x.sent_at, (x.message).received_at, c.max_time_behind, c.max_time_ahead), x.is_rule_time
+        -- What was imported (api.import_messages) was measured as long ago as it was; what it says is judged by that.
+        mqtt.plausible_time(
+            x.sent_at,
+            CASE
+                WHEN (x.message).measured_at < (x.message).received_at - c.max_time_behind AND (x.message).measured_at = (x.message).sent_at
+                    THEN (x.message).measured_at
+                ELSE (x.message).received_at
+            END, c.max_time_behind, c.max_time_ahead
+        ), x.is_rule_time
     FROM (
         SELECT
             m AS message, i.sample, CASE WHEN i.sample IS NULL THEN mqtt.device_name(l.levels[n.device_level]) ELSE i.external_id END AS external_id,

@@ -112,7 +112,10 @@ broker_settings = st.dictionaries(
     ),
     max_size=8,
 )  # fmt: skip
-DELETING = {"delete_integration", "mqtt_unsubscribe", "revoke_mqtt_credentials", "revoke_broker_key", "remove_organization_member"}
+DELETING = {
+    "delete_integration", "mqtt_unsubscribe", "revoke_mqtt_credentials", "revoke_broker_key", "remove_organization_member", "delete_device",
+    "delete_messages", "delete_mqtt_credentials", "delete_organization",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

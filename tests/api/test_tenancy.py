@@ -164,6 +164,11 @@ RPCS: dict[str, Rpc] = {
         {"integration_id": "integration", "organization_id": "organization", "device_id": "device"},
         {"integration_id": INTEGRATION, "organization_id": UNSEEN, "device_id": DEVICE},
     ),
+    "import_messages": Rpc(
+        "admin",
+        {"integration_id": "integration", "messages": [{"topic": "TOPIC", "payload": 1, "timestamp": NEVER}]},
+        {"integration_id": INTEGRATION},
+    ),
     "get_deletion": Rpc("member", {"deletion_id": "deletion"}, {"deletion_id": ("deletion", "deletion_not_found")}),
     "list_deletions": Rpc("member", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}),
     "get_capabilities": Rpc("member", {"integration_id": "integration"}, {"integration_id": INTEGRATION}),

@@ -98,6 +98,23 @@ def test_a_revoked_credential_is_cut_off(db: Connection, tenant: Tenants, peer: 
     assert not other.disconnected.is_set()
 
 
+def test_logins_end_with_their_device_and_their_organization(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, neighbour = hosted(db, tenant), hosted(db, tenant)
+    owner.api.ok("sync_device", {"integration_id": owner.integration_id, "external_id": "gone"}, token=owner.admin)
+    bound = owner.device(device_id="gone")
+    device, other, neighbours = login(peer, bound), login(peer, owner.device()), login(peer, neighbour.device())
+    owner.api.ok("delete_device", {"device_id": "gone"}, token=owner.admin)
+    assert device.disconnected.wait(PATIENCE)
+    assert peer(username=bound.username, password=bound.password).code == REFUSED
+    assert other.publish(f"{prefix(owner)}/x", "1") in (0, 16)
+    confirm = {"organization_id": owner.organization_id, "confirm": f"Organization {owner.slug}"}
+    deletion = owner.api.ok("delete_organization", confirm, token=owner.admin)["id"]
+    assert other.disconnected.wait(PATIENCE)
+    wait_until(lambda: owner.api.ok("get_deletion", {"deletion_id": deletion}, token=owner.admin)["state"] == "done")
+    assert db.execute("SELECT FROM mqtt.organizations WHERE id = %s", (owner.organization_id,)).fetchone() is None
+    assert neighbours.publish(f"{prefix(neighbour)}/x", "1") in (0, 16)
+
+
 def test_an_expired_credential_is_cut_off(db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner = hosted(db, tenant)
     credential = owner.device()

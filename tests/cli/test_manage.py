@@ -68,9 +68,21 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     assert row(admin, "credentials", "rotate", login["username"])["password"] != login["password"]
     assert row(admin, "credentials", "remove", login["username"])["status"] == "revoked"
     assert [one["status"] for one in rows(admin, "credentials", "list", "Greenhouse")] == ["revoked"]
+    assert row(admin, "credentials", "delete", login["username"])["deleted"] == 1
+    assert admin("delete", "messages", "--device", "sensor01").returncode == 2, "not without being asked"
+    assert row(admin, "delete", "messages", "--device", "sensor01", "--yes", "--wait")["deleted"]["messages"] == 1
+    gone = row(admin, "devices", "remove", "sensor01", "--with-data", "--yes", "--wait")
+    assert (gone["state"], gone["subject"]) == ("done", "sensor01")
+    assert [one["kind"] for one in rows(admin, "delete", "list")] == ["device", "messages"]
+    assert row(admin, "delete", "show", gone["id"]) == gone
+    assert [one["external_id"] for one in rows(admin, "devices", "list")] == ["sensor02"]
     assert admin("integration", "remove", "Greenhouse").returncode == 2, "not without being asked"
     row(admin, "integration", "remove", "Greenhouse", "--yes")
     assert rows(admin, "integration", "list") == []
+    assert admin("org", "remove", slug, "--confirm", slug).returncode == 2, "not without its name"
+    gone = row(admin, "org", "remove", slug, "--confirm", f"Firm {slug}")
+    assert row(admin, "delete", "show", gone["id"], "--wait")["state"] == "done"
+    assert service("org", "show", slug).returncode == 1
 
 
 def test_people_get_a_table(tenant: Callable[..., Tenant], app: Apps) -> None:

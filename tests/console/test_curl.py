@@ -120,6 +120,8 @@ class Walk:
         self.run("Publish")
         (sent,) = wait_until(lambda: rows(self.tenant, "mqtt_messages", direction="eq.outgoing"), what="the command")
         assert (sent["topic"], sent["payload"]) == (f"{prefix}/commands", {"text": "it's 5 \\ o'clock $(date) `id`"})
+        self.run("Delete the device")
+        assert rows(self.tenant, "devices", external_id="eq.pump") == []
 
     def access(self, start: Callable[..., Visit]) -> None:
         self.visitor.to("access")

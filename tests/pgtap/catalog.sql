@@ -72,6 +72,7 @@ INSERT INTO definer VALUES
 ('api.replay_mqtt_callback_deliveries', 'writes the deliveries'),
 ('mqtt.set_callback_secret', 'writes the secrets, which no web role may read or write'),
 ('api.reapply_payload_rules', 'writes the readings'),
+('api.import_messages', 'writes the history'),
 ('api.try_payload_rules', 'decodes as the queue worker does'),
 ('api.explain_mqtt_access', 'reads the credentials table for admins'),
 ('api.generate_broker_key', 'writes the keys'' hashes'),

@@ -155,7 +155,7 @@ SELECT is(measured(), NULL, 'then it takes it');
 INSERT INTO mqtt.mqtt_messages (organization_id, integration_id, device_id, topic, message_type, payload, received_at, position)
 VALUES (:'org_alice', :'hosted', :'pump', 'org_alice/devices/pump/telemetry', 'telemetry', '{"t": 9}', clock_timestamp() + interval '1 second', 1);
 SELECT act_as('authenticated', :'alice');
-SELECT api.delete_messages(device_id => 'pump') \g /dev/null
+SELECT api.delete_messages(device_id => 'pump', since => '4000-01-01 BC', until => '294276-12-31') \g /dev/null
 SELECT act_as('none');
 SELECT work() \g /dev/null
 SELECT is(measured(), 'pump 9', 'what is received after the call stays');
@@ -250,7 +250,10 @@ BEGIN
 END;
 $$;
 SELECT is_empty(format('SELECT left_of(%L) UNION ALL SELECT slug FROM mqtt.organizations WHERE id = %1$L', :'org_alice'), 'nothing is left of it');
-SELECT is_empty('SELECT FROM mqtt.history AS h WHERE NOT EXISTS (SELECT FROM mqtt.organizations AS o WHERE o.number = h.organization)', 'nor in the history');
+SELECT is_empty(
+    'SELECT FROM (SELECT organization FROM mqtt.history UNION SELECT organization FROM mqtt.settlements) AS h
+        WHERE NOT EXISTS (SELECT FROM mqtt.organizations AS o WHERE o.number = h.organization)', 'nor in the history'
+);
 SELECT is(measured('bob'), 'pump 7', 'the neighbour has his');
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger adds up');
 SELECT is((SELECT count(*) FROM mqtt.ledger WHERE organization_id = '00000000-0000-0000-0000-000000000000' AND expired = 1), 1::bigint, 'with what was queued as expired');

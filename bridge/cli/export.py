@@ -1,0 +1,217 @@
+"""Messages or readings into a file, through the API, as their user sees them."""
+
+import csv
+import io
+import json as jsons
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from bridge.api import UnreachableError
+from bridge.cli import common
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write messages or readings to a file, as CSV or JSON lines.")
+
+PAGE = 1000
+TRIES = 30
+RETRY_SECONDS = 2.0
+SETTLED = timedelta(minutes=1)
+CURSOR = re.compile(rb'([A-Za-z0-9_-]{64})"?\}?\r?$')
+MESSAGE = (
+    "received_at", "measured_at", "id", "organization_id", "integration_id", "device_id", "direction", "topic", "message_type", "payload",
+    "body", "content_type", "decode_error", "qos", "retain", "properties", "sent_at", "cursor",
+)  # fmt: skip
+
+Integration = Annotated[str | None, typer.Option(help="Id or name of an integration.")]
+Device = Annotated[str | None, typer.Option(help="Id of a device, or its id in topics.")]
+Since = Annotated[str | None, typer.Option(help="From this time on, such as 2026-01-31 or 2026-01-31T12:00:00Z.")]
+Until = Annotated[str | None, typer.Option(help="Before this time.")]
+Format = Annotated[str | None, typer.Option("--format", help="csv or jsonl; default: by the name of the file, else csv.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="The file; default: standard output.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the file ends.")]
+Row = dict[str, Any]
+
+
+@app.command("messages")
+def messages(
+    filter: Annotated[str | None, typer.Argument(help="Topic filter, such as 'org_demo/devices/+/telemetry'.")] = None,  # noqa: A002
+    integration: Integration = None,
+    device: Device = None,
+    direction: Annotated[str | None, typer.Option(help="incoming or outgoing.")] = None,
+    since: Since = None,
+    until: Until = None,
+    format: Format = None,  # noqa: A002
+    output: Output = None,
+    resume: Resume = False,
+) -> None:
+    """Export messages, the oldest first, by when they were received; without --until those received until a minute ago.
+
+    Each row has a cursor: with --resume, an export that was interrupted goes on, and one that is complete takes in what has come since.
+
+    \b
+    Examples:
+      topicbase export messages --since 2026-01-01 -o messages.csv
+      topicbase export messages 'org_demo/#' -o messages.jsonl --resume
+    """
+    if direction not in (None, "incoming", "outgoing"):
+        common.fail("--direction must be incoming or outgoing", common.WRONG)
+    query = {"filter": filter, "device_id": device, "direction": direction, "since": _time("--since", since)}
+    query |= {"until": _time("--until", until) or (datetime.now(UTC) - SETTLED).isoformat(), "oldest_first": "true", "page_size": str(PAGE)}
+    with common.api() as client:
+        query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
+
+        def page(cursor: str | None) -> list[Row]:
+            return client.rows("rpc/list_messages", {key: value for key, value in {**query, "cursor": cursor}.items() if value is not None})
+
+        _export(page, MESSAGE, format, output, resume=resume)
+
+
+@app.command("readings")
+def readings(
+    integration: Integration = None,
+    device: Device = None,
+    metrics: Annotated[str | None, typer.Option(help="Names, with commas between; each is a column of the CSV.")] = None,
+    since: Since = None,
+    until: Until = None,
+    by_received: Annotated[bool, typer.Option("--received", help="Times are when messages were received, not measured.")] = False,
+    format: Format = None,  # noqa: A002
+    output: Output = None,
+    resume: Resume = False,
+) -> None:
+    """Export readings of devices, the newest first. With --resume, an export that was interrupted goes on.
+
+    \b
+    Examples:
+      topicbase export readings --device sensor01 --metrics temperature,humidity -o sensor01.csv
+      topicbase export readings --since 2026-01-01 -o readings.jsonl
+    """
+    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
+    body = {"device_id": device, "since": _time("--since", since), "until": _time("--until", until), "metrics": names, "limit": PAGE}
+    body["time"] = "received" if by_received else "measured"
+    columns = ("device_id", "timestamp", *(names or ("metrics",)), "cursor")
+    with common.api() as client:
+        body["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
+
+        def page(cursor: str | None) -> list[Row]:
+            return [_reading(row, names) for row in client.call("query_telemetry", {**body, "cursor": cursor})]
+
+        _export(page, columns, format, output, resume=resume)
+
+
+def _reading(row: Row, names: list[str] | None) -> Row:
+    found = {name: row["metrics"].get(name) for name in names} if names else {"metrics": row["metrics"]}
+    return {"device_id": row["deviceId"], "timestamp": row["timestamp"], **found, "cursor": row["cursor"]}
+
+
+def _time(option: str, value: str | None) -> str | None:
+    """The time in UTC where it names no zone."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        common.fail(f"{option} {value} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", common.WRONG)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+
+
+def _export(
+    page: Callable[[str | None], list[Row]], columns: tuple[str, ...], form: str | None, output: Path | None, *, resume: bool
+) -> None:
+    form = form or ("jsonl" if output is not None and output.suffix in {".jsonl", ".ndjson", ".json"} else "csv")
+    if form not in {"csv", "jsonl"}:
+        common.fail(f"--format {form} is neither csv nor jsonl", common.WRONG)
+    if resume and output is None:
+        common.fail("--resume needs --output FILE: the last row says where to go on", common.WRONG)
+    write = {"csv": _csv, "jsonl": _jsonl}[form]
+    total = 0
+    with _opened(output, resume=resume) as file, common.progress("exported", None) as done:
+        cursor = _last_cursor(file, output) if resume else None
+        if form == "csv" and cursor is None:
+            write(file, columns, [dict(zip(columns, columns, strict=True))])
+        for rows in _pages(page, cursor):
+            write(file, columns, rows)
+            file.flush()
+            total += len(rows)
+            done(len(rows))
+    typer.echo(f"topicbase: {total} rows exported", err=True)
+
+
+@contextmanager
+def _opened(output: Path | None, *, resume: bool) -> Iterator[BinaryIO]:
+    try:
+        if output is None:
+            yield sys.stdout.buffer
+        else:
+            with output.open("r+b" if resume and output.exists() else "xb") as file:
+                yield file
+    except FileExistsError:
+        common.fail(f"{output} exists already: add --resume to go on with it, or name another file", common.WRONG)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone
+        raise typer.Exit(0) from None
+    except OSError as error:
+        common.fail(f"{output or 'standard output'} cannot be written: {error.strerror}", common.WRONG)
+
+
+def _last_cursor(file: BinaryIO, output: Path | None) -> str | None:
+    """The cursor at the end of the last complete line; what comes after it is cut off. None for a file without rows."""
+    end = file.seek(0, io.SEEK_END)
+    tail, start = b"", end
+    while start > 0 and tail.count(b"\n") < 2:
+        size = min(start, 1 << 16)
+        start = file.seek(start - size)
+        tail = file.read(size) + tail
+    complete = tail[: tail.rfind(b"\n") + 1]
+    file.truncate(file.seek(start + len(complete)))
+    if not complete:
+        return None
+    found = CURSOR.search(complete.splitlines()[-1])
+    if found is None:
+        if start == 0 and complete.count(b"\n") == 1 and complete.rstrip().endswith(b"cursor"):
+            file.truncate(file.seek(0))  # only the head
+            return None
+        common.fail(f"{output} does not end with a row of an export", common.WRONG)
+    return found[1].decode()
+
+
+def _pages(page: Callable[[str | None], list[Row]], cursor: str | None) -> Iterator[list[Row]]:
+    while rows := _patiently(page, cursor):
+        yield rows
+        cursor = rows[-1]["cursor"]
+
+
+def _patiently(page: Callable[[str | None], list[Row]], cursor: str | None) -> list[Row]:
+    """A restart of the API must not end an export of hours."""
+    for _ in range(TRIES):
+        try:
+            return page(cursor)
+        except UnreachableError as error:
+            typer.echo(f"topicbase: {error}; trying again", err=True)
+            time.sleep(RETRY_SECONDS)
+    return page(cursor)
+
+
+def _jsonl(file: BinaryIO, _: tuple[str, ...], rows: list[Row]) -> None:
+    file.write("".join(jsons.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+
+
+def _csv(file: BinaryIO, columns: tuple[str, ...], rows: list[Row]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([[_cell(name, row[name]) for name in columns] for row in rows])
+    file.write(text.getvalue().encode())
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A payload is JSON, whatever it is; other values are themselves. One line for each row, so that the last one can be found."""
+    if value is None:
+        return ""
+    if not isinstance(value, str) or (name == "payload" and value != "payload"):
+        return jsons.dumps(value, ensure_ascii=False)
+    return " ".join(value.splitlines()) if "\n" in value or "\r" in value else value

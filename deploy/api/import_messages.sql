@@ -1,0 +1,253 @@
+-- Deploy topicbase:api/import_messages to pg
+-- requires: api/imported_message
+-- requires: ingest/enqueue_batch
+-- requires: maintenance/close_readings
+-- requires: process/reapply_rules
+-- requires: process/record_late
+-- requires: process/record_stored
+-- requires: publish/enqueue_outbound
+-- requires: tables/log_activity
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.import_id(given text, integration_id uuid, topic text, measured_at timestamptz, payload jsonb, body bytea) RETURNS uuid
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(given::uuid, overlay(overlay(md5(concat_ws(
+        E'\n', integration_id, topic, extract(EPOCH FROM measured_at), payload, encode(body, 'hex')
+    )) PLACING '8' FROM 13) PLACING 'a' FROM 17)::uuid);
+END;
+COMMENT ON FUNCTION mqtt.import_id(text, uuid, text, timestamptz, jsonb, bytea) IS
+'The id of a message that is imported: its own, or a UUID of version 8 made of what it says, so that it is the same in each run.';
+
+CREATE OR REPLACE FUNCTION mqtt.stored_ids(organization integer, ids uuid []) RETURNS uuid []
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT h.id FROM mqtt.history AS h WHERE h.organization = stored_ids.organization AND h.id = ANY (ids) AND h.flags & 16 = 16);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.stored_ids(integer, uuid []) IS 'Those of these ids, given by clients or made by mqtt.import_id, that an organization''s stored messages have.';
+
+CREATE OR REPLACE FUNCTION mqtt.judge_import(integration mqtt.device_integrations, messages jsonb) RETURNS text []
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_prefix text;
+    v_room integer;
+    v_max_bytes integer;
+    v_latest timestamptz;
+BEGIN
+    SELECT
+        CASE integration.integration_type WHEN 'mqtt_hosted' THEN o.topic_prefix END,
+        c.max_topics - coalesce((SELECT t.topics FROM mqtt.topic_counts AS t WHERE t.organization_id = o.id), 0),
+        least(coalesce(o.max_payload_bytes, c.max_payload_bytes), c.max_payload_bytes), now() + c.max_time_ahead
+    INTO STRICT v_prefix, v_room, v_max_bytes, v_latest
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.configuration AS c
+    WHERE o.id = integration.organization_id;
+    RETURN ARRAY(
+        WITH judged AS MATERIALIZED (
+            SELECT j.* FROM mqtt.judged_messages(messages, '{}', v_prefix, NULL, v_max_bytes) AS j
+        ),
+        fresh AS MATERIALIZED (
+            SELECT n.topic, row_number() OVER (ORDER BY n.topic) AS number
+            FROM (SELECT DISTINCT j.topic FROM judged AS j WHERE j.rule IS NULL) AS n
+            WHERE NOT mqtt.is_topic_known(integration.organization_id, integration.id, n.topic)
+        )
+        SELECT
+            CASE
+                WHEN j.rule IS NOT NULL THEN j.rule
+                WHEN (j.stamped_at BETWEEN '1970-01-01 00:00:00+00' AND v_latest) IS NOT TRUE THEN 'timestamp_invalid'
+                WHEN f.number > v_room THEN 'topic_limit_reached'
+            END
+        FROM judged AS j
+        LEFT JOIN fresh AS f ON f.topic = j.topic
+        ORDER BY j.ordinality
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.judge_import(mqtt.device_integrations, jsonb) IS
+'For each message why it cannot be imported, as a slug, or null: the rules of mqtt_ingest_batch, and a timestamp from 1970 to max_time_ahead from now.';
+
+CREATE OR REPLACE FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text []) RETURNS mqtt.imported_message []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Of those with one id the first. A device's time may lie as far back as it likes.
+    RETURN ARRAY(
+        SELECT
+            ROW(
+                x.id, nextval('pgmq.q_mqtt_messages_msg_id_seq'), m.topic, m.qos, m.retain, m.content_type, m.payload, m.body, m.decode_error, m.measured_at,
+                m.external_id, m.message_type, m.role, m.topic_role
+            )::mqtt.imported_message
+        FROM (
+            SELECT DISTINCT ON (y.id) y.*
+            FROM (
+                SELECT j.*, mqtt.import_id(j.message_id, integration.id, j.topic, j.stamped_at, j.payload, j.body) AS id
+                FROM mqtt.judged_messages(messages, '{}', NULL, NULL, NULL) AS j
+                WHERE faults[j.ordinality] IS NULL
+            ) AS y
+            ORDER BY y.id, y.ordinality
+        ) AS x
+        CROSS JOIN LATERAL mqtt.decoded_message(
+            mqtt.message_document(x.topic, CASE WHEN x.body IS NULL THEN x.payload END, x.qos, x.retain, x.content_type, x.stamped_at), x.body, now(),
+            integration.settings ->> 'content_type', integration.topic_like, integration.topic_levels, integration.device_level,
+            integration.message_type_level, '5000 years', '5000 years'
+        ) AS m
+        ORDER BY x.ordinality
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.decode_import(mqtt.device_integrations, jsonb, text []) IS
+'The messages without a fault, as they will be stored, each id once, in their order.';
+
+CREATE OR REPLACE FUNCTION mqtt.register_imported(integration mqtt.device_integrations, rows mqtt.imported_message [], sets_latest boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH told AS MATERIALIZED (
+        SELECT r.*, sets_latest AND r.role = 'telemetry' AND r.body IS NULL AND NOT r.retain AS is_news
+        FROM unnest(rows) AS r
+        WHERE r.external_id IS NOT NULL
+    ),
+    newest AS (
+        SELECT DISTINCT ON (t.external_id) t.external_id, t.payload, t.measured_at
+        FROM told AS t
+        WHERE t.is_news
+        ORDER BY t.external_id, t.measured_at DESC, t.position DESC
+    ),
+    latest AS (
+        SELECT t.external_id, jsonb_object_agg(m.metric, jsonb_build_object('value', m.value, 'at', t.measured_at) ORDER BY t.measured_at, t.position) AS latest
+        FROM told AS t
+        CROSS JOIN LATERAL mqtt.payload_metrics(mqtt.data_of_payload(t.payload, t.measured_at)) AS m
+        WHERE t.is_news
+        GROUP BY t.external_id
+    )
+    INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, latest)
+    SELECT integration.organization_id, integration.id, e.external_id, n.payload, n.measured_at, coalesce(mqtt.newest_metrics(l.latest), '{}')
+    FROM (SELECT DISTINCT t.external_id FROM told AS t) AS e
+    LEFT JOIN newest AS n USING (external_id)
+    LEFT JOIN latest AS l USING (external_id)
+    ORDER BY e.external_id
+    ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+        last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
+        latest = coalesce(mqtt.merged_latest(d.latest, excluded.latest), '{}'),
+        last_data_at = greatest(d.last_data_at, excluded.last_data_at);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.register_imported(mqtt.device_integrations, mqtt.imported_message [], boolean) IS
+'Registers the devices that imported messages name, with their latest values unless payload rules say what these are; they were not seen by it.';
+
+CREATE OR REPLACE FUNCTION mqtt.store_imported(integration mqtt.device_integrations, rows mqtt.imported_message []) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_at CONSTANT timestamptz := clock_timestamp();
+    v_number CONSTANT integer := (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = integration.organization_id);
+    v_has_rules CONSTANT boolean := EXISTS (SELECT FROM mqtt.payload_rules AS p WHERE p.integration_id = integration.id);
+BEGIN
+    -- Rollups begin with what came without being imported, or they would go through all the years before hour by hour: those are late.
+    INSERT INTO mqtt.rollup_progress (organization_id, closed_until, rolled_until, rolling_until)
+    SELECT integration.organization_id, x.at, x.at, x.at
+    FROM (SELECT date_trunc('hour', least(mqtt.first_measured_at(integration.organization_id), now()), 'UTC') AS at) AS x
+    ON CONFLICT (organization_id) DO NOTHING;
+    PERFORM mqtt.register_imported(integration, rows, NOT v_has_rules);
+    INSERT INTO mqtt.mqtt_messages (
+        received_at, organization_id, id, integration_id, device_id, sent_at, measured_at, position, qos, retain, topic, message_type, payload,
+        content_type, body, decode_error
+    )
+    SELECT
+        v_at, integration.organization_id, r.id, integration.id, d.id, r.measured_at, r.measured_at, r.position, r.qos, r.retain, r.topic, r.message_type,
+        r.payload, r.content_type, r.body, r.decode_error
+    FROM unnest(rows) AS r
+    LEFT JOIN mqtt.devices AS d
+        ON d.organization_id = integration.organization_id AND d.integration_id = integration.id AND d.external_id = r.external_id
+    ORDER BY r.position;
+    IF v_has_rules THEN
+        PERFORM mqtt.reapply_rules(ARRAY(SELECT m FROM mqtt.mqtt_messages AS m WHERE m.organization = v_number AND m.received_at = v_at ORDER BY m.position));
+    END IF;
+    PERFORM mqtt.record_late(ARRAY(
+        SELECT ROW(m.topic_number, m.measured_at, m.position)::mqtt.late_reading
+        FROM mqtt.readings AS m
+        JOIN mqtt.rollup_progress AS p ON p.organization_id = integration.organization_id AND m.measured_at < p.closed_until
+        WHERE m.organization = v_number AND m.received_at = v_at
+    ));
+    PERFORM mqtt.count_accepted(integration.organization_id, cardinality(rows), false);
+    PERFORM mqtt.record_stored(
+        ARRAY[integration.organization_id], ARRAY[integration.id], ARRAY[NULL]::uuid [], ARRAY[date_trunc('minute', now())], ARRAY[cardinality(rows)]::bigint [],
+        ARRAY[v_at], false
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.store_imported(mqtt.device_integrations, mqtt.imported_message []) IS
+'Stores imported messages as received now and late, counts them as accepted and completed, and applies the payload rules. The caller has the lock of who processes the organization.';
+
+CREATE OR REPLACE FUNCTION api.import_messages(integration_id uuid, messages json) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_integration CONSTANT mqtt.device_integrations := mqtt.require_integration(import_messages.integration_id, NULL, true);
+    v_messages CONSTANT jsonb := mqtt.outbound_array(import_messages.messages, (SELECT c.max_batch_messages FROM mqtt.configuration AS c));
+    v_faults CONSTANT text [] := mqtt.judge_import(v_integration, v_messages);
+    v_rows mqtt.imported_message [];
+    v_stored uuid [];
+    v_valid integer;
+BEGIN
+    FOR v_try IN 1..10 LOOP
+        EXIT WHEN mqtt.lock_processing(v_integration.organization_id, true);
+        IF v_try = 10 THEN
+            PERFORM mqtt.refuse_for_now('429', 'import_busy', 'The organization''s messages are being processed just now.', 1);
+        END IF;
+    END LOOP;
+    -- Nobody removes unused topics meanwhile.
+    PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(v_integration.organization_id::text));
+    v_rows := mqtt.decode_import(v_integration, v_messages, v_faults);
+    v_valid := (SELECT count(*) FROM unnest(v_faults) AS f (slug) WHERE f.slug IS NULL);
+    v_stored := mqtt.stored_ids(
+        (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id), ARRAY(SELECT r.id FROM unnest(v_rows) AS r)
+    );
+    v_rows := ARRAY(SELECT r FROM unnest(v_rows) AS r WHERE r.id <> ALL (v_stored) ORDER BY r.position);
+    IF v_rows <> '{}' THEN
+        PERFORM mqtt.store_imported(v_integration, v_rows);
+        PERFORM mqtt.log_activity(
+            v_integration.organization_id, v_integration.id, 'messages_imported',
+            details => jsonb_build_object('messages', cardinality(v_rows), 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    RETURN jsonb_build_object(
+        'imported', cardinality(v_rows), 'repeated', v_valid - cardinality(v_rows), 'rejected', (
+            SELECT coalesce(jsonb_agg(
+                jsonb_build_object(
+                    'index', f.place - 1, 'code', f.slug, 'message', mqtt.fault_reason(f.slug, v_messages -> (f.place - 1)::integer ->> 'topic')
+                ) ORDER BY f.place
+            ), '[]')
+            FROM unnest(v_faults) WITH ORDINALITY AS f (slug, place)
+            WHERE f.slug IS NOT NULL
+        )
+    );
+END;
+$$;
+COMMENT ON FUNCTION api.import_messages(uuid, json) IS
+$md$Import messages that were measured before
+
+For admins. messages are those of `mqtt_ingest_batch` (`topic`, `payload`, `qos`, `retain`, `content_type`, `payload_encoding`, `message_id`, and
+`timestamp`, which is required), up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
+is: their retention begins now, rollups take them in, and a device's latest values change only by what is newer than they are. No quota applies, nothing is posted
+to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization's prefix. Payload rules are applied.
+Answers `{"imported", "repeated", "rejected": [{"index", "code", "message"}]}`. A message whose message_id is stored already is a repeat, and so is one without
+message_id that equals a stored one in topic, timestamp and payload: so an import can be run again.
+Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`.
+Answer: {"imported": "integer", "repeated": "integer", "rejected": [{"index": "integer", "code": "text", "message": "text"}]}$md$;
+GRANT EXECUTE ON FUNCTION api.import_messages(uuid, json) TO authenticated, service_role;
+COMMIT;

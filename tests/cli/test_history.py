@@ -1,0 +1,135 @@
+"""topicbase export and import: out, in again, resumed, repeated."""
+
+import csv
+import json
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.support.api import Api
+from tests.support.stack import Stack
+from tests.support.tenant import Tenant, make_tenant
+
+Apps = Callable[[str], Cli]
+COUNT = 2500  # more than two pages and two batches
+
+
+@pytest.fixture(scope="module")
+def owner(stack: Stack, api: Api) -> Tenant:
+    return make_tenant(stack, api)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def result(cli: Cli, *arguments: str, code: int = 0, **options: Any) -> dict[str, int]:
+    ended = cli("import", *arguments, "--json", **options)
+    assert ended.returncode == code, ended.stderr
+    answer: dict[str, int] = json.loads(ended.stdout)
+    return answer
+
+
+def history(path: Path, slug: str) -> None:
+    """Four years ago, a reading a minute; among them what CSV must quote."""
+    start = datetime.fromisoformat("2022-11-28T00:00:00+00:00").timestamp()
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(COUNT):
+            payload = {"t": number, "note": 'a "quoted", line\nbreak'} if number == 7 else {"t": number}
+            message = {"topic": f"org_{slug}/devices/d{number % 3}/telemetry", "payload": payload, "timestamp": start + 60 * number}
+            file.write(json.dumps(message) + "\n")
+
+
+def test_there_and_back(owner: Tenant, app: Apps, stack: Stack, api: Api, tmp_path: Path) -> None:
+    admin, member = app(owner.admin), app(owner.member)
+    source = tmp_path / "history.jsonl"
+    history(source, owner.slug)
+    assert app(owner.member)("import", "main", str(source)).stderr.startswith("topicbase: admin_required"), "not a member"
+    assert result(admin, "main", str(source)) == {"imported": COUNT, "repeated": 0, "rejected": 0}
+    assert result(admin, "main", "-", "--format", "jsonl", input=source.read_text()) == {"imported": 0, "repeated": COUNT, "rejected": 0}
+
+    # Out as CSV, interrupted, and resumed: as if it had been written at once.
+    until = ("--until", "2100-01-01")
+    whole, part, lines = tmp_path / "whole.csv", tmp_path / "part.csv", tmp_path / "whole.jsonl"
+    assert member("export", "messages", "-o", str(whole), *until).returncode == 0
+    assert [json.loads(row["payload"])["t"] for row in table(whole)] == list(range(COUNT)), "all, in order"
+    assert json.loads(table(whole)[7]["payload"])["note"] == 'a "quoted", line\nbreak'
+    part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert member("export", "messages", "-o", str(part), *until).returncode == 2, "nothing is overwritten"
+    assert member("export", "messages", "-o", str(part), "--resume", *until).returncode == 0
+    assert part.read_bytes() == whole.read_bytes()
+    assert "topicbase: 0 rows exported" in member("export", "messages", "-o", str(part), "--resume", *until).stderr
+    ended = member("export", "messages", f"org_{owner.slug}/devices/d1/#", "--format", "jsonl", *until)
+    lines.write_text(ended.stdout)
+    assert [json.loads(line)["payload"]["t"] for line in ended.stdout.splitlines()] == list(range(1, COUNT, 3))
+
+    # Into another organization, whose devices have other topics.
+    other = make_tenant(stack, api)
+    moved = tmp_path / "moved.csv"
+    moved.write_text(whole.read_text().replace(f"org_{owner.slug}/", f"org_{other.slug}/"))
+    assert result(app(other.admin), "main", str(moved)) == {"imported": COUNT, "repeated": 0, "rejected": 0}
+    again = tmp_path / "again.csv"
+    assert app(other.member)("export", "messages", "-o", str(again), *until).returncode == 0
+    kept = ("payload", "measured_at", "topic")
+    assert [[row[name] for name in kept] for row in table(again)] == [[row[name] for name in kept] for row in table(moved)]
+    refused = app(other.admin)("import", "main", str(whole))
+    assert (refused.returncode, refused.stderr.count("topic_not_allowed")) == (1, 10), "another's topics are not stored"
+
+
+def test_readings(owner: Tenant, app: Apps, tmp_path: Path) -> None:
+    admin = app(owner.admin)
+    source, out = tmp_path / "wide.csv", tmp_path / "readings.csv"
+    source.write_text("device_id,timestamp,h,state\nw1,2025-01-01T00:00:00Z,40.5,on\nw1,2025-01-01T00:01:00Z,41,\n")
+    topic = f"org_{owner.slug}/devices/{{device_id}}/telemetry"
+    assert result(admin, owner.integration_id, str(source), "--topic", topic)["imported"] == 2
+    assert admin("export", "readings", "--device", "w1", "--metrics", "h,state", "-o", str(out)).returncode == 0
+    assert [[row[name] for name in ("device_id", "timestamp", "h", "state")] for row in table(out)] == [
+        ["w1", "2025-01-01T00:01:00+00:00", "41", ""],
+        ["w1", "2025-01-01T00:00:00+00:00", "40.5", "on"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "messages", "--resume"), "--resume needs --output FILE"),
+        (("export", "messages", "--format", "parquet"), "neither csv nor jsonl"),
+        (("export", "messages", "--since", "yesterday"), "--since yesterday is not a time"),
+        (("export", "messages", "--direction", "up"), "--direction must be"),
+        (("export", "readings", "-o", "/nowhere/x.csv"), "/nowhere/x.csv cannot be written"),
+        (("import", "main", "/nowhere/x.csv"), "/nowhere/x.csv cannot be read"),
+    ],
+)
+def test_wrong_arguments(owner: Tenant, app: Apps, arguments: tuple[str, ...], said: str) -> None:
+    ended = app(owner.admin)(*arguments)
+    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("", "a.csv", "the file is empty"),
+        ("a,b\n1\n", "a.csv", "line 2 has another number of columns"),
+        ("[1]\n", "a.jsonl", "line 1 is not a JSON object"),
+        ("a,b\n1,2\n", "a.csv", "names a column that the row does not have"),
+    ],
+)
+def test_wrong_files(owner: Tenant, app: Apps, tmp_path: Path, text: str, name: str, said: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    ended = app(owner.admin)("import", "main", str(file), "--topic", "x/{c}")
+    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_file_that_is_no_export_is_not_resumed(owner: Tenant, app: Apps, tmp_path: Path) -> None:
+    file = tmp_path / f"{uuid.uuid4().hex}.csv"
+    file.write_text("a,b\n1,2\n")
+    ended = app(owner.member)("export", "messages", "-o", str(file), "--resume")
+    assert (ended.returncode, "does not end with a row of an export" in ended.stderr) == (2, True)
+    assert file.read_text() == "a,b\n1,2\n"
