@@ -371,7 +371,8 @@ def test_the_catalogue_has_nothing_that_is_not_expected(db: psycopg.Connection[t
         FROM pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace
         """
     ):
-        assert name not in functions, f"{name} is overloaded, which PostgREST answers with 300"
+        # Those with one argument without a name are told apart by the Content-Type.
+        assert name not in functions or not arguments, f"{name} is overloaded, which PostgREST answers with 300"
         functions[name] = dict(zip(arguments, types, strict=False))
     assert functions.keys() == RPCS.keys()
     for name, arguments in functions.items():
