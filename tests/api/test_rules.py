@@ -147,6 +147,13 @@ def test_a_path_that_may_be_written_never_fails(db: Db, paths: list[str], docume
             db.execute("SELECT jsonb_path_query_array(%s::jsonb, %s::jsonpath, %s::jsonb, true)", (json.dumps(document), path, variables))
 
 
+def nested_protobuf() -> bytes:
+    data = b""
+    for _ in range(2000):
+        data = b"\x0a" + bytes([len(data) & 0x7F | 0x80, len(data) >> 7]) + data
+    return data
+
+
 # A payload for each decoder that would take long, grow, or nest too deeply, were it not bounded.
 ATTACKS: dict[str, bytes] = {
     "json": b"[" * 100_000,
@@ -164,6 +171,8 @@ ATTACKS: dict[str, bytes] = {
     "senml-cbor": cbor2.dumps([{0: "a", 2: 1}] * 10_000),
     "text": b"a" * 200_000,
     "binary": b"\xff" * 100_000,
+    "protobuf": b"\x0a\x00" * 100_001,
+    "zlib protobuf": zlib.compress(nested_protobuf()),
 }  # fmt: skip
 CLAIMS: dict[str, bytes] = {
     "cbor": b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",
@@ -186,6 +195,8 @@ def test_an_attack_on_each_decoder_fails_alone(stack: Stack, api: Api, db: Db) -
         }
         if decode == "binary":
             rule["layout"] = [{"format": "B", "name": "v"}]
+        if decode.endswith("protobuf"):
+            rule["layout"] = {"message": "N", "types": {"N": [{"number": 1, "name": "n", "type": "N", "repeated": True}]}}
         api.ok("upsert_payload_rule", rule, token=attacker.admin)
         headers = {**sender.headers, "Content-Type": "application/octet-stream", "X-Topic": f"{sender.topic_prefix}/{number}"}
         assert api.call("mqtt_ingest_binary", data=payload, headers=headers).status_code == 202
