@@ -132,8 +132,10 @@ def test_what_protobuf_encodes_is_read(syntax: str, scalars: Any, lists: Any, re
 
 
 def test_forms_that_the_encoding_allows() -> None:
-    layout = LAYOUTS["proto2"]
-    read = lambda data: json.loads(decode_protobuf.run(data, layout))  # noqa: E731
+
+    def read(data: bytes) -> Any:
+        return json.loads(decode_protobuf.run(data, LAYOUTS["proto2"]))
+
     assert read(b"\x08\x01\x08\x02") == {"int32": 2}, "of a field that comes twice the last"
     assert read(bytes.fromhex("9203 09 09 000000000000f03f 9203 00".replace(" ", ""))) == {"part": {"v": 1.0}}, "parts of a message"
     assert read(b"\xa8\x06\x01\xaa\x06\x02\x02\x03") == {"int32s": [1, 2, 3]}, "packed, and not"
