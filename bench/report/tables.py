@@ -19,6 +19,7 @@ QUOTING = ROOT / "docs" / "explanation" / "performance.md"
 ORDER = (
     "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
     "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
+    "rules-none", "rules-one", "rules-many", "rules-together", "rules-sparkplug",
     "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive",
     "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
     "listening", "history-ingest", "history-read", "series-day", "series-month", "stats", "rls", "rls-client", "storage", "wal", "memory",

@@ -5,9 +5,11 @@
 -- requires: base/py_decode_csv
 -- requires: base/py_decode_influx
 -- requires: base/py_decode_msgpack
+-- requires: base/py_decode_protobuf
 -- requires: base/py_decode_senml
 -- requires: base/py_decode_sparkplug
 -- requires: base/py_decompress
+-- requires: base/py_protobuf_layout
 -- requires: base/py_seal
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -23,7 +25,7 @@ BEGIN
         SELECT *
         FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('sparkplug', 'py_decode_sparkplug', NULL),
             ('influx', 'py_decode_influx', NULL), ('csv', 'py_decode_csv', NULL), ('cayenne', 'py_decode_cayenne', NULL),
-            ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('decompress', 'py_decompress', NULL),
+            ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('protobuf', 'py_decode_protobuf', NULL), ('decompress', 'py_decompress', NULL),
             ('seal', 'py_seal', 'nacl'))
             AS c (name, change, module)
     LOOP
@@ -39,6 +41,7 @@ BEGIN
                 WHEN 'cayenne' THEN PERFORM mqtt.py_decode_cayenne('');
                 WHEN 'senml' THEN PERFORM mqtt.py_decode_senml('[]', 0);
                 WHEN 'binary' THEN PERFORM mqtt.py_decode_binary('', '[]');
+                WHEN 'protobuf' THEN PERFORM mqtt.py_decode_protobuf('', '{"message": "x", "types": {"x": []}}');
                 WHEN 'decompress' THEN PERFORM mqtt.py_decompress('\x789c030000000001', 'zlib');
                 WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
             END CASE;
@@ -57,5 +60,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.codecs() IS
-'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, decompress, seal) and, where one does not, why and what to do; each is tried.';
+'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, protobuf, decompress, seal) and, where one does not, why and what to do; each is tried.';
 COMMIT;

@@ -18,9 +18,6 @@ if "run" in SD:
 value of a metric that is null. Integers come as the unsigned numbers that they are on the wire where the datatype is absent (data by
 alias): whoever knows it from the birth takes 2^32 or 2^64 away. Data sets, templates and property sets are left out; bytes become
 base64url text.
-
-Source of the format: the Protocol Buffers encoding (protobuf.dev/programming-guides/encoding). The reader is written out here, as those of
-CBOR and MessagePack are: a few dozen lines that read only what the schema has, bounded by the bytes that there are.
 """
 
 # /// plpython
@@ -30,7 +27,6 @@ CBOR and MessagePack are: a few dozen lines that read only what the schema has, 
 
 import math
 import struct
-from collections.abc import Iterator
 
 # plpython/json_text.py
 """JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
@@ -100,15 +96,20 @@ def members(pairs: dict[str, str], encoded_size: int) -> str:
         raise ValueError("nested map keys grow too long as text")
     return text
 # plpython/decode_sparkplug.py
+# plpython/protobuf_wire.py
+"""The Protocol Buffers wire format (protobuf.dev/programming-guides/encoding), for the codecs: shared lines, embedded into each of them.
+
+Written out here, as the readers of CBOR and MessagePack are: Google's library is not part of the server's Python, and what it allocates
+for a hostile message could not be bounded from outside.
+"""
+
+from collections.abc import Iterator
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-MAX_METRICS = 5000
-# Datatypes 1 to 4 are Int8 to Int64: two's complement in an unsigned field (sections 6.4.16 and 6.4.17).
-SIGNED = {1: 32, 2: 32, 3: 32, 4: 64}
-INT_VALUE, LONG_VALUE, FLOAT_VALUE, DOUBLE_VALUE, BOOLEAN_VALUE, STRING_VALUE, BYTES_VALUE = range(10, 17)
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read the number at that place; returns it and the place after it."""
     value = shift = 0
     while True:
         if at >= len(data):
@@ -123,18 +124,20 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("a number has more than ten bytes")
 
 
-def _fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
+def fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
     """Yield number, wire type and value of each field."""
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         wire = tag & 7
+        if tag < 8:
+            raise ValueError("a field has the number 0")
         value: int | bytes
         if wire == VARINT:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
         else:
             if wire == LENGTH:
-                size, at = _varint(data, at)
+                size, at = varint(data, at)
             elif wire in (FIXED64, FIXED32):
                 size = 8 if wire == FIXED64 else 4
             else:
@@ -143,6 +146,12 @@ def _fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
                 raise ValueError("the bytes end early")
             value, at = data[at : at + size], at + size
         yield tag >> 3, wire, value
+# plpython/decode_sparkplug.py
+
+MAX_METRICS = 5000
+# Datatypes 1 to 4 are Int8 to Int64: two's complement in an unsigned field (sections 6.4.16 and 6.4.17).
+SIGNED = {1: 32, 2: 32, 3: 32, 4: 64}
+INT_VALUE, LONG_VALUE, FLOAT_VALUE, DOUBLE_VALUE, BOOLEAN_VALUE, STRING_VALUE, BYTES_VALUE = range(10, 17)
 
 
 def _value(number: int, value: "int | bytes", datatype: int) -> str:
@@ -169,7 +178,7 @@ def _metric(data: bytes) -> str:
         1: LENGTH, 2: VARINT, 3: VARINT, 4: VARINT, 7: VARINT, INT_VALUE: VARINT, LONG_VALUE: VARINT, FLOAT_VALUE: FIXED32,
         DOUBLE_VALUE: FIXED64, BOOLEAN_VALUE: VARINT, STRING_VALUE: LENGTH, BYTES_VALUE: LENGTH,
     }  # fmt: skip
-    for number, wire, value in _fields(data):
+    for number, wire, value in fields(data):
         if wires.get(number, wire) != wire:
             raise ValueError(f"field {number} of a metric has wire type {wire}")
         if number == 1 and isinstance(value, bytes):
@@ -196,7 +205,7 @@ def run(data: bytes) -> str:
         raise ValueError(f"more than {MAX_BYTES} bytes")
     members: dict[str, str] = {}
     metrics: list[str] = []
-    for number, wire, value in _fields(data):
+    for number, wire, value in fields(data):
         if number in (1, 3) and wire == VARINT:
             members["timestamp" if number == 1 else "seq"] = str(value)
         elif number == 2 and isinstance(value, bytes):

@@ -13,7 +13,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION '%', slug USING
         ERRCODE = CASE
-            WHEN slug IN ('content_type_unsupported', 'content_encoding_unsupported') THEN 'PT415' WHEN slug = 'secret_in_path_not_allowed' THEN 'PT403'
+            WHEN slug IN ('content_type_unsupported', 'content_encoding_unsupported') THEN 'PT415' WHEN slug IN ('secret_in_path_not_allowed') THEN 'PT403'
             ELSE 'PT400'
         END,
         DETAIL = detail,

@@ -1,4 +1,6 @@
 -- Deploy topicbase:integrations/payload_rules to pg
+-- requires: base/codecs
+-- requires: base/parse_values
 -- requires: tables/payload_rules
 -- requires: topics/patterns
 -- requires: topics/templates
@@ -22,12 +24,49 @@ CREATE OR REPLACE FUNCTION mqtt.decode_reason(decode text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary))$'
-            THEN 'must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor or binary, '
+        WHEN decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary|protobuf))$'
+            THEN 'must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor, binary or protobuf, '
                 || 'all but the first with hex, base64, gzip or zlib before it where it is inside these: base64 cbor'
     END;
 END;
 COMMENT ON FUNCTION mqtt.decode_reason(text) IS 'Why this is not a way to decode payloads, as the end of a sentence; null if it is one.';
+
+CREATE OR REPLACE FUNCTION mqtt.protobuf_layout(layout jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT layout ? 'descriptor_set' THEN
+        RETURN layout;
+    ELSIF to_regprocedure('mqtt.py_protobuf_layout(bytea, text)') IS NULL THEN
+        PERFORM mqtt.refuse_rule('layout', 'cannot be read from a descriptor set: this server has no PL/Python (see mqtt.codecs())');
+    ELSIF jsonb_typeof(layout -> 'message') IS DISTINCT FROM 'string' OR mqtt.try_base64(layout ->> 'descriptor_set') IS NULL THEN
+        PERFORM mqtt.refuse_rule('layout', 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}');
+    END IF;
+    RETURN mqtt.py_protobuf_layout(mqtt.try_base64(layout ->> 'descriptor_set'), layout ->> 'message');
+EXCEPTION
+    WHEN external_routine_exception THEN
+        PERFORM mqtt.refuse_rule('layout', 'is not read: ' || left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200));
+END;
+$$;
+COMMENT ON FUNCTION mqtt.protobuf_layout(jsonb) IS 'The layout of protobuf with its descriptor set read into types and enums. Raises PT400 payload_rule_invalid.';
+
+CREATE OR REPLACE FUNCTION mqtt.protobuf_layout_reason(layout jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN layout IS NULL OR jsonb_typeof(layout) <> 'object' OR layout - '{message,types,enums}'::text [] <> '{}'
+            OR jsonb_typeof(layout -> 'types') IS DISTINCT FROM 'object' OR NOT coalesce((layout -> 'types') ? (layout ->> 'message'), false)
+            THEN 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}, or what that was read into: {"message", "types", "enums"}'
+        WHEN octet_length(layout::text) > 262144 THEN 'must have at most 256 KiB'
+        WHEN jsonb_path_exists(layout, 'strict $.types.* ? (@.type() != "array")') OR jsonb_path_exists(layout, 'strict $.enums.* ? (@.type() != "object")')
+            OR jsonb_path_exists(
+                layout, 'lax $.types.*[*] ? (!(@.number.type() == "number") || !(@.name.type() == "string") || !(@.type.type() == "string"))'
+            )
+            THEN 'must have types of [{"number", "name", "type"}] and enums of {number: label}'
+    END;
+END;
+COMMENT ON FUNCTION mqtt.protobuf_layout_reason(jsonb) IS 'Why this is not the layout of protobuf, as the end of a sentence; null if it is.';
 
 CREATE OR REPLACE FUNCTION mqtt.layout_reason(decode text, layout jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
@@ -37,10 +76,12 @@ DECLARE
     v_decode CONSTANT text := coalesce(substring(decode, '[a-z-]+$'), '');
     v_field record;
 BEGIN
-    IF layout IS NULL THEN
+    IF v_decode = 'protobuf' THEN
+        RETURN mqtt.protobuf_layout_reason(layout);
+    ELSIF layout IS NULL THEN
         RETURN CASE v_decode WHEN 'binary' THEN 'is missing: binary needs [{"format", "name", "scale"}]' END;
     ELSIF v_decode NOT IN ('binary', 'csv') THEN
-        RETURN 'is for binary and csv only';
+        RETURN 'is for binary, csv and protobuf only';
     ELSIF jsonb_typeof(layout) <> 'array' OR jsonb_array_length(layout) NOT BETWEEN 1 AND 100 THEN
         RETURN 'must be an array of 1 to 100 members';
     END IF;
@@ -152,6 +193,9 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF NEW.decode ~ '\mprotobuf$' THEN
+        NEW.layout := mqtt.protobuf_layout(NEW.layout);
+    END IF;
     PERFORM mqtt.refuse_rule(r.place, r.reason)
     FROM (VALUES
         ('topic', mqtt.topic_filter_reason(NEW.topic)),
@@ -194,7 +238,8 @@ COMMENT ON FUNCTION mqtt.check_payload_rule() IS 'Trigger: checks a payload rule
 CREATE OR REPLACE TRIGGER a_check
 BEFORE INSERT OR UPDATE ON mqtt.payload_rules
 FOR EACH ROW EXECUTE FUNCTION mqtt.check_payload_rule();
-GRANT EXECUTE ON FUNCTION mqtt.refuse_rule(text, text), mqtt.decode_reason(text), mqtt.layout_reason(text, jsonb), mqtt.condition_reason(text),
+GRANT EXECUTE ON FUNCTION mqtt.refuse_rule(text, text), mqtt.decode_reason(text), mqtt.protobuf_layout(jsonb),
+mqtt.protobuf_layout_reason(jsonb), mqtt.layout_reason(text, jsonb), mqtt.condition_reason(text),
 mqtt.rule_metrics(jsonb), mqtt.metrics_reason(jsonb), mqtt.time_reason(jsonb)
 TO authenticated, service_role;
 COMMIT;

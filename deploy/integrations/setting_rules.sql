@@ -85,8 +85,7 @@ BEGIN ATOMIC
             END
         WHEN name = 'topic_pattern'
             THEN coalesce(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason(value #>> '{}'))
-        WHEN name = 'http_topic'
-            THEN coalesce(mqtt.jsonb_text_reason(value, 500), 'is not a template: it ' || mqtt.template_reason(value #>> '{}'))
+        WHEN name = 'http_topic' THEN coalesce(mqtt.jsonb_text_reason(value, 500), 'is not a template: it ' || mqtt.template_reason(value #>> '{}'))
         WHEN name = 'status_topic'
             THEN coalesce(mqtt.jsonb_text_reason(value, 65535), 'is not a topic name: ' || mqtt.topic_name_reason(value #>> '{}'))
         WHEN name IN ('broker_url', 'username', 'client_id', 'server_name')

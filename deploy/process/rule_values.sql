@@ -49,6 +49,7 @@ BEGIN
         WHEN 'influx' THEN ROW(mqtt.py_decode_influx(v_bytes), NULL, NULL)::mqtt.decoded_payload
         WHEN 'csv' THEN ROW(mqtt.py_decode_csv(v_bytes, coalesce(layout, 'null')::text), NULL, NULL)::mqtt.decoded_payload
         WHEN 'cayenne' THEN ROW(mqtt.py_decode_cayenne(v_bytes), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'protobuf' THEN ROW(mqtt.py_decode_protobuf(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
         WHEN 'binary' THEN ROW(mqtt.py_decode_binary(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
         ELSE ROW(to_jsonb(encode(v_bytes, 'hex')), NULL, NULL)::mqtt.decoded_payload
     END;

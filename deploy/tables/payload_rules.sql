@@ -49,7 +49,7 @@ COMMENT ON COLUMN mqtt.payload_rules.condition IS 'SQL/JSON path predicate that 
 COMMENT ON COLUMN mqtt.payload_rules.role IS 'telemetry, status, event, command, attributes or ignore.';
 COMMENT ON COLUMN mqtt.payload_rules.device IS 'Template of the device''s external id, such as {topic[2]}/{$.id}; null names none.';
 COMMENT ON COLUMN mqtt.payload_rules.decode IS 'What the payload''s bytes are, such as json, text or base64 cbor; null: as the content type says.';
-COMMENT ON COLUMN mqtt.payload_rules.layout IS 'Of binary: the fields, [{"format", "name", "scale"}]; of csv: the names of the columns, [name], unless the first row has them.';
+COMMENT ON COLUMN mqtt.payload_rules.layout IS 'Of binary: the fields, [{"format", "name", "scale"}]; of csv: the names of the columns, [name], unless the first row has them; of protobuf: {"message", "types", "enums"}, read from a descriptor set.';
 COMMENT ON COLUMN mqtt.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found; none: the message is one.';
 COMMENT ON COLUMN mqtt.payload_rules.time IS '{"path", "unit": "s" | "ms" | "us" | "ns", "zone"}; null: as without a rule.';
 COMMENT ON COLUMN mqtt.payload_rules.metrics IS 'Names (templates; * for those of members) to SQL/JSON paths, [paths], {"path", "type"} or null (omitted by *).';

@@ -7,6 +7,8 @@ DROP FUNCTION mqtt.metrics_reason(jsonb);
 DROP FUNCTION mqtt.rule_metrics(jsonb);
 DROP FUNCTION mqtt.condition_reason(text);
 DROP FUNCTION mqtt.layout_reason(text, jsonb);
+DROP FUNCTION mqtt.protobuf_layout_reason(jsonb);
+DROP FUNCTION mqtt.protobuf_layout(jsonb);
 DROP FUNCTION mqtt.decode_reason(text);
 DROP FUNCTION mqtt.refuse_rule(text, text);
 COMMIT;

@@ -34,6 +34,7 @@ INSERT INTO definer VALUES
 ('api.revoke_api_key', 'the keys table is closed to all'),
 ('api.openapi', 'reads the documents, which no web role may'),
 ('api.get_api_version', 'tells a constant'),
+('mqtt.protobuf_layout', 'calls a codec, which web roles may not'),
 ('api.mqtt_ingest', 'device login'),
 ('api.mqtt_ingest_batch', 'device login'),
 ('api.mqtt_ingest_body', 'device login'),

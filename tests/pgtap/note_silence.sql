@@ -26,6 +26,7 @@ UPDATE mqtt.devices SET last_seen_at = now() - interval '10 minutes 30 seconds' 
 SELECT is(mqtt.note_silence(), 0, 'what was accepted within the last minute may still be on its way');
 UPDATE mqtt.devices SET last_seen_at = now() - interval '20 minutes' WHERE id = :'pump';
 SELECT take('org_alice/devices/pump/telemetry', '{"t": 2}', false) \g /dev/null
+SELECT act_as('none');
 UPDATE pgmq.q_mqtt_messages SET enqueued_at = now() - interval '5 minutes';
 SELECT is(mqtt.note_silence(), 0, 'what waits to be processed is not silence');
 DELETE FROM pgmq.q_mqtt_messages;

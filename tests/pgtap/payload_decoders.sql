@@ -1,6 +1,6 @@
 -- What payload rules decode beside JSON: one rule each through try_payload_rules, one through the worker; what cannot be decoded says why.
 \ir setup.psql
-SELECT plan(39);
+SELECT plan(46);
 
 -- What may be written.
 SELECT is(mqtt.decode_reason(d), NULL, d || ' is a way to decode')
@@ -12,8 +12,8 @@ FROM (VALUES
     ('binary', '[{"format": ">I", "name": "t", "scale": "/100"}, {"format": "3x"}, {"format": "12s", "name": "id"}]', NULL),
     ('gzip csv', '["ts", null]', NULL),
     ('binary', NULL, 'is missing: binary needs [{"format", "name", "scale"}]'),
-    (NULL, '[]', 'is for binary and csv only'),
-    ('json', '["t"]', 'is for binary and csv only'),
+    (NULL, '[]', 'is for binary, csv and protobuf only'),
+    ('json', '["t"]', 'is for binary, csv and protobuf only'),
     ('csv', '{}', 'must be an array of 1 to 100 members'),
     ('csv', '[1]', 'member 1 must be the name of a column, of at most 200 characters, or null'),
     ('binary', '[{"format": "I", "nom": "t"}]', 'member 1 must be {"format", "name", "scale"}'),
@@ -71,6 +71,29 @@ FROM (VALUES
     ('senml', '{}', 'rule 60: it is not senml: it is no array of at most 5000 records'),
     ('binary', '1234', 'rule 80: it is not binary: there are fewer bytes than in the layout')
 ) AS t (topic, payload, reason);
+
+-- Protocol Buffers: a descriptor set becomes the layout, which one can read and write.
+\set descriptors 'CkYKB3IucHJvdG8SBGFjbWUiLQoHUmVhZGluZxITCgt0ZW1wZXJhdHVyZRgBIAEoAhINCgVjb3VudBgCIAEoEWIGcHJvdG8z'
+SELECT act_as('authenticated', :'alice');
+SELECT api.upsert_payload_rule(
+    :'external', 'protobuf', 'd', decode => 'protobuf', layout => jsonb_build_object('descriptor_set', :'descriptors', 'message', 'acme.Reading'), "position" => 85
+) AS protobuf \gset
+SELECT act_as('none');
+SELECT is(
+    :'protobuf'::jsonb -> 'layout',
+    '{"message": "acme.Reading", "types": {"acme.Reading": [{"number": 1, "name": "temperature", "type": "float", "default": true}, {"number": 2, "name": "count", "type": "sint32", "default": true}]}, "enums": {}}',
+    'a descriptor set is read into a layout'
+);
+SELECT is(tap.tried('protobuf', '\x0d0000ac41'), '[[null, "d", {"count": 0, "temperature": 21.5}, null]]', 'which decodes, with what is not sent because it is 0');
+SELECT is(tap.tried('protobuf', '\x0a00') #>> '{0,0}', 'rule 85: it is not protobuf: a field has another wire type than the layout says', 'or says why not');
+SELECT refuses(
+    format('SELECT api.upsert_payload_rule(%L, ''p'', ''d'', decode => ''protobuf'', layout => %L)', :'external', l.layout), 'PT400', 'payload_rule_invalid', l.layout, l.reason
+)
+FROM (VALUES
+    ('{"descriptor_set": "AA", "message": "x"}', 'layout must be {"descriptor_set"%'), ('{"descriptor_set": "/w==", "message": "x"}', 'layout is not read: the bytes end early.'),
+    ('{"descriptor_set": "", "message": "x"}', 'layout is not read: the descriptor set has no such message.'),
+    ('{"message": "x", "types": {}}', 'layout must be {"descriptor_set"%')
+) AS l (layout, reason);
 
 -- 4 MiB of zeros, compressed twice.
 \set bomb '1f8b080000000000020393efe660000126e6b7071919818c2685ffebf33c1c181946c1281805a360148c8251300a46c1281805a360148c825130d4418d749683bb2003830303005964145b02100000'

@@ -12,7 +12,7 @@ SELECT results_eq(
         ('sparkplug', 'mqtt.py_decode_sparkplug(bytea)'), ('influx', 'mqtt.py_decode_influx(bytea)'),
         ('csv', 'mqtt.py_decode_csv(bytea, text)'), ('cayenne', 'mqtt.py_decode_cayenne(bytea)'),
         ('senml', 'mqtt.py_decode_senml(text, double precision)'), ('binary', 'mqtt.py_decode_binary(bytea, text)'),
-        ('decompress', 'mqtt.py_decompress(bytea, text)'), ('seal', 'mqtt.py_seal(bytea, text)')
+        ('protobuf', 'mqtt.py_decode_protobuf(bytea, text)'), ('decompress', 'mqtt.py_decompress(bytea, text)'), ('seal', 'mqtt.py_seal(bytea, text)')
     ) AS c (codec, function)$$,
     'a part is available where its function is'
 );

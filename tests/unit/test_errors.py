@@ -16,7 +16,7 @@ ONLY_DEPLOY = {"pgmq_missing"}
 SUFFIXES = (
     "invalid", "not_found", "missing", "empty", "too_large", "not_base64", "not_allowed", "inactive", "stopped", "full", "exceeded",
     "required", "conflict", "ambiguous", "revoked", "taken", "unavailable", "incompatible", "unknown", "credentials", "passwords",
-    "limit_reached",
+    "limit_reached", "incomplete",
 )  # fmt: skip
 # Of that form, but not errors: activities in the log, names of tables, gauges, a reason that explain_mqtt_access gives.
 NOT_ERRORS = {

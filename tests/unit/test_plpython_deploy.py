@@ -15,8 +15,8 @@ import pytest
 from tests.support.stack import ROOT, Stack
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "decompress", "seal")
 PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
+CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "protobuf", "decompress", "seal")
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 # Hides the module from the server's Python, and from no virtual environment that a part of the stack runs in.
 WITHOUT_NACL = """\

@@ -55,9 +55,11 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
         "deploy/base/py_decode_csv.sql",
         "deploy/base/py_decode_influx.sql",
         "deploy/base/py_decode_msgpack.sql",
+        "deploy/base/py_decode_protobuf.sql",
         "deploy/base/py_decode_senml.sql",
         "deploy/base/py_decode_sparkplug.sql",
         "deploy/base/py_decompress.sql",
+        "deploy/base/py_protobuf_layout.sql",
         "verify/base/py_seal.sql",
     ]
     assert before == {path: path.read_text() for path in tree.rglob("*.sql")}
