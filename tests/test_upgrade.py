@@ -4,6 +4,7 @@ As long as no release is tagged, the last one is what is here, tagged in a copy,
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,11 @@ def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy,
         ignore=shutil.ignore_patterns(".git", ".venv", ".run", ".cache", "node_modules", "*_cache", "__pycache__"),
         symlinks=True,
+    )
+    freeze = re.findall(r"^mkdir -p releases && (\(.*\)) >", (ROOT / "docs/releasing.md").read_text(), re.MULTILINE)
+    (copy / "releases").mkdir(exist_ok=True)
+    (copy / f"releases/{TAG}.sha256").write_text(
+        subprocess.run(["bash", "-c", freeze[0]], cwd=copy, check=True, capture_output=True, text=True).stdout
     )
     sqitch(copy, "tag", TAG, "--note", "a release")
     for change, old, new, _ in REWORKS:
