@@ -1,10 +1,10 @@
 # The tasks of this repository; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install develop hooks up down status doctor env psql logs demo test fuzz lint docs snapshot format bench chaos soak clean
+.PHONY: help install develop hooks up down status doctor env psql logs demo test test-matrix fuzz lint docs snapshot format bench chaos soak clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Install what the stack and the demo need: Debian packages, .venv, PostgREST
 	@bin/install
@@ -43,6 +43,9 @@ demo: install ## Start the stack and watch devices, broker and database at work
 test: ## Run everything that CI runs, on stacks of its own
 	@bin/install test
 	@bin/test
+
+test-matrix: develop ## Run the tests that depend on it on each major version of PostgreSQL, and write docs/reference/postgresql-versions.md (long)
+	@bin/test-matrix
 
 fuzz: develop ## Run Schemathesis as each role, 10,000 cases each (long; make test has a short form)
 	@bin/fuzz

@@ -21,6 +21,7 @@ from bridge.values import Request
 
 SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
 HELD_FAULT = 3600.0
+WAITING_FAULT = 300.0  # pg_cron runs every minute
 _MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "fault": "[red]fault[/]"}
 
 
@@ -252,8 +253,16 @@ def _codecs(facts: dict[str, Any]) -> Finding:
 
 
 def _maintenance(facts: dict[str, Any]) -> Finding:
-    jobs, live = facts["maintenance_jobs"], facts["live_bridges"]
+    jobs, live, waiting = facts["maintenance_jobs"], facts["live_bridges"], facts["waiting_seconds"]
     words = f"running bridges: {live}" + (f", and {jobs} jobs of pg_cron do a bridge's work" if jobs else "")
+    # Jobs that are there need not work.
+    if not live and jobs != 0 and waiting is not None and waiting > WAITING_FAULT:
+        return Finding(
+            "maintenance",
+            "fault",
+            f"no bridge is running, and no scheduler does its work: a message has waited for {common.seconds(waiting)}",
+            "topicbase run; or SELECT * FROM cron.job_run_details ORDER BY start_time DESC LIMIT 10 says why pg_cron's jobs fail",
+        )
     if jobs is None:
         return Finding(
             "maintenance",

@@ -3,6 +3,7 @@
 import getpass
 import importlib.util
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -37,7 +38,8 @@ def init(
 
     Deploys the schema with sqitch, gives the roles that log in a password, makes the keys, the first organization with an admin and an
     integration, and writes the settings of PostgREST and of the bridge, with units for systemd. It may be run again: it goes on where it
-    ended, and keeps what is there. The database is found by libpq's own variables; it needs a superuser.
+    ended, and keeps what is there. The database is found by libpq's own variables; it needs a superuser, or a role with CREATEROLE that
+    owns the database.
 
     \b
     Example:
@@ -90,11 +92,23 @@ def _kept(path: Path, make: Any) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+def _has_password(connection: psycopg.Connection[Any], role: str) -> bool:
+    """Whether it has one that others may use; only a superuser sees that, anyone else whether others made the role."""
+    may_look = connection.execute("SELECT has_table_privilege('pg_catalog.pg_authid', 'select')").fetchone()
+    if may_look is not None and may_look[0]:
+        query = "SELECT rolpassword IS NOT NULL FROM pg_catalog.pg_authid WHERE rolname = %s"
+    else:
+        query = (
+            "SELECT shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'Created by Topicbase' FROM pg_catalog.pg_roles WHERE rolname = %s"
+        )
+    row = connection.execute(query, (role,)).fetchone()
+    return row is not None and bool(row[0])
+
+
 def _set_passwords(connection: psycopg.Connection[Any], place: Path) -> None:
     for role in _ROLES:
         path = place / f"{role}.password"
-        row = connection.execute("SELECT rolpassword IS NOT NULL FROM pg_catalog.pg_authid WHERE rolname = %s", (role,)).fetchone()
-        if row is not None and row[0] and not path.exists():
+        if not path.exists() and _has_password(connection, role):
             common.fail(f"role {role} has a password already, which others may use: write it to {path} (mode 600) and start again")
         password = _kept(path, lambda: secrets.token_urlsafe(24))
         # The server sees its hash only, so that no log has the password.
@@ -157,11 +171,12 @@ def _write_settings(
             write_private(place / name, text)
     claims = tokens.lifetime(TOKEN_DAYS, {"role": "authenticated", "aud": "topicbase", "sub": found["admin"]})
     write_private(place / "admin.token", tokens.make(secret, claims) + "\n")
+    user = _hand_over(place)
     replaced = {
-        "User=topicbase": f"User={getpass.getuser()}",
+        "User=topicbase": f"User={user}",
         "/etc/topicbase": str(place),
         "/opt/topicbase/bin/topicbase run": f"{sys.executable} -m bridge run",
-        "/usr/local/bin/postgrest": shutil.which(os.environ.get("POSTGREST", "postgrest")) or "/usr/local/bin/postgrest",
+        "/usr/local/bin/postgrest": _postgrest(),
     }
     for unit in UNITS.glob("*.service"):
         text = unit.read_text(encoding="utf-8")
@@ -171,10 +186,30 @@ def _write_settings(
             (place / unit.name).write_text(text, encoding="utf-8")
 
 
+def _postgrest() -> str:
+    """Where the program is: the one named or on PATH, else the one beside this Python, as in the Debian package."""
+    beside = Path(sys.executable).parent / "postgrest"
+    return shutil.which(os.environ.get("POSTGREST", "postgrest")) or (str(beside) if beside.exists() else "/usr/local/bin/postgrest")
+
+
+def _hand_over(place: Path) -> str:
+    """The user that the services run as: whoever calls this; for root the Debian package's `topicbase`, which is given the files."""
+    user = getpass.getuser()
+    if os.geteuid() != 0:
+        return user
+    try:
+        pwd.getpwnam("topicbase")
+    except KeyError:
+        return user
+    for path in (place, *place.iterdir()):
+        shutil.chown(path, "topicbase", "topicbase")
+    return "topicbase"
+
+
 def _say_what_next(place: Path, slug: str, api_port: int) -> None:
     typer.echo(f"""
 Ready, in {place}. Start PostgREST (https://github.com/PostgREST/postgrest/releases) and the bridge:
-  postgrest {place}/postgrest.conf
+  {_postgrest()} {place}/postgrest.conf
   topicbase --config {place}/bridge.env run
 or let systemd do that:
   cp {place}/*.service /etc/systemd/system/ && systemctl enable --now topicbase-postgrest topicbase

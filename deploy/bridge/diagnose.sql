@@ -161,6 +161,7 @@ AS $$
         'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
         'maintenance_jobs', mqtt.maintenance_jobs(),
+        'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
         'notify_queue_ratio', pg_notification_queue_usage(),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bridge import sealing
+from bridge.cli.doctor import _maintenance
 from tests.bridge.pgbouncer import pgbouncer
 from tests.cli.conftest import Cli, bridge_environment, run
 from tests.support.stack import TEMPLATE, Stack, start_stack
@@ -187,6 +188,22 @@ def test_pg_cron_that_may_not_be_seen(own: Stack, doctor: Doctor) -> None:
     finally:
         undone(own, "DROP SCHEMA cron CASCADE")
     assert "migrations" not in doctor()
+
+
+@pytest.mark.parametrize(
+    ("live", "jobs", "waiting", "state"),
+    [
+        (1, 0, 4000.0, "ok"),  # what waits waits for something else
+        (0, 0, None, "fault"),
+        (0, 2, None, "ok"),
+        (0, 2, 59.0, "ok"),
+        (0, 2, 4000.0, "fault"),
+        (0, None, None, "note"),
+        (0, None, 4000.0, "fault"),
+    ],
+)
+def test_who_does_the_work(live: int, jobs: int | None, waiting: float | None, state: str) -> None:
+    assert _maintenance({"live_bridges": live, "maintenance_jobs": jobs, "waiting_seconds": waiting}).state == state
 
 
 def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:

@@ -1,6 +1,6 @@
 -- What an operator asks and does through the bridge's role: status, gauges, diagnosis, sealing to a new key; and status_topic.
 \ir setup.psql
-SELECT plan(44);
+SELECT plan(45);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -59,6 +59,7 @@ SELECT isnt_empty($$SELECT * FROM mqtt.surplus_privileges('service_role') AS s W
 SELECT isnt_empty($$SELECT * FROM mqtt.surplus_privileges('authenticator') AS s WHERE s = 'is a member of service_role'$$, 'or may become another');
 SELECT is_empty($$SELECT d.parent FROM mqtt.days_without_partition() AS d WHERE d.days_ahead < 7$$, 'partitions are ready');
 SELECT is(mqtt.maintenance_jobs(), 0, 'no pg_cron here');
+SELECT ok((bridge.diagnose() ->> 'waiting_seconds')::float8 >= 200, 'how long the oldest message has waited, which tells whether anybody works');
 SELECT is(bridge.diagnose() -> 'vacuum_holders', '[]', 'nothing holds vacuum back, not even this session');
 SELECT is(bridge.diagnose() -> 'missing_privileges', '[]', 'a superuser misses nothing');
 SELECT is(bridge.diagnose() ->> 'schema_version', '1', 'the version that hello wants');
