@@ -137,6 +137,7 @@ configure_database() {
         printf "ALTER ROLE mqtt_bridge LOGIN PASSWORD '%s';\n" "${secret[MQTT_BRIDGE_PASSWORD]}"
         printf "UPDATE mqtt.configuration SET hosted_broker_url = 'mqtt://127.0.0.1:%s', allow_private_addresses = true\n" "${port[MQTT]}"
         printf "WHERE (hosted_broker_url, allow_private_addresses) IS DISTINCT FROM ('mqtt://127.0.0.1:%s', true);\n" "${port[MQTT]}"
+        cat "$root/packaging/restrict-public.sql"
     } | superuser_psql --file=- > /dev/null
     rm -f "$run/sealing_public_key"
 }

@@ -141,6 +141,8 @@ BEGIN
         PERFORM mqtt.require_integration(query_series.integration_id, query_series.organization_id);
     ELSIF query_series.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(query_series.organization_id);
+    ELSIF query_series.device_ids IS NULL THEN
+        PERFORM mqtt.require_single_organization();
     END IF;
     v_devices := mqtt.find_devices(query_series.device_ids, NULL, NULL, query_series.integration_id, query_series.organization_id);
     v_request.organization_id := query_series.organization_id;
@@ -171,7 +173,7 @@ default: now) are by when it was measured. bucket is the length of a span as in 
 the range has at most max_points (2 to 10000, default 500). device_ids (ids or external ids), metrics, integration_id and organization_id narrow
 the answer. aggregates are some of avg, min, max, sum, count, first, last and delta. fill says what a span without readings has: null (omitted), no
 point ("none"), the values of the span before ("previous"), or 0 ("zero"). Numbers are the same as those of query_telemetry.
-Errors: 400 `limit_invalid`, `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
+Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.
 Body: {"fill": "none|previous|zero", "aggregates": ["avg|min|max|sum|count|first|last|delta"]}
 Answer: [{"deviceId": "text", "metric": "text", "points": [["number?"]]}]$md$;

@@ -102,6 +102,8 @@ BEGIN
         PERFORM mqtt.require_integration(query_telemetry.integration_id, query_telemetry.organization_id);
     ELSIF query_telemetry.organization_id IS NOT NULL THEN
         PERFORM mqtt.require_organization(query_telemetry.organization_id);
+    ELSIF coalesce(query_telemetry.device_id, query_telemetry.external_id) IS NULL AND query_telemetry.device_ids IS NULL THEN
+        PERFORM mqtt.require_single_organization();
     END IF;
     v_devices := mqtt.find_devices(
         query_telemetry.device_ids, query_telemetry.device_id, query_telemetry.external_id, query_telemetry.integration_id, query_telemetry.organization_id
@@ -154,7 +156,7 @@ page, send the cursor of the last row. With `time` "received", timestamp, since,
 With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device's numbers, also those in strings, over that span:
 `{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
 sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
-Errors: 400 `limit_invalid`, `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
+Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.query_telemetry(
     uuid, text, timestamptz, timestamptz, text [], interval, integer, text [], uuid, text, text [], text, text, text [], text

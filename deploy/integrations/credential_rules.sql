@@ -65,10 +65,11 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_most integer := (SELECT c.max_logins FROM mqtt.configuration AS c);
+    v_most integer;
 BEGIN
     -- Two calls at once must not both find the last place free.
-    PERFORM FROM mqtt.organizations AS o WHERE o.id = require_login_room.organization_id FOR NO KEY UPDATE;
+    SELECT o.max_logins INTO v_most FROM mqtt.organizations AS o WHERE o.id = require_login_room.organization_id FOR NO KEY UPDATE;
+    v_most := coalesce(v_most, (SELECT c.max_logins FROM mqtt.configuration AS c));
     IF v_most <= (
         SELECT count(*)
         FROM mqtt.mqtt_credentials AS c

@@ -195,6 +195,7 @@ RPCS: dict[str, Rpc] = {
     "openapi": Rpc("public"),
     "get_api_version": Rpc("public"),
     "get_system_status": Rpc("operator"),
+    "get_organization_usage": Rpc("operator"),
     "get_mqtt_ledger": Rpc("member", {"organization_id": "organization"}, {"organization_id": ORGANIZATION}, is_empty=lambda _: False),
     "get_vacuum_holders": Rpc("service"),
     "replay_mqtt_dead_letters": Rpc(

@@ -67,6 +67,7 @@ INSERT INTO definer VALUES
 ('api.cleanup_mqtt_queue', 'drops partitions'),
 ('api.check_mqtt_ledger', 'reads the queues'),
 ('api.get_system_status', 'reads bridges and queues, for operators'),
+('api.get_organization_usage', 'reads what all organizations use, for operators'),
 ('api.get_vacuum_holders', 'reads what only mqtt_owner may of other sessions'),
 ('api.replay_mqtt_dead_letters', 'writes the queue'),
 ('api.replay_mqtt_messages', 'writes the queue'),

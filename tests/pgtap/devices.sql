@@ -1,6 +1,6 @@
 -- api.list_devices, get_device, sync_device, get_capabilities: grants, pages, each documented error, isolation.
 \ir setup.psql
-SELECT plan(58);
+SELECT plan(66);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p
 WHERE p.pronamespace = 'api'::regnamespace AND p.proname IN ('list_devices', 'get_device', 'sync_device', 'get_capabilities', 'query_telemetry');
@@ -76,6 +76,14 @@ SELECT act_as('none');
 INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (:'org_bob', :'anna', 'member');
 SELECT act_as('authenticated', :'anna');
 SELECT refuses('SELECT api.list_devices()', 'PT400', 'organization_required', 'devices of several organizations', 'You belong to 2 %');
+SELECT refuses(format('SELECT * FROM api.%s', c.call), 'PT400', 'organization_required', c.call)
+FROM (VALUES ('query_telemetry()'), ('list_messages()'), ('query_series()')) AS c (call);
+SELECT lives_ok(format('SELECT * FROM api.%s', c.call), c.call)
+FROM (VALUES
+    (format('query_telemetry(device_id => %L)', :'pump')), (format('query_telemetry(organization_id => %L)', :'org_bob')),
+    (format('list_messages(device_id => %L)', :'pump')), (format('list_messages(integration_id => %L)', :'hosted')),
+    (format('query_series(device_ids => %L)', ARRAY[:'pump']))
+) AS c (call);
 SELECT lives_ok(format('SELECT api.list_devices(organization_id => %L)', :'org_bob'), 'of one of them');
 SELECT is(api.get_device(:'pump') ->> 'found_by', 'id', 'a device by its id');
 SELECT is(api.get_device('pump', organization_id => :'org_bob') ->> 'found_by', 'external_id', 'or by its external id');

@@ -176,6 +176,30 @@ def test_the_database_refuses_the_same_addresses() -> None:
     assert [ipaddress.ip_network(net) for net in re.findall(r"'([0-9a-f.:]+/\d+)'", text)] == list(SPECIAL_NETWORKS)
 
 
+# IANA's registries of special-purpose addresses (RFC 6890) as of August 2026, without what lies within another; and multicast.
+REGISTERED = [
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
+    *("192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24"),
+    *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "::1/128", "::/128", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64"),
+    *("100:0:0:1::/64", "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10"),
+    "ff00::/8",
+]
+
+
+@pytest.mark.parametrize("block", REGISTERED)
+def test_what_is_registered_for_a_special_purpose_is_refused(block: str) -> None:
+    """From its first address to its last; what lies beside it is not, unless it is registered, too, or no unicast address is there."""
+    net = ipaddress.ip_network(block)
+    assert all(is_private(str(address)) for address in (net[0], net[-1], net[net.num_addresses // 2]))
+    others = [ipaddress.ip_network(other) for other in REGISTERED]
+    for number in (int(net[0]) - 1, int(net[-1]) + 1):
+        if 0 <= number < 1 << net.max_prefixlen:
+            beside = type(net[0])(number)
+            is_special = any(beside.version == other.version and beside in other for other in others)
+            is_unicast = beside.version == 4 or beside in ipaddress.ip_network("2000::/3")
+            assert is_private(str(beside)) == (is_special or not is_unicast), beside
+
+
 @given(st.ip_addresses(network=ipaddress.ip_network("10.0.0.0/8")))
 def test_no_private_address_passes(address: ipaddress.IPv4Address) -> None:
     assert is_private(str(address))
