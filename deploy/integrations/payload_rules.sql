@@ -47,6 +47,7 @@ BEGIN
 EXCEPTION
     WHEN external_routine_exception THEN
         PERFORM mqtt.refuse_rule('layout', 'is not read: ' || left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200));
+        RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.protobuf_layout(jsonb) IS 'The layout of protobuf with its descriptor set read into types and enums. Raises PT400 payload_rule_invalid.';
