@@ -140,7 +140,7 @@ Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached
 `topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`, `payload_invalid`, `payload_too_deep`,
 `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`,
 `quota_exceeded`, `queue_paused`, with `Retry-After`.
-Body: {"payload_encoding": "base64"}
+Body: {"payload_encoding": "json|text|base64"}
 Answer 202: {"message_id": "uuid", "status": "=queued"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest(text, json, json, json, text, text, text, json) TO anon, authenticated, service_role;
 COMMIT;

@@ -122,8 +122,8 @@ stored only once.
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
 `batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`. Codes of rejected
 messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`.
-Body: {"|": [{"messages": [{"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "base64",
-"message_id?": "text?", "timestamp?": "json"}]}, [{"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "base64",
+Body: {"|": [{"messages": [{"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "json|text|base64",
+"message_id?": "text?", "timestamp?": "json"}]}, [{"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "json|text|base64",
 "message_id?": "text?", "timestamp?": "json"}]]}
 Answer 202: {"accepted": "integer", "rejected": [{"index": "integer", "code": "text", "message": "text"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_batch(json) TO anon, authenticated, service_role;

@@ -36,7 +36,7 @@ $md$Send one message as a device, the body being the message
 
 As `mqtt_ingest`, for the gateway, which sends `POST /rpc/mqtt_ingest_body?columns=message`: PostgREST then reads no key of the body.
 Errors: those of `mqtt_ingest`; 400 `message_invalid`, `payload_missing`.
-Body: {"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "base64",
+Body: {"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "json|text|base64",
 "message_id?": "text?", "timestamp?": "json"}
 Answer 202: {"message_id": "uuid", "status": "=queued"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_ingest_body(json) TO anon, authenticated, service_role;

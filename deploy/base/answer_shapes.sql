@@ -115,17 +115,20 @@ BEGIN
             ELSE mqtt.row_schema(v_relation)
         END;
     END IF;
+    IF word NOT IN ('json', 'text', 'uuid', 'time', 'integer', 'number', 'boolean', 'object', 'null') THEN
+        RAISE EXCEPTION '% is no word of a shape', word;
+    END IF;
     RETURN CASE word
         WHEN 'json' THEN '{}'
         WHEN 'text' THEN '{"type": "string"}'
         WHEN 'uuid' THEN '{"type": "string", "format": "uuid"}'
         WHEN 'time' THEN '{"type": "string", "format": "date-time"}'
-        ELSE jsonb_build_object('type', word)  -- integer, number, boolean, object
+        ELSE jsonb_build_object('type', word)
     END;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.word_schema(text) IS
-'The JSON schema that a word of a shape stands for: json (anything), text, uuid, time, integer, number, boolean, object; a|b or =a for words to choose from; a view of api, a table or type of mqtt for its rows, a function for its answer; with ? at the end, or null.';
+'The JSON schema that a word of a shape stands for: json (anything), text, uuid, time, integer, number, boolean, object, null; a|b or =a for words to choose from; a view of api, a table or type of mqtt for its rows, a function for its answer; with ? at the end, or null.';
 
 CREATE OR REPLACE FUNCTION mqtt.shape_schema(shape jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER

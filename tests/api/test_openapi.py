@@ -26,6 +26,16 @@ def document(stack: Stack) -> dict[str, Any]:
 
 def test_it_is_valid(document: dict[str, Any]) -> None:
     validate(document)
+    # Which does not look into every schema.
+    for schema in (*parts_named("schema", document["paths"]), *document["components"]["schemas"].values()):
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+
+
+def parts_named(name: str, node: Any) -> Iterator[Any]:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key == name:
+            yield value
+        yield from parts_named(name, value)
 
 
 def test_the_committed_one_is_up_to_date(document: dict[str, Any]) -> None:
