@@ -75,7 +75,7 @@ DECLARE
 BEGIN
     PERFORM mqtt.check_deletion(
         delete_messages.filter, delete_messages.since, delete_messages.until, delete_messages."time",
-        coalesce(delete_messages.integration_id::text, delete_messages.device_id, delete_messages.filter, delete_messages.since::text, delete_messages.until::text) IS NULL
+        num_nonnulls(delete_messages.integration_id, delete_messages.device_id, delete_messages.filter, delete_messages.since, delete_messages.until) = 0
     );
     IF delete_messages.integration_id IS NOT NULL THEN
         v_wanted.organization_id := (mqtt.require_integration(delete_messages.integration_id, delete_messages.organization_id)).organization_id;

@@ -197,6 +197,7 @@ DECLARE
     v_recent jsonb;
     v_kept jsonb;
     v_last record;
+    v_is_gone boolean;
 BEGIN
     SELECT x.* INTO d FROM mqtt.devices AS x WHERE x.organization_id = deletion.organization_id AND x.id = refresh_latest.device_id FOR NO KEY UPDATE;
     -- Values of messages that are there are kept, others replaced by those of the newest that are left.
@@ -207,17 +208,15 @@ BEGIN
     FROM jsonb_each(d.latest) AS e
     WHERE NOT mqtt.may_be_deleted(deletion, (e.value ->> 'at')::timestamptz)
         OR mqtt.has_measured(d, (e.value ->> 'at')::timestamptz, e.key, e.value -> 'value');
-    d.latest := coalesce(mqtt.merged_latest(coalesce(v_kept, '{}'), coalesce(v_recent, '{}')), '{}');
-    IF mqtt.may_be_deleted(deletion, d.last_data_at) IS NOT FALSE AND NOT mqtt.has_measured(d, d.last_data_at) THEN
-        SELECT r.measured_at, coalesce(m.payload, r.payload) AS payload INTO v_last
-        FROM mqtt.recent_readings(d, 1) AS r
-        LEFT JOIN mqtt.mqtt_messages AS m
-            ON m.topic_number = r.topic_number AND m.measured_at = r.measured_at AND m.position = r.place AND NOT m.is_interpreted;
-        d.last_data := v_last.payload;
-        d.last_data_at := v_last.measured_at;
-    END IF;
+    v_is_gone := mqtt.may_be_deleted(deletion, d.last_data_at) IS NOT FALSE AND NOT mqtt.has_measured(d, d.last_data_at);
+    SELECT r.measured_at, coalesce(m.payload, r.payload) AS payload INTO v_last
+    FROM mqtt.recent_readings(d, 1) AS r
+    LEFT JOIN mqtt.mqtt_messages AS m
+        ON m.topic_number = r.topic_number AND m.measured_at = r.measured_at AND m.position = r.place AND NOT m.is_interpreted;
     UPDATE mqtt.devices AS x
-    SET latest = d.latest, last_data = d.last_data, last_data_at = d.last_data_at
+    SET latest = coalesce(mqtt.merged_latest(coalesce(v_kept, '{}'), coalesce(v_recent, '{}')), '{}'),
+        last_data = CASE WHEN v_is_gone THEN v_last.payload ELSE x.last_data END,
+        last_data_at = CASE WHEN v_is_gone THEN v_last.measured_at ELSE x.last_data_at END
     WHERE x.organization_id = d.organization_id AND x.id = d.id;
     -- What these say is in the history, and taken from there above.
     UPDATE mqtt.deferred_device_updates AS u

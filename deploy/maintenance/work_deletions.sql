@@ -17,7 +17,8 @@ AS $$
         FROM pg_catalog.pg_class AS k
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname IN ('organization_id', 'organization') AND NOT a.attisdropped
         WHERE k.relnamespace IN ('mqtt'::regnamespace, 'pgmq'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition
-            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'reading_rows')
+            -- mqtt.close_readings would make the row of rollup_progress again each time; it goes with the organization.
+            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'reading_rows', 'rollup_progress')
     ),
     depth AS (
         SELECT o.oid, 0 AS n FROM owned AS o
