@@ -60,7 +60,8 @@ BEGIN ATOMIC
             OR jsonb_typeof(layout -> 'types') IS DISTINCT FROM 'object' OR NOT coalesce((layout -> 'types') ? (layout ->> 'message'), false)
             THEN 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}, or what that was read into: {"message", "types", "enums"}'
         WHEN octet_length(layout::text) > 262144 THEN 'must have at most 256 KiB'
-        WHEN jsonb_path_exists(layout, 'strict $.types.* ? (@.type() != "array")') OR jsonb_path_exists(layout, 'strict $.enums.* ? (@.type() != "object")')
+        WHEN jsonb_path_exists(layout, 'strict $.types.* ? (@.type() != "array")', '{}', true)
+            OR jsonb_path_exists(layout, 'strict $.enums ? (@.type() != "object" || exists(@.* ? (@.type() != "object")))', '{}', true)
             OR jsonb_path_exists(
                 layout, 'lax $.types.*[*] ? (!(@.number.type() == "number") || !(@.name.type() == "string") || !(@.type.type() == "string"))'
             )

@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(46);
+SELECT plan(50);
 
 -- What may be written.
 SELECT is(mqtt.decode_reason(d), NULL, d || ' is a way to decode')
@@ -97,7 +97,9 @@ SELECT refuses(
 FROM (VALUES
     ('{"descriptor_set": "AA", "message": "x"}', 'layout must be {"descriptor_set"%'), ('{"descriptor_set": "/w==", "message": "x"}', 'layout is not read: the bytes end early.'),
     ('{"descriptor_set": "", "message": "x"}', 'layout is not read: the descriptor set has no such message.'),
-    ('{"message": "x", "types": {}}', 'layout must be {"descriptor_set"%')
+    ('{"message": "x", "types": {}}', 'layout must be {"descriptor_set"%'), ('{"message": "x", "types": {"x": {}}}', 'layout must have types of %'),
+    ('{"message": "x", "types": {"x": [1]}}', 'layout must have types of %'), ('{"message": "x", "types": {"x": []}, "enums": []}', 'layout must have types of %'),
+    ('[]', 'layout must be {"descriptor_set"%')
 ) AS l (layout, reason);
 
 -- 4 MiB of zeros, compressed twice.
