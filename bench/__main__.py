@@ -50,6 +50,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "listening": latency.listening,
     "webhooks": webhooks.webhooks,
     "neighbours": neighbours.neighbours,
+    "neighbours-pool": neighbours.pool_neighbours,
     "neighbours-bridge": neighbours_bridge.bridge_neighbours,
     "logins": logins.logins,
     "rls": reading.row_security,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,11 +18,12 @@ from bench.load.threads import threads
 from bench.load.wrk import wrk_command
 from bench.samples import Sample, percentiles
 from bench.setup.messages import clear, settle
-from bench.setup.tenants import Tenant, make_tenants
+from bench.setup.tenants import Tenant, bearer, make_tenants
 
 QUIET = 9
 PAUSE = 0.05  # seconds between two messages of a quiet organization
 CLIENTS = 4  # the flood's connections
+QUERIES = 60  # at a time, of a member
 QUOTA = 20  # messages per second that are accepted from the flood
 
 
@@ -48,9 +53,64 @@ def neighbours(bench: Bench) -> None:
     )  # fmt: skip
 
 
-def calm(bench: Bench, tenants: list[Tenant], seconds: float) -> Sample:
+def pool_neighbours(bench: Bench) -> None:
+    """The p99 of nine organizations' single ingests, beside one whose members' slow queries hold the API's connections."""
+    settle(bench)
+    bench.stack("start", "intake", "gateway")
+    gateway = dict(line.split("=", 1) for line in bench.stack("env").splitlines())["GATEWAY_URL"]
+    with bench.connect() as db:
+        noisy, *quiet = make_tenants(db, QUIET + 1)
+        db.execute("CREATE FUNCTION api.bench_slow() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(1)'")
+        db.execute("GRANT EXECUTE ON FUNCTION api.bench_slow() TO authenticated")
+        db.execute("NOTIFY pgrst, 'reload schema'")
+    seconds = 4 * bench.options.seconds
+
+    def ingest() -> Sample:
+        return calm(bench, quiet, seconds, f"{gateway}/functions/v1/mqtt-ingest")
+
+    def beside_queries() -> Sample:
+        with queries(bench, noisy, f"{gateway}/rest/v1/rpc/bench_slow"):
+            return ingest()
+
+    try:
+        sides = bench.alternate("neighbours-pool", {"queries": beside_queries, "alone": ingest}, before=lambda: clear(bench))
+    finally:
+        bench.stack("stop", "gateway", "intake")
+        with bench.connect() as db:
+            db.execute("DROP FUNCTION api.bench_slow")
+    bench.compare(
+        "neighbours-pool", f"p99 of {QUIET} organizations' ingest beside {QUERIES} slow queries of another's", "the same without them",
+        sides["queries"], sides["alone"], target=2.0, at_least=False, unit="ms",
+        setting=f"{1 / PAUSE:.0f} messages a second each, through the gateway; queries of 1 s, a pool of 20",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def queries(bench: Bench, tenant: Tenant, url: str) -> Iterator[None]:
+    """As many at a time as hold the API's connections, until the end."""
+    done, address = threading.Event(), urlsplit(url)
+    headers = {"Authorization": f"Bearer {bearer(bench, tenant)}"}
+
+    def ask() -> None:
+        while not done.is_set():
+            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=70)
+            with contextlib.closing(connection):
+                connection.request("GET", address.path, headers=headers)
+                connection.getresponse().read()
+
+    with ThreadPoolExecutor(QUERIES) as pool:
+        for _ in range(QUERIES):
+            pool.submit(ask)
+        time.sleep(1)  # until they hold them
+        try:
+            yield
+        finally:
+            done.set()
+
+
+def calm(bench: Bench, tenants: list[Tenant], seconds: float, url: str | None = None) -> Sample:
     """Each tenant sends messages one after another, with pauses, on a kept connection; the cost is the p99."""
-    address = urlsplit(bench.api)
+    address = urlsplit(url or f"{bench.api}/rpc/mqtt_ingest")
     end = time.perf_counter() + seconds
 
     def work(number: int) -> list[float]:
@@ -58,7 +118,7 @@ def calm(bench: Bench, tenants: list[Tenant], seconds: float) -> Sample:
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
         body, headers = tenant.message(), {"Content-Type": "application/json", **tenant.headers}
         while (start := time.perf_counter()) < end:
-            connection.request("POST", "/rpc/mqtt_ingest", body, headers)
+            connection.request("POST", address.path, body, headers)
             answer = connection.getresponse()
             answer.read()
             if answer.status != 202:

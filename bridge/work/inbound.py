@@ -15,6 +15,8 @@ from bridge.values import Backlog, Incoming, Origin
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20
+PART = 250  # of one organization, while others deliver, too: a message of theirs waits for the batch before its own
+SHARED_SECONDS = 1.0
 LINGER_SECONDS = 0.003
 UNREAD_SECONDS = 0.001
 LAST_LOOK_SECONDS = 0.0005
@@ -33,6 +35,7 @@ class Inbound(DatabaseThread):
         self._backlogs: dict[UUID, Backlog] = {}
         self._batch: list[Incoming] = []
         self._takes_at = 0.0  # time.monotonic()
+        self._shared_until = 0.0  # since several organizations delivered; time.monotonic()
 
     # ------------------------------------------------------------------------------------------------------ from other threads
 
@@ -89,23 +92,33 @@ class Inbound(DatabaseThread):
                 self._store(database)
 
     def _take(self) -> None:
-        """Make a batch in which each organization has its part, and each of its links a part of that; the rest is for who has more."""
+        """Make a batch in which each organization has its part, and each of its links a part of that; the rest is for who has more.
+
+        While several organizations deliver, none has more than PART, so that the others' next batch comes soon.
+        """
         for _ in range(len(self._arrived)):
             message = self._arrived.popleft()
             links = self._waiting.setdefault(message.link.organization_id, {})
             if message.link not in links:
                 links[message.link] = deque()
             links[message.link].append(message)
+        now = time.monotonic()
+        if len(self._waiting) > 1:
+            self._shared_until = now + SHARED_SECONDS
+        left = dict.fromkeys(self._waiting, PART if now < self._shared_until else BATCH)
         size = 0
-        while self._waiting and len(self._batch) < BATCH and size < BATCH_BYTES:
-            parts = len(self._waiting)
-            count, most = (BATCH - len(self._batch)) // parts, (BATCH_BYTES - size) // parts
-            for organization_id in list(self._waiting):
-                links = self._waiting.pop(organization_id)
+        while left and len(self._batch) < BATCH and size < BATCH_BYTES:
+            count, most = (BATCH - len(self._batch)) // len(left), (BATCH_BYTES - size) // len(left)
+            for organization_id in list(left):
+                links, before = self._waiting.pop(organization_id), len(self._batch)
+                each = min(count, left[organization_id]) // len(links)
                 for link in list(links):
-                    size += self._take_from(links, link, count // len(links), most // len(links))
+                    size += self._take_from(links, link, each, most // len(links))
                 if links:
                     self._waiting[organization_id] = links  # as the last
+                left[organization_id] -= len(self._batch) - before
+                if not links or left[organization_id] <= 0:
+                    del left[organization_id]
                 if len(self._batch) >= BATCH:
                     break
 

@@ -108,7 +108,7 @@ def test_a_flood_from_a_broker(stack: Stack, db: Connection, tenant: Tenants, wi
     history(stack, quiet, 5)
     row = db.execute("SELECT max(received_at) FROM mqtt.mqtt_messages WHERE organization_id = %s", (quiet.organization_id,)).fetchone()
     assert row is not None
-    assert stored_before(db, loud.organization_id, row[0]) <= 2000, "the batch that had begun, and a part of the next"
+    assert stored_before(db, loud.organization_id, row[0]) <= 1250, "the batch that had begun, and a part of the next"
     wait_until(lambda: stored_before(db, loud.organization_id, "infinity") == count, what="all of the flood")
 
 
