@@ -163,6 +163,7 @@ def postgrest(at: Server) -> Iterator[Stack]:
         "PGRST_DB_ANON_ROLE": "anon",
         "PGRST_DB_EXTRA_SEARCH_PATH": "",
         "PGRST_DB_PRE_REQUEST": "mqtt.check_token",
+        "PGRST_DB_ROOT_SPEC": "openapi",
         "PGRST_JWT_SECRET": JWT_SECRET,
         "PGRST_JWT_AUD": "topicbase",
         "PGRST_SERVER_HOST": "127.0.0.1",

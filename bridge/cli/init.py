@@ -157,7 +157,7 @@ def _write_settings(
     files = {
         "postgrest.conf": f'db-uri = "postgresql://authenticator:{quote(password["authenticator"])}@{where}"\n'
         'db-schemas = "api"\ndb-anon-role = "anon"\ndb-extra-search-path = ""\ndb-max-rows = 100000\n'
-        f'jwt-secret = "{secret}"\njwt-aud = "topicbase"\ndb-pre-request = "mqtt.check_token"\n'
+        f'jwt-secret = "{secret}"\njwt-aud = "topicbase"\ndb-pre-request = "mqtt.check_token"\ndb-root-spec = "openapi"\n'
         f'server-host = "127.0.0.1"\nserver-port = {api_port}\n',
         "pgpass": f"*:*:*:mqtt_bridge:{password['mqtt_bridge']}\n",
         "bridge.env": f"PGHOST={host}\nPGPORT={info.port}\nPGDATABASE={info.dbname}\nPGUSER=mqtt_bridge\nPGPASSFILE={place / 'pgpass'}\n"
