@@ -167,9 +167,6 @@ BEGIN
     ELSIF list_messages.organization_id IS NOT NULL THEN
         v_organization_ids := ARRAY[(mqtt.require_organization(list_messages.organization_id)).id];
     ELSE
-        IF list_messages.device_id IS NULL THEN
-            PERFORM mqtt.require_single_organization();
-        END IF;
         v_organization_ids := ARRAY(SELECT o.id FROM mqtt.organizations AS o);
     END IF;
     IF list_messages.device_id IS NOT NULL THEN
@@ -216,7 +213,7 @@ order in which they were accepted. You can narrow the result by organization_id,
 filter (a topic filter, such as `org_demo/devices/+/telemetry`), id, direction (incoming or outgoing), since (from) and until (before), which are
 of received_at, and stored_since, which is of created_at. limit is 1 to 1000; page_size is the same, for GET, where PostgREST takes limit for
 itself. To get the next page, send the cursor of the last row.
-Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `cursor_invalid`, `direction_invalid`, `topic_invalid`, `argument_conflict`; 404 `organization_not_found`,
+Errors: 400 `limit_invalid`, `cursor_invalid`, `direction_invalid`, `topic_invalid`, `argument_conflict`; 404 `organization_not_found`,
 `integration_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.list_messages(
     uuid, uuid, text, text, text, uuid, text, timestamptz, timestamptz, text, integer, integer, boolean, timestamptz

@@ -137,13 +137,7 @@ DECLARE
 BEGIN
     PERFORM mqtt.check_telemetry_range(1, query_series.bucket, 'measured', query_series.device_ids);
     PERFORM mqtt.check_aggregates(query_series.aggregates, query_series.time_zone);
-    IF query_series.integration_id IS NOT NULL THEN
-        PERFORM mqtt.require_integration(query_series.integration_id, query_series.organization_id);
-    ELSIF query_series.organization_id IS NOT NULL THEN
-        PERFORM mqtt.require_organization(query_series.organization_id);
-    ELSIF query_series.device_ids IS NULL THEN
-        PERFORM mqtt.require_single_organization();
-    END IF;
+    PERFORM mqtt.require_scope_of_readings(query_series.integration_id, query_series.organization_id, query_series.device_ids IS NOT NULL);
     v_devices := mqtt.find_devices(query_series.device_ids, NULL, NULL, query_series.integration_id, query_series.organization_id);
     v_request.organization_id := query_series.organization_id;
     v_request.integration_id := query_series.integration_id;

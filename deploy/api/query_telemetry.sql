@@ -98,13 +98,10 @@ DECLARE
 BEGIN
     PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket, query_telemetry."time", query_telemetry.device_ids);
     PERFORM mqtt.check_aggregates(query_telemetry.aggregates, query_telemetry.time_zone);
-    IF query_telemetry.integration_id IS NOT NULL THEN
-        PERFORM mqtt.require_integration(query_telemetry.integration_id, query_telemetry.organization_id);
-    ELSIF query_telemetry.organization_id IS NOT NULL THEN
-        PERFORM mqtt.require_organization(query_telemetry.organization_id);
-    ELSIF coalesce(query_telemetry.device_id, query_telemetry.external_id) IS NULL AND query_telemetry.device_ids IS NULL THEN
-        PERFORM mqtt.require_single_organization();
-    END IF;
+    PERFORM mqtt.require_scope_of_readings(
+        query_telemetry.integration_id, query_telemetry.organization_id,
+        coalesce(query_telemetry.device_id, query_telemetry.external_id, query_telemetry.device_ids::text) IS NOT NULL
+    );
     v_devices := mqtt.find_devices(
         query_telemetry.device_ids, query_telemetry.device_id, query_telemetry.external_id, query_telemetry.integration_id, query_telemetry.organization_id
     );

@@ -90,6 +90,24 @@ COMMENT ON FUNCTION mqtt.require_single_organization() IS
 'Raises PT400 organization_required if the caller belongs to several organizations: for calls that name neither one nor an integration.';
 GRANT EXECUTE ON FUNCTION mqtt.require_single_organization() TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(integration_id, organization_id);
+    ELSIF organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(organization_id);
+    ELSIF NOT has_devices THEN
+        PERFORM mqtt.require_single_organization();
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_scope_of_readings(uuid, uuid, boolean) IS
+'Raises PT404 or PT400 organization_required unless the caller may read what a query of readings names, and it is clear whose they are: rows of readings name no organization.';
+GRANT EXECUTE ON FUNCTION mqtt.require_scope_of_readings(uuid, uuid, boolean) TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION mqtt.require_integration(
     integration_id uuid, organization_id uuid DEFAULT NULL, admin_only boolean DEFAULT false
 ) RETURNS mqtt.device_integrations

@@ -20,8 +20,8 @@ SUFFIXES = (
 )  # fmt: skip
 # Of that form, but not errors: activities in the log, names of tables, gauges, a reason that explain_mqtt_access gives.
 NOT_ERRORS = {
-    "credential_revoked", "broker_key_revoked", "api_key_revoked", "mqtt_credentials", "wrong_passwords", "subscribe_not_allowed", "organizations_stopped",
-    "ingest_paused",
+    "credential_revoked", "broker_key_revoked", "api_key_revoked", "mqtt_credentials", "wrong_passwords", "subscribe_not_allowed",
+    "organizations_stopped", "ingest_paused",
 }  # fmt: skip
 COMMENTS = re.compile(r"^COMMENT ON .*? IS\s+(?:'(?:[^']|'')*'\s*|\$md\$.*?\$md\$\s*)+;", re.DOTALL | re.MULTILINE)
 CODE = {name: re.sub(r"--[^\n]*", "", COMMENTS.sub("", script)) for name, script in SCRIPTS.items()}
