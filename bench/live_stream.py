@@ -20,8 +20,9 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parents[1]
 LATENCIES = 300
+CONNECTIONS = 2000
 SECONDS = 8.0
-BATCH = 20
+BATCH = 2
 WORKER_MESSAGES = 20_000
 VIEWERS = 100
 
@@ -40,6 +41,8 @@ class Stack:
         self.port = int(ports["STREAM"])
         claims = {"role": "authenticated", "aud": self.env["JWT_AUDIENCE"], "exp": int(time.time()) + 3600, "sub": self.env["DEMO_USER_ID"]}
         self.token = jwt.encode(claims, self.env["JWT_SECRET"], algorithm="HS256")
+        # A user has 200 connections at most; the service, half of all.
+        self.service = jwt.encode({**claims, "role": "service_role", "sub": ""}, self.env["JWT_SECRET"], algorithm="HS256")
         self.db = psycopg.connect(self.env["DATABASE_URL"], autocommit=True)
 
     def enqueue(self, count: int) -> None:
@@ -91,7 +94,6 @@ class Viewer(asyncio.Protocol):
 
 
 async def view(stack: Stack, count: int, token: str | None = None) -> list[Viewer]:
-    # A user has 200 connections at most; as the service, half of all.
     organization = f"?organization_id={stack.env['DEMO_ORGANIZATION_ID']}"
     request = f"GET /stream{organization} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token or stack.token}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
@@ -129,7 +131,7 @@ async def latency(stack: Stack) -> dict[str, float]:
 
 async def deliveries(stack: Stack) -> dict[str, float]:
     before = resident(stack.pid)
-    viewers = await view(stack, 200)
+    viewers = await view(stack, CONNECTIONS, stack.service)
     memory = (resident(stack.pid) - before) / len(viewers)
     began, burnt, ours = time.perf_counter(), cpu(stack.pid), time.process_time()
     counted = sum(viewer.count for viewer in viewers)

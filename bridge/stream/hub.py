@@ -146,7 +146,9 @@ class Hub:
         before = self._connections.pop(sink, None)
         self._count(before, -1)
         free = MOST_CONNECTIONS - len(self._connections) - 1
-        is_admitted = self._users[user] < MOST_CONNECTIONS_OF_A_USER and all(fair_share(self._of[number] + 1, free) for number in mine)
+        is_admitted = (login.user is None or self._users[user] < MOST_CONNECTIONS_OF_A_USER) and all(
+            fair_share(self._of[number] + 1, free) for number in mine
+        )
         kept = (user, mine) if is_admitted else before
         if kept is not None:
             self._connections[sink] = kept
