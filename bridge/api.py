@@ -1,10 +1,12 @@
 """Calls of the HTTP API, as any app makes them: PostgREST with a JWT. The standard library is enough for one caller and few calls."""
 
+import http.client
 import json
 import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 MOST_LEVELS = 200  # of JSON that is shown; the parser's recursion ends at fewer than 1,000
@@ -67,6 +69,27 @@ class Api:
             return loads(body) if body else None
         except ValueError:
             raise UnreachableError(f"{self._url} does not answer as PostgREST does") from None
+
+
+def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, str | None, Any]]:
+    """Name, id and data of each event of the live stream, until it ends. Raises ApiError, UnreachableError."""
+    request = urllib.request.Request(  # noqa: S310  # the caller has checked the scheme
+        f"{url}?{urllib.parse.urlencode(query)}", headers={"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+    )
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            fields: dict[str, str] = {}
+            for line in answer:
+                name, _, value = line.decode().rstrip("\r\n").partition(": ")
+                if name and name[0] != ":":
+                    fields[name] = value
+                elif not name and "event" in fields:
+                    yield fields["event"], fields.get("id"), loads(fields.get("data", "null").encode())
+                    fields = {}
+    except urllib.error.HTTPError as error:
+        raise _refusal(error.code, error.read()) from None
+    except (OSError, urllib.error.URLError, http.client.HTTPException, ValueError) as error:
+        raise UnreachableError(f"{url} cannot be reached: {getattr(error, 'reason', error)}") from None
 
 
 def loads(text: bytes) -> Any:

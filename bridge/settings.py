@@ -30,6 +30,7 @@ class Settings:
     hosted_password: str | None = field(default=None, repr=False)
     mosquitto_access_file: Path | None = None
     metrics_address: tuple[str, int] | None = None
+    stream_address: tuple[str, int] = ("127.0.0.1", 8480)
     private_keys: sealing.Keyring | None = field(default=None, repr=False)
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
@@ -201,6 +202,15 @@ TABLE = (
         parse=_address,
     ),
     Setting(
+        "TOPICBASE_STREAM_ADDRESS",
+        "`host:port` on which `topicbase stream` listens.",
+        default="`127.0.0.1:8480`",
+        see="docs/reference/stream.md",
+        field="stream_address",
+        parse=_address,
+        is_for_bridge=False,
+    ),
+    Setting(
         "TOPICBASE_PRIVATE_KEY_FILE",
         "Key that opens sealed secrets (broker passwords, client keys, webhook secrets), mode 600; `topicbase keygen` makes it.",
     ),
@@ -230,9 +240,18 @@ TABLE = (
         "URL of PostgREST, for the commands that act for a user, which also read the next two.",
         is_for_bridge=False,
     ),
+    Setting(
+        "TOPICBASE_STREAM_URL",
+        "URL of the live stream, such as `https://api.example.com/stream`, for `topicbase tail`.",
+        is_for_bridge=False,
+    ),
     Setting("TOPICBASE_TOKEN", "A user's JWT.", is_for_bridge=False),
     Setting("TOPICBASE_TOKEN_FILE", "File that holds a user's JWT.", is_for_bridge=False),
-    Setting("TOPICBASE_JWT_SECRET_FILE", "File that holds PostgREST's `jwt-secret`, for `topicbase token add`.", is_for_bridge=False),
+    Setting(
+        "TOPICBASE_JWT_SECRET_FILE",
+        "File that holds PostgREST's `jwt-secret`, for `topicbase stream` and `topicbase token add`.",
+        is_for_bridge=False,
+    ),
     Setting("TOPICBASE_JWT_AUDIENCE", "PostgREST's `jwt-aud`, likewise.", default="`topicbase`", is_for_bridge=False),
 )
 NAMES = frozenset(setting.name for setting in TABLE if setting.may_be_in_file)

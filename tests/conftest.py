@@ -49,7 +49,7 @@ def _reachable_temporary_directories(tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A full stack of this worker's own, for the whole session."""
-    running = start_stack()
+    running = start_stack(stream=True)
     yield running
     running.down()
 

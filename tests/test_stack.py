@@ -15,7 +15,7 @@ from tests.conftest import DATABASE_ONLY
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.waiting import PATIENCE, wait_until
 
-PARTS = ("postgres", "mosquitto", "postgrest", "intake", "gateway", "bridge")
+PARTS = ("postgres", "mosquitto", "postgrest", "intake", "gateway", "bridge", "stream")
 MIB = 1024 * 1024
 
 
@@ -46,6 +46,7 @@ def test_env_names_everything(stack: Stack) -> None:
         "API_URL",
         "GATEWAY_URL",
         "CONSOLE_URL",
+        "STREAM_URL",
         "MQTT_URL",
         "METRICS_URL",
         "JWT_SECRET",

@@ -84,7 +84,7 @@ start_gateway() {
     needs_port gateway GATEWAY
     mkdir -p "$dir"
     own "$(run_as gateway)" "$dir"
-    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [INTAKE_PORT]=${port[INTAKE]} [CONSOLE_DIR]=$root/console)
+    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [INTAKE_PORT]=${port[INTAKE]} [STREAM_PORT]=${port[STREAM]} [CONSOLE_DIR]=$root/console)
     # The gateway's user may be unable to reach the checkout.
     if ((EUID == 0)) && ! as "$(run_as gateway)" test -r "$root/console/index.html"; then
         rm -rf "$dir/console"
@@ -122,7 +122,7 @@ command_topicbase() {
     [[ -s $run/demo && -s $run/jwt-secret && -s $place/bridge/pgpass ]] || die "the stack was never started here: run make up"
     load_ports
     load_demo
-    export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
+    export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_STREAM_URL=http://127.0.0.1:${port[GATEWAY]}/stream TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
     case ${1:-} in
         run | status | doctor | keygen | reseal) use_bridge ;;
         '' | --* | token) [[ ${2:-} != show ]] || set_token authenticated ;;
@@ -162,9 +162,31 @@ start_bridge() {
     wait_until_up bridge http_answers 200 "http://127.0.0.1:${port[METRICS]}/readyz"
 }
 
+start_stream() {
+    local dir=$place/stream user
+    needs_port stream STREAM
+    user=$(run_as stream)
+    mkdir -p "$dir"
+    chmod 700 "$dir"
+    own "$user" "$dir"
+    private_file "$dir/pgpass" "$user" "*:${port[PG]}:*:topicbase_stream:${secret[STREAM_PASSWORD]}"
+    private_file "$dir/jwt-secret" "$user" "${secret[JWT_SECRET]}"
+    (
+        cd "$root"
+        unset "${!PG@}"
+        pg_socket_dir=$(socket_dir)
+        export PGHOST=${pg_socket_dir:-127.0.0.1} PGPORT=${port[PG]} PGUSER=topicbase_stream PGDATABASE=$database PGPASSFILE=$dir/pgpass
+        export TOPICBASE_STREAM_ADDRESS=127.0.0.1:${port[STREAM]} TOPICBASE_JWT_SECRET_FILE=$dir/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
+        export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=$dir
+        launch stream "$root/.venv/bin/python" -m bridge stream
+    )
+    wait_until_up stream http_answers 200 "http://127.0.0.1:${port[STREAM]}/healthz"
+}
+
 stop_postgres() { stop_part postgres INT 30; }
 stop_mosquitto() { stop_part mosquitto TERM 10; }
 stop_postgrest() { stop_part postgrest TERM 10; }
 stop_intake() { stop_part intake TERM 10; }
 stop_gateway() { stop_part gateway TERM 10; }
+stop_stream() { stop_part stream TERM 15; }
 stop_bridge() { stop_part bridge TERM 15; }

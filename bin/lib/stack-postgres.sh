@@ -135,6 +135,7 @@ configure_database() {
         printf 'SET log_min_error_statement = panic;\n'
         printf "ALTER ROLE authenticator LOGIN PASSWORD '%s';\n" "${secret[AUTHENTICATOR_PASSWORD]}"
         printf "ALTER ROLE mqtt_bridge LOGIN PASSWORD '%s';\n" "${secret[MQTT_BRIDGE_PASSWORD]}"
+        printf "ALTER ROLE topicbase_stream LOGIN PASSWORD '%s';\n" "${secret[STREAM_PASSWORD]}"
         printf "UPDATE mqtt.configuration SET hosted_broker_url = 'mqtt://127.0.0.1:%s', allow_private_addresses = true\n" "${port[MQTT]}"
         printf "WHERE (hosted_broker_url, allow_private_addresses) IS DISTINCT FROM ('mqtt://127.0.0.1:%s', true);\n" "${port[MQTT]}"
         cat "$root/packaging/restrict-public.sql"

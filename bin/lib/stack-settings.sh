@@ -2,7 +2,7 @@
 # Ports, users, places, programs and secrets of the local stack; sourced by bin/stack.
 
 declare -A port=()
-readonly port_names=(PG API API_ADMIN GATEWAY MQTT METRICS INTAKE INTAKE_ADMIN)
+readonly port_names=(PG API API_ADMIN GATEWAY MQTT METRICS INTAKE INTAKE_ADMIN STREAM)
 
 load_ports() {
     local index name variable anything_runs=''
@@ -31,7 +31,7 @@ save_ports() {
 port_is_taken() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 
 # The parts that listen on each.
-declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge [INTAKE]=intake [INTAKE_ADMIN]=intake)
+declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge [INTAKE]=intake [INTAKE_ADMIN]=intake [STREAM]=stream)
 
 # Before anything is made: every part that is to start gets a port on which no other program listens. Ports that the user named stay.
 settle_ports() { # settle_ports WITHOUT [--free]
@@ -64,14 +64,14 @@ settle_ports() { # settle_ports WITHOUT [--free]
 
 # The first block depends on the process id, so that stacks started at the same moment do not pick the same one.
 choose_free_ports() { # choose_free_ports NAME…; the array `used` has ports that are others' already
-    local base=$((10000 + ($$ % 3000) * 7)) index tries=0
+    local base=$((10000 + ($$ % 2000) * 10)) index tries=0
     while true; do
         for ((index = 0; index < $#; index++)); do
             [[ -z ${used[$((base + index))]:-} ]] && ! port_is_taken $((base + index)) || break
         done
         ((index < $#)) || break
         ((++tries < 100)) || die "found no block of $# free ports"
-        base=$((10000 + RANDOM % 3000 * 7))
+        base=$((10000 + RANDOM % 2000 * 10))
     done
     for ((index = 0; index < $#; index++)); do port[${*:index + 1:1}]=$((base + index)); done
 }
@@ -112,6 +112,7 @@ run_as() {
         postgres) echo postgres ;;
         postgrest | intake) as www-data test -x "$(postgrest_program)" && echo www-data || echo root ;;
         gateway) echo www-data ;;
+        stream) as www-data test -x "$root/.venv/bin/python" -a -r "$root/sqitch.plan" -a -x "$run" && echo www-data || echo root ;;
         # one user for both, since the bridge writes the broker's access file
         mosquitto | bridge) as mosquitto test -r "$root/sqitch.plan" -a -x "$root/.venv/bin/python" -a -x "$run" && echo mosquitto || echo root ;;
     esac 2> /dev/null
@@ -168,7 +169,7 @@ make_secrets() {
     local name
     if [[ ! -f $run/secrets && -n ${TOPICBASE_TEMPLATE:-} ]]; then cp --archive "$TOPICBASE_TEMPLATE/secrets" "$run/secrets"; fi
     load_secrets
-    for name in SUPERUSER_PASSWORD AUTHENTICATOR_PASSWORD MQTT_BRIDGE_PASSWORD BROKER_PASSWORD JWT_SECRET; do
+    for name in SUPERUSER_PASSWORD AUTHENTICATOR_PASSWORD MQTT_BRIDGE_PASSWORD STREAM_PASSWORD BROKER_PASSWORD JWT_SECRET; do
         [[ -n ${secret[$name]:-} ]] || secret[$name]=$(random_secret)
     done
     # 33 random bytes. PostgREST accepts no hash longer than the secret: below 48 characters that leaves HS256 alone.

@@ -23,6 +23,7 @@ from bridge.cli import (
     rules,
     run,
     status,
+    stream,
     tail,
 )
 from bridge.settings import SettingsError, Source
@@ -56,6 +57,7 @@ def _main(
     On the bridge's machine, with its settings (PGHOST, PGUSER=mqtt_bridge, TOPICBASE_..., from the environment or --config):
       init     sets up a database, up to the first message (as a superuser)
       run      the bridge itself
+      stream   the live stream to browsers and apps (with PGUSER=topicbase_stream)
       status   which bridges are running, what each holds, how long the queues are
       doctor   what is wrong with this installation, and how to fix it
       keygen   a key pair to seal broker passwords with
@@ -87,6 +89,7 @@ def _main(
 
 app.command(help=run.run_help())(run.run)
 app.command()(init.init)
+app.command()(stream.stream)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(keys.keygen)

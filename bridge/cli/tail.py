@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge.api import Api, UnreachableError
+from bridge.api import Api, ApiError, RefusedError, UnreachableError, events
 from bridge.cli import common
 
 PAGE = 1000
@@ -32,9 +32,10 @@ def tail(
 ) -> None:
     """Show the messages of your organizations as they are stored, oldest first, until interrupted.
 
-    Messages are read from the history in the order in which they were accepted. One that is stored more than three seconds later (after a
-    retry, say) is shown up to ten seconds late, out of order; one that is stored more than ten minutes later is not shown while following,
-    but is in the history.
+    With TOPICBASE_STREAM_URL, new messages come from the live stream, in the order in which they were stored. Without it, or where it does
+    not answer, the history is read every second in the order in which messages were accepted: one that is stored more than three seconds
+    later (after a retry, say) is shown up to ten seconds late, out of order; one that is stored more than ten minutes later is not shown
+    while following, but is in the history.
 
     \b
     Examples:
@@ -51,8 +52,9 @@ def tail(
     with common.api() as client:
         if integration:
             query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"]
+        url = common.source().values().get("TOPICBASE_STREAM_URL")
         try:
-            for row in _messages(client, query, last, follow=follow):
+            for row in (_streamed if url and follow else _polled)(client, query, last, follow=follow):
                 common.as_json(row) if json else _show(row)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
@@ -61,7 +63,47 @@ def tail(
             raise typer.Exit(0) from None
 
 
-def _messages(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
+def _streamed(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
+    """From the live stream; from the API where there is none."""
+    url = common.source().values()["TOPICBASE_STREAM_URL"].rstrip("/")
+    terms = {"topic": query["filter"]} if "filter" in query else {}
+    seen: set[str] | None = None
+    while True:
+        try:
+            for name, cursor, data in events(url, client.token, terms):
+                terms["since"] = cursor or terms.get("since", "")
+                if seen is None:
+                    # The stream has begun: what is stored from now on comes by it.
+                    newest = client.rows("rpc/list_messages", {**query, "page_size": str(max(last, 1))})
+                    if not newest:
+                        _say_where(client, query, follow=follow)
+                    seen = {row["id"] for row in newest}
+                    yield from reversed(newest[:last])
+                if name == "gap" and data["lost"]:
+                    typer.echo("topicbase: some messages are no longer in the history", err=True)
+                elif name == "error":
+                    raise RefusedError(f"{data['code']}: {data['detail']}\n{data['hint']}")  # noqa: TRY301  # as an answer of HTTP would be
+                elif name == "message" and data["id"] not in seen and _is_wanted(data, query):
+                    yield (
+                        {**data, "payload": None, "body": data["payload"]}
+                        if data["payload_encoding"] == "base64"
+                        else {**data, "body": None}
+                    )
+        except RefusedError:
+            raise
+        except (ApiError, UnreachableError) as error:
+            typer.echo(f"topicbase: {error}; {'asking the API instead' if seen is None else 'trying again'}", err=True)
+            if seen is None:
+                yield from _polled(client, query, last, follow=follow)
+                return
+        time.sleep(POLL_SECONDS)
+
+
+def _is_wanted(message: dict[str, Any], query: dict[str, str]) -> bool:
+    return all(message[name] == query[name] for name in ("direction", "integration_id") if name in query)
+
+
+def _polled(client: Api, query: dict[str, str], last: int, *, follow: bool) -> Iterator[dict[str, Any]]:
     # Even with no backlog to show, the newest message says where to begin, by the database's clock.
     newest = client.rows("rpc/list_messages", {**query, "page_size": str(max(last, 1))})
     reached = max((_at(row) for row in newest), default=datetime.now(UTC) - timedelta(minutes=1))

@@ -15,7 +15,8 @@ BEGIN
             ('authenticated', 'NOLOGIN'),
             ('service_role', 'NOLOGIN'),
             ('authenticator', 'LOGIN NOINHERIT'),
-            ('mqtt_bridge', 'LOGIN')
+            ('mqtt_bridge', 'LOGIN'),
+            ('topicbase_stream', 'LOGIN')
         ) AS r (name, attributes)
     LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = v_role.name) THEN
@@ -66,14 +67,16 @@ BEGIN
             ('{authenticated}', 'statement_timeout', '20s'),
             ('{anon}', 'statement_timeout', '10s'),
             ('{anon,authenticated}', 'lock_timeout', '3s'),
+            ('{topicbase_stream}', 'statement_timeout', '20s'),
+            ('{topicbase_stream}', 'lock_timeout', '3s'),
             -- Parameters carry devices' passwords, in a request's headers: whatever the server logs, it logs without them. Needs a superuser,
             -- or a grant by one; without, the server's own configuration has to say so.
-            ('{authenticator,mqtt_bridge}', 'log_parameter_max_length', '0'),
-            ('{authenticator,mqtt_bridge}', 'log_parameter_max_length_on_error', '0'),
+            ('{authenticator,mqtt_bridge,topicbase_stream}', 'log_parameter_max_length', '0'),
+            ('{authenticator,mqtt_bridge,topicbase_stream}', 'log_parameter_max_length_on_error', '0'),
             -- And without the context of an error, which quotes the JSON that cannot be read: a request's headers or its body.
-            ('{authenticator,mqtt_bridge}', 'log_error_verbosity', 'terse'),
+            ('{authenticator,mqtt_bridge,topicbase_stream}', 'log_error_verbosity', 'terse'),
             -- Compiling costs more than it saves on short queries over many partitions.
-            ('{authenticator,mqtt_bridge}', 'jit', 'off')
+            ('{authenticator,mqtt_bridge,topicbase_stream}', 'jit', 'off')
         ) AS s (roles, name, value)
         INNER JOIN pg_catalog.pg_roles AS r ON r.rolname = ANY (s.roles::text [])
         INNER JOIN pg_catalog.pg_settings AS p ON p.name = s.name

@@ -9,6 +9,7 @@
 -- requires: process/take_messages
 -- requires: process/write_devices
 -- requires: tables/settlements
+-- requires: tables/stream_viewers
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -88,6 +89,7 @@ BEGIN
         WHERE coalesce(p.sample, 1) = 1
         GROUP BY p.organization_id, p.integration_id, p.credential_id, minute, is_stored
     ) AS g;
+    PERFORM pg_notify('topicbase_stream', '') FROM mqtt.stream_viewers AS v WHERE v.organization IN (SELECT t.organization FROM unnest(topics) AS t) LIMIT 1;
     RETURN v_stored;
 END;
 $$;

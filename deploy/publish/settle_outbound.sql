@@ -6,6 +6,7 @@
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/queues
 -- requires: tables/settlements
+-- requires: tables/stream_viewers
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -99,6 +100,12 @@ BEGIN
             GROUP BY l.number, date_trunc('second', g.enqueued_at), g.msg_id >> 30
             ORDER BY l.number, date_trunc('second', g.enqueued_at), g.msg_id >> 30
         ) AS s
+        RETURNING organization
+    ), told AS MATERIALIZED (
+        SELECT pg_notify('topicbase_stream', '')
+        FROM mqtt.stream_viewers AS v
+        WHERE v.organization IN (SELECT s.organization FROM settled AS s)
+        LIMIT 1
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
@@ -117,7 +124,7 @@ BEGIN
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
-    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s WHERE (SELECT count(*) FROM told) >= 0;
     RETURN v_counts;
 END;
 $$;

@@ -38,6 +38,8 @@ INSERT INTO placement (relation, kind, reason) VALUES
 ('mqtt.ledger', 'local', 'written by the transactions that fill and empty the queue'),
 ('mqtt.ingest_keys', 'local', 'written by the transaction that fills the queue'),
 ('mqtt.settlements', 'local', 'written by the batch that empties the queue'),
+('mqtt.stream_viewers', 'local', 'unlogged; the stream reads on the coordinator'),
+('mqtt.stream_tickets', 'local', 'live for seconds'),
 ('mqtt.late_readings', 'local', 'written by the batch that empties the queue'),
 ('mqtt.rollup_series', 'local', 'one row a metric of a device'),
 ('mqtt.rollup_progress', 'local', 'one row an organization'),

@@ -11,4 +11,5 @@ DROP FUNCTION mqtt.processing_lock();
 DROP FUNCTION mqtt.wakeup_lock();
 DROP FUNCTION mqtt.rules_lock();
 DROP FUNCTION mqtt.wait_lock();
+DROP FUNCTION mqtt.settlement_lock();
 COMMIT;

@@ -191,6 +191,7 @@ RPCS: dict[str, Rpc] = {
     "process_mqtt_queue": Rpc("service"),
     "cleanup_mqtt_queue": Rpc("service"),
     "check_mqtt_ledger": Rpc("service"),
+    "create_stream_ticket": Rpc("anyone"),
     "get_caller": Rpc("anyone"),
     "openapi": Rpc("public"),
     "get_api_version": Rpc("public"),

@@ -1,9 +1,10 @@
 -- The order of settling: what is written for a batch, reading on from any message, cursors, gaps, retention.
 \ir setup.psql
-SELECT plan(24);
+SELECT plan(26);
 SELECT number AS alice_number FROM mqtt.organizations WHERE id = :'org_alice' \gset
 SELECT number AS bob_number FROM mqtt.organizations WHERE id = :'org_bob' \gset
 -- Payloads 1 to 9 of alice and 101 to 109 of bob, alternating, as two organizations that send at the same time.
+DELETE FROM mqtt.settlements;
 INSERT INTO pgmq.q_mqtt_messages (vt, organization_id, integration_id, message)
 SELECT now(), o.organization_id, o.integration_id, jsonb_build_object('topic', o.prefix || '/t', 'payload', o.base + n)
 FROM generate_series(1, 9) AS n
@@ -90,5 +91,15 @@ SELECT is(
 SELECT ok(mqtt.create_partition('mqtt.settlements', current_date - 9) AND mqtt.create_partition('mqtt.settlements', current_date - 8), 'partitions of days that are over');
 SELECT ok(mqtt.apply_retention() IS NOT NULL AND to_regclass(format('mqtt.settlements_%s', to_char(current_date - 9, 'YYYYMMDD'))) IS NULL
     AND to_regclass(format('mqtt.settlements_%s', to_char(current_date - 7, 'YYYYMMDD'))) IS NULL, 'go after settled_days');
+-- The stream's role.
+SELECT is_empty(
+    $$SELECT c.oid::regclass FROM pg_catalog.pg_class AS c WHERE c.relnamespace IN ('mqtt'::regnamespace, 'api'::regnamespace, 'bridge'::regnamespace)
+        AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('topicbase_stream', c.oid, 'select, insert, update, delete')$$, 'the stream reads no table'
+);
+SELECT set_eq(
+    $$SELECT p.proname FROM pg_catalog.pg_proc AS p WHERE p.pronamespace IN ('mqtt'::regnamespace, 'api'::regnamespace, 'bridge'::regnamespace)
+        AND has_function_privilege('topicbase_stream', p.oid, 'execute')$$,
+    '{begin_stream,open_stream,redeem_stream_ticket,stream_members,stream_messages,stream_routes,watch_stream}'::name [], 'and calls its own functions'
+);
 SELECT * FROM finish();
 ROLLBACK;

@@ -43,8 +43,8 @@ def publish(stack: Stack, home: Tenant, number: int) -> None:
         for n in range(MESSAGES):
             connection.execute(
                 "WITH q AS (INSERT INTO pgmq.q_mqtt_outbound (vt, organization_id, integration_id, message)"
-                " VALUES (now(), %s, %s, jsonb_build_object('topic', %s::text, 'payload', %s::integer))"
-                " RETURNING msg_id) SELECT msg_id FROM q",
+                " VALUES (now(), %s, %s, jsonb_build_object('topic', %s::text, 'payload', %s::integer)) RETURNING msg_id)"
+                " SELECT msg_id FROM q",
                 (home.organization_id, home.integration_id, f"{home.slug}/out{number}", n),
             )
             connection.execute(

@@ -115,7 +115,7 @@ class Stack:
         shutil.rmtree(self.run_dir.parent, ignore_errors=True)
 
 
-def start_stack(without: Iterable[str] = (), **environment: str) -> Stack:
+def start_stack(without: Iterable[str] = (), *, stream: bool = False, **environment: str) -> Stack:
     """Start a stack, leaving out the parts named; the caller ends it with `down()`.
 
     `environment` adds to what bin/stack reads, such as TOPICBASE_PG_CONF. With an environment of its own, the stack
@@ -126,7 +126,7 @@ def start_stack(without: Iterable[str] = (), **environment: str) -> Stack:
     base.chmod(0o711)
     run_dir = base / "run"
     arguments = ["up", "--free-ports"]
-    if without := tuple(without):
+    if without := (*without, *(() if stream else ("stream",))):
         arguments += ["--without", ",".join(without)]
     if environment:
         environment.setdefault("TOPICBASE_TEMPLATE", "")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     ("bridge", "bridge.values", "bridge.log", "bridge.sealing", "bridge.shares", "bridge.systemd", "bridge.api", "bridge.tokens"),
     ("bridge.metrics", "bridge.settings", "bridge.shipped"),
-    ("bridge.mosquitto", "bridge.database", "bridge.mqtt"),
+    ("bridge.mosquitto", "bridge.database", "bridge.mqtt", "bridge.stream"),
     ("bridge.work", "bridge.reseal"),
     ("bridge.reports",),
     ("bridge.configuration",),

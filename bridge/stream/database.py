@@ -1,0 +1,169 @@
+"""The database's side of the stream: every statement that it sends."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from bridge.stream.login import RefusedError
+
+CONNECTIONS = 4
+_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10000,
+}
+Connection = psycopg.AsyncConnection[Any]
+
+
+class Position(NamedTuple):
+    """How far an organization has been read: numbers of settlements, and how many messages of each, 0 for all."""
+
+    incoming: int
+    outgoing: int
+    incoming_place: int
+    outgoing_place: int
+
+    def is_before(self, is_outgoing: bool, row: "Position") -> bool:
+        """Whether the row that one came to at that position is yet to be read."""
+        if is_outgoing:
+            return _reached(self.outgoing, self.outgoing_place) < _reached(row.outgoing, row.outgoing_place)
+        return _reached(self.incoming, self.incoming_place) < _reached(row.incoming, row.incoming_place)
+
+    def covers(self, other: "Position") -> bool:
+        return _reached(self.incoming, self.incoming_place) >= _reached(other.incoming, other.incoming_place) and _reached(
+            self.outgoing, self.outgoing_place
+        ) >= _reached(other.outgoing, other.outgoing_place)
+
+    def later(self, other: "Position") -> "Position":
+        """Of each direction, the one that is further."""
+        mine = _reached(self.incoming, self.incoming_place) >= _reached(other.incoming, other.incoming_place)
+        out = _reached(self.outgoing, self.outgoing_place) >= _reached(other.outgoing, other.outgoing_place)
+        received, published = (self if mine else other), (self if out else other)
+        return Position(received.incoming, published.outgoing, received.incoming_place, published.outgoing_place)
+
+
+def _reached(number: int, place: int) -> tuple[int, int]:
+    return (number, place or 1 << 31)
+
+
+class Row(NamedTuple):
+    """What mqtt.stream_messages returns."""
+
+    organization: int
+    topic: int | None
+    is_outgoing: bool
+    incoming: int
+    outgoing: int
+    incoming_place: int
+    outgoing_place: int
+    is_missing: bool
+    cursor: str | None
+    message: str | None
+    readings: str | None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.incoming, self.outgoing, self.incoming_place, self.outgoing_place)
+
+
+class Start(NamedTuple):
+    """Where a subscription begins in an organization."""
+
+    organization: int
+    position: Position
+    cursor: str
+    is_gap: bool
+    topic_pattern: str | None
+    device: UUID | None
+
+
+async def connect(name: str) -> Connection:
+    return await psycopg.AsyncConnection.connect(autocommit=True, application_name=name, prepare_threshold=1, **_OPTIONS)
+
+
+class Database:
+    """A few connections, each lent to one call at a time."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._free: asyncio.Queue[Connection | None] = asyncio.Queue()
+        for _ in range(CONNECTIONS):
+            self._free.put_nowait(None)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        connection = await self._free.get()
+        try:
+            if connection is None or connection.closed:
+                connection = await connect(self._name)
+            yield connection
+        except psycopg.Error as error:
+            if error.sqlstate is not None and error.sqlstate.startswith("PT"):
+                diag = error.diag
+                raise RefusedError(
+                    int(error.sqlstate[2:]), diag.message_primary or "refused", diag.message_detail or "", diag.message_hint or ""
+                ) from None
+            raise
+        finally:
+            if connection is not None and connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                await connection.close()
+            self._free.put_nowait(connection)
+
+    async def _rows(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        async with self._connection() as connection:
+            return await (await connection.execute(statement, arguments)).fetchall()
+
+    async def open(
+        self, claims: dict[str, Any], organization_id: str | None, topic: str | None, device_id: str | None, cursors: list[str]
+    ) -> list[Start]:
+        rows = await self._rows(
+            "SELECT organization, incoming, outgoing, incoming_place, outgoing_place, cursor, coalesce(is_gap, false), topic_pattern,"
+            " device FROM mqtt.open_stream(%s, %s::uuid, %s::text, %s::text, %s::text[])",
+            (Jsonb(claims), organization_id, topic, device_id, cursors),
+        )
+        return [Start(row[0], Position(*row[1:5]), row[5], row[6], row[7], row[8]) for row in rows]
+
+    async def redeem(self, ticket: str) -> dict[str, Any]:
+        claims: dict[str, Any] = (await self._rows("SELECT mqtt.redeem_stream_ticket(%s)", (ticket,)))[0][0]
+        return claims
+
+    async def members(self, users: Iterable[str]) -> set[tuple[str, int]]:
+        rows = await self._rows("SELECT user_id::text, organization FROM mqtt.stream_members(%s::uuid[])", (list(users),))
+        return {(row[0], row[1]) for row in rows}
+
+    async def watch(self, process_id: UUID, organizations: Iterable[int]) -> dict[int, Position]:
+        rows = await self._rows("SELECT * FROM mqtt.watch_stream(%s, %s::integer[])", (process_id, list(organizations)))
+        return {row[0]: Position(*row[1:]) for row in rows}
+
+    async def messages(
+        self,
+        positions: dict[int, Position],
+        most: int,
+        *,
+        ignored: Iterable[int] = (),
+        pattern: str | None = None,
+        device: UUID | None = None,
+        has_readings: bool = False,
+    ) -> list[Row]:
+        columns = list(zip(*positions.values(), strict=True))
+        rows = await self._rows(
+            "SELECT * FROM mqtt.stream_messages(%s::integer[], %s::bigint[], %s::bigint[], %s::integer[], %s::integer[], %s::integer[],"
+            " %s::text, %s::uuid, %s, %s)",
+            (list(positions), *(list(column) for column in columns), list(ignored), pattern, device, has_readings, most),
+        )
+        return [Row(*row) for row in rows]
+
+    async def routes(self, topics: Iterable[int], channels: list[tuple[int, int, str | None, UUID | None]]) -> dict[int, list[int]]:
+        rows = await self._rows(
+            "SELECT topic, channels FROM mqtt.stream_routes(%s::integer[], %s::integer[], %s::integer[], %s::text[], %s::uuid[])",
+            (list(topics), *(list(column) for column in zip(*channels, strict=True))),
+        )
+        return dict(rows)

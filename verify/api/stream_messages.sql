@@ -1,0 +1,7 @@
+-- Verify topicbase:api/stream_messages on pg
+BEGIN;
+SELECT mqtt.verify_function('mqtt.stream_message(mqtt.history,mqtt.topics,text)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.stream_readings(mqtt.history,text)', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.stream_messages(integer[],bigint[],bigint[],integer[],integer[],integer[],text,uuid,boolean,integer)', true, 's', '{}');
+SELECT mqtt.verify_function('mqtt.stream_routes(integer[],integer[],integer[],text[],uuid[])', true, 's', '{}');
+ROLLBACK;
