@@ -1,0 +1,162 @@
+"""clients/typescript, packed and installed as an app would."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from tests.support.quickstart import quickstart, run
+from tests.support.stack import ROOT, Stack
+from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
+
+SECRET = "whsec_c2VjcmV0IG9mIGEgc3Vic2NyaXB0aW9uLCAzMiBi"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the package is installed: what `npm pack` packed is unpacked, as `npm install` does it."""
+    base = tmp_path_factory.mktemp("typescript")
+    environment = {**os.environ, "npm_config_cache": str(base / "cache"), "npm_config_update_notifier": "false"}
+    package = base / "package"
+    shutil.copytree(ROOT / "clients" / "typescript", package, ignore=shutil.ignore_patterns("dist"))
+    (base / "node_modules").symlink_to(ROOT / "node_modules")  # where npm finds tsc
+    subprocess.run(["npm", "pack", "--silent", "--pack-destination", str(base)], cwd=package, env=environment, check=True, timeout=120)
+    (archive,) = base.glob("*.tgz")
+    shutil.unpack_archive(archive, base / "unpacked")
+    project = base / "app"
+    shutil.copytree(base / "unpacked" / "package", project / "node_modules" / "topicbase-client")
+    return project
+
+
+@dataclass
+class App:
+    process: subprocess.Popen[str]
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def ok(self, **command: Any) -> Any:
+        answer = self.ask(**command)
+        assert "error" not in answer, answer
+        return answer["data"]
+
+    def provide(self, method: str, *arguments: Any) -> Any:
+        return self.ok(provide=method, args=arguments)
+
+
+@pytest.fixture(scope="module")
+def app(stack: Stack, home: Tenant, project: Path) -> Iterator[App]:
+    shutil.copy(Path(__file__).with_name("client.mjs"), project)
+    environment = {
+        "API_URL": f"{stack.gateway_url}/rest/v1/",
+        "TOKEN": home.admin,
+        "ORGANIZATION_ID": home.organization_id,
+        "INTEGRATION_ID": home.integration_id,
+    }
+    process = subprocess.Popen(
+        ["node", "client.mjs"], cwd=project, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield App(process)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_the_quickstart(stack: Stack, project: Path) -> None:
+    (project / "quickstart.mjs").write_text(quickstart("typescript", "js"))
+    *_, last = run(stack, ["node", "quickstart.mjs"], project).splitlines()
+    assert last == "org_demo/devices/sensor01/commands acknowledged"
+
+
+def test_the_package_has_types_and_needs_nothing(project: Path) -> None:
+    package = project / "node_modules" / "topicbase-client"
+    described = json.loads((package / "package.json").read_text())
+    assert not {"dependencies", "peerDependencies", "bundleDependencies"} & described.keys()
+    exported = described["exports"]["."]
+    assert all((package / path).is_file() for path in exported.values())
+    assert (package / "README.md").is_file()
+
+
+def test_calls_send_the_organization_and_errors_are_the_apis(home: Tenant, app: App) -> None:
+    body = {"name": "from the client", "integration_type": "mqtt_external", "settings": {"broker_url": "broker.example.com"}}
+    assert app.ok(call="upsert_integration", args=body)["organization_id"] == home.organization_id
+    assert app.ok(call="get_caller")["user_id"] == home.admin_id
+    error = app.ask(call="mqtt_publish", args={"integration_id": home.integration_id, "messages": []})["error"]
+    assert (error["name"], error["status"], error["slug"]) == ("TopicbaseError", 400, "messages_empty")
+    assert error["detail"] in error["message"]
+    assert error["hint"] in error["message"]
+
+
+def test_pages(home: Tenant, app: App) -> None:
+    device = home.device()
+    topic = device.topic("ts1")
+    device.send_batch([{"topic": topic, "payload": {"n": n}} for n in range(7)])
+    wait_until(lambda: len(app.ok(list="messages", args={"topic": topic, "limit": 3})) == 7, what="seven messages")
+    found = app.ok(list="messages", args={"topic": topic, "limit": 3, "oldest_first": True})
+    assert [row["payload"]["n"] for row in found] == list(range(7))
+    assert [row["metrics"]["n"] for row in app.ok(list="telemetry", args={"device_id": "ts1", "limit": 3})] == [6, 5, 4, 3, 2, 1, 0]
+    for n in range(4):
+        app.provide("syncDevice", {"externalId": f"ts-page{n}"})
+    names = [row["external_id"] for row in app.ok(list="devices", args={"limit": 2})]
+    assert [name for name in names if name.startswith("ts-page")] == [f"ts-page{n}" for n in range(4)]
+    assert len(set(names)) == len(names)
+
+
+def test_the_providers_eight_operations(home: Tenant, app: App) -> None:
+    device = home.device()
+    assert app.provide("getDevice", "ts2") is None
+    app.provide("syncDevice", {"externalId": "ts2", "name": "Boiler", "metadata": {"floor": 1}})
+    found = app.provide("getDevice", "ts2")
+    assert (found["name"], found["metadata"]) == ("Boiler", {"floor": 1})
+    page = app.provide("listDevices", {"limit": 1})
+    assert len(page["devices"]) == 1
+    device.send({"temperature": 21.5}, device.topic("ts2"))
+    (reading,) = wait_until(lambda: [row for row in app.provide("queryTelemetry") if row["deviceId"] == "ts2"], what="the reading")
+    assert reading["metrics"] == {"temperature": 21.5}
+    app.provide("subscribeToTopic", f"{device.topic_prefix}/ts/#", 1)
+    assert home.api.rows("mqtt_subscriptions", token=home.member, topic=f"eq.{device.topic_prefix}/ts/#", qos="eq.1")
+    topic = f"{device.topic_prefix}/devices/ts2/commands"
+    app.provide("publishMessage", topic, {"led": "on"}, {"qos": 1})
+    wait_until(lambda: home.api.rows("mqtt_publish_receipts", token=home.member, topic=f"eq.{topic}", state="eq.acknowledged"))
+    verdict = app.provide("testConnection")
+    assert (verdict["success"], verdict["result"]["ok"]) == (True, True)
+    assert app.provide("getCapabilities") == home.api.ok("get_capabilities", token=home.member)
+
+
+def test_webhooks(app: App) -> None:
+    now, body = datetime.now(UTC), json.dumps({"type": "mqtt.message", "payload": {"name": "Köln"}}, ensure_ascii=False)
+    headers = {
+        "Webhook-Id": "m1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign("m1", now, body),
+    }
+    other = Webhook("whsec_" + "A" * 32).sign("m1", now, body)
+    assert app.ok(verify=[SECRET, headers, body])["payload"] == {"name": "Köln"}
+    assert app.ok(verify=[SECRET, {**headers, "webhook-signature": f"{other} {headers['webhook-signature']}"}, body])
+    late = str(int(time.time()) - 400)
+    signed_late = Webhook(SECRET).sign("m1", datetime.fromtimestamp(int(late), UTC), body)
+    assert app.ok(verify=[SECRET, {**headers, "webhook-timestamp": late, "webhook-signature": signed_late}, body, {"tolerance": 500}])
+    for wrong, changed in [
+        ({**headers, "webhook-signature": other}, body),
+        ({**headers, "webhook-signature": "v1,not base64 ä"}, body),
+        ({**headers, "webhook-timestamp": late, "webhook-signature": signed_late}, body),
+        ({**headers, "webhook-timestamp": "now"}, body),
+        ({"webhook-id": "m1"}, body),
+        ({**headers, "Webhook-Id": "m2"}, body),
+        (headers, body.replace("Köln", "Bonn")),
+    ]:
+        assert app.ask(verify=[SECRET, wrong, changed])["error"]["name"] == "WebhookError", wrong

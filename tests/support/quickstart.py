@@ -1,0 +1,34 @@
+"""The quickstarts in the READMEs of clients/, run as they stand."""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.stack import ROOT, Stack
+
+
+def quickstart(client: str, language: str) -> str:
+    """The code block below the heading."""
+    text = (ROOT / "clients" / client / "README.md").read_text().partition("\n## Quickstart\n")[2]
+    match = re.search(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert match is not None
+    assert len([line for line in match[1].splitlines() if line]) <= 12
+    return match[1]
+
+
+def run(stack: Stack, program: Sequence[str], cwd: Path, **environment: str) -> str:
+    """What the program prints, with `make env` and a token of the demo's admin in its environment."""
+    token = stack.run("topicbase", "token", "add", "--user", stack.env["DEMO_USER_ID"]).stdout.strip()
+    done = subprocess.run(
+        program,
+        cwd=cwd,
+        env={**os.environ, **stack.env, "TOKEN": token, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
