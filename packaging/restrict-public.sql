@@ -1,6 +1,6 @@
 -- Run by a superuser, in Topicbase's database: takes from PUBLIC what PostgreSQL gives to every login and Topicbase's roles need not have:
 -- advisory locks, by which a broker's read-only login could stop all bridges, and making large objects, by which it could fill the disk.
--- Not in the migrations, because other applications in the same database lose it too: GRANT it to their roles. A dump keeps it.
+-- Not in the migrations, because other applications in the same database lose it too: GRANT it to their roles. A dump keeps it; after a revert and a new deploy, run it again.
 DO $$
 DECLARE
     v_function regprocedure;
@@ -9,7 +9,6 @@ BEGIN
         SELECT p.oid
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^(pg_(try_)?advisory_|lo_(creat|create|from_bytea)$)'
-            AND has_function_privilege('public', p.oid, 'execute')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
         IF v_function::text ~ 'advisory' THEN

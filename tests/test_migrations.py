@@ -29,9 +29,10 @@ LEFT_OVERS = """
 
 
 def dump(stack: Stack) -> str:
-    """The schema, without what pg_dump says of itself."""
+    """The schema, without what pg_dump says of itself, and what packaging/restrict-public.sql does to PostgreSQL's own functions."""
     text = stack.run("exec", "pg_dump", "--schema-only", "--exclude-schema=sqitch").stdout
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith((r"\restrict", r"\unrestrict", "--")))
+    lines = (line for line in text.splitlines(keepends=True) if not line.startswith((r"\restrict", r"\unrestrict", "--")))
+    return re.sub(r"\n{3,}", "\n\n", "".join(line for line in lines if " ON FUNCTION pg_catalog." not in line))
 
 
 def left_overs(stack: Stack) -> list[str]:

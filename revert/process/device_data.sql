@@ -1,5 +1,6 @@
 -- Revert topicbase:process/device_data from pg
 BEGIN;
+DROP FUNCTION mqtt.presence_once_seen(jsonb, timestamptz);
 DROP FUNCTION mqtt.known_device(uuid, uuid, text);
 DROP FUNCTION mqtt.plausible_time(timestamptz, timestamptz, interval, interval);
 DROP FUNCTION mqtt.device_name(text);

@@ -12,7 +12,7 @@ WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND r.rolname <> 'mqtt_owner' AND (
 );
 SELECT is(
     (SELECT array_agg(l.name ORDER BY l.name) FROM login AS l),
-    '{anon,authenticated,authenticator,emqx_reader,go_auth_reader,mqtt_bridge,rabbitmq_reader,service_role,vernemq_reader}'::text [], 'the roles'
+    '{anon,authenticated,authenticator,emqx_reader,go_auth_reader,mqtt_bridge,rabbitmq_reader,service_role,topicbase_stream,vernemq_reader}'::text [], 'the roles'
 );
 SELECT is_empty(
     $$SELECT l.name FROM login AS l WHERE l.rolcreaterole OR l.rolcreatedb OR l.rolreplication OR (l.rolbypassrls AND l.name <> 'service_role')$$,
@@ -51,7 +51,7 @@ SELECT set_eq(
         AND has_function_privilege(l.oid, p.oid, 'execute')
     ORDER BY 1, 2$$,
     $$VALUES ('anon', 'api'), ('anon', 'mqtt'), ('authenticated', 'api'), ('authenticated', 'mqtt'), ('mqtt_bridge', 'bridge'), ('service_role', 'api'),
-        ('service_role', 'mqtt')$$,
+        ('service_role', 'mqtt'), ('topicbase_stream', 'mqtt')$$,
     'a broker calls nothing, the bridge only what is made for it'
 );
 SELECT is_empty(

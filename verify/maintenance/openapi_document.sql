@@ -1,11 +1,7 @@
 -- Verify topicbase:maintenance/openapi_document on pg
 BEGIN;
 SELECT mqtt.verify_function(f, false, 's', '{}')
-FROM unnest(ARRAY[
-    'mqtt.argument_schemas(oid)', 'mqtt.openapi_body(pg_catalog.pg_proc)', 'mqtt.openapi_query(oid)', 'mqtt.said_slugs()',
-    'mqtt.openapi_answers(pg_catalog.pg_proc, jsonb)', 'mqtt.openapi_call(pg_catalog.pg_proc, jsonb)', 'mqtt.openapi_view(oid)',
-    'mqtt.openapi_parts()', 'mqtt.render_openapi(name [])', 'mqtt.api_fingerprint()'
-]::regprocedure []) AS f;
+FROM unnest(ARRAY['mqtt.openapi_parts()', 'mqtt.render_openapi(name [])', 'mqtt.api_fingerprint()']::regprocedure []) AS f;
 SELECT mqtt.verify_function(f, false, 'i', '{}') FROM unnest(ARRAY['mqtt.api_version()', 'mqtt.openapi_components()']::regprocedure []) AS f;
 SELECT mqtt.verify_function('mqtt.refresh_openapi()', false, 'v', '{}');
 ROLLBACK;
