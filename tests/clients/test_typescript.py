@@ -137,6 +137,36 @@ def test_the_providers_eight_operations(home: Tenant, app: App) -> None:
     assert app.provide("getCapabilities") == home.api.ok("get_capabilities", token=home.member)
 
 
+def test_live_messages_across_a_new_connection(stack: Stack, home: Tenant, project: Path) -> None:
+    device = home.device()
+    topic = device.topic("ts3")
+    shutil.copy(Path(__file__).with_name("live.mjs"), project)
+    environment = {**os.environ, "STREAM_URL": stack.env["STREAM_URL"], "TOKEN": home.member, "TOPIC": topic}
+    # Before Node.js 22, WebSocket is there only when asked for.
+    command = ["node", "--experimental-websocket", "--no-warnings", "live.mjs"]
+    with subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        events = map(json.loads, process.stdout)
+        assert next(events)["type"] == "subscribed"
+        device.send(1, topic)
+        device.send(2, topic)
+        seen = [next(events), next(events)]
+        stack.stop("stream")
+        try:
+            device.send(3, topic)
+        finally:
+            stack.start("stream")
+        device.send("end", topic)
+        seen += events
+    assert [event["message"]["payload"] for event in seen if event["type"] == "message"] == [1, 2, 3, "end"]
+    assert [event["type"] for event in seen].count("subscribed") == 1
+    assert process.returncode == 0
+    refused = subprocess.run(
+        command, cwd=project, env={**environment, "TOKEN": "nonsense"}, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(refused.stdout) == {"name": "TopicbaseError", "slug": "token_invalid"}
+
+
 def test_webhooks(app: App) -> None:
     now, body = datetime.now(UTC), json.dumps({"type": "mqtt.message", "payload": {"name": "Köln"}}, ensure_ascii=False)
     headers = {

@@ -2,6 +2,8 @@ export { Topicbase } from "./client.js";
 export type { Answer, Arguments, CallName, CallOptions, TopicbaseOptions } from "./client.js";
 export { TopicbaseError } from "./errors.js";
 export type { components, paths } from "./openapi.js";
+export { Live } from "./live.js";
+export type { LiveEvent, LiveMessage, LiveOptions, LiveSubscription } from "./live.js";
 export { MqttIntegrationProvider } from "./provider.js";
 export type * from "./provider.js";
 export { verifyWebhook, WebhookError } from "./webhooks.js";

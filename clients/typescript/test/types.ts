@@ -1,5 +1,5 @@
 // What the types allow, and what they must not; `bin/lint typescript` checks it.
-import { Topicbase } from "../src/index.js";
+import { Live, Topicbase } from "../src/index.js";
 
 const client = new Topicbase({ url: "http://localhost", token: "t", organizationId: "o" });
 
@@ -11,6 +11,10 @@ export async function types(): Promise<void> {
   for await (const row of client.telemetry({ device_id: "d" })) console.log(row.deviceId, row.metrics, receipt);
   for await (const row of client.messages()) console.log(row.topic);
   for await (const device of client.devices()) console.log(device.external_id);
+  for await (const event of new Live({ url: "", token: "t" }).subscribe({ topic: "a/#" })) {
+    if (event.type === "message") console.log(event.message.topic, event.message.measured_at);
+    if (event.type === "readings") console.log(event.readings.deviceId);
+  }
   // @ts-expect-error no such call
   await client.call("mqtt_publsh", {});
   // @ts-expect-error no such argument
