@@ -53,7 +53,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """A copy of what a deploy reads, with some new changes."""
     root = tmp_path_factory.mktemp("tree")
     root.chmod(0o711)
-    for name in ("bin", "conf", "deploy", "revert", "verify", "tests/pgtap"):
+    for name in ("bin", "conf", "deploy", "revert", "verify", "packaging", "tests/pgtap"):
         shutil.copytree(ROOT / name, root / name)
     for name in ("sqitch.plan", "sqitch.conf"):
         shutil.copy(ROOT / name, root)

@@ -17,7 +17,6 @@ EXCEPTIONS = {
     "deploy/bridge/ingest.sql bridge.ingest": ONE_STATEMENT,
     "deploy/ingest/enqueue_batch.sql mqtt.enqueue_batch": ONE_STATEMENT,
     "deploy/publish/settle_outbound.sql mqtt.settle_outbound": ONE_STATEMENT,
-    "deploy/process/store_messages.sql mqtt.insert_samples": ONE_STATEMENT,
     "deploy/process/due_messages.sql mqtt.due_messages": "one pass over the queue with state that its steps share",
 }
 SQL_FUNCTION = re.compile(r"^CREATE OR REPLACE (?:FUNCTION|PROCEDURE) ([\w.]+).*?^(?:\$\$|END);$", re.DOTALL | re.MULTILINE)
