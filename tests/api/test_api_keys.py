@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.api.support import accepted, answered, refused
 from tests.support.api import TIMEOUT, Api
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 VIEWS = (
@@ -289,6 +291,31 @@ def test_an_integration_that_is_deleted_leaves_its_key_with_nothing(site: Site) 
     assert [row["id"] for row in site.rows(key, "device_integrations")] == [third]
     site.api.ok("delete_integration", {"integration_id": third}, token=site.tenant.admin)
     assert site.rows(key, "device_integrations") == site.rows(key, "devices") == site.rows(key, "mqtt_messages") == []
+
+
+@pytest.mark.parametrize("late", ["create_api_key", "add_organization_member"])
+def test_an_organization_that_is_deleted_has_no_keys_left(stack: Stack, tenant: Callable[..., Tenant], db: Connection, late: str) -> None:
+    """At once, as it has no members: an admin's key would make integrations and logins again. Nor does one come that waited."""
+    home = tenant()
+    organization = {"organization_id": home.organization_id}
+    bodies = {
+        "create_api_key": {"name": "app", "scope": "admin"},
+        "add_organization_member": {"user_id": str(uuid.uuid4()), "role": "admin"},
+    }
+    key = str(home.api.ok("create_api_key", {**organization, **bodies["create_api_key"]}, token=home.admin)["key"])
+    claims = f'{{"sub": "{home.admin_id}"}}'
+    waiting = "SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+    with ThreadPoolExecutor(1) as pool, stack.connect(autocommit=False) as deleting:
+        deleting.execute("SELECT set_config('request.jwt.claims', %s, true), set_config('role', 'authenticated', true)", (claims,))
+        deleting.execute("SELECT api.delete_organization(%s, %s)", (home.organization_id, f"Organization {home.slug}"))
+        call = pool.submit(home.api.call, late, {**organization, **bodies[late]}, token=home.admin)
+        wait_until(lambda: db.execute(waiting, (deleting.info.backend_pid,)).fetchall(), what=f"{late} waits for the deletion")
+        deleting.commit()
+        refused(call.result(), 404, "organization_not_found")
+    again = {**organization, "name": "again", "integration_type": "mqtt_hosted"}
+    refused(home.api.call("upsert_integration", again, headers={"X-API-Key": key}), 401, "api_key_invalid")
+    for table in ("api_keys", "organization_invitations"):
+        assert db.execute(f"SELECT FROM mqtt.{table} WHERE organization_id = %s", (home.organization_id,)).fetchall() == [], table
 
 
 def test_an_organization_has_a_limit_of_keys(tenant: Callable[..., Tenant], db: Connection) -> None:
