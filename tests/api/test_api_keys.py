@@ -191,6 +191,22 @@ def test_admin_administers_its_integrations_only(site: Site, strangers: Site) ->
     broker = site.call(key, "generate_broker_key", {"name": "b", "integration_id": site.other.integration_id}).json()
     assert site.call(limited, "get_broker_keys").json() == []
     refused(site.call(limited, "revoke_broker_key", {"key_id": broker["id"]}), 404, "broker_key_not_found")
+    hook = {
+        "integration_id": site.tenant.integration_id,
+        "topic": f"org_{site.tenant.slug}/hook",
+        "callback_url": "https://example.com/hook",
+    }
+    subscription = site.call(limited, "mqtt_subscribe", hook).json()
+    assert subscription["callback_secret"].startswith("whsec_")
+    assert site.call(limited, "rotate_mqtt_callback_secret", {"subscription_id": subscription["id"]}).status_code == 200
+    refused(site.call(limited, "mqtt_subscribe", {**hook, "integration_id": site.other.integration_id}), 404, "integration_not_found")
+    assert site.call(limited, "mqtt_unsubscribe", {"subscription_id": subscription["id"]}).status_code == 200
+    rules = [
+        site.call(key, "upsert_payload_rule", {"integration_id": one.integration_id, "topic": "a/+", "device": "{topic[2]}"}).json()["id"]
+        for one in (site.tenant, site.other)
+    ]
+    assert site.call(limited, "delete_payload_rule", {"rule_id": rules[0]}).json()["id"] == rules[0]
+    refused(site.call(limited, "delete_payload_rule", {"rule_id": rules[1]}), 404, "payload_rule_not_found")
     for rpc in ("replay_mqtt_dead_letters", "upsert_integration"):
         refused(site.call(limited, rpc, WRITES[rpc](site)), 403, "key_of_integrations")
     refused(site.call(key, "delete_integration", {"integration_id": strangers.tenant.integration_id}), 404, "integration_not_found")
