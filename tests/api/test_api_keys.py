@@ -225,6 +225,7 @@ def test_no_key_does_what_people_devices_and_operators_do(site: Site) -> None:
         "create_organization": {"name": "x", "slug": "x"},
         "delete_organization": organization | {"confirm": "x"},
         "create_browser_login": {"integration_id": site.tenant.integration_id},
+        "create_stream_ticket": {},
         "get_system_status": {},
         "mqtt_ingest": {"topic": "a", "payload": 1},
         "process_mqtt_queue": {},
