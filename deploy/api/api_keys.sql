@@ -55,6 +55,8 @@ BEGIN
     );
     -- Two calls at once must not both find the last place free.
     PERFORM FROM mqtt.organizations AS o WHERE o.id = create_api_key.organization_id FOR NO KEY UPDATE;
+    -- It may have been deleted while this waited.
+    PERFORM mqtt.require_organization(create_api_key.organization_id, true);
     DELETE FROM mqtt.api_keys AS k WHERE k.organization_id = create_api_key.organization_id AND k.expires_at < now() - interval '30 days';
     IF v_most <= (SELECT count(*) FROM mqtt.api_keys AS k WHERE k.organization_id = create_api_key.organization_id) THEN
         RAISE EXCEPTION 'api_key_limit_reached' USING

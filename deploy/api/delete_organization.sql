@@ -1,6 +1,7 @@
 -- Deploy topicbase:api/delete_organization to pg
 -- requires: api/deletions
 -- requires: integrations/operator_access
+-- requires: tables/api_keys
 -- requires: tenants/organization_invitations
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -35,6 +36,7 @@ BEGIN
         RETURNING d.* INTO v_deletion;
         -- This ends its logins and its connections to brokers at once, however many there are.
         UPDATE mqtt.device_integrations AS i SET status = 'inactive' WHERE i.organization_id = v_organization.id AND i.status <> 'inactive';
+        DELETE FROM mqtt.api_keys AS k WHERE k.organization_id = v_organization.id;
         DELETE FROM mqtt.organization_invitations AS v WHERE v.organization_id = v_organization.id;
         DELETE FROM mqtt.organization_members AS m WHERE m.organization_id = v_organization.id;
     END IF;
@@ -45,10 +47,10 @@ $$;
 COMMENT ON FUNCTION api.delete_organization(uuid, text) IS
 $md$Delete an organization with everything that it has
 
-For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members any longer, HTTP
-refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance works off: messages,
-queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever made this call and to service_role.
-Its slug is free again once that is done. This cannot be undone.
+For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members and no API keys
+any longer, HTTP refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance
+works off: messages, queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever
+made this call and to service_role. Its slug is free again once that is done. This cannot be undone.
 Errors: 400 `confirmation_invalid`; 403 `admin_required`; 404 `organization_not_found`.
 Answer 202: "mqtt.deletion_json"$md$;
 GRANT EXECUTE ON FUNCTION api.delete_organization(uuid, text) TO authenticated, service_role;

@@ -19,6 +19,10 @@ DECLARE
     v_body bytea;
     v_fault text := mqtt.option_fault(qos, retain, message_id, sent_at);
 BEGIN
+    -- GET: a wrong password could not be counted. So this fails for every login alike, and as the fast way does: PostgreSQL refuses the INSERT.
+    IF current_setting('transaction_read_only')::boolean THEN
+        INSERT INTO mqtt.wrong_passwords (bucket, since, tries) SELECT 0, now(), 0 WHERE false;
+    END IF;
     SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);

@@ -22,6 +22,8 @@ BEGIN
     END IF;
     -- Changes of members wait for each other here, so that an organization keeps an admin.
     PERFORM FROM mqtt.organizations AS o WHERE o.id = add_organization_member.organization_id FOR NO KEY UPDATE;
+    -- It may have been deleted while this waited.
+    PERFORM mqtt.require_organization(add_organization_member.organization_id, true);
     IF NOT mqtt.is_operator() AND NOT EXISTS (
         SELECT
         FROM mqtt.organization_members AS m

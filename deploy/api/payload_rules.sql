@@ -135,7 +135,7 @@ AS $$
 DECLARE
     v_rule CONSTANT jsonb := mqtt.require_rule(delete_payload_rule.rule_id);
 BEGIN
-    PERFORM mqtt.require_organization((v_rule ->> 'organization_id')::uuid, true);
+    PERFORM mqtt.require_integration((v_rule ->> 'integration_id')::uuid, NULL, true);
     DELETE FROM mqtt.payload_rules AS r WHERE r.id = delete_payload_rule.rule_id;
     RETURN v_rule;
 END;

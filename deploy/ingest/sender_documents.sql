@@ -21,6 +21,7 @@ BEGIN
             WHEN 'content_type_unsupported' THEN 'Send JSON, CBOR, MessagePack, text, a form, or bytes as application/octet-stream.'
             WHEN 'content_encoding_unsupported' THEN 'Send the body as it is.'
             WHEN 'secret_in_path_not_allowed' THEN 'Send the password by Authorization: Basic or Bearer, or X-Password.'
+            WHEN 'topic_invalid' THEN 'Send the topic as UTF-8, percent-encoded.'
             WHEN 'http_topic_incomplete' THEN 'Set http_topic to a template of what every message has, or name the topic in the URL or in X-Topic.'
             ELSE 'See the API reference for what the body may be.'
         END;
@@ -109,6 +110,20 @@ $$;
 COMMENT ON FUNCTION mqtt.posted_document(bytea, text) IS
 'A body by its Content-Type: payload as JSON, and body where its bytes are to be stored. Raises 415 content_type_unsupported, 400 payload_invalid, payload_too_deep.';
 
+CREATE OR REPLACE FUNCTION mqtt.path_topic(path text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN mqtt.percent_decoded(path);
+EXCEPTION
+    WHEN character_not_in_repertoire OR untranslatable_character THEN
+        PERFORM mqtt.refuse_document('topic_invalid', 'The topic in the URL is not UTF-8, or has a zero byte.');
+        RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.path_topic(text) IS 'The topic that a URL has, its %xx as characters. Raises 400 topic_invalid.';
+
 CREATE OR REPLACE FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -171,7 +186,7 @@ BEGIN
         PERFORM mqtt.refuse_message('payload_too_large', NULL, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
     v_document := mqtt.posted_document(v_body, content_type);
-    v_topic := coalesce(mqtt.percent_decoded(nullif(v_headers ->> 'x-path-topic', '')), v_headers ->> 'x-topic');
+    v_topic := coalesce(mqtt.path_topic(nullif(v_headers ->> 'x-path-topic', '')), v_headers ->> 'x-topic');
     v_answer := mqtt.enqueue_message(
         v_session, mqtt.document_topic(v_session, v_topic, v_document.payload),
         CASE WHEN v_document.body IS NULL THEN v_document.payload END, v_document.body, 0, false,

@@ -39,7 +39,7 @@ BEGIN
         WHEN v_name IN ('get_mqtt_publish_receipts', 'get_mqtt_request') THEN 'read'
         WHEN v_name IN ('mqtt_publish', 'cancel_mqtt_publish', 'sync_device') THEN 'publish'
         WHEN v_name ~ '_api_keys?$|^(mqtt_ingest|emqx_|rabbitmq_)|_organization_(member|invitation)s?$'
-            OR v_name IN ('create_organization', 'delete_organization', 'create_browser_login', 'get_system_status') THEN NULL
+            OR v_name IN ('create_organization', 'delete_organization', 'create_browser_login', 'create_stream_ticket', 'get_system_status') THEN NULL
         ELSE (
             SELECT CASE WHEN bool_or(p.provolatile = 'v') THEN 'admin' WHEN count(*) > 0 THEN 'read' END
             FROM pg_catalog.pg_proc AS p

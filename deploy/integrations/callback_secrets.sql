@@ -17,7 +17,13 @@ DECLARE
     v_secret text;
     v_sealed jsonb := given;
 BEGIN
-    PERFORM mqtt.require_organization(set_callback_secret.organization_id, true);
+    PERFORM mqtt.require_integration(
+        (
+            SELECT s.integration_id
+            FROM mqtt.mqtt_subscriptions AS s
+            WHERE s.organization_id = set_callback_secret.organization_id AND s.id = set_callback_secret.subscription_id
+        ), set_callback_secret.organization_id, true
+    );
     IF only_if_none AND given IS NULL AND EXISTS (
         SELECT FROM mqtt.callback_secrets AS k
         WHERE k.organization_id = set_callback_secret.organization_id AND k.subscription_id = set_callback_secret.subscription_id
@@ -57,6 +63,6 @@ $$;
 COMMENT ON FUNCTION mqtt.set_callback_secret(uuid, uuid, jsonb, interval, boolean) IS
 $md$Gives a subscription the secret that its requests are signed with: one generated here, which is returned in clear text, or one that the caller sealed
 For the time of grace the old secret signs as well. With only_if_none a subscription that has a secret keeps it, and null is returned.
-Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`.$md$;
+Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `integration_not_found`.$md$;
 GRANT EXECUTE ON FUNCTION mqtt.set_callback_secret(uuid, uuid, jsonb, interval, boolean) TO authenticated, service_role;
 COMMIT;

@@ -2,6 +2,7 @@
 BEGIN;
 DROP FUNCTION mqtt.ingest_document(bytea, text);
 DROP FUNCTION mqtt.document_topic(mqtt.device_session, text, jsonb);
+DROP FUNCTION mqtt.path_topic(text);
 DROP FUNCTION mqtt.posted_document(bytea, text);
 DROP FUNCTION mqtt.plain_body(bytea, text);
 DROP FUNCTION mqtt.form_document(text);

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.api.support import accepted, answered, refused
 from tests.support.api import TIMEOUT, Api
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 VIEWS = (
@@ -189,6 +191,22 @@ def test_admin_administers_its_integrations_only(site: Site, strangers: Site) ->
     broker = site.call(key, "generate_broker_key", {"name": "b", "integration_id": site.other.integration_id}).json()
     assert site.call(limited, "get_broker_keys").json() == []
     refused(site.call(limited, "revoke_broker_key", {"key_id": broker["id"]}), 404, "broker_key_not_found")
+    hook = {
+        "integration_id": site.tenant.integration_id,
+        "topic": f"org_{site.tenant.slug}/hook",
+        "callback_url": "https://example.com/hook",
+    }
+    subscription = site.call(limited, "mqtt_subscribe", hook).json()
+    assert subscription["callback_secret"].startswith("whsec_")
+    assert site.call(limited, "rotate_mqtt_callback_secret", {"subscription_id": subscription["id"]}).status_code == 200
+    refused(site.call(limited, "mqtt_subscribe", {**hook, "integration_id": site.other.integration_id}), 404, "integration_not_found")
+    assert site.call(limited, "mqtt_unsubscribe", {"subscription_id": subscription["id"]}).status_code == 200
+    rules = [
+        site.call(key, "upsert_payload_rule", {"integration_id": one.integration_id, "topic": "a/+", "device": "{topic[2]}"}).json()["id"]
+        for one in (site.tenant, site.other)
+    ]
+    assert site.call(limited, "delete_payload_rule", {"rule_id": rules[0]}).json()["id"] == rules[0]
+    refused(site.call(limited, "delete_payload_rule", {"rule_id": rules[1]}), 404, "payload_rule_not_found")
     for rpc in ("replay_mqtt_dead_letters", "upsert_integration"):
         refused(site.call(limited, rpc, WRITES[rpc](site)), 403, "key_of_integrations")
     refused(site.call(key, "delete_integration", {"integration_id": strangers.tenant.integration_id}), 404, "integration_not_found")
@@ -207,6 +225,7 @@ def test_no_key_does_what_people_devices_and_operators_do(site: Site) -> None:
         "create_organization": {"name": "x", "slug": "x"},
         "delete_organization": organization | {"confirm": "x"},
         "create_browser_login": {"integration_id": site.tenant.integration_id},
+        "create_stream_ticket": {},
         "get_system_status": {},
         "mqtt_ingest": {"topic": "a", "payload": 1},
         "process_mqtt_queue": {},
@@ -289,6 +308,31 @@ def test_an_integration_that_is_deleted_leaves_its_key_with_nothing(site: Site) 
     assert [row["id"] for row in site.rows(key, "device_integrations")] == [third]
     site.api.ok("delete_integration", {"integration_id": third}, token=site.tenant.admin)
     assert site.rows(key, "device_integrations") == site.rows(key, "devices") == site.rows(key, "mqtt_messages") == []
+
+
+@pytest.mark.parametrize("late", ["create_api_key", "add_organization_member"])
+def test_an_organization_that_is_deleted_has_no_keys_left(stack: Stack, tenant: Callable[..., Tenant], db: Connection, late: str) -> None:
+    """At once, as it has no members: an admin's key would make integrations and logins again. Nor does one come that waited."""
+    home = tenant()
+    organization = {"organization_id": home.organization_id}
+    bodies = {
+        "create_api_key": {"name": "app", "scope": "admin"},
+        "add_organization_member": {"user_id": str(uuid.uuid4()), "role": "admin"},
+    }
+    key = str(home.api.ok("create_api_key", {**organization, **bodies["create_api_key"]}, token=home.admin)["key"])
+    claims = f'{{"sub": "{home.admin_id}"}}'
+    waiting = "SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+    with ThreadPoolExecutor(1) as pool, stack.connect(autocommit=False) as deleting:
+        deleting.execute("SELECT set_config('request.jwt.claims', %s, true), set_config('role', 'authenticated', true)", (claims,))
+        deleting.execute("SELECT api.delete_organization(%s, %s)", (home.organization_id, f"Organization {home.slug}"))
+        call = pool.submit(home.api.call, late, {**organization, **bodies[late]}, token=home.admin)
+        wait_until(lambda: db.execute(waiting, (deleting.info.backend_pid,)).fetchall(), what=f"{late} waits for the deletion")
+        deleting.commit()
+        refused(call.result(), 404, "organization_not_found")
+    again = {**organization, "name": "again", "integration_type": "mqtt_hosted"}
+    refused(home.api.call("upsert_integration", again, headers={"X-API-Key": key}), 401, "api_key_invalid")
+    for table in ("api_keys", "organization_invitations"):
+        assert db.execute(f"SELECT FROM mqtt.{table} WHERE organization_id = %s", (home.organization_id,)).fetchall() == [], table
 
 
 def test_an_organization_has_a_limit_of_keys(tenant: Callable[..., Tenant], db: Connection) -> None:

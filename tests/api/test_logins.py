@@ -133,6 +133,24 @@ def test_logins_that_are_malformed(api: Api, headers: dict[str, str]) -> None:
     refused(api.call("mqtt_ingest_batch", {"messages": [{"topic": "x", "payload": 1}]}, headers=sent), 401, "invalid_credentials")
 
 
+def test_a_read_only_request_tells_no_password(api: Api, home: Tenant) -> None:
+    """PostgREST runs GET in a transaction in which no wrong password can be counted: one could be guessed for ever."""
+    device, other = home.device(), home.device(can_publish=False)
+    refused(guess(api, device.username, "wrong"), 401, "invalid_credentials")  # there is a count
+    answers = [
+        api.session.get(
+            f"{api.url}/rpc/mqtt_ingest",
+            params={"topic": device.topic(), "payload": "1", **more},
+            headers={**sender.headers, "X-Password": password},
+        )
+        for more in ({}, {"content_type": "text/plain"}, {"payload_encoding": "x"})
+        for sender in (device, other)
+        for password in (sender.password, "wrong")
+    ]
+    assert {answer.status_code for answer in answers} == {405}
+    assert len({answer.text for answer in answers}) == 1
+
+
 def test_a_rotated_password_works_through_its_grace_and_not_beyond(
     home: Tenant, queue: Queue, db: psycopg.Connection[tuple[Any, ...]]
 ) -> None:

@@ -249,3 +249,5 @@ def test_plain_postgrest(api: Api, home: Tenant, device: Device) -> None:
     for data, more, status in sent:
         response = api.call("mqtt_ingest_document", data=data, headers={**headers, **more})
         assert response.status_code == status, (more, response.text)
+    for topic in ("a%00b", "a%ff"):
+        is_refused(api.call("mqtt_ingest_document", {}, headers={**headers, "X-Path-Topic": topic}), 400, "topic_invalid")

@@ -430,7 +430,16 @@ def test_a_thousand_unknown_keys_cost_no_search(post: Callable[..., requests.Res
     member = {"Authorization": f"Bearer {home.member}"}
     is_refused(post("/rest/v1/rpc/mqtt_publish", json=keys, headers=member), 404, "integration_not_found")
     assert post("/rest/v1/rpc/get_mqtt_publish_receipts", json=keys, headers=member).json() == []
+    is_refused(post("/rest/v1/rpc/import_messages", json=keys, headers=member), 404, "integration_not_found")
     is_refused(post("/rest/v1/rpc/list_devices", json=keys, headers=member), 413, "body_too_large")
+
+
+def test_a_batch_is_imported_whole(post: Callable[..., requests.Response], home: Tenant, device: Device) -> None:
+    messages = [{"topic": device.topic("old"), "payload": "x" * 100, "timestamp": 1700000000 + n} for n in range(200)]
+    body = {"integration_id": home.integration_id, "messages": messages}
+    answer = post("/rest/v1/rpc/import_messages", json=body, headers={"Authorization": f"Bearer {home.admin}"})
+    assert answer.json() == {"imported": 200, "repeated": 0, "rejected": []}
+    is_refused(post("/rest/v1/rpc/import_messages", json=body), 401, "token_missing")
 
 
 def test_one_message_says_what_is_wrong_with_it(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
