@@ -42,11 +42,11 @@ BEGIN
     LIMIT 1;
     SELECT
         count(*) FILTER (WHERE x.attempts > 0) AS retrying,
-        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
+        coalesce(sum(x.message_count) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0), 0) AS processing,
         min(x.enqueued_at) AS oldest
     INTO v_waiting
     FROM (
-        SELECT q.attempts, q.read_ct, q.enqueued_at
+        SELECT q.attempts, q.read_ct, q.enqueued_at, q.message_count
         FROM pgmq.q_mqtt_messages AS q
         WHERE q.organization_id = queue_depth.organization_id AND q.vt > now()
         LIMIT 10000
@@ -107,18 +107,23 @@ BEGIN
             'p99', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4)
         )
         FROM (
-            SELECT h.stored_after / 1000.0 AS seconds
-            FROM mqtt.history AS h
-            WHERE h.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = seconds_in_queue.organization_id)
-                AND h.flags & 8 = 0 AND h.received_at > now() - interval '1 hour'
-            ORDER BY h.received_at DESC
+            SELECT b.seconds
+            FROM (
+                SELECT (a.details ->> 'seconds')::double precision AS seconds, a.message_count
+                FROM mqtt.integration_activity_log AS a
+                WHERE a.organization_id = seconds_in_queue.organization_id AND a.activity_type = 'messages_processed' AND a.details ? 'seconds'
+                    AND a.created_at > now() - interval '1 hour'
+                ORDER BY a.created_at DESC
+                LIMIT 1000
+            ) AS b
+            CROSS JOIN generate_series(1, least(b.message_count, 1000))
             LIMIT 1000
         ) AS s
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.seconds_in_queue(uuid) IS
-'How long the last 1,000 messages stored within the hour waited to be processed: {"p50", "p99"}, null when there were none.';
+'How long the last 1,000 messages processed within the hour waited, each as long as the longest of its batch and integration: {"p50", "p99"}, null when there were none.';
 
 CREATE OR REPLACE FUNCTION mqtt.top_errors(organization_id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER

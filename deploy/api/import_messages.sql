@@ -184,8 +184,10 @@ BEGIN
     ));
     PERFORM mqtt.count_accepted(integration.organization_id, cardinality(rows), false);
     PERFORM mqtt.record_stored(
-        ARRAY[integration.organization_id], ARRAY[integration.id], ARRAY[NULL]::uuid [], ARRAY[date_trunc('minute', now())], ARRAY[cardinality(rows)]::bigint [],
-        ARRAY[v_at], false
+        ROW(
+            ARRAY[integration.organization_id], ARRAY[integration.id], ARRAY[NULL]::uuid [], ARRAY[date_trunc('minute', now())],
+            ARRAY[cardinality(rows)], ARRAY[v_at], ARRAY[v_at], NULL, NULL, NULL
+        )::mqtt.stored_batch, false
     );
 END;
 $$;

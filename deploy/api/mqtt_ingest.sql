@@ -100,7 +100,7 @@ BEGIN
             AND mqtt.topic_is_under(mqtt_ingest.topic, c.topic_prefix) AND c.publish_filters IS NULL AND c.max_per_second IS NULL
             AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
             AND (
-                SELECT o.ingest_pause IS NULL AND NOT o.has_all_topics AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
+                SELECT o.ingest_pause IS NULL AND o.max_queued IS NULL AND NOT o.has_all_topics AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
                 FROM mqtt.organizations AS o
                 WHERE o.id = c.organization_id
             )

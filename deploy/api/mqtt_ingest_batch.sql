@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/mqtt_ingest_batch to pg
 -- requires: ingest/enqueue_batch
+-- requires: ingest/store_plain_batch
 -- requires: ingest/wrong_passwords
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -96,7 +97,10 @@ BEGIN
         v_most := mqtt.take_batch_quota(v_session, v_count);
     END IF;
     IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
-        v_queued := mqtt.enqueue_plain_batch(v_session, v_messages);
+        v_queued := mqtt.store_plain_batch(v_session, v_messages);
+        IF v_queued = 0 THEN
+            v_queued := mqtt.enqueue_plain_batch(v_session, v_messages);
+        END IF;
     END IF;
     IF v_queued = 0 THEN
         v_answer := mqtt.enqueue_batch(v_session, v_messages, v_faults, v_most);

@@ -69,14 +69,20 @@ BEGIN
     SELECT q.msg_id, q.organization_id INTO v_msg_id, v_organization_id
     FROM pgmq.q_mqtt_messages AS q
     CROSS JOIN mqtt.message_id_key AS k
-    WHERE q.enqueued_at = mqtt.message_id_time(v_id) AND mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place) = v_id
+    WHERE q.enqueued_at = mqtt.message_id_time(v_id) AND q.organization IS NULL AND mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place) = v_id
     UNION ALL
     SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = v_id
+    UNION ALL
+    SELECT h.position, i.organization_id
+    FROM mqtt.history AS h
+    CROSS JOIN LATERAL mqtt.item_of(h.position) AS i
+    WHERE h.received_at = mqtt.message_id_time(v_id) AND h.id = v_id
     LIMIT 1;
     IF found THEN
         -- Waits for a worker that has this organization now; that worker may take the message itself, or move its row.
         PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_organization_id::text));
-        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id FOR UPDATE;
+        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id AND q.organization IS NULL FOR UPDATE;
+        v_tid := coalesce(v_tid, mqtt.isolate_message(v_msg_id));
     END IF;
     IF v_tid IS NOT NULL THEN
         v_counts := mqtt.store_or_split(ARRAY[v_tid]);

@@ -5,12 +5,16 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION bridge.suspects(tids tid []) RETURNS bigint []
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
+DECLARE
+    v_tids CONSTANT tid [] := mqtt.split_items(tids);
+BEGIN
+    RETURN (SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (v_tids));
+END;
 $$;
-COMMENT ON FUNCTION bridge.suspects(tid []) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause.';
+COMMENT ON FUNCTION bridge.suspects(tid []) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause. Work items are split first.';
 GRANT EXECUTE ON FUNCTION bridge.suspects(tid []) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.begin_attempt(accepted_before timestamptz, suspects bigint [] DEFAULT NULL) RETURNS bigint

@@ -2,6 +2,7 @@
 -- requires: base/configuration
 -- requires: base/refuse_for_now
 -- requires: ingest/device_session
+-- requires: ingest/queue_limit
 -- requires: tables/mqtt_credentials
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -66,8 +67,10 @@ BEGIN ATOMIC
             WHEN NOT c.can_publish THEN 'publish_not_allowed'
             WHEN i.status = 'inactive' THEN 'integration_inactive'
             WHEN coalesce(k.ingest_pause, o.ingest_pause) IS NOT NULL THEN 'queue_paused'
+            -- Looked at here too, so that it holds while nobody runs mqtt.check_capacity.
+            WHEN CASE WHEN o.max_queued IS NOT NULL THEN mqtt.is_queue_full(o.id, o.max_queued) END THEN 'queue_paused'
         END,
-        coalesce(k.ingest_pause, o.ingest_pause),
+        coalesce(k.ingest_pause, o.ingest_pause, format('More than %s messages of the organization wait to be processed.', o.max_queued)),
         l.username
     FROM (
         SELECT

@@ -25,7 +25,7 @@ AS $$
             FROM mqtt.ledger AS l
             WHERE is_full AND l.shard = mqtt.ledger_level_settled()
             UNION ALL
-            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
+            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, q.message_count
             FROM pgmq.q_mqtt_messages AS q
         ) AS t
         GROUP BY t.organization_id, t.hour

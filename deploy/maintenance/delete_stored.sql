@@ -1,8 +1,8 @@
 -- Deploy topicbase:maintenance/delete_stored to pg
+-- requires: process/split_items
 -- requires: tables/deletions
 -- requires: tables/history
 -- requires: tables/ledger
--- requires: tables/queues
 -- requires: tables/reading_rows
 -- requires: topics/filters
 BEGIN;
@@ -35,11 +35,13 @@ BEGIN
     EXECUTE format(
         'WITH gone AS (DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY('
         'SELECT y.address FROM mqtt.topics AS t CROSS JOIN LATERAL ('
-        'SELECT x.ctid AS address FROM %1$s AS x WHERE x.topic = t.number AND x.%2$I >= $5 AND x.%2$I < $6 AND x.received_at < $7 LIMIT $8 OFFSET 0) AS y '
+        'SELECT x.ctid AS address FROM %1$s AS x WHERE x.topic = t.number AND x.%2$I >= $5 AND x.%2$I < $6 AND x.received_at < $7%4$s LIMIT $8 OFFSET 0) AS y '
         'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) AND ($4 IS NULL OR t.topic ~ $4) '
         'LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
         leaf, CASE WHEN deletion.by_received THEN 'received_at' ELSE 'measured_at' END,
-        CASE WHEN is_history THEN 'true, h.flags & 8 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END
+        CASE WHEN is_history THEN 'true, h.flags & 8 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END,
+        -- What the worker has yet to settle comes in a later pass.
+        CASE WHEN is_history AND deletion.kind <> 'organization' THEN ' AND NOT mqtt.is_pending(x.position)' ELSE '' END
     ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
         deletion.since, deletion.until, CASE deletion.kind WHEN 'messages' THEN deletion.requested_at ELSE 'infinity' END, most;
     RETURN coalesce(v_gone, '{}');
@@ -90,11 +92,11 @@ BEGIN
     WITH gone AS (
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = ANY (ARRAY(SELECT x.ctid FROM pgmq.q_mqtt_messages AS x WHERE x.organization_id = delete_queued.organization_id LIMIT most))
-        RETURNING date_trunc('minute', q.enqueued_at) AS minute
+        RETURNING date_trunc('minute', q.enqueued_at) AS minute, q.message_count
     ),
     counted AS (
         INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, expired)
-        SELECT delete_queued.organization_id, g.minute, mqtt.ledger_level_outcomes(), count(*)
+        SELECT delete_queued.organization_id, g.minute, mqtt.ledger_level_outcomes(), sum(g.message_count)
         FROM gone AS g
         GROUP BY g.minute
         ORDER BY g.minute

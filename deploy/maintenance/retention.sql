@@ -2,10 +2,12 @@
 -- requires: base/locks
 -- requires: tables/ingest_keys
 -- requires: tables/integration_activity_log
+-- requires: tables/ledger
 -- requires: tables/mqtt_callbacks
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/mqtt_requests
+-- requires: tables/queues
 -- requires: tables/reading_rows
 -- requires: tables/rollups
 -- requires: tables/settlements
@@ -13,6 +15,22 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.unsettled_since(before timestamptz, organization_id uuid DEFAULT NULL) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT min(q.enqueued_at)
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization IS NOT NULL AND q.enqueued_at < before
+            AND (unsettled_since.organization_id IS NULL OR q.organization_id = unsettled_since.organization_id)
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.unsettled_since(timestamptz, uuid) IS
+'When the first messages were accepted, before then, of which the history has to keep the rows because a work item stands for them; null when there are none.';
+
 CREATE OR REPLACE FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column text, term text, most integer, OUT removed bigint, OUT is_more boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -24,14 +42,16 @@ DECLARE
     v_organization_id uuid;
     v_key text;
     v_trimmed_to timestamptz;
-    v_before timestamptz;
+    v_before timestamptz := now() - make_interval(days => v_longest);
     v_share bigint;
     v_until timestamptz;
     v_rows bigint;
 BEGIN
     -- Whole partitions are dropped by the longest term. That leaves the rows of the default partition,
     EXECUTE format('SELECT max(x.t) FROM (SELECT %I AS t FROM mqtt.%I WHERE %1$I < $1 ORDER BY %1$I LIMIT $2) AS x', time_column, v_default)
-    INTO v_until USING now() - make_interval(days => v_longest), most;
+    INTO v_until USING CASE
+        WHEN target = 'mqtt.history'::regclass THEN least(v_before, mqtt.unsettled_since(v_before)) ELSE v_before
+    END, most;
     EXECUTE format('DELETE FROM mqtt.%I WHERE %I <= $1', v_default, time_column) USING v_until;
     GET DIAGNOSTICS removed = ROW_COUNT;
     is_more := removed >= most;
@@ -44,6 +64,10 @@ BEGIN
     ) USING v_longest, most, v_organizations, owner_column, target = 'mqtt.history'::regclass LOOP
         EXIT WHEN removed >= most;
         v_share := least(v_share, most - removed);
+        IF target = 'mqtt.history'::regclass THEN
+            -- What the worker has yet to read stays.
+            v_before := least(v_before, mqtt.unsettled_since(v_before, v_organization_id));
+        END IF;
         -- By time, not row by row: a join might get a plan that reads the whole table for each row.
         EXECUTE format(
             'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE %I = %L AND %1$I >= $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x',
@@ -163,6 +187,8 @@ BEGIN
             (6, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
         ) AS t (place, kind, parent, days)
         CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
+        -- While the worker has yet to read some of it, none of it goes.
+        WHERE t.kind <> 'completed' OR mqtt.unsettled_since(now() - make_interval(days => t.days)) IS NULL
     )
     SELECT
         coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),

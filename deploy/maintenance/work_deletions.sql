@@ -240,7 +240,7 @@ AS $$
 DECLARE
     v_queued integer;
 BEGIN
-    IF d.kind = 'messages' AND d.started_at IS NULL AND mqtt.is_queued_before(d.organization_id, d.requested_at) THEN
+    IF d.kind IN ('device', 'messages') AND d.started_at IS NULL AND mqtt.is_queued_before(d.organization_id, d.requested_at) THEN
         d.state := 'waiting';
         RETURN d;
     END IF;

@@ -30,7 +30,7 @@ BEGIN
             v_busy := v_busy || v_next.organization_id;
             CONTINUE;
         END IF;
-        SELECT q.ctid, q.msg_id, q.attempts, coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
+        SELECT q.ctid, q.msg_id, q.message_count, q.attempts, coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
         INTO v_row
         FROM pgmq.q_mqtt_messages AS q
         CROSS JOIN mqtt.configuration AS c
@@ -38,6 +38,10 @@ BEGIN
         WHERE q.msg_id = v_next.msg_id
         FOR UPDATE OF q;
         CONTINUE WHEN NOT found;
+        IF v_row.message_count > 1 THEN
+            PERFORM mqtt.split_item(v_row.ctid, NULL);
+            CONTINUE;
+        END IF;
         IF v_row.attempts < v_row.max_attempts THEN
             UPDATE pgmq.q_mqtt_messages AS q
             SET attempts = q.attempts + 1,
@@ -54,7 +58,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.begin_attempt(timestamptz, bigint []) IS
-'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. A message that exhausts its attempts this way becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. A message that exhausts its attempts this way becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. A work item is split first. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
 
 CREATE OR REPLACE FUNCTION mqtt.undo_attempt(attempted bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

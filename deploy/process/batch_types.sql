@@ -31,9 +31,11 @@ CREATE TYPE mqtt.arrived_sample AS (
     measured_at timestamptz,
     is_retained boolean,
     is_news boolean,
-    is_rule_time boolean
+    is_rule_time boolean,
+    organization integer,
+    number integer
 );
-COMMENT ON TYPE mqtt.arrived_sample IS 'A message taken from the queue, as mqtt.decoded_samples has it: in one row, or in a row for each sample that a payload rule finds in it.';
+COMMENT ON TYPE mqtt.arrived_sample IS 'A message taken from the queue, as mqtt.decoded_samples has it: in one row, or in a row for each sample that a payload rule finds in it. organization, number: those of its organization and topic, where the history has the message already.';
 
 CREATE TYPE mqtt.device_news AS (
     organization_id uuid,
@@ -63,9 +65,18 @@ CREATE TYPE mqtt.numbered_topic AS (
     topic_role text,
     device_id uuid,
     organization integer,
-    number integer
+    number integer,
+    is_current boolean,
+    is_by_pattern boolean
 );
-COMMENT ON TYPE mqtt.numbered_topic IS 'A topic of a batch and what it means; number: that of mqtt.topics, null for one that is not registered; organization: the number of its organization.';
+COMMENT ON TYPE mqtt.numbered_topic IS 'A topic of a batch and what it means; number: that of mqtt.topics, null for one that is not registered; organization: the number of its organization; is_by_pattern: whether that is what the topic pattern makes of it, and no payload rule.';
+
+CREATE TYPE mqtt.settled_position AS (
+    organization integer,
+    received_at timestamptz,
+    position bigint
+);
+COMMENT ON TYPE mqtt.settled_position IS 'Where the history has a message that a batch settles.';
 
 CREATE TYPE mqtt.stored_batch AS (
     organizations uuid [],
@@ -73,10 +84,12 @@ CREATE TYPE mqtt.stored_batch AS (
     credentials uuid [],
     minutes timestamptz [],
     counts bigint [],
+    first_at timestamptz [],
     last_at timestamptz [],
     refused jsonb,
+    positions mqtt.settled_position [],
     late mqtt.late_reading []
 );
 COMMENT ON TYPE mqtt.stored_batch IS
-'What became of a batch: how many were stored of each organization, integration, credential and minute of acceptance (mqtt.record_stored); refused: those to topics beyond the limit (mqtt.record_refused); late: readings of time that is closed (mqtt.record_late).';
+'What became of a batch: how many were stored of each organization, integration, credential and minute of acceptance (mqtt.record_stored); positions: of these (mqtt.record_settlements); refused: those to topics beyond the limit (mqtt.record_refused); late: readings of time that is closed (mqtt.record_late).';
 COMMIT;

@@ -4,7 +4,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid []
+CREATE OR REPLACE FUNCTION mqtt.due_messages(batch_size integer, OUT tids tid [], OUT messages integer, OUT cuts jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -49,7 +49,6 @@ DECLARE
     v_kept uuid [] := '{}';
     v_last uuid;
     v_first timestamptz;
-    v_tids tid [];
     v_new jsonb;
 BEGIN
     IF v_is_cut AND v_now > v_swept_at + 5 * v_sweep_took THEN
@@ -59,7 +58,7 @@ BEGIN
     LOOP
         IF v_is_sweep THEN
             -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
-            SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
+            SELECT greatest(v_seen, s.last_value - 500 * 1048576) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
             SELECT w.candidates, w.is_cut INTO v_candidates, v_is_cut FROM mqtt.sweep_queue(v_start, v_now - v_margin, v_remembered) AS w;
             v_sweep_took := clock_timestamp() - v_now;
             v_swept_at := v_now;
@@ -100,7 +99,7 @@ BEGIN
         END IF;
     END IF;
     v_last := v_locked.organizations[cardinality(v_locked.organizations)];
-    SELECT d.tids, d.marks INTO v_tids, v_new
+    SELECT d.tids, d.messages, d.cuts, d.marks INTO tids, messages, cuts, v_new
     FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_now, v_margin, v_busy_margin) AS d;
     v_marks := v_candidates || coalesce(v_new, '{}');
     IF (SELECT count(*) FROM jsonb_object_keys(v_marks)) > v_remembered THEN
@@ -117,9 +116,8 @@ BEGIN
             'contended_at', v_contended_at, 'seen', v_seen, 'last', v_last, 'marks', v_marks
         )::text, false
     );
-    RETURN v_tids;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.due_messages(integer) IS
-'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
 COMMIT;

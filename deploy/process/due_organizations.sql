@@ -83,9 +83,12 @@ BEGIN
             SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(candidates) AS j ORDER BY j.key::uuid <= start, j.key::uuid
         ) AS c
         CROSS JOIN LATERAL (
-            SELECT min(x.vt) AS first, count(*) AS waiting
+            SELECT
+                min(x.vt) AS first,
+                -- A large work item goes in large parts: the fewer batches tell of a device, the less work it is.
+                greatest(least(coalesce(sum(x.message_count), 0), share), least(coalesce((array_agg(x.message_count))[1], 0), room / 2))::integer AS waiting
             FROM (
-                SELECT q.vt
+                SELECT q.vt, q.message_count
                 FROM pgmq.q_mqtt_messages AS q
                 WHERE q.organization_id = c.id AND q.vt > c.mark AND q.vt <= due_at
                 ORDER BY q.vt

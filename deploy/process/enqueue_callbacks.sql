@@ -2,11 +2,46 @@
 -- requires: base/message_ids
 -- requires: base/wake_bridge
 -- requires: tables/filters_by_prefix
+-- requires: tables/history
 -- requires: tables/mqtt_callbacks
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.queued_topics(tids tid []) RETURNS TABLE (
+    organization_id uuid, integration_id uuid, topic text, enqueued_at timestamptz, msg_id bigint, id uuid
+)
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- Further settings are those of mqtt.enqueue_callbacks, which calls it.
+AS $$
+DECLARE
+    v_since timestamptz;
+    v_until timestamptz;
+BEGIN
+    RETURN QUERY
+    SELECT
+        q.organization_id, q.integration_id, q.message ->> 'topic', q.enqueued_at, q.msg_id,
+        coalesce(q.message_id, mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place))
+    FROM pgmq.q_mqtt_messages AS q
+    CROSS JOIN mqtt.message_id_key AS k
+    WHERE q.ctid = ANY (tids) AND q.organization IS NULL;
+    -- Which partitions work items are about is known before the statement that reads them.
+    SELECT min(q.enqueued_at), max(q.enqueued_at) INTO v_since, v_until FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+    IF v_since IS NOT NULL THEN
+        RETURN QUERY
+        SELECT q.organization_id, q.integration_id, t.topic, h.received_at, h.position, h.id
+        FROM pgmq.q_mqtt_messages AS q
+        JOIN mqtt.history AS h ON h.received_at = q.enqueued_at AND h.organization = q.organization
+            AND h.position >= q.msg_id AND h.position < q.msg_id + q.message_count AND h.received_at BETWEEN v_since AND v_until
+        JOIN mqtt.topics AS t ON t.number = h.topic
+        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.queued_topics(tid []) IS
+'The messages that rows of the queue stand for, by row address, with their topics. A part of mqtt.enqueue_callbacks.';
+
 CREATE OR REPLACE FUNCTION mqtt.enqueue_callbacks(tids tid []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -29,10 +64,13 @@ BEGIN
         )
     ),
     arrived AS MATERIALIZED (
-        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id, q.place
-        FROM hooked AS i
-        JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
-        WHERE q.ctid = ANY (tids)
+        SELECT m.*
+        FROM mqtt.queued_topics(ARRAY(
+            SELECT q.ctid
+            FROM hooked AS i
+            JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
+            WHERE q.ctid = ANY (tids)
+        )) AS m
     ),
     -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
     prefixed AS MATERIALIZED (
@@ -54,9 +92,8 @@ BEGIN
         WHERE c.filter = t.topic OR t.topic ~ c.pattern
     )
     INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
-    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.keyed_message_id(a.enqueued_at, a.msg_id, k.key, a.place)), a.enqueued_at
+    SELECT h.organization_id, h.id, a.id, a.enqueued_at
     FROM hook AS h
-    CROSS JOIN mqtt.message_id_key AS k
     JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
     ORDER BY a.msg_id;
     IF found THEN

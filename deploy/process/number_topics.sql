@@ -37,7 +37,7 @@ BEGIN
     SELECT array_agg(
         ROW(
             t.organization_id, t.integration_id, t.topic, t.external_id, t.message_type, t.topic_role, t.device_id, t.organization,
-            coalesce(t.number, n.number)
+            coalesce(t.number, n.number), t.is_current, t.is_by_pattern
         )::mqtt.numbered_topic
     ) INTO v_all
     FROM topic AS t
@@ -50,7 +50,7 @@ $$;
 COMMENT ON FUNCTION mqtt.register_topics(mqtt.numbered_topic []) IS
 'Gives topics without a number one, as far as configuration.max_topics leaves room; returns all. A part of mqtt.store_messages.';
 
-CREATE OR REPLACE FUNCTION mqtt.number_topics(samples mqtt.arrived_sample [], devices mqtt.seen_device []) RETURNS mqtt.numbered_topic []
+CREATE OR REPLACE FUNCTION mqtt.number_topics(samples mqtt.arrived_sample [], devices mqtt.seen_device [], is_deferred boolean) RETURNS mqtt.numbered_topic []
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 -- Further settings are those of mqtt.store_messages, which calls it.
@@ -58,27 +58,38 @@ AS $$
 DECLARE
     v_topics mqtt.numbered_topic [];
     v_is_complete boolean;
+    v_is_current boolean;
 BEGIN
     SELECT
         array_agg(
             ROW(
-                w.organization_id, w.integration_id, w.topic, w.external_id, w.message_type, w.topic_role, d.id, coalesce(o.number, 0), t.number
+                w.organization_id, w.integration_id, w.topic, w.external_id, w.message_type, w.topic_role, d.id, coalesce(o.number, 0), t.number,
+                t.is_current, w.is_by_pattern
             )::mqtt.numbered_topic
-        ), bool_and(t.number IS NOT NULL)
-    INTO v_topics, v_is_complete
+        ), bool_and(t.number IS NOT NULL), bool_and(t.is_current OR NOT w.is_by_pattern)
+    INTO v_topics, v_is_complete, v_is_current
     FROM (
-        SELECT DISTINCT x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role FROM unnest(samples) AS x
+        SELECT x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role, bool_and(x.sample IS NULL) AS is_by_pattern
+        FROM unnest(samples) AS x
+        GROUP BY x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role
     ) AS w
     LEFT JOIN unnest(devices) AS d USING (integration_id, external_id)
     CROSS JOIN LATERAL mqtt.topic_number(w.organization_id, w.integration_id, w.topic, d.id, w.message_type, w.topic_role) AS t
     -- None where the organization was deleted meanwhile.
     LEFT JOIN mqtt.organizations AS o ON o.id = w.organization_id;
     IF NOT v_is_complete THEN
-        RETURN mqtt.register_topics(v_topics);
+        v_topics := mqtt.register_topics(v_topics);
+    END IF;
+    IF NOT (v_is_complete AND v_is_current OR is_deferred) THEN
+        -- A device that is deleted meanwhile is locked by now, unless its update is deferred.
+        UPDATE mqtt.topics AS t
+        SET is_current = true, external_id = n.external_id
+        FROM unnest(v_topics) AS n
+        WHERE t.organization_id = n.organization_id AND t.number = n.number AND n.is_by_pattern AND NOT t.is_current;
     END IF;
     RETURN v_topics;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.number_topics(mqtt.arrived_sample [], mqtt.seen_device []) IS
-'The topics of a batch with their numbers, new ones being registered. A part of mqtt.store_messages.';
+COMMENT ON FUNCTION mqtt.number_topics(mqtt.arrived_sample [], mqtt.seen_device [], boolean) IS
+'The topics of a batch with their numbers, new ones being registered; marks what they mean as current. A part of mqtt.store_messages.';
 COMMIT;

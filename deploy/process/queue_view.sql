@@ -1,7 +1,7 @@
 -- Deploy topicbase:process/queue_view to pg
 -- requires: integrations/access
+-- requires: process/split_items
 -- requires: tables/mqtt_dead_letters
--- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -19,6 +19,19 @@ AS $$
         q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
     FROM pgmq.q_mqtt_messages AS q
     CROSS JOIN mqtt.message_id_key AS k
+    WHERE q.organization IS NULL AND (mqtt.is_operator() OR (
+        q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
+        AND (q.integration_id = ANY ((SELECT mqtt.key_integration_ids())::uuid [])) IS NOT FALSE
+    ))
+    UNION ALL
+    SELECT
+        h.id, q.organization_id, q.integration_id, t.topic, h.payload, h.body, (h.flags & 3)::smallint,
+        CASE WHEN q.read_ct > 0 AND q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
+        q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
+    FROM pgmq.q_mqtt_messages AS q
+    JOIN mqtt.history AS h ON h.received_at = q.enqueued_at AND h.organization = q.organization
+        AND h.position >= q.msg_id AND h.position < q.msg_id + q.message_count
+    JOIN mqtt.topics AS t ON t.number = h.topic
     WHERE mqtt.is_operator() OR (
         q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
         AND (q.integration_id = ANY ((SELECT mqtt.key_integration_ids())::uuid [])) IS NOT FALSE
@@ -42,7 +55,7 @@ SELECT
     m.received_at, m.created_at, NULL, NULL, NULL
 FROM mqtt.mqtt_messages AS m
 CROSS JOIN mqtt.configuration AS c
-WHERE m.direction = 'incoming'
+WHERE m.direction = 'incoming' AND NOT mqtt.is_pending(m.position)
 UNION ALL
 SELECT
     d.id, d.organization_id, d.integration_id, d.topic, coalesce(d.message -> 'payload', 'null'), (coalesce(d.message ->> 'qos', '0'))::smallint,
@@ -50,6 +63,6 @@ SELECT
 FROM mqtt.mqtt_dead_letters AS d
 WHERE d.direction = 'incoming';
 COMMENT ON VIEW mqtt.mqtt_message_queue IS
-'Every incoming message with its status: pending, processing (held by a reader), completed (in the history) or failed (a dead letter).';
+'Every incoming message with its status: pending, processing (held by a reader), completed (its effects are made) or failed (a dead letter).';
 GRANT SELECT ON mqtt.mqtt_message_queue TO authenticated, service_role;
 COMMIT;

@@ -1,4 +1,5 @@
 -- Deploy topicbase:process/record_stored to pg
+-- requires: process/batch_types
 -- requires: tables/deferred_updates
 -- requires: tables/integration_activity_log
 -- requires: tables/ledger
@@ -6,10 +7,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.record_stored(
-    organization_ids uuid [], integration_ids uuid [], credential_ids uuid [], minutes timestamptz [], counts bigint [], last_accepted_at timestamptz [],
-    is_deferred boolean
-) RETURNS bigint
+CREATE OR REPLACE FUNCTION mqtt.record_stored(batch mqtt.stored_batch, is_deferred boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 -- As in mqtt.store_messages: rows by key, however the tables stood when the plan was made.
@@ -18,8 +16,9 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-    WITH stored (organization_id, integration_id, credential_id, minute, n, last_at) AS MATERIALIZED (
-        SELECT s.* FROM unnest(organization_ids, integration_ids, credential_ids, minutes, counts, last_accepted_at) AS s
+    WITH stored (organization_id, integration_id, credential_id, minute, n, first_at, last_at) AS MATERIALIZED (
+        SELECT s.*
+        FROM unnest(batch.organizations, batch.integrations, batch.credentials, batch.minutes, batch.counts, batch.first_at, batch.last_at) AS s
     ),
     used AS MATERIALIZED (
         SELECT
@@ -54,7 +53,8 @@ BEGIN
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
     )
     INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
-    SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, sum(s.n), 'messages_processed', 'success', NULL::jsonb
+    SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, sum(s.n), 'messages_processed', 'success',
+        jsonb_build_object('seconds', round(greatest(extract(EPOCH FROM clock_timestamp() - min(s.first_at)), 0), 3))
     FROM stored AS s
     GROUP BY s.organization_id, s.integration_id
     UNION ALL
@@ -63,9 +63,9 @@ BEGIN
         jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
     FROM updated AS u
     WHERE u.is_first;
-    RETURN (SELECT coalesce(sum(s.n), 0) FROM unnest(counts) AS s (n));
+    RETURN (SELECT coalesce(sum(s.n), 0) FROM unnest(batch.counts) AS s (n));
 END;
 $$;
-COMMENT ON FUNCTION mqtt.record_stored(uuid [], uuid [], uuid [], timestamptz [], bigint [], timestamptz [], boolean) IS
-'What else there is to do for messages that mqtt.store_messages has stored, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log, statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
+COMMENT ON FUNCTION mqtt.record_stored(mqtt.stored_batch, boolean) IS
+'What else there is to do for messages that mqtt.store_messages has settled, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log (details: the longest that one of them waited), statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
 COMMIT;

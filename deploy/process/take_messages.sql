@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     WITH taken AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
-        WHERE q.ctid = ANY (tids)
+        WHERE q.ctid = ANY (tids) AND q.organization IS NULL
         RETURNING q.msg_id, q.enqueued_at, q.place, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
     ),
     -- Looked up once for each, not for each message.
@@ -26,7 +26,7 @@ BEGIN
         WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
     )
     SELECT array_agg(
-        ROW(t.msg_id, t.enqueued_at, t.place, t.organization_id, t.integration_id, t.credential_id, t.message_id, m.*)::mqtt.arrived_sample
+        ROW(t.msg_id, t.enqueued_at, t.place, t.organization_id, t.integration_id, t.credential_id, t.message_id, m.*, NULL, NULL)::mqtt.arrived_sample
     ) INTO v_samples
     FROM taken AS t
     CROSS JOIN mqtt.configuration AS c
@@ -39,5 +39,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.take_messages(tid [], jsonb) IS
-'Takes messages out of the queue, by row address, and decodes them; prepared: the result of mqtt.prepare_sparkplug. Null when there are none. A part of mqtt.store_messages.';
+'Takes messages that are not stored yet out of the queue, by row address, and decodes them; prepared: the result of mqtt.prepare_sparkplug. Null when there are none. A part of mqtt.store_messages.';
 COMMIT;

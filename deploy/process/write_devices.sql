@@ -89,8 +89,12 @@ SET search_path = pg_catalog, pg_temp
 -- Further settings are those of mqtt.store_messages, which calls it.
 AS $$
 DECLARE
-    v_known mqtt.seen_device [] := CASE WHEN is_deferred THEN mqtt.defer_device_news(news) ELSE mqtt.update_devices(news) END;
+    v_known mqtt.seen_device [];
 BEGIN
+    IF news IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_known := CASE WHEN is_deferred THEN mqtt.defer_device_news(news) ELSE mqtt.update_devices(news) END;
     IF coalesce(cardinality(v_known), 0) < cardinality(news) THEN
         RETURN v_known || mqtt.register_devices(ARRAY(
             SELECT n

@@ -33,11 +33,11 @@ COMMENT ON TABLE mqtt.history IS
 'Every message stored, in (from devices) and out (published), in few bytes; partitioned by UTC day of received_at. Read it through mqtt.mqtt_messages, or mqtt.readings.';
 COMMENT ON COLUMN mqtt.history.received_at IS 'When the database accepted it, by the database''s clock.';
 COMMENT ON COLUMN mqtt.history.measured_at IS 'The time that the device gave, where that is plausible (configuration.max_time_behind, max_time_ahead), else received_at.';
-COMMENT ON COLUMN mqtt.history.position IS 'Order of acceptance, among messages of the same time: its number in the queue. Never shown outside, where it would count the messages of all organizations.';
+COMMENT ON COLUMN mqtt.history.position IS 'Order of acceptance, among messages of the same time: its number in the queue, or of one that a work item stands for, a number from that of the item on. Never shown outside, where it would count the messages of all organizations.';
 COMMENT ON COLUMN mqtt.history.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
 COMMENT ON COLUMN mqtt.history.organization IS 'Number of the organization (mqtt.organizations.number).';
 COMMENT ON COLUMN mqtt.history.topic IS 'Number of its topic and what that means (mqtt.topics.number): integration, device, message type.';
-COMMENT ON COLUMN mqtt.history.stored_after IS 'Milliseconds from received_at until it was stored, at most 24 days.';
+COMMENT ON COLUMN mqtt.history.stored_after IS 'Milliseconds from received_at until it was stored, at most 24 days; 0 if that was at once.';
 COMMENT ON COLUMN mqtt.history.flags IS 'Sum of the QoS (0 to 2) and 4: retained, 8: outgoing, 16: the id is the client''s own, 32: measured_at is the time that the device gave, 64: a payload rule matched it, and its readings, if any, are in mqtt.reading_rows, 128: that rule found the time.';
 COMMENT ON COLUMN mqtt.history.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
 COMMENT ON COLUMN mqtt.history.sent_at IS 'The time that the device gave, where measured_at is another.';

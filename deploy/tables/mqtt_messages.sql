@@ -17,7 +17,7 @@ FROM mqtt.history AS h
 INNER JOIN mqtt.topics AS t ON t.number = h.topic;
 COMMENT ON VIEW mqtt.mqtt_messages IS
 'The history with its topics. A superuser may also insert and delete, a row at a time: to import what was received elsewhere.';
-COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored; created_at - received_at is its time in the queue.';
+COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored: when the worker took it out of the queue, or at once, where the history had it from its acceptance on.';
 COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
 COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
 COMMENT ON COLUMN mqtt.mqtt_messages.organization IS 'Number of the organization, by which an index finds its messages.';

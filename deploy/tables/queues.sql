@@ -31,10 +31,18 @@ ADD COLUMN message_id uuid,
 ADD COLUMN place integer NOT NULL DEFAULT 0,
 ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
 ADD COLUMN body bytea,
-ADD COLUMN errors jsonb;
+ADD COLUMN errors jsonb,
+ADD COLUMN message_count integer NOT NULL DEFAULT 1,
+ADD COLUMN organization integer;
+-- A row may stand for many messages, which have the numbers from its own on: no other row may have one of these.
+ALTER TABLE pgmq.q_mqtt_messages ALTER COLUMN msg_id SET INCREMENT BY 1048576;
 CREATE INDEX q_mqtt_messages_organization_idx ON pgmq.q_mqtt_messages (organization_id, vt);
+-- Retention looks for what it has to leave.
+CREATE INDEX q_mqtt_messages_item_idx ON pgmq.q_mqtt_messages (enqueued_at) WHERE organization IS NOT NULL;
 CREATE INDEX q_mqtt_messages_message_id_idx ON pgmq.q_mqtt_messages (message_id) WHERE message_id IS NOT NULL;
-COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages that are not stored yet. message: {"topic", "payload", "qos", "retain", …}; defaults are left out.';
+COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages whose effects are to come. Either one that is not stored yet, message being {"topic", "payload", "qos", "retain", …} without defaults; or a work item: messages of one call that the history has already.';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.message_count IS 'How many messages it stands for: those of a work item have the positions from msg_id on.';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.organization IS 'Of a work item the number of the organization, under which, with enqueued_at as received_at, the history has its messages; else null.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.keyed_message_id(enqueued_at, msg_id, the key, place).';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.place IS 'Place among the messages of its call and integration, by which their ids are in order.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.attempts IS 'Attempts that failed so far.';

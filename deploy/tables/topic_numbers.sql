@@ -5,10 +5,10 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.topic_number(
     organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text
-) RETURNS TABLE (number integer)
+) RETURNS TABLE (number integer, is_current boolean)
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
-    SELECT min(t.number)
+    SELECT min(t.number), bool_or(t.is_current)
     FROM mqtt.topics AS t
     WHERE t.organization_id = topic_number.organization_id AND t.integration_id = topic_number.integration_id
         AND hashtextextended(t.topic, 0) = hashtextextended(topic_number.topic, 0) AND left(t.topic, 200) = left(topic_number.topic, 200)
@@ -33,4 +33,16 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.is_topic_known(uuid, uuid, text) IS 'Whether an integration has used this topic before, with whatever meaning.';
+
+CREATE OR REPLACE FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, topic text) RETURNS TABLE (number integer)
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
+BEGIN ATOMIC
+    SELECT CASE count(*) WHEN 1 THEN min(t.number) END
+    FROM mqtt.topics AS t
+    WHERE t.organization_id = current_topic.organization_id AND t.integration_id = current_topic.integration_id
+        AND hashtextextended(t.topic, 0) = hashtextextended(current_topic.topic, 0) AND left(t.topic, 200) = left(current_topic.topic, 200)
+        AND t.topic = current_topic.topic AND t.is_current;
+END;
+COMMENT ON FUNCTION mqtt.current_topic(uuid, uuid, text) IS
+'The number under which messages to a topic are stored now; null where the worker is to find out. A part of the statement that asks.';
 COMMIT;

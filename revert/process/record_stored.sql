@@ -1,4 +1,4 @@
 -- Revert topicbase:process/record_stored from pg
 BEGIN;
-DROP FUNCTION mqtt.record_stored(uuid [], uuid [], uuid [], timestamptz [], bigint [], timestamptz [], boolean);
+DROP FUNCTION mqtt.record_stored(mqtt.stored_batch, boolean);
 COMMIT;

@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(101);
+SELECT plan(107);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -363,6 +363,14 @@ UPDATE mqtt.organizations SET ingest_pause = NULL WHERE id = :'org_alice';
 UPDATE mqtt.configuration SET ingest_pause = 'disk';
 SELECT act_as('anon', NULL, :'login');
 SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_paused"%', 'a full disk refuses everyone');
+SELECT act_as('none');
+UPDATE mqtt.configuration SET ingest_pause = NULL;
+DELETE FROM pgmq.q_mqtt_messages;
+UPDATE mqtt.organizations SET max_queued = 3 WHERE id = :'org_alice';
+SELECT act_as('anon', NULL, :'login');
+SELECT is(api.mqtt_ingest('org_alice/x', '1') ->> 'status', 'queued', 'max_queued leaves room for a message') FROM generate_series(1, 4);
+SELECT throws_like($$SELECT api.mqtt_ingest('org_alice/x', '1')$$, '%"queue_paused"%', 'and none for one more, with nobody processing any');
+SELECT throws_like($$SELECT api.mqtt_ingest_batch('[{"topic": "org_alice/x", "payload": 1}]')$$, '%"queue_paused"%', 'nor for a batch');
 SELECT throws_like($$SELECT mqtt.device_login()$$, 'permission denied%', 'the inner functions are closed to devices');
 SELECT act_as('none');
 SELECT is_empty(

@@ -4,4 +4,5 @@ SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, text, integer)
 SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.note_retention()', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.apply_retention(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.unsettled_since(timestamptz, uuid)', true, 's', '{}');
 ROLLBACK;

@@ -1,0 +1,4 @@
+-- Revert topicbase:ingest/queue_limit from pg
+BEGIN;
+DROP FUNCTION mqtt.is_queue_full(uuid, bigint);
+COMMIT;

@@ -1,0 +1,4 @@
+-- Verify topicbase:ingest/known_topic on pg
+BEGIN;
+SELECT NULL::mqtt.known_topic;
+ROLLBACK;
