@@ -4,7 +4,4 @@ DROP FUNCTION api.import_messages(uuid, json);
 DROP FUNCTION mqtt.store_imported(mqtt.device_integrations, mqtt.imported_message []);
 DROP FUNCTION mqtt.register_imported(mqtt.device_integrations, mqtt.imported_message [], boolean);
 DROP FUNCTION mqtt.decode_import(mqtt.device_integrations, jsonb, text []);
-DROP FUNCTION mqtt.judge_import(mqtt.device_integrations, jsonb);
-DROP FUNCTION mqtt.stored_ids(integer, uuid []);
-DROP FUNCTION mqtt.import_id(text, uuid, text, timestamptz, jsonb, bytea);
 COMMIT;

@@ -4,7 +4,4 @@ SELECT mqtt.verify_function('api.import_messages(uuid, json)', true, 'v', '{auth
 SELECT mqtt.verify_function('mqtt.store_imported(mqtt.device_integrations, mqtt.imported_message [])', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.register_imported(mqtt.device_integrations, mqtt.imported_message [], boolean)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.decode_import(mqtt.device_integrations, jsonb, text [])', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.judge_import(mqtt.device_integrations, jsonb)', true, 's', '{}');
-SELECT mqtt.verify_function('mqtt.stored_ids(integer, uuid [])', true, 's', '{}');
-SELECT mqtt.verify_function('mqtt.import_id(text, uuid, text, timestamptz, jsonb, bytea)', false, 'i', '{}');
 ROLLBACK;
