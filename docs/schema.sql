@@ -25,6 +25,42 @@ ALTER DOMAIN api."*/*" OWNER TO mqtt_owner;
 
 COMMENT ON DOMAIN api."*/*" IS 'A response body that is not JSON.';
 
+CREATE TYPE mqtt.arrived_sample AS (
+	msg_id bigint,
+	enqueued_at timestamp with time zone,
+	place integer,
+	organization_id uuid,
+	integration_id uuid,
+	credential_id uuid,
+	message_id uuid,
+	topic text,
+	qos smallint,
+	retain boolean,
+	content_type text,
+	properties jsonb,
+	payload jsonb,
+	body bytea,
+	decode_error text,
+	message_type text,
+	topic_role text,
+	sample integer,
+	data jsonb,
+	facts jsonb,
+	external_id text,
+	role text,
+	sent_at timestamp with time zone,
+	measured_at timestamp with time zone,
+	is_retained boolean,
+	is_news boolean,
+	is_rule_time boolean,
+	organization integer,
+	number integer
+);
+
+ALTER TYPE mqtt.arrived_sample OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.arrived_sample IS 'A message taken from the queue, as mqtt.decoded_samples has it: in one row, or in a row for each sample that a payload rule finds in it. organization, number: those of its organization and topic, where the history has the message already.';
+
 CREATE TYPE mqtt.callback_outcome AS (
 	organization_id uuid,
 	integration_id uuid,
@@ -52,6 +88,35 @@ CREATE TYPE mqtt.decoded_payload AS (
 
 ALTER TYPE mqtt.decoded_payload OWNER TO mqtt_owner;
 
+CREATE TYPE mqtt.deleted_row AS (
+	topic integer,
+	received_at timestamp with time zone,
+	measured_at timestamp with time zone,
+	id uuid,
+	is_message boolean,
+	is_incoming boolean,
+	is_reading boolean
+);
+
+ALTER TYPE mqtt.deleted_row OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.deleted_row IS 'A deleted row of the history (is_message) or of what payload rules made of it; is_reading: its metrics were among the readings of a device.';
+
+CREATE TYPE mqtt.device_news AS (
+	organization_id uuid,
+	integration_id uuid,
+	external_id text,
+	last_data jsonb,
+	last_data_at timestamp with time zone,
+	last_seen_at timestamp with time zone,
+	latest jsonb,
+	latest_since timestamp with time zone
+);
+
+ALTER TYPE mqtt.device_news OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.device_news IS 'What a batch tells of a device. latest_since: when the first of its latest values was measured.';
+
 CREATE TYPE mqtt.device_session AS (
 	credential_id uuid,
 	organization_id uuid,
@@ -71,6 +136,27 @@ CREATE TYPE mqtt.device_session AS (
 
 ALTER TYPE mqtt.device_session OWNER TO mqtt_owner;
 
+CREATE TYPE mqtt.imported_message AS (
+	id uuid,
+	"position" bigint,
+	topic text,
+	qos smallint,
+	retain boolean,
+	content_type text,
+	payload jsonb,
+	body bytea,
+	decode_error text,
+	measured_at timestamp with time zone,
+	external_id text,
+	message_type text,
+	role text,
+	topic_role text
+);
+
+ALTER TYPE mqtt.imported_message OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.imported_message IS 'A message that is imported, as it will be stored; external_id: of the device that its topic names.';
+
 CREATE TYPE mqtt.interpretation AS (
 	rule_id uuid,
 	sample integer,
@@ -85,6 +171,15 @@ CREATE TYPE mqtt.interpretation AS (
 ALTER TYPE mqtt.interpretation OWNER TO mqtt_owner;
 
 COMMENT ON TYPE mqtt.interpretation IS 'What a payload rule makes of one sample in a message: the device, the time that it gives, its metrics (data), presence and metadata (facts), and why anything is missing.';
+
+CREATE TYPE mqtt.known_topic AS (
+	topic text,
+	number integer
+);
+
+ALTER TYPE mqtt.known_topic OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.known_topic IS 'A topic and the number under which messages to it are stored now.';
 
 CREATE TYPE mqtt.late_reading AS (
 	topic integer,
@@ -160,6 +255,24 @@ CREATE TYPE mqtt.message_request AS (
 ALTER TYPE mqtt.message_request OWNER TO mqtt_owner;
 
 COMMENT ON TYPE mqtt.message_request IS 'Which messages of the history, in which order, after which place in it; what is null does not restrict them, but organizations (their numbers) and most are given. topics: numbers in mqtt.topics of all their topics, or with is_restricted of some.';
+
+CREATE TYPE mqtt.numbered_topic AS (
+	organization_id uuid,
+	integration_id uuid,
+	topic text,
+	external_id text,
+	message_type text,
+	topic_role text,
+	device_id uuid,
+	organization integer,
+	number integer,
+	is_current boolean,
+	is_by_pattern boolean
+);
+
+ALTER TYPE mqtt.numbered_topic OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.numbered_topic IS 'A topic of a batch and what it means; number: that of mqtt.topics, null for one that is not registered; organization: the number of its organization; is_by_pattern: whether that is what the topic pattern makes of it, and no payload rule.';
 
 CREATE TYPE mqtt.reading_span AS (
 	organization_id uuid,
@@ -246,6 +359,55 @@ ALTER TYPE mqtt.rollup_part OWNER TO mqtt_owner;
 
 COMMENT ON TYPE mqtt.rollup_part IS 'The numbers of a metric in a span of time, summarized. delta: how far a counter went on from the first to the last of them; after a fall it counts from 0.';
 
+CREATE TYPE mqtt.seen_device AS (
+	id uuid,
+	integration_id uuid,
+	external_id text
+);
+
+ALTER TYPE mqtt.seen_device OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.seen_device IS 'A device of which a batch tells.';
+
+CREATE TYPE mqtt.settled_position AS (
+	organization integer,
+	received_at timestamp with time zone,
+	"position" bigint
+);
+
+ALTER TYPE mqtt.settled_position OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.settled_position IS 'Where the history has a message that a batch settles.';
+
+CREATE TYPE mqtt.stored_batch AS (
+	organizations uuid[],
+	integrations uuid[],
+	credentials uuid[],
+	minutes timestamp with time zone[],
+	counts bigint[],
+	first_at timestamp with time zone[],
+	last_at timestamp with time zone[],
+	refused jsonb,
+	positions mqtt.settled_position[],
+	late mqtt.late_reading[]
+);
+
+ALTER TYPE mqtt.stored_batch OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.stored_batch IS 'What became of a batch: how many were stored of each organization, integration, credential and minute of acceptance (mqtt.record_stored); positions: of these (mqtt.record_settlements); refused: those to topics beyond the limit (mqtt.record_refused); late: readings of time that is closed (mqtt.record_late).';
+
+CREATE TYPE mqtt.stream_position AS (
+	organization integer,
+	incoming bigint,
+	outgoing bigint,
+	incoming_place integer,
+	outgoing_place integer
+);
+
+ALTER TYPE mqtt.stream_position OWNER TO mqtt_owner;
+
+COMMENT ON TYPE mqtt.stream_position IS 'How far a reader has read the settlements of an organization: the numbers of the last ones, in and out, and of each how many of its messages, 0 for all.';
+
 CREATE TYPE mqtt.telemetry_data AS (
 	"deviceId" text,
 	metrics jsonb,
@@ -307,7 +469,8 @@ ALTER FUNCTION api.accept_organization_invitation(organization_id uuid) OWNER TO
 COMMENT ON FUNCTION api.accept_organization_invitation(organization_id uuid) IS 'Become a member of an organization that has invited you
 
 Returns the member. To decline, call `remove_organization_member` with your own user_id.
-Errors: 404 `invitation_not_found`.';
+Errors: 404 `invitation_not_found`.
+Answer: {"...": "mqtt.organization_members", "status": "=member"}';
 
 CREATE FUNCTION api.add_organization_member(organization_id uuid, user_id uuid, role text DEFAULT 'member'::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -326,6 +489,8 @@ BEGIN
     END IF;
     -- Changes of members wait for each other here, so that an organization keeps an admin.
     PERFORM FROM mqtt.organizations AS o WHERE o.id = add_organization_member.organization_id FOR NO KEY UPDATE;
+    -- It may have been deleted while this waited.
+    PERFORM mqtt.require_organization(add_organization_member.organization_id, true);
     IF NOT mqtt.is_operator() AND NOT EXISTS (
         SELECT
         FROM mqtt.organization_members AS m
@@ -364,7 +529,9 @@ COMMENT ON FUNCTION api.add_organization_member(organization_id uuid, user_id uu
 For admins of the organization and service_role. user_id is the `sub` of that user''s JWT; role is `member` (reads and publishes) or
 `admin` (also manages integrations, credentials, subscriptions and members). Whom an admin adds is invited (`status` is `invited`) and becomes
 a member by `accept_organization_invitation`; whom service_role adds is a member at once (`status` is `member`).
-Errors: 400 `member_invalid`; 403 `admin_required`; 404 `organization_not_found`; 409 `last_admin`.';
+Errors: 400 `member_invalid`; 403 `admin_required`; 404 `organization_not_found`; 409 `last_admin`.
+Body: {"role": "member|admin"}
+Answer: {"...": "mqtt.organization_members", "invited_by?": "uuid?", "status": "member|invited"}';
 
 CREATE FUNCTION api.apply_device_preset(integration_id uuid, preset text, topic_prefix text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -414,7 +581,8 @@ COMMENT ON FUNCTION api.apply_device_preset(integration_id uuid, preset text, to
 They come after the rules that are there, replace those of the same preset, and can be edited like any other. topic_prefix stands before all
 their topics; by default nothing, and at the hosted broker the organization''s prefix. Answers `{"topics", "rules"}`: the topics are what the
 integration has to subscribe to (mqtt_subscribe) unless it already does.
-Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.';
+Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.
+Answer: {"topics": ["text"], "rules": ["payload_rules"]}';
 
 CREATE FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -500,7 +668,58 @@ Removes completed messages after 7 days and failed ones (dead letters) after 30,
 organization; also the activity log, receipts, callback deliveries, idempotency keys and old requests; never a message that has not been processed.
 The bridge''s maintenance runs it too. Returns the number of rows removed: `{"completed", "failed", "activity", "readings", "receipts",
 "idempotency_keys", "requests", "callbacks"}` (an estimate for partitions over 64 MiB), `more`: whether another call would find more, and `postponed`: why partitions
-could not be dropped now, if so.';
+could not be dropped now, if so.
+Answer: {"completed": "integer", "failed": "integer", "activity": "integer", "readings": "integer", "receipts": "integer",
+"idempotency_keys": "integer", "requests": "integer", "callbacks": "integer", "more": "boolean", "postponed?": "text"}';
+
+CREATE FUNCTION api.create_api_key(organization_id uuid, name text, scope text DEFAULT 'read'::text, integration_ids uuid[] DEFAULT NULL::uuid[], expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_key text := 'tbk_' || mqtt.random_password();
+    v_most integer := (SELECT c.max_api_keys FROM mqtt.configuration AS c);
+    v_row mqtt.api_keys;
+BEGIN
+    PERFORM mqtt.require_organization(create_api_key.organization_id, true);
+    PERFORM mqtt.check_api_key(
+        create_api_key.organization_id, create_api_key.name, create_api_key.scope, create_api_key.integration_ids, create_api_key.expires_at
+    );
+    -- Two calls at once must not both find the last place free.
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = create_api_key.organization_id FOR NO KEY UPDATE;
+    -- It may have been deleted while this waited.
+    PERFORM mqtt.require_organization(create_api_key.organization_id, true);
+    DELETE FROM mqtt.api_keys AS k WHERE k.organization_id = create_api_key.organization_id AND k.expires_at < now() - interval '30 days';
+    IF v_most <= (SELECT count(*) FROM mqtt.api_keys AS k WHERE k.organization_id = create_api_key.organization_id) THEN
+        RAISE EXCEPTION 'api_key_limit_reached' USING
+            ERRCODE = 'PT409', DETAIL = format('The organization has %s API keys, as many as it may have.', v_most), HINT = 'Revoke one that is not used.';
+    END IF;
+    INSERT INTO mqtt.api_keys AS k (organization_id, name, key_hash, key_start, scope, integration_ids, expires_at, created_by)
+    VALUES (
+        create_api_key.organization_id, create_api_key.name, sha256(convert_to(v_key, 'UTF8')), left(v_key, 8), create_api_key.scope,
+        create_api_key.integration_ids, create_api_key.expires_at, mqtt.current_user_id()
+    )
+    RETURNING k.* INTO v_row;
+    PERFORM mqtt.log_activity(
+        v_row.organization_id, NULL, 'api_key_created',
+        details => jsonb_build_object('key_id', v_row.id, 'name', v_row.name, 'scope', v_row.scope, 'user_id', mqtt.current_user_id())
+    );
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN to_jsonb(v_row) - 'key_hash' || jsonb_build_object('key', v_key);
+END;
+$$;
+
+ALTER FUNCTION api.create_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.create_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) IS 'Create an API key for an app
+
+The answer is the only place that ever shows `key`, which the app sends as `X-API-Key`. scope is `read`, `publish` (which may also read, publish,
+and register devices) or `admin` (which may do what an admin may, but not manage members and keys). With integration_ids the key sees only these
+integrations, and nothing that is about the whole organization. It works until expires_at, or until it is revoked. A key cannot make keys: a user does.
+Errors: 400 `name_invalid`, `scope_invalid`, `expires_at_invalid`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
+409 `api_key_limit_reached`.
+Body: {"scope": "read|publish|admin"}
+Answer: {"...": "mqtt.api_keys", "-": ["key_hash"], "key": "text"}';
 
 CREATE FUNCTION api.create_browser_login(integration_id uuid, subscribe_filters text[] DEFAULT NULL::text[], lifetime interval DEFAULT '01:00:00'::interval, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -551,7 +770,8 @@ With it, a page subscribes at the hosted broker to what its user may read anyway
 shows `password`. The login works with the answer''s client_id, for one connection at a time: create one for each tab. It ends after lifetime
 (1 minute to 24 hours), when you leave the organization, when an admin revokes it, or when you have created as many newer ones as one member
 may have. subscribe_filters narrow it to some of the organization''s topics.
-Errors: 400 `filter_invalid`, `lifetime_invalid`, `not_hosted`; 403 `member_required`; 404 `integration_not_found`; 409 `login_limit_reached`.';
+Errors: 400 `filter_invalid`, `lifetime_invalid`, `not_hosted`; 403 `member_required`; 404 `integration_not_found`; 409 `login_limit_reached`.
+Answer: {"...": "mqtt.credential_json", "password": "text"}';
 
 CREATE FUNCTION api.create_organization(name text, slug text, admin_user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -594,7 +814,63 @@ COMMENT ON FUNCTION api.create_organization(name text, slug text, admin_user_id 
 For operators. Its devices'' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user''s JWT) becomes its first admin; you can also add one
 later with `add_organization_member`.
 Returns the organization: id, name, slug, topic_prefix and so on.
-Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.';
+Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.
+Answer: "mqtt.organizations"';
+
+CREATE FUNCTION api.create_stream_ticket() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_claims CONSTANT jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+    v_ticket CONSTANT text := mqtt.random_password();
+    v_expires_at CONSTANT timestamptz := clock_timestamp() + interval '30 seconds';
+BEGIN
+    DELETE FROM mqtt.stream_tickets AS t WHERE t.expires_at < clock_timestamp();
+    INSERT INTO mqtt.stream_tickets (hash, claims, expires_at)
+    VALUES (
+        sha256(convert_to(v_ticket, 'UTF8')),
+        jsonb_strip_nulls(jsonb_build_object(
+            'role', CASE WHEN mqtt.is_service() THEN 'service_role' ELSE 'authenticated' END, 'sub', mqtt.current_user_id(), 'exp', v_claims -> 'exp'
+        )),
+        v_expires_at
+    );
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN jsonb_build_object('ticket', v_ticket, 'expires_at', v_expires_at);
+END;
+$$;
+
+ALTER FUNCTION api.create_stream_ticket() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.create_stream_ticket() IS 'Create a ticket for the live stream
+
+For a browser''s EventSource, which cannot send a token in a header: open `/stream?ticket=…` with it. It works once, within 30 seconds; the
+stream then shows what your token would, until that expires.
+Answer: {"ticket": "text", "expires_at": "time"}';
+
+CREATE FUNCTION api.delete_device(device_id text, with_data boolean DEFAULT false, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN mqtt.delete_device(
+        mqtt.find_device(delete_device.device_id, NULL, delete_device.integration_id, delete_device.organization_id),
+        coalesce(delete_device.with_data, false)
+    );
+END;
+$$;
+
+ALTER FUNCTION api.delete_device(device_id text, with_data boolean, integration_id uuid, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.delete_device(device_id text, with_data boolean, integration_id uuid, organization_id uuid) IS 'Delete a device
+
+For admins. device_id is the device''s id or its external id. The device is gone at once, and its logins are revoked: HTTP refuses them, and the
+hosted broker disconnects them. Answers 202 with a deletion, which maintenance works off in the next seconds or minutes: the device''s rollups, and
+with_data also its messages, readings and the dead letters, receipts and webhook deliveries that belong to them. `get_deletion` shows its progress.
+Without with_data, its messages stay until their retention ends. A message that comes later, or was accepted before and is still queued,
+registers a device of that external id again, which has none of the old one''s data.
+Errors: 403 `admin_required`; 404 `device_not_found`; 409 `device_ambiguous`.
+Answer 202: "mqtt.deletion_json"';
 
 CREATE FUNCTION api.delete_integration(integration_id uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -615,7 +891,174 @@ COMMENT ON FUNCTION api.delete_integration(integration_id uuid) IS 'Delete an in
 
 This also deletes its credentials, devices and subscriptions, and cancels messages that wait to be published. The history stays until its
 retention ends. Returns the deleted integration.
-Errors: 403 `admin_required`; 404 `integration_not_found`.';
+Errors: 403 `admin_required`; 404 `integration_not_found`.
+Answer: "mqtt.integration_json"';
+
+CREATE FUNCTION api.delete_messages(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, filter text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, "time" text DEFAULT 'measured'::text, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_device mqtt.devices;
+    v_wanted mqtt.deletions;
+BEGIN
+    PERFORM mqtt.check_deletion(
+        delete_messages.filter, delete_messages.since, delete_messages.until, delete_messages."time",
+        num_nonnulls(delete_messages.integration_id, delete_messages.device_id, delete_messages.filter, delete_messages.since, delete_messages.until) = 0
+    );
+    IF delete_messages.integration_id IS NOT NULL THEN
+        v_wanted.organization_id := (mqtt.require_integration(delete_messages.integration_id, delete_messages.organization_id)).organization_id;
+    ELSIF delete_messages.organization_id IS NOT NULL THEN
+        v_wanted.organization_id := (mqtt.require_organization(delete_messages.organization_id)).id;
+    END IF;
+    IF delete_messages.device_id IS NOT NULL THEN
+        v_device := mqtt.find_device(delete_messages.device_id, NULL, delete_messages.integration_id, delete_messages.organization_id);
+        v_wanted.organization_id := v_device.organization_id;
+        v_wanted.device_id := v_device.id;
+    END IF;
+    IF v_wanted.organization_id IS NULL THEN
+        PERFORM mqtt.require_single_organization();
+        v_wanted.organization_id := CASE WHEN NOT mqtt.is_operator() THEN (mqtt.current_organization_ids())[1] END;
+    END IF;
+    v_wanted.integration_id := delete_messages.integration_id;
+    v_wanted.filter := nullif(delete_messages.filter, '#');
+    v_wanted.by_received := delete_messages."time" = 'received';
+    -- No message has a time beyond these, and sums of times stay in range.
+    v_wanted.since := CASE WHEN delete_messages.since > '1970-01-01 00:00:00+00' THEN least(delete_messages.since, now() + interval '20 years') ELSE '-infinity' END;
+    v_wanted.until := CASE
+        WHEN delete_messages.until < now() + interval '20 years' THEN greatest(delete_messages.until, '1970-01-01 00:00:00+00') ELSE 'infinity'
+    END;
+    RETURN mqtt.book_deletion(v_wanted);
+END;
+$$;
+
+ALTER FUNCTION api.delete_messages(integration_id uuid, device_id text, filter text, since timestamp with time zone, until timestamp with time zone, "time" text, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.delete_messages(integration_id uuid, device_id text, filter text, since timestamp with time zone, until timestamp with time zone, "time" text, organization_id uuid) IS 'Delete messages
+
+For admins. Deletes what was accepted before this call and matches everything that you send: integration_id, device_id (id or external id), filter (a
+topic filter), since (from) and until (before), which are of measured_at, or with `time` "received" of received_at. Answers 202 with a
+deletion, which maintenance works off within the next seconds or minutes; `get_deletion` shows its progress.
+Messages go in both directions, with their readings, dead letters (by when they were received), receipts and webhook deliveries; rollups and latest
+values follow, last_seen_at stays. A message with samples of several devices belongs to the first of them. Messages that wait to be published are not
+deleted: cancel them with `cancel_mqtt_publish`.
+Errors: 400 `selection_required`, `topic_invalid`, `time_invalid`, `range_invalid`, `organization_required`; 403 `admin_required`;
+404 `organization_not_found`, `integration_not_found`, `device_not_found`; 409 `device_ambiguous`; 429 `deletions_limit_reached`.
+Answer 202: "mqtt.deletion_json"';
+
+CREATE FUNCTION api.delete_mqtt_credentials(credential_id uuid DEFAULT NULL::uuid, integration_id uuid DEFAULT NULL::uuid, ended_before timestamp with time zone DEFAULT NULL::timestamp with time zone, "limit" integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_organization_id uuid;
+    v_deleted jsonb;
+BEGIN
+    IF (delete_mqtt_credentials.credential_id IS NULL) = (delete_mqtt_credentials.integration_id IS NULL) THEN
+        RAISE EXCEPTION 'argument_conflict' USING
+            ERRCODE = 'PT400', DETAIL = 'credential_id names one login, integration_id those of an integration.', HINT = 'Send one of the two.';
+    ELSIF (delete_mqtt_credentials."limit" BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Call it again while more is true.';
+    ELSIF delete_mqtt_credentials.integration_id IS NOT NULL THEN
+        v_organization_id := (mqtt.require_integration(delete_mqtt_credentials.integration_id, NULL, true)).organization_id;
+    ELSE
+        v_organization_id := (mqtt.require_credential(delete_mqtt_credentials.credential_id)).organization_id;
+    END IF;
+    WITH gone AS (
+        DELETE FROM mqtt.mqtt_credentials AS c
+        WHERE c.id = ANY (ARRAY(
+            SELECT x.id
+            FROM mqtt.mqtt_credentials AS x
+            WHERE x.organization_id = v_organization_id AND x.integration_id = coalesce(delete_mqtt_credentials.integration_id, x.integration_id)
+                AND x.id = coalesce(delete_mqtt_credentials.credential_id, x.id) AND least(x.revoked_at, x.expires_at) <= clock_timestamp()
+                -- Brokers that check at login alone are told of them for as long.
+                AND least(x.revoked_at, x.expires_at) < coalesce(
+                    delete_mqtt_credentials.ended_before, CASE WHEN delete_mqtt_credentials.credential_id IS NULL THEN now() - interval '7 days' ELSE 'infinity' END
+                )
+            ORDER BY x.id
+            LIMIT delete_mqtt_credentials."limit"
+            FOR UPDATE
+        ))
+        RETURNING c.id, c.integration_id, c.username
+    )
+    SELECT coalesce(jsonb_agg(jsonb_build_object('credential_id', g.id, 'integration_id', g.integration_id, 'username', g.username)), '[]')
+    INTO v_deleted
+    FROM gone AS g;
+    IF delete_mqtt_credentials.credential_id IS NOT NULL AND v_deleted = '[]' THEN
+        RAISE EXCEPTION 'credential_active' USING
+            ERRCODE = 'PT409', DETAIL = 'The login is neither revoked nor expired.', HINT = 'Revoke it first: revoke_mqtt_credentials.';
+    END IF;
+    PERFORM mqtt.log_activity(
+        v_organization_id, (d.value ->> 'integration_id')::uuid, 'credential_deleted',
+        details => d.value - 'integration_id' || jsonb_build_object('user_id', mqtt.current_user_id())
+    )
+    FROM jsonb_array_elements(v_deleted) AS d;
+    RETURN jsonb_build_object('deleted', jsonb_array_length(v_deleted), 'more', jsonb_array_length(v_deleted) >= delete_mqtt_credentials."limit");
+END;
+$$;
+
+ALTER FUNCTION api.delete_mqtt_credentials(credential_id uuid, integration_id uuid, ended_before timestamp with time zone, "limit" integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.delete_mqtt_credentials(credential_id uuid, integration_id uuid, ended_before timestamp with time zone, "limit" integer) IS 'Delete logins that have ended
+
+For admins. Deletes the row of a login that was revoked or has expired: the one that credential_id names, or those of an integration that ended before
+ended_before (default: seven days ago, as brokers that check logins only once are told about them until then), at most limit (1 to 10,000). Answers
+`{"deleted", "more"}`: call it again while `more` is true. Messages that the login sent stay.
+Errors: 400 `argument_conflict`, `limit_invalid`; 403 `admin_required`; 404 `credential_not_found`, `integration_not_found`; 409 `credential_active`.
+Answer: {"deleted": "integer", "more": "boolean"}';
+
+CREATE FUNCTION api.delete_organization(organization_id uuid, confirm text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_organization mqtt.organizations;
+    v_deletion mqtt.deletions;
+BEGIN
+    IF mqtt.may_operate() THEN
+        SELECT o.* INTO v_organization FROM mqtt.organizations AS o WHERE o.id = delete_organization.organization_id;
+    END IF;
+    IF v_organization.id IS NULL THEN
+        v_organization := mqtt.require_organization(delete_organization.organization_id, true);
+    END IF;
+    IF NOT mqtt.is_operator() AND v_organization.name IS DISTINCT FROM delete_organization.confirm THEN
+        RAISE EXCEPTION 'confirmation_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'confirm is not the name of the organization.',
+            HINT = 'All that the organization has will be deleted: send its name, exactly as GET /organizations shows it, as confirm.';
+    END IF;
+    -- Two calls at once, and changes of members, wait for each other here.
+    PERFORM FROM mqtt.organizations AS o WHERE o.id = v_organization.id FOR NO KEY UPDATE;
+    SELECT d.* INTO v_deletion FROM mqtt.deletions AS d WHERE d.organization_id = v_organization.id AND d.kind = 'organization';
+    IF NOT found THEN
+        INSERT INTO mqtt.deletions AS d (organization_id, kind, subject, requested_by)
+        VALUES (v_organization.id, 'organization', v_organization.slug, mqtt.current_user_id())
+        RETURNING d.* INTO v_deletion;
+        -- This ends its logins and its connections to brokers at once, however many there are.
+        UPDATE mqtt.device_integrations AS i SET status = 'inactive' WHERE i.organization_id = v_organization.id AND i.status <> 'inactive';
+        DELETE FROM mqtt.api_keys AS k WHERE k.organization_id = v_organization.id;
+        DELETE FROM mqtt.organization_invitations AS v WHERE v.organization_id = v_organization.id;
+        DELETE FROM mqtt.organization_members AS m WHERE m.organization_id = v_organization.id;
+    END IF;
+    PERFORM set_config('response.status', '202', true);
+    RETURN mqtt.deletion_json(v_deletion);
+END;
+$$;
+
+ALTER FUNCTION api.delete_organization(organization_id uuid, confirm text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.delete_organization(organization_id uuid, confirm text) IS 'Delete an organization with everything that it has
+
+For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members and no API keys
+any longer, HTTP refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance
+works off: messages, queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever
+made this call and to service_role. Its slug is free again once that is done. This cannot be undone.
+Errors: 400 `confirmation_invalid`; 403 `admin_required`; 404 `organization_not_found`.
+Answer 202: "mqtt.deletion_json"';
 
 CREATE FUNCTION api.delete_payload_rule(rule_id uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -624,7 +1067,7 @@ CREATE FUNCTION api.delete_payload_rule(rule_id uuid) RETURNS jsonb
 DECLARE
     v_rule CONSTANT jsonb := mqtt.require_rule(delete_payload_rule.rule_id);
 BEGIN
-    PERFORM mqtt.require_organization((v_rule ->> 'organization_id')::uuid, true);
+    PERFORM mqtt.require_integration((v_rule ->> 'integration_id')::uuid, NULL, true);
     DELETE FROM mqtt.payload_rules AS r WHERE r.id = delete_payload_rule.rule_id;
     RETURN v_rule;
 END;
@@ -635,7 +1078,8 @@ ALTER FUNCTION api.delete_payload_rule(rule_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.delete_payload_rule(rule_id uuid) IS 'Delete a payload rule
 
 Returns the deleted rule. Readings that it made stay.
-Errors: 403 `admin_required`; 404 `payload_rule_not_found`.';
+Errors: 403 `admin_required`; 404 `payload_rule_not_found`.
+Answer: "payload_rules"';
 
 CREATE FUNCTION api.emqx_authenticate(username text, password text, clientid text) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -673,7 +1117,8 @@ COMMENT ON FUNCTION api.emqx_authenticate(username text, password text, clientid
 For EMQX''s HTTP authenticator, with a key of `generate_broker_key` in its `authorization` header. Always returns 200
 `{"result": "allow" or "deny", "is_superuser": false}`, with `expire_at` (Unix seconds) for a credential that expires: EMQX 5.8 and newer then end
 the session at that time. The result is `deny` until the broker has granted the bridge''s first subscription for the integration. If the key is
-wrong, `reason` is `broker_unknown`.';
+wrong, `reason` is `broker_unknown`.
+Answer: {"result": "allow|deny", "is_superuser": "boolean", "reason?": "=broker_unknown", "expire_at?": "integer"}';
 
 CREATE FUNCTION api.emqx_authorize(username text, topic text, action text, clientid text DEFAULT NULL::text, qos text DEFAULT NULL::text, retain text DEFAULT NULL::text) RETURNS json
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -701,7 +1146,8 @@ COMMENT ON FUNCTION api.emqx_authorize(username text, topic text, action text, c
 
 For EMQX''s HTTP authorizer, with a key of `generate_broker_key` in its `authorization` header. action is `publish` or `subscribe`; the filter of
 a subscription must lie within one of the credential''s filters. Always returns 200 `{"result": "allow" or "deny"}`, never `ignore`. If the key is
-wrong, `reason` is `broker_unknown`.';
+wrong, `reason` is `broker_unknown`.
+Answer: {"result": "allow|deny", "reason?": "=broker_unknown"}';
 
 CREATE FUNCTION api.explain_mqtt_access(credential_id uuid, action text, topic text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -716,14 +1162,15 @@ DECLARE
 BEGIN
     SELECT c.* INTO v_credential
     FROM mqtt.mqtt_credentials AS c
-    WHERE c.id = explain_mqtt_access.credential_id AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()));
+    WHERE c.id = explain_mqtt_access.credential_id AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(c.integration_id);
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
             DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
-    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    PERFORM mqtt.require_admin(v_credential.organization_id);
     IF (action IN ('publish', 'subscribe')) IS NOT TRUE THEN
         RAISE EXCEPTION 'action_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'action must be publish or subscribe.', HINT = 'For subscribe, topic is the filter that the device subscribes to.';
@@ -762,7 +1209,11 @@ action is `publish` (topic is a topic name) or `subscribe` (topic is the filter 
 filter). Returns `allowed`, `reason` (`allowed`, `revoked`, `expired`, `integration_inactive`, `publish_not_allowed`, `subscribe_not_allowed`,
 `topic_invalid`, `topic_not_allowed`), the `rule` that allows it, all `rules` for that action, and an `explanation` in words. HTTP ingest and
 the brokers decide the same way, except that at a hosted broker no device can log in until the bridge has subscribed.
-Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.';
+Errors: 400 `action_invalid`; 403 `admin_required`; 404 `credential_not_found`.
+Body: {"action": "publish|subscribe"}
+Answer: {"allowed": "boolean",
+"reason": "allowed|revoked|expired|integration_inactive|publish_not_allowed|subscribe_not_allowed|topic_invalid|topic_not_allowed",
+"rule": "text?", "rules": ["text"], "explanation": "text"}';
 
 CREATE FUNCTION api.generate_broker_key(name text, integration_id uuid DEFAULT NULL::uuid, vhost text DEFAULT '/'::text, exchange text DEFAULT 'amq.topic'::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -821,7 +1272,8 @@ COMMENT ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vhos
 For `rabbitmq_auth_*` and `emqx_*`. The answer is the only place that ever shows `key`; `authorization` is the complete header, with username
 and key as HTTP Basic. Without integration_id (service_role only) the broker is the hosted one and may ask about the credentials of all
 `mqtt_hosted` integrations; with it, about those of that integration only. vhost and exchange are RabbitMQ''s.
-Errors: 400 `name_invalid`, `vhost_invalid`, `exchange_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.';
+Errors: 400 `name_invalid`, `vhost_invalid`, `exchange_invalid`; 403 `integration_required`, `admin_required`; 404 `integration_not_found`.
+Answer: {"...": "mqtt.broker_keys", "-": ["key_salt", "key_hash"], "key": "text", "authorization": "text"}';
 
 CREATE FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, can_publish boolean DEFAULT true, can_subscribe boolean DEFAULT true, publish_filters text[] DEFAULT NULL::text[], subscribe_filters text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -889,7 +1341,22 @@ subscribe_filters narrow the topics further; can_publish and can_subscribe switc
 the device may send over HTTP. At the hosted broker, the login works with the answer''s client_id and with no other: it is the one that you
 ask for, unless another organization has it there; then your slug and a dot are put before it.
 Errors: 400 `topic_prefix_invalid`, `filter_invalid`, `client_id_invalid`, `expires_at_invalid`, `limit_invalid`, `argument_conflict`;
-403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`; 409 `login_limit_reached`.';
+403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`, `device_not_found`; 409 `login_limit_reached`.
+Answer: {"...": "mqtt.credential_json", "password": "text"}';
+
+CREATE FUNCTION api.get_api_version() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object('version', mqtt.api_version());
+$$;
+
+ALTER FUNCTION api.get_api_version() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_api_version() IS 'Tell the version of the API
+
+For anyone, without a login. It is the release of Topicbase (semantic versioning), as in `info.version` of the OpenAPI document.
+Answer: {"version": "text"}';
 
 CREATE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -897,7 +1364,7 @@ CREATE FUNCTION api.get_broker_keys() RETURNS SETOF jsonb
     AS $$
     SELECT to_jsonb(k) - '{key_salt,key_hash}'::text []
     FROM mqtt.broker_keys AS k
-    WHERE mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))
+    WHERE mqtt.is_operator() OR (k.organization_id = ANY (mqtt.current_organization_ids(true)) AND mqtt.key_allows(k.integration_id))
     ORDER BY k.created_at DESC, k.id;
 $$;
 
@@ -905,7 +1372,8 @@ ALTER FUNCTION api.get_broker_keys() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION api.get_broker_keys() IS 'List the keys of brokers
 
-Newest first: those of the organizations that you administer, or all of them for service_role. The keys themselves are never shown.';
+Newest first: those of the organizations that you administer, or all of them for service_role. The keys themselves are never shown.
+Answer: {"...": "mqtt.broker_keys", "-": ["key_salt", "key_hash"]}';
 
 CREATE FUNCTION mqtt.current_user_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -969,7 +1437,8 @@ ALTER FUNCTION api.get_caller() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.get_caller() IS 'Tell who you are
 
 Returns `{"user_id", "role", "is_operator"}`: the `sub` of your token where it is a UUID, the role of your token, and whether you may make the
-calls for operators. Your organizations are in the view organizations.';
+calls for operators. Your organizations are in the view organizations.
+Answer: {"user_id": "uuid?", "role": "text", "is_operator": "boolean"}';
 
 CREATE FUNCTION api.get_capabilities(integration_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -995,7 +1464,39 @@ COMMENT ON FUNCTION api.get_capabilities(integration_id uuid) IS 'Show what an i
 
 Real-time status (last_seen_at, through subscriptions), telemetry (query_telemetry) and remote commands (mqtt_publish) are supported; firmware
 management and bidirectional sync are not. The answer is the same for every integration.
-Errors: 404 `integration_not_found`.';
+Errors: 404 `integration_not_found`.
+Answer: {"supportsRealTimeStatus": "boolean", "supportsTelemetry": "boolean", "supportsFirmwareManagement": "boolean",
+"supportsRemoteCommands": "boolean", "supportsBidirectionalSync": "boolean"}';
+
+CREATE FUNCTION api.get_deletion(deletion_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_deletion mqtt.deletions;
+BEGIN
+    SELECT d.* INTO v_deletion FROM mqtt.deletions AS d WHERE d.id = get_deletion.deletion_id;
+    IF NOT found THEN
+        RAISE EXCEPTION 'deletion_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = format('There is no deletion %s that you may see.', coalesce(deletion_id::text, 'null')),
+            HINT = 'list_deletions lists those of your organizations.';
+    END IF;
+    RETURN mqtt.deletion_json(v_deletion);
+END;
+$$;
+
+ALTER FUNCTION api.get_deletion(deletion_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_deletion(deletion_id uuid) IS 'Show how far a deletion is
+
+Answers its `kind` (`device`, `messages`, `organization`, or `rollups`: those of devices that went with their integration), what was `selected`, who
+asked for it and when, `state` (`queued`; `waiting` while messages that were accepted before are still queued; `running`; `done`), and what has been
+`deleted` so far, in rows: `messages`, `readings` (of payload rules), `dead_letters`, `receipts`, `callbacks`, `rollups`, and `others`.
+`rollup_hours_kept` counts the hours of devices whose rollups still count what was deleted, as they cannot be made again.
+Whoever deleted an organization may go on asking about that.
+Errors: 404 `deletion_not_found`.
+Answer: "mqtt.deletion_json"';
 
 CREATE FUNCTION api.get_device(device_id text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1016,7 +1517,8 @@ COMMENT ON FUNCTION api.get_device(device_id text, integration_id uuid, organiza
 device_id is the device''s id or its external id (the id in its topics); external_id is its external id only. Answers the device: id,
 external_id, name, metadata, last_data (its newest telemetry), last_data_at, latest (of each metric the newest value:
 `{"temperature": {"value": 23.5, "at": "…"}}`), last_seen_at, what it belongs to, and found_by: `id` or `external_id`.
-Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).';
+Errors: 400 `argument_conflict`; 404 `device_not_found`; 409 `device_ambiguous` (several integrations have that external id).
+Answer: {"...": "devices", "found_by": "id|external_id"}';
 
 CREATE FUNCTION api.get_mqtt_credentials(integration_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS SETOF jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1035,6 +1537,7 @@ BEGIN
         AND c.organization_id = coalesce(get_mqtt_credentials.organization_id, c.organization_id)
         AND c.id = coalesce(get_mqtt_credentials.credential_id, c.id)
         AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids(true)))
+        AND mqtt.key_allows(c.integration_id)
     ORDER BY c.created_at DESC, c.id;
 END;
 $$;
@@ -1045,7 +1548,8 @@ COMMENT ON FUNCTION api.get_mqtt_credentials(integration_id uuid, credential_id 
 
 Newest first, including revoked and expired ones (see `status`): all that you administer, those of one integration or organization, or
 the one that credential_id names. Passwords are never shown.
-Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.';
+Errors: 403 `admin_required`; 404 `integration_not_found`, `organization_not_found`.
+Answer: "mqtt.credential_json"';
 
 CREATE FUNCTION api.get_mqtt_ledger(organization_id uuid, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, unit text DEFAULT 'hour'::text) RETURNS TABLE(at timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint)
     LANGUAGE plpgsql STABLE
@@ -1056,6 +1560,7 @@ DECLARE
     v_until CONSTANT timestamptz := coalesce(get_mqtt_ledger.until, 'infinity');
     v_since timestamptz;
 BEGIN
+    PERFORM mqtt.require_whole_organization();
     IF unit IS NULL OR unit NOT IN ('minute', 'hour', 'day') THEN
         RAISE EXCEPTION 'unit_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'unit is "minute", "hour" or "day".', HINT = 'Hours that are old are counted as a whole.';
@@ -1128,6 +1633,7 @@ CREATE FUNCTION api.get_mqtt_queue_stats(organization_id uuid DEFAULT NULL::uuid
 DECLARE
     v_id CONSTANT uuid := (mqtt.require_organization(mqtt.one_of(organization_id, org_id, 'organization_id', 'org_id'))).id;
 BEGIN
+    PERFORM mqtt.require_whole_organization();
     RETURN mqtt.queue_depth(v_id) || jsonb_build_object(
         'organization_id', v_id, 'rates', mqtt.queue_rates(v_id), 'seconds_in_queue', mqtt.seconds_in_queue(v_id), 'top_errors', mqtt.top_errors(v_id)
     );
@@ -1146,7 +1652,11 @@ COMMENT ON FUNCTION api.get_mqtt_queue_stats(organization_id uuid, org_id uuid) 
 - `seconds_in_queue`: p50 and p99 of the last 1,000 messages stored
 - `top_errors` of the last hour: `code` (SQLSTATE), `error`, `count`
 
-Errors: 400 `argument_conflict`; 404 `organization_not_found`.';
+Errors: 400 `argument_conflict`; 403 `key_of_integrations`; 404 `organization_not_found`.
+Answer: {"organization_id": "uuid", "pending": "integer", "processing": "integer", "completed": "integer", "failed": "integer",
+"retrying": "integer", "dead": "integer", "oldest_pending_seconds": "number?",
+"rates": {"*": {"in_per_second": "number", "out_per_second": "number", "retry_per_second": "number", "dead_per_second": "number"}},
+"seconds_in_queue": {"p50": "number?", "p99": "number?"}, "top_errors": [{"code": "text?", "error": "text?", "count": "integer"}]}';
 
 CREATE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1192,7 +1702,65 @@ COMMENT ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) IS 'Get 
 `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
 milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest;
 sooner, with `Retry-After`, while too many calls are waiting.
-Errors: 400 `wait_invalid`; 404 `request_not_found`.';
+Errors: 400 `wait_invalid`; 404 `request_not_found`.
+Answer: {"request_id": "uuid", "organization_id": "uuid", "integration_id": "uuid", "request_type": "=test_connection",
+"status": "queued|running|done", "result": "object?", "created_at": "time", "finished_at": "time?"}';
+
+CREATE FUNCTION api.get_organization_usage(since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(organization_id uuid, slug text, name text, accepted bigint, dead bigint, queued bigint, received bigint, published bigint, bytes bigint, seconds_to_store double precision, logins bigint, integrations bigint, connections bigint, devices bigint, limits jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_since CONSTANT timestamptz := coalesce(get_organization_usage.since, now() - interval '1 hour');
+    v_until CONSTANT timestamptz := coalesce(get_organization_usage.until, 'infinity');
+BEGIN
+    PERFORM mqtt.require_operator();
+    RETURN QUERY
+    WITH counted AS (
+        SELECT
+            l.organization_id,
+            sum(l.accepted) FILTER (WHERE l.bucket >= v_since AND l.bucket < v_until) AS accepted,
+            sum(l.dead) FILTER (WHERE l.bucket >= v_since AND l.bucket < v_until) AS dead,
+            sum(l.accepted - l.completed - l.dead - l.expired) AS queued
+        FROM mqtt.ledger AS l
+        GROUP BY l.organization_id
+    )
+    SELECT
+        o.id, o.slug, o.name, coalesce(c.accepted, 0)::bigint, coalesce(c.dead, 0)::bigint, coalesce(c.queued, 0)::bigint,
+        coalesce(u.received, 0), coalesce(u.published, 0), coalesce(u.bytes, 0), u.seconds_to_store,
+        (
+            SELECT count(*)
+            FROM mqtt.mqtt_credentials AS k
+            WHERE k.organization_id = o.id AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
+        ),
+        (SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.organization_id = o.id),
+        (
+            SELECT count(*)
+            FROM mqtt.bridge_leases AS b
+            JOIN mqtt.device_integrations AS i ON i.id = b.integration_id
+            WHERE i.organization_id = o.id AND i.status = 'active'
+        ),
+        (SELECT count(*) FROM mqtt.devices AS d WHERE d.organization_id = o.id),
+        jsonb_build_object(
+            'max_per_second', o.max_per_second, 'max_burst', o.max_burst, 'max_queued', o.max_queued, 'max_payload_bytes', o.max_payload_bytes,
+            'max_logins', o.max_logins, 'completed_days', o.completed_days
+        )
+    FROM mqtt.organizations AS o
+    LEFT JOIN counted AS c ON c.organization_id = o.id
+    LEFT JOIN mqtt.stored_usage(v_since, v_until) AS u ON u.organization = o.number
+    ORDER BY u.bytes DESC NULLS LAST, o.slug;
+END;
+$$;
+
+ALTER FUNCTION api.get_organization_usage(since timestamp with time zone, until timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.get_organization_usage(since timestamp with time zone, until timestamp with time zone) IS 'Show operators what each organization uses
+
+A row for each organization, those with the most bytes first: messages `accepted` from devices and brokers, `dead` letters of them, `received` and
+`published` messages stored, `bytes` of their payloads and the mean `seconds_to_store` (from accepted to stored), from since (default: an hour ago) until
+until; and what there is now: `queued` messages, valid `logins`, `integrations`, `connections` of the bridge to their brokers, `devices`, and the
+`limits` that set_organization_limits has set (null: the installation''s). Never content. It reads the history of the range.
+Errors: 403 `operator_required`.';
 
 CREATE FUNCTION api.get_system_status() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1219,7 +1787,13 @@ For operators: `bridges` (name, version, whether each is live, how many integrat
 status, reason and bridge, `queues` (messages that wait, and for how long the oldest has), `ingest_pause` and `publish_pause`, `sealing`,
 `workers` (bridges that are working the queue off), and findings as in topicbase doctor: `partitions` with their days ahead,
 `vacuum_holders`, `ledger_faults` and `notify_queue_ratio`.
-Errors: 403 `operator_required`.';
+Errors: 403 `operator_required`.
+Answer: {"at": "time", "bridges": [{"id": "uuid", "name": "text", "version": "text", "is_live": "boolean", "started_at": "time",
+"silent_seconds": "number", "integrations": "integer"}], "integrations": [{"id": "uuid", "organization": "text", "name": "text",
+"integration_type": "text", "broker": "text?", "status": "text", "reason": "text?", "since": "time", "bridge": "text?",
+"outbound_waiting": "integer"}], "queues": {"*": {"messages": "integer", "oldest_seconds": "number?"}}, "ingest_pause": "text?",
+"publish_pause": "text?", "sealing": "object", "workers": ["uuid"], "partitions": ["object"], "vacuum_holders": "integer",
+"ledger_faults": "integer", "notify_queue_ratio": "number"}';
 
 CREATE FUNCTION api.get_vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
     LANGUAGE sql SECURITY DEFINER
@@ -1235,6 +1809,114 @@ COMMENT ON FUNCTION api.get_vacuum_holders(older_than interval) IS 'List what ho
 Old transactions prevent PostgreSQL from reusing the space of processed messages. Lists the sessions, prepared transactions and replication
 slots that have done so for longer than `older_than` (default: the installation''s `vacuum_alarm_after`; `0` lists all), worst first:
 `kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.';
+
+CREATE FUNCTION api.import_messages(integration_id uuid, messages json) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_integration CONSTANT mqtt.device_integrations := mqtt.require_integration(import_messages.integration_id, NULL, true);
+    v_messages CONSTANT jsonb := mqtt.outbound_array(import_messages.messages, (SELECT c.max_batch_messages FROM mqtt.configuration AS c));
+    v_faults CONSTANT text [] := mqtt.judge_import(v_integration, v_messages);
+    v_rows mqtt.imported_message [];
+    v_stored uuid [];
+    v_valid integer;
+BEGIN
+    FOR v_try IN 1..10 LOOP
+        EXIT WHEN mqtt.lock_processing(v_integration.organization_id, true);
+        IF v_try = 10 THEN
+            PERFORM mqtt.refuse_for_now('429', 'import_busy', 'The organization''s messages are being processed just now.', 1);
+        END IF;
+    END LOOP;
+    -- Nobody removes unused topics meanwhile.
+    PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(v_integration.organization_id::text));
+    v_rows := mqtt.decode_import(v_integration, v_messages, v_faults);
+    v_valid := (SELECT count(*) FROM unnest(v_faults) AS f (slug) WHERE f.slug IS NULL);
+    v_stored := mqtt.stored_ids(
+        (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = v_integration.organization_id), ARRAY(SELECT r.id FROM unnest(v_rows) AS r)
+    );
+    v_rows := ARRAY(SELECT r FROM unnest(v_rows) AS r WHERE r.id <> ALL (v_stored) ORDER BY r.position);
+    IF v_rows <> '{}' THEN
+        PERFORM mqtt.store_imported(v_integration, v_rows);
+        PERFORM mqtt.log_activity(
+            v_integration.organization_id, v_integration.id, 'messages_imported',
+            details => jsonb_build_object('messages', cardinality(v_rows), 'user_id', mqtt.current_user_id())
+        );
+    END IF;
+    RETURN jsonb_build_object(
+        'imported', cardinality(v_rows), 'repeated', v_valid - cardinality(v_rows), 'rejected', (
+            SELECT coalesce(jsonb_agg(
+                jsonb_build_object(
+                    'index', f.place - 1, 'code', f.slug, 'message', mqtt.fault_reason(f.slug, v_messages -> (f.place - 1)::integer ->> 'topic')
+                ) ORDER BY f.place
+            ), '[]')
+            FROM unnest(v_faults) WITH ORDINALITY AS f (slug, place)
+            WHERE f.slug IS NOT NULL
+        )
+    );
+END;
+$$;
+
+ALTER FUNCTION api.import_messages(integration_id uuid, messages json) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.import_messages(integration_id uuid, messages json) IS 'Import messages that were measured before
+
+For admins. messages are those of `mqtt_ingest_batch` (`topic`, `payload`, `qos`, `retain`, `content_type`, `payload_encoding`, `message_id`, and
+`timestamp`, which is required), up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
+is: their retention begins now, rollups take them in, and a device''s latest values change only by what is newer than they are. No quota applies, nothing is posted
+to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization''s prefix. Payload rules are applied.
+Answers `{"imported", "repeated", "rejected": [{"index", "code", "message"}]}`. A message whose message_id is stored already is a repeat, and so is one without
+message_id that equals a stored one in topic, timestamp and payload: so an import can be run again.
+Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`.
+Answer: {"imported": "integer", "repeated": "integer", "rejected": [{"index": "integer", "code": "text", "message": "text"}]}';
+
+CREATE FUNCTION api.list_api_keys(organization_id uuid) RETURNS SETOF jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM mqtt.require_organization(list_api_keys.organization_id, true);
+    RETURN QUERY
+    SELECT to_jsonb(k) - 'key_hash' FROM mqtt.api_keys AS k WHERE k.organization_id = list_api_keys.organization_id ORDER BY k.created_at DESC, k.id;
+END;
+$$;
+
+ALTER FUNCTION api.list_api_keys(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.list_api_keys(organization_id uuid) IS 'List API keys
+
+For admins, newest first, expired ones too for 30 days. The keys themselves are never shown: key_start is how each begins, last_used_at is to the
+hour, and may lag by as much as it takes a bridge to be there.
+Errors: 403 `admin_required`; 404 `organization_not_found`.
+Answer: {"...": "mqtt.api_keys", "-": ["key_hash"]}';
+
+CREATE FUNCTION api.list_deletions(organization_id uuid DEFAULT NULL::uuid, "limit" integer DEFAULT 100) RETURNS SETOF jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF (list_deletions."limit" BETWEEN 1 AND 1000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'limit_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 1000.', HINT = 'The newest come first.';
+    ELSIF list_deletions.organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(list_deletions.organization_id);
+    END IF;
+    RETURN QUERY
+    SELECT mqtt.deletion_json(d)
+    FROM mqtt.deletions AS d
+    WHERE list_deletions.organization_id IS NULL OR d.organization_id = list_deletions.organization_id
+    ORDER BY d.requested_at DESC, d.id
+    LIMIT list_deletions."limit";
+END;
+$$;
+
+ALTER FUNCTION api.list_deletions(organization_id uuid, "limit" integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.list_deletions(organization_id uuid, "limit" integer) IS 'List deletions
+
+Those of your organizations, or of one, the newest first, as `get_deletion` shows them. They stay listed for `activity_days` after they are done.
+Errors: 400 `limit_invalid`; 404 `organization_not_found`.
+Answer: "mqtt.deletion_json"';
 
 CREATE TABLE mqtt.device_presets (
     preset text NOT NULL,
@@ -1266,7 +1948,8 @@ ALTER FUNCTION api.list_device_presets() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.list_device_presets() IS 'List the presets for device ecosystems
 
 Answers `[{"preset", "title", "description", "topics", "rules"}]`: topics are what to subscribe to at the ecosystem''s broker, rules what
-apply_device_preset copies into an integration.';
+apply_device_preset copies into an integration.
+Answer: ["mqtt.device_presets"]';
 
 CREATE FUNCTION api.list_devices("limit" integer DEFAULT 100, cursor text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -1330,7 +2013,8 @@ COMMENT ON FUNCTION api.list_devices("limit" integer, cursor text, integration_i
 
 Answers `{"devices": [...], "next_cursor"}`: up to limit (1 to 1000) devices, ordered by integration and external id. Send next_cursor as
 cursor to get the next page; it is null on the last one. Devices that are registered or deleted between two pages do not shift the others.
-Errors: 400 `limit_invalid`, `cursor_invalid`, `organization_required` (you belong to several); 404 `integration_not_found`, `organization_not_found`.';
+Errors: 400 `limit_invalid`, `cursor_invalid`, `organization_required` (you belong to several); 404 `integration_not_found`, `organization_not_found`.
+Answer: {"devices": ["devices"], "next_cursor": "text?"}';
 
 CREATE FUNCTION api.list_messages(organization_id uuid DEFAULT NULL::uuid, integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, topic text DEFAULT NULL::text, filter text DEFAULT NULL::text, id uuid DEFAULT NULL::uuid, direction text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, cursor text DEFAULT NULL::text, "limit" integer DEFAULT 100, page_size integer DEFAULT NULL::integer, oldest_first boolean DEFAULT false, stored_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS SETOF mqtt.listed_message
     LANGUAGE plpgsql STABLE
@@ -1426,7 +2110,8 @@ COMMENT ON FUNCTION api.list_organization_invitations(organization_id uuid) IS '
 
 Without organization_id, those of the caller to any organization; with it, those that this organization has open, for its admins. An array of
 `organization_id`, `organization_name`, `user_id`, `role`, `invited_by`, `created_at`.
-Errors: 403 `admin_required`; 404 `organization_not_found`.';
+Errors: 403 `admin_required`; 404 `organization_not_found`.
+Answer: [{"...": "mqtt.organization_invitations", "organization_name": "text"}]';
 
 CREATE FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid, organization_id uuid DEFAULT NULL::uuid, credential_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, client_id text DEFAULT NULL::text, topic_prefix text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, external_id text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1471,7 +2156,9 @@ COMMENT ON FUNCTION api.mqtt_hybrid_credentials(action text, integration_id uuid
 For clients of `/functions/v1/mqtt-hybrid/credentials`. Action `generate` returns what generate_mqtt_credentials returns; `get` returns
 `{"credentials": [...]}` with the rows of get_mqtt_credentials; `revoke` (with credential_id) returns what revoke_mqtt_credentials returns.
 Errors: 400 `action_invalid`; 403 `admin_required`; 404 `integration_not_found`, `credential_not_found`; for `generate` also
-those of generate_mqtt_credentials.';
+those of generate_mqtt_credentials.
+Body: {"action": "generate|get|revoke"}
+Answer: {"|": [{"...": "mqtt.credential_json", "password": "text"}, {"credentials": ["mqtt.credential_json"]}, "mqtt.credential_json"]}';
 
 CREATE FUNCTION api.mqtt_ingest(topic text, payload json, qos json DEFAULT '0'::json, retain json DEFAULT 'false'::json, content_type text DEFAULT NULL::text, payload_encoding text DEFAULT NULL::text, message_id text DEFAULT NULL::text, "timestamp" json DEFAULT NULL::json) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1505,7 +2192,7 @@ BEGIN
             AND mqtt.topic_is_under(mqtt_ingest.topic, c.topic_prefix) AND c.publish_filters IS NULL AND c.max_per_second IS NULL
             AND (SELECT i.status <> 'inactive' FROM mqtt.device_integrations AS i WHERE i.id = c.integration_id)
             AND (
-                SELECT o.ingest_pause IS NULL AND NOT o.has_all_topics AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
+                SELECT o.ingest_pause IS NULL AND o.max_queued IS NULL AND NOT o.has_all_topics AND (o.max_payload_bytes < 32000) IS NOT TRUE AND o.max_per_second IS NULL
                 FROM mqtt.organizations AS o
                 WHERE o.id = c.organization_id
             )
@@ -1550,7 +2237,9 @@ once the message is durable.
 Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`; 400
 `topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`, `payload_invalid`, `payload_too_deep`,
 `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`,
-`quota_exceeded`, `queue_paused`, with `Retry-After`.';
+`quota_exceeded`, `queue_paused`, with `Retry-After`.
+Body: {"payload_encoding": "json|text|base64"}
+Answer 202: {"message_id": "uuid", "status": "=queued"}';
 
 CREATE FUNCTION api.mqtt_ingest_batch(json) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1594,7 +2283,10 @@ BEGIN
         v_most := mqtt.take_batch_quota(v_session, v_count);
     END IF;
     IF v_faults IS NULL AND coalesce(v_most, v_count) = v_count THEN
-        v_queued := mqtt.enqueue_plain_batch(v_session, v_messages);
+        v_queued := mqtt.store_plain_batch(v_session, v_messages);
+        IF v_queued = 0 THEN
+            v_queued := mqtt.enqueue_plain_batch(v_session, v_messages);
+        END IF;
     END IF;
     IF v_queued = 0 THEN
         v_answer := mqtt.enqueue_batch(v_session, v_messages, v_faults, v_most);
@@ -1621,7 +2313,11 @@ stored only once.
 
 Errors: 401 `invalid_credentials`; 403 `publish_not_allowed`, `integration_inactive`; 400 `messages_invalid`, `batch_empty`; 413
 `batch_too_large`; 429 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`. Codes of rejected
-messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`.';
+messages: those of `mqtt_ingest` (`quota_exceeded` for messages beyond the quota) and `message_invalid`, `payload_missing`.
+Body: {"|": [{"messages": [{"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "json|text|base64",
+"message_id?": "text?", "timestamp?": "json"}]}, [{"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "json|text|base64",
+"message_id?": "text?", "timestamp?": "json"}]]}
+Answer 202: {"accepted": "integer", "rejected": [{"index": "integer", "code": "text", "message": "text"}]}';
 
 CREATE FUNCTION api.mqtt_ingest_binary(bytea) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1657,7 +2353,8 @@ COMMENT ON FUNCTION api.mqtt_ingest_binary(bytea) IS 'Send one message as a devi
 
 The body is the payload, with `Content-Type: application/octet-stream`. Headers: `X-Topic` (required), `X-QoS`, `X-Retain`,
 `X-Content-Type` (media type of the payload: `application/cbor`, `application/msgpack`, `text/plain`, `application/json`, …),
-`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`.';
+`X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`.
+Answer 202: {"message_id": "uuid", "status": "=queued"}';
 
 CREATE FUNCTION api.mqtt_ingest_body(json) RETURNS json
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1691,7 +2388,70 @@ ALTER FUNCTION api.mqtt_ingest_body(json) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.mqtt_ingest_body(json) IS 'Send one message as a device, the body being the message
 
 As `mqtt_ingest`, for the gateway, which sends `POST /rpc/mqtt_ingest_body?columns=message`: PostgREST then reads no key of the body.
-Errors: those of `mqtt_ingest`; 400 `message_invalid`, `payload_missing`.';
+Errors: those of `mqtt_ingest`; 400 `message_invalid`, `payload_missing`.
+Body: {"topic": "text", "payload": "json", "qos?": "json", "retain?": "json", "content_type?": "text?", "payload_encoding?": "json|text|base64",
+"message_id?": "text?", "timestamp?": "json"}
+Answer 202: {"message_id": "uuid", "status": "=queued"}';
+
+CREATE FUNCTION api.mqtt_ingest_document(bytea) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN mqtt.ingest_document(coalesce($1, ''), nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-content-type');
+END;
+$_$;
+
+ALTER FUNCTION api.mqtt_ingest_document(bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_ingest_document(bytea) IS 'Send one message in the sender''s own form: The Things Network, ChirpStack, OwnTracks, Shelly
+
+The body is the payload. Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`; no client id is needed.
+The gateway has it at `/in/<username>/<topic>`. The topic is what the integration''s setting `http_topic` makes of the message, else `X-Topic`,
+else `http`; the credential''s prefix is put before it where it is missing. Bodies: `application/json`; `text/plain`; bytes as
+`application/octet-stream`, whose media type `X-Content-Type` may tell: JSON, CBOR, MessagePack, text or a form.
+Answers 202 `{"message_id", "status": "queued"}`, or 200 `[]` to OwnTracks.
+
+Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`,
+`secret_in_path_not_allowed`; 400 `topic_invalid`, `http_topic_incomplete`, `payload_invalid`, `payload_too_deep`, `content_type_invalid`,
+`content_encoding_invalid`; 413 `payload_too_large`; 415 `content_type_unsupported`, `content_encoding_unsupported`; 429
+`too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]';
+
+CREATE FUNCTION api.mqtt_ingest_document(json) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN mqtt.ingest_document(convert_to($1::text, 'UTF8'), 'application/json');
+END;
+$_$;
+
+ALTER FUNCTION api.mqtt_ingest_document(json) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_ingest_document(json) IS 'Send one message in the sender''s own form, as JSON
+
+As for bytes.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]';
+
+CREATE FUNCTION api.mqtt_ingest_document(text) RETURNS json
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN mqtt.ingest_document(convert_to($1, 'UTF8'), 'text/plain');
+END;
+$_$;
+
+ALTER FUNCTION api.mqtt_ingest_document(text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.mqtt_ingest_document(text) IS 'Send one message in the sender''s own form, as text
+
+As for bytes.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]';
 
 CREATE FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1724,13 +2484,18 @@ COMMENT ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organiz
 - `payload`: any JSON; a string is sent as its text, null as an empty payload (which with `retain` deletes what the broker retains), anything
   else as JSON text. `payload_encoding` overrides this: `json` (a string is sent with its quotes, null as `null`), `text`, or `base64` (bytes)
 - `qos` 0, 1 or 2, `retain`
-- `content_type`, `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for MQTT 5
+- `content_type`, `payload_format` (`utf-8`), `response_topic`, `correlation_data` (base64), `user_properties` (object, or array of pairs), for
+  MQTT 5
 - `message_expiry`: seconds after which the message is worthless; `deliver_at`: when to publish it (RFC 3339), at most a year ahead
 
 Returns 202 `{"status": "queued", "receipts": [{"index", "receipt_id"}]}` once the messages are durable; get_mqtt_publish_receipts shows
 what became of each.
 Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid` (the details give the index); 403 `topic_not_allowed`,
-`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.';
+`integration_inactive`; 404 `integration_not_found`; 413 `batch_too_large`, `payload_too_large`; 429 `queue_paused`, with `Retry-After`.
+Body: {"messages": [{"topic": "text", "payload?": "json", "qos?": "integer", "retain?": "boolean", "payload_encoding?": "json|text|base64",
+"content_type?": "text?", "response_topic?": "text?", "correlation_data?": "text?", "user_properties?": "json", "message_expiry?": "integer?",
+"deliver_at?": "time?"}]}
+Answer 202: {"status": "=queued", "receipts": [{"index": "integer", "receipt_id": "uuid"}]}';
 
 CREATE FUNCTION api.mqtt_subscribe(integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL::text, organization_id uuid DEFAULT NULL::uuid, no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false, callback_ordered boolean DEFAULT false, callback_secret jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1790,7 +2555,9 @@ subscription that already has a secret keeps it. You can send a sealed secret of
 Subscribing again to the same filter changes the other arguments, and ends a pause that began when the receiver answered 410. A subscription
 that is_paused is unsubscribed at the broker and posts nothing, but keeps its row. `status` is `pending` until the broker has granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
-`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.';
+`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.
+Body: {"callback_secret": {"sealed": "text"}}
+Answer: {"...": "mqtt.mqtt_subscriptions", "-": ["number", "active_at", "prefix", "pattern"], "callback_secret?": "text"}';
 
 CREATE FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1829,6 +2596,12 @@ BEGIN
         PERFORM mqtt.wake_bridge('request');
     END IF;
     PERFORM set_config('response.status', '202', true);
+    IF nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-wait-at' IS NOT NULL THEN
+        -- The gateway goes on with this once it is committed (conf/nginx.conf).
+        PERFORM set_config('response.headers', jsonb_build_array(jsonb_build_object(
+            'X-Accel-Redirect', format('%s?request_id=%s&wait=15', current_setting('request.headers')::jsonb ->> 'x-wait-at', v_request_id)
+        ))::text, true);
+    END IF;
     RETURN jsonb_build_object('request_id', v_request_id, 'status', 'queued');
 END;
 $$;
@@ -1837,8 +2610,9 @@ ALTER FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uui
 
 COMMENT ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization_id uuid) IS 'Test the connection to an integration''s broker
 
-Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result.
-Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.';
+Returns 202 `{"request_id", "status": "queued"}`; get_mqtt_request returns the result. (The gateway''s path mqtt-hybrid/test waits for it.)
+Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.
+Answer 202: {"request_id": "uuid", "status": "=queued"}';
 
 CREATE FUNCTION api.mqtt_unsubscribe(subscription_id uuid) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1857,7 +2631,33 @@ ALTER FUNCTION api.mqtt_unsubscribe(subscription_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) IS 'End a subscription
 
 The bridge unsubscribes at the broker. Returns the removed subscription.
-Errors: 403 `admin_required`; 404 `subscription_not_found`.';
+Errors: 403 `admin_required`; 404 `subscription_not_found`.
+Answer: {"...": "mqtt.mqtt_subscriptions", "-": ["number", "active_at", "prefix", "pattern"]}';
+
+CREATE FUNCTION api.openapi() RETURNS api."*/*"
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_role CONSTANT name := CASE WHEN mqtt.is_operator() THEN 'service_role' ELSE current_setting('role') END;
+    v_document text;
+    v_accept CONSTANT text := nullif(current_setting('request.headers', true), '')::jsonb ->> 'accept';
+BEGIN
+    SELECT d.document INTO v_document FROM mqtt.openapi_documents AS d WHERE d.role = v_role AND d.fingerprint = mqtt.api_fingerprint();
+    PERFORM set_config('response.headers', format(
+        '[{"Content-Type": "%s; charset=utf-8"}, {"Cache-Control": "private, max-age=60"}, {"Vary": "Authorization"}]',
+        CASE WHEN v_accept LIKE '%application/openapi+json%' THEN 'application/openapi+json' ELSE 'application/json' END
+    ), true);
+    RETURN coalesce(v_document, (SELECT d.document::text FROM mqtt.render_openapi(ARRAY[v_role]) AS d));
+END;
+$$;
+
+ALTER FUNCTION api.openapi() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.openapi() IS 'Describe the API, as OpenAPI 3.1
+
+What `GET /` answers: every call and view that your login may use, with requests, answers, examples and errors.
+Answer: "object"';
 
 CREATE FUNCTION api.process_mqtt_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1880,7 +2680,8 @@ Moves up to `batch_size` due messages into the history with all their effects; y
 bridge runs. Returns `{"processed", "failed", "dead", "more"}`: messages stored, messages that wait for another attempt, new dead letters,
 and whether to call again: a full batch was taken, or, instead of a batch, updates were applied that had been deferred while vacuum was held
 back.
-Errors: 400 `batch_size_invalid`.';
+Errors: 400 `batch_size_invalid`.
+Answer: {"processed": "integer", "failed": "integer", "dead": "integer", "more": "boolean"}';
 
 CREATE FUNCTION api.process_mqtt_queue_message(message_id uuid DEFAULT NULL::uuid, p_message_id uuid DEFAULT NULL::uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1897,14 +2698,20 @@ BEGIN
     SELECT q.msg_id, q.organization_id INTO v_msg_id, v_organization_id
     FROM pgmq.q_mqtt_messages AS q
     CROSS JOIN mqtt.message_id_key AS k
-    WHERE q.enqueued_at = mqtt.message_id_time(v_id) AND mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place) = v_id
+    WHERE q.enqueued_at = mqtt.message_id_time(v_id) AND q.organization IS NULL AND mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place) = v_id
     UNION ALL
     SELECT q.msg_id, q.organization_id FROM pgmq.q_mqtt_messages AS q WHERE q.message_id = v_id
+    UNION ALL
+    SELECT h.position, i.organization_id
+    FROM mqtt.history AS h
+    CROSS JOIN LATERAL mqtt.item_of(h.position) AS i
+    WHERE h.received_at = mqtt.message_id_time(v_id) AND h.id = v_id
     LIMIT 1;
     IF found THEN
         -- Waits for a worker that has this organization now; that worker may take the message itself, or move its row.
         PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(v_organization_id::text));
-        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id FOR UPDATE;
+        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_msg_id AND q.organization IS NULL FOR UPDATE;
+        v_tid := coalesce(v_tid, mqtt.isolate_message(v_msg_id));
     END IF;
     IF v_tid IS NOT NULL THEN
         v_counts := mqtt.store_or_split(ARRAY[v_tid]);
@@ -1927,7 +2734,8 @@ COMMENT ON FUNCTION api.process_mqtt_queue_message(message_id uuid, p_message_id
 
 `p_message_id` is another name for `message_id`. Returns `{"message_id", "status"}`: `completed` (stored, now or earlier), `pending` (the
 attempt failed; another follows) or `failed` (a dead letter).
-Errors: 400 `argument_conflict`; 404 `message_not_found`.';
+Errors: 400 `argument_conflict`; 404 `message_not_found`.
+Answer: {"message_id": "uuid", "status": "completed|pending|failed"}';
 
 CREATE FUNCTION api.query_series(device_ids text[] DEFAULT NULL::text[], metrics text[] DEFAULT NULL::text[], since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, bucket interval DEFAULT NULL::interval, max_points integer DEFAULT NULL::integer, aggregates text[] DEFAULT '{avg}'::text[], time_zone text DEFAULT 'UTC'::text, fill text DEFAULT NULL::text, integration_id uuid DEFAULT NULL::uuid, organization_id uuid DEFAULT NULL::uuid) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -1941,11 +2749,7 @@ DECLARE
 BEGIN
     PERFORM mqtt.check_telemetry_range(1, query_series.bucket, 'measured', query_series.device_ids);
     PERFORM mqtt.check_aggregates(query_series.aggregates, query_series.time_zone);
-    IF query_series.integration_id IS NOT NULL THEN
-        PERFORM mqtt.require_integration(query_series.integration_id, query_series.organization_id);
-    ELSIF query_series.organization_id IS NOT NULL THEN
-        PERFORM mqtt.require_organization(query_series.organization_id);
-    END IF;
+    PERFORM mqtt.require_scope_of_readings(query_series.integration_id, query_series.organization_id, query_series.device_ids IS NOT NULL);
     v_devices := mqtt.find_devices(query_series.device_ids, NULL, NULL, query_series.integration_id, query_series.organization_id);
     v_request.organization_id := query_series.organization_id;
     v_request.integration_id := query_series.integration_id;
@@ -1977,8 +2781,10 @@ default: now) are by when it was measured. bucket is the length of a span as in 
 the range has at most max_points (2 to 10000, default 500). device_ids (ids or external ids), metrics, integration_id and organization_id narrow
 the answer. aggregates are some of avg, min, max, sum, count, first, last and delta. fill says what a span without readings has: null (omitted), no
 point ("none"), the values of the span before ("previous"), or 0 ("zero"). Numbers are the same as those of query_telemetry.
-Errors: 400 `limit_invalid`, `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
-404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.';
+Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
+404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.
+Body: {"fill": "none|previous|zero", "aggregates": ["avg|min|max|sum|count|first|last|delta"]}
+Answer: [{"deviceId": "text", "metric": "text", "points": [["number?"]]}]';
 
 CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text, device_ids text[] DEFAULT NULL::text[], "time" text DEFAULT 'measured'::text, cursor text DEFAULT NULL::text, aggregates text[] DEFAULT '{avg,min,max,count}'::text[], time_zone text DEFAULT 'UTC'::text) RETURNS SETOF mqtt.telemetry_data
     LANGUAGE plpgsql STABLE
@@ -1992,11 +2798,10 @@ DECLARE
 BEGIN
     PERFORM mqtt.check_telemetry_range(query_telemetry."limit", query_telemetry.bucket, query_telemetry."time", query_telemetry.device_ids);
     PERFORM mqtt.check_aggregates(query_telemetry.aggregates, query_telemetry.time_zone);
-    IF query_telemetry.integration_id IS NOT NULL THEN
-        PERFORM mqtt.require_integration(query_telemetry.integration_id, query_telemetry.organization_id);
-    ELSIF query_telemetry.organization_id IS NOT NULL THEN
-        PERFORM mqtt.require_organization(query_telemetry.organization_id);
-    END IF;
+    PERFORM mqtt.require_scope_of_readings(
+        query_telemetry.integration_id, query_telemetry.organization_id,
+        coalesce(query_telemetry.device_id, query_telemetry.external_id, query_telemetry.device_ids::text) IS NOT NULL
+    );
     v_devices := mqtt.find_devices(
         query_telemetry.device_ids, query_telemetry.device_id, query_telemetry.external_id, query_telemetry.integration_id, query_telemetry.organization_id
     );
@@ -2048,7 +2853,7 @@ page, send the cursor of the last row. With `time` "received", timestamp, since,
 With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device''s numbers, also those in strings, over that span:
 `{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
 sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
-Errors: 400 `limit_invalid`, `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
+Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.';
 
 CREATE FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resource text, name text, permission text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
@@ -2081,7 +2886,8 @@ COMMENT ON FUNCTION api.rabbitmq_auth_resource(username text, vhost text, resour
 
 For `auth_http.resource_path`. Returns `allow` for the MQTT plugin''s exchange (`rabbitmq_auth_topic` decides about topics) and for the queues of
 the device''s own session, else `deny`, as text.
-Errors: 401 `broker_unknown`.';
+Errors: 401 `broker_unknown`.
+Answer: "text"';
 
 CREATE FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource text, name text, permission text, routing_key text, tags text DEFAULT NULL::text, "variable_map.client_id" text DEFAULT NULL::text, "variable_map.username" text DEFAULT NULL::text, "variable_map.vhost" text DEFAULT NULL::text) RETURNS api."*/*"
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2111,7 +2917,8 @@ COMMENT ON FUNCTION api.rabbitmq_auth_topic(username text, vhost text, resource 
 
 For `auth_http.topic_path`. Returns `allow` or `deny` as text. permission is `write` for a publish and `read` for a subscription, whose filter must
 lie within one of the credential''s filters. routing_key is the topic with dots instead of slashes; `variable_map.*` is accepted and ignored.
-Errors: 401 `broker_unknown`.';
+Errors: 401 `broker_unknown`.
+Answer: "text"';
 
 CREATE FUNCTION api.rabbitmq_auth_user(username text, password text DEFAULT NULL::text, client_id text DEFAULT NULL::text, vhost text DEFAULT NULL::text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text) RETURNS api."*/*"
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2142,7 +2949,8 @@ COMMENT ON FUNCTION api.rabbitmq_auth_user(username text, password text, client_
 
 For `auth_http.user_path`. Returns `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
 be the credential''s own, and the broker must have granted the bridge''s first subscription for the integration.
-Errors: 401 `broker_unknown`.';
+Errors: 401 `broker_unknown`.
+Answer: "text"';
 
 CREATE FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text DEFAULT NULL::text, tags text DEFAULT NULL::text, client_id text DEFAULT NULL::text) RETURNS api."*/*"
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2161,7 +2969,8 @@ ALTER FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags 
 COMMENT ON FUNCTION api.rabbitmq_auth_vhost(username text, vhost text, ip text, tags text, client_id text) IS 'RabbitMQ asks whether a device may use a virtual host
 
 For `auth_http.vhost_path`. Returns `allow` for the virtual host of the broker''s key, else `deny`, as text.
-Errors: 401 `broker_unknown`.';
+Errors: 401 `broker_unknown`.
+Answer: "text"';
 
 CREATE FUNCTION api.reapply_payload_rules(integration_id uuid, since timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, "limit" integer DEFAULT 1000, cursor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2177,6 +2986,8 @@ BEGIN
         RAISE EXCEPTION 'limit_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'limit is a whole number from 1 to 10000.', HINT = 'Send next_cursor as cursor to go on.';
     END IF;
+    -- One at a time, or two would each insert the readings of the same messages.
+    PERFORM pg_advisory_xact_lock(mqtt.rules_lock(), hashtext(v_integration.id::text));
     v_messages := ARRAY(
         SELECT m
         FROM mqtt.messages_between(
@@ -2202,8 +3013,10 @@ COMMENT ON FUNCTION api.reapply_payload_rules(integration_id uuid, since timesta
 
 One batch: the messages received since then and before until (default: all), the oldest first, at most limit (1 to 10,000). Their readings are
 replaced by what the rules of today make of them, and devices that are not known are registered; latest values, presence and metadata stay as they
-are. Rollups follow. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
-Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`; 404 `integration_not_found`.';
+are. So do readings of Sparkplug B, and of rules that name `{login}`, which the history does not have. Rollups follow. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
+Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`, `topic_limit_reached`; 404
+`integration_not_found`.
+Answer: {"messages": "integer", "readings": "integer", "next_cursor": "text?"}';
 
 CREATE FUNCTION api.remove_organization_member(organization_id uuid, user_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2251,7 +3064,8 @@ COMMENT ON FUNCTION api.remove_organization_member(organization_id uuid, user_id
 
 For admins of the organization and service_role, and for everyone with their own user_id: leaving, and declining an invitation, is always
 possible. It takes effect at that user''s next request. Returns the removed member, or the withdrawn invitation (`status` is `invited`).
-Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.';
+Errors: 403 `admin_required`; 404 `organization_not_found`, `member_not_found`; 409 `last_admin`.
+Answer: {"...": "mqtt.organization_members", "invited_by?": "uuid?", "status": "member|invited"}';
 
 CREATE FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, ids uuid[] DEFAULT NULL::uuid[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2297,7 +3111,8 @@ COMMENT ON FUNCTION api.replay_mqtt_callback_deliveries(subscription_id uuid, id
 Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
 its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
 Returns `{"replayed": n}`.
-Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.';
+Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.
+Answer: {"replayed": "integer"}';
 
 CREATE FUNCTION api.replay_mqtt_dead_letters(organization_id uuid, topic text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, ids uuid[] DEFAULT NULL::uuid[], to_integration_id uuid DEFAULT NULL::uuid, patch jsonb DEFAULT NULL::jsonb, max_per_second numeric DEFAULT NULL::numeric, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2346,7 +3161,9 @@ Returns `{"matched", "replayed", "messages": [first 100]}`.
 
 Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
 for outgoing messages the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`,
-413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.';
+413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.
+Answer: {"matched": "integer", "replayed": "integer",
+"messages": [{"id": "uuid", "topic": "text", "direction": "incoming|outgoing", "due_at": "time?"}]}';
 
 CREATE FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, to_integration_id uuid DEFAULT NULL::uuid, to_topic text DEFAULT NULL::text, max_per_second numeric DEFAULT 100, dry_run boolean DEFAULT false, "limit" integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2390,7 +3207,39 @@ Answers `{"matched", "replayed", "until", "messages": [first 100]}`.
 
 Errors: 404 `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
 the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`, 413 `payload_too_large`;
-429 `queue_paused`, with `Retry-After`.';
+429 `queue_paused`, with `Retry-After`.
+Answer: {"matched": "integer", "replayed": "integer", "until": "time?",
+"messages": [{"id": "uuid", "topic": "text", "direction": "incoming|outgoing", "due_at": "time?"}]}';
+
+CREATE FUNCTION api.revoke_api_key(key_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_row mqtt.api_keys;
+BEGIN
+    DELETE FROM mqtt.api_keys AS k
+    WHERE k.id = revoke_api_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
+    RETURNING k.* INTO v_row;
+    IF NOT found THEN
+        RAISE EXCEPTION 'api_key_not_found' USING
+            ERRCODE = 'PT404', DETAIL = format('There is no key %s that you may revoke.', coalesce(key_id::text, 'null')), HINT = 'list_api_keys shows yours.';
+    END IF;
+    PERFORM mqtt.log_activity(
+        v_row.organization_id, NULL, 'api_key_revoked',
+        details => jsonb_build_object('key_id', v_row.id, 'name', v_row.name, 'user_id', mqtt.current_user_id())
+    );
+    RETURN to_jsonb(v_row) - 'key_hash';
+END;
+$$;
+
+ALTER FUNCTION api.revoke_api_key(key_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION api.revoke_api_key(key_id uuid) IS 'Revoke an API key
+
+For admins. Its next request is refused. Returns the removed row.
+Errors: 404 `api_key_not_found`.
+Answer: {"...": "mqtt.api_keys", "-": ["key_hash"]}';
 
 CREATE FUNCTION api.revoke_broker_key(key_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2400,7 +3249,7 @@ DECLARE
     v_row mqtt.broker_keys;
 BEGIN
     DELETE FROM mqtt.broker_keys AS k
-    WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
+    WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))) AND mqtt.key_allows(k.integration_id)
     RETURNING k.* INTO v_row;
     IF NOT found THEN
         RAISE EXCEPTION 'broker_key_not_found' USING
@@ -2423,7 +3272,8 @@ ALTER FUNCTION api.revoke_broker_key(key_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.revoke_broker_key(key_id uuid) IS 'Revoke the key of a broker
 
 The broker''s next request is refused. Returns the removed row.
-Errors: 404 `broker_key_not_found`.';
+Errors: 404 `broker_key_not_found`.
+Answer: {"...": "mqtt.broker_keys", "-": ["key_salt", "key_hash"]}';
 
 CREATE FUNCTION api.revoke_mqtt_credentials(credential_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2453,7 +3303,8 @@ ALTER FUNCTION api.revoke_mqtt_credentials(credential_id uuid) OWNER TO mqtt_own
 COMMENT ON FUNCTION api.revoke_mqtt_credentials(credential_id uuid) IS 'Revoke a device''s login
 
 Revocation is final and takes effect at the next request; revoking again changes nothing. Returns the credential.
-Errors: 403 `admin_required`; 404 `credential_not_found`.';
+Errors: 403 `admin_required`; 404 `credential_not_found`.
+Answer: "mqtt.credential_json"';
 
 CREATE FUNCTION api.rotate_mqtt_callback_secret(subscription_id uuid, grace_seconds integer DEFAULT NULL::integer, callback_secret jsonb DEFAULT NULL::jsonb, grace interval DEFAULT NULL::interval) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2490,7 +3341,9 @@ The answer is the only place that ever shows `callback_secret`. For grace (one d
 signed with the old secret as well: they have two signatures, as Standard Webhooks describes. grace_seconds is an older name for grace. You
 can send a sealed secret of your own as callback_secret, `{"sealed": "<base64>"}`; the answer then has none.
 Errors: 400 `callback_missing`, `grace_invalid`, `argument_conflict`, `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`;
-404 `subscription_not_found`.';
+404 `subscription_not_found`.
+Body: {"callback_secret": {"sealed": "text"}}
+Answer: {"subscription_id": "uuid", "callback_secret?": "text"}';
 
 CREATE FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interval DEFAULT '00:00:00'::interval) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2544,7 +3397,8 @@ COMMENT ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace interv
 The answer is the only place that ever shows it. The old password ends at once, or continues to work for grace (up to 30 days): over HTTP, at
 the hosted Mosquitto and at brokers that ask over HTTP. Sessions that logged in with it are cut when it ends. A broker that reads hashes from
 the database has only the new one: a device must log in there with the new password from now on.
-Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.';
+Errors: 400 `grace_invalid`; 403 `admin_required`; 404 `credential_not_found`; 409 `credential_revoked`.
+Answer: {"...": "mqtt.credential_json", "password": "text"}';
 
 CREATE TABLE mqtt.organizations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2560,6 +3414,7 @@ CREATE TABLE mqtt.organizations (
     max_burst integer,
     max_queued bigint,
     max_payload_bytes integer,
+    max_logins integer,
     ingest_pause text,
     number integer NOT NULL,
     has_all_topics boolean DEFAULT false NOT NULL,
@@ -2569,6 +3424,7 @@ CREATE TABLE mqtt.organizations (
     CONSTRAINT organizations_completed_days_check CHECK ((completed_days > 0)),
     CONSTRAINT organizations_failed_days_check CHECK ((failed_days > 0)),
     CONSTRAINT organizations_max_burst_check CHECK ((max_burst > 0)),
+    CONSTRAINT organizations_max_logins_check CHECK ((max_logins > 0)),
     CONSTRAINT organizations_max_payload_bytes_check CHECK ((max_payload_bytes > 0)),
     CONSTRAINT organizations_max_per_second_check CHECK ((max_per_second > (0)::numeric)),
     CONSTRAINT organizations_max_queued_check CHECK ((max_queued > 0)),
@@ -2604,6 +3460,8 @@ COMMENT ON COLUMN mqtt.organizations.max_queued IS 'Messages waiting from which 
 
 COMMENT ON COLUMN mqtt.organizations.max_payload_bytes IS 'Largest payload of one message; null takes the installation''s, which also bounds it.';
 
+COMMENT ON COLUMN mqtt.organizations.max_logins IS 'Valid device logins that it may have; null takes the installation''s.';
+
 COMMENT ON COLUMN mqtt.organizations.ingest_pause IS 'Why its devices are refused, and its brokers left unread, just now; written by mqtt.check_capacity, null while its queue is open.';
 
 COMMENT ON COLUMN mqtt.organizations.number IS 'What it is called in the history, where four bytes take the place of sixteen. Never shown outside.';
@@ -2612,7 +3470,7 @@ COMMENT ON COLUMN mqtt.organizations.has_all_topics IS 'Whether it uses as many 
 
 COMMENT ON COLUMN mqtt.organizations.history_trimmed_to IS 'Before this nothing of its history is left to be deleted before its partition is; written by retention, which need not look there again.';
 
-CREATE FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, max_queued bigint DEFAULT NULL::bigint, max_payload_bytes integer DEFAULT NULL::integer, completed_days integer DEFAULT NULL::integer, failed_days integer DEFAULT NULL::integer, activity_days integer DEFAULT NULL::integer, rollup_days integer DEFAULT NULL::integer, rollup_minute_days integer DEFAULT NULL::integer) RETURNS mqtt.organizations
+CREATE FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric DEFAULT NULL::numeric, max_burst integer DEFAULT NULL::integer, max_queued bigint DEFAULT NULL::bigint, max_payload_bytes integer DEFAULT NULL::integer, completed_days integer DEFAULT NULL::integer, failed_days integer DEFAULT NULL::integer, activity_days integer DEFAULT NULL::integer, rollup_days integer DEFAULT NULL::integer, rollup_minute_days integer DEFAULT NULL::integer, max_logins integer DEFAULT NULL::integer) RETURNS mqtt.organizations
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2620,7 +3478,8 @@ DECLARE
     v_organization mqtt.organizations;
 BEGIN
     IF least(
-        max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days, rollup_days, rollup_minute_days
+        max_per_second, max_burst, max_queued, max_payload_bytes, completed_days, failed_days, activity_days, rollup_days, rollup_minute_days,
+        max_logins
     ) <= 0 OR max_per_second = 'NaN' THEN
         RAISE EXCEPTION 'limit_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'Each limit must be more than 0, or null for none.', HINT = 'All limits are set together; a limit that is omitted is lifted.';
@@ -2634,7 +3493,8 @@ BEGIN
         failed_days = set_organization_limits.failed_days,
         activity_days = set_organization_limits.activity_days,
         rollup_days = set_organization_limits.rollup_days,
-        rollup_minute_days = set_organization_limits.rollup_minute_days
+        rollup_minute_days = set_organization_limits.rollup_minute_days,
+        max_logins = set_organization_limits.max_logins
     WHERE o.id = set_organization_limits.organization_id
     RETURNING o.* INTO v_organization;
     IF NOT found THEN
@@ -2645,12 +3505,12 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer) OWNER TO mqtt_owner;
+ALTER FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer, max_logins integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer) IS 'Set the quotas and retention of an organization
+COMMENT ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer, max_logins integer) IS 'Set the quotas and retention of an organization
 
 Sets all of them together; one that is omitted (or null) falls back to that of the installation: `max_per_second` and `max_burst` of its devices over
-HTTP, `max_queued` messages waiting, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`),
+HTTP, `max_queued` messages waiting, `max_logins` of its devices, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`),
 activity log (`activity_days`), rollups of hours and days (`rollup_days`) and of minutes (`rollup_minute_days`) are kept. Returns the organization.
 Errors: 404 `organization_not_found`; 400 `limit_invalid`.';
 
@@ -2696,7 +3556,9 @@ COMMENT ON FUNCTION api.sync_device(integration_id uuid, external_id text, name 
 
 external_id is the device''s id in its topics. An argument that is omitted changes nothing; metadata replaces the old metadata as a whole.
 You need not register devices: a device''s first message registers it.
-Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.';
+Errors: 400 `external_id_invalid`, `name_invalid`, `metadata_invalid`; 404 `integration_not_found`.
+Body: {"metadata": "object"}
+Answer: "devices"';
 
 CREATE FUNCTION api.try_payload_rules(integration_id uuid, topic text, payload jsonb DEFAULT NULL::jsonb, payload_base64 text DEFAULT NULL::text, content_type text DEFAULT NULL::text, login text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2749,7 +3611,10 @@ Nothing is stored. payload is JSON; payload_base64 are the bytes that a broker w
 integration''s); login is the username of a device that sends over HTTP. Answers `{"rule", "payload", "decode_error", "samples", "considered"}`:
 the rule that matched (null: none, so that topic_pattern decides), the payload as JSON, of each sample its role, device, time, metrics, presence,
 metadata and why anything is missing (reason), and which rules were tried and why they did not match.
-Errors: 400 `topic_invalid`, `argument_conflict`; 404 `integration_not_found`.';
+Errors: 400 `topic_invalid`, `argument_conflict`; 404 `integration_not_found`.
+Answer: {"rule": "payload_rules?", "payload": "json", "decode_error": "text?", "samples": [{"role": "text?", "device": "text?",
+"time": "time?", "metrics": "json", "presence": "json", "metadata": "json", "reason": "text?"}],
+"considered": [{"position": "integer", "topic": "text", "condition": "text?", "matches": "text"}]}';
 
 CREATE FUNCTION api.upsert_integration(organization_id uuid, name text, integration_type text, settings jsonb DEFAULT NULL::jsonb, integration_id uuid DEFAULT NULL::uuid, status text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2813,7 +3678,9 @@ a secret (password, client_key) that is omitted is kept, and one that is null is
 Returns the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
-409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.';
+409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.
+Body: {"integration_type": "mqtt_hosted|mqtt_external|mqtt", "settings": "object", "status": "active|inactive"}
+Answer: "mqtt.integration_json"';
 
 CREATE FUNCTION api.upsert_payload_rule(integration_id uuid, topic text, device text DEFAULT NULL::text, role text DEFAULT 'telemetry'::text, condition text DEFAULT NULL::text, decode text DEFAULT NULL::text, samples text[] DEFAULT '{}'::text[], "time" jsonb DEFAULT NULL::jsonb, metrics jsonb DEFAULT '{"*": "$"}'::jsonb, presence text DEFAULT NULL::text, description text DEFAULT NULL::text, "position" integer DEFAULT NULL::integer, rule_id uuid DEFAULT NULL::uuid, layout jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2877,7 +3744,8 @@ A rule says what the messages whose topic matches `topic` (an MQTT filter) and w
 decides; new ones go to the end. With rule_id that rule is replaced as a whole. The API reference explains each part with examples;
 try_payload_rules shows what would become of a message.
 Errors: 400 `payload_rule_invalid` (details name the part and the place); 403 `admin_required`; 404 `integration_not_found`,
-`payload_rule_not_found`; 409 `position_taken`.';
+`payload_rule_not_found`; 409 `position_taken`.
+Answer: "payload_rules"';
 
 CREATE FUNCTION bridge.answer_request(request_id uuid, result jsonb) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -3123,6 +3991,7 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
         'maintenance_jobs', mqtt.maintenance_jobs(),
+        'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
         'notify_queue_ratio', pg_notification_queue_usage(),
@@ -3309,8 +4178,7 @@ BEGIN
         END IF;
     END IF;
     WITH came AS MATERIALIZED (
-        SELECT m.*
-        FROM mqtt.delivered_messages(
+        SELECT m.* FROM mqtt.delivered_messages(
             v_owners, ingest.integration_ids, ingest.integration_numbers, ingest.topics, ingest.payloads, ingest.qos, ingest.retains,
             ingest.content_types, ingest.properties, ingest.faults, ingest.subscription_numbers
         ) AS m
@@ -3356,10 +4224,7 @@ BEGIN
         )
         SELECT
             now(), a.organization_id, gen_random_uuid(), a.integration_id, 'incoming', 0, a.topic,
-            a.message || CASE
-                WHEN octet_length(a.payload) > c.max_payload_bytes THEN jsonb_build_object('payload_bytes', octet_length(a.payload))
-                ELSE '{}'
-            END,
+            a.message || CASE WHEN octet_length(a.payload) > c.max_payload_bytes THEN jsonb_build_object('payload_bytes', octet_length(a.payload)) ELSE '{}' END,
             -- Of what is too large the first part tells enough.
             CASE WHEN octet_length(a.payload) > c.max_payload_bytes THEN substr(a.payload, 1, 4096) ELSE a.payload END, a.fault,
             jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'error', a.fault))
@@ -3375,9 +4240,7 @@ BEGIN
         WHERE a.fault IS NOT NULL
         GROUP BY a.organization_id, a.integration_id, a.fault
     ), counted AS (
-        SELECT k.organization_id, count(*) AS accepted, count(k.fault) AS dead
-        FROM kept AS k
-        GROUP BY k.organization_id
+        SELECT k.organization_id, count(*) AS accepted, count(k.fault) AS dead FROM kept AS k GROUP BY k.organization_id
     ), repeated AS (
         SELECT (SELECT count(*) FROM came) - (SELECT count(*) FROM kept) AS n
     )
@@ -3511,6 +4374,25 @@ $$;
 ALTER FUNCTION bridge.mosquitto_accounts(known_stamp text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.mosquitto_accounts(known_stamp text) IS 'Mosquitto''s access file (mosquitto/access.c describes it) with all valid credentials of hosted integrations, without the bridge''s own account and the last line; null if known_stamp is still current. next_change_at is when the next credential, or password before a rotation, ends. An integration''s credentials wait until the broker has granted the first of its subscriptions.';
+
+CREATE FUNCTION bridge.note_api_keys(key_ids uuid[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    UPDATE mqtt.api_keys AS k
+    SET last_used_at = date_trunc('hour', now())
+    WHERE k.id = ANY (key_ids) AND (k.last_used_at >= date_trunc('hour', now())) IS NOT TRUE;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END;
+$$;
+
+ALTER FUNCTION bridge.note_api_keys(key_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.note_api_keys(key_ids uuid[]) IS 'Notes that API keys were used, as mqtt.note_api_key told: returns of how many that was news.';
 
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3911,15 +4793,19 @@ ALTER FUNCTION bridge.surplus_integrations(bridge_id uuid) OWNER TO mqtt_owner;
 COMMENT ON FUNCTION bridge.surplus_integrations(bridge_id uuid) IS 'Integrations beyond a bridge''s fair share, the newest first, for another bridge that has fewer.';
 
 CREATE FUNCTION bridge.suspects(tids tid[]) RETURNS bigint[]
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
+DECLARE
+    v_tids CONSTANT tid [] := mqtt.split_items(tids);
+BEGIN
+    RETURN (SELECT coalesce(array_agg(q.msg_id ORDER BY q.msg_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (v_tids));
+END;
 $$;
 
 ALTER FUNCTION bridge.suspects(tids tid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.suspects(tids tid[]) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause.';
+COMMENT ON FUNCTION bridge.suspects(tids tid[]) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause. Work items are split first.';
 
 CREATE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3976,6 +4862,20 @@ $$;
 ALTER FUNCTION bridge.wake(subject text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.wake(subject text) IS 'Ends this session''s sleep, so that writers no longer notify.';
+
+CREATE FUNCTION bridge.work_deletions() RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state <> 'done') AND mqtt.try_maintenance_lock() THEN mqtt.work_deletions()
+        ELSE '{"skipped": true}'
+    END;
+$$;
+
+ALTER FUNCTION bridge.work_deletions() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.work_deletions() IS 'Called every second: goes on with what was asked to be deleted, by one bridge at a time; {"skipped": true} if there is nothing to do, or another bridge is doing it.';
 
 CREATE TABLE mqtt.mqtt_credentials (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -4384,6 +5284,57 @@ ALTER FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) OWNER TO mqt
 
 COMMENT ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) IS 'The answer to a login that could not be placed, with its status: 401 invalid_credentials, or 429 too_many_wrong_passwords with Retry-After; raises what else is the matter with a session (mqtt.refuse_login).';
 
+CREATE FUNCTION mqtt.api_fingerprint() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT md5(concat(mqtt.api_version(), string_agg(concat_ws(' ', o.oid, o.xmin, d.xmin), ',' ORDER BY o.oid, d.objsubid)))
+    FROM (
+        SELECT p.oid, p.xmin::text AS xmin, p.tableoid AS class FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace
+        UNION ALL
+        SELECT c.oid, c.xmin::text, c.tableoid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'api'::regnamespace
+    ) AS o
+    LEFT JOIN pg_catalog.pg_description AS d ON d.objoid = o.oid AND d.classoid = o.class;
+$$;
+
+ALTER FUNCTION mqtt.api_fingerprint() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.api_fingerprint() IS 'Changes with every change of the schema api, its grants and its comments.';
+
+CREATE FUNCTION mqtt.api_key_claims(key text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    -- What has not the form of a key is not looked up.
+    IF key !~ '^tbk_[A-Za-z0-9_-]{32}$' THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT jsonb_strip_nulls(jsonb_build_object(
+            'role', 'authenticated', 'sub', k.id, 'exp', floor(extract(EPOCH FROM k.expires_at))::bigint,
+            'api_key', jsonb_build_object('organization_id', k.organization_id, 'scope', k.scope, 'integration_ids', k.integration_ids, 'last_used_at', k.last_used_at)
+        ))
+        FROM mqtt.api_keys AS k
+        WHERE k.key_hash = sha256(convert_to(key, 'UTF8')) AND (k.expires_at > now()) IS NOT FALSE
+    );
+END;
+$_$;
+
+ALTER FUNCTION mqtt.api_key_claims(key text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.api_key_claims(key text) IS 'The claims that a request with this API key has, as those of a JWT, to be put into request.jwt.claims with the role in them; null for a key that is not valid now. sub is the id of the key; exp is there if it expires.';
+
+CREATE FUNCTION mqtt.api_version() RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT '0.1.0'::text;
+END;
+
+ALTER FUNCTION mqtt.api_version() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.api_version() IS 'The release of Topicbase whose API this is: the tag of sqitch.plan that it is deployed for.';
+
 CREATE FUNCTION mqtt.apply_deferred_credentials(noted_after timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4438,14 +5389,16 @@ BEGIN
     ),
     -- The last of a key wins.
     latest AS MATERIALIZED (
-        SELECT t.device_id, jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
+        SELECT
+            t.device_id, min((e.value ->> 'at')::timestamptz) AS latest_since,
+            jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
         FROM taken AS t
         CROSS JOIN LATERAL jsonb_each(t.latest) AS e
         GROUP BY t.device_id
     ),
     -- In the workers' order. A device deleted meanwhile has no row.
     device AS MATERIALIZED (
-        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest
+        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest, l.latest_since
         FROM news AS n
         LEFT JOIN latest AS l ON l.device_id = n.device_id
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
@@ -4455,9 +5408,10 @@ BEGIN
     updated AS (
         UPDATE mqtt.devices AS d
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
-            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.latest_since),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
-            last_seen_at = greatest(d.last_seen_at, n.last_seen_at)
+            last_seen_at = greatest(d.last_seen_at, n.last_seen_at),
+            presence = mqtt.presence_once_seen(d.presence, n.last_seen_at)
         FROM device AS n
         WHERE d.organization_id = n.organization_id AND d.id = n.id
         RETURNING d.organization_id, d.integration_id, d.external_id, d.id
@@ -4492,7 +5446,7 @@ BEGIN
     v_rows := mqtt.apply_deferred_devices(noted_after);
     v_rows := v_rows + mqtt.apply_deferred_credentials(noted_after);
     IF noted_after = '-infinity' THEN
-        DELETE FROM mqtt.deferred_device_ids;
+        DELETE FROM mqtt.deferred_device_ids WHERE true;
     END IF;
     RETURN v_rows;
 END;
@@ -4567,12 +5521,15 @@ BEGIN
             -- The busiest table comes last, because it stays locked until the end of the transaction.
             VALUES
             (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
-            (2, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
-            (3, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
-            (4, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
-            (5, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
+            (2, 'settlements', 'mqtt.settlements', (SELECT c.settled_days FROM mqtt.configuration AS c)),
+            (3, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
+            (4, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
+            (5, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
+            (6, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
         ) AS t (place, kind, parent, days)
         CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
+        -- While the worker has yet to read some of it, none of it goes.
+        WHERE t.kind <> 'completed' OR mqtt.unsettled_since(now() - make_interval(days => t.days)) IS NULL
     )
     SELECT
         coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
@@ -4594,6 +5551,36 @@ $$;
 ALTER FUNCTION mqtt.apply_retention(most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind.';
+
+CREATE FUNCTION mqtt.argument_schemas(routine oid) RETURNS TABLE(place integer, name text, schema jsonb, is_required boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT
+        a.place::integer, a.name,
+        CASE WHEN a.is_required OR s.schema = '{}' THEN s.schema ELSE mqtt.nullable(s.schema) END
+            || CASE WHEN e.example IS NULL OR s.schema ? 'enum' THEN '{}' ELSE jsonb_build_object('examples', jsonb_build_array(e.example)) END,
+        a.is_required
+    FROM (
+        SELECT u.place, p.proargnames[u.place] AS name, u.type, u.place <= p.pronargs - p.pronargdefaults AS is_required
+        FROM pg_catalog.pg_proc AS p
+        CROSS JOIN LATERAL unnest(p.proargtypes::oid []) WITH ORDINALITY AS u (type, place)
+        WHERE p.oid = routine AND p.proargnames IS NOT NULL
+    ) AS a
+    CROSS JOIN LATERAL (SELECT mqtt.comment_shape(routine, 'Body') -> a.name AS shape) AS b
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN b.shape IS NOT NULL THEN mqtt.shape_schema(b.shape)
+            WHEN a.type = 'interval'::regtype THEN '{"type": ["string", "number", "null"]}'
+            ELSE mqtt.type_schema(a.type)
+        END AS schema
+    ) AS s
+    CROSS JOIN LATERAL (SELECT mqtt.name_examples() -> a.name AS example) AS e;
+$$;
+
+ALTER FUNCTION mqtt.argument_schemas(routine oid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.argument_schemas(routine oid) IS 'The arguments of a call with the JSON schema of each; none for a call that takes its body whole.';
 
 CREATE FUNCTION mqtt.bare_messages(document json) RETURNS json
     LANGUAGE plpgsql IMMUTABLE
@@ -4661,7 +5648,7 @@ BEGIN
             v_busy := v_busy || v_next.organization_id;
             CONTINUE;
         END IF;
-        SELECT q.ctid, q.msg_id, q.attempts, coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
+        SELECT q.ctid, q.msg_id, q.message_count, q.attempts, coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) AS max_attempts
         INTO v_row
         FROM pgmq.q_mqtt_messages AS q
         CROSS JOIN mqtt.configuration AS c
@@ -4669,6 +5656,10 @@ BEGIN
         WHERE q.msg_id = v_next.msg_id
         FOR UPDATE OF q;
         CONTINUE WHEN NOT found;
+        IF v_row.message_count > 1 THEN
+            PERFORM mqtt.split_item(v_row.ctid, NULL);
+            CONTINUE;
+        END IF;
         IF v_row.attempts < v_row.max_attempts THEN
             UPDATE pgmq.q_mqtt_messages AS q
             SET attempts = q.attempts + 1,
@@ -4687,7 +5678,18 @@ $$;
 
 ALTER FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. A message that exhausts its attempts this way becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+COMMENT ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) IS 'Counts an attempt for the oldest due message accepted until then (and among suspects, where given) and hides it for a minute; to be committed before mqtt.finish_attempt. A message that exhausts its attempts this way becomes a dead letter. Returns its msg_id, 0 when another worker is at the organizations that are left, null when there is none. A work item is split first. For the time after a worker died or hung: one message in its last batch may be why. One whose last attempt was interrupted may be begun again half a minute before a batch would take it.';
+
+CREATE FUNCTION mqtt.begin_stream(process_id uuid) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT pg_try_advisory_lock(mqtt.bridge_lock(process_id));
+$$;
+
+ALTER FUNCTION mqtt.begin_stream(process_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.begin_stream(process_id uuid) IS 'Takes the lock by which others see that the process lives, for as long as the session.';
 
 CREATE FUNCTION mqtt.begin_work(worker_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4707,6 +5709,93 @@ $$;
 ALTER FUNCTION mqtt.begin_work(worker_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.begin_work(worker_id uuid) IS 'A queue worker begins; it holds mqtt.bridge_lock of its id. Returns whether another ended before its mqtt.end_work: with its machine, perhaps, and perhaps because of a message.';
+
+CREATE TABLE mqtt.deletions (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text NOT NULL,
+    subject text,
+    requested_by uuid,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    state text DEFAULT 'queued'::text NOT NULL,
+    integration_id uuid,
+    device_id uuid,
+    filter text,
+    by_received boolean DEFAULT true NOT NULL,
+    since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    phase text DEFAULT 'messages'::text NOT NULL,
+    place text,
+    is_clean boolean DEFAULT true NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    readings bigint DEFAULT 0 NOT NULL,
+    dead_letters bigint DEFAULT 0 NOT NULL,
+    receipts bigint DEFAULT 0 NOT NULL,
+    callbacks bigint DEFAULT 0 NOT NULL,
+    rollups bigint DEFAULT 0 NOT NULL,
+    others bigint DEFAULT 0 NOT NULL,
+    rollup_hours_kept bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT deletions_check CHECK (((kind <> 'rollups'::text) OR (phase = 'rollups'::text))),
+    CONSTRAINT deletions_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'messages'::text, 'organization'::text, 'rollups'::text]))),
+    CONSTRAINT deletions_phase_check CHECK ((phase = ANY (ARRAY['messages'::text, 'rollups'::text, 'devices'::text]))),
+    CONSTRAINT deletions_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'waiting'::text, 'running'::text, 'done'::text])))
+);
+
+ALTER TABLE mqtt.deletions OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.deletions IS 'What was asked to be deleted, by whom, and how far that is: a row for each request, worked off by maintenance in bounded transactions. Without a foreign key, since it outlives what it deletes.';
+
+COMMENT ON COLUMN mqtt.deletions.kind IS 'device: a device and perhaps its data; messages: those that match; organization: all of it; rollups: what devices left that were deleted with their integration.';
+
+COMMENT ON COLUMN mqtt.deletions.subject IS 'The external id of the device, or the slug of the organization.';
+
+COMMENT ON COLUMN mqtt.deletions.state IS 'queued, waiting (messages accepted before are still queued), running or done.';
+
+COMMENT ON COLUMN mqtt.deletions.filter IS 'MQTT topic filter; null: whatever the topic. integration_id and device_id likewise.';
+
+COMMENT ON COLUMN mqtt.deletions.by_received IS 'Whether since and until are of received_at; else of measured_at.';
+
+COMMENT ON COLUMN mqtt.deletions.phase IS 'What is worked on: messages (of an organization: its rows in all tables), then rollups, or devices with their rollups and latest values.';
+
+COMMENT ON COLUMN mqtt.deletions.place IS 'The table (of a partitioned one the partition) that this pass got to, or the device.';
+
+COMMENT ON COLUMN mqtt.deletions.is_clean IS 'Whether this pass has found nothing yet: a phase ends with a pass that finds nothing.';
+
+COMMENT ON COLUMN mqtt.deletions.others IS 'Deleted rows of all other tables.';
+
+COMMENT ON COLUMN mqtt.deletions.rollup_hours_kept IS 'Hours of devices whose rollups still count what was deleted, since other messages of that time are gone already, so that they cannot be made again.';
+
+CREATE FUNCTION mqtt.book_deletion(wanted mqtt.deletions) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_deletion mqtt.deletions;
+BEGIN
+    PERFORM mqtt.require_organization(wanted.organization_id, true);
+    IF (SELECT count(*) FROM mqtt.deletions AS d WHERE d.organization_id = wanted.organization_id AND d.state <> 'done') >= 100 THEN
+        PERFORM mqtt.refuse_for_now('429', 'deletions_limit_reached', '100 deletions of the organization are not done yet.', 60);
+    END IF;
+    INSERT INTO mqtt.deletions AS d (organization_id, kind, requested_by, integration_id, device_id, filter, by_received, since, until)
+    VALUES (
+        wanted.organization_id, 'messages', mqtt.current_user_id(), wanted.integration_id, wanted.device_id, wanted.filter, wanted.by_received,
+        wanted.since, wanted.until
+    )
+    RETURNING d.* INTO v_deletion;
+    PERFORM mqtt.log_activity(
+        v_deletion.organization_id, v_deletion.integration_id, 'messages_deletion_requested',
+        details => mqtt.deletion_json(v_deletion) -> 'selected' || jsonb_build_object('deletion_id', v_deletion.id, 'user_id', v_deletion.requested_by)
+    );
+    PERFORM set_config('response.status', '202', true);
+    RETURN mqtt.deletion_json(v_deletion);
+END;
+$$;
+
+ALTER FUNCTION mqtt.book_deletion(wanted mqtt.deletions) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.book_deletion(wanted mqtt.deletions) IS 'Has messages deleted, as an admin of their organization: of the row, what selects them counts. Raises PT404 organization_not_found, PT403 admin_required, PT429 deletions_limit_reached.';
 
 CREATE FUNCTION mqtt.bridge_client_id(id uuid, settings jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4817,6 +5906,7 @@ CREATE TABLE mqtt.configuration (
     failed_days integer DEFAULT 30 NOT NULL,
     activity_days integer DEFAULT 30 NOT NULL,
     receipt_days integer DEFAULT 7 NOT NULL,
+    settled_days integer DEFAULT 7 NOT NULL,
     rollup_days integer DEFAULT 1096 NOT NULL,
     rollup_minute_days integer DEFAULT 31 NOT NULL,
     max_metrics integer DEFAULT 500 NOT NULL,
@@ -4831,9 +5921,11 @@ CREATE TABLE mqtt.configuration (
     hosted_broker_url text DEFAULT 'mqtt://localhost:1883'::text NOT NULL,
     sealing_public_key bytea,
     allow_private_addresses boolean DEFAULT false NOT NULL,
+    allow_secret_in_path boolean DEFAULT false NOT NULL,
     max_wrong_passwords integer DEFAULT 10 NOT NULL,
     max_connection_tests integer DEFAULT 60 NOT NULL,
     max_logins integer DEFAULT 10000 NOT NULL,
+    max_api_keys integer DEFAULT 100 NOT NULL,
     max_browser_logins integer DEFAULT 10 NOT NULL,
     max_login_subscriptions integer DEFAULT 100 NOT NULL,
     max_retained_messages integer DEFAULT 20000 NOT NULL,
@@ -4846,6 +5938,7 @@ CREATE TABLE mqtt.configuration (
     CONSTRAINT configuration_failed_days_check CHECK ((failed_days > 0)),
     CONSTRAINT configuration_idempotency_window_check CHECK ((idempotency_window > '00:00:00'::interval)),
     CONSTRAINT configuration_is_only_row_check CHECK (is_only_row),
+    CONSTRAINT configuration_max_api_keys_check CHECK ((max_api_keys > 0)),
     CONSTRAINT configuration_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 100))),
     CONSTRAINT configuration_max_batch_messages_check CHECK (((max_batch_messages >= 1) AND (max_batch_messages <= 1000000))),
     CONSTRAINT configuration_max_browser_logins_check CHECK ((max_browser_logins > 0)),
@@ -4871,6 +5964,7 @@ CREATE TABLE mqtt.configuration (
     CONSTRAINT configuration_rollup_days_check CHECK ((rollup_days > 0)),
     CONSTRAINT configuration_rollup_minute_days_check CHECK ((rollup_minute_days > 0)),
     CONSTRAINT configuration_sealing_public_key_check CHECK ((octet_length(sealing_public_key) = 32)),
+    CONSTRAINT configuration_settled_days_check CHECK ((settled_days > 0)),
     CONSTRAINT configuration_vacuum_alarm_after_check CHECK ((vacuum_alarm_after > '00:00:00'::interval))
 );
 
@@ -4902,6 +5996,8 @@ COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity lo
 
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
 
+COMMENT ON COLUMN mqtt.configuration.settled_days IS 'Days that the order in which messages were settled is kept: a live stream can be resumed for as long.';
+
 COMMENT ON COLUMN mqtt.configuration.rollup_days IS 'Days that rollups of hours and days are kept; an organization may set its own.';
 
 COMMENT ON COLUMN mqtt.configuration.rollup_minute_days IS 'Days that rollups of minutes are kept; an organization may set its own.';
@@ -4930,11 +6026,15 @@ COMMENT ON COLUMN mqtt.configuration.sealing_public_key IS 'Curve25519 public ke
 
 COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker and callback addresses may be loopback, link-local or private (only where tenants are trusted).';
 
+COMMENT ON COLUMN mqtt.configuration.allow_secret_in_path IS 'Whether senders that can set no header may have their password in the URL (/in-secret/ at the gateway): proxies and servers on the way write URLs to their logs.';
+
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
 
 COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';
 
 COMMENT ON COLUMN mqtt.configuration.max_logins IS 'Valid credentials that an organization may have; generate_mqtt_credentials and create_browser_login refuse more with 409 login_limit_reached.';
+
+COMMENT ON COLUMN mqtt.configuration.max_api_keys IS 'API keys that an organization may have; create_api_key refuses more with 409 api_key_limit_reached.';
 
 COMMENT ON COLUMN mqtt.configuration.max_browser_logins IS 'Browser logins of one member in one organization that work at the same time; a further one ends the oldest.';
 
@@ -5164,6 +6264,34 @@ END;
 ALTER FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) IS 'A query for telemetry by bucket ($1: which, $2, $3: buckets of which zone): a row for each device, bucket and metric with those aggregates, by name or as an array.';
+
+CREATE FUNCTION mqtt.call_scope(path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_name CONSTANT text := substring(path FROM '^/rpc/(\w+)$');
+BEGIN
+    IF path ~ '^/\w*$' THEN
+        RETURN 'read';
+    END IF;
+    RETURN CASE
+        WHEN v_name IN ('get_mqtt_publish_receipts', 'get_mqtt_request') THEN 'read'
+        WHEN v_name IN ('mqtt_publish', 'cancel_mqtt_publish', 'sync_device') THEN 'publish'
+        WHEN v_name ~ '_api_keys?$|^(mqtt_ingest|emqx_|rabbitmq_)|_organization_(member|invitation)s?$'
+            OR v_name IN ('create_organization', 'delete_organization', 'create_browser_login', 'create_stream_ticket', 'get_system_status') THEN NULL
+        ELSE (
+            SELECT CASE WHEN bool_or(p.provolatile = 'v') THEN 'admin' WHEN count(*) > 0 THEN 'read' END
+            FROM pg_catalog.pg_proc AS p
+            WHERE p.pronamespace = 'api'::regnamespace AND p.proname = v_name AND has_function_privilege('authenticated', p.oid, 'execute')
+        )
+    END;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.call_scope(path text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.call_scope(path text) IS 'The scope that an API key needs for a request of this path: read for views and calls that change nothing, admin for whatever else is not named here; null where a key is not enough, as for what users, devices or brokers do themselves.';
 
 CREATE FUNCTION mqtt.topic_filter_prefix(filter text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5504,6 +6632,41 @@ ALTER FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) OWNER TO
 
 COMMENT ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) IS 'Raises PT400 aggregates_invalid or time_zone_invalid unless buckets can be summarized so, and begin and end by that zone.';
 
+CREATE FUNCTION mqtt.check_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_unknown uuid := (
+        SELECT u.id
+        FROM unnest(check_api_key.integration_ids) AS u (id)
+        WHERE NOT EXISTS (SELECT FROM mqtt.device_integrations AS i WHERE i.organization_id = check_api_key.organization_id AND i.id = u.id)
+        LIMIT 1
+    );
+BEGIN
+    IF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        RAISE EXCEPTION 'name_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'name must be a string of 1 to 200 characters.', HINT = 'The name tells which app has the key.';
+    ELSIF (scope IN ('read', 'publish', 'admin')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'scope_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'scope must be read, publish or admin.', HINT = 'Each may do what those before it may.';
+    ELSIF expires_at <= now() THEN
+        RAISE EXCEPTION 'expires_at_invalid' USING ERRCODE = 'PT400', DETAIL = 'expires_at must lie in the future.', HINT = 'Omit it for a key that does not expire.';
+    ELSIF v_unknown IS NOT NULL OR cardinality(integration_ids) NOT BETWEEN 1 AND 100 OR array_position(integration_ids, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'integration_not_found' USING
+            ERRCODE = 'PT404',
+            DETAIL = coalesce(
+                format('There is no integration %s in the organization.', v_unknown), 'integration_ids must have 1 to 100 ids of integrations.'
+            ),
+            HINT = 'Omit integration_ids for all integrations; GET /device_integrations lists them.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) IS 'Raises what is wrong with the arguments of create_api_key.';
+
 CREATE FUNCTION mqtt.check_capacity() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5572,6 +6735,33 @@ $$;
 ALTER FUNCTION mqtt.check_client_id() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.check_client_id() IS 'Trigger: an organization''s integrations at one broker have different client ids. The index device_integrations_client_id_idx ensures it for concurrent writers too.';
+
+CREATE FUNCTION mqtt.check_deletion(filter text, since timestamp with time zone, until timestamp with time zone, by_time text, is_all boolean) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF is_all THEN
+        RAISE EXCEPTION 'selection_required' USING
+            ERRCODE = 'PT400',
+            DETAIL = 'The call does not say which messages are to be deleted.',
+            HINT = 'Send one or more of integration_id, device_id, filter, since and until; filter "#" means every topic.';
+    ELSIF filter IS NOT NULL AND mqtt.topic_filter_reason(filter) IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING
+            ERRCODE = 'PT400', DETAIL = mqtt.topic_filter_reason(filter), HINT = 'A filter is a topic with the wildcards + and #.';
+    ELSIF by_time IS NULL OR by_time NOT IN ('measured', 'received') THEN
+        RAISE EXCEPTION 'time_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'time is "measured" or "received".', HINT = 'It says of which time since and until are.';
+    ELSIF since >= until THEN
+        RAISE EXCEPTION 'range_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'since is not before until.', HINT = 'Messages are deleted from since on, until before until.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.check_deletion(filter text, since timestamp with time zone, until timestamp with time zone, by_time text, is_all boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_deletion(filter text, since timestamp with time zone, until timestamp with time zone, by_time text, is_all boolean) IS 'Raises PT400 selection_required, topic_invalid, time_invalid or range_invalid unless api.delete_messages takes these.';
 
 CREATE FUNCTION mqtt.check_health() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5682,7 +6872,7 @@ CREATE FUNCTION mqtt.check_ledger(is_full boolean DEFAULT true) RETURNS TABLE(or
             FROM mqtt.ledger AS l
             WHERE is_full AND l.shard = mqtt.ledger_level_settled()
             UNION ALL
-            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, 1
+            SELECT q.organization_id, date_trunc('hour', q.enqueued_at), 0, 0, 0, 0, q.message_count
             FROM pgmq.q_mqtt_messages AS q
         ) AS t
         GROUP BY t.organization_id, t.hour
@@ -5797,6 +6987,9 @@ CREATE FUNCTION mqtt.check_payload_rule() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
+    IF NEW.decode ~ '\mprotobuf$' THEN
+        NEW.layout := mqtt.protobuf_layout(NEW.layout);
+    END IF;
     PERFORM mqtt.refuse_rule(r.place, r.reason)
     FROM (VALUES
         ('topic', mqtt.topic_filter_reason(NEW.topic)),
@@ -5941,23 +7134,48 @@ ALTER FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_t
 COMMENT ON FUNCTION mqtt.check_telemetry_range(most integer, bucket interval, order_time text, device_ids text[]) IS 'Raises PT400 limit_invalid, time_invalid or bucket_invalid unless api.query_telemetry takes these.';
 
 CREATE FUNCTION mqtt.check_token() RETURNS void
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     v_claims jsonb;
+    v_key text;
 BEGIN
+    IF position('"x-api-key":' IN current_setting('request.headers', true)) > 0 THEN
+        v_key := current_setting('request.headers')::json ->> 'x-api-key';
+    END IF;
+    IF v_key IS NOT NULL THEN
+        IF current_setting('role') <> 'anon' THEN
+            RAISE EXCEPTION 'login_conflict' USING
+                ERRCODE = 'PT400', DETAIL = 'The request has a token and an API key.', HINT = 'Send either Authorization: Bearer or X-API-Key.';
+        END IF;
+        PERFORM mqtt.use_api_key(v_key, current_setting('request.path', true));
+    END IF;
+    -- PostgREST applies what is set for the role in all databases, as PostgreSQL does at login; this is what is set for it in this one, and all of it
+    -- for the role that a key has just given.
+    PERFORM set_config(split_part(c.setting, '=', 1), split_part(c.setting, '=', 2), true)
+    FROM pg_catalog.pg_database AS d
+    INNER JOIN pg_catalog.pg_db_role_setting AS s ON s.setrole = to_regrole(quote_ident(current_user))
+        AND (s.setdatabase = d.oid OR (s.setdatabase = 0 AND v_key IS NOT NULL))
+    CROSS JOIN unnest(s.setconfig) AS c (setting)
+    WHERE d.datname = current_database() AND c.setting ~ '^(statement|lock)_timeout='
+    ORDER BY s.setdatabase;
     -- A device's message comes without a token: nothing to look at.
     IF current_setting('role') = 'anon' THEN
         RETURN;
     END IF;
     v_claims := nullif(current_setting('request.jwt.claims', true), '');
-    IF jsonb_typeof(v_claims -> 'exp') IS DISTINCT FROM 'number'
-        OR (jsonb_typeof(v_claims -> 'aud') IN ('string', 'array')) IS NOT TRUE THEN
+    -- A key's claims come from the database.
+    IF v_key IS NULL AND (
+        jsonb_typeof(v_claims -> 'exp') IS DISTINCT FROM 'number' OR (jsonb_typeof(v_claims -> 'aud') IN ('string', 'array')) IS NOT TRUE
+    ) THEN
         RAISE EXCEPTION 'token_incomplete' USING
             ERRCODE = 'PT401',
             DETAIL = 'The token has no exp or no aud.',
             HINT = 'A token says until when it is valid (exp) and for whom it is meant (aud): RFC 7519 section 4.1.';
+    ELSIF v_key IS NULL AND v_claims ? 'api_key' THEN
+        RAISE EXCEPTION 'claim_reserved' USING
+            ERRCODE = 'PT401', DETAIL = 'The token has a claim api_key.', HINT = 'Only the database gives that claim, to a request with X-API-Key.';
     END IF;
     -- The planner's estimate is made from statistics of all organizations' rows: it tells how common a value is among others.
     IF current_setting('role') = 'authenticated'
@@ -5970,7 +7188,7 @@ $$;
 
 ALTER FUNCTION mqtt.check_token() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_token() IS 'For PostgREST''s db-pre-request: raises PT401 token_incomplete for a token without exp or aud, which PostgREST itself would take for one that is valid for ever and for everyone. What they say is checked by PostgREST.';
+COMMENT ON FUNCTION mqtt.check_token() IS 'For PostgREST''s db-pre-request. With X-API-Key: mqtt.use_api_key. With a token: raises PT401 token_incomplete for a token without exp or aud, which PostgREST itself would take for one that is valid for ever and for everyone. What they say is checked by PostgREST. Applies the time limits that the role has in this database.';
 
 CREATE FUNCTION mqtt.check_wait(wait numeric) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -6209,7 +7427,7 @@ BEGIN
         SELECT *
         FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('sparkplug', 'py_decode_sparkplug', NULL),
             ('influx', 'py_decode_influx', NULL), ('csv', 'py_decode_csv', NULL), ('cayenne', 'py_decode_cayenne', NULL),
-            ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('decompress', 'py_decompress', NULL),
+            ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('protobuf', 'py_decode_protobuf', NULL), ('decompress', 'py_decompress', NULL),
             ('seal', 'py_seal', 'nacl'))
             AS c (name, change, module)
     LOOP
@@ -6225,6 +7443,7 @@ BEGIN
                 WHEN 'cayenne' THEN PERFORM mqtt.py_decode_cayenne('');
                 WHEN 'senml' THEN PERFORM mqtt.py_decode_senml('[]', 0);
                 WHEN 'binary' THEN PERFORM mqtt.py_decode_binary('', '[]');
+                WHEN 'protobuf' THEN PERFORM mqtt.py_decode_protobuf('', '{"message": "x", "types": {"x": []}}');
                 WHEN 'decompress' THEN PERFORM mqtt.py_decompress('\x789c030000000001', 'zlib');
                 WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
             END CASE;
@@ -6245,7 +7464,23 @@ $$;
 
 ALTER FUNCTION mqtt.codecs() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.codecs() IS 'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, decompress, seal) and, where one does not, why and what to do; each is tried.';
+COMMENT ON FUNCTION mqtt.codecs() IS 'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, protobuf, decompress, seal) and, where one does not, why and what to do; each is tried.';
+
+CREATE FUNCTION mqtt.comment_shape(routine oid, keyword text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT CASE keyword
+        WHEN 'Body' THEN nullif(split_part(split_part(d.text, E'\nBody: ', 2), E'\nAnswer', 1), '')
+        WHEN 'Also' THEN substring(d.text FROM '\nAlso \d{3}: (.*)$')
+        ELSE substring(split_part(d.text, E'\nAlso ', 1) FROM '\nAnswer(?: \d{3})?: (.*)$')
+    END::jsonb
+    FROM (SELECT pg_catalog.obj_description(routine, 'pg_proc') AS text) AS d;
+$_$;
+
+ALTER FUNCTION mqtt.comment_shape(routine oid, keyword text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.comment_shape(routine oid, keyword text) IS 'The shape that a function''s COMMENT gives after Answer: (what it answers; of a set, one row), Also 200: (what it answers with another status) or Body: (arguments that say more than their type), null if it gives none.';
 
 CREATE FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -6299,6 +7534,30 @@ $$;
 ALTER FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) IS 'The settings of an external broker with broker_url taken apart: broker_url becomes the host; port, protocol, use_tls and path are filled in. Raises PT400 setting_invalid.';
+
+CREATE TABLE mqtt.message_id_key (
+    is_only_row boolean DEFAULT true NOT NULL,
+    key bytea NOT NULL,
+    CONSTRAINT message_id_key_is_only_row_check CHECK (is_only_row),
+    CONSTRAINT message_id_key_key_check CHECK ((octet_length(key) = 32))
+);
+
+ALTER TABLE mqtt.message_id_key OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.message_id_key IS 'The secret of this installation that keeps the queues'' numbers out of message ids. No web role reads it. Changed, it changes the ids of what is queued.';
+
+CREATE FUNCTION mqtt.conceal(content bytea) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT translate(encode(public.encrypt(conceal.content, k.key, 'aes-cbc/pad:none'::text), 'base64'::text), '+/=
+'::text, '-_'::text) AS translate
+    FROM mqtt.message_id_key k;
+END;
+
+ALTER FUNCTION mqtt.conceal(content bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.conceal(content bytea) IS 'Bytes, a multiple of 16, as base64url that only this installation reads: for numbers that count what all organizations do.';
 
 CREATE FUNCTION mqtt.condition_reason(path text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -6392,10 +7651,13 @@ DECLARE
     v_is_whole CONSTANT boolean := hour - (SELECT greatest(c.max_time_ahead, '1 day') FROM mqtt.configuration AS c) >= progress.raw_since;
     v_late bigint [];
     v_firsts bigint [];
+    v_emptied integer [];
+    v_is_changed boolean;
     v_parts mqtt.rollup_part [];
 BEGIN
     -- Without positions: readings have changed (mqtt.outdate_rollups).
-    SELECT array_agg(DISTINCT l.first_position), coalesce(array_agg(n.position) FILTER (WHERE n.position IS NOT NULL), '{}') INTO v_firsts, v_late
+    SELECT array_agg(DISTINCT l.first_position), coalesce(array_agg(n.position) FILTER (WHERE n.position IS NOT NULL), '{}'), bool_or(l.positions = '{}')
+    INTO v_firsts, v_late, v_is_changed
     FROM mqtt.late_readings AS l
     LEFT JOIN LATERAL unnest(l.positions) AS n (position) ON true
     WHERE l.organization_id = progress.organization_id AND l.device_id = correct_rollups.device_id AND l.hour = correct_rollups.hour;
@@ -6403,14 +7665,23 @@ BEGIN
     IF v_until > hour AND hour >= progress.hours_since THEN
         IF v_is_whole THEN
             -- The day too, which may be left without a metric.
-            DELETE FROM mqtt.rollups AS r
-            USING mqtt.rollup_series AS s, (VALUES (1::smallint, hour), (24::smallint, date_trunc('day', hour))) AS x (hours, starts_at)
-            WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
-                AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = x.hours AND r.starts_at = x.starts_at;
+            WITH gone AS (
+                DELETE FROM mqtt.rollups AS r
+                USING mqtt.rollup_series AS s, (VALUES (1::smallint, hour), (24::smallint, date_trunc('day', hour))) AS x (hours, starts_at)
+                WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
+                    AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.hours = x.hours AND r.starts_at = x.starts_at
+                RETURNING r.series_id, r.hours
+            )
+            SELECT array_agg(g.series_id) INTO v_emptied FROM gone AS g WHERE g.hours = 1;
             DELETE FROM mqtt.rollup_minutes AS r
             USING mqtt.rollup_series AS s
             WHERE s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id
                 AND r.organization_id = s.organization_id AND r.series_id = s.id AND r.starts_at = hour;
+            -- Names that a rule has given up no longer count among those that a device may have.
+            DELETE FROM mqtt.rollup_series AS s
+            WHERE v_is_changed AND s.organization_id = progress.organization_id AND s.device_id = correct_rollups.device_id AND s.id = ANY (v_emptied)
+                AND NOT EXISTS (SELECT FROM mqtt.rollups AS r WHERE r.organization_id = s.organization_id AND r.series_id = s.id)
+                AND NOT EXISTS (SELECT FROM mqtt.rollup_minutes AS r WHERE r.organization_id = s.organization_id AND r.series_id = s.id);
         END IF;
         SELECT array_agg(p) INTO v_parts
         FROM mqtt.reading_parts(
@@ -6489,6 +7760,33 @@ $$;
 ALTER FUNCTION mqtt.count_outbound(enough bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.count_outbound(enough bigint) IS 'How many messages wait to be published: approximate below half of enough, exact above it, and never more than enough + 1.';
+
+CREATE FUNCTION mqtt.count_samples(samples mqtt.arrived_sample[]) RETURNS mqtt.stored_batch
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_stored mqtt.stored_batch;
+BEGIN
+    SELECT
+        array_agg(g.organization_id), array_agg(g.integration_id), array_agg(g.credential_id), array_agg(g.minute), array_agg(g.n),
+        array_agg(g.first_at), array_agg(g.last_at), NULL,
+        (SELECT array_agg(ROW(x.organization, x.enqueued_at, x.msg_id)::mqtt.settled_position) FROM unnest(samples) AS x), NULL
+    INTO v_stored
+    FROM (
+        SELECT
+            x.organization_id, x.integration_id, x.credential_id, date_trunc('minute', x.enqueued_at) AS minute, count(*) AS n,
+            min(x.enqueued_at) AS first_at, max(x.enqueued_at) AS last_at
+        FROM unnest(samples) AS x
+        GROUP BY x.organization_id, x.integration_id, x.credential_id, minute
+    ) AS g;
+    RETURN v_stored;
+END;
+$$;
+
+ALTER FUNCTION mqtt.count_samples(samples mqtt.arrived_sample[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.count_samples(samples mqtt.arrived_sample[]) IS 'What else there is to do for messages that the history has had since they were accepted. A part of mqtt.store_messages.';
 
 CREATE FUNCTION mqtt.count_wrong_password(username text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6620,7 +7918,8 @@ END;
 
 ALTER FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes. credential_id is another name of id.';
+COMMENT ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) IS 'A credential as the API shows it, without verifier and hashes. credential_id is another name of id.
+Answer: {"...": "mqtt_credentials", "credential_id": "uuid"}';
 
 CREATE FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -6655,6 +7954,16 @@ ALTER FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device
 
 COMMENT ON FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) IS 'The topic prefix of a new credential: the one asked for, or that of the device with this external id, or the organization''s. Raises PT400 topic_prefix_invalid or PT403 topic_not_allowed.';
 
+CREATE FUNCTION mqtt.current_key() RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((NULLIF(current_setting('request.jwt.claims'::text, true), ''::text))::jsonb -> 'api_key'::text);
+END;
+
+ALTER FUNCTION mqtt.current_key() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.current_key() IS 'What the caller''s API key may do: organization_id, scope and, if it is for some integrations only, integration_ids. Null for a caller without one.';
+
 CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) RETURNS uuid[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6662,7 +7971,11 @@ CREATE FUNCTION mqtt.current_organization_ids(admin_only boolean DEFAULT false) 
 DECLARE
     -- Read once: within the query it would be read, as JSON, for every row of a table small enough to be scanned.
     v_user_id uuid := mqtt.current_user_id();
+    v_key jsonb := mqtt.current_key();
 BEGIN
+    IF v_key IS NOT NULL THEN
+        RETURN CASE WHEN NOT admin_only OR v_key ->> 'scope' = 'admin' THEN ARRAY[(v_key ->> 'organization_id')::uuid] ELSE '{}' END;
+    END IF;
     -- PL/pgSQL, since it keeps the plan: every statement under row-level security begins here.
     RETURN ARRAY(
         SELECT m.organization_id
@@ -6674,7 +7987,7 @@ $$;
 
 ALTER FUNCTION mqtt.current_organization_ids(admin_only boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.current_organization_ids(admin_only boolean) IS 'Organizations the caller belongs to (or administers). In a policy always as a scalar sub-select, so that it runs once per statement.';
+COMMENT ON FUNCTION mqtt.current_organization_ids(admin_only boolean) IS 'Organizations the caller belongs to (or administers); of an API key, its own. In a policy always as a scalar sub-select, so that it runs once per statement.';
 
 CREATE FUNCTION mqtt.current_organization_numbers() RETURNS integer[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
@@ -6682,7 +7995,11 @@ CREATE FUNCTION mqtt.current_organization_numbers() RETURNS integer[]
     AS $$
 DECLARE
     v_user_id uuid := mqtt.current_user_id();
+    v_key jsonb := mqtt.current_key();
 BEGIN
+    IF v_key IS NOT NULL THEN
+        RETURN ARRAY(SELECT o.number FROM mqtt.organizations AS o WHERE o.id = (v_key ->> 'organization_id')::uuid);
+    END IF;
     RETURN ARRAY(
         SELECT o.number
         FROM mqtt.organization_members AS m
@@ -6696,6 +8013,51 @@ $$;
 ALTER FUNCTION mqtt.current_organization_numbers() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.current_organization_numbers() IS 'mqtt.current_organization_ids by the organizations'' numbers, in their order, for policies of the history.';
+
+CREATE TABLE mqtt.topics (
+    organization_id uuid NOT NULL,
+    number integer NOT NULL,
+    integration_id uuid NOT NULL,
+    device_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    role text NOT NULL,
+    topic text NOT NULL,
+    message_type text,
+    external_id text,
+    is_current boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE mqtt.topics OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.topics IS 'What the history''s topics are: the name, and what the topic pattern made of it when messages came. What it means never changes; when a topic comes to mean something else, it gets another row, and what was stored before keeps the one it has. Without foreign keys: rows stay while the history names them.';
+
+COMMENT ON COLUMN mqtt.topics.number IS 'What it is called in the history.';
+
+COMMENT ON COLUMN mqtt.topics.device_id IS 'Device that the topic names; null where it names none, and for what is published.';
+
+COMMENT ON COLUMN mqtt.topics.role IS 'What its messages are, by mqtt.message_role of the message type.';
+
+COMMENT ON COLUMN mqtt.topics.message_type IS 'Topic level that topic_pattern named {message_type}; null where it named none.';
+
+COMMENT ON COLUMN mqtt.topics.external_id IS 'Of a current one: the device''s name in the topic, if any.';
+
+COMMENT ON COLUMN mqtt.topics.is_current IS 'Whether messages to this topic that come now mean this; then ingest stores them at once. Set by the worker, and unset by whoever changes what topics mean (mqtt.outdate_topics).';
+
+CREATE FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, topic text) RETURNS TABLE(number integer)
+    LANGUAGE sql STABLE ROWS 1
+    BEGIN ATOMIC
+ SELECT
+         CASE count(*)
+             WHEN 1 THEN min(t.number)
+             ELSE NULL::integer
+         END AS "case"
+    FROM mqtt.topics t
+   WHERE ((t.organization_id = current_topic.organization_id) AND (t.integration_id = current_topic.integration_id) AND (hashtextextended(t.topic, (0)::bigint) = hashtextextended(current_topic.topic, (0)::bigint)) AND ("left"(t.topic, 200) = "left"(current_topic.topic, 200)) AND (t.topic = current_topic.topic) AND t.is_current);
+END;
+
+ALTER FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, topic text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, topic text) IS 'The number under which messages to a topic are stored now; null where the worker is to find out. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -6722,6 +8084,25 @@ $$;
 ALTER FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) IS 'The position of the message or sample that a cursor names; null if it is no longer there, and so are those that were received with it.';
+
+CREATE FUNCTION mqtt.cut_items(tids tid[], cuts jsonb) RETURNS tid[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_cut record;
+    v_tids tid [] := tids;
+BEGIN
+    FOR v_cut IN SELECT c.key::tid AS tid, c.value::integer AS n FROM jsonb_each_text(cuts) AS c LOOP
+        v_tids[array_position(v_tids, v_cut.tid)] := (mqtt.split_item(v_cut.tid, ARRAY[v_cut.n]))[1];
+    END LOOP;
+    RETURN v_tids;
+END;
+$$;
+
+ALTER FUNCTION mqtt.cut_items(tids tid[], cuts jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.cut_items(tids tid[], cuts jsonb) IS 'Row addresses of a batch, where for work items of which cuts names a number only their first messages are left, and the queue has the rest.';
 
 CREATE FUNCTION mqtt.try_device_time(value text) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -6847,6 +8228,41 @@ ALTER FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) OWNER TO
 
 COMMENT ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) IS 'The dead letters that the request selects, patched and marked with replay_of, oldest first.';
 
+CREATE FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text[]) RETURNS mqtt.imported_message[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- Of those with one id the first. A device's time may lie as far back as it likes.
+    RETURN ARRAY(
+        SELECT
+            ROW(
+                x.id, nextval('pgmq.q_mqtt_messages_msg_id_seq'), m.topic, m.qos, m.retain, m.content_type, m.payload, m.body, m.decode_error, m.measured_at,
+                m.external_id, m.message_type, m.role, m.topic_role
+            )::mqtt.imported_message
+        FROM (
+            SELECT DISTINCT ON (y.id) y.*
+            FROM (
+                SELECT j.*, mqtt.import_id(j.message_id, integration.id, j.topic, j.stamped_at, j.payload, j.body) AS id
+                FROM mqtt.judged_messages(messages, '{}', NULL, NULL, NULL) AS j
+                WHERE faults[j.ordinality] IS NULL
+            ) AS y
+            ORDER BY y.id, y.ordinality
+        ) AS x
+        CROSS JOIN LATERAL mqtt.decoded_message(
+            mqtt.message_document(x.topic, CASE WHEN x.body IS NULL THEN x.payload END, x.qos, x.retain, x.content_type, x.stamped_at), x.body, now(),
+            integration.settings ->> 'content_type', integration.topic_like, integration.topic_levels, integration.device_level,
+            integration.message_type_level, '5000 years', '5000 years'
+        ) AS m
+        ORDER BY x.ordinality
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text[]) IS 'The messages without a fault, as they will be stored, each id once, in their order.';
+
 CREATE FUNCTION mqtt.decode_payload(content_type text, body bytea) RETURNS mqtt.decoded_payload
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6916,7 +8332,7 @@ CREATE FUNCTION mqtt.decode_reason(decode text) RETURNS text
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN (decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary))$'::text) THEN ('must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor or binary, '::text || 'all but the first with hex, base64, gzip or zlib before it where it is inside these: base64 cbor'::text)
+             WHEN (decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary|protobuf))$'::text) THEN ('must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor, binary or protobuf, '::text || 'all but the first with hex, base64, gzip or zlib before it where it is inside these: base64 cbor'::text)
              ELSE NULL::text
          END AS "case";
 END;
@@ -7030,11 +8446,18 @@ CREATE FUNCTION mqtt.decoded_message(message jsonb, body bytea, received_at time
  SELECT s.topic,
      COALESCE((((decoded_message.message ->> 'qos'::text))::smallint)::integer, 0) AS "coalesce",
      COALESCE(((decoded_message.message ->> 'retain'::text))::boolean, false) AS "coalesce",
-     (decoded_message.message ->> 'content_type'::text),
+         CASE
+             WHEN ((substr(decoded_message.body, 1, 1) = '\x22'::bytea) AND (COALESCE((decoded_message.message ->> 'content_type'::text), decoded_message.content_type) IS NULL) AND (jsonb_typeof(s.payload) = 'string'::text) AND (convert_to((s.payload #>> '{}'::text[]), 'UTF8'::name) <> decoded_message.body)) THEN 'application/json'::text
+             ELSE (decoded_message.message ->> 'content_type'::text)
+         END AS "case",
      s.properties,
      s.payload,
      s.body,
-     s.decode_error,
+     COALESCE(s.decode_error,
+         CASE
+             WHEN (octet_length(s.levels[decoded_message.device_level]) > 255) THEN 'the device id in the topic has more than 255 bytes, so that no device has this message'::text
+             ELSE NULL::text
+         END) AS "coalesce",
      s.sent_at,
      mqtt.plausible_time(s.sent_at, decoded_message.received_at, decoded_message.max_time_behind, decoded_message.max_time_ahead) AS plausible_time,
      mqtt.device_name(s.levels[decoded_message.device_level]) AS device_name,
@@ -7142,7 +8565,7 @@ COMMENT ON COLUMN mqtt.payload_rules.device IS 'Template of the device''s extern
 
 COMMENT ON COLUMN mqtt.payload_rules.decode IS 'What the payload''s bytes are, such as json, text or base64 cbor; null: as the content type says.';
 
-COMMENT ON COLUMN mqtt.payload_rules.layout IS 'Of binary: the fields, [{"format", "name", "scale"}]; of csv: the names of the columns, [name], unless the first row has them.';
+COMMENT ON COLUMN mqtt.payload_rules.layout IS 'Of binary: the fields, [{"format", "name", "scale"}]; of csv: the names of the columns, [name], unless the first row has them; of protobuf: {"message", "types", "enums"}, read from a descriptor set.';
 
 COMMENT ON COLUMN mqtt.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found; none: the message is one.';
 
@@ -7237,7 +8660,8 @@ DECLARE
     v_step text;
     v_decoded mqtt.decoded_payload;
 BEGIN
-    IF body IS NULL AND decode = 'json' OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
+    -- Decoded by its content type, a document is one already.
+    IF body IS NULL AND (decode = 'json' OR decode IN ('cbor', 'msgpack') AND jsonb_typeof(payload) <> 'string') OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
     ELSIF decode = 'sparkplug' THEN
         RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or the server has no PL/Python')::mqtt.decoded_payload;
@@ -7251,7 +8675,10 @@ BEGIN
         END IF;
     END LOOP;
     IF v_step IN ('senml', 'senml-cbor') THEN
-        v_decoded := mqtt.decode_payload(CASE v_step WHEN 'senml' THEN 'application/json' ELSE 'application/cbor' END, v_bytes);
+        v_decoded := CASE
+            WHEN v_step = 'senml-cbor' AND (body IS NOT NULL OR cardinality(v_steps) > 1) THEN mqtt.decode_payload('application/cbor', v_bytes)
+            ELSE mqtt.decode_payload('application/json', v_bytes)
+        END;
         IF v_decoded.body IS NULL THEN
             v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
         END IF;
@@ -7265,6 +8692,7 @@ BEGIN
         WHEN 'influx' THEN ROW(mqtt.py_decode_influx(v_bytes), NULL, NULL)::mqtt.decoded_payload
         WHEN 'csv' THEN ROW(mqtt.py_decode_csv(v_bytes, coalesce(layout, 'null')::text), NULL, NULL)::mqtt.decoded_payload
         WHEN 'cayenne' THEN ROW(mqtt.py_decode_cayenne(v_bytes), NULL, NULL)::mqtt.decoded_payload
+        WHEN 'protobuf' THEN ROW(mqtt.py_decode_protobuf(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
         WHEN 'binary' THEN ROW(mqtt.py_decode_binary(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
         ELSE ROW(to_jsonb(encode(v_bytes, 'hex')), NULL, NULL)::mqtt.decoded_payload
     END;
@@ -7344,7 +8772,7 @@ ALTER FUNCTION mqtt.matching_rule(integration_id uuid, topic text, payload jsonb
 
 COMMENT ON FUNCTION mqtt.matching_rule(integration_id uuid, topic text, payload jsonb, body bytea) IS 'The first of an integration''s payload rules that matches a message: by its topic, and by its payload as the content type has it, or as the rule decodes it from its bytes. A part of the statement that asks.';
 
-CREATE FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, prepared jsonb, received_at timestamp with time zone, content_type text, topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint, has_rules boolean, max_time_behind interval, max_time_ahead interval) RETURNS TABLE(topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, message_type text, topic_role text, sample integer, data jsonb, facts jsonb, external_id text, role text, sent_at timestamp with time zone, measured_at timestamp with time zone, is_retained boolean, is_news boolean)
+CREATE FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, prepared jsonb, received_at timestamp with time zone, content_type text, topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint, has_rules boolean, max_time_behind interval, max_time_ahead interval) RETURNS TABLE(topic text, qos smallint, retain boolean, content_type text, properties jsonb, payload jsonb, body bytea, decode_error text, message_type text, topic_role text, sample integer, data jsonb, facts jsonb, external_id text, role text, sent_at timestamp with time zone, measured_at timestamp with time zone, is_retained boolean, is_news boolean, is_rule_time boolean)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
  SELECT m.topic,
@@ -7365,7 +8793,8 @@ CREATE FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, 
      s.sent_at,
      s.measured_at,
      s.is_retained,
-     (mqtt.is_news(decoded_samples.organization_id, decoded_samples.integration_id, s.external_id, s.role, s.is_retained) AND ((r.sample IS NULL) OR (r.data IS NOT NULL)))
+     (mqtt.is_news(decoded_samples.organization_id, decoded_samples.integration_id, s.external_id, s.role, s.is_retained) AND ((r.sample IS NULL) OR (r.data IS NOT NULL))),
+     (r.sent_at IS NOT NULL)
     FROM ((mqtt.decoded_message(decoded_samples.message, decoded_samples.body, decoded_samples.received_at, decoded_samples.content_type, decoded_samples.topic_like, decoded_samples.topic_levels, decoded_samples.device_level, decoded_samples.message_type_level, decoded_samples.max_time_behind, decoded_samples.max_time_ahead) m(topic, qos, retain, content_type, properties, payload, body, decode_error, sent_at, measured_at, external_id, message_type, topic_role, role)
       LEFT JOIN LATERAL ( SELECT x.rule_id,
              x.sample,
@@ -7394,7 +8823,7 @@ END;
 
 ALTER FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, prepared jsonb, received_at timestamp with time zone, content_type text, topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint, has_rules boolean, max_time_behind interval, max_time_ahead interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, prepared jsonb, received_at timestamp with time zone, content_type text, topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint, has_rules boolean, max_time_behind interval, max_time_ahead interval) IS 'A queued message as mqtt.decoded_message has it, in one row, or, where a payload rule matches it, in a row for each sample in it (sample: its number; data: its metrics, if any). prepared: the payload where mqtt.prepare_sparkplug has decoded it. is_news: whether these are new values of the device. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.decoded_samples(organization_id uuid, integration_id uuid, credential_id uuid, message jsonb, body bytea, prepared jsonb, received_at timestamp with time zone, content_type text, topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint, has_rules boolean, max_time_behind interval, max_time_ahead interval) IS 'A queued message as mqtt.decoded_message has it, in one row, or, where a payload rule matches it, in a row for each sample in it (sample: its number; data: its metrics, if any). prepared: the payload where mqtt.prepare_sparkplug has decoded it. is_news: whether these are new values of the device; is_rule_time: whether the time is one that the rule found. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.default_topic_pattern() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -7406,6 +8835,31 @@ ALTER FUNCTION mqtt.default_topic_pattern() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.default_topic_pattern() IS 'The topic pattern of integrations that do not set one.';
 
+CREATE FUNCTION mqtt.defer_device_news(news mqtt.device_news[]) RETURNS mqtt.seen_device[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_known mqtt.seen_device [];
+BEGIN
+    WITH known AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM unnest(news) AS n
+        CROSS JOIN LATERAL mqtt.known_device(n.organization_id, n.integration_id, n.external_id) AS d
+    ),
+    deferred AS (
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at, latest)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at, k.latest FROM known AS k
+    )
+    SELECT array_agg(ROW(k.id, k.integration_id, k.external_id)::mqtt.seen_device) INTO v_known FROM known AS k;
+    RETURN v_known;
+END;
+$$;
+
+ALTER FUNCTION mqtt.defer_device_news(news mqtt.device_news[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.defer_device_news(news mqtt.device_news[]) IS 'Notes what a batch tells of devices that are known, for mqtt.apply_deferred_updates; returns these devices. A part of mqtt.store_messages.';
+
 CREATE FUNCTION mqtt.deferred_updates_lock() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -7415,6 +8869,448 @@ END;
 ALTER FUNCTION mqtt.deferred_updates_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.deferred_updates_lock() IS 'Advisory lock of mqtt.apply_deferred_updates, with 0: one worker at a time applies them.';
+
+CREATE FUNCTION mqtt.delete_dead_letters(deletion mqtt.deletions, leaf regclass, most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_deleted integer;
+BEGIN
+    EXECUTE format(
+        'DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY(SELECT x.ctid FROM %1$s AS x '
+        'WHERE x.organization_id = $1 AND ($2 IS NULL OR x.integration_id = $2) AND ($4 IS NULL OR x.topic ~ $4) '
+        'AND ($3 IS NULL OR x.topic = ANY (ARRAY(SELECT t.topic FROM mqtt.topics AS t WHERE t.organization_id = $1 AND t.device_id = $3))) '
+        'AND x.received_at >= $5 AND x.received_at < $6 AND x.received_at < $7 LIMIT $8))', leaf
+    ) USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
+        deletion.since, deletion.until, deletion.requested_at, most;
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.delete_dead_letters(deletion mqtt.deletions, leaf regclass, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_dead_letters(deletion mqtt.deletions, leaf regclass, most integer) IS 'Deletes the dead letters that a deletion selects, by when they were received, from a partition: at most this many; returns how many. Those of a device are those to its topics.';
+
+CREATE TABLE mqtt.devices (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    integration_id uuid NOT NULL,
+    external_id text NOT NULL,
+    name text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    last_data jsonb,
+    last_data_at timestamp with time zone,
+    latest jsonb DEFAULT '{}'::jsonb NOT NULL,
+    last_seen_at timestamp with time zone,
+    presence jsonb DEFAULT '{"since": null, "state": "unknown"}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT devices_external_id_check CHECK (((octet_length(external_id) >= 1) AND (octet_length(external_id) <= 255))),
+    CONSTRAINT devices_latest_check CHECK ((jsonb_typeof(latest) = 'object'::text)),
+    CONSTRAINT devices_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT devices_presence_check CHECK ((jsonb_typeof(presence) = 'object'::text))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE mqtt.devices OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first message.';
+
+COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
+
+COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest telemetry; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
+
+COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
+
+COMMENT ON COLUMN mqtt.devices.latest IS 'The newest value of each metric, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data.';
+
+COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When the device last sent anything, by the database''s clock; commands to it do not count, nor what a broker had retained.';
+
+COMMENT ON COLUMN mqtt.devices.presence IS 'Whether it is connected: {"state": "online", "offline" or "unknown", "since"}, as its status messages said, in the order of their acceptance; by: silence, where offline_after made it offline.';
+
+CREATE FUNCTION mqtt.delete_device(device mqtt.devices, with_data boolean) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_device mqtt.devices;
+    v_deletion mqtt.deletions;
+BEGIN
+    PERFORM mqtt.require_organization(device.organization_id, true);
+    SELECT d.* INTO v_device FROM mqtt.devices AS d WHERE d.organization_id = device.organization_id AND d.id = device.id FOR UPDATE;
+    INSERT INTO mqtt.deletions AS d (organization_id, kind, subject, requested_by, integration_id, device_id, phase)
+    SELECT
+        v_device.organization_id, 'device', v_device.external_id, mqtt.current_user_id(), v_device.integration_id, v_device.id,
+        CASE WHEN with_data THEN 'messages' ELSE 'rollups' END
+    WHERE v_device.id IS NOT NULL
+    RETURNING d.* INTO v_deletion;
+    IF NOT found THEN
+        RAISE EXCEPTION 'device_not_found' USING
+            ERRCODE = 'PT404', DETAIL = format('There is no device %s any longer.', device.id), HINT = 'list_devices shows yours.';
+    END IF;
+    -- Revoked, not deleted: so brokers that check at login alone are told (broker.ended_credentials).
+    UPDATE mqtt.mqtt_credentials AS c
+    SET revoked_at = coalesce(c.revoked_at, clock_timestamp()), previous_salt = NULL, previous_hash = NULL, previous_until = NULL, device_id = NULL
+    WHERE c.organization_id = v_device.organization_id AND c.device_id = v_device.id;
+    DELETE FROM mqtt.devices AS d WHERE d.organization_id = v_device.organization_id AND d.id = v_device.id;
+    PERFORM mqtt.log_activity(
+        v_device.organization_id, v_device.integration_id, 'device_deleted',
+        details => jsonb_build_object(
+            'device_id', v_device.id, 'external_id', v_device.external_id, 'with_data', with_data, 'deletion_id', v_deletion.id,
+            'user_id', v_deletion.requested_by
+        )
+    );
+    PERFORM set_config('response.status', '202', true);
+    RETURN mqtt.deletion_json(v_deletion);
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_device(device mqtt.devices, with_data boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_device(device mqtt.devices, with_data boolean) IS 'Deletes a device and ends its logins, as an admin of its organization; has its rollups deleted, and its messages where told so.';
+
+CREATE FUNCTION mqtt.delete_in_places(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_place record;
+    v_first bigint;
+    v_before bigint;
+    v_enough CONSTANT bigint := mqtt.deleted_rows(d) + most;
+BEGIN
+    SELECT p.place INTO v_first FROM mqtt.deletion_places(d.kind) AS p WHERE p.leaf::text = d.place;
+    FOR v_place IN SELECT p.* FROM mqtt.deletion_places(d.kind) AS p WHERE p.place >= coalesce(v_first, 0) ORDER BY p.place LOOP
+        v_before := mqtt.deleted_rows(d);
+        d := mqtt.delete_of_leaf(d, v_place.parent, v_place.leaf, (v_enough - v_before)::integer);
+        d.is_clean := d.is_clean AND mqtt.deleted_rows(d) = v_before;
+        d.place := v_place.leaf::text;
+        IF mqtt.deleted_rows(d) >= v_enough THEN
+            RETURN d;
+        END IF;
+    END LOOP;
+    -- Rows may have come meanwhile, or gone to another partition: what ends it is a pass that finds nothing.
+    d.phase := CASE WHEN d.is_clean THEN CASE d.kind WHEN 'messages' THEN 'devices' ELSE 'rollups' END ELSE d.phase END;
+    d.place := NULL;
+    d.is_clean := true;
+    RETURN d;
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_in_places(d mqtt.deletions, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_in_places(d mqtt.deletions, most integer) IS 'Goes on through the tables of a deletion until about so many rows are deleted; after a whole pass that found nothing, to the next phase.';
+
+CREATE FUNCTION mqtt.delete_of_leaf(d mqtt.deletions, parent regclass, leaf regclass, most integer) RETURNS mqtt.deletions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_gone mqtt.deleted_row [];
+    v_traces record;
+    v_deleted bigint;
+BEGIN
+    IF parent IN ('mqtt.history'::regclass, 'mqtt.reading_rows'::regclass) THEN
+        v_gone := mqtt.delete_stored(d, leaf, parent = 'mqtt.history'::regclass, most);
+        IF v_gone <> '{}' AND d.kind <> 'organization' THEN
+            SELECT t.receipts, t.callbacks INTO v_traces FROM mqtt.delete_traces(d.organization_id, v_gone) AS t;
+            d.receipts := d.receipts + v_traces.receipts;
+            d.callbacks := d.callbacks + v_traces.callbacks;
+        END IF;
+        IF v_gone <> '{}' AND d.kind = 'messages' THEN
+            d.rollup_hours_kept := d.rollup_hours_kept + mqtt.remake_rollups(d, v_gone);
+        END IF;
+        IF parent = 'mqtt.history'::regclass THEN
+            d.messages := d.messages + cardinality(v_gone);
+        ELSE
+            d.readings := d.readings + cardinality(v_gone);
+        END IF;
+        RETURN d;
+    ELSIF d.kind <> 'organization' THEN
+        d.dead_letters := d.dead_letters + mqtt.delete_dead_letters(d, leaf, most);
+        RETURN d;
+    ELSIF parent = 'mqtt.topics'::regclass THEN
+        v_deleted := mqtt.remove_topics(d.organization_id, ARRAY(SELECT t.number FROM mqtt.topics AS t WHERE t.organization_id = d.organization_id LIMIT most));
+    ELSE
+        EXECUTE format(
+            'DELETE FROM %1$s AS x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM %1$s AS y WHERE y.%2$s LIMIT $2))', leaf, CASE
+                WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = leaf AND a.attname = 'organization_id') THEN 'organization_id = $1'
+                ELSE 'organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = $1)'
+            END
+        ) USING d.organization_id, most;
+        GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    END IF;
+    d.others := d.others + v_deleted;
+    RETURN d;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.delete_of_leaf(d mqtt.deletions, parent regclass, leaf regclass, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_of_leaf(d mqtt.deletions, parent regclass, leaf regclass, most integer) IS 'Deletes what a deletion selects from a table or partition, at most this many rows, with what follows from it; counts it in the deletion.';
+
+CREATE FUNCTION mqtt.delete_orphaned_rollups(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_series CONSTANT integer [] := ARRAY(
+        SELECT s.id
+        FROM mqtt.rollup_series AS s
+        WHERE s.organization_id = d.organization_id AND (d.device_id IS NULL OR s.device_id = d.device_id)
+            AND NOT EXISTS (SELECT FROM mqtt.devices AS x WHERE x.organization_id = s.organization_id AND x.id = s.device_id)
+        LIMIT 1000
+    );
+    v_rows bigint;
+    v_minutes bigint;
+BEGIN
+    DELETE FROM mqtt.rollups AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM unnest(v_series) AS s (id) JOIN mqtt.rollups AS x ON x.organization_id = d.organization_id AND x.series_id = s.id LIMIT most
+    ));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM mqtt.rollup_minutes AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM unnest(v_series) AS s (id) JOIN mqtt.rollup_minutes AS x ON x.organization_id = d.organization_id AND x.series_id = s.id LIMIT most
+    ));
+    GET DIAGNOSTICS v_minutes = ROW_COUNT;
+    d.rollups := d.rollups + v_rows + v_minutes;
+    IF greatest(v_rows, v_minutes) < most THEN
+        DELETE FROM mqtt.rollup_series AS s WHERE s.organization_id = d.organization_id AND s.id = ANY (v_series);
+        d.state := CASE WHEN v_series = '{}' THEN 'done' ELSE d.state END;
+    END IF;
+    RETURN d;
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_orphaned_rollups(d mqtt.deletions, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_orphaned_rollups(d mqtt.deletions, most integer) IS 'Deletes rollups of devices that are no longer there (of the deletion''s device, if it names one), about so many rows; done once there are none.';
+
+CREATE FUNCTION mqtt.delete_queued(organization_id uuid, most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_deleted integer;
+BEGIN
+    WITH gone AS (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (ARRAY(SELECT x.ctid FROM pgmq.q_mqtt_messages AS x WHERE x.organization_id = delete_queued.organization_id LIMIT most))
+        RETURNING date_trunc('minute', q.enqueued_at) AS minute, q.message_count
+    ),
+    counted AS (
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, expired)
+        SELECT delete_queued.organization_id, g.minute, mqtt.ledger_level_outcomes(), sum(g.message_count)
+        FROM gone AS g
+        GROUP BY g.minute
+        ORDER BY g.minute
+        ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET expired = l.expired + excluded.expired
+    )
+    SELECT count(*) INTO v_deleted FROM gone;
+    RETURN v_deleted;
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_queued(organization_id uuid, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_queued(organization_id uuid, most integer) IS 'Deletes queued messages of an organization, at most this many, and counts them as expired; returns how many.';
+
+CREATE FUNCTION mqtt.delete_rollups_later() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO mqtt.deletions (organization_id, kind, phase, requested_by)
+    SELECT DISTINCT g.organization_id, 'rollups', 'rollups', mqtt.current_user_id()
+    FROM gone AS g
+    WHERE EXISTS (SELECT FROM mqtt.rollup_series AS s WHERE s.organization_id = g.organization_id AND s.device_id = g.id)
+        AND NOT EXISTS (
+            SELECT
+            FROM mqtt.deletions AS d
+            WHERE d.organization_id = g.organization_id AND d.state <> 'done' AND (d.device_id = g.id AND d.kind = 'device' OR d.kind IN ('organization', 'rollups'))
+        );
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_rollups_later() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_rollups_later() IS 'Trigger: the rollups of deleted devices are left to maintenance, as one device may have millions.';
+
+CREATE FUNCTION mqtt.delete_rollups_within(deletion mqtt.deletions, device_id uuid, most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_since CONSTANT timestamptz := date_trunc('hour', deletion.since + interval '1 hour' - interval '1 microsecond');
+    v_until timestamptz;
+    v_hours bigint;
+    v_minutes bigint;
+BEGIN
+    -- Later hours are made again from what is left.
+    SELECT least(date_trunc('hour', deletion.until), date_trunc('hour', p.raw_since + greatest(c.max_time_ahead, '1 day') + interval '1 hour')) INTO v_until
+    FROM mqtt.rollup_progress AS p
+    CROSS JOIN mqtt.configuration AS c
+    WHERE p.organization_id = deletion.organization_id;
+    IF deletion.filter IS NOT NULL OR deletion.by_received OR (v_since < v_until) IS NOT TRUE THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM mqtt.rollups AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid
+        FROM mqtt.rollup_series AS s
+        JOIN mqtt.rollups AS x ON x.organization_id = s.organization_id AND x.series_id = s.id
+        WHERE s.organization_id = deletion.organization_id AND s.device_id = delete_rollups_within.device_id
+            AND x.starts_at > v_since - x.hours * interval '1 hour' AND x.starts_at < v_until
+        LIMIT most
+    ));
+    GET DIAGNOSTICS v_hours = ROW_COUNT;
+    DELETE FROM mqtt.rollup_minutes AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid
+        FROM mqtt.rollup_series AS s
+        JOIN mqtt.rollup_minutes AS x ON x.organization_id = s.organization_id AND x.series_id = s.id
+        WHERE s.organization_id = deletion.organization_id AND s.device_id = delete_rollups_within.device_id
+            AND x.starts_at >= v_since AND x.starts_at < v_until
+        LIMIT most
+    ));
+    GET DIAGNOSTICS v_minutes = ROW_COUNT;
+    -- The days at both ends, of which hours are left.
+    PERFORM mqtt.write_days(deletion.organization_id, ARRAY[device_id], e.day)
+    FROM (SELECT DISTINCT date_trunc('day', x.at) AS day FROM (VALUES (v_since), (v_until)) AS x (at) WHERE isfinite(x.at)) AS e
+    JOIN mqtt.rollup_progress AS p ON p.organization_id = deletion.organization_id
+    WHERE greatest(v_hours, v_minutes) < most AND e.day + interval '24 hours' <= mqtt.device_rolled_until(p, device_id);
+    RETURN v_hours + v_minutes;
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_rollups_within(deletion mqtt.deletions, device_id uuid, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_rollups_within(deletion mqtt.deletions, device_id uuid, most integer) IS 'Deletes a device''s rollups of the hours of which a deletion takes every message, where they can no longer be made again: about this many; returns how many.';
+
+CREATE FUNCTION mqtt.delete_stored(deletion mqtt.deletions, leaf regclass, is_history boolean, most integer) RETURNS mqtt.deleted_row[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+DECLARE
+    v_gone mqtt.deleted_row [];
+BEGIN
+    -- By row address within one partition, where it is unique; by topic, as an index has them, whoever else's rows the partition has.
+    EXECUTE format(
+        'WITH gone AS (DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY('
+        'SELECT y.address FROM mqtt.topics AS t CROSS JOIN LATERAL ('
+        'SELECT x.ctid AS address FROM %1$s AS x WHERE x.topic = t.number AND x.%2$I >= $5 AND x.%2$I < $6 AND x.received_at < $7%4$s LIMIT $8 OFFSET 0) AS y '
+        'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) AND ($4 IS NULL OR t.topic ~ $4) '
+        'LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
+        leaf, CASE WHEN deletion.by_received THEN 'received_at' ELSE 'measured_at' END,
+        CASE WHEN is_history THEN 'true, h.flags & 8 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END,
+        -- What the worker has yet to settle comes in a later pass.
+        CASE WHEN is_history AND deletion.kind <> 'organization' THEN ' AND NOT mqtt.is_pending(x.position)' ELSE '' END
+    ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
+        deletion.since, deletion.until, CASE deletion.kind WHEN 'messages' THEN deletion.requested_at ELSE 'infinity' END, most;
+    RETURN coalesce(v_gone, '{}');
+END;
+$_$;
+
+ALTER FUNCTION mqtt.delete_stored(deletion mqtt.deletions, leaf regclass, is_history boolean, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_stored(deletion mqtt.deletions, leaf regclass, is_history boolean, most integer) IS 'Deletes what a deletion selects from a partition of the history, or of mqtt.reading_rows: at most this many rows, which it returns.';
+
+CREATE FUNCTION mqtt.delete_traces(organization_id uuid, gone mqtt.deleted_row[], OUT receipts bigint, OUT callbacks bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, deleted)
+    SELECT delete_traces.organization_id, date_trunc('minute', g.received_at), mqtt.ledger_level_outcomes(), count(*)
+    FROM unnest(gone) AS g
+    WHERE g.is_message AND g.is_incoming
+    GROUP BY 2
+    ORDER BY 2
+    ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET deleted = l.deleted + excluded.deleted;
+    DELETE FROM mqtt.mqtt_publish_receipts AS r
+    USING unnest(gone) AS g
+    WHERE g.is_message AND NOT g.is_incoming AND r.organization_id = delete_traces.organization_id AND r.queued_at = g.received_at AND r.id = g.id;
+    GET DIAGNOSTICS receipts = ROW_COUNT;
+    -- Deliveries are made when the message is stored. One of a message that was stored much later finds nothing to post.
+    DELETE FROM mqtt.mqtt_callback_deliveries AS d
+    USING unnest(gone) AS g
+    WHERE g.is_message AND g.is_incoming AND d.organization_id = delete_traces.organization_id AND d.message_id = g.id
+        AND d.created_at >= (SELECT min(x.received_at) FROM unnest(gone) AS x)
+        AND d.created_at < (SELECT max(x.received_at) FROM unnest(gone) AS x) + interval '1 hour';
+    GET DIAGNOSTICS callbacks = ROW_COUNT;
+END;
+$$;
+
+ALTER FUNCTION mqtt.delete_traces(organization_id uuid, gone mqtt.deleted_row[], OUT receipts bigint, OUT callbacks bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.delete_traces(organization_id uuid, gone mqtt.deleted_row[], OUT receipts bigint, OUT callbacks bigint) IS 'Counts deleted messages in the ledger, and deletes the receipts and webhook deliveries that speak of them; returns how many.';
+
+CREATE FUNCTION mqtt.deleted_rows(d mqtt.deletions) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT (((((((d).messages + (d).readings) + (d).dead_letters) + (d).receipts) + (d).callbacks) + (d).rollups) + (d).others);
+END;
+
+ALTER FUNCTION mqtt.deleted_rows(d mqtt.deletions) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.deleted_rows(d mqtt.deletions) IS 'How many rows a deletion has deleted so far.';
+
+CREATE FUNCTION mqtt.deletion_json(deletion mqtt.deletions) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('id', (deletion).id, 'organization_id', (deletion).organization_id, 'kind', (deletion).kind, 'subject', (deletion).subject, 'state', (deletion).state, 'requested_by', (deletion).requested_by, 'requested_at', (deletion).requested_at, 'started_at', (deletion).started_at, 'finished_at', (deletion).finished_at, 'selected',
+         CASE
+             WHEN ((deletion).kind = 'messages'::text) THEN jsonb_build_object('integration_id', (deletion).integration_id, 'device_id', (deletion).device_id, 'filter', (deletion).filter, 'time',
+             CASE
+                 WHEN (deletion).by_received THEN 'received'::text
+                 ELSE 'measured'::text
+             END, 'since', NULLIF((deletion).since, '-infinity'::timestamp with time zone), 'until', NULLIF((deletion).until, 'infinity'::timestamp with time zone))
+             ELSE NULL::jsonb
+         END, 'deleted', jsonb_build_object('messages', (deletion).messages, 'readings', (deletion).readings, 'dead_letters', (deletion).dead_letters, 'receipts', (deletion).receipts, 'callbacks', (deletion).callbacks, 'rollups', (deletion).rollups, 'others', (deletion).others), 'rollup_hours_kept', (deletion).rollup_hours_kept) AS jsonb_build_object;
+END;
+
+ALTER FUNCTION mqtt.deletion_json(deletion mqtt.deletions) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.deletion_json(deletion mqtt.deletions) IS 'A deletion as the API shows it.
+
+Answer: {"id": "uuid", "organization_id": "uuid", "kind": "device|messages|organization|rollups", "subject": "text?",
+"state": "queued|waiting|running|done", "requested_by": "uuid?", "requested_at": "time", "started_at": "time?", "finished_at": "time?",
+"selected": {"|": [{"integration_id": "uuid?", "device_id": "uuid?", "filter": "text?", "time": "measured|received", "since": "time?", "until": "time?"}, "null"]},
+"deleted": {"messages": "integer", "readings": "integer", "dead_letters": "integer", "receipts": "integer", "callbacks": "integer", "rollups": "integer",
+"others": "integer"}, "rollup_hours_kept": "integer"}';
+
+CREATE FUNCTION mqtt.deletion_places(kind text) RETURNS TABLE(place bigint, parent regclass, leaf regclass)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT row_number() OVER (ORDER BY p.number, p.relation::text, l.ordinality), p.relation, l.leaf
+    FROM (
+        VALUES (1::bigint, 'mqtt.history'::regclass), (2, 'mqtt.reading_rows')
+        UNION ALL
+        SELECT 3, 'mqtt.mqtt_dead_letters' WHERE deletion_places.kind <> 'organization'
+        UNION ALL
+        SELECT 3 + row_number() OVER (), t.relation FROM mqtt.organization_tables() AS t WHERE deletion_places.kind = 'organization'
+        UNION ALL
+        SELECT 1000, 'mqtt.topics' WHERE deletion_places.kind = 'organization'
+    ) AS p (number, relation)
+    CROSS JOIN LATERAL mqtt.leaf_tables(p.relation) WITH ORDINALITY AS l (leaf, ordinality);
+END;
+$$;
+
+ALTER FUNCTION mqtt.deletion_places(kind text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.deletion_places(kind text) IS 'The tables and partitions that a deletion goes through, in order.';
 
 CREATE FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) RETURNS TABLE(id uuid, topic text, pattern text, number integer, granted_qos smallint, no_local boolean, active_at timestamp with time zone)
     LANGUAGE sql STABLE ROWS 2
@@ -7693,6 +9589,30 @@ ALTER FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, device_id
 
 COMMENT ON FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, device_id uuid) IS 'Until when the readings of a device are rolled up, those that mqtt.late_readings names aside.';
 
+CREATE FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_template CONSTANT text := (SELECT i.settings ->> 'http_topic' FROM mqtt.device_integrations AS i WHERE i.id = session.integration_id);
+    v_topic text := nullif(path, '');
+BEGIN
+    IF v_template IS NULL THEN
+        v_topic := coalesce(v_topic, 'http');
+    ELSE
+        v_topic := mqtt.filled_template(mqtt.template_parts(v_template), string_to_array(v_topic, '/'), document, '{}', session.username);
+        IF v_topic IS NULL THEN
+            PERFORM mqtt.refuse_document('http_topic_incomplete', format('The message lacks something that http_topic names: %s.', v_template));
+        END IF;
+    END IF;
+    RETURN CASE WHEN mqtt.topic_is_under(v_topic, session.topic_prefix) THEN v_topic ELSE session.topic_prefix || '/' || v_topic END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) IS 'The topic of a posted document: by the integration''s http_topic, else the path in the URL, else http; with the credential''s prefix before it. Raises 400 http_topic_incomplete.';
+
 CREATE FUNCTION mqtt.drop_partitions(partitions regclass[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7789,7 +9709,7 @@ ALTER FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zon
 
 COMMENT ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, room integer, busy_ids uuid[], busy_counts integer[]) IS 'Deliveries to claim: of each organization as many as its fair share of room allows, and of each subscription as many as may be in flight at once besides the busy ones. A part of bridge.claim_callbacks.';
 
-CREATE FUNCTION mqtt.due_messages(batch_size integer) RETURNS tid[]
+CREATE FUNCTION mqtt.due_messages(batch_size integer, OUT tids tid[], OUT messages integer, OUT cuts jsonb) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -7832,7 +9752,6 @@ DECLARE
     v_kept uuid [] := '{}';
     v_last uuid;
     v_first timestamptz;
-    v_tids tid [];
     v_new jsonb;
 BEGIN
     IF v_is_cut AND v_now > v_swept_at + 5 * v_sweep_took THEN
@@ -7842,7 +9761,7 @@ BEGIN
     LOOP
         IF v_is_sweep THEN
             -- What is in the queue by now is found here; from then on only newer rows need to be looked at, and those that commit late.
-            SELECT greatest(v_seen, s.last_value - 500) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
+            SELECT greatest(v_seen, s.last_value - 500 * 1048576) INTO v_seen FROM pgmq.q_mqtt_messages_msg_id_seq AS s;
             SELECT w.candidates, w.is_cut INTO v_candidates, v_is_cut FROM mqtt.sweep_queue(v_start, v_now - v_margin, v_remembered) AS w;
             v_sweep_took := clock_timestamp() - v_now;
             v_swept_at := v_now;
@@ -7883,7 +9802,7 @@ BEGIN
         END IF;
     END IF;
     v_last := v_locked.organizations[cardinality(v_locked.organizations)];
-    SELECT d.tids, d.marks INTO v_tids, v_new
+    SELECT d.tids, d.messages, d.cuts, d.marks INTO tids, messages, cuts, v_new
     FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_now, v_margin, v_busy_margin) AS d;
     v_marks := v_candidates || coalesce(v_new, '{}');
     IF (SELECT count(*) FROM jsonb_object_keys(v_marks)) > v_remembered THEN
@@ -7900,13 +9819,12 @@ BEGIN
             'contended_at', v_contended_at, 'seen', v_seen, 'last', v_last, 'marks', v_marks
         )::text, false
     );
-    RETURN v_tids;
 END;
 $$;
 
-ALTER FUNCTION mqtt.due_messages(batch_size integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.due_messages(batch_size integer, OUT tids tid[], OUT messages integer, OUT cuts jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.due_messages(batch_size integer) IS 'Row addresses of the next messages to process, at most batch_size, oldest first and shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+COMMENT ON FUNCTION mqtt.due_messages(batch_size integer, OUT tids tid[], OUT messages integer, OUT cuts jsonb) IS 'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
 
 CREATE FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -8107,10 +10025,13 @@ BEGIN
         )
     ),
     arrived AS MATERIALIZED (
-        SELECT q.organization_id, q.integration_id, q.message ->> 'topic' AS topic, q.message_id, q.enqueued_at, q.msg_id, q.place
-        FROM hooked AS i
-        JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
-        WHERE q.ctid = ANY (tids)
+        SELECT m.*
+        FROM mqtt.queued_topics(ARRAY(
+            SELECT q.ctid
+            FROM hooked AS i
+            JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
+            WHERE q.ctid = ANY (tids)
+        )) AS m
     ),
     -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
     prefixed AS MATERIALIZED (
@@ -8132,9 +10053,8 @@ BEGIN
         WHERE c.filter = t.topic OR t.topic ~ c.pattern
     )
     INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
-    SELECT h.organization_id, h.id, coalesce(a.message_id, mqtt.keyed_message_id(a.enqueued_at, a.msg_id, k.key, a.place)), a.enqueued_at
+    SELECT h.organization_id, h.id, a.id, a.enqueued_at
     FROM hook AS h
-    CROSS JOIN mqtt.message_id_key AS k
     JOIN arrived AS a ON a.topic = h.topic AND a.integration_id = h.integration_id AND a.organization_id = h.organization_id
     ORDER BY a.msg_id;
     IF found THEN
@@ -8280,6 +10200,140 @@ ALTER FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages js
 
 COMMENT ON FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) IS 'Queues an array of messages as they are, when each is valid and holds topic and payload alone, as most do; returns how many, or 0 when it is for mqtt.enqueue_batch, the general way, which would queue the same.';
 
+CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT '{
+"action_invalid": {"status": 400, "meaning": "`action` is not one of the call''s actions", "remedy": "send one of the actions that `details` names"},
+"admin_required": {"status": 403, "meaning": "you are a member of the organization, but not an admin", "remedy": "ask an admin of the organization to do it, or to make you one"},
+"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing", "remedy": "omit it for avg, min, max and count"},
+"api_key_invalid": {"status": 401, "meaning": "`X-API-Key` is not a key, or one that has expired or was revoked", "remedy": "make a new one with `create_api_key`"},
+"api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
+"api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},
+"argument_conflict": {"status": 400, "meaning": "two names of one argument have different values, `device_id` and `external_id` name different devices, or both of `topic` and `filter`, or of `bucket` and `max_points`, are given", "remedy": "send one of the two"},
+"batch_empty": {"status": 400, "meaning": "the array has no messages", "remedy": "send at least one message"},
+"batch_size_invalid": {"status": 400, "meaning": "`batch_size` is not 1 to 100,000", "remedy": "1,000 is a good size"},
+"batch_too_large": {"status": 413, "meaning": "more messages or receipt ids than one call may have (`max_batch_messages`)", "remedy": "split it into several calls"},
+"bridges_connected": {"status": 409, "meaning": "a bridge is connected and may be sending the messages that the call would set aside", "remedy": "stop all bridges first"},
+"broker_key_not_found": {"status": 404, "meaning": "there is no such broker key that you may revoke", "remedy": "`get_broker_keys` lists yours"},
+"broker_unknown": {"status": 401, "meaning": "the broker that asks has no valid key", "remedy": "configure the broker with the key that `generate_broker_key` answered"},
+"bucket_invalid": {"status": 400, "meaning": "`bucket` is longer than 366 days, or mixes months with days", "remedy": "give whole months, or days without months"},
+"callback_missing": {"status": 400, "meaning": "the subscription has no `callback_url`", "remedy": "call `mqtt_subscribe` for the same topic with a `callback_url`"},
+"callback_secret_invalid": {"status": 400, "meaning": "`callback_secret` is not `{\"sealed\": \"<base64>\"}`; clear text is rejected", "remedy": "omit it to have one generated, or seal it with the installation''s public key"},
+"callback_url_invalid": {"status": 400, "meaning": "`callback_url` is not a public URL that can be posted to", "remedy": "use a public URL; `details` says what is wrong with this one"},
+"claim_reserved": {"status": 401, "meaning": "the token has a claim `api_key`, which only the database gives", "remedy": "issue tokens without it"},
+"client_id_in_use": {"status": 409, "meaning": "another integration of the organization connects to the same broker with the same client id: they would disconnect each other", "remedy": "choose another `settings.client_id`, or omit it"},
+"client_id_invalid": {"status": 400, "meaning": "`client_id` is not 1 to 64 of `A-Z a-z 0-9 _ . -`", "remedy": "omit it to have one generated"},
+"confirmation_invalid": {"status": 400, "meaning": "`confirm` is not the name of the organization that is to be deleted", "remedy": "send the name exactly as `GET /organizations` shows it"},
+"content_encoding_invalid": {"status": 400, "meaning": "the body is not what its Content-Encoding says, or more than 1 MiB comes out of it", "remedy": "compress the whole body as one stream, or send it as it is"},
+"content_encoding_unsupported": {"status": 415, "meaning": "Content-Encoding is neither gzip nor deflate, or the server has no PL/Python", "remedy": "send the body as it is"},
+"content_type_invalid": {"status": 400, "meaning": "`content_type` is not a string of at most 255 bytes", "remedy": "send a media type, such as `application/cbor`"},
+"content_type_unsupported": {"status": 415, "meaning": "no message can have that Content-Type", "remedy": "send JSON, CBOR, MessagePack, text, a form, or bytes as `application/octet-stream`"},
+"count_not_offered": {"status": 400, "meaning": "a member asked for `count=planned` or `count=estimated`; only `count=exact` is offered", "remedy": "send `Prefer: count=exact`"},
+"credential_active": {"status": 409, "meaning": "the login is neither revoked nor expired", "remedy": "revoke it first, with `revoke_mqtt_credentials`"},
+"credential_not_found": {"status": 404, "meaning": "there is no such credential that you may see", "remedy": "`get_mqtt_credentials` lists yours"},
+"credential_revoked": {"status": 409, "meaning": "the credential has been revoked, and revocation is final", "remedy": "generate a new login"},
+"cursor_invalid": {"status": 400, "meaning": "`cursor` is not one of an earlier answer: its `next_cursor`, or the `cursor` of a row", "remedy": "omit it to begin at the start"},
+"deletion_not_found": {"status": 404, "meaning": "there is no such deletion that you may see", "remedy": "`list_deletions` lists those of your organizations"},
+"deletions_limit_reached": {"status": 429, "meaning": "100 deletions of the organization are not done yet", "remedy": "retry after `Retry-After` seconds"},
+"device_ambiguous": {"status": 409, "meaning": "several integrations have a device with that external id: name the integration as well", "remedy": "send `integration_id` as well, or the device''s own id"},
+"device_not_found": {"status": 404, "meaning": "there is no such device that you may see", "remedy": "`list_devices` lists yours; `sync_device` registers one before its first message"},
+"direction_invalid": {"status": 400, "meaning": "`direction` is neither `incoming` nor `outgoing`", "remedy": "omit it for both"},
+"exchange_invalid": {"status": 400, "meaning": "`exchange` is not 1 to 255 characters", "remedy": "omit it for the MQTT plugin''s default, `amq.topic`"},
+"expires_at_invalid": {"status": 400, "meaning": "`expires_at` is in the past", "remedy": "omit it for a login that does not expire"},
+"external_id_invalid": {"status": 400, "meaning": "an external id is one topic level: 1 to 255 bytes without `/`, `+`, `#` and control characters", "remedy": "use the level of the device''s topics that `topic_pattern` calls `{device_id}`"},
+"fill_invalid": {"status": 400, "meaning": "`fill` is none of `none`, `previous` and `zero`", "remedy": "omit it for nulls in spans without readings"},
+"filter_invalid": {"status": 400, "meaning": "a topic filter of the credential is invalid, or lies outside its prefix", "remedy": "write filters in full, including the prefix"},
+"grace_invalid": {"status": 400, "meaning": "the grace period is not between 0 and 30 days", "remedy": "omit it for the call''s default"},
+"http_topic_incomplete": {"status": 400, "meaning": "the message lacks something that the integration''s `http_topic` names", "remedy": "correct `http_topic`, or name the topic in the URL or in `X-Topic`"},
+"import_busy": {"status": 429, "meaning": "the organization''s messages are being processed just now", "remedy": "retry after `Retry-After` seconds; nothing was imported"},
+"import_invalid": {"status": 400, "meaning": "rows of the staging table cannot be imported", "remedy": "correct or delete the rows that `details` names the first of"},
+"integration_inactive": {"status": 403, "meaning": "the integration is switched off; an admin can switch it on", "remedy": "an admin sets the integration''s `status` to `active`"},
+"integration_not_found": {"status": 404, "meaning": "there is no such integration that you may see", "remedy": "`GET /device_integrations` lists yours"},
+"integration_required": {"status": 403, "meaning": "only the operator makes a broker key without an integration", "remedy": "name the integration whose devices log in at your own broker"},
+"integration_type_fixed": {"status": 409, "meaning": "an integration stays with its organization, and a hosted one stays hosted", "remedy": "make a new integration and delete this one"},
+"integration_type_invalid": {"status": 400, "meaning": "`integration_type` is not `mqtt_hosted`, `mqtt_external` or `mqtt`", "remedy": "send one of the three"},
+"invalid_credentials": {"status": 401, "meaning": "the device login is unknown, wrong, expired or revoked; the answer is the same for all four", "remedy": "send the username, password and client id as they were issued; an admin can rotate or generate a login"},
+"invitation_not_found": {"status": 404, "meaning": "you have no invitation to that organization", "remedy": "`list_organization_invitations` shows yours"},
+"key_of_integrations": {"status": 403, "meaning": "the call is about a whole organization, and the API key is for some of its integrations", "remedy": "use a key that is not limited to integrations"},
+"last_admin": {"status": 409, "meaning": "the organization would have no admin left", "remedy": "make someone else an admin first"},
+"lifetime_invalid": {"status": 400, "meaning": "`lifetime` is not between one minute and 24 hours", "remedy": "omit it for one hour"},
+"limit_invalid": {"status": 400, "meaning": "`limit`, `max_points` or a rate limit is out of range", "remedy": "`details` has the bounds"},
+"login_conflict": {"status": 400, "meaning": "the request has a token and an API key", "remedy": "send one of the two"},
+"login_limit_reached": {"status": 409, "meaning": "the organization has as many valid credentials as it may have (`max_logins`)", "remedy": "revoke some that are not used, or ask the operator to raise the limit"},
+"member_invalid": {"status": 400, "meaning": "`user_id` is missing, or `role` is not `member` or `admin`", "remedy": "send the `sub` of the user''s JWT, and `member` or `admin`"},
+"member_not_found": {"status": 404, "meaning": "the organization has no such member", "remedy": "`GET /organization_members` lists them"},
+"member_required": {"status": 403, "meaning": "a browser login belongs to a member of the organization, and you are none", "remedy": "call it with the member''s own token"},
+"message_id_invalid": {"status": 400, "meaning": "`message_id` is not a UUID", "remedy": "send a UUID, or omit it"},
+"message_invalid": {"status": 400, "meaning": "the message is not an object, or has unknown or invalid members", "remedy": "`details` names the message and the member at fault"},
+"message_not_found": {"status": 404, "meaning": "no message with that id is queued, stored or dead", "remedy": "use the `message_id` of an answer to `mqtt_ingest`; messages are removed when their retention ends"},
+"messages_empty": {"status": 400, "meaning": "`messages` is an empty array", "remedy": "send at least one message"},
+"messages_invalid": {"status": 400, "meaning": "`messages` is not an array of messages", "remedy": "send an array of messages as `messages`"},
+"metadata_invalid": {"status": 400, "meaning": "`metadata` is not a JSON object of at most 64 KiB, or has a number out of range", "remedy": "store large objects elsewhere, and extreme numbers as strings"},
+"name_invalid": {"status": 400, "meaning": "`name` is not 1 to 200 characters", "remedy": "choose another name"},
+"not_hosted": {"status": 400, "meaning": "the integration is not a hosted one", "remedy": "generate a login at the external broker itself"},
+"operator_required": {"status": 403, "meaning": "the call is for operators of the installation", "remedy": "someone with access to the database adds your user id to `mqtt\u002eoperators`"},
+"organization_not_found": {"status": 404, "meaning": "there is no such organization that you may see", "remedy": "`GET /organizations` lists yours"},
+"organization_required": {"status": 400, "meaning": "you belong to several organizations, and the call does not say which one is meant", "remedy": "send `organization_id`"},
+"payload_encoding_invalid": {"status": 400, "meaning": "`payload_encoding` is not `json`, `text` or `base64`", "remedy": "omit it for JSON"},
+"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
+"payload_missing": {"status": 400, "meaning": "the message has no payload; send `null` for an empty one", "remedy": "send a payload"},
+"payload_not_base64": {"status": 400, "meaning": "`payload_encoding` is `base64`, but the payload is not base64 (RFC 4648 section 4)", "remedy": "encode the bytes again, with padding and without line breaks"},
+"payload_rule_invalid": {"status": 400, "meaning": "a part of a payload rule is not what it must be; details name the part and the place", "remedy": "correct that part; `try_payload_rules` shows what rules make of a message"},
+"payload_rule_not_found": {"status": 404, "meaning": "no such payload rule, or not one of yours", "remedy": "`GET /payload_rules` lists yours"},
+"payload_too_deep": {"status": 400, "meaning": "the payload''s arrays and objects are nested more than 128 levels deep", "remedy": "nest them less deeply, or send the payload as base64 with `payload_encoding`"},
+"payload_too_large": {"status": 413, "meaning": "the payload is larger than `max_payload_bytes`", "remedy": "split or compress the payload; the operator can raise the limit"},
+"position_taken": {"status": 409, "meaning": "another rule of the integration has that position", "remedy": "choose one between those of its neighbours"},
+"preset_not_found": {"status": 404, "meaning": "no preset has that name", "remedy": "`list_device_presets` shows all"},
+"publish_not_allowed": {"status": 403, "meaning": "the credential may only subscribe", "remedy": "an admin can generate a login that may publish"},
+"publisher_not_granted": {"status": 403, "meaning": "the current database role may not publish to this integration", "remedy": "a database administrator makes it one of its publishers, with `mqtt\u002egrant_publisher`"},
+"qos_invalid": {"status": 400, "meaning": "QoS is not 0, 1 or 2", "remedy": "send 0, 1 or 2"},
+"queue_paused": {"status": 429, "meaning": "the queue accepts nothing right now: the organization''s limit (`max_queued`) is reached, or the installation is short of queue or disk space", "remedy": "retry after `Retry-After` seconds; if it lasts, the operator looks at the queue and the disk"},
+"quota_exceeded": {"status": 429, "meaning": "more messages per second than the device or its organization may send", "remedy": "retry after `Retry-After` seconds, or send less"},
+"range_invalid": {"status": 400, "meaning": "`since` is not before `until`, or one of them is not a time between 1970 and ten years from now", "remedy": "let `since` be earlier; `query_series` takes the last 24 hours without them"},
+"range_too_large": {"status": 413, "meaning": "the range has more messages than one request can process: narrow it, or name a device", "remedy": "narrow `since` and `until`, or name a device"},
+"read_only": {"status": 405, "meaning": "the view cannot be written to", "remedy": "send messages with `mqtt_ingest` or `mqtt_publish`"},
+"replay_invalid": {"status": 400, "meaning": "a replay argument is invalid; `details` says which", "remedy": "`details` names the argument; try with `dry_run` first"},
+"request_not_found": {"status": 404, "meaning": "there is no such request that you may see; requests are kept for a day", "remedy": "start a new test with `mqtt_test_connection`"},
+"retain_handling_invalid": {"status": 400, "meaning": "`retain_handling` is not 0, 1 or 2 (MQTT 5 section 3.8.3.1)", "remedy": "send 0, 1 or 2"},
+"retain_invalid": {"status": 400, "meaning": "`retain` is not true or false", "remedy": "send true or false"},
+"role_invalid": {"status": 400, "meaning": "the role does not exist, or is one of Topicbase''s own", "remedy": "name a role of your application"},
+"role_not_allowed": {"status": 403, "meaning": "the live stream is for tokens of the roles authenticated and service_role", "remedy": "log in as a member of an organization"},
+"scope_insufficient": {"status": 403, "meaning": "the scope of the API key does not allow the call; `details` names both", "remedy": "use a key with that scope"},
+"scope_invalid": {"status": 400, "meaning": "`scope` is not read, publish or admin", "remedy": "send one of them"},
+"sealing_key_changed": {"status": 409, "meaning": "the sealing key was changed while `topicbase reseal` was running", "remedy": "run `topicbase reseal` again"},
+"sealing_unavailable": {"status": 400, "meaning": "the database cannot seal secrets: there is no key yet, or no PL/Python; `hint` says what to do", "remedy": "`hint` says who can do what; you can also send the secret sealed"},
+"secret_in_path_not_allowed": {"status": 403, "meaning": "the installation takes no password in a URL (`allow_secret_in_path`)", "remedy": "send it by `Authorization: Basic` or `Bearer`, or `X-Password`"},
+"selection_required": {"status": 400, "meaning": "the call does not say which messages are to be deleted", "remedy": "send `integration_id`, `device_id`, `filter`, `since` or `until`; `filter` `#` means every topic"},
+"setting_invalid": {"status": 400, "meaning": "a setting is unknown or out of bounds; `details` names it", "remedy": "correct the setting that `details` names"},
+"slug_invalid": {"status": 400, "meaning": "a slug is 1 to 48 of `a-z 0-9 _ -` and starts with a letter or digit", "remedy": "choose another slug"},
+"slug_taken": {"status": 409, "meaning": "another organization has that slug", "remedy": "choose another slug"},
+"status_invalid": {"status": 400, "meaning": "`status` is not `active` or `inactive`", "remedy": "send `active` or `inactive`"},
+"subscription_not_found": {"status": 404, "meaning": "there is no such subscription that you may see", "remedy": "`GET /mqtt_subscriptions` lists yours"},
+"ticket_invalid": {"status": 401, "meaning": "the ticket for the live stream is unknown, expired or used", "remedy": "`create_stream_ticket` makes a new one"},
+"time_invalid": {"status": 400, "meaning": "`time` is neither `measured` nor `received`", "remedy": "omit it to go by when it was measured"},
+"time_zone_invalid": {"status": 400, "meaning": "there is no such time zone, or it is not given by its name", "remedy": "send a name such as `Europe/Berlin`, or omit it for UTC"},
+"timestamp_invalid": {"status": 400, "meaning": "`timestamp` is neither an RFC 3339 date and time nor a time since 1970", "remedy": "send one such as `2026-02-19T12:00:00Z` or `1771502400` ([all forms](api\u002emd#times-of-devices))"},
+"token_incomplete": {"status": 401, "meaning": "the JWT has no `exp` or no `aud`", "remedy": "issue JWTs with `exp` and `aud`"},
+"too_many_points": {"status": 413, "meaning": "a series would have more than 10,000 points, or those of all devices more than 1,000,000", "remedy": "send a longer `bucket`, fewer devices or a shorter range, or `max_points` instead of `bucket`"},
+"too_many_tests": {"status": 429, "meaning": "the organization has made `max_connection_tests` tests within an hour", "remedy": "retry after `Retry-After` seconds; `status_detail` of the integration says how its own connection fares"},
+"too_many_wrong_passwords": {"status": 429, "meaning": "too many wrong passwords for this username within a minute; the right one still works", "remedy": "retry with the right password, or after `Retry-After` seconds"},
+"topic_invalid": {"status": 400, "meaning": "the topic is not a valid topic name or topic filter (MQTT 5 section 4.7)", "remedy": "`details` says which rule it breaks"},
+"topic_limit_reached": {"status": 403, "meaning": "the organization uses as many topics as it may (`max_topics`), and the message is to another one", "remedy": "use topics that are in use, and put what differs into the payload; topics without stored messages are freed within hours"},
+"topic_not_allowed": {"status": 403, "meaning": "the topic lies outside what the caller may use", "remedy": "stay below the prefix that `details` or `hint` names, and within the login''s filters"},
+"topic_prefix_invalid": {"status": 400, "meaning": "`topic_prefix` is not a prefix of whole topic levels", "remedy": "omit it for the organization''s own prefix"},
+"unit_invalid": {"status": 400, "meaning": "`unit` is not `minute`, `hour` or `day`", "remedy": "omit it for hours"},
+"user_required": {"status": 403, "meaning": "an API key may not make the call: users, devices or brokers make it themselves", "remedy": "send a user''s token"},
+"vhost_invalid": {"status": 400, "meaning": "`vhost` is not 1 to 255 characters", "remedy": "omit it for `/`"},
+"wait_invalid": {"status": 400, "meaning": "`wait` is not 0 to 20 seconds", "remedy": "ask again instead of waiting longer"}
+}'::jsonb;
+$$;
+
+ALTER FUNCTION mqtt.error_catalogue() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.error_catalogue() IS 'Status, meaning and remedy of each slug that the API answers as the message of an error.';
+
 CREATE FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) RETURNS TABLE(partition regclass, row_count bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8402,43 +10456,6 @@ ALTER FUNCTION mqtt.filters_reason(filters text[], prefix text) OWNER TO mqtt_ow
 
 COMMENT ON FUNCTION mqtt.filters_reason(filters text[], prefix text) IS 'Why a credential with that prefix cannot have these filters, as a sentence; null if it can.';
 
-CREATE TABLE mqtt.devices (
-    organization_id uuid NOT NULL,
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    integration_id uuid NOT NULL,
-    external_id text NOT NULL,
-    name text,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    last_data jsonb,
-    last_data_at timestamp with time zone,
-    latest jsonb DEFAULT '{}'::jsonb NOT NULL,
-    last_seen_at timestamp with time zone,
-    presence jsonb DEFAULT '{"since": null, "state": "unknown"}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT devices_external_id_check CHECK (((octet_length(external_id) >= 1) AND (octet_length(external_id) <= 255))),
-    CONSTRAINT devices_latest_check CHECK ((jsonb_typeof(latest) = 'object'::text)),
-    CONSTRAINT devices_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
-    CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
-    CONSTRAINT devices_presence_check CHECK ((jsonb_typeof(presence) = 'object'::text))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE mqtt.devices OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first message.';
-
-COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
-
-COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest telemetry; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
-
-COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
-
-COMMENT ON COLUMN mqtt.devices.latest IS 'The newest value of each metric, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data.';
-
-COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When the device last sent anything, by the database''s clock; commands to it do not count, nor what a broker had retained.';
-
-COMMENT ON COLUMN mqtt.devices.presence IS 'Whether it is connected: {"state": "online", "offline" or "unknown", "since"}, as its status messages said, in the order of their acceptance.';
-
 CREATE FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) RETURNS mqtt.devices
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8545,6 +10562,31 @@ $$;
 ALTER FUNCTION mqtt.finish_attempt(attempted bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.finish_attempt(attempted bigint) IS 'Processes the message that mqtt.begin_attempt returned: processed, failed (waits for its next attempt), dead, gone, or busy (a lock or a fault of the server was in the way: the attempt does not count).';
+
+CREATE FUNCTION mqtt.finish_organization(organization_id uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    DELETE FROM mqtt.quota_buckets AS b WHERE b.subject_id = finish_organization.organization_id;
+    DELETE FROM mqtt.organizations AS o WHERE o.id = finish_organization.organization_id;
+    -- So that the sums of all time, which monitoring shows, do not fall.
+    WITH gone AS (
+        DELETE FROM mqtt.ledger AS l WHERE l.organization_id = finish_organization.organization_id RETURNING l.*
+    )
+    INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired, deleted)
+    SELECT
+        '00000000-0000-0000-0000-000000000000', '-infinity', mqtt.ledger_level_settled(), sum(g.accepted), sum(g.completed), sum(g.dead), sum(g.expired),
+        sum(g.completed)
+    FROM gone AS g
+    HAVING count(*) > 0
+    ON CONFLICT ON CONSTRAINT ledger_pkey DO UPDATE SET
+        accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed, dead = l.dead + excluded.dead,
+        expired = l.expired + excluded.expired, deleted = l.deleted + excluded.deleted;
+$$;
+
+ALTER FUNCTION mqtt.finish_organization(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.finish_organization(organization_id uuid) IS 'Deletes an organization of which nothing else is left; its ledger goes into the sums of those deleted, under the nil UUID.';
 
 CREATE FUNCTION mqtt.json_reason(value json, levels_around integer DEFAULT 0) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -8656,6 +10698,41 @@ ALTER FUNCTION mqtt.flat_payload(payload jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.flat_payload(payload jsonb) IS 'The metrics of a payload (mqtt.metric_values) as the members of one object.';
 
+CREATE FUNCTION mqtt.percent_decoded(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (value !~~ '%\%%'::text) THEN value
+             ELSE ( SELECT convert_from(string_agg(
+                     CASE
+                         WHEN (m.found[1] ~ '^%[0-9A-Fa-f]{2}$'::text) THEN decode(substr(m.found[1], 2), 'hex'::text)
+                         ELSE convert_to(m.found[1], 'UTF8'::name)
+                     END, '\x'::bytea ORDER BY m.place), 'UTF8'::name) AS convert_from
+                FROM regexp_matches(percent_decoded.value, '%[0-9A-Fa-f]{2}|[^%]+|%'::text, 'g'::text) WITH ORDINALITY m(found, place))
+         END AS convert_from;
+END;
+
+ALTER FUNCTION mqtt.percent_decoded(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.percent_decoded(value text) IS 'Text of a URL or form with its %xx as characters (RFC 3986 section 2.1). Raises 22021 where they are not UTF-8.';
+
+CREATE FUNCTION mqtt.form_document(form text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(jsonb_object_agg(mqtt.percent_decoded(split_part(f.pair, '='::text, 1)), mqtt.percent_decoded(
+         CASE
+             WHEN (f.pair ~~ '%=%'::text) THEN substr(f.pair, (strpos(f.pair, '='::text) + 1))
+             ELSE ''::text
+         END) ORDER BY f.place), '{}'::jsonb) AS "coalesce"
+    FROM string_to_table(replace(form_document.form, '+'::text, ' '::text), '&'::text) WITH ORDINALITY f(pair, place)
+   WHERE ((f.pair <> ''::text) AND (f.place <= 1000));
+END;
+
+ALTER FUNCTION mqtt.form_document(form text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.form_document(form text) IS 'A form (application/x-www-form-urlencoded) as an object of strings: its first 1,000 fields, of a name that comes twice the last. Raises 22021 where it is not UTF-8.';
+
 CREATE FUNCTION mqtt.free_disk_bytes() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -8728,6 +10805,124 @@ ALTER FUNCTION mqtt.grant_publisher(role_name name, integration_id uuid) OWNER T
 
 COMMENT ON FUNCTION mqtt.grant_publisher(role_name name, integration_id uuid) IS 'Lets a database role, and those that have its privileges, publish to an integration with mqtt.publish. For superusers and members of mqtt_owner.';
 
+CREATE TABLE mqtt.history (
+    received_at timestamp with time zone NOT NULL,
+    measured_at timestamp with time zone NOT NULL,
+    "position" bigint NOT NULL,
+    id uuid NOT NULL,
+    organization integer NOT NULL,
+    topic integer NOT NULL,
+    stored_after integer NOT NULL,
+    flags smallint NOT NULL,
+    payload jsonb NOT NULL,
+    sent_at timestamp with time zone,
+    content_type text,
+    body bytea,
+    decode_error text,
+    properties jsonb
+)
+PARTITION BY RANGE (received_at);
+
+ALTER TABLE mqtt.history OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.history IS 'Every message stored, in (from devices) and out (published), in few bytes; partitioned by UTC day of received_at. Read it through mqtt.mqtt_messages, or mqtt.readings.';
+
+COMMENT ON COLUMN mqtt.history.received_at IS 'When the database accepted it, by the database''s clock.';
+
+COMMENT ON COLUMN mqtt.history.measured_at IS 'The time that the device gave, where that is plausible (configuration.max_time_behind, max_time_ahead), else received_at.';
+
+COMMENT ON COLUMN mqtt.history."position" IS 'Order of acceptance, among messages of the same time: its number in the queue, or of one that a work item stands for, a number from that of the item on. Never shown outside, where it would count the messages of all organizations.';
+
+COMMENT ON COLUMN mqtt.history.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
+
+COMMENT ON COLUMN mqtt.history.organization IS 'Number of the organization (mqtt.organizations.number).';
+
+COMMENT ON COLUMN mqtt.history.topic IS 'Number of its topic and what that means (mqtt.topics.number): integration, device, message type.';
+
+COMMENT ON COLUMN mqtt.history.stored_after IS 'Milliseconds from received_at until it was stored, at most 24 days; 0 if that was at once.';
+
+COMMENT ON COLUMN mqtt.history.flags IS 'Sum of the QoS (0 to 2) and 4: retained, 8: outgoing, 16: the id is the client''s own, 32: measured_at is the time that the device gave, 64: a payload rule matched it, and its readings, if any, are in mqtt.reading_rows, 128: that rule found the time.';
+
+COMMENT ON COLUMN mqtt.history.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
+
+COMMENT ON COLUMN mqtt.history.sent_at IS 'The time that the device gave, where measured_at is another.';
+
+COMMENT ON COLUMN mqtt.history.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
+
+COMMENT ON COLUMN mqtt.history.body IS 'The payload byte for byte, where it has no JSON form.';
+
+COMMENT ON COLUMN mqtt.history.decode_error IS 'Why the payload could not be decoded as its content type says, or a payload rule found less in it than it looks for; else null.';
+
+COMMENT ON COLUMN mqtt.history.properties IS 'MQTT 5 properties and other facts that came with it, if any.';
+
+CREATE VIEW mqtt.mqtt_messages WITH (security_invoker='true') AS
+ SELECT h.received_at,
+    (date_trunc('milliseconds'::text, h.received_at) + ((h.stored_after)::double precision * '00:00:00.001'::interval)) AS created_at,
+    t.organization_id,
+    h.id,
+    t.integration_id,
+    t.device_id,
+        CASE
+            WHEN (((h.flags)::integer & 32) = 32) THEN h.measured_at
+            ELSE h.sent_at
+        END AS sent_at,
+    h.measured_at,
+    h."position",
+    (
+        CASE
+            WHEN (((h.flags)::integer & 8) = 8) THEN 'outgoing'::text
+            ELSE 'incoming'::text
+        END)::mqtt.message_direction AS direction,
+    (((h.flags)::integer & 3))::smallint AS qos,
+    (((h.flags)::integer & 4) = 4) AS retain,
+    t.topic,
+    t.message_type,
+    h.payload,
+    h.content_type,
+    h.body,
+    h.decode_error,
+    h.properties,
+    h.organization,
+    h.topic AS topic_number,
+    (((h.flags)::integer & 64) = 64) AS is_interpreted
+   FROM (mqtt.history h
+     JOIN mqtt.topics t ON ((t.number = h.topic)));
+
+ALTER TABLE mqtt.mqtt_messages OWNER TO mqtt_owner;
+
+COMMENT ON VIEW mqtt.mqtt_messages IS 'The history with its topics. A superuser may also insert and delete, a row at a time: to import what was received elsewhere.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored: when the worker took it out of the queue, or at once, where the history had it from its acceptance on.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.organization IS 'Number of the organization, by which an index finds its messages.';
+
+COMMENT ON COLUMN mqtt.mqtt_messages.topic_number IS 'Number of the topic in mqtt.topics, by which and measured_at another index does.';
+
+CREATE FUNCTION mqtt.has_all_it_needs(message mqtt.mqtt_messages) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF message.body IS NOT NULL AND mqtt.sparkplug_topic(message.topic) IS NOT NULL
+        AND EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.integration_id = message.integration_id AND r.decode = 'sparkplug') THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT
+        FROM mqtt.matching_rule(message.integration_id, message.topic, message.payload, message.body) AS r
+        WHERE concat(r.device, r.metrics) LIKE '%{login}%'
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.has_all_it_needs(message mqtt.mqtt_messages) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_all_it_needs(message mqtt.mqtt_messages) IS 'Whether a stored message can be interpreted again: the history knows neither the login that sent it nor what the births of its Sparkplug B node had said by then.';
+
 CREATE FUNCTION mqtt.has_extreme_number(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -8777,6 +10972,28 @@ END;
 ALTER FUNCTION mqtt.has_many_brackets(value text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.has_many_brackets(value text) IS 'Whether JSON text has enough brackets to be nested too deeply (mqtt.is_too_deep).';
+
+CREATE FUNCTION mqtt.has_measured(device mqtt.devices, at timestamp with time zone, metric text DEFAULT NULL::text, value jsonb DEFAULT NULL::jsonb) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM mqtt.topics AS t
+        JOIN mqtt.readings AS m ON m.topic_number = t.number AND m.measured_at = has_measured.at
+        LEFT JOIN LATERAL mqtt.payload_metrics(m.payload) AS p ON has_measured.metric IS NOT NULL
+        WHERE t.device_id = device.id AND t.organization_id = device.organization_id AND t.role = 'telemetry'
+            AND (has_measured.metric IS NULL OR p.metric = has_measured.metric AND p.value = has_measured.value)
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.has_measured(device mqtt.devices, at timestamp with time zone, metric text, value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_measured(device mqtt.devices, at timestamp with time zone, metric text, value jsonb) IS 'Whether telemetry of a device that was measured at that time is stored, with that value of a metric where one is named.';
 
 CREATE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -8880,6 +11097,110 @@ ALTER FUNCTION mqtt.history_to_replay(request mqtt.replay_request) OWNER TO mqtt
 
 COMMENT ON FUNCTION mqtt.history_to_replay(request mqtt.replay_request) IS 'The incoming messages that the request selects, as messages to be published and marked with replay_of, oldest first.';
 
+CREATE FUNCTION mqtt.import_id(given text, integration_id uuid, topic text, measured_at timestamp with time zone, payload jsonb, body bytea) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT COALESCE((given)::uuid, (OVERLAY(OVERLAY(md5(concat_ws('
+'::text, integration_id, topic, EXTRACT(epoch FROM measured_at), payload, encode(body, 'hex'::text))) PLACING '8'::text FROM 13) PLACING 'a'::text FROM 17))::uuid) AS "coalesce";
+END;
+
+ALTER FUNCTION mqtt.import_id(given text, integration_id uuid, topic text, measured_at timestamp with time zone, payload jsonb, body bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.import_id(given text, integration_id uuid, topic text, measured_at timestamp with time zone, payload jsonb, body bytea) IS 'The id of a message that is imported: its own, or a UUID of version 8 made of what it says, so that it is the same in each run.';
+
+CREATE FUNCTION mqtt.import_rows(staging regclass, integration_id uuid, most integer DEFAULT 1000) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_messages json;
+    v_answer jsonb;
+BEGIN
+    EXECUTE format(
+        'WITH taken AS (DELETE FROM %1$s AS s WHERE s.ctid = ANY (ARRAY(SELECT x.ctid FROM %1$s AS x LIMIT $1)) RETURNING to_jsonb(s) AS row) '
+        'SELECT json_agg((SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(t.row) AS e WHERE e.value <> ''null'' OR e.key = ''payload'')) FROM taken AS t',
+        staging
+    ) INTO v_messages USING most;
+    IF v_messages IS NULL THEN
+        RETURN 0;
+    END IF;
+    v_answer := api.import_messages(integration_id, v_messages);
+    IF v_answer -> 'rejected' <> '[]' THEN
+        RAISE EXCEPTION 'import_invalid' USING
+            ERRCODE = 'PT400',
+            DETAIL = format(
+                '%s of %s rows cannot be imported. The first: %s %s', jsonb_array_length(v_answer -> 'rejected'), json_array_length(v_messages),
+                v_answer #>> '{rejected,0,message}', left(v_messages ->> (v_answer #>> '{rejected,0,index}')::integer, 500)
+            ),
+            HINT = 'Nothing of this call was imported. Correct or delete these rows and call it again.';
+    END IF;
+    RETURN json_array_length(v_messages);
+END;
+$_$;
+
+ALTER FUNCTION mqtt.import_rows(staging regclass, integration_id uuid, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.import_rows(staging regclass, integration_id uuid, most integer) IS 'Imports rows of a staging table, whose columns have the names of the members of api.import_messages (payload as jsonb), and deletes them there: at most this many. Returns how many: 0 once it is empty. For whoever may become mqtt_owner. Raises PT400 import_invalid if one cannot be imported.';
+
+CREATE FUNCTION mqtt.ingest_document(posted bytea, content_type text) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_headers jsonb := coalesce(nullif(current_setting('request.headers', true), ''), '{}');
+    v_basic CONSTANT text := mqtt.basic_login(v_headers);
+    v_username CONSTANT text := coalesce(v_headers ->> 'x-path-username', CASE WHEN v_basic IS NULL THEN v_headers ->> 'x-username' ELSE split_part(v_basic, ':', 1) END);
+    v_session mqtt.device_session;
+    v_body bytea;
+    v_document mqtt.decoded_payload;
+    v_topic text;
+    v_answer json;
+BEGIN
+    IF v_headers ? 'x-path-secret' AND NOT (SELECT c.allow_secret_in_path FROM mqtt.configuration AS c) THEN
+        PERFORM mqtt.refuse_document('secret_in_path_not_allowed', 'This installation takes no secret in a URL, which others write to their logs.');
+    END IF;
+    IF v_username IS NOT DISTINCT FROM split_part(v_basic, ':', 1) OR v_basic IS NULL THEN
+        -- A sender of its own form cannot tell a client id: the password alone is the secret.
+        v_headers := v_headers - 'authorization' || jsonb_build_object(
+            'x-username', v_username, 'x-password', coalesce(v_headers ->> 'x-path-secret', substr(v_basic, strpos(v_basic, ':') + 1), v_headers ->> 'x-password'),
+            'x-client-id', coalesce(v_headers ->> 'x-client-id', (SELECT c.client_id FROM mqtt.mqtt_credentials AS c WHERE c.username = v_username))
+        );
+        PERFORM set_config('request.headers', v_headers::text, true);
+    END IF;
+    v_session := mqtt.device_login();
+    IF v_session.username IS DISTINCT FROM v_username THEN
+        v_session.fault := coalesce(v_session.fault, 'invalid_credentials');
+    END IF;
+    IF v_session.fault IS NOT NULL THEN
+        RETURN mqtt.answer_wrong_login(v_session);
+    END IF;
+    IF octet_length(posted) > v_session.max_payload_bytes * 2::bigint THEN
+        PERFORM mqtt.refuse_message('payload_too_large', NULL, v_session.topic_prefix, v_session.max_payload_bytes);
+    END IF;
+    v_body := mqtt.plain_body(posted, lower(coalesce(v_headers ->> 'x-content-encoding', '')));
+    IF octet_length(v_body) > v_session.max_payload_bytes * 2::bigint THEN
+        PERFORM mqtt.refuse_message('payload_too_large', NULL, v_session.topic_prefix, v_session.max_payload_bytes);
+    END IF;
+    v_document := mqtt.posted_document(v_body, content_type);
+    v_topic := coalesce(mqtt.path_topic(nullif(v_headers ->> 'x-path-topic', '')), v_headers ->> 'x-topic');
+    v_answer := mqtt.enqueue_message(
+        v_session, mqtt.document_topic(v_session, v_topic, v_document.payload),
+        CASE WHEN v_document.body IS NULL THEN v_document.payload END, v_document.body, 0, false,
+        CASE WHEN v_document.body IS NOT NULL THEN content_type END, NULL, NULL
+    );
+    -- OwnTracks takes what is for its phone from the answer.
+    IF v_document.body IS NULL AND jsonb_typeof(v_document.payload -> '_type') = 'string' THEN
+        PERFORM set_config('response.status', '200', true);
+        RETURN '[]';
+    END IF;
+    RETURN v_answer;
+END;
+$$;
+
+ALTER FUNCTION mqtt.ingest_document(posted bytea, content_type text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.ingest_document(posted bytea, content_type text) IS 'Logs the sender of a document in, by username and password alone, decodes the document by its Content-Type, finds its topic and queues it.';
+
 CREATE FUNCTION mqtt.topic_matches_any(filters text[], topic text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -8921,6 +11242,10 @@ DECLARE
     v_body bytea;
     v_fault text := mqtt.option_fault(qos, retain, message_id, sent_at);
 BEGIN
+    -- GET: a wrong password could not be counted. So this fails for every login alike, and as the fast way does: PostgreSQL refuses the INSERT.
+    IF current_setting('transaction_read_only')::boolean THEN
+        INSERT INTO mqtt.wrong_passwords (bucket, since, tries) SELECT 0, now(), 0 WHERE false;
+    END IF;
     SELECT s.* INTO v_session FROM mqtt.request_session() AS s;
     IF v_session.fault IS NOT NULL THEN
         RETURN mqtt.answer_wrong_login(v_session);
@@ -9024,6 +11349,71 @@ ALTER FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integrat
 
 COMMENT ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) IS 'The fast path of bridge.ingest, with its arguments (owners: the organizations of integration_ids, by place) and its result, for messages without properties, faults and several filters. Returns null and does nothing if one of them cannot be queued. The general path in bridge.ingest would queue the same.';
 
+CREATE FUNCTION mqtt.insert_samples(samples mqtt.arrived_sample[], topics mqtt.numbered_topic[]) RETURNS mqtt.stored_batch
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_stored mqtt.stored_batch;
+    v_stored_at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    WITH placed AS MATERIALIZED (
+        SELECT
+            x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.credential_id, n.number, x.sent_at, x.measured_at, x.qos, x.retain, x.payload,
+            x.content_type, x.body, x.decode_error, x.properties, x.topic, n.organization, x.message_id IS NOT NULL AS is_id_given, x.sample, x.data,
+            x.is_rule_time, CASE WHEN x.sample > 1 THEN mqtt.sample_position(x.msg_id, x.sample) ELSE x.msg_id END AS position,
+            coalesce(x.message_id, mqtt.keyed_message_id(x.enqueued_at, x.msg_id, k.key, x.place)) AS id
+        FROM unnest(samples) AS x
+        JOIN unnest(topics) AS n
+            ON n.integration_id = x.integration_id AND n.topic = x.topic AND coalesce(n.external_id, '') = coalesce(x.external_id, '')
+                AND coalesce(n.message_type, '') = coalesce(x.message_type, '') AND n.topic_role = x.topic_role
+        CROSS JOIN mqtt.message_id_key AS k
+    ),
+    stored AS (
+        INSERT INTO mqtt.history (
+            received_at, measured_at, position, id, organization, topic, stored_after, flags, payload, sent_at, content_type, body, decode_error, properties
+        )
+        SELECT x.enqueued_at, x.measured_at, x.msg_id, x.id, x.organization, x.number, mqtt.stored_after(x.enqueued_at, v_stored_at),
+            (mqtt.history_flags(x.qos, x.retain, false, x.is_id_given, x.sent_at = x.measured_at) + (x.sample IS NOT NULL)::integer * 64
+                + x.is_rule_time::integer * 128)::smallint,
+            x.payload, nullif(x.sent_at, x.measured_at), x.content_type, x.body, x.decode_error, x.properties
+        FROM placed AS x
+        WHERE x.number IS NOT NULL AND coalesce(x.sample, 1) = 1
+        -- As they came, so that index pages fill up instead of being split in the middle.
+        ORDER BY x.msg_id
+    ),
+    reading AS (
+        INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)
+        SELECT x.enqueued_at, x.measured_at, x.position, CASE x.sample WHEN 1 THEN x.id ELSE gen_random_uuid() END, x.id, x.organization, x.number, x.data
+        FROM placed AS x
+        WHERE x.data IS NOT NULL AND x.number IS NOT NULL
+    )
+    SELECT array_agg(g.organization_id) FILTER (WHERE g.is_stored), array_agg(g.integration_id) FILTER (WHERE g.is_stored),
+        array_agg(g.credential_id) FILTER (WHERE g.is_stored), array_agg(g.minute) FILTER (WHERE g.is_stored),
+        array_agg(g.n) FILTER (WHERE g.is_stored), array_agg(g.first_at) FILTER (WHERE g.is_stored), array_agg(g.last_at) FILTER (WHERE g.is_stored),
+        (SELECT jsonb_agg(p) FROM placed AS p WHERE p.number IS NULL AND coalesce(p.sample, 1) = 1),
+        (SELECT array_agg(ROW(p.organization, p.enqueued_at, p.msg_id)::mqtt.settled_position) FROM placed AS p
+            WHERE p.number IS NOT NULL AND coalesce(p.sample, 1) = 1 AND p.organization > 0),
+        (
+            SELECT array_agg(ROW(p.number, p.measured_at, p.position)::mqtt.late_reading)
+            FROM mqtt.rollup_progress AS c JOIN placed AS p ON p.organization_id = c.organization_id AND p.measured_at < c.closed_until
+            WHERE c.organization_id IN (SELECT t.organization_id FROM unnest(topics) AS t)
+        ) INTO v_stored
+    FROM (
+        SELECT p.organization_id, p.integration_id, p.credential_id, date_trunc('minute', p.enqueued_at) AS minute, p.number IS NOT NULL AS is_stored,
+            count(*) AS n, min(p.enqueued_at) AS first_at, max(p.enqueued_at) AS last_at
+        FROM placed AS p
+        WHERE coalesce(p.sample, 1) = 1
+        GROUP BY p.organization_id, p.integration_id, p.credential_id, minute, is_stored
+    ) AS g;
+    RETURN v_stored;
+END;
+$$;
+
+ALTER FUNCTION mqtt.insert_samples(samples mqtt.arrived_sample[], topics mqtt.numbered_topic[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.insert_samples(samples mqtt.arrived_sample[], topics mqtt.numbered_topic[]) IS 'Inserts a batch into the history, and what payload rules made of it into the reading rows; returns what else there is to do for it. A part of mqtt.store_messages.';
+
 CREATE FUNCTION mqtt.integration_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -9109,7 +11499,59 @@ END;
 
 ALTER FUNCTION mqtt.integration_json(integration mqtt.device_integrations) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.';
+COMMENT ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) IS 'An integration as the API shows it, without secrets.
+Answer: {"...": "device_integrations", "-": ["status_changed_at"]}';
+
+CREATE FUNCTION mqtt.interpreted_again(messages mqtt.mqtt_messages[]) RETURNS TABLE(message mqtt.mqtt_messages, sample integer, external_id text, message_type text, role text, data jsonb, decode_error text, sent_at timestamp with time zone, measured_at timestamp with time zone, is_rule_time boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        x.message, x.sample, x.external_id, x.message_type, x.role, x.data, x.decode_error, x.sent_at,
+        -- What was imported (api.import_messages) was measured as long ago as it was; what it says is judged by that.
+        mqtt.plausible_time(
+            x.sent_at,
+            CASE
+                WHEN (x.message).measured_at < (x.message).received_at - c.max_time_behind AND (x.message).measured_at = (x.message).sent_at
+                    THEN (x.message).measured_at
+                ELSE (x.message).received_at
+            END, c.max_time_behind, c.max_time_ahead
+        ), x.is_rule_time
+    FROM (
+        SELECT
+            m AS message, i.sample, CASE WHEN i.sample IS NULL THEN mqtt.device_name(l.levels[n.device_level]) ELSE i.external_id END AS external_id,
+            nullif(l.levels[n.message_type_level], '') AS message_type, coalesce(i.role, mqtt.message_role(l.levels[n.message_type_level])) AS role,
+            i.data, coalesce(i.reason, CASE
+                WHEN m.body IS NOT NULL THEN (mqtt.decode_payload(coalesce(m.content_type, n.settings ->> 'content_type'), m.body)).decode_error
+            END) AS decode_error,
+            coalesce(i.sent_at, CASE
+                WHEN h.flags & 128 = 0 THEN m.sent_at
+                ELSE coalesce(mqtt.try_device_time(mqtt.user_property(m.properties, 'timestamp')), mqtt.payload_time(m.payload))
+            END) AS sent_at, i.sent_at IS NOT NULL AS is_rule_time
+        FROM unnest(messages) AS m
+        JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
+        JOIN mqtt.device_integrations AS n ON n.id = m.integration_id
+        CROSS JOIN LATERAL (SELECT mqtt.matched_levels(m.topic, n.topic_like, n.topic_levels) AS levels) AS l
+        LEFT JOIN LATERAL (
+            SELECT y.*
+            FROM mqtt.matching_rule(m.integration_id, m.topic, m.payload, m.body) AS r
+            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL, received_at => m.received_at)) AS y
+            WHERE m.payload <> 'null' OR m.body <> ''
+        ) AS i ON true
+        WHERE m.is_interpreted OR i.sample IS NOT NULL
+    ) AS x
+    CROSS JOIN mqtt.configuration AS c
+    -- Devices in the workers' order; of a device as its messages came.
+    ORDER BY (x.message).organization_id, (x.message).integration_id, x.external_id, (x.message).received_at, (x.message).position, x.sample;
+END;
+$$;
+
+ALTER FUNCTION mqtt.interpreted_again(messages mqtt.mqtt_messages[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.interpreted_again(messages mqtt.mqtt_messages[]) IS 'What stored messages are by the present payload rules, a row for each sample as in mqtt.decoded_samples; of those that no rule matches now, only such as one had matched.';
 
 CREATE FUNCTION mqtt.interpreted_sample(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text, sample integer) RETURNS mqtt.interpretation
     LANGUAGE plpgsql STABLE
@@ -9236,6 +11678,17 @@ ALTER FUNCTION mqtt.is_named(metric text, names text[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_named(metric text, names text[]) IS 'Whether a metric is one of those named (null: all), or below one of them.';
 
+CREATE FUNCTION mqtt.is_pending(message_position bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT EXISTS (SELECT FROM mqtt.item_of(message_position));
+$$;
+
+ALTER FUNCTION mqtt.is_pending(message_position bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_pending(message_position bigint) IS 'Whether the effects of the message of the history with this position are still to come.';
+
 CREATE FUNCTION mqtt.is_private_address(address inet) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -9247,6 +11700,46 @@ END;
 ALTER FUNCTION mqtt.is_private_address(address inet) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_private_address(address inet) IS 'Whether an address is loopback, link-local (cloud metadata), private, multicast, reserved, of a special purpose (IANA''s registries of RFC 6890) or may embed one.';
+
+CREATE FUNCTION mqtt.is_queue_full(organization_id uuid, max_queued bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_look CONSTANT integer := least(max_queued + 1, 200);
+    v_rows integer;
+    v_messages bigint;
+BEGIN
+    SELECT count(*), coalesce(sum(x.message_count), 0) INTO v_rows, v_messages
+    FROM (SELECT q.message_count FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = is_queue_full.organization_id LIMIT v_look) AS x;
+    IF v_messages > max_queued OR v_rows < v_look THEN
+        RETURN v_messages > max_queued;
+    END IF;
+    -- Many wait: the counters tell how many.
+    RETURN (
+        SELECT sum(l.accepted - l.completed - l.dead - l.expired) > max_queued
+        FROM mqtt.ledger AS l
+        WHERE l.organization_id = is_queue_full.organization_id AND l.shard > mqtt.ledger_level_settled()
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.is_queue_full(organization_id uuid, max_queued bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_queue_full(organization_id uuid, max_queued bigint) IS 'Whether more messages of an organization wait to be processed than may (max_queued).';
+
+CREATE FUNCTION mqtt.is_queued_before(organization_id uuid, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = is_queued_before.organization_id AND q.enqueued_at < at);
+END;
+$$;
+
+ALTER FUNCTION mqtt.is_queued_before(organization_id uuid, at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_queued_before(organization_id uuid, at timestamp with time zone) IS 'Whether messages of an organization that were accepted before are still queued.';
 
 CREATE FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9276,6 +11769,38 @@ END;
 ALTER FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) IS 'Why the value is not a JSON string of that size without control characters, as the end of a sentence; null if it is one.';
+
+CREATE FUNCTION mqtt.template_reason(template text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_left CONSTANT text := regexp_replace(template, '[^{}]+|\{(?:"(?:\\.|[^"\\])*"|[^{}"])*\}', '', 'g');
+    v_reason text;
+BEGIN
+    IF template = '' OR octet_length(template) > 500 THEN
+        RETURN 'must have 1 to 500 bytes';
+    ELSIF v_left <> '' THEN
+        RETURN format('has a brace without its partner: %s', v_left);
+    END IF;
+    SELECT format('{%s}: %s', p.path, CASE
+        WHEN p.path !~ '^\$' THEN 'is none of {topic[2]}, {topic[2:-1]}, {$.path} and {login}'
+        ELSE mqtt.path_reason(p.path)
+    END) INTO v_reason
+    FROM jsonb_array_elements(mqtt.template_parts(template)) AS t
+    CROSS JOIN LATERAL jsonb_array_elements_text(t.value -> 'paths') AS p (path)
+    WHERE p.path !~ '^\$' OR mqtt.path_reason(p.path) IS NOT NULL
+    LIMIT 1;
+    IF v_reason IS NULL AND jsonb_path_exists(mqtt.template_parts(template), '$[*] ? (@.from == 0 || @.to == 0)') THEN
+        RETURN 'counts the levels of a topic from 1, or from -1 backwards';
+    END IF;
+    RETURN v_reason;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.template_reason(template text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.template_reason(template text) IS 'Why this is not a template, as the end of a sentence with the place; null if it is one.';
 
 CREATE FUNCTION mqtt.topic_pattern_reason(pattern text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9341,6 +11866,11 @@ CREATE FUNCTION mqtt.setting_reason(name text, value jsonb) RETURNS text
                  WHEN (NOT mqtt.jsonb_integer_between(value, (5)::bigint, (65535)::bigint)) THEN 'must be a whole number of seconds from 5 to 65535'::text
                  ELSE NULL::text
              END
+             WHEN (name = 'offline_after'::text) THEN
+             CASE
+                 WHEN (NOT mqtt.jsonb_integer_between(value, (60)::bigint, (31622400)::bigint)) THEN 'must be a whole number of seconds from 60 to 31622400'::text
+                 ELSE NULL::text
+             END
              WHEN (name = 'session_expiry'::text) THEN
              CASE
                  WHEN (NOT mqtt.jsonb_integer_between(value, (0)::bigint, '4294967295'::bigint)) THEN 'must be a whole number of seconds from 0 to 4294967295'::text
@@ -9382,6 +11912,7 @@ CREATE FUNCTION mqtt.setting_reason(name text, value jsonb) RETURNS text
                  ELSE NULL::text
              END
              WHEN (name = 'topic_pattern'::text) THEN COALESCE(mqtt.jsonb_text_reason(value, 1024), mqtt.topic_pattern_reason((value #>> '{}'::text[])))
+             WHEN (name = 'http_topic'::text) THEN COALESCE(mqtt.jsonb_text_reason(value, 500), ('is not a template: it '::text || mqtt.template_reason((value #>> '{}'::text[]))))
              WHEN (name = 'status_topic'::text) THEN COALESCE(mqtt.jsonb_text_reason(value, 65535), ('is not a topic name: '::text || mqtt.topic_name_reason((value #>> '{}'::text[]))))
              WHEN (name = ANY (ARRAY['broker_url'::text, 'username'::text, 'client_id'::text, 'server_name'::text])) THEN mqtt.jsonb_text_reason(value,
              CASE name
@@ -9474,6 +12005,91 @@ END;
 ALTER FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) IS 'Whether a credential is neither revoked nor expired.';
+
+CREATE FUNCTION mqtt.isolate_message(message_position bigint) RETURNS tid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_item pgmq.q_mqtt_messages;
+    v_tid tid;
+BEGIN
+    SELECT q.* INTO v_item FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = (SELECT i.msg_id FROM mqtt.item_of(message_position) AS i) FOR UPDATE;
+    SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_item.msg_id;
+    IF v_item.message_count > 1 THEN
+        PERFORM mqtt.split_item(v_tid, ARRAY[(message_position - v_item.msg_id)::integer, 1]);
+        SELECT q.ctid INTO v_tid FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = message_position;
+    END IF;
+    RETURN v_tid;
+END;
+$$;
+
+ALTER FUNCTION mqtt.isolate_message(message_position bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.isolate_message(message_position bigint) IS 'The row of the queue that stands for the message of the history with this position alone, split off its work item if need be; null when it is settled.';
+
+CREATE FUNCTION mqtt.item_of(message_position bigint) RETURNS TABLE(msg_id bigint, organization_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT q.msg_id, q.organization_id
+    FROM (
+        SELECT x.msg_id, x.organization_id, x.message_count, x.organization
+        FROM pgmq.q_mqtt_messages AS x
+        WHERE x.msg_id <= message_position AND x.msg_id > message_position - 1048576
+        ORDER BY x.msg_id DESC
+        LIMIT 1
+    ) AS q
+    WHERE q.organization IS NOT NULL AND message_position < q.msg_id + q.message_count;
+$$;
+
+ALTER FUNCTION mqtt.item_of(message_position bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.item_of(message_position bigint) IS 'The work item that stands for the message of the history with this position; none once it is settled.';
+
+CREATE FUNCTION mqtt.judge_import(integration mqtt.device_integrations, messages jsonb) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_prefix text;
+    v_room integer;
+    v_max_bytes integer;
+    v_latest timestamptz;
+BEGIN
+    SELECT
+        CASE integration.integration_type WHEN 'mqtt_hosted' THEN o.topic_prefix END,
+        c.max_topics - coalesce((SELECT t.topics FROM mqtt.topic_counts AS t WHERE t.organization_id = o.id), 0),
+        least(coalesce(o.max_payload_bytes, c.max_payload_bytes), c.max_payload_bytes), now() + c.max_time_ahead
+    INTO STRICT v_prefix, v_room, v_max_bytes, v_latest
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.configuration AS c
+    WHERE o.id = integration.organization_id;
+    RETURN ARRAY(
+        WITH judged AS MATERIALIZED (
+            SELECT j.* FROM mqtt.judged_messages(messages, '{}', v_prefix, NULL, v_max_bytes) AS j
+        ),
+        fresh AS MATERIALIZED (
+            SELECT n.topic, row_number() OVER (ORDER BY n.topic) AS number
+            FROM (SELECT DISTINCT j.topic FROM judged AS j WHERE j.rule IS NULL) AS n
+            WHERE NOT mqtt.is_topic_known(integration.organization_id, integration.id, n.topic)
+        )
+        SELECT
+            CASE
+                WHEN j.rule IS NOT NULL THEN j.rule
+                WHEN (j.stamped_at BETWEEN '1970-01-01 00:00:00+00' AND v_latest) IS NOT TRUE THEN 'timestamp_invalid'
+                WHEN f.number > v_room THEN 'topic_limit_reached'
+            END
+        FROM judged AS j
+        LEFT JOIN fresh AS f ON f.topic = j.topic
+        ORDER BY j.ordinality
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.judge_import(integration mqtt.device_integrations, messages jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.judge_import(integration mqtt.device_integrations, messages jsonb) IS 'For each message why it cannot be imported, as a slug, or null: the rules of mqtt_ingest_batch, and a timestamp from 1970 to max_time_ahead from now.';
 
 CREATE FUNCTION mqtt.try_boolean(value text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9586,6 +12202,31 @@ ALTER FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, 
 
 COMMENT ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) IS 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_reasons, or null. A part of the statement that asks.';
 
+CREATE FUNCTION mqtt.key_integration_ids() RETURNS uuid[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_ids CONSTANT jsonb := mqtt.current_key() -> 'integration_ids';
+BEGIN
+    RETURN CASE WHEN v_ids IS NOT NULL THEN ARRAY(SELECT i.id::uuid FROM jsonb_array_elements_text(v_ids) AS i (id)) END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.key_integration_ids() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.key_integration_ids() IS 'The only integrations that the caller''s API key may see; null if that is not limited. In a policy always as a scalar sub-select.';
+
+CREATE FUNCTION mqtt.key_allows(integration_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((mqtt.key_integration_ids() IS NULL) OR COALESCE((integration_id = ANY (mqtt.key_integration_ids())), false));
+END;
+
+ALTER FUNCTION mqtt.key_allows(integration_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.key_allows(integration_id uuid) IS 'Whether the caller''s API key, if that is what they have, may see an integration. For functions that run with their owner''s rights.';
+
 CREATE FUNCTION mqtt.keyed_message_id(enqueued_at timestamp with time zone, msg_id bigint, key bytea, place integer DEFAULT 0) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -9626,6 +12267,37 @@ END;
 ALTER FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) IS 'The device, if there is one: among those whose updates were deferred before its versions in mqtt.devices are read. A part of the statement that asks.';
+
+CREATE FUNCTION mqtt.known_topics(session mqtt.device_session, messages jsonb) RETURNS mqtt.known_topic[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_topics mqtt.known_topic [];
+    v_is_known boolean;
+BEGIN
+    -- Nobody removes unused topics meanwhile, and while one is needed nobody is kept from it; what payload rules find is the worker's to find out.
+    IF (SELECT o.has_all_topics FROM mqtt.organizations AS o WHERE o.id = session.organization_id)
+        OR NOT pg_try_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(session.organization_id::text))
+        OR EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.integration_id = session.integration_id) THEN
+        RETURN NULL;
+    END IF;
+    SELECT
+        array_agg(ROW(n.topic, t.number)::mqtt.known_topic),
+        bool_and((
+            t.number IS NOT NULL AND mqtt.topic_is_under(n.topic, session.topic_prefix)
+            AND (session.publish_filters IS NULL OR mqtt.topic_matches_any(session.publish_filters, n.topic))
+        ) IS TRUE)
+    INTO v_topics, v_is_known
+    FROM (SELECT DISTINCT e.value ->> 'topic' AS topic FROM jsonb_array_elements(messages) AS e) AS n
+    CROSS JOIN LATERAL mqtt.current_topic(session.organization_id, session.integration_id, n.topic) AS t;
+    RETURN CASE WHEN v_is_known THEN v_topics END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.known_topics(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.known_topics(session mqtt.device_session, messages jsonb) IS 'The topics of a batch, if all are known and the device may publish to all of them; else null.';
 
 CREATE FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) RETURNS mqtt.reading_span[]
     LANGUAGE sql STABLE
@@ -9679,10 +12351,12 @@ DECLARE
     v_decode CONSTANT text := coalesce(substring(decode, '[a-z-]+$'), '');
     v_field record;
 BEGIN
-    IF layout IS NULL THEN
+    IF v_decode = 'protobuf' THEN
+        RETURN mqtt.protobuf_layout_reason(layout);
+    ELSIF layout IS NULL THEN
         RETURN CASE v_decode WHEN 'binary' THEN 'is missing: binary needs [{"format", "name", "scale"}]' END;
     ELSIF v_decode NOT IN ('binary', 'csv') THEN
-        RETURN 'is for binary and csv only';
+        RETURN 'is for binary, csv and protobuf only';
     ELSIF jsonb_typeof(layout) <> 'array' OR jsonb_array_length(layout) NOT BETWEEN 1 AND 100 THEN
         RETURN 'must be an array of 1 to 100 members';
     END IF;
@@ -9714,6 +12388,23 @@ $_$;
 ALTER FUNCTION mqtt.layout_reason(decode text, layout jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) IS 'Why this is not the layout of what a rule decodes, as the end of a sentence; null if it is.';
+
+CREATE FUNCTION mqtt.leaf_tables(target regclass) RETURNS SETOF regclass
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT x.relid
+    FROM (
+        SELECT t.relid FROM pg_partition_tree(target) AS t WHERE t.isleaf
+        UNION
+        SELECT k.oid::regclass FROM pg_catalog.pg_class AS k WHERE k.oid = target AND k.relkind = 'r'
+    ) AS x
+    ORDER BY x.relid::text;
+$$;
+
+ALTER FUNCTION mqtt.leaf_tables(target regclass) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.leaf_tables(target regclass) IS 'The partitions of a table, or the table itself, in a fixed order.';
 
 CREATE FUNCTION mqtt.ledger_level_hour() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9803,9 +12494,12 @@ BEGIN
             SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(candidates) AS j ORDER BY j.key::uuid <= start, j.key::uuid
         ) AS c
         CROSS JOIN LATERAL (
-            SELECT min(x.vt) AS first, count(*) AS waiting
+            SELECT
+                min(x.vt) AS first,
+                -- A large work item goes in large parts: the fewer batches tell of a device, the less work it is.
+                greatest(least(coalesce(sum(x.message_count), 0), share), least(coalesce((array_agg(x.message_count))[1], 0), room / 2))::integer AS waiting
             FROM (
-                SELECT q.vt
+                SELECT q.vt, q.message_count
                 FROM pgmq.q_mqtt_messages AS q
                 WHERE q.organization_id = c.id AND q.vt > c.mark AND q.vt <= due_at
                 ORDER BY q.vt
@@ -10026,6 +12720,21 @@ ALTER FUNCTION mqtt.maintenance_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.maintenance_lock() IS 'Advisory lock of periodic maintenance, with 0: one caller at a time.';
 
+CREATE FUNCTION mqtt.may_be_deleted(deletion mqtt.deletions, at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN deletion.by_received THEN at >= deletion.since - c.max_time_behind AND at < deletion.until + c.max_time_ahead
+        ELSE at >= deletion.since AND at < deletion.until
+    END
+    FROM mqtt.configuration AS c;
+$$;
+
+ALTER FUNCTION mqtt.may_be_deleted(deletion mqtt.deletions, at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.may_be_deleted(deletion mqtt.deletions, at timestamp with time zone) IS 'Whether a reading measured at that time may be among what a deletion takes.';
+
 CREATE FUNCTION mqtt.may_wait(organization_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -10136,126 +12845,6 @@ END;
 ALTER FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, topic_levels smallint, message_type_level smallint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, topic_levels smallint, message_type_level smallint) IS 'The message type that a topic names, by its integration''s topic pattern; null when it names none.';
-
-CREATE TABLE mqtt.history (
-    received_at timestamp with time zone NOT NULL,
-    measured_at timestamp with time zone NOT NULL,
-    "position" bigint NOT NULL,
-    id uuid NOT NULL,
-    organization integer NOT NULL,
-    topic integer NOT NULL,
-    stored_after integer NOT NULL,
-    flags smallint NOT NULL,
-    payload jsonb NOT NULL,
-    sent_at timestamp with time zone,
-    content_type text,
-    body bytea,
-    decode_error text,
-    properties jsonb
-)
-PARTITION BY RANGE (received_at);
-
-ALTER TABLE mqtt.history OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.history IS 'Every message stored, in (from devices) and out (published), in few bytes; partitioned by UTC day of received_at. Read it through mqtt.mqtt_messages, or mqtt.readings.';
-
-COMMENT ON COLUMN mqtt.history.received_at IS 'When the database accepted it, by the database''s clock.';
-
-COMMENT ON COLUMN mqtt.history.measured_at IS 'The time that the device gave, where that is plausible (configuration.max_time_behind, max_time_ahead), else received_at.';
-
-COMMENT ON COLUMN mqtt.history."position" IS 'Order of acceptance, among messages of the same time: its number in the queue. Never shown outside, where it would count the messages of all organizations.';
-
-COMMENT ON COLUMN mqtt.history.id IS 'Message id that the sender was told; a receipt id for outgoing messages.';
-
-COMMENT ON COLUMN mqtt.history.organization IS 'Number of the organization (mqtt.organizations.number).';
-
-COMMENT ON COLUMN mqtt.history.topic IS 'Number of its topic and what that means (mqtt.topics.number): integration, device, message type.';
-
-COMMENT ON COLUMN mqtt.history.stored_after IS 'Milliseconds from received_at until it was stored, at most 24 days.';
-
-COMMENT ON COLUMN mqtt.history.flags IS 'Sum of the QoS (0 to 2) and 4: retained, 8: outgoing, 16: the id is the client''s own, 32: measured_at is the time that the device gave, 64: a payload rule matched it, and its readings, if any, are in mqtt.reading_rows.';
-
-COMMENT ON COLUMN mqtt.history.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
-
-COMMENT ON COLUMN mqtt.history.sent_at IS 'The time that the device gave, where measured_at is another.';
-
-COMMENT ON COLUMN mqtt.history.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';
-
-COMMENT ON COLUMN mqtt.history.body IS 'The payload byte for byte, where it has no JSON form.';
-
-COMMENT ON COLUMN mqtt.history.decode_error IS 'Why the payload could not be decoded as its content type says, or a payload rule found less in it than it looks for; else null.';
-
-COMMENT ON COLUMN mqtt.history.properties IS 'MQTT 5 properties and other facts that came with it, if any.';
-
-CREATE TABLE mqtt.topics (
-    organization_id uuid NOT NULL,
-    number integer NOT NULL,
-    integration_id uuid NOT NULL,
-    device_id uuid,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    role text NOT NULL,
-    topic text NOT NULL,
-    message_type text
-);
-
-ALTER TABLE mqtt.topics OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.topics IS 'What the history''s topics are: the name, and what the topic pattern made of it when messages came. A row never changes; when a topic comes to mean something else, it gets another row, and what was stored before keeps the one it has. Without foreign keys: rows stay while the history names them.';
-
-COMMENT ON COLUMN mqtt.topics.number IS 'What it is called in the history.';
-
-COMMENT ON COLUMN mqtt.topics.device_id IS 'Device that the topic names; null where it names none, and for what is published.';
-
-COMMENT ON COLUMN mqtt.topics.role IS 'What its messages are, by mqtt.message_role of the message type.';
-
-COMMENT ON COLUMN mqtt.topics.message_type IS 'Topic level that topic_pattern named {message_type}; null where it named none.';
-
-CREATE VIEW mqtt.mqtt_messages WITH (security_invoker='true') AS
- SELECT h.received_at,
-    (date_trunc('milliseconds'::text, h.received_at) + ((h.stored_after)::double precision * '00:00:00.001'::interval)) AS created_at,
-    t.organization_id,
-    h.id,
-    t.integration_id,
-    t.device_id,
-        CASE
-            WHEN (((h.flags)::integer & 32) = 32) THEN h.measured_at
-            ELSE h.sent_at
-        END AS sent_at,
-    h.measured_at,
-    h."position",
-    (
-        CASE
-            WHEN (((h.flags)::integer & 8) = 8) THEN 'outgoing'::text
-            ELSE 'incoming'::text
-        END)::mqtt.message_direction AS direction,
-    (((h.flags)::integer & 3))::smallint AS qos,
-    (((h.flags)::integer & 4) = 4) AS retain,
-    t.topic,
-    t.message_type,
-    h.payload,
-    h.content_type,
-    h.body,
-    h.decode_error,
-    h.properties,
-    h.organization,
-    h.topic AS topic_number,
-    (((h.flags)::integer & 64) = 64) AS is_interpreted
-   FROM (mqtt.history h
-     JOIN mqtt.topics t ON ((t.number = h.topic)));
-
-ALTER TABLE mqtt.mqtt_messages OWNER TO mqtt_owner;
-
-COMMENT ON VIEW mqtt.mqtt_messages IS 'The history with its topics. A superuser may also insert and delete, a row at a time: to import what was received elsewhere.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.created_at IS 'When it was stored; created_at - received_at is its time in the queue.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.sent_at IS 'Time that the device stamped on it, if it did.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.direction IS 'incoming or outgoing, seen from the database.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.organization IS 'Number of the organization, by which an index finds its messages.';
-
-COMMENT ON COLUMN mqtt.mqtt_messages.topic_number IS 'Number of the topic in mqtt.topics, by which and measured_at another index does.';
 
 CREATE FUNCTION mqtt.messages(request mqtt.message_request) RETURNS SETOF mqtt.mqtt_messages
     LANGUAGE plpgsql STABLE
@@ -10517,38 +13106,6 @@ ALTER FUNCTION mqtt.rule_metrics(metrics jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.rule_metrics(metrics jsonb) IS 'A rule''s metrics: each name with its paths, in their order, and type; path null: left out by *.';
 
-CREATE FUNCTION mqtt.template_reason(template text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE STRICT
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-    v_left CONSTANT text := regexp_replace(template, '[^{}]+|\{(?:"(?:\\.|[^"\\])*"|[^{}"])*\}', '', 'g');
-    v_reason text;
-BEGIN
-    IF template = '' OR octet_length(template) > 500 THEN
-        RETURN 'must have 1 to 500 bytes';
-    ELSIF v_left <> '' THEN
-        RETURN format('has a brace without its partner: %s', v_left);
-    END IF;
-    SELECT format('{%s}: %s', p.path, CASE
-        WHEN p.path !~ '^\$' THEN 'is none of {topic[2]}, {topic[2:-1]}, {$.path} and {login}'
-        ELSE mqtt.path_reason(p.path)
-    END) INTO v_reason
-    FROM jsonb_array_elements(mqtt.template_parts(template)) AS t
-    CROSS JOIN LATERAL jsonb_array_elements_text(t.value -> 'paths') AS p (path)
-    WHERE p.path !~ '^\$' OR mqtt.path_reason(p.path) IS NOT NULL
-    LIMIT 1;
-    IF v_reason IS NULL AND jsonb_path_exists(mqtt.template_parts(template), '$[*] ? (@.from == 0 || @.to == 0)') THEN
-        RETURN 'counts the levels of a topic from 1, or from -1 backwards';
-    END IF;
-    RETURN v_reason;
-END;
-$_$;
-
-ALTER FUNCTION mqtt.template_reason(template text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.template_reason(template text) IS 'Why this is not a template, as the end of a sentence with the place; null if it is one.';
-
 CREATE FUNCTION mqtt.metrics_reason(metrics jsonb) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -10615,6 +13172,16 @@ ALTER FUNCTION mqtt.moved_template(template text, by integer) OWNER TO mqtt_owne
 
 COMMENT ON FUNCTION mqtt.moved_template(template text, by integer) IS 'The template for topics that have so many levels more at their head.';
 
+CREATE FUNCTION mqtt.name_examples() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT '{"slug": "demo", "since": "2026-02-19T00:00:00Z", "topic": "org_demo/devices/sensor01/telemetry", "until": "2026-02-20T00:00:00Z", "metric": "temperature", "preset": "tasmota", "user_id": "e9f3a4c5-7b2d-4f6e-8a81-9c2b3d4e5f07", "deviceId": "sensor01", "username": "mqtt_3f9a0c", "client_id": "sensor01", "created_at": "2026-02-19T12:00:00+00:00", "device_ids": ["sensor01"], "message_id": "0195126e-9a3f-7c41-8d27-3b5f60a1c203", "receipt_id": "0195126e-9a3f-7c41-8d27-3b5f60a1c204", "external_id": "sensor01", "received_at": "2026-02-19T12:00:00.25+00:00", "topic_prefix": "org_demo", "credential_id": "c4b1e0a7-52d9-4f6e-b3a8-7d9f1e2c3b05", "integration_id": "9a7d6e52-1f0b-4a3c-9c55-6e0b2d4f8a02", "organization_id": "5f0c1c9e-7d5b-4b7c-8a64-2b8a5a1f9c01", "subscription_id": "d8e2f3b4-6a1c-4e5d-9f70-8b1a2c3d4e06"}'::jsonb AS jsonb;
+END;
+
+ALTER FUNCTION mqtt.name_examples() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.name_examples() IS 'An example of what has a name, which means the same in every call.';
+
 CREATE FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) RETURNS TABLE(candidates jsonb, last_seen bigint, newer bigint)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
@@ -10656,20 +13223,85 @@ ALTER FUNCTION mqtt.newest_metrics(latest jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.newest_metrics(latest jsonb) IS 'The 500 newest of a device''s latest values.';
 
-CREATE FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
              WHEN (news = '{}'::jsonb) THEN known
-             WHEN (((news_at >= known_at) OR (known = '{}'::jsonb)) AND (pg_column_size((known || news)) < 25000) AND ((known = '{}'::jsonb) OR (NOT jsonb_path_exists(news, 'strict $.*."at"?(@ != $"at")'::jsonpath, jsonb_build_object('at', news_at))))) THEN (known || news)
+             WHEN (((known_at <= news_since) OR (known = '{}'::jsonb)) AND (((pg_column_size(known) + pg_column_size(news)) < 1500) OR (pg_column_size((known || news)) < 25000))) THEN (known || news)
              ELSE mqtt.merged_latest(known, news)
          END AS merged_latest;
 END;
 
-ALTER FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_since timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) IS 'A device''s latest values once news have come as well: of each metric what was measured last, of equal times the news; at most 500 metrics, the newest. known_at, news_at: last_data_at.';
+COMMENT ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_since timestamp with time zone) IS 'A device''s latest values once news have come as well: of each metric what was measured last, of equal times the news; at most 500 metrics, the newest. known_at: last_data_at; news_since: when the first of the news was measured.';
+
+CREATE FUNCTION mqtt.news_of_devices(samples mqtt.arrived_sample[]) RETURNS mqtt.device_news[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        WITH sample AS MATERIALIZED (
+            SELECT x.* FROM unnest(samples) AS x WHERE x.external_id IS NOT NULL
+        ),
+        -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.
+        data AS MATERIALIZED (
+            SELECT DISTINCT ON (x.organization_id, x.integration_id, x.external_id)
+                x.organization_id, x.integration_id, x.external_id,
+                CASE WHEN x.is_news THEN coalesce(x.data, CASE WHEN x.body IS NULL THEN x.payload END) END AS last_data,
+                CASE WHEN x.is_news THEN x.measured_at END AS last_data_at, CASE WHEN x.is_news THEN x.msg_id END AS msg_id,
+                max(x.enqueued_at) FILTER (WHERE NOT x.is_retained AND x.role NOT IN ('command', 'ignore')) OVER w AS last_seen_at,
+                count(*) OVER w > 1 AS has_more
+            FROM sample AS x
+            WINDOW w AS (
+                PARTITION BY x.organization_id, x.integration_id, x.external_id
+                ORDER BY x.is_news DESC, (x.body IS NULL OR x.data IS NOT NULL) DESC, x.measured_at DESC, x.msg_id DESC, x.sample DESC
+                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+            )
+            ORDER BY x.organization_id, x.integration_id, x.external_id, x.is_news DESC,
+                (x.body IS NULL OR x.data IS NOT NULL) DESC, x.measured_at DESC, x.msg_id DESC, x.sample DESC
+        ),
+        told AS MATERIALIZED (
+            SELECT x.integration_id, x.external_id, x.measured_at, x.msg_id, x.sample, (
+                SELECT jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at))
+                FROM mqtt.payload_metrics(coalesce(x.data, mqtt.data_of_payload(x.payload, x.sent_at))) AS r
+                WHERE mqtt.is_news(x.organization_id, x.integration_id, x.external_id, x.role, x.is_retained, r.metric)
+            ) AS latest
+            FROM (
+                SELECT l.*, ARRAY(SELECT jsonb_object_keys(CASE WHEN l.has_more THEN mqtt.object_or_none(l.last_data) END)) AS names FROM data AS l OFFSET 0
+            ) AS d
+            JOIN (SELECT m.*, to_jsonb(m.measured_at) AS at FROM sample AS m OFFSET 0) AS x USING (integration_id, external_id)
+            WHERE (x.body IS NULL OR x.data IS NOT NULL) AND (x.sample IS NULL OR x.data IS NOT NULL) AND x.role = 'telemetry'
+                AND (x.msg_id = d.msg_id OR NOT mqtt.is_covered(coalesce(x.data, x.payload), d.names))
+        ),
+        latest AS MATERIALIZED (
+            SELECT t.integration_id, t.external_id, min(t.measured_at) AS latest_since,
+                CASE count(*) WHEN 1 THEN (array_agg(t.latest))[1] ELSE (
+                    SELECT jsonb_object_agg(e.key, e.value ORDER BY u.measured_at, u.msg_id, u.sample)
+                    FROM unnest(array_agg(t.latest), array_agg(t.measured_at), array_agg(t.msg_id), array_agg(t.sample)) AS u (latest, measured_at, msg_id, sample)
+                    CROSS JOIN LATERAL jsonb_each(u.latest) AS e
+                ) END AS latest
+            FROM told AS t
+            WHERE t.latest IS NOT NULL
+            GROUP BY t.integration_id, t.external_id
+        )
+        SELECT array_agg(
+            ROW(
+                d.organization_id, integration_id, external_id, d.last_data, d.last_data_at, d.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
+            )::mqtt.device_news
+        )
+        FROM data AS d
+        LEFT JOIN latest AS l USING (integration_id, external_id)
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.news_of_devices(samples mqtt.arrived_sample[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.news_of_devices(samples mqtt.arrived_sample[]) IS 'What a batch tells of each of its devices; null when it has none. A part of mqtt.store_messages.';
 
 CREATE FUNCTION mqtt.nice_bucket(since timestamp with time zone, until timestamp with time zone, time_zone text, most integer) RETURNS interval
     LANGUAGE sql STABLE
@@ -10711,6 +13343,27 @@ $$;
 ALTER FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) IS 'The integrations without an owner, as bridge.ingest returns them; null if there are none.';
+
+CREATE FUNCTION mqtt.note_api_key(claims jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_note CONSTANT text := concat_ws(' ', claims ->> 'sub', date_trunc('hour', now()));
+BEGIN
+    -- Most requests are read-only and cannot write it. Once an hour for each key and session, since a NOTIFY takes a lock at commit that all share.
+    IF (claims #>> '{api_key,last_used_at}')::timestamptz >= date_trunc('hour', now()) OR pg_is_in_recovery()
+        OR current_setting('topicbase.noted_api_key', true) = v_note THEN
+        RETURN;
+    END IF;
+    PERFORM pg_notify('topicbase', 'api_key ' || (claims ->> 'sub'));
+    PERFORM set_config('topicbase.noted_api_key', v_note, false);
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_api_key(claims jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_api_key(claims jsonb) IS 'Tells the bridges that a key was used, if that was not known to the hour: bridge.note_api_keys writes it.';
 
 CREATE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
     LANGUAGE plpgsql
@@ -10823,6 +13476,48 @@ ALTER FUNCTION mqtt.note_retention() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.note_retention() IS 'Notes, before retention removes messages, that rollups of their time can no longer be made again.';
 
+CREATE FUNCTION mqtt.note_silence(most integer DEFAULT 10000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_changed integer;
+BEGIN
+    WITH term AS MATERIALIZED (
+        SELECT i.organization_id, i.id, make_interval(secs => (i.settings ->> 'offline_after')::integer) AS silence
+        FROM mqtt.device_integrations AS i
+        -- What does not come because the broker is away is not the device's silence; what still waits to be processed is not silence at all.
+        WHERE i.settings ? 'offline_after' AND i.status = 'active' AND NOT EXISTS (
+            SELECT FROM pgmq.q_mqtt_messages AS q WHERE q.organization_id = i.organization_id AND q.enqueued_at < now() - interval '1 minute'
+        )
+    ),
+    -- In the workers' order; whom they are just writing is looked at a minute later.
+    device AS MATERIALIZED (
+        SELECT d.organization_id, d.id, t.silence, d.last_seen_at + t.silence < now() - interval '1 minute' AS is_silent
+        FROM term AS t
+        JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.integration_id = t.id
+        WHERE d.last_seen_at IS NOT NULL AND d.presence -> 'state' IN ('"online"', '"unknown"')
+            AND (d.last_seen_at + t.silence < now() - interval '1 minute' OR d.presence -> 'state' = '"unknown"')
+        ORDER BY d.organization_id, d.integration_id, d.external_id
+        LIMIT most
+        FOR NO KEY UPDATE OF d SKIP LOCKED
+    )
+    UPDATE mqtt.devices AS d
+    SET presence = CASE
+        WHEN s.is_silent THEN jsonb_build_object('state', 'offline', 'since', d.last_seen_at + s.silence, 'by', 'silence')
+        ELSE jsonb_build_object('state', 'online', 'since', d.last_seen_at)
+    END
+    FROM device AS s
+    WHERE d.organization_id = s.organization_id AND d.id = s.id;
+    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    RETURN v_changed;
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_silence(most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_silence(most integer) IS 'Of integrations with the setting offline_after: devices that have sent nothing for so long are offline, since that term has passed; those of which nothing was known are online. At most so many in a call; returns how many. The worker brings them back (mqtt.presence_once_seen).';
+
 CREATE FUNCTION mqtt.notify_config() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -10837,6 +13532,25 @@ $$;
 ALTER FUNCTION mqtt.notify_config() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.notify_config() IS 'NOTIFY topicbase, config: the bridge reads its integrations, subscriptions and accounts again.';
+
+CREATE FUNCTION mqtt.nullable(schema jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (schema ? '$ref'::text) THEN jsonb_build_object('anyOf', jsonb_build_array(schema, '{"type": "null"}'::jsonb))
+             WHEN (jsonb_typeof((schema -> 'type'::text)) = 'string'::text) THEN ((schema || jsonb_build_object('type', jsonb_build_array((schema -> 'type'::text), 'null'))) ||
+             CASE
+                 WHEN (schema ? 'enum'::text) THEN jsonb_build_object('enum', ((schema -> 'enum'::text) || 'null'::jsonb))
+                 ELSE '{}'::jsonb
+             END)
+             ELSE schema
+         END AS schema;
+END;
+
+ALTER FUNCTION mqtt.nullable(schema jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.nullable(schema jsonb) IS 'The JSON schema of the same or null.';
 
 CREATE FUNCTION mqtt.number_series(organization_id uuid, parts mqtt.rollup_part[], most integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10895,6 +13609,50 @@ ALTER FUNCTION mqtt.number_series(organization_id uuid, parts mqtt.rollup_part[]
 
 COMMENT ON FUNCTION mqtt.number_series(organization_id uuid, parts mqtt.rollup_part[], most integer) IS 'Gives the metrics that are not rolled up yet their numbers, at most so many of a device; the activity log tells of those that have more. What has numbers of more than 30 digits is not rolled up any longer.';
 
+CREATE FUNCTION mqtt.number_topics(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) RETURNS mqtt.numbered_topic[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_topics mqtt.numbered_topic [];
+    v_is_complete boolean;
+    v_is_current boolean;
+BEGIN
+    SELECT
+        array_agg(
+            ROW(
+                w.organization_id, w.integration_id, w.topic, w.external_id, w.message_type, w.topic_role, d.id, coalesce(o.number, 0), t.number,
+                t.is_current, w.is_by_pattern
+            )::mqtt.numbered_topic
+        ), bool_and(t.number IS NOT NULL), bool_and(t.is_current OR NOT w.is_by_pattern)
+    INTO v_topics, v_is_complete, v_is_current
+    FROM (
+        SELECT x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role, bool_and(x.sample IS NULL) AS is_by_pattern
+        FROM unnest(samples) AS x
+        GROUP BY x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role
+    ) AS w
+    LEFT JOIN unnest(devices) AS d USING (integration_id, external_id)
+    CROSS JOIN LATERAL mqtt.topic_number(w.organization_id, w.integration_id, w.topic, d.id, w.message_type, w.topic_role) AS t
+    -- None where the organization was deleted meanwhile.
+    LEFT JOIN mqtt.organizations AS o ON o.id = w.organization_id;
+    IF NOT v_is_complete THEN
+        v_topics := mqtt.register_topics(v_topics);
+    END IF;
+    IF NOT (v_is_complete AND v_is_current OR is_deferred) THEN
+        -- A device that is deleted meanwhile is locked by now, unless its update is deferred.
+        UPDATE mqtt.topics AS t
+        SET is_current = true, external_id = n.external_id
+        FROM unnest(v_topics) AS n
+        WHERE t.organization_id = n.organization_id AND t.number = n.number AND n.is_by_pattern AND NOT t.is_current;
+    END IF;
+    RETURN v_topics;
+END;
+$$;
+
+ALTER FUNCTION mqtt.number_topics(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.number_topics(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) IS 'The topics of a batch with their numbers, new ones being registered; marks what they mean as current. A part of mqtt.store_messages.';
+
 CREATE FUNCTION mqtt.object_or_none(value jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -10908,6 +13666,20 @@ END;
 ALTER FUNCTION mqtt.object_or_none(value jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.object_or_none(value jsonb) IS 'The value if it is an object, else null.';
+
+CREATE FUNCTION mqtt.object_schema(properties jsonb, required jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT (jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties', COALESCE(properties, '{}'::jsonb)) ||
+         CASE
+             WHEN (jsonb_array_length(required) > 0) THEN jsonb_build_object('required', required)
+             ELSE '{}'::jsonb
+         END);
+END;
+
+ALTER FUNCTION mqtt.object_schema(properties jsonb, required jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.object_schema(properties jsonb, required jsonb) IS 'The JSON schema of an object that has these properties and no other.';
 
 CREATE FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) RETURNS anyelement
     LANGUAGE plpgsql STABLE
@@ -10927,6 +13699,346 @@ $$;
 ALTER FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) IS 'The value of an argument that has two names: of whichever was given, null if neither was. Raises PT400 argument_conflict if both were given and differ.';
+
+CREATE FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[]) RETURNS TABLE(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, cursor text, is_resumed boolean, is_gap boolean, topic_pattern text, device uuid)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_numbers CONSTANT integer [] := mqtt.stream_organizations(claims, open_stream.organization_id);
+    v_device uuid;
+BEGIN
+    IF open_stream.topic IS NOT NULL AND mqtt.topic_filter_reason(open_stream.topic) IS NOT NULL THEN
+        RAISE EXCEPTION 'topic_invalid' USING
+            ERRCODE = 'PT400', DETAIL = mqtt.topic_filter_reason(open_stream.topic), HINT = 'A filter is a topic with the wildcards + and #.';
+    END IF;
+    IF open_stream.device_id IS NOT NULL THEN
+        v_device := mqtt.stream_device(v_numbers, open_stream.device_id);
+    END IF;
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT c.* FROM unnest(cursors) AS x (cursor) CROSS JOIN LATERAL mqtt.read_stream_cursor(x.cursor) AS c
+    )
+    SELECT
+        p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place,
+        mqtt.stream_cursor(p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place, p.settled_at), p.is_resumed,
+        p.settled_at < now() - make_interval(days => c.settled_days), mqtt.topic_filter_pattern(open_stream.topic), v_device
+    FROM (
+        SELECT g.organization, g.incoming, g.outgoing, g.incoming_place, g.outgoing_place, g.settled_at, true AS is_resumed
+        FROM given AS g
+        WHERE g.organization = ANY (v_numbers)
+        UNION ALL
+        SELECT h.organization, h.incoming, h.outgoing, h.incoming_place, h.outgoing_place, now(), false
+        FROM mqtt.stream_head(v_numbers) AS h
+        WHERE h.organization NOT IN (SELECT g.organization FROM given AS g)
+    ) AS p
+    CROSS JOIN mqtt.configuration AS c;
+END;
+$$;
+
+ALTER FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[]) IS 'What a subscription of the live stream may see, and where it begins in each organization: after its cursors, or with what comes next. is_gap: what came after the cursor may be gone. Errors: PT400 `organization_required`, `topic_invalid`, `cursor_invalid`; PT403 `role_not_allowed`; PT404 `organization_not_found`, `device_not_found`; PT409 `device_ambiguous`.';
+
+CREATE FUNCTION mqtt.openapi_answer(description text, schema jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('description', description, 'content', jsonb_build_object(
+         CASE
+             WHEN ((schema ->> 'type'::text) = 'string'::text) THEN 'text/plain'::text
+             ELSE 'application/json'::text
+         END, jsonb_build_object('schema', schema))) AS jsonb_build_object;
+END;
+
+ALTER FUNCTION mqtt.openapi_answer(description text, schema jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_answer(description text, schema jsonb) IS 'One answer of a call, in terms of OpenAPI.';
+
+CREATE FUNCTION mqtt.openapi_answers(routine pg_proc, slugs jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_shape CONSTANT jsonb := mqtt.comment_shape(routine.oid, 'Answer');
+    v_status CONSTANT text := coalesce(substring(pg_catalog.obj_description(routine.oid, 'pg_proc') FROM '\nAnswer (\d{3}): '), '200');
+    v_relation CONSTANT oid := (SELECT nullif(t.typrelid, 0) FROM pg_catalog.pg_type AS t WHERE t.oid = routine.prorettype);
+    v_schema jsonb;
+BEGIN
+    v_schema := CASE
+        WHEN v_shape IS NOT NULL THEN mqtt.shape_schema(v_shape)
+        WHEN v_relation IS NOT NULL THEN mqtt.row_schema(v_relation)
+        ELSE (
+            SELECT mqtt.object_schema(
+                jsonb_object_agg(routine.proargnames[m.place], mqtt.nullable(mqtt.type_schema(routine.proallargtypes[m.place]))),
+                jsonb_agg(routine.proargnames[m.place] ORDER BY m.place)
+            )
+            FROM unnest(routine.proargmodes) WITH ORDINALITY AS m (mode, place)
+            WHERE m.mode = 't'
+        )
+    END;
+    IF routine.proretset THEN
+        v_schema := jsonb_build_object('type', 'array', 'items', v_schema);
+    END IF;
+    RETURN jsonb_build_object(v_status, mqtt.openapi_answer(CASE v_status WHEN '202' THEN 'Queued' ELSE 'Done' END, v_schema)) || coalesce((
+        SELECT jsonb_build_object(a.status, mqtt.openapi_answer('Done', mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Also'))))
+        FROM substring(pg_catalog.obj_description(routine.oid, 'pg_proc') FROM '\nAlso (\d{3}): ') AS a (status)
+        WHERE a.status IS NOT NULL
+    ), '{}') || coalesce((
+        SELECT jsonb_object_agg(e.status, jsonb_build_object(
+            'description', e.slugs, 'content', jsonb_build_object('application/json', jsonb_build_object('schema', '{"$ref": "#/components/schemas/Error"}'::jsonb, 'examples', e.examples))
+        ))
+        FROM (
+            SELECT
+                s.value #>> '{}' AS status, string_agg(format('`%s`', s.key), ', ' ORDER BY s.key) AS slugs,
+                jsonb_object_agg(s.key, jsonb_build_object('$ref', '#/components/examples/' || s.key)) AS examples
+            FROM jsonb_each(slugs) AS s
+            GROUP BY s.value
+        ) AS e
+    ), '{}') || '{"default": {"$ref": "#/components/responses/Error"}}';
+END;
+$_$;
+
+ALTER FUNCTION mqtt.openapi_answers(routine pg_proc, slugs jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_answers(routine pg_proc, slugs jsonb) IS 'The answers of a call by their status, and the errors, given as a map of slugs to statuses, in terms of OpenAPI.';
+
+CREATE FUNCTION mqtt.openapi_body(routine pg_proc) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_schema jsonb;
+    v_example jsonb;
+    v_content jsonb;
+BEGIN
+    IF routine.pronargs = 1 AND routine.proargtypes[0] = 'bytea'::regtype THEN
+        RETURN '{"required": true, "content": {"application/octet-stream": {}}}';
+    ELSIF routine.pronargs = 1 AND routine.proargtypes[0] = 'text'::regtype AND routine.proargnames IS NULL THEN
+        RETURN '{"required": true, "content": {"text/plain": {"schema": {"type": "string"}}}}';
+    ELSIF routine.proargnames IS NULL AND routine.pronargs = 1 THEN
+        v_schema := CASE WHEN mqtt.comment_shape(routine.oid, 'Body') IS NULL THEN '{}' ELSE mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Body')) END;
+    ELSE
+        SELECT mqtt.object_schema(jsonb_object_agg(a.name, a.schema ORDER BY a.place), coalesce(jsonb_agg(a.name ORDER BY a.place) FILTER (WHERE a.is_required), '[]')),
+            CASE WHEN bool_and(a.schema ? 'examples') FILTER (WHERE a.is_required) THEN jsonb_object_agg(a.name, a.schema #> '{examples,0}') FILTER (WHERE a.is_required) END
+        INTO v_schema, v_example
+        FROM mqtt.argument_schemas(routine.oid) AS a;
+    END IF;
+    v_content := jsonb_build_object('schema', v_schema) || CASE WHEN v_example IS NULL THEN '{}' ELSE jsonb_build_object('example', v_example) END;
+    RETURN jsonb_build_object('required', coalesce(jsonb_array_length(v_schema -> 'required') > 0, v_schema ? 'anyOf' OR v_schema = '{}'), 'content', jsonb_build_object('application/json', v_content)
+        || CASE WHEN routine.proname LIKE 'rabbitmq\_%' THEN jsonb_build_object('application/x-www-form-urlencoded', v_content) ELSE '{}' END);
+END;
+$$;
+
+ALTER FUNCTION mqtt.openapi_body(routine pg_proc) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_body(routine pg_proc) IS 'The request body of a call, in terms of OpenAPI.';
+
+CREATE FUNCTION mqtt.openapi_call(routine pg_proc, slugs jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_comment CONSTANT text := regexp_replace(pg_catalog.obj_description(routine.oid, 'pg_proc'), '\n(?:Answer(?: \d{3})?|Body): .*', '');
+    v_operation jsonb;
+    v_get jsonb := '{}';
+BEGIN
+    v_operation := jsonb_build_object(
+        'summary', split_part(v_comment, E'\n', 1),
+        'description', ltrim(substr(v_comment, length(split_part(v_comment, E'\n', 1)) + 1), E'\n'),
+        'responses', mqtt.openapi_answers(routine, slugs),
+        'security', CASE
+            WHEN routine.proname = 'mqtt_ingest_document' THEN '[{"login": []}, {"username": [], "password": []}]'
+            WHEN routine.proname LIKE 'mqtt\_ingest%' THEN '[{"login": [], "clientId": []}, {"username": [], "password": [], "clientId": []}]'
+            WHEN routine.proname ~ '^(rabbitmq_auth|emqx)_' THEN '[{"login": []}]'
+            WHEN has_function_privilege('anon', routine.oid, 'execute') THEN '[{}, {"token": []}, {"apiKey": []}]'
+            WHEN mqtt.call_scope('/rpc/' || routine.proname) IS NULL THEN '[{"token": []}]'
+            ELSE '[{"token": []}, {"apiKey": []}]'::jsonb
+        END
+    );
+    IF routine.provolatile <> 'v' THEN
+        v_get := jsonb_build_object('get', v_operation || jsonb_build_object(
+            'operationId', 'get:' || routine.proname, 'description', 'As by POST, with the arguments in the query.', 'parameters', mqtt.openapi_query(routine.oid)
+        ));
+    END IF;
+    v_operation := v_operation || jsonb_build_object('operationId', routine.proname, 'requestBody', mqtt.openapi_body(routine) || jsonb_build_object(
+        'content', (
+            -- A call of several forms, each of which takes its body whole, is told by the Content-Type which one is meant.
+            SELECT jsonb_object_agg(c.key, c.value)
+            FROM pg_catalog.pg_proc AS p
+            CROSS JOIN LATERAL jsonb_each(mqtt.openapi_body(p) -> 'content') AS c
+            WHERE p.pronamespace = routine.pronamespace AND p.proname = routine.proname
+        )
+    ));
+    IF routine.pronargs = 1 AND routine.proargtypes[0] = 'bytea'::regtype THEN
+        v_operation := v_operation || jsonb_build_object('parameters', (
+            SELECT jsonb_agg(jsonb_build_object('name', h.name, 'in', 'header', 'required', h.name = 'X-Topic' AND routine.proname = 'mqtt_ingest_binary', 'schema', '{"type": "string"}'::jsonb))
+            FROM unnest('{X-Topic,X-QoS,X-Retain,X-Content-Type,X-Message-ID,X-Timestamp}'::text []) AS h (name)
+        ));
+    END IF;
+    RETURN v_get || jsonb_build_object('post', v_operation);
+END;
+$$;
+
+ALTER FUNCTION mqtt.openapi_call(routine pg_proc, slugs jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_call(routine pg_proc, slugs jsonb) IS 'The path of a call, in terms of OpenAPI: by GET too if it changes nothing.';
+
+CREATE FUNCTION mqtt.openapi_components() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT '{
+        "schemas": {
+            "Error": {
+                "type": "object", "additionalProperties": false, "required": ["code", "message", "details", "hint"],
+                "properties": {
+                    "code": {"type": "string", "description": "PT and the status, or a code of PostgREST or PostgreSQL", "examples": ["PT404"]},
+                    "message": {"type": "string", "description": "Of our own errors a stable slug", "examples": ["device_not_found"]},
+                    "details": {"description": "This case"},
+                    "hint": {"type": ["string", "null"], "description": "The next step"}
+                }
+            },
+            "Filter": {"type": "string", "description": "An operator of PostgREST and a value", "examples": ["eq.sensor01", "gte.2026-02-19"]}
+        },
+        "parameters": {
+            "select": {"name": "select", "in": "query", "schema": {"type": "string"}, "description": "Columns, with commas between"},
+            "order": {"name": "order", "in": "query", "schema": {"type": "string"}, "example": "created_at.desc"},
+            "limit": {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
+            "offset": {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0}}
+        },
+        "responses": {
+            "Error": {
+                "description": "Any other error: a code of PostgREST or PostgreSQL",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+            }
+        },
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "role, sub, aud and exp"},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An app''s key, of create_api_key"},
+            "login": {"type": "http", "scheme": "basic", "description": "A device''s username and password; of a broker, its key"},
+            "username": {"type": "apiKey", "in": "header", "name": "X-Username"},
+            "password": {"type": "apiKey", "in": "header", "name": "X-Password"},
+            "clientId": {"type": "apiKey", "in": "header", "name": "X-Client-ID"}
+        }
+    }'::jsonb;
+$_$;
+
+ALTER FUNCTION mqtt.openapi_components() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_components() IS 'What the paths of the OpenAPI document refer to, beside the rows of views and the examples of errors.';
+
+CREATE FUNCTION mqtt.openapi_parts() RETURNS TABLE(kind text, object oid, name text, content jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH said AS MATERIALIZED (SELECT s.routine, jsonb_object_agg(s.slug, s.status) AS slugs FROM mqtt.said_slugs() AS s GROUP BY s.routine),
+    relation AS MATERIALIZED (
+        SELECT c.oid, c.relname::text AS name FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'api'::regnamespace AND c.relkind = 'v'
+    )
+    SELECT 'call', (c.p).oid, '/rpc/' || (c.p).proname, mqtt.openapi_call(c.p, coalesce(s.slugs, '{}'))
+    FROM (
+        SELECT DISTINCT ON (p.proname) p FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace
+        ORDER BY p.proname, length(pg_catalog.obj_description(p.oid, 'pg_proc')) DESC, p.oid
+    ) AS c
+    LEFT JOIN said AS s ON s.routine = (c.p).oid
+    UNION ALL
+    SELECT 'error', s.routine, e.key, jsonb_build_object('summary', e.value ->> 'meaning', 'value', jsonb_build_object(
+        'code', 'PT' || (e.value ->> 'status'), 'message', e.key, 'details', e.value ->> 'meaning', 'hint', e.value ->> 'remedy'
+    ))
+    FROM said AS s
+    JOIN jsonb_each(mqtt.error_catalogue()) AS e ON s.slugs ? e.key
+    UNION ALL
+    SELECT 'view', r.oid, '/' || r.name, mqtt.openapi_view(r.oid) FROM relation AS r
+    UNION ALL
+    SELECT 'row', r.oid, r.name, mqtt.row_schema(r.oid) FROM relation AS r
+    UNION ALL
+    SELECT 'answer', p.oid, p.proname, mqtt.shape_schema(a.shape)
+    FROM pg_catalog.pg_proc AS p
+    CROSS JOIN LATERAL (SELECT mqtt.comment_shape(p.oid, 'Answer') AS shape) AS a
+    WHERE p.pronamespace = 'mqtt'::regnamespace AND a.shape IS NOT NULL;
+$$;
+
+ALTER FUNCTION mqtt.openapi_parts() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_parts() IS 'All that OpenAPI documents are made of: paths of calls and views, rows of views, answers of functions that several calls give, errors of calls.';
+
+CREATE FUNCTION mqtt.openapi_query(routine oid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT coalesce(jsonb_agg(
+        jsonb_build_object('name', a.name, 'in', 'query', 'required', a.is_required)
+            || CASE
+                WHEN a.schema - 'examples' = '{}' THEN jsonb_build_object('content', jsonb_build_object('application/json', jsonb_build_object('schema', a.schema)))
+                WHEN a.schema -> 'type' @> '"array"' THEN
+                    '{"description": "A list: {a,b}.", "schema": {"type": "string", "pattern": "^[{].*[}]$", "examples": ["{a,b}"]}}'
+                ELSE jsonb_build_object('schema', a.schema || CASE WHEN jsonb_typeof(a.schema -> 'type') = 'array' THEN jsonb_build_object('type', a.schema #> '{type,0}') ELSE '{}' END)
+            END
+        ORDER BY a.place
+    ), '[]')
+    FROM mqtt.argument_schemas(routine) AS a;
+$_$;
+
+ALTER FUNCTION mqtt.openapi_query(routine oid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_query(routine oid) IS 'The parameters of a call by GET, in terms of OpenAPI.';
+
+CREATE FUNCTION mqtt.openapi_view(relation oid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    SELECT jsonb_build_object('get', jsonb_build_object(
+        'operationId', c.relname, 'summary', split_part(d.text, E'\n', 1),
+        'description', concat_ws(E'\n', nullif(ltrim(substr(d.text, length(split_part(d.text, E'\n', 1)) + 1), E'\n'), ''), 'With `select`, the rows have those columns only.'),
+        'security', '[{"token": []}, {"apiKey": []}]'::jsonb,
+        'parameters', '[{"$ref": "#/components/parameters/select"}, {"$ref": "#/components/parameters/order"}, {"$ref": "#/components/parameters/limit"}, {"$ref": "#/components/parameters/offset"}]'::jsonb || (
+            SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'in', 'query', 'schema', '{"$ref": "#/components/schemas/Filter"}'::jsonb) ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+        ),
+        'responses', jsonb_build_object('200', r.rows, '206', r.rows, 'default', '{"$ref": "#/components/responses/Error"}'::jsonb)
+    ))
+    FROM pg_catalog.pg_class AS c
+    CROSS JOIN LATERAL (SELECT pg_catalog.obj_description(c.oid, 'pg_class') AS text) AS d
+    CROSS JOIN LATERAL (
+        SELECT jsonb_build_object('description', 'Rows', 'content', jsonb_build_object('application/json', jsonb_build_object('schema', jsonb_build_object(
+            'type', 'array', 'items', jsonb_build_object('$ref', '#/components/schemas/' || c.relname)
+        )))) AS rows
+    ) AS r
+    WHERE c.oid = relation;
+$_$;
+
+ALTER FUNCTION mqtt.openapi_view(relation oid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.openapi_view(relation oid) IS 'The path of a view, in terms of OpenAPI: GET only.';
+
+CREATE FUNCTION mqtt.organization_tables() RETURNS TABLE(relation regclass)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH RECURSIVE owned AS (
+        SELECT k.oid
+        FROM pg_catalog.pg_class AS k
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname IN ('organization_id', 'organization') AND NOT a.attisdropped
+        WHERE k.relnamespace IN ('mqtt'::regnamespace, 'pgmq'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition
+            -- mqtt.close_readings would make the row of rollup_progress again each time; it goes with the organization.
+            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'reading_rows', 'rollup_progress')
+    ),
+    depth AS (
+        SELECT o.oid, 0 AS n FROM owned AS o
+        UNION
+        SELECT f.conrelid, d.n + 1
+        FROM depth AS d
+        JOIN pg_catalog.pg_constraint AS f ON f.confrelid = d.oid AND f.contype = 'f' AND f.conrelid <> f.confrelid AND f.conparentid = 0
+        WHERE f.conrelid IN (SELECT o.oid FROM owned AS o)
+    )
+    SELECT d.oid::regclass FROM depth AS d GROUP BY d.oid ORDER BY max(d.n) DESC, d.oid::regclass::text;
+$$;
+
+ALTER FUNCTION mqtt.organization_tables() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.organization_tables() IS 'The tables with rows of organizations, those that refer to others first; without the history, whose topics come last, the ledger and mqtt.deletions.';
 
 CREATE FUNCTION mqtt.outbound_array(messages json, max_messages integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -11080,6 +14192,38 @@ ALTER FUNCTION mqtt.outbound_topic_reason(topic text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.outbound_topic_reason(topic text) IS 'The same of a topic that the bridge publishes to: what starts with $ belongs to the broker, and brokers let clients publish to such as $aws/… and $iothub/… (MQTT 5 section 4.7.2), though not to $SYS.';
 
+CREATE FUNCTION mqtt.outdate_device_topics() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE mqtt.topics AS t SET is_current = false WHERE t.device_id = OLD.id AND t.organization_id = OLD.organization_id AND t.is_current;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.outdate_device_topics() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outdate_device_topics() IS 'Trigger: topics name another device from now on than the one that was deleted, or given another name or integration.';
+
+CREATE FUNCTION mqtt.outdate_integration_topics() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- A worker that has read the old pattern says what is current no later than this.
+    PERFORM pg_advisory_xact_lock(mqtt.processing_lock(), hashtext(NEW.organization_id::text));
+    UPDATE mqtt.topics AS t
+    SET is_current = false
+    WHERE t.organization_id = NEW.organization_id AND t.integration_id = NEW.id AND t.is_current;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.outdate_integration_topics() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.outdate_integration_topics() IS 'Trigger: what topics mean is to be found out again, as their pattern has changed.';
+
 CREATE FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages[], removed mqtt.late_reading[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -11099,9 +14243,13 @@ BEGIN
             JOIN mqtt.reading_rows AS r ON r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id
             UNION ALL
             -- What was a reading by itself, or has become one.
-            SELECT m.topic_number, m.measured_at
+            SELECT p.topic, p.measured_at
             FROM unnest(messages) AS m
             JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN m.is_interpreted THEN h.topic ELSE m.topic_number END AS topic,
+                    CASE WHEN m.is_interpreted THEN h.measured_at ELSE m.measured_at END AS measured_at
+            ) AS p
             WHERE m.is_interpreted <> (h.flags & 64 = 64)
         ) AS x (topic, measured_at)
         JOIN mqtt.topics AS t ON t.number = x.topic
@@ -11214,6 +14362,23 @@ ALTER FUNCTION mqtt.path_bounds_reason(path text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.path_bounds_reason(path text) IS 'What makes an SQL/JSON path one whose time could grow faster than the payload, or that could fail a statement, as the end of a sentence; null if nothing does.';
 
+CREATE FUNCTION mqtt.path_topic(path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN mqtt.percent_decoded(path);
+EXCEPTION
+    WHEN character_not_in_repertoire OR untranslatable_character THEN
+        PERFORM mqtt.refuse_document('topic_invalid', 'The topic in the URL is not UTF-8, or has a zero byte.');
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.path_topic(path text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.path_topic(path text) IS 'The topic that a URL has, its %xx as characters. Raises 400 topic_invalid.';
+
 CREATE FUNCTION mqtt.payload_metrics(payload jsonb) RETURNS TABLE(metric text, value jsonb)
     LANGUAGE sql STABLE ROWS 5
     BEGIN ATOMIC
@@ -11248,6 +14413,30 @@ END;
 ALTER FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) IS 'Why the payload cannot be published in that encoding, in words; null when it can.';
+
+CREATE FUNCTION mqtt.plain_body(body bytea, encoding text) RETURNS bytea
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF encoding IN ('', 'identity') THEN
+        RETURN body;
+    ELSIF encoding NOT IN ('gzip', 'x-gzip', 'deflate') THEN
+        PERFORM mqtt.refuse_document('content_encoding_unsupported', 'Content-Encoding is gzip or deflate, if anything.');
+    ELSIF to_regprocedure('mqtt.py_decompress(bytea, text)') IS NULL THEN
+        PERFORM mqtt.refuse_document('content_encoding_unsupported', 'This server has no PL/Python, and takes no compressed bodies.');
+    END IF;
+    RETURN mqtt.py_decompress(body, CASE encoding WHEN 'deflate' THEN 'zlib' ELSE 'gzip' END);
+EXCEPTION
+    WHEN external_routine_exception THEN
+        PERFORM mqtt.refuse_document('content_encoding_invalid', format('The body is not %s: %s.', encoding, regexp_replace(SQLERRM, '^\w+Error: ', '')));
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.plain_body(body bytea, encoding text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.plain_body(body bytea, encoding text) IS 'A body without its Content-Encoding, at most 1 MiB. Raises 415 content_encoding_unsupported, 400 content_encoding_invalid.';
 
 CREATE FUNCTION mqtt.plain_verdict(allowed boolean) RETURNS api."*/*"
     LANGUAGE plpgsql STABLE
@@ -11294,6 +14483,38 @@ $_$;
 ALTER FUNCTION mqtt.plpython_obstacle(module text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.plpython_obstacle(module text) IS 'Why the caller cannot create functions in PL/Python that import the module, in words; null when they can.';
+
+CREATE FUNCTION mqtt.posted_document(body bytea, content_type text) RETURNS mqtt.decoded_payload
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_type CONSTANT text := lower(btrim(split_part(coalesce(content_type, ''), ';', 1)));
+BEGIN
+    CASE
+        WHEN v_type IN ('application/json', 'text/json') OR v_type LIKE 'application/%+json' THEN
+            RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
+        WHEN v_type = 'application/x-www-form-urlencoded' THEN
+            RETURN ROW(mqtt.form_document(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
+        WHEN v_type LIKE 'text/%' THEN
+            RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), body, NULL)::mqtt.decoded_payload;
+        WHEN v_type IN ('', 'application/octet-stream', 'application/cbor', 'application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack')
+            OR v_type LIKE 'application/%+cbor' THEN
+            RETURN ROW((mqtt.decode_payload(v_type, body)).payload, body, NULL)::mqtt.decoded_payload;
+        ELSE
+            PERFORM mqtt.refuse_document('content_type_unsupported', 'The body has a Content-Type that no message can have.');
+            RETURN NULL;
+    END CASE;
+EXCEPTION
+    WHEN character_not_in_repertoire OR untranslatable_character THEN
+        PERFORM mqtt.refuse_document('payload_invalid', 'The body is not UTF-8.');
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.posted_document(body bytea, content_type text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.posted_document(body bytea, content_type text) IS 'A body by its Content-Type: payload as JSON, and body where its bytes are to be stored. Raises 415 content_type_unsupported, 400 payload_invalid, payload_too_deep.';
 
 CREATE FUNCTION mqtt.prepare_partitions(OUT made integer, OUT postponed text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11410,6 +14631,20 @@ ALTER FUNCTION mqtt.prepare_sparkplug(tids tid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.prepare_sparkplug(tids tid[]) IS 'The Sparkplug B messages among queued ones, decoded, with the names that the births of their edge nodes gave: {"<number in the queue>": document}; keeps what their births and sequences say.';
 
+CREATE FUNCTION mqtt.presence_once_seen(known jsonb, seen_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((NOT (known ? 'by'::text)) OR (seen_at IS NULL) OR (seen_at < ((known ->> 'since'::text))::timestamp with time zone)) THEN known
+             ELSE jsonb_build_object('state', 'online', 'since', seen_at)
+         END AS jsonb_build_object;
+END;
+
+ALTER FUNCTION mqtt.presence_once_seen(known jsonb, seen_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.presence_once_seen(known jsonb, seen_at timestamp with time zone) IS 'A device''s presence once it has sent something: online where silence alone had made it offline (mqtt.note_silence), else as it was.';
+
 CREATE FUNCTION mqtt.presence_state(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -11452,6 +14687,7 @@ CREATE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000, announces bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_due record;
     v_tids tid [];
     v_counts integer [] := '{0,0,0}';
     v_looked_at CONSTANT timestamptz := coalesce(nullif(current_setting('topicbase.deferral_looked_at', true), ''), '-infinity');
@@ -11459,16 +14695,17 @@ BEGIN
     IF clock_timestamp() NOT BETWEEN v_looked_at AND v_looked_at + interval '1 second' AND mqtt.apply_due_updates() THEN
         RETURN jsonb_build_object('processed', 0, 'failed', 0, 'dead', 0, 'more', true);
     END IF;
-    v_tids := mqtt.due_messages(batch_size);
+    v_due := mqtt.due_messages(batch_size);
+    v_tids := v_due.tids;
     IF v_tids <> '{}' THEN
         IF announces THEN
             -- Goes out at once, and so before what may end the session.
             RAISE INFO 'batch' USING DETAIL = v_tids::text;
         END IF;
-        v_counts := mqtt.store_or_split(v_tids);
+        v_counts := mqtt.store_or_split(mqtt.cut_items(v_tids, v_due.cuts));
     END IF;
     RETURN jsonb_build_object(
-        'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3], 'more', cardinality(v_tids) >= batch_size
+        'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3], 'more', v_due.messages >= batch_size
     );
 END;
 $$;
@@ -11486,6 +14723,46 @@ END;
 ALTER FUNCTION mqtt.processing_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.processing_lock() IS 'Advisory lock of the queue worker, with hashtext(organization_id::text): one worker at a time processes an organization, so that its order is kept.';
+
+CREATE FUNCTION mqtt.protobuf_layout(layout jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT layout ? 'descriptor_set' THEN
+        RETURN layout;
+    ELSIF to_regprocedure('mqtt.py_protobuf_layout(bytea, text)') IS NULL THEN
+        PERFORM mqtt.refuse_rule('layout', 'cannot be read from a descriptor set: this server has no PL/Python (see mqtt.codecs())');
+    ELSIF jsonb_typeof(layout -> 'message') IS DISTINCT FROM 'string' OR mqtt.try_base64(layout ->> 'descriptor_set') IS NULL THEN
+        PERFORM mqtt.refuse_rule('layout', 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}');
+    END IF;
+    RETURN mqtt.py_protobuf_layout(mqtt.try_base64(layout ->> 'descriptor_set'), layout ->> 'message');
+EXCEPTION
+    WHEN external_routine_exception THEN
+        PERFORM mqtt.refuse_rule('layout', 'is not read: ' || left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200));
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.protobuf_layout(layout jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.protobuf_layout(layout jsonb) IS 'The layout of protobuf with its descriptor set read into types and enums. Raises PT400 payload_rule_invalid.';
+
+CREATE FUNCTION mqtt.protobuf_layout_reason(layout jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((layout IS NULL) OR (jsonb_typeof(layout) <> 'object'::text) OR ((layout - '{message,types,enums}'::text[]) <> '{}'::jsonb) OR (jsonb_typeof((layout -> 'types'::text)) IS DISTINCT FROM 'object'::text) OR (NOT COALESCE(((layout -> 'types'::text) ? (layout ->> 'message'::text)), false))) THEN 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}, or what that was read into: {"message", "types", "enums"}'::text
+             WHEN (octet_length((layout)::text) > 262144) THEN 'must have at most 256 KiB'::text
+             WHEN (jsonb_path_exists(layout, 'strict $."types".*?(@.type() != "array")'::jsonpath, '{}'::jsonb, true) OR jsonb_path_exists(layout, 'strict $."enums"?(@.type() != "object" || exists (@.*?(@.type() != "object")))'::jsonpath, '{}'::jsonb, true) OR jsonb_path_exists(layout, '$."types".*[*]?((!(@."number".type() == "number") || !(@."name".type() == "string")) || !(@."type".type() == "string"))'::jsonpath)) THEN 'must have types of [{"number", "name", "type"}] and enums of {number: label}'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.protobuf_layout_reason(layout jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.protobuf_layout_reason(layout jsonb) IS 'Why this is not the layout of protobuf, as the end of a sentence; null if it is.';
 
 CREATE FUNCTION mqtt.publish(integration_id uuid, messages jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -11649,13 +14926,14 @@ CREATE FUNCTION mqtt.publish_reason(message jsonb) RETURNS text
  SELECT
          CASE
              WHEN (jsonb_typeof(message) <> 'object'::text) THEN 'A message must be an object.'::text
-             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'::text
+             WHEN ((message - '{topic,payload,payload_encoding,qos,retain,content_type,payload_format,response_topic,correlation_data,message_expiry,user_properties,deliver_at}'::text[]) <> '{}'::jsonb) THEN 'A message must not have keys other than topic, payload, payload_encoding, qos, retain, content_type, payload_format, response_topic, correlation_data, message_expiry, user_properties and deliver_at.'::text
              WHEN (jsonb_typeof((message -> 'topic'::text)) IS DISTINCT FROM 'string'::text) THEN 'topic is missing or not a string.'::text
              WHEN (mqtt.outbound_topic_reason((message ->> 'topic'::text)) IS NOT NULL) THEN mqtt.outbound_topic_reason((message ->> 'topic'::text))
              WHEN (mqtt.payload_reason((message -> 'payload'::text), (message -> 'payload_encoding'::text)) IS NOT NULL) THEN mqtt.payload_reason((message -> 'payload'::text), (message -> 'payload_encoding'::text))
              WHEN ((message -> 'qos'::text) <> ALL (ARRAY['null'::jsonb, '0'::jsonb, '1'::jsonb, '2'::jsonb])) THEN 'qos must be 0, 1 or 2.'::text
              WHEN ((message -> 'retain'::text) <> ALL (ARRAY['null'::jsonb, 'true'::jsonb, 'false'::jsonb])) THEN 'retain must be true or false.'::text
              WHEN (((message ->> 'content_type'::text) IS NOT NULL) AND (mqtt.jsonb_text_reason((message -> 'content_type'::text), 255) IS NOT NULL)) THEN (('content_type '::text || mqtt.jsonb_text_reason((message -> 'content_type'::text), 255)) || '.'::text)
+             WHEN (((message -> 'payload_format'::text) <> ALL (ARRAY['null'::jsonb, '"utf-8"'::jsonb])) OR (((message ->> 'payload_format'::text) IS NOT NULL) AND ((message ->> 'payload_encoding'::text) = 'base64'::text))) THEN 'payload_format must be utf-8 or missing, and missing if payload_encoding is base64.'::text
              WHEN (((message ->> 'response_topic'::text) IS NOT NULL) AND ((jsonb_typeof((message -> 'response_topic'::text)) <> 'string'::text) OR (mqtt.topic_name_reason((message ->> 'response_topic'::text)) IS NOT NULL))) THEN ('response_topic is not a topic name. '::text || COALESCE(mqtt.topic_name_reason((message ->> 'response_topic'::text)), ''::text))
              WHEN (((message ->> 'correlation_data'::text) IS NOT NULL) AND (NOT COALESCE(
              CASE jsonb_typeof((message -> 'correlation_data'::text))
@@ -11707,7 +14985,7 @@ BEGIN
         SELECT s.*
         FROM visible AS v
         JOIN mqtt.mqtt_publish_receipts AS s ON s.organization_id = v.id
-        WHERE s.id = a.id AND s.queued_at = a.queued_at
+        WHERE s.id = a.id AND s.queued_at = a.queued_at AND mqtt.key_allows(s.integration_id)
         LIMIT 1
     ) AS r ON true
     LEFT JOIN LATERAL (
@@ -11715,7 +14993,7 @@ BEGIN
         FROM pgmq.q_mqtt_outbound AS x
         CROSS JOIN mqtt.message_id_key AS k
         WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key) = a.id
-            AND x.organization_id IN (SELECT v.id FROM visible AS v)
+            AND x.organization_id IN (SELECT v.id FROM visible AS v) AND mqtt.key_allows(x.integration_id)
         LIMIT 1
     ) AS q ON true;
 END;
@@ -13020,6 +16298,303 @@ COMMENT ON FUNCTION mqtt.py_decode_msgpack(data bytea) IS 'Decode one MessagePac
 By the rules of mqtt.py_decode_cbor; the head of the body states the mapping. Raises 38000 (external_routine_exception) with a
 short reason when the bytes are not exactly one object or have no form in jsonb.';
 
+CREATE FUNCTION mqtt.py_decode_protobuf(data bytea, layout text) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data, layout)
+
+"""Protocol Buffers of a known type to JSON text: {field: value, …}, by the names in the schema.
+
+The layout is that of py_protobuf_layout: {"message", "types": {name: [{"number", "name", "type", "repeated", "map", "default"}]},
+"enums": {name: {number: label}}}. Integers of every size are JSON numbers, enumerations their labels, bytes base64url text, maps
+objects. A field that is absent is left out; but one without presence (proto3), which is not sent where it is 0, "" or false, is that.
+NaN and infinities are left out, and null within arrays. Unknown fields are skipped.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import functools
+import json
+import math
+import struct
+from typing import Any
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/decode_protobuf.py
+# plpython/protobuf_wire.py
+"""The Protocol Buffers wire format (protobuf.dev/programming-guides/encoding), for the codecs: shared lines, embedded into each of them.
+
+Written out here, as the readers of CBOR and MessagePack are: Google's library is not part of the server's Python, and what it allocates
+for a hostile message could not be bounded from outside.
+"""
+
+from collections.abc import Iterator
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read the number at that place; returns it and the place after it."""
+    value = shift = 0
+    while True:
+        if at >= len(data):
+            raise ValueError("the bytes end early")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number has more than ten bytes")
+
+def fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
+    """Yield number, wire type and value of each field."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        wire = tag & 7
+        if tag < 8:
+            raise ValueError("a field has the number 0")
+        value: int | bytes
+        if wire == VARINT:
+            value, at = varint(data, at)
+        else:
+            if wire == LENGTH:
+                size, at = varint(data, at)
+            elif wire in (FIXED64, FIXED32):
+                size = 8 if wire == FIXED64 else 4
+            else:
+                raise ValueError(f"wire type {wire} is none")
+            if at + size > len(data):
+                raise ValueError("the bytes end early")
+            value, at = data[at : at + size], at + size
+        yield tag >> 3, wire, value
+# plpython/decode_protobuf.py
+
+# What is read and written, so that a few bytes cannot ask for much: each empty message may have defaults for all of its fields.
+MAX_STEPS = 200_000
+WIRES = {
+    "double": FIXED64, "fixed64": FIXED64, "sfixed64": FIXED64, "float": FIXED32, "fixed32": FIXED32, "sfixed32": FIXED32,
+    "int32": VARINT, "int64": VARINT, "uint32": VARINT, "uint64": VARINT, "sint32": VARINT, "sint64": VARINT, "bool": VARINT,
+    "string": LENGTH, "bytes": LENGTH,
+}  # fmt: skip
+SIZES = {FIXED64: 8, FIXED32: 4, LENGTH: 0}
+FORMATS = {"double": "<d", "float": "<f", "fixed64": "<Q", "sfixed64": "<q", "fixed32": "<I", "sfixed32": "<i"}
+
+@functools.lru_cache(maxsize=16)
+def _schema(layout: str) -> Any:
+    """Read a layout, each type's fields by their numbers."""
+    schema = json.loads(layout)
+    schema["types"] = {name: {field["number"]: field for field in members} for name, members in schema["types"].items()}
+    return schema
+
+class _Reader:
+    def __init__(self, schema: Any) -> None:
+        self.types = schema["types"]
+        self.enums = schema.get("enums", {})
+        self.steps = 0
+        self.size = 0
+
+    def step(self, text: str = "") -> str:
+        self.steps += 1
+        self.size += len(text)
+        if self.steps > MAX_STEPS:
+            raise ValueError(f"more than {MAX_STEPS} values")
+        if self.size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes as JSON")
+        return text
+
+    def scalar(self, kind: str, value: "int | bytes") -> str:
+        """Write a value as JSON; "" for NaN and the infinities."""
+        if isinstance(value, int):
+            if kind in self.enums:
+                number = value - (1 << 64) if value >> 63 else value
+                label = self.enums[kind].get(str(number))
+                return str(number) if label is None else string(label)
+            if kind == "bool":
+                return "true" if value else "false"
+            if kind in ("sint32", "sint64"):
+                return str((value >> 1) ^ -(value & 1))
+            bits = 32 if kind in ("int32", "uint32") else 64
+            value &= (1 << bits) - 1
+            return integer(value - (1 << bits) if kind in ("int32", "int64") and value >> (bits - 1) else value)
+        if kind == "string":
+            return utf8(value)
+        if kind == "bytes":
+            return base64url(value)
+        (number,) = struct.unpack(FORMATS[kind], value)
+        if isinstance(number, int):
+            return str(number)
+        return real(number) if math.isfinite(number) else ""
+
+    def packed(self, wire: int, data: bytes) -> "list[int | bytes]":
+        values: list[int | bytes] = []
+        at = 0
+        while at < len(data):
+            self.step()
+            if wire == VARINT:
+                value, at = varint(data, at)
+                values.append(value)
+                continue
+            size = SIZES[wire]
+            if at + size > len(data):
+                raise ValueError("the bytes end early")
+            values.append(data[at : at + size])
+            at += size
+        return values
+
+    def raw(self, known: Any, data: bytes) -> "dict[int, list[int | bytes]]":
+        """Collect the values of each field that the layout has."""
+        found: dict[int, list[int | bytes]] = {}
+        for number, wire, value in fields(data):
+            self.step()
+            field = known.get(number)
+            if field is None:
+                continue
+            expected = LENGTH if field["type"] in self.types else WIRES.get(field["type"], VARINT)
+            values = found.setdefault(number, [])
+            if wire == LENGTH and expected != LENGTH and field.get("repeated") and isinstance(value, bytes):
+                values.extend(self.packed(expected, value))
+            elif wire != expected:
+                raise ValueError("a field has another wire type than the layout says")
+            else:
+                values.append(value)
+        return found
+
+    def value(self, kind: str, value: "int | bytes", depth: int) -> str:
+        if kind in self.types and isinstance(value, bytes):
+            return self.message(kind, value, depth)
+        return self.scalar(kind, value)
+
+    def default(self, kind: str) -> str:
+        if kind in self.types:
+            return "{}"
+        wire = WIRES.get(kind, VARINT)
+        return self.scalar(kind, 0 if wire == VARINT else bytes(SIZES[wire]))
+
+    def map(self, entry: str, values: "list[int | bytes]", depth: int) -> str:
+        """Write a map: messages of a key (1) and a value (2) as an object."""
+        known = self.types[entry]
+        members: dict[str, str] = {}
+        for value in values:
+            found = self.raw(known, value if isinstance(value, bytes) else b"")
+            name = key(self.value(known[1]["type"], found[1][-1], depth) if 1 in found else self.default(known[1]["type"]))
+            text = self.value(known[2]["type"], found[2][-1], depth) if 2 in found else self.default(known[2]["type"])
+            members[name] = self.step(text or "null")
+            self.step(name)
+        return "{" + ",".join([f"{name}:{text}" for name, text in members.items()]) + "}"
+
+    def message(self, kind: str, data: bytes, depth: int) -> str:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        known = self.types[kind]
+        found = self.raw(known, data)
+        members: list[str] = []
+        for number, field in known.items():
+            values = found.get(number)
+            if values is None:
+                if not field.get("default"):
+                    continue
+                text = self.default(field["type"])
+            elif field.get("map"):
+                text = self.map(field["type"], values, depth + 1)
+            elif field.get("repeated"):
+                text = "[" + ",".join([self.value(field["type"], value, depth + 1) or "null" for value in values]) + "]"
+            elif field["type"] in self.types:
+                # Parts of one message, which the last ones complete.
+                text = self.message(field["type"], b"".join([value for value in values if isinstance(value, bytes)]), depth + 1)
+            else:
+                text = self.scalar(field["type"], values[-1])
+            if text:
+                members.append(self.step(f"{string(field['name'])}:{text}"))
+        return "{" + ",".join(members) + "}"
+
+def run(data: bytes, layout: str) -> str:
+    """Decode a Protocol Buffers message into JSON
+
+    layout: what py_protobuf_layout makes of a descriptor set. Raises 38000 (external_routine_exception) with a short reason when the bytes
+    are no such message.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    schema = _schema(layout)
+    return _Reader(schema).message(schema["message"], data, 1)
+
+SD["run"] = run
+return run(data, layout)
+$$;
+
+ALTER FUNCTION mqtt.py_decode_protobuf(data bytea, layout text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_decode_protobuf(data bytea, layout text) IS 'Decode a Protocol Buffers message into JSON
+
+layout: what py_protobuf_layout makes of a descriptor set. Raises 38000 (external_routine_exception) with a short reason when the bytes
+are no such message.';
+
 CREATE FUNCTION mqtt.py_decode_senml(document text, received double precision) RETURNS jsonb
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -13334,9 +16909,6 @@ if "run" in SD:
 value of a metric that is null. Integers come as the unsigned numbers that they are on the wire where the datatype is absent (data by
 alias): whoever knows it from the birth takes 2^32 or 2^64 away. Data sets, templates and property sets are left out; bytes become
 base64url text.
-
-Source of the format: the Protocol Buffers encoding (protobuf.dev/programming-guides/encoding). The reader is written out here, as those of
-CBOR and MessagePack are: a few dozen lines that read only what the schema has, bounded by the bytes that there are.
 """
 
 # /// plpython
@@ -13346,7 +16918,6 @@ CBOR and MessagePack are: a few dozen lines that read only what the schema has, 
 
 import math
 import struct
-from collections.abc import Iterator
 
 # plpython/json_text.py
 """JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
@@ -13409,14 +16980,19 @@ def members(pairs: dict[str, str], encoded_size: int) -> str:
         raise ValueError("nested map keys grow too long as text")
     return text
 # plpython/decode_sparkplug.py
+# plpython/protobuf_wire.py
+"""The Protocol Buffers wire format (protobuf.dev/programming-guides/encoding), for the codecs: shared lines, embedded into each of them.
+
+Written out here, as the readers of CBOR and MessagePack are: Google's library is not part of the server's Python, and what it allocates
+for a hostile message could not be bounded from outside.
+"""
+
+from collections.abc import Iterator
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-MAX_METRICS = 5000
-# Datatypes 1 to 4 are Int8 to Int64: two's complement in an unsigned field (sections 6.4.16 and 6.4.17).
-SIGNED = {1: 32, 2: 32, 3: 32, 4: 64}
-INT_VALUE, LONG_VALUE, FLOAT_VALUE, DOUBLE_VALUE, BOOLEAN_VALUE, STRING_VALUE, BYTES_VALUE = range(10, 17)
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read the number at that place; returns it and the place after it."""
     value = shift = 0
     while True:
         if at >= len(data):
@@ -13430,18 +17006,20 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if shift > 63:
             raise ValueError("a number has more than ten bytes")
 
-def _fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
+def fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
     """Yield number, wire type and value of each field."""
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         wire = tag & 7
+        if tag < 8:
+            raise ValueError("a field has the number 0")
         value: int | bytes
         if wire == VARINT:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
         else:
             if wire == LENGTH:
-                size, at = _varint(data, at)
+                size, at = varint(data, at)
             elif wire in (FIXED64, FIXED32):
                 size = 8 if wire == FIXED64 else 4
             else:
@@ -13450,6 +17028,12 @@ def _fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
                 raise ValueError("the bytes end early")
             value, at = data[at : at + size], at + size
         yield tag >> 3, wire, value
+# plpython/decode_sparkplug.py
+
+MAX_METRICS = 5000
+# Datatypes 1 to 4 are Int8 to Int64: two's complement in an unsigned field (sections 6.4.16 and 6.4.17).
+SIGNED = {1: 32, 2: 32, 3: 32, 4: 64}
+INT_VALUE, LONG_VALUE, FLOAT_VALUE, DOUBLE_VALUE, BOOLEAN_VALUE, STRING_VALUE, BYTES_VALUE = range(10, 17)
 
 def _value(number: int, value: "int | bytes", datatype: int) -> str:
     if isinstance(value, int):
@@ -13474,7 +17058,7 @@ def _metric(data: bytes) -> str:
         1: LENGTH, 2: VARINT, 3: VARINT, 4: VARINT, 7: VARINT, INT_VALUE: VARINT, LONG_VALUE: VARINT, FLOAT_VALUE: FIXED32,
         DOUBLE_VALUE: FIXED64, BOOLEAN_VALUE: VARINT, STRING_VALUE: LENGTH, BYTES_VALUE: LENGTH,
     }  # fmt: skip
-    for number, wire, value in _fields(data):
+    for number, wire, value in fields(data):
         if wires.get(number, wire) != wire:
             raise ValueError(f"field {number} of a metric has wire type {wire}")
         if number == 1 and isinstance(value, bytes):
@@ -13500,7 +17084,7 @@ def run(data: bytes) -> str:
         raise ValueError(f"more than {MAX_BYTES} bytes")
     members: dict[str, str] = {}
     metrics: list[str] = []
-    for number, wire, value in _fields(data):
+    for number, wire, value in fields(data):
         if number in (1, 3) and wire == VARINT:
             members["timestamp" if number == 1 else "seq"] = str(value)
         elif number == 2 and isinstance(value, bytes):
@@ -13665,6 +17249,257 @@ COMMENT ON FUNCTION mqtt.py_free_disk() IS 'Free bytes on the file system of the
 
 A backend''s working directory is the data directory; tablespaces and a WAL directory elsewhere are not seen.';
 
+CREATE FUNCTION mqtt.py_protobuf_layout(data bytea, message text) RETURNS jsonb
+    LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+if "run" in SD:
+    return SD["run"](data, message)
+
+"""A descriptor set of Protocol Buffers (protoc --descriptor_set_out --include_imports) to the layout that py_decode_protobuf reads.
+
+Only what the message needs: {"message", "types": {name: [{"number", "name", "type", "repeated", "map", "default"}]}, "enums": {name:
+{number: label}}}. default: the field has no presence, so that its absence means 0, "" or false (proto3, neither optional nor of a
+oneof). Groups and extensions are left out. Source: google/protobuf/descriptor.proto.
+"""
+
+# /// plpython
+# returns = "jsonb"
+# volatility = "immutable"
+# ///
+
+import json
+from typing import Any
+
+# plpython/json_text.py
+"""JSON text that jsonb accepts, for the codecs: shared lines, embedded into each of them."""
+
+import base64
+import json
+import math
+import sys
+
+# PL/Python cannot be cancelled while it computes, so its work has to be bounded: 1 MiB takes about a second at worst.
+MAX_BYTES = 1 << 20
+# Telemetry nests less than ten levels; the bound keeps every recursion, here and in jsonb, far from its stack's end.
+MAX_DEPTH = 64
+# No scalar grows more than ninefold as text. Only keys that are themselves maps could (their quotes double at each level).
+MAX_GROWTH = 16
+# Larger numbers would be valid jsonb, but few readers take them (RFC 8259 section 6) and they print very long.
+MAX_NUMBER = int(sys.float_info.max)
+BEYOND_RANGE = "a number is beyond the range of a double"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+def string(text: str) -> str:
+    """Quote text as a JSON string; ValueError for U+0000, which jsonb refuses (RFC 8259 section 7)."""
+    if "\0" in text:
+        raise ValueError("a text holds U+0000, which jsonb cannot store")
+    return _encode(text)
+
+def utf8(data: bytes) -> str:
+    """Quote UTF-8 bytes as a JSON string; ValueError when they are not UTF-8 (which has no lone surrogates: RFC 3629 section 3)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a text is not valid UTF-8") from None
+    return string(text)
+
+def base64url(data: bytes) -> str:
+    """Write bytes as a JSON string of base64url without padding (RFC 4648 section 5)."""
+    return f'"{base64.urlsafe_b64encode(data).rstrip(b"=").decode()}"'
+
+def integer(number: int) -> str:
+    """Write an integer as a JSON number; ValueError beyond the range of a double."""
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
+        raise ValueError(BEYOND_RANGE)
+    return str(number)
+
+def real(number: float) -> str:
+    """Write a float as the shortest JSON number that reads back equal; ValueError for NaN and the infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return repr(number)
+
+def key(item: str) -> str:
+    """Turn the JSON text of any item into an object's key: a string as it is, all else as a string that holds that text."""
+    return item if item[0] == '"' else _encode(item)
+
+def members(pairs: dict[str, str], encoded_size: int) -> str:
+    """Join the members of an object; ValueError when its text is out of proportion to the bytes it was encoded in."""
+    text = "{" + ",".join([f"{name}:{value}" for name, value in pairs.items()]) + "}"
+    if len(text) > MAX_GROWTH * encoded_size + 1:
+        raise ValueError("nested map keys grow too long as text")
+    return text
+# plpython/protobuf_layout.py
+# plpython/protobuf_wire.py
+"""The Protocol Buffers wire format (protobuf.dev/programming-guides/encoding), for the codecs: shared lines, embedded into each of them.
+
+Written out here, as the readers of CBOR and MessagePack are: Google's library is not part of the server's Python, and what it allocates
+for a hostile message could not be bounded from outside.
+"""
+
+from collections.abc import Iterator
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read the number at that place; returns it and the place after it."""
+    value = shift = 0
+    while True:
+        if at >= len(data):
+            raise ValueError("the bytes end early")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number has more than ten bytes")
+
+def fields(data: bytes) -> "Iterator[tuple[int, int, int | bytes]]":
+    """Yield number, wire type and value of each field."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        wire = tag & 7
+        if tag < 8:
+            raise ValueError("a field has the number 0")
+        value: int | bytes
+        if wire == VARINT:
+            value, at = varint(data, at)
+        else:
+            if wire == LENGTH:
+                size, at = varint(data, at)
+            elif wire in (FIXED64, FIXED32):
+                size = 8 if wire == FIXED64 else 4
+            else:
+                raise ValueError(f"wire type {wire} is none")
+            if at + size > len(data):
+                raise ValueError("the bytes end early")
+            value, at = data[at : at + size], at + size
+        yield tag >> 3, wire, value
+# plpython/protobuf_layout.py
+
+SCALARS = {
+    1: "double", 2: "float", 3: "int64", 4: "uint64", 5: "int32", 6: "fixed64", 7: "fixed32", 8: "bool", 9: "string", 12: "bytes",
+    13: "uint32", 15: "sfixed32", 16: "sfixed64", 17: "sint32", 18: "sint64",
+}  # fmt: skip
+NO_SET = "the bytes are no descriptor set"
+MESSAGE, ENUM, REPEATED = 11, 14, 3
+MAX_TYPES, MAX_FIELDS = 500, 5000
+
+def _members(data: "int | bytes") -> "dict[int, list[Any]]":
+    if type(data) is int:
+        raise ValueError(NO_SET)
+    members: dict[int, list[Any]] = {}
+    for number, _, value in fields(data):  # type: ignore[arg-type]
+        members.setdefault(number, []).append(value)
+    return members
+
+def _text(members: "dict[int, list[Any]]", number: int) -> str:
+    value = members.get(number, [b""])[-1]
+    if type(value) is int:
+        raise ValueError(NO_SET)
+    return str(value.decode("utf-8", "replace").replace("\0", ""))
+
+def _number(members: "dict[int, list[Any]]", number: int, default: int = 0) -> int:
+    value = members.get(number, [default])[-1]
+    if type(value) is bytes:
+        raise ValueError(NO_SET)
+    return int(value)
+
+class _Set:
+    def __init__(self) -> None:
+        self.types: dict[str, tuple[dict[int, list[Any]], bool]] = {}
+        self.maps: set[str] = set()
+        self.enums: dict[str, bytes] = {}
+
+    def add(self, prefix: str, messages: "list[bytes]", enums: "list[bytes]", is_implicit: bool, depth: int) -> None:
+        if depth > 32:
+            raise ValueError("types are nested more than 32 deep")
+        for enum in enums:
+            self.enums[f"{prefix}{_text(_members(enum), 1)}"] = enum
+        for message in messages:
+            members = _members(message)
+            name = f"{prefix}{_text(members, 1)}"
+            self.types[name] = members, is_implicit
+            if _number(_members(members.get(7, [b""])[-1]), 7):
+                self.maps.add(name)
+            if len(self.types) > 10 * MAX_TYPES:
+                raise ValueError("there are too many types")
+            self.add(f"{name}.", members.get(3, []), members.get(4, []), is_implicit, depth + 1)
+
+def _field(known: _Set, data: bytes, is_implicit: bool) -> "dict[str, Any] | None":
+    members = _members(data)
+    kind = _number(members, 5)
+    reference = _text(members, 6).lstrip(".")
+    field: dict[str, Any] = {"number": _number(members, 3), "name": _text(members, 1)}
+    if kind in SCALARS:
+        field["type"] = SCALARS[kind]
+    elif (kind == MESSAGE and reference in known.types) or (kind == ENUM and reference in known.enums):
+        field["type"] = reference
+    elif kind in (MESSAGE, ENUM):
+        raise ValueError("a type is missing: the set needs protoc --include_imports")
+    else:
+        return None
+    if _number(members, 4) == REPEATED:
+        field["repeated"] = True
+        if reference in known.maps:
+            field["map"] = True
+    elif is_implicit and kind != MESSAGE and 9 not in members:
+        field["default"] = True
+    return field
+
+def run(data: bytes, message: str) -> str:
+    """Read the layout of a message from a descriptor set
+
+    message: its full name, such as acme.v1.Reading. Raises 38000 (external_routine_exception) with a short reason when the set does not
+    have it.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    known = _Set()
+    for file in _members(data).get(1, []):
+        members = _members(file)
+        package = _text(members, 2)
+        known.add(f"{package}." if package else "", members.get(4, []), members.get(5, []), _text(members, 12) == "proto3", 0)
+    types: dict[str, list[dict[str, Any]]] = {}
+    enums: dict[str, dict[str, str]] = {}
+    wanted = [message]
+    while wanted:
+        name = wanted.pop()
+        if name in types or name in enums:
+            continue
+        if name in known.enums:
+            values = [_members(value) for value in _members(known.enums[name]).get(2, [])]
+            numbers = [(_number(value, 2), _text(value, 1)) for value in values]
+            enums[name] = {str(number - (1 << 64) if number >> 63 else number): label for number, label in reversed(numbers)}
+        elif name in known.types:
+            members, is_implicit = known.types[name]
+            found = [_field(known, field, is_implicit) for field in members.get(2, [])[: MAX_FIELDS + 1]]
+            types[name] = [field for field in found if field is not None]
+            wanted += [field["type"] for field in types[name] if field["type"] not in SCALARS.values()]
+        else:
+            raise ValueError("the descriptor set has no such message")
+        if len(types) + len(enums) > MAX_TYPES or sum(map(len, types.values())) > MAX_FIELDS:
+            raise ValueError(f"the message needs more than {MAX_TYPES} types or {MAX_FIELDS} fields")
+    if message not in types:
+        raise ValueError("the descriptor set has no such message")
+    return json.dumps({"message": message, "types": types, "enums": enums})
+
+SD["run"] = run
+return run(data, message)
+$$;
+
+ALTER FUNCTION mqtt.py_protobuf_layout(data bytea, message text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.py_protobuf_layout(data bytea, message text) IS 'Read the layout of a message from a descriptor set
+
+message: its full name, such as acme.v1.Reading. Raises 38000 (external_routine_exception) with a short reason when the set does not
+have it.';
+
 CREATE FUNCTION mqtt.py_seal(public_key bytea, secret text) RETURNS bytea
     LANGUAGE plpython3u PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -13757,11 +17592,11 @@ BEGIN
     LIMIT 1;
     SELECT
         count(*) FILTER (WHERE x.attempts > 0) AS retrying,
-        count(*) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0) AS processing,
+        coalesce(sum(x.message_count) FILTER (WHERE x.attempts = 0 AND x.read_ct > 0), 0) AS processing,
         min(x.enqueued_at) AS oldest
     INTO v_waiting
     FROM (
-        SELECT q.attempts, q.read_ct, q.enqueued_at
+        SELECT q.attempts, q.read_ct, q.enqueued_at, q.message_count
         FROM pgmq.q_mqtt_messages AS q
         WHERE q.organization_id = queue_depth.organization_id AND q.vt > now()
         LIMIT 10000
@@ -13863,6 +17698,28 @@ ALTER FUNCTION mqtt.queue_rates(organization_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queue_rates(organization_id uuid) IS 'Messages of the organization per second over 1, 5 and 60 minutes: {"1m": {"in_per_second", "out_per_second", "retry_per_second", "dead_per_second"}, "5m", "60m"}.';
 
+CREATE FUNCTION mqtt.queued_form(item pgmq.q_mqtt_messages) RETURNS pgmq.q_mqtt_messages
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    SELECT
+        h.id, h.body, mqtt.message_document(
+            t.topic, CASE WHEN h.body IS NULL THEN h.payload END, h.flags & 3, h.flags & 4 = 4, h.content_type,
+            CASE WHEN h.flags & 32 = 32 THEN h.measured_at ELSE h.sent_at END, h.properties
+        )
+    INTO item.message_id, item.body, item.message
+    FROM mqtt.history AS h
+    JOIN mqtt.topics AS t ON t.number = h.topic
+    WHERE h.received_at = item.enqueued_at AND h.organization = item.organization AND h.position = item.msg_id;
+    RETURN item;
+END;
+$$;
+
+ALTER FUNCTION mqtt.queued_form(item pgmq.q_mqtt_messages) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queued_form(item pgmq.q_mqtt_messages) IS 'A work item of one message as if that were in the queue itself.';
+
 CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE(id uuid, organization_id uuid, integration_id uuid, topic text, payload jsonb, body bytea, qos smallint, status text, attempts smallint, created_at timestamp with time zone, next_retry_at timestamp with time zone, error_message text)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -13874,12 +17731,61 @@ CREATE FUNCTION mqtt.queued_messages() RETURNS TABLE(id uuid, organization_id uu
         q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
     FROM pgmq.q_mqtt_messages AS q
     CROSS JOIN mqtt.message_id_key AS k
-    WHERE mqtt.is_operator() OR q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []);
+    WHERE q.organization IS NULL AND (mqtt.is_operator() OR (
+        q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
+        AND (q.integration_id = ANY ((SELECT mqtt.key_integration_ids())::uuid [])) IS NOT FALSE
+    ))
+    UNION ALL
+    SELECT
+        h.id, q.organization_id, q.integration_id, t.topic, h.payload, h.body, (h.flags & 3)::smallint,
+        CASE WHEN q.read_ct > 0 AND q.attempts = 0 AND q.vt > now() THEN 'processing' ELSE 'pending' END,
+        q.attempts, q.enqueued_at, CASE WHEN q.attempts > 0 THEN q.vt END, q.errors -> -1 ->> 'error'
+    FROM pgmq.q_mqtt_messages AS q
+    JOIN mqtt.history AS h ON h.received_at = q.enqueued_at AND h.organization = q.organization
+        AND h.position >= q.msg_id AND h.position < q.msg_id + q.message_count
+    JOIN mqtt.topics AS t ON t.number = h.topic
+    WHERE mqtt.is_operator() OR (
+        q.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
+        AND (q.integration_id = ANY ((SELECT mqtt.key_integration_ids())::uuid [])) IS NOT FALSE
+    );
 $$;
 
 ALTER FUNCTION mqtt.queued_messages() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queued_messages() IS 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
+
+CREATE FUNCTION mqtt.queued_topics(tids tid[]) RETURNS TABLE(organization_id uuid, integration_id uuid, topic text, enqueued_at timestamp with time zone, msg_id bigint, id uuid)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_since timestamptz;
+    v_until timestamptz;
+BEGIN
+    RETURN QUERY
+    SELECT
+        q.organization_id, q.integration_id, q.message ->> 'topic', q.enqueued_at, q.msg_id,
+        coalesce(q.message_id, mqtt.keyed_message_id(q.enqueued_at, q.msg_id, k.key, q.place))
+    FROM pgmq.q_mqtt_messages AS q
+    CROSS JOIN mqtt.message_id_key AS k
+    WHERE q.ctid = ANY (tids) AND q.organization IS NULL;
+    -- Which partitions work items are about is known before the statement that reads them.
+    SELECT min(q.enqueued_at), max(q.enqueued_at) INTO v_since, v_until FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+    IF v_since IS NOT NULL THEN
+        RETURN QUERY
+        SELECT q.organization_id, q.integration_id, t.topic, h.received_at, h.position, h.id
+        FROM pgmq.q_mqtt_messages AS q
+        JOIN mqtt.history AS h ON h.received_at = q.enqueued_at AND h.organization = q.organization
+            AND h.position >= q.msg_id AND h.position < q.msg_id + q.message_count AND h.received_at BETWEEN v_since AND v_until
+        JOIN mqtt.topics AS t ON t.number = h.topic
+        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.queued_topics(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.queued_topics(tids tid[]) IS 'The messages that rows of the queue stand for, by row address, with their topics. A part of mqtt.enqueue_callbacks.';
 
 CREATE FUNCTION mqtt.quick_jsonb(value text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -13997,6 +17903,39 @@ ALTER FUNCTION mqtt.read_cursor(cursor text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.read_cursor(cursor text) IS 'The place that mqtt.encode_cursor made a cursor of; null for null. Raises PT400 cursor_invalid if it is none.';
 
+CREATE FUNCTION mqtt.read_stream_cursor(cursor text, OUT organization integer, OUT incoming bigint, OUT outgoing bigint, OUT incoming_place integer, OUT outgoing_place integer, OUT settled_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_hex text;
+BEGIN
+    BEGIN
+        IF cursor ~ '^[A-Za-z0-9_-]{43}$' THEN
+            v_hex := encode(mqtt.reveal(cursor), 'hex');
+            IF right(v_hex, 4) = '0000' THEN
+                organization := ('x' || left(v_hex, 8))::bit(32)::integer;
+                incoming := ('x' || lpad(substr(v_hex, 9, 14), 16, '0'))::bit(64)::bigint;
+                outgoing := ('x' || lpad(substr(v_hex, 23, 14), 16, '0'))::bit(64)::bigint;
+                incoming_place := ('x' || substr(v_hex, 37, 8))::bit(32)::integer;
+                outgoing_place := ('x' || substr(v_hex, 45, 8))::bit(32)::integer;
+                settled_at := to_timestamp(3600::double precision * ('x' || substr(v_hex, 53, 8))::bit(32)::integer);
+                RETURN;
+            END IF;
+        END IF;
+    EXCEPTION
+        WHEN data_exception OR external_routine_exception THEN
+            NULL;
+    END;
+    RAISE EXCEPTION 'cursor_invalid' USING
+        ERRCODE = 'PT400', DETAIL = 'cursor is that of an event of the stream.', HINT = 'Omit it to begin with what comes next.';
+END;
+$_$;
+
+ALTER FUNCTION mqtt.read_stream_cursor(cursor text, OUT organization integer, OUT incoming bigint, OUT outgoing bigint, OUT incoming_place integer, OUT outgoing_place integer, OUT settled_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.read_stream_cursor(cursor text, OUT organization integer, OUT incoming bigint, OUT outgoing bigint, OUT incoming_place integer, OUT outgoing_place integer, OUT settled_at timestamp with time zone) IS 'What mqtt.stream_cursor was given. Errors: PT400 `cursor_invalid`.';
+
 CREATE FUNCTION mqtt.reading_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -14058,8 +17997,11 @@ CREATE FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) RETURNS intege
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_messages CONSTANT mqtt.mqtt_messages [] := ARRAY(SELECT m FROM unnest(messages) AS m WHERE mqtt.has_all_it_needs(m));
     v_found record;
+    v_external_id text;
     v_device uuid;
+    v_topic integer;
     v_removed mqtt.late_reading [];
     v_readings integer := 0;
 BEGIN
@@ -14067,54 +18009,46 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(messages[1].organization_id::text)) WHERE cardinality(messages) > 0;
     WITH gone AS (
         DELETE FROM mqtt.reading_rows AS r
-        USING unnest(messages) AS m
+        USING unnest(v_messages) AS m
         WHERE r.received_at = m.received_at AND r.organization = m.organization AND r.message_id = m.id
         RETURNING r.topic, r.measured_at
     )
     SELECT array_agg(DISTINCT ROW(g.topic, date_trunc('hour', g.measured_at, 'UTC'), NULL)::mqtt.late_reading) INTO v_removed FROM gone AS g;
-    FOR v_found IN
-        SELECT
-            m AS message, m.is_interpreted, i.sample, i.external_id, i.role, i.data,
-            CASE
-                WHEN i.sent_at IS NULL THEN m.measured_at
-                ELSE mqtt.plausible_time(i.sent_at, m.received_at, c.max_time_behind, c.max_time_ahead)
-            END AS measured_at
-        FROM unnest(messages) AS m
-        CROSS JOIN mqtt.configuration AS c
-        LEFT JOIN LATERAL (
-            SELECT x.*
-            FROM mqtt.matching_rule(m.integration_id, m.topic, m.payload, m.body) AS r
-            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL, received_at => m.received_at)) AS x
-            WHERE m.payload <> 'null' OR m.body <> ''
-        ) AS i ON true
-        ORDER BY m.organization_id, m.integration_id, i.external_id, m.received_at, m.position, i.sample
-    LOOP
-        IF coalesce(v_found.sample, 1) = 1 AND v_found.is_interpreted <> (v_found.sample IS NOT NULL) THEN
+    FOR v_found IN SELECT x.*, (x.message).* FROM mqtt.interpreted_again(v_messages) AS x LOOP
+        IF v_found.external_id IS NULL THEN
+            v_device := NULL;
+        ELSIF v_found.external_id IS DISTINCT FROM v_external_id THEN
+            INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id)
+            VALUES (v_found.organization_id, v_found.integration_id, v_found.external_id)
+            ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET external_id = excluded.external_id
+            RETURNING d.id INTO v_device;
+        END IF;
+        v_external_id := v_found.external_id;
+        v_topic := mqtt.sample_topic(v_found.message, v_device, v_found.message_type, v_found.role);
+        IF coalesce(v_found.sample, 1) = 1 THEN
             UPDATE mqtt.history AS h
-            SET flags = h.flags # 64::smallint
-            WHERE h.received_at = (v_found.message).received_at AND h.organization = (v_found.message).organization AND h.id = (v_found.message).id;
+            SET topic = v_topic, measured_at = v_found.measured_at, sent_at = nullif(v_found.sent_at, v_found.measured_at),
+                decode_error = v_found.decode_error,
+                flags = (h.flags & 31) + coalesce(v_found.sent_at = v_found.measured_at, false)::integer * 32
+                    + (v_found.sample IS NOT NULL)::integer * 64 + v_found.is_rule_time::integer * 128
+            WHERE h.received_at = v_found.received_at AND h.organization = v_found.organization AND h.id = v_found.id;
         END IF;
         CONTINUE WHEN v_found.data IS NULL;
-        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id)
-        VALUES ((v_found.message).organization_id, (v_found.message).integration_id, v_found.external_id)
-        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET external_id = excluded.external_id
-        RETURNING d.id INTO v_device;
         INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)
         VALUES (
-            (v_found.message).received_at, v_found.measured_at, mqtt.sample_position((v_found.message).position, v_found.sample),
-            CASE v_found.sample WHEN 1 THEN (v_found.message).id ELSE gen_random_uuid() END, (v_found.message).id, (v_found.message).organization,
-            mqtt.sample_topic(v_found.message, v_device, v_found.role), v_found.data
+            v_found.received_at, v_found.measured_at, mqtt.sample_position(v_found.position, v_found.sample),
+            CASE v_found.sample WHEN 1 THEN v_found.id ELSE gen_random_uuid() END, v_found.id, v_found.organization, v_topic, v_found.data
         );
         v_readings := v_readings + 1;
     END LOOP;
-    PERFORM mqtt.outdate_rollups(messages, v_removed);
+    PERFORM mqtt.outdate_rollups(v_messages, v_removed);
     RETURN v_readings;
 END;
 $$;
 
 ALTER FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) IS 'Replaces the readings of stored messages by what the payload rules of today make of them; returns how many there are.';
+COMMENT ON FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) IS 'Replaces the readings of stored messages, the devices and roles that they count for, and why anything is missing by what the payload rules of today make of them; returns how many readings there are. Leaves alone what mqtt.has_all_it_needs says no of.';
 
 CREATE FUNCTION mqtt.received_parts(request mqtt.telemetry_request, bucket interval, time_zone text) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
@@ -14162,6 +18096,34 @@ ALTER FUNCTION mqtt.received_since(spans mqtt.reading_span[]) OWNER TO mqtt_owne
 
 COMMENT ON FUNCTION mqtt.received_since(spans mqtt.reading_span[]) IS 'Since when their readings may have been received, as devices'' times are not much ahead: partitions from before need not be looked at.';
 
+CREATE FUNCTION mqtt.recent_readings(device mqtt.devices, most integer) RETURNS TABLE(measured_at timestamp with time zone, place bigint, payload jsonb, topic_number integer)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r.*
+    FROM mqtt.topics AS t
+    CROSS JOIN LATERAL (
+        SELECT m.measured_at, m.position AS place, m.payload, m.topic_number
+        FROM mqtt.readings AS m
+        WHERE m.topic_number = t.number AND m.role = 'telemetry'
+        ORDER BY m.measured_at DESC
+        LIMIT most
+    ) AS r
+    WHERE t.device_id = device.id AND t.organization_id = device.organization_id AND t.role = 'telemetry'
+    ORDER BY r.measured_at DESC, r.place DESC
+    LIMIT most;
+END;
+$$;
+
+ALTER FUNCTION mqtt.recent_readings(device mqtt.devices, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.recent_readings(device mqtt.devices, most integer) IS 'The newest telemetry of a device that is stored, at most this many readings.';
+
 CREATE FUNCTION mqtt.record_device_facts(facts jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -14190,8 +18152,12 @@ BEGIN
             RETURNING true INTO v_is_newer;
             IF v_is_newer THEN
                 UPDATE mqtt.devices AS d
-                SET presence = jsonb_build_object('state', v_news.facts -> 'presence', 'since', v_news.received_at)
-                WHERE d.organization_id = v_news.organization_id AND d.id = v_news.id AND d.presence -> 'state' <> v_news.facts -> 'presence';
+                SET presence = jsonb_build_object('state', v_news.facts -> 'presence', 'since', CASE
+                    WHEN d.presence -> 'state' = v_news.facts -> 'presence' THEN d.presence -> 'since' ELSE to_jsonb(v_news.received_at)
+                END)
+                -- What it says itself counts for more than that it was silent.
+                WHERE d.organization_id = v_news.organization_id AND d.id = v_news.id
+                    AND (d.presence -> 'state' <> v_news.facts -> 'presence' OR d.presence ? 'by');
             END IF;
         END IF;
         IF v_news.facts ? 'metadata' THEN
@@ -14233,9 +18199,14 @@ BEGIN
     SELECT coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) INTO v_limit
     FROM mqtt.configuration AS c
     LEFT JOIN mqtt.device_integrations AS i ON i.id = v_row.integration_id;
+    IF v_row.organization IS NOT NULL THEN
+        v_row := mqtt.queued_form(v_row);
+    END IF;
     v_message_id := coalesce(v_row.message_id, mqtt.message_id(v_row.enqueued_at, v_row.msg_id, false, v_row.place));
     IF v_row.attempts >= v_limit THEN
         DELETE FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_row.msg_id;
+        DELETE FROM mqtt.history AS h
+        WHERE h.received_at = v_row.enqueued_at AND h.organization = v_row.organization AND h.position = v_row.msg_id;
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, credential_id, direction, attempts, topic, message, body, error_message, errors
         ) VALUES (
@@ -14333,7 +18304,33 @@ ALTER FUNCTION mqtt.record_refused(messages jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.record_refused(messages jsonb) IS 'Makes dead letters of messages that mqtt.store_messages has taken and could not store, because their organization uses as many topics as it may; marks the organization, so that HTTP refuses further ones. Returns how many.';
 
-CREATE FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) RETURNS bigint
+CREATE FUNCTION mqtt.record_settlements(positions mqtt.settled_position[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- No row for each message, and no row that is updated, whose dead versions would remain while an old snapshot is held.
+    INSERT INTO mqtt.settlements (settled_at, number, first_at, last_at, first_position, organization, message_count, is_outgoing, low_positions)
+    SELECT
+        clock_timestamp(), nextval('mqtt.settlement_numbers'), g.first_at, g.last_at, g.first_position, g.organization, g.n, false,
+        CASE WHEN g.last_position - g.first_position >= g.n THEN g.low_positions END
+    FROM (
+        SELECT
+            p.organization, min(p.received_at) AS first_at, max(p.received_at) AS last_at, min(p.position) AS first_position,
+            max(p.position) AS last_position, count(*) AS n, array_agg((p.position & 1073741823)::integer ORDER BY p.position) AS low_positions
+        FROM unnest(positions) AS p
+        GROUP BY p.organization, date_trunc('second', p.received_at), p.position >> 30
+        ORDER BY p.organization, date_trunc('second', p.received_at), p.position >> 30
+    ) AS g;
+    PERFORM pg_notify('topicbase_stream', '') FROM mqtt.stream_viewers AS v WHERE v.organization IN (SELECT p.organization FROM unnest(positions) AS p) LIMIT 1;
+END;
+$$;
+
+ALTER FUNCTION mqtt.record_settlements(positions mqtt.settled_position[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.record_settlements(positions mqtt.settled_position[]) IS 'Records the messages that a batch settles, in the order of their acceptance, and tells those who follow them. A part of mqtt.store_messages.';
+
+CREATE FUNCTION mqtt.record_stored(batch mqtt.stored_batch, is_deferred boolean) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -14341,8 +18338,9 @@ CREATE FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid
     SET jit TO 'off'
     AS $$
 BEGIN
-    WITH stored (organization_id, integration_id, credential_id, minute, n, last_at) AS MATERIALIZED (
-        SELECT s.* FROM unnest(organization_ids, integration_ids, credential_ids, minutes, counts, last_accepted_at) AS s
+    WITH stored (organization_id, integration_id, credential_id, minute, n, first_at, last_at) AS MATERIALIZED (
+        SELECT s.*
+        FROM unnest(batch.organizations, batch.integrations, batch.credentials, batch.minutes, batch.counts, batch.first_at, batch.last_at) AS s
     ),
     used AS MATERIALIZED (
         SELECT
@@ -14377,7 +18375,8 @@ BEGIN
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET completed = l.completed + excluded.completed
     )
     INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
-    SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, sum(s.n), 'messages_processed', 'success', NULL::jsonb
+    SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, sum(s.n), 'messages_processed', 'success',
+        jsonb_build_object('seconds', round(greatest(extract(EPOCH FROM clock_timestamp() - min(s.first_at)), 0), 3))
     FROM stored AS s
     GROUP BY s.organization_id, s.integration_id
     UNION ALL
@@ -14386,13 +18385,163 @@ BEGIN
         jsonb_build_object('credential_id', u.id, 'username', u.username, 'via', 'http')
     FROM updated AS u
     WHERE u.is_first;
-    RETURN (SELECT coalesce(sum(s.n), 0) FROM unnest(counts) AS s (n));
+    RETURN (SELECT coalesce(sum(s.n), 0) FROM unnest(batch.counts) AS s (n));
 END;
 $$;
 
-ALTER FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.record_stored(batch mqtt.stored_batch, is_deferred boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) IS 'What else there is to do for messages that mqtt.store_messages has stored, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log, statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
+COMMENT ON FUNCTION mqtt.record_stored(batch mqtt.stored_batch, is_deferred boolean) IS 'What else there is to do for messages that mqtt.store_messages has settled, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log (details: the longest that one of them waited), statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
+
+CREATE FUNCTION mqtt.redeem_stream_ticket(ticket text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_claims jsonb;
+BEGIN
+    DELETE FROM mqtt.stream_tickets AS t
+    WHERE t.hash = sha256(convert_to(ticket, 'UTF8')) AND t.expires_at > clock_timestamp()
+    RETURNING t.claims INTO v_claims;
+    IF NOT found THEN
+        RAISE EXCEPTION 'ticket_invalid' USING
+            ERRCODE = 'PT401', DETAIL = 'The ticket is unknown, expired or used.', HINT = 'POST /rpc/create_stream_ticket makes a new one.';
+    END IF;
+    RETURN v_claims;
+END;
+$$;
+
+ALTER FUNCTION mqtt.redeem_stream_ticket(ticket text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.redeem_stream_ticket(ticket text) IS 'The claims behind a ticket, which is used up. Errors: PT401 `ticket_invalid`.';
+
+CREATE FUNCTION mqtt.refresh_devices(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_devices CONSTANT uuid [] := ARRAY(
+        SELECT DISTINCT x.id
+        FROM mqtt.topics AS t
+        JOIN mqtt.devices AS x ON x.organization_id = t.organization_id AND x.id = t.device_id
+        WHERE t.organization_id = d.organization_id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
+            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR t.topic ~ mqtt.topic_filter_pattern(d.filter))
+            AND (d.place IS NULL OR x.id > d.place::uuid)
+        ORDER BY x.id
+        LIMIT 20
+    );
+    v_device uuid;
+    v_enough CONSTANT bigint := d.rollups + most;
+BEGIN
+    -- Whoever stores messages updates devices in another order.
+    IF NOT mqtt.lock_processing(d.organization_id, true) THEN
+        RETURN d;
+    END IF;
+    FOREACH v_device IN ARRAY v_devices LOOP
+        d.rollups := d.rollups + mqtt.delete_rollups_within(d, v_device, most);
+        IF d.rollups >= v_enough THEN
+            RETURN d;
+        END IF;
+        PERFORM mqtt.refresh_latest(d, v_device);
+        d.place := v_device::text;
+    END LOOP;
+    d.state := CASE WHEN v_devices = '{}' THEN 'done' ELSE d.state END;
+    RETURN d;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refresh_devices(d mqtt.deletions, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refresh_devices(d mqtt.deletions, most integer) IS 'Corrects the next devices that a deletion concerns: their latest values, and the rollups that cannot be made again, about so many rows of these.';
+
+CREATE FUNCTION mqtt.refresh_latest(deletion mqtt.deletions, device_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    d mqtt.devices;
+    v_recent jsonb;
+    v_kept jsonb;
+    v_last record;
+    v_is_gone boolean;
+BEGIN
+    SELECT x.* INTO d FROM mqtt.devices AS x WHERE x.organization_id = deletion.organization_id AND x.id = refresh_latest.device_id FOR NO KEY UPDATE;
+    -- Values of messages that are there are kept, others replaced by those of the newest that are left.
+    SELECT jsonb_object_agg(p.metric, jsonb_build_object('value', p.value, 'at', r.measured_at) ORDER BY r.measured_at, r.place) INTO v_recent
+    FROM mqtt.recent_readings(d, 1000) AS r
+    CROSS JOIN LATERAL mqtt.payload_metrics(r.payload) AS p;
+    SELECT jsonb_object_agg(e.key, e.value) INTO v_kept
+    FROM jsonb_each(d.latest) AS e
+    WHERE NOT mqtt.may_be_deleted(deletion, (e.value ->> 'at')::timestamptz)
+        OR mqtt.has_measured(d, (e.value ->> 'at')::timestamptz, e.key, e.value -> 'value');
+    v_is_gone := mqtt.may_be_deleted(deletion, d.last_data_at) IS NOT FALSE AND NOT mqtt.has_measured(d, d.last_data_at);
+    SELECT r.measured_at, coalesce(m.payload, r.payload) AS payload INTO v_last
+    FROM mqtt.recent_readings(d, 1) AS r
+    LEFT JOIN mqtt.mqtt_messages AS m
+        ON m.topic_number = r.topic_number AND m.measured_at = r.measured_at AND m.position = r.place AND NOT m.is_interpreted;
+    UPDATE mqtt.devices AS x
+    SET latest = coalesce(mqtt.merged_latest(coalesce(v_kept, '{}'), coalesce(v_recent, '{}')), '{}'),
+        last_data = CASE WHEN v_is_gone THEN v_last.payload ELSE x.last_data END,
+        last_data_at = CASE WHEN v_is_gone THEN v_last.measured_at ELSE x.last_data_at END
+    WHERE x.organization_id = d.organization_id AND x.id = d.id;
+    -- What these say is in the history, and taken from there above.
+    UPDATE mqtt.deferred_device_updates AS u
+    SET last_data = NULL, last_data_at = NULL, latest = '{}'
+    WHERE u.organization_id = d.organization_id AND u.device_id = d.id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refresh_latest(deletion mqtt.deletions, device_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refresh_latest(deletion mqtt.deletions, device_id uuid) IS 'Takes deleted values out of a device''s last_data and latest; in their place come those of the newest 1,000 readings left. To be called with the lock of who processes the organization (mqtt.lock_processing).';
+
+CREATE FUNCTION mqtt.refresh_openapi() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_fingerprint CONSTANT text := mqtt.api_fingerprint();
+BEGIN
+    IF (SELECT count(*) FROM mqtt.openapi_documents AS d WHERE d.fingerprint = v_fingerprint) = 3 THEN
+        RETURN;
+    END IF;
+    INSERT INTO mqtt.openapi_documents AS d (role, fingerprint, document)
+    SELECT r.role, v_fingerprint, r.document::text
+    FROM mqtt.render_openapi('{anon,authenticated,service_role}') AS r
+    ON CONFLICT (role) DO UPDATE SET fingerprint = excluded.fingerprint, document = excluded.document;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refresh_openapi() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refresh_openapi() IS 'Makes the OpenAPI documents again if the schema api has changed. At the end of a deploy, and in maintenance.';
+
+CREATE FUNCTION mqtt.refuse_document(slug text, detail text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '%', slug USING
+        ERRCODE = CASE
+            WHEN slug IN ('content_type_unsupported', 'content_encoding_unsupported') THEN 'PT415' WHEN slug IN ('secret_in_path_not_allowed') THEN 'PT403'
+            ELSE 'PT400'
+        END,
+        DETAIL = detail,
+        HINT = CASE slug
+            WHEN 'content_type_unsupported' THEN 'Send JSON, CBOR, MessagePack, text, a form, or bytes as application/octet-stream.'
+            WHEN 'content_encoding_unsupported' THEN 'Send the body as it is.'
+            WHEN 'secret_in_path_not_allowed' THEN 'Send the password by Authorization: Basic or Bearer, or X-Password.'
+            WHEN 'topic_invalid' THEN 'Send the topic as UTF-8, percent-encoded.'
+            WHEN 'http_topic_incomplete' THEN 'Set http_topic to a template of what every message has, or name the topic in the URL or in X-Topic.'
+            ELSE 'See the API reference for what the body may be.'
+        END;
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_document(slug text, detail text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_document(slug text, detail text) IS 'Raises the fault of a document that a sender posted in its own form, with its status and hint.';
 
 CREATE FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -14533,6 +18682,165 @@ ALTER FUNCTION mqtt.refuse_write() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.refuse_write() IS 'Trigger: refuses any write.';
 
+CREATE FUNCTION mqtt.register_devices(news mqtt.device_news[]) RETURNS mqtt.seen_device[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_seen mqtt.seen_device [];
+BEGIN
+    WITH seen AS (
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at, latest)
+        SELECT n.organization_id, n.integration_id, n.external_id, n.last_data, n.last_data_at, n.last_seen_at, n.latest
+        FROM unnest(news) AS n
+        ORDER BY n.organization_id, n.integration_id, n.external_id
+        -- Registered meanwhile by somebody else.
+        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+            last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, NULL),
+            last_data_at = greatest(d.last_data_at, excluded.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at),
+            presence = mqtt.presence_once_seen(d.presence, excluded.last_seen_at)
+        RETURNING d.id, d.integration_id, d.external_id
+    )
+    SELECT array_agg(ROW(s.id, s.integration_id, s.external_id)::mqtt.seen_device) INTO v_seen FROM seen AS s;
+    RETURN v_seen;
+END;
+$$;
+
+ALTER FUNCTION mqtt.register_devices(news mqtt.device_news[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.register_devices(news mqtt.device_news[]) IS 'Registers devices with what a batch tells of them; returns them. A part of mqtt.store_messages.';
+
+CREATE FUNCTION mqtt.register_imported(integration mqtt.device_integrations, rows mqtt.imported_message[], sets_latest boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    WITH told AS MATERIALIZED (
+        SELECT r.*, sets_latest AND r.role = 'telemetry' AND r.body IS NULL AND NOT r.retain AS is_news
+        FROM unnest(rows) AS r
+        WHERE r.external_id IS NOT NULL
+    ),
+    newest AS (
+        SELECT DISTINCT ON (t.external_id) t.external_id, t.payload, t.measured_at
+        FROM told AS t
+        WHERE t.is_news
+        ORDER BY t.external_id, t.measured_at DESC, t.position DESC
+    ),
+    latest AS (
+        SELECT t.external_id, jsonb_object_agg(m.metric, jsonb_build_object('value', m.value, 'at', t.measured_at) ORDER BY t.measured_at, t.position) AS latest
+        FROM told AS t
+        CROSS JOIN LATERAL mqtt.payload_metrics(mqtt.data_of_payload(t.payload, t.measured_at)) AS m
+        WHERE t.is_news
+        GROUP BY t.external_id
+    )
+    INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, latest)
+    SELECT integration.organization_id, integration.id, e.external_id, n.payload, n.measured_at, coalesce(mqtt.newest_metrics(l.latest), '{}')
+    FROM (SELECT DISTINCT t.external_id FROM told AS t) AS e
+    LEFT JOIN newest AS n USING (external_id)
+    LEFT JOIN latest AS l USING (external_id)
+    ORDER BY e.external_id
+    ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
+        last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
+        latest = coalesce(mqtt.merged_latest(d.latest, excluded.latest), '{}'),
+        last_data_at = greatest(d.last_data_at, excluded.last_data_at);
+END;
+$$;
+
+ALTER FUNCTION mqtt.register_imported(integration mqtt.device_integrations, rows mqtt.imported_message[], sets_latest boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.register_imported(integration mqtt.device_integrations, rows mqtt.imported_message[], sets_latest boolean) IS 'Registers the devices that imported messages name, with their latest values unless payload rules say what these are; they were not seen by it.';
+
+CREATE FUNCTION mqtt.register_topics(topics mqtt.numbered_topic[]) RETURNS mqtt.numbered_topic[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_all mqtt.numbered_topic [];
+BEGIN
+    WITH topic AS MATERIALIZED (
+        SELECT t.* FROM unnest(topics) AS t
+    ),
+    new_topic AS (
+        INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
+        SELECT n.organization_id, nextval('mqtt.topic_numbers'), n.integration_id, n.device_id, n.topic_role, n.topic, n.message_type
+        FROM (
+            SELECT t.*, row_number() OVER (PARTITION BY t.organization_id) + coalesce(
+                (SELECT c.topics FROM mqtt.topic_counts AS c WHERE c.organization_id = t.organization_id), 0
+            ) AS place
+            FROM topic AS t
+            WHERE t.number IS NULL
+        ) AS n
+        WHERE n.place <= (SELECT c.max_topics FROM mqtt.configuration AS c)
+        RETURNING organization_id, number, integration_id, topic, device_id, message_type, role
+    ),
+    counted AS (
+        INSERT INTO mqtt.topic_counts AS c (organization_id, topics)
+        SELECT n.organization_id, count(*) FROM new_topic AS n GROUP BY n.organization_id
+        ON CONFLICT ON CONSTRAINT topic_counts_pkey DO UPDATE SET topics = c.topics + excluded.topics
+    )
+    SELECT array_agg(
+        ROW(
+            t.organization_id, t.integration_id, t.topic, t.external_id, t.message_type, t.topic_role, t.device_id, t.organization,
+            coalesce(t.number, n.number), t.is_current, t.is_by_pattern
+        )::mqtt.numbered_topic
+    ) INTO v_all
+    FROM topic AS t
+    LEFT JOIN new_topic AS n
+        ON t.number IS NULL AND n.integration_id = t.integration_id AND n.topic = t.topic AND n.device_id IS NOT DISTINCT FROM t.device_id
+            AND n.message_type IS NOT DISTINCT FROM t.message_type AND n.role = t.topic_role;
+    RETURN v_all;
+END;
+$$;
+
+ALTER FUNCTION mqtt.register_topics(topics mqtt.numbered_topic[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.register_topics(topics mqtt.numbered_topic[]) IS 'Gives topics without a number one, as far as configuration.max_topics leaves room; returns all. A part of mqtt.store_messages.';
+
+CREATE FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_row[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_kept bigint;
+BEGIN
+    WITH hours AS MATERIALIZED (
+        SELECT x.device_id, x.hour, x.hour - greatest(c.max_time_ahead, '1 day') >= p.raw_since AS is_whole
+        FROM (
+            SELECT DISTINCT t.device_id, date_trunc('hour', g.measured_at) AS hour
+            FROM unnest(gone) AS g
+            JOIN mqtt.topics AS t ON t.number = g.topic
+            JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
+            WHERE g.is_reading AND t.role = 'telemetry'
+        ) AS x
+        JOIN mqtt.rollup_progress AS p ON p.organization_id = deletion.organization_id
+        CROSS JOIN mqtt.configuration AS c
+    ),
+    marked AS (
+        -- Without positions, as mqtt.outdate_rollups has them; once for an hour, which takes several batches.
+        INSERT INTO mqtt.late_readings (organization_id, device_id, hour, first_position, first_at, last_at, positions)
+        SELECT deletion.organization_id, h.device_id, h.hour, nextval('pgmq.q_mqtt_messages_msg_id_seq'), h.hour, h.hour, '{}'
+        FROM hours AS h
+        WHERE h.is_whole AND NOT EXISTS (
+            SELECT
+            FROM mqtt.late_readings AS l
+            WHERE l.organization_id = deletion.organization_id AND l.device_id = h.device_id AND l.hour = h.hour AND l.positions = '{}'
+        )
+    )
+    SELECT count(*) INTO v_kept
+    FROM hours AS h
+    WHERE NOT h.is_whole
+        AND NOT (deletion.filter IS NULL AND NOT deletion.by_received AND h.hour >= deletion.since AND h.hour + interval '1 hour' <= deletion.until);
+    RETURN v_kept;
+END;
+$$;
+
+ALTER FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_row[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_row[]) IS 'Has the rollups made again of the hours in which deleted readings were measured. Returns how many hours of devices cannot be, and are not deleted as a whole by mqtt.delete_rollups_within either.';
+
 CREATE FUNCTION mqtt.remove_topics(organization_id uuid, numbers integer[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -14604,6 +18912,42 @@ $$;
 ALTER FUNCTION mqtt.remove_unused_topics(most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.remove_unused_topics(most integer) IS 'Looks at that many topics (and at as many of each organization with configuration.max_topics of them) and removes those that no stored message has any longer; returns how many.';
+
+CREATE FUNCTION mqtt.render_openapi(roles name[]) RETURNS TABLE(role name, document jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH part AS MATERIALIZED (SELECT p.* FROM mqtt.openapi_parts() AS p)
+    SELECT r.role, jsonb_build_object(
+        'openapi', '3.1.0',
+        'info', jsonb_build_object(
+            'title', 'Topicbase', 'version', mqtt.api_version(), 'summary', 'MQTT integration that lives in Postgres',
+            'description', 'The calls that you may make, with the login that you sent. The version is that of get_api_version.',
+            'license', '{"name": "MIT", "identifier": "MIT"}'::jsonb
+        ),
+        'servers', '[{"url": "./", "description": "Where this document comes from"}]'::jsonb,
+        'paths', coalesce(s.paths, '{}'),
+        'components', mqtt.openapi_components()
+            || jsonb_build_object('schemas', mqtt.openapi_components() -> 'schemas' || coalesce(s.schemas, '{}'), 'examples', coalesce(s.examples, '{}'))
+    )
+    FROM unnest(roles) AS r (role)
+    CROSS JOIN LATERAL (
+        SELECT
+            jsonb_object_agg(p.name, p.content) FILTER (WHERE p.kind IN ('call', 'view')) AS paths,
+            jsonb_object_agg(p.name, p.content) FILTER (WHERE p.kind IN ('row', 'answer')) AS schemas,
+            jsonb_object_agg(p.name, p.content) FILTER (WHERE p.kind = 'error') AS examples
+        FROM part AS p
+        WHERE CASE
+            WHEN p.kind IN ('call', 'error') THEN has_function_privilege(r.role, p.object, 'execute')
+            WHEN p.kind = 'answer' THEN r.role <> 'anon'
+            ELSE has_table_privilege(r.role, p.object, 'select')
+        END
+    ) AS s;
+$$;
+
+ALTER FUNCTION mqtt.render_openapi(roles name[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.render_openapi(roles name[]) IS 'The OpenAPI 3.1 document of the calls and views that each role may use, from the catalogue: arguments, result types, COMMENTs and grants.';
 
 CREATE FUNCTION mqtt.renumber_subscription() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -14763,9 +19107,14 @@ CREATE FUNCTION mqtt.request_session() RETURNS SETOF mqtt.device_session
              WHEN (NOT c.can_publish) THEN 'publish_not_allowed'::text
              WHEN (i.status = 'inactive'::text) THEN 'integration_inactive'::text
              WHEN (COALESCE(k.ingest_pause, o.ingest_pause) IS NOT NULL) THEN 'queue_paused'::text
+             WHEN
+             CASE
+                 WHEN (o.max_queued IS NOT NULL) THEN mqtt.is_queue_full(o.id, o.max_queued)
+                 ELSE NULL::boolean
+             END THEN 'queue_paused'::text
              ELSE NULL::text
          END AS "case",
-     COALESCE(k.ingest_pause, o.ingest_pause) AS "coalesce",
+     COALESCE(k.ingest_pause, o.ingest_pause, format('More than %s messages of the organization wait to be processed.'::text, o.max_queued)) AS "coalesce",
      l.username
     FROM ((((( SELECT
                  CASE
@@ -14792,6 +19141,24 @@ END;
 ALTER FUNCTION mqtt.request_session() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.request_session() IS 'The device behind this HTTP request, by its headers: Authorization: Basic, or X-Username and X-Password, with X-Client-ID; always one row. Where fault is set it may not send, and whoever asks answers with mqtt.answer_wrong_login. A part of the statement that asks, since it runs for every message.';
+
+CREATE FUNCTION mqtt.require_admin(organization_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT mqtt.is_operator() AND NOT require_admin.organization_id = ANY (mqtt.current_organization_ids(true)) THEN
+        RAISE EXCEPTION 'admin_required' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('You are a member of organization %s, but not an admin.', organization_id),
+            HINT = 'Ask an admin of the organization to do it, or to make you one.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_admin(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_admin(organization_id uuid) IS 'Raises PT403 admin_required unless the caller is an admin of the organization.';
 
 CREATE FUNCTION mqtt.require_batch(message_count integer, max_messages integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -14851,6 +19218,7 @@ BEGIN
     FROM mqtt.mqtt_credentials AS c
     WHERE c.id = require_credential.credential_id
         AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(c.integration_id)
     FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'credential_not_found' USING
@@ -14858,7 +19226,7 @@ BEGIN
             DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
-    PERFORM mqtt.require_organization(v_credential.organization_id, true);
+    PERFORM mqtt.require_admin(v_credential.organization_id);
     RETURN v_credential;
 END;
 $$;
@@ -14878,7 +19246,8 @@ BEGIN
     FROM mqtt.device_integrations AS i
     WHERE i.id = require_integration.integration_id
         AND i.organization_id = coalesce(require_integration.organization_id, i.organization_id)
-        AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()));
+        AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(i.id);
     IF NOT found THEN
         RAISE EXCEPTION 'integration_not_found' USING
             ERRCODE = 'PT404',
@@ -14887,7 +19256,7 @@ BEGIN
             HINT = 'GET /device_integrations lists yours.';
     END IF;
     IF admin_only THEN
-        PERFORM mqtt.require_organization(v_integration.organization_id, true);
+        PERFORM mqtt.require_admin(v_integration.organization_id);
     END IF;
     RETURN v_integration;
 END;
@@ -14902,10 +19271,11 @@ CREATE FUNCTION mqtt.require_login_room(organization_id uuid) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_most integer := (SELECT c.max_logins FROM mqtt.configuration AS c);
+    v_most integer;
 BEGIN
     -- Two calls at once must not both find the last place free.
-    PERFORM FROM mqtt.organizations AS o WHERE o.id = require_login_room.organization_id FOR NO KEY UPDATE;
+    SELECT o.max_logins INTO v_most FROM mqtt.organizations AS o WHERE o.id = require_login_room.organization_id FOR NO KEY UPDATE;
+    v_most := coalesce(v_most, (SELECT c.max_logins FROM mqtt.configuration AS c));
     IF v_most <= (
         SELECT count(*)
         FROM mqtt.mqtt_credentials AS c
@@ -15006,11 +19376,9 @@ BEGIN
             DETAIL = format('There is no organization %s that you may see.', coalesce(organization_id::text, 'null')),
             HINT = 'GET /organizations lists yours.';
     END IF;
-    IF admin_only AND NOT mqtt.is_operator() AND NOT v_organization.id = ANY (mqtt.current_organization_ids(true)) THEN
-        RAISE EXCEPTION 'admin_required' USING
-            ERRCODE = 'PT403',
-            DETAIL = format('You are a member of organization %s, but not an admin.', organization_id),
-            HINT = 'Ask an admin of the organization to do it, or to make you one.';
+    IF admin_only THEN
+        PERFORM mqtt.require_admin(v_organization.id);
+        PERFORM mqtt.require_whole_organization();
     END IF;
     RETURN v_organization;
 END;
@@ -15018,7 +19386,7 @@ $$;
 
 ALTER FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required).';
+COMMENT ON FUNCTION mqtt.require_organization(organization_id uuid, admin_only boolean) IS 'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required), not by an API key for some integrations (else PT403 key_of_integrations).';
 
 CREATE FUNCTION mqtt.require_publishable(messages jsonb, required_prefix text, max_bytes integer) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -15106,6 +19474,25 @@ ALTER FUNCTION mqtt.require_rule(rule_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_rule(rule_id uuid) IS 'A payload rule that the caller sees, as the API shows it. Raises PT404 payload_rule_not_found.';
 
+CREATE FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF integration_id IS NOT NULL THEN
+        PERFORM mqtt.require_integration(integration_id, organization_id);
+    ELSIF organization_id IS NOT NULL THEN
+        PERFORM mqtt.require_organization(organization_id);
+    ELSIF NOT has_devices THEN
+        PERFORM mqtt.require_single_organization();
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) IS 'Raises PT404 or PT400 organization_required unless the caller may read what a query of readings names, and it is clear whose they are: rows of readings name no organization.';
+
 CREATE FUNCTION mqtt.require_single_organization() RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -15136,14 +19523,15 @@ BEGIN
     SELECT s.* INTO v_subscription
     FROM mqtt.mqtt_subscriptions AS s
     WHERE s.id = require_subscription.subscription_id
-        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()));
+        AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()))
+        AND mqtt.key_allows(s.integration_id);
     IF NOT found THEN
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
             DETAIL = format('There is no subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
-    PERFORM mqtt.require_organization(v_subscription.organization_id, true);
+    PERFORM mqtt.require_admin(v_subscription.organization_id);
     RETURN v_subscription;
 END;
 $$;
@@ -15151,6 +19539,23 @@ $$;
 ALTER FUNCTION mqtt.require_subscription(subscription_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_subscription(subscription_id uuid) IS 'The subscription, where the caller may see it (else PT404 subscription_not_found) and is an admin there (else PT403 admin_required).';
+
+CREATE FUNCTION mqtt.require_whole_organization() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF mqtt.key_integration_ids() IS NOT NULL THEN
+        RAISE EXCEPTION 'key_of_integrations' USING
+            ERRCODE = 'PT403', DETAIL = 'The call is about a whole organization, and the API key is for some of its integrations.',
+            HINT = 'Use a key that is not limited to integrations.';
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_whole_organization() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_whole_organization() IS 'Raises PT403 key_of_integrations for a caller whose API key is limited to integrations.';
 
 CREATE FUNCTION mqtt.retry_delay(attempts integer) RETURNS interval
     LANGUAGE sql
@@ -15162,6 +19567,18 @@ END;
 ALTER FUNCTION mqtt.retry_delay(attempts integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.retry_delay(attempts integer) IS 'Delay after this many failed attempts: retry_base × 2ⁿ⁻¹, capped at retry_cap, ±25 % jitter.';
+
+CREATE FUNCTION mqtt.reveal(concealed text) RETURNS bytea
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT public.decrypt(decode((translate(reveal.concealed, '-_'::text, '+/'::text) || repeat('='::text, ((- length(reveal.concealed)) & 3))), 'base64'::text), k.key, 'aes-cbc/pad:none'::text) AS decrypt
+    FROM mqtt.message_id_key k;
+END;
+
+ALTER FUNCTION mqtt.reveal(concealed text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.reveal(concealed text) IS 'The bytes that mqtt.conceal was given. Something else is revealed as random bytes, or raises a data_exception or an external_routine_exception.';
 
 CREATE FUNCTION mqtt.revoke_publisher(role_name name, integration_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -15229,7 +19646,7 @@ BEGIN
         RETURNING l.*
     ),
     rolled AS (
-        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired)
+        INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, accepted, completed, dead, expired, deleted)
         SELECT
             o.organization_id,
             CASE WHEN o.shard = mqtt.ledger_level_settled() THEN '-infinity' WHEN o.bucket < v_hour THEN date_trunc('hour', o.bucket) ELSE o.bucket END,
@@ -15238,7 +19655,7 @@ BEGIN
                 WHEN o.bucket < v_hour THEN mqtt.ledger_level_hour()
                 ELSE mqtt.ledger_level_minute()
             END,
-            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired)
+            sum(o.accepted), sum(o.completed), sum(o.dead), sum(o.expired), sum(o.deleted)
         FROM old AS o
         GROUP BY 1, 2, 3
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
@@ -15451,6 +19868,29 @@ ALTER FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval)
 
 COMMENT ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) IS 'For each device of the request what rollups of that grain serve; since is null where they serve nothing.';
 
+CREATE FUNCTION mqtt.row_schema(relation oid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT mqtt.object_schema(
+        jsonb_object_agg(
+            a.attname, CASE WHEN a.attnotnull THEN s.schema ELSE mqtt.nullable(s.schema) END
+                || CASE WHEN d.text IS NULL THEN '{}' ELSE jsonb_build_object('description', d.text) END
+                || CASE WHEN e.example IS NULL THEN '{}' ELSE jsonb_build_object('examples', jsonb_build_array(e.example)) END
+        ),
+        jsonb_agg(a.attname ORDER BY a.attnum)
+    )
+    FROM pg_catalog.pg_attribute AS a
+    CROSS JOIN LATERAL (SELECT mqtt.type_schema(a.atttypid) AS schema) AS s
+    CROSS JOIN LATERAL (SELECT pg_catalog.col_description(a.attrelid, a.attnum) AS text) AS d
+    CROSS JOIN LATERAL (SELECT mqtt.name_examples() -> a.attname::text AS example) AS e
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
+$$;
+
+ALTER FUNCTION mqtt.row_schema(relation oid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.row_schema(relation oid) IS 'The JSON schema of a row of a table, view or composite type. Of a view any column may be null: the catalogue does not know better.';
+
 CREATE VIEW api.payload_rules WITH (security_invoker='true') AS
  SELECT r.id,
     r.organization_id,
@@ -15653,16 +20093,26 @@ ALTER FUNCTION mqtt.rules_considered(integration_id uuid, topic text, matched uu
 
 COMMENT ON FUNCTION mqtt.rules_considered(integration_id uuid, topic text, matched uuid) IS 'The rules that were tried for a topic, up to the one that matched, and why the others did not.';
 
+CREATE FUNCTION mqtt.rules_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460351;
+END;
+
+ALTER FUNCTION mqtt.rules_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.rules_lock() IS 'Advisory lock of applying payload rules to stored messages, with hashtext(integration_id::text): one caller at a time.';
+
 CREATE FUNCTION mqtt.run_maintenance() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() || mqtt.roll_up_readings() ELSE '{"skipped": true}' END;
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() || mqtt.work_deletions(50000) || mqtt.roll_up_readings() ELSE '{"skipped": true}' END;
 $$;
 
 ALTER FUNCTION mqtt.run_maintenance() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, retention, mqtt.run_periodic_tasks, rollups. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, retention, mqtt.run_periodic_tasks, deletions, rollups. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 
 CREATE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -15672,8 +20122,10 @@ DECLARE
     v_done jsonb := '{}';
     v_partitions record;
 BEGIN
-    v_done := jsonb_build_object('clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger())
-        || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+    v_done := jsonb_build_object(
+        'clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger(), 'devices_gone_silent', mqtt.note_silence()
+    ) || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
+    PERFORM mqtt.refresh_openapi();
     SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
     RETURN v_done || jsonb_strip_nulls(jsonb_build_object(
         'partitions_made', v_partitions.made, 'postponed', v_partitions.postponed,
@@ -15685,7 +20137,35 @@ $$;
 
 ALTER FUNCTION mqtt.run_periodic_tasks() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, unused topics, what holds back vacuum, expired credentials, partitions made ahead ("postponed" if a lock is not available).';
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, silent devices, unused topics, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available).';
+
+CREATE FUNCTION mqtt.said_slugs() RETURNS TABLE(routine oid, slug text, status text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    WITH said AS MATERIALIZED (
+        SELECT p.oid, p.proname, split_part(regexp_replace(pg_catalog.obj_description(p.oid, 'pg_proc'), '\merrors are\M', 'Errors:'), 'Errors:', 2) AS text
+        FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'api'::regnamespace
+    ),
+    own AS MATERIALIZED (
+        SELECT s.oid, m[1] AS slug, e.value ->> 'status' AS status
+        FROM said AS s
+        CROSS JOIN LATERAL regexp_matches(s.text, '`([a-z]+(?:_[a-z0-9]+)+)`', 'g') AS m
+        JOIN jsonb_each(mqtt.error_catalogue()) AS e ON e.key = m[1]
+    )
+    SELECT o.oid, o.slug, o.status FROM own AS o
+    UNION
+    SELECT s.oid, o.slug, o.status
+    FROM said AS s
+    CROSS JOIN LATERAL regexp_matches(s.text, '\mthose\s+of\s+`?(\w+)`?', 'g') AS m
+    JOIN said AS r ON r.proname = m[1]
+    JOIN own AS o ON o.oid = r.oid;
+$$;
+
+ALTER FUNCTION mqtt.said_slugs() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.said_slugs() IS 'The slugs of the errors that each call''s COMMENT names, with those of the calls to which it refers.';
 
 CREATE FUNCTION mqtt.sample_position(message_position bigint, sample integer) RETURNS bigint
     LANGUAGE sql
@@ -15701,7 +20181,7 @@ ALTER FUNCTION mqtt.sample_position(message_position bigint, sample integer) OWN
 
 COMMENT ON FUNCTION mqtt.sample_position(message_position bigint, sample integer) IS 'The position of a sample: of the first that of its message, of others a new number, so that readings are in a total order.';
 
-CREATE FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, role text) RETURNS integer
+CREATE FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, message_type text, role text) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -15709,12 +20189,18 @@ DECLARE
     v_number integer;
 BEGIN
     SELECT t.number INTO v_number
-    FROM mqtt.topic_number(message.organization_id, message.integration_id, message.topic, device_id, message.message_type, role) AS t;
+    FROM mqtt.topic_number(
+        message.organization_id, message.integration_id, message.topic, sample_topic.device_id, sample_topic.message_type, sample_topic.role
+    ) AS t;
     IF v_number IS NULL THEN
+        IF (SELECT c.topics FROM mqtt.topic_counts AS c WHERE c.organization_id = message.organization_id)
+            >= (SELECT c.max_topics FROM mqtt.configuration AS c) THEN
+            PERFORM mqtt.refuse_message('topic_limit_reached', message.topic, NULL, NULL);
+        END IF;
         INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
         VALUES (
             message.organization_id, nextval('mqtt.topic_numbers'), message.integration_id, sample_topic.device_id, sample_topic.role, message.topic,
-            message.message_type
+            sample_topic.message_type
         )
         RETURNING number INTO v_number;
         INSERT INTO mqtt.topic_counts AS c (organization_id, topics) VALUES (message.organization_id, 1)
@@ -15724,9 +20210,9 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, role text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, message_type text, role text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, role text) IS 'The number of a message''s topic with the device and role of a sample in it; a new one where it has none.';
+COMMENT ON FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, message_type text, role text) IS 'The number of a message''s topic with the device, message type and role of a sample in it; a new one where it has none. Raises PT403 topic_limit_reached.';
 
 CREATE TABLE mqtt.sparkplug_nodes (
     organization_id uuid NOT NULL,
@@ -15860,11 +20346,16 @@ BEGIN
             'p99', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY s.seconds))::numeric, 4)
         )
         FROM (
-            SELECT h.stored_after / 1000.0 AS seconds
-            FROM mqtt.history AS h
-            WHERE h.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = seconds_in_queue.organization_id)
-                AND h.flags & 8 = 0 AND h.received_at > now() - interval '1 hour'
-            ORDER BY h.received_at DESC
+            SELECT b.seconds
+            FROM (
+                SELECT (a.details ->> 'seconds')::double precision AS seconds, a.message_count
+                FROM mqtt.integration_activity_log AS a
+                WHERE a.organization_id = seconds_in_queue.organization_id AND a.activity_type = 'messages_processed' AND a.details ? 'seconds'
+                    AND a.created_at > now() - interval '1 hour'
+                ORDER BY a.created_at DESC
+                LIMIT 1000
+            ) AS b
+            CROSS JOIN generate_series(1, least(b.message_count, 1000))
             LIMIT 1000
         ) AS s
     );
@@ -15873,7 +20364,7 @@ $$;
 
 ALTER FUNCTION mqtt.seconds_in_queue(organization_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.seconds_in_queue(organization_id uuid) IS 'How long the last 1,000 messages stored within the hour waited to be processed: {"p50", "p99"}, null when there were none.';
+COMMENT ON FUNCTION mqtt.seconds_in_queue(organization_id uuid) IS 'How long the last 1,000 messages processed within the hour waited, each as long as the longest of its batch and integration: {"p50", "p99"}, null when there were none.';
 
 CREATE FUNCTION mqtt.series_points(request mqtt.telemetry_request, bucket interval, time_zone text, aggregates text[], fill text) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -15937,7 +20428,7 @@ BEGIN
             DETAIL = 'A bridge is connected to this database and may be sending these messages now.',
             HINT = 'Stop all bridges, call this, then start them.';
     END IF;
-    DELETE FROM mqtt.outbound_batches;
+    DELETE FROM mqtt.outbound_batches WHERE true;
     LOOP
         v_msg_ids := ARRAY(
             SELECT q.msg_id
@@ -15969,7 +20460,13 @@ DECLARE
     v_secret text;
     v_sealed jsonb := given;
 BEGIN
-    PERFORM mqtt.require_organization(set_callback_secret.organization_id, true);
+    PERFORM mqtt.require_integration(
+        (
+            SELECT s.integration_id
+            FROM mqtt.mqtt_subscriptions AS s
+            WHERE s.organization_id = set_callback_secret.organization_id AND s.id = set_callback_secret.subscription_id
+        ), set_callback_secret.organization_id, true
+    );
     IF only_if_none AND given IS NULL AND EXISTS (
         SELECT FROM mqtt.callback_secrets AS k
         WHERE k.organization_id = set_callback_secret.organization_id AND k.subscription_id = set_callback_secret.subscription_id
@@ -16011,7 +20508,7 @@ ALTER FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uu
 
 COMMENT ON FUNCTION mqtt.set_callback_secret(organization_id uuid, subscription_id uuid, given jsonb, grace interval, only_if_none boolean) IS 'Gives a subscription the secret that its requests are signed with: one generated here, which is returned in clear text, or one that the caller sealed
 For the time of grace the old secret signs as well. With only_if_none a subscription that has a secret keeps it, and null is returned.
-Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`.';
+Errors: 400 `callback_secret_invalid`, `sealing_unavailable`; 403 `admin_required`; 404 `integration_not_found`.';
 
 CREATE FUNCTION mqtt.set_publisher_privileges(role_name name, is_granted boolean) RETURNS void
     LANGUAGE plpgsql
@@ -16039,7 +20536,7 @@ COMMENT ON FUNCTION mqtt.set_publisher_privileges(role_name name, is_granted boo
 CREATE FUNCTION mqtt.setting_names(integration_type text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT (ARRAY['topic_pattern'::text, 'content_type'::text, 'max_attempts'::text, 'outbound_max_in_flight'::text, 'inbound_max_per_second'::text, 'status_topic'::text] ||
+ SELECT (ARRAY['topic_pattern'::text, 'content_type'::text, 'max_attempts'::text, 'outbound_max_in_flight'::text, 'inbound_max_per_second'::text, 'status_topic'::text, 'http_topic'::text, 'offline_after'::text] ||
          CASE
              WHEN (integration_type <> 'mqtt_hosted'::text) THEN ARRAY['broker_url'::text, 'port'::text, 'protocol'::text, 'path'::text, 'username'::text, 'password'::text, 'client_id'::text, 'mqtt_version'::text, 'clean_start'::text, 'session_expiry'::text, 'keepalive'::text, 'use_tls'::text, 'verify_certificate'::text, 'ca_certificate'::text, 'client_certificate'::text, 'client_key'::text, 'server_name'::text, 'alpn'::text]
              ELSE '{}'::text[]
@@ -16204,6 +20701,37 @@ BEGIN
         LEFT JOIN new_topic AS n ON n.integration_id = g.integration_id AND n.topic = g.topic
         WHERE g.is_sent
         ORDER BY g.msg_id
+    ), locked AS MATERIALIZED (
+        -- In the order of the key, so that two callers cannot lock each other out.
+        SELECT x.id, x.number, pg_advisory_xact_lock(mqtt.settlement_lock(), x.number)
+        FROM (
+            SELECT o.id, o.number
+            FROM mqtt.organizations AS o
+            WHERE o.id IN (SELECT g.organization_id FROM gone AS g WHERE g.is_sent)
+            ORDER BY o.number
+            OFFSET 0
+        ) AS x
+    ), settled AS (
+        INSERT INTO mqtt.settlements (settled_at, number, first_at, last_at, first_position, organization, message_count, is_outgoing, low_positions)
+        SELECT
+            clock_timestamp(), nextval('mqtt.settlement_numbers'), s.first_at, s.last_at, s.first_position, s.organization, s.n, true,
+            CASE WHEN s.last_position - s.first_position >= s.n THEN s.low_positions END
+        FROM (
+            SELECT
+                l.number AS organization, min(g.enqueued_at) AS first_at, max(g.enqueued_at) AS last_at, min(g.msg_id) AS first_position,
+                max(g.msg_id) AS last_position, count(*) AS n, array_agg((g.msg_id & 1073741823)::integer ORDER BY g.msg_id) AS low_positions
+            FROM gone AS g
+            JOIN locked AS l ON l.id = g.organization_id
+            WHERE g.is_sent
+            GROUP BY l.number, date_trunc('second', g.enqueued_at), g.msg_id >> 30
+            ORDER BY l.number, date_trunc('second', g.enqueued_at), g.msg_id >> 30
+        ) AS s
+        RETURNING organization
+    ), told AS MATERIALIZED (
+        SELECT pg_notify('topicbase_stream', '')
+        FROM mqtt.stream_viewers AS v
+        WHERE v.organization IN (SELECT s.organization FROM settled AS s)
+        LIMIT 1
     ), dead AS (
         INSERT INTO mqtt.mqtt_dead_letters (
             received_at, organization_id, id, integration_id, direction, attempts, topic, message, body, error_message, errors
@@ -16222,7 +20750,7 @@ BEGIN
         FROM gone AS g
         GROUP BY g.organization_id, g.integration_id, 5, 6, 7
     )
-    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s;
+    SELECT coalesce(jsonb_object_agg(s.state, s.n), '{}') INTO v_counts FROM (SELECT g.state, count(*) AS n FROM gone AS g GROUP BY g.state) AS s WHERE (SELECT count(*) FROM told) >= 0;
     RETURN v_counts;
 END;
 $$;
@@ -16230,6 +20758,64 @@ $$;
 ALTER FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) IS 'Settles messages of the outbound queue as sent, acknowledged, failed, expired or cancelled, with everything that follows in the same statement: receipt, history (if sent), dead letter (if failed), activity log. Returns the count of each. Skips messages that are no longer queued and, with bridge_id, those of integrations that this bridge does not hold.';
+
+CREATE FUNCTION mqtt.settled_messages(positions mqtt.stream_position[], most integer) RETURNS TABLE(organization integer, is_outgoing boolean, number bigint, place integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, settled_at timestamp with time zone, is_missing boolean, message mqtt.history)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH unread AS MATERIALIZED (
+        SELECT u.* FROM mqtt.unread_settlements(positions, most) AS u
+    ),
+    found AS MATERIALIZED (
+        SELECT u.*, coalesce(m.place, u.last_place) AS place, m.message, count(m.place) OVER (PARTITION BY u.number) AS found_count
+        FROM unread AS u
+        LEFT JOIN LATERAL (
+            SELECT x.place, x.message
+            FROM (
+                SELECT
+                    h AS message, h.position,
+                    CASE
+                        WHEN u.low_positions IS NULL THEN (h.position - u.first_position + 1)::integer
+                        ELSE width_bucket((h.position & 1073741823)::integer, u.low_positions)
+                    END AS place
+                FROM mqtt.history AS h
+                WHERE h.organization = u.organization AND h.received_at >= u.first_at AND h.received_at <= u.last_at
+                    AND (h.flags & 8 = 8) = u.is_outgoing AND h.position >> 30 = u.first_position >> 30
+            ) AS x
+            WHERE x.place BETWEEN u.first_place AND u.last_place
+                AND (u.low_positions IS NULL OR u.low_positions[x.place] = x.position & 1073741823)
+        ) AS m ON true
+    ),
+    -- What was published comes after what was received, and so after all of it that is read here.
+    received AS MATERIALIZED (
+        SELECT DISTINCT ON (u.organization) u.organization, u.number, u.last_place % u.message_count AS place
+        FROM unread AS u
+        WHERE NOT u.is_outgoing
+        ORDER BY u.organization, u.number DESC
+    )
+    SELECT
+        f.organization, f.is_outgoing, f.number, f.place,
+        CASE WHEN f.is_outgoing THEN coalesce(r.number, p.incoming) ELSE f.number END,
+        CASE WHEN f.is_outgoing THEN f.number ELSE p.outgoing END,
+        CASE WHEN f.is_outgoing THEN coalesce(r.place, p.incoming_place) ELSE f.place % f.message_count END,
+        CASE WHEN f.is_outgoing THEN f.place % f.message_count ELSE p.outgoing_place END,
+        f.settled_at, f.found_count <= f.last_place - f.first_place, f.message
+    FROM found AS f
+    JOIN unnest(positions) AS p ON p.organization = f.organization
+    LEFT JOIN received AS r ON r.organization = f.organization
+    ORDER BY f.organization, f.is_outgoing, f.number, f.place;
+END;
+$$;
+
+ALTER FUNCTION mqtt.settled_messages(positions mqtt.stream_position[], most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.settled_messages(positions mqtt.stream_position[], most integer) IS 'What was settled after these positions, one for each organization: in order, of each direction at most the first so many messages, with the position (incoming, outgoing and their places) after each. is_missing: the history no longer has all that is read of the settlement; id of message is null where it has none.';
 
 CREATE FUNCTION mqtt.settled_status(id uuid) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -16261,52 +20847,135 @@ ALTER FUNCTION mqtt.settled_status(id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.settled_status(id uuid) IS 'completed for a message of the history, failed for a dead letter; null for any other id.';
 
-CREATE FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) RETURNS TABLE(tids tid[], marks jsonb)
+CREATE FUNCTION mqtt.settlement_lock() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 1953460341;
+END;
+
+ALTER FUNCTION mqtt.settlement_lock() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.settlement_lock() IS 'Advisory lock of published messages that are being settled, with an organization''s number: exclusive until the commit, so that their settlements are numbered in the order in which they become visible.';
+
+CREATE FUNCTION mqtt.shape_schema(shape jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_rest jsonb;
+    v_base jsonb := '{}';
+    v_word text;
+BEGIN
+    CASE
+        WHEN jsonb_typeof(shape) = 'string' THEN
+            RETURN mqtt.word_schema(shape #>> '{}');
+        WHEN jsonb_typeof(shape) = 'array' THEN
+            RETURN jsonb_build_object('type', 'array', 'items', mqtt.shape_schema(shape -> 0));
+        WHEN shape ? '|' THEN
+            RETURN jsonb_build_object('anyOf', (SELECT jsonb_agg(mqtt.shape_schema(s.value)) FROM jsonb_array_elements(shape -> '|') AS s));
+        WHEN shape ? '*' THEN
+            RETURN jsonb_build_object('type', 'object', 'additionalProperties', mqtt.shape_schema(shape -> '*'));
+        ELSE
+    END CASE;
+    IF shape ? '...' THEN
+        v_word := shape ->> '...';
+        v_base := CASE
+            WHEN to_regclass(format('api.%I', v_word)) IS NOT NULL THEN mqtt.row_schema(to_regclass(format('api.%I', v_word)))
+            WHEN to_regclass(v_word) IS NOT NULL THEN mqtt.row_schema(to_regclass(v_word))
+            ELSE mqtt.shape_schema(mqtt.comment_shape(v_word::regproc::oid, 'Answer'))
+        END;
+    END IF;
+    SELECT
+        mqtt.object_schema(
+            jsonb_object_agg(rtrim(p.key, '?'), CASE
+                WHEN e.example IS NULL THEN s.schema ELSE s.schema || jsonb_build_object('examples', jsonb_build_array(e.example))
+            END),
+            jsonb_agg(p.key) FILTER (WHERE p.key NOT LIKE '%?')
+        )
+    INTO v_rest
+    FROM jsonb_each(shape - '{...,-}'::text []) AS p
+    CROSS JOIN LATERAL (SELECT mqtt.shape_schema(p.value) AS schema) AS s
+    CROSS JOIN LATERAL (SELECT CASE WHEN NOT s.schema ?| '{$ref,anyOf,enum}' THEN mqtt.name_examples() -> rtrim(p.key, '?') END AS example) AS e;
+    RETURN mqtt.object_schema(
+        coalesce(v_base -> 'properties', '{}') - ARRAY(SELECT jsonb_array_elements_text(shape -> '-')) || (v_rest -> 'properties'),
+        (SELECT jsonb_agg(DISTINCT r.name) FROM (
+            SELECT jsonb_array_elements_text(coalesce(v_base -> 'required', '[]')) AS name
+            UNION ALL
+            SELECT jsonb_array_elements_text(coalesce(v_rest -> 'required', '[]'))
+        ) AS r WHERE NOT coalesce(shape -> '-', '[]') ? r.name)
+    );
+END;
+$_$;
+
+ALTER FUNCTION mqtt.shape_schema(shape jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.shape_schema(shape jsonb) IS 'The JSON schema of a shape, as the COMMENTs of calls say it: a word (mqtt.word_schema); ["text"], an array; {"name": "text", "other?": "uuid?"}, an object with these members and no other, of which other may be missing; {"*": "text"}, an object with any members; {"|": [shapes]}, one of them; {"...": "devices", "-": ["name"], "more": "text"}, the members of a row or answer, without some, with more.';
+
+CREATE FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) RETURNS TABLE(tids tid[], messages integer, cuts jsonb, marks jsonb)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
  WITH due AS MATERIALIZED (
           SELECT o.id,
              o.mark,
                  CASE
-                     WHEN (s.share = (share_due.share)::numeric) THEN (o.waiting)::bigint
-                     WHEN (cardinality(share_due.organizations) = 1) THEN (share_due.room)::bigint
-                     ELSE ( SELECT count(*) AS count
-                        FROM ( SELECT
+                     WHEN (s.share = (share_due.share)::numeric) THEN (o.waiting)::numeric
+                     WHEN (cardinality(share_due.organizations) = 1) THEN (share_due.room)::numeric
+                     ELSE ( SELECT LEAST((COALESCE(sum(x.message_count), (0)::bigint))::numeric, s.share) AS "least"
+                        FROM ( SELECT q.message_count
                                 FROM pgmq.q_mqtt_messages q
                                WHERE ((q.organization_id = o.id) AND (q.vt > o.mark) AND (q.vt <= share_due.due_at))
+                               ORDER BY q.vt
                               LIMIT s.share) x)
                  END AS waiting,
              s.share
             FROM (UNNEST(share_due.organizations, share_due.firsts, share_due.waiting) o(id, mark, waiting)
               CROSS JOIN ( SELECT GREATEST((share_due.share)::numeric, ceil(((share_due.room)::numeric / (GREATEST(1, cardinality(share_due.organizations)))::numeric))) AS "greatest") s(share))
          ), spare AS (
-          SELECT (GREATEST((0)::numeric, floor((((share_due.room)::numeric - sum(d.waiting)) / (NULLIF(count(*) FILTER (WHERE ((d.waiting)::numeric = d.share)), 0))::numeric))))::bigint AS each
+          SELECT (GREATEST((0)::numeric, floor((((share_due.room)::numeric - sum(d.waiting)) / (NULLIF(count(*) FILTER (WHERE (d.waiting = d.share)), 0))::numeric))))::bigint AS each
             FROM due d
          ), taken AS MATERIALIZED (
           SELECT t_1.organization_id,
              t_1.tid,
-             t_1.vt
+             t_1.vt,
+             t_1.message_count,
+             LEAST((t_1.message_count)::numeric, (t_1.room - (t_1.before)::numeric)) AS taken
             FROM ((due d
               CROSS JOIN spare s)
-              CROSS JOIN LATERAL ( SELECT q.organization_id,
-                     q.ctid AS tid,
-                     q.vt
-                    FROM pgmq.q_mqtt_messages q
-                   WHERE ((q.organization_id = d.id) AND (q.vt > d.mark) AND (q.vt <= share_due.due_at))
-                   ORDER BY q.vt
-                  LIMIT (d.waiting +
-                         CASE
-                             WHEN ((d.waiting)::numeric = d.share) THEN COALESCE(s.each, (0)::bigint)
-                             ELSE (0)::bigint
-                         END)) t_1)
+              CROSS JOIN LATERAL ( SELECT x.organization_id,
+                     x.tid,
+                     x.vt,
+                     x.message_count,
+                     x.room,
+                     (sum(x.message_count) OVER (ORDER BY x.vt ROWS UNBOUNDED PRECEDING) - x.message_count) AS before
+                    FROM ( SELECT q.organization_id,
+                             q.ctid AS tid,
+                             q.vt,
+                             q.message_count,
+                             r.room
+                            FROM (pgmq.q_mqtt_messages q
+                              CROSS JOIN ( SELECT (d.waiting + (
+CASE
+ WHEN (d.waiting = d.share) THEN COALESCE(s.each, (0)::bigint)
+ ELSE (0)::bigint
+END)::numeric) AS room) r)
+                           WHERE ((q.organization_id = d.id) AND (q.vt > d.mark) AND (q.vt <= share_due.due_at))
+                           ORDER BY q.vt
+                          LIMIT (d.waiting + (
+                                 CASE
+                                     WHEN (d.waiting = d.share) THEN COALESCE(s.each, (0)::bigint)
+                                     ELSE (0)::bigint
+                                 END)::numeric)) x) t_1)
+           WHERE ((t_1.before)::numeric < t_1.room)
          )
   SELECT COALESCE(array_agg(t.tid), '{}'::tid[]) AS "coalesce",
+     (COALESCE(sum(t.taken), (0)::numeric))::integer AS "coalesce",
+     jsonb_object_agg(t.tid, t.taken) FILTER (WHERE (t.taken < (t.message_count)::numeric)) AS jsonb_object_agg,
      ( SELECT jsonb_object_agg(m.organization_id, m.mark) AS jsonb_object_agg
             FROM ( SELECT x.organization_id,
                      (max(x.vt) -
                          CASE
-                             WHEN ((( SELECT count(*) AS count
-                                FROM taken) * 10) >= share_due.room) THEN share_due.busy_margin
+                             WHEN ((( SELECT sum(y.taken) AS sum
+                                FROM taken y) * (10)::numeric) >= (share_due.room)::numeric) THEN share_due.busy_margin
                              ELSE share_due.margin
                          END) AS mark
                     FROM taken x
@@ -16316,7 +20985,7 @@ END;
 
 ALTER FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) IS 'Row addresses of due messages of these organizations, oldest first, as many as there is room for: each organization has its share, and what some do not need of theirs goes to the others. marks: where to go on reading each, a margin before the last taken. A part of mqtt.due_messages.';
+COMMENT ON FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) IS 'Row addresses of due messages of these organizations, oldest first, as many as there is room for (messages in all; cuts: of which work items only so many): each organization has its share, and what some do not need of theirs goes to the others. marks: where to go on reading each, a margin before the last taken. A part of mqtt.due_messages.';
 
 CREATE FUNCTION mqtt.sparkplug_document(parts text[], decoded jsonb, node mqtt.sparkplug_nodes) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -16408,6 +21077,72 @@ ALTER FUNCTION mqtt.sparkplug_topic(topic text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.sparkplug_topic(topic text) IS 'What comes before a Sparkplug B topic, its group, type, edge node and device; null for one that is none.';
 
+CREATE FUNCTION mqtt.split_item(item tid, lengths integer[]) RETURNS tid[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_parts tid [];
+BEGIN
+    WITH whole AS (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = item AND q.message_count > 1
+        RETURNING q.*
+    ),
+    part AS (
+        INSERT INTO pgmq.q_mqtt_messages AS q (
+            msg_id, read_ct, enqueued_at, vt, organization_id, integration_id, credential_id, message_count, organization
+        )
+        OVERRIDING SYSTEM VALUE
+        SELECT
+            w.msg_id + l.before, w.read_ct, w.enqueued_at, w.vt + (l.place - 1) * interval '1 microsecond', w.organization_id, w.integration_id, w.credential_id,
+            l.n, w.organization
+        FROM whole AS w
+        CROSS JOIN LATERAL (
+            SELECT x.n, x.place, sum(x.n) OVER (ORDER BY x.place) - x.n AS before
+            FROM (
+                SELECT u.n, u.place FROM unnest(lengths) WITH ORDINALITY AS u (n, place)
+                UNION ALL
+                SELECT w.message_count - coalesce((SELECT sum(u.n) FROM unnest(lengths) AS u (n)), 0), cardinality(lengths) + 1
+                WHERE lengths IS NOT NULL
+                UNION ALL
+                SELECT 1, g.place FROM generate_series(1, w.message_count) AS g (place) WHERE lengths IS NULL
+            ) AS x
+            WHERE x.n > 0
+        ) AS l
+        RETURNING q.ctid, q.msg_id
+    )
+    SELECT array_agg(p.ctid ORDER BY p.msg_id) INTO v_parts FROM part AS p;
+    RETURN coalesce(v_parts, ARRAY[item]);
+END;
+$$;
+
+ALTER FUNCTION mqtt.split_item(item tid, lengths integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.split_item(item tid, lengths integer[]) IS 'Splits a work item, by row address, into items of so many messages and one of the rest; null: of one message each. Returns their addresses, or that of a row that stands for one message.';
+
+CREATE FUNCTION mqtt.split_items(tids tid[]) RETURNS tid[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_tid tid;
+    v_all tid [] := '{}';
+BEGIN
+    FOREACH v_tid IN ARRAY tids LOOP
+        v_all := v_all || mqtt.split_item(v_tid, NULL);
+    END LOOP;
+    RETURN v_all;
+END;
+$$;
+
+ALTER FUNCTION mqtt.split_items(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.split_items(tids tid[]) IS 'Splits all of these rows of the queue into such of one message each; returns their addresses.';
+
 CREATE FUNCTION mqtt.storable_messages(messages json, faults text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -16423,6 +21158,57 @@ ALTER FUNCTION mqtt.storable_messages(messages json, faults text[]) OWNER TO mqt
 
 COMMENT ON FUNCTION mqtt.storable_messages(messages json, faults text[]) IS 'The array as jsonb, with null in place of each element that has a fault (mqtt.message_reasons).';
 
+CREATE FUNCTION mqtt.store_imported(integration mqtt.device_integrations, rows mqtt.imported_message[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_at CONSTANT timestamptz := clock_timestamp();
+    v_number CONSTANT integer := (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = integration.organization_id);
+    v_has_rules CONSTANT boolean := EXISTS (SELECT FROM mqtt.payload_rules AS p WHERE p.integration_id = integration.id);
+BEGIN
+    -- Rollups begin with what came without being imported, or they would go through all the years before hour by hour: those are late.
+    INSERT INTO mqtt.rollup_progress (organization_id, closed_until, rolled_until, rolling_until)
+    SELECT integration.organization_id, x.at, x.at, x.at
+    FROM (SELECT date_trunc('hour', least(mqtt.first_measured_at(integration.organization_id), now()), 'UTC') AS at) AS x
+    ON CONFLICT (organization_id) DO NOTHING;
+    PERFORM mqtt.register_imported(integration, rows, NOT v_has_rules);
+    INSERT INTO mqtt.mqtt_messages (
+        received_at, organization_id, id, integration_id, device_id, sent_at, measured_at, position, qos, retain, topic, message_type, payload,
+        content_type, body, decode_error
+    )
+    SELECT
+        v_at, integration.organization_id, r.id, integration.id, d.id, r.measured_at, r.measured_at, r.position, r.qos, r.retain, r.topic, r.message_type,
+        r.payload, r.content_type, r.body, r.decode_error
+    FROM unnest(rows) AS r
+    LEFT JOIN mqtt.devices AS d
+        ON d.organization_id = integration.organization_id AND d.integration_id = integration.id AND d.external_id = r.external_id
+    ORDER BY r.position;
+    IF v_has_rules THEN
+        PERFORM mqtt.reapply_rules(ARRAY(SELECT m FROM mqtt.mqtt_messages AS m WHERE m.organization = v_number AND m.received_at = v_at ORDER BY m.position));
+    END IF;
+    PERFORM mqtt.record_late(ARRAY(
+        SELECT ROW(m.topic_number, m.measured_at, m.position)::mqtt.late_reading
+        FROM mqtt.readings AS m
+        JOIN mqtt.rollup_progress AS p ON p.organization_id = integration.organization_id AND m.measured_at < p.closed_until
+        WHERE m.organization = v_number AND m.received_at = v_at
+    ));
+    PERFORM mqtt.count_accepted(integration.organization_id, cardinality(rows), false);
+    PERFORM mqtt.record_stored(
+        ROW(
+            ARRAY[integration.organization_id], ARRAY[integration.id], ARRAY[NULL]::uuid [], ARRAY[date_trunc('minute', now())],
+            ARRAY[cardinality(rows)], ARRAY[v_at], ARRAY[v_at], NULL, NULL, NULL
+        )::mqtt.stored_batch, false
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.store_imported(integration mqtt.device_integrations, rows mqtt.imported_message[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.store_imported(integration mqtt.device_integrations, rows mqtt.imported_message[]) IS 'Stores imported messages as received now and late, counts them as accepted and completed, and applies the payload rules. The caller has the lock of who processes the organization.';
+
 CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -16433,202 +21219,49 @@ CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer[]
     SET "TimeZone" TO 'UTC'
     AS $$
 DECLARE
-    v_stored record;
+    v_counts record;
     v_prepared jsonb;
-    v_stored_at CONSTANT timestamptz := clock_timestamp();
+    v_new mqtt.arrived_sample [];
+    v_known mqtt.arrived_sample [];
+    v_samples mqtt.arrived_sample [];
+    v_devices mqtt.seen_device [];
+    v_positions mqtt.settled_position [];
+    v_settled bigint := 0;
+    v_stored mqtt.stored_batch;
     -- See mqtt.apply_due_updates.
     v_is_deferred CONSTANT boolean := coalesce(nullif(current_setting('topicbase.is_update_deferred', true), ''), 'false');
 BEGIN
-    IF EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug') THEN
-        v_prepared := mqtt.prepare_sparkplug(tids);
+    SELECT min(q.enqueued_at) FILTER (WHERE q.organization IS NOT NULL) AS since, max(q.enqueued_at) AS until, bool_or(q.organization IS NULL) AS has_new
+    INTO v_counts
+    FROM pgmq.q_mqtt_messages AS q
+    WHERE q.ctid = ANY (tids);
+    IF v_counts.has_new THEN
+        IF EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug') THEN
+            v_prepared := mqtt.prepare_sparkplug(tids);
+        END IF;
+        v_new := mqtt.take_messages(tids, v_prepared);
     END IF;
-    -- PL/pgSQL, since it keeps the plan: making it takes longer than storing a small batch.
-    WITH taken AS MATERIALIZED (
-        DELETE FROM pgmq.q_mqtt_messages AS q
-        WHERE q.ctid = ANY (tids)
-        RETURNING q.msg_id, q.enqueued_at, q.place, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
-    ),
-    -- Looked up once for each, not for each message.
-    integration AS MATERIALIZED (
-        SELECT i.id, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type,
-            EXISTS (SELECT FROM mqtt.payload_rules AS p WHERE p.integration_id = i.id) AS has_rules
-        FROM mqtt.device_integrations AS i
-        WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
-    ),
-    -- A row for each message; of one that a payload rule matches, a row for each sample in it.
-    decoded AS MATERIALIZED (
-        SELECT t.msg_id, t.enqueued_at, t.place, t.organization_id, t.integration_id, t.credential_id, t.message_id, m.*
-        FROM taken AS t
-        CROSS JOIN mqtt.configuration AS c
-        LEFT JOIN integration AS i ON i.id = t.integration_id
-        CROSS JOIN LATERAL mqtt.decoded_samples(
-            t.organization_id, t.integration_id, t.credential_id, t.message, t.body, v_prepared -> t.msg_id::text, t.enqueued_at, i.content_type,
-            i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.has_rules, c.max_time_behind, c.max_time_ahead
-        ) AS m
-    ),
-    -- Of each device, what was measured last of its telemetry and is JSON, if anything is; of what was measured at the same time, the last that came.
-    newest AS MATERIALIZED (
-        SELECT x.organization_id, x.integration_id, x.external_id,
-            max(x.enqueued_at) FILTER (WHERE NOT x.is_retained AND x.role NOT IN ('command', 'ignore')) AS last_seen_at,
-            max(x.measured_at) FILTER (WHERE x.is_news) AS any_at, max(x.measured_at) FILTER (WHERE x.is_news AND (x.body IS NULL OR x.data IS NOT NULL)) AS json_at
-        FROM decoded AS x
-        WHERE x.external_id IS NOT NULL
-        GROUP BY x.organization_id, x.integration_id, x.external_id
-    ),
-    data AS MATERIALIZED (
-        SELECT DISTINCT ON (n.organization_id, n.integration_id, n.external_id)
-            n.organization_id, n.integration_id, n.external_id, coalesce(x.data, CASE WHEN x.body IS NULL THEN x.payload END) AS last_data,
-            x.measured_at AS last_data_at, n.last_seen_at, x.msg_id
-        FROM newest AS n
-        LEFT JOIN decoded AS x ON x.integration_id = n.integration_id AND x.external_id = n.external_id AND x.is_news
-            AND x.measured_at = coalesce(n.json_at, n.any_at) AND (x.body IS NULL OR x.data IS NOT NULL) = (n.json_at IS NOT NULL)
-        ORDER BY n.organization_id, n.integration_id, n.external_id, x.msg_id DESC
-    ),
-    latest AS MATERIALIZED (
-        SELECT x.integration_id, x.external_id,
-            jsonb_object_agg(r.metric, jsonb_build_object('value', r.value, 'at', x.at) ORDER BY x.measured_at, x.msg_id) AS latest
-        FROM (SELECT l.*, ARRAY(SELECT jsonb_object_keys(mqtt.object_or_none(l.last_data))) AS names FROM data AS l OFFSET 0) AS d
-        JOIN (SELECT m.*, to_jsonb(m.measured_at) AS at FROM decoded AS m OFFSET 0) AS x USING (integration_id, external_id)
-        CROSS JOIN LATERAL mqtt.payload_metrics(coalesce(x.data, mqtt.data_of_payload(x.payload, x.sent_at))) AS r
-        WHERE (x.body IS NULL OR x.data IS NOT NULL) AND (x.sample IS NULL OR x.data IS NOT NULL)
-            AND mqtt.is_news(x.organization_id, x.integration_id, x.external_id, x.role, x.is_retained, r.metric)
-            AND (x.msg_id = d.msg_id OR NOT mqtt.is_covered(coalesce(x.data, x.payload), d.names))
-        GROUP BY x.integration_id, x.external_id
-    ),
-    news AS MATERIALIZED (
-        SELECT d.organization_id, integration_id, external_id, d.last_data, d.last_data_at, d.last_seen_at, coalesce(l.latest, '{}') AS latest
-        FROM data AS d
-        LEFT JOIN latest AS l USING (integration_id, external_id)
-    ),
-    known AS MATERIALIZED (
-        SELECT d.id, n.*
-        FROM news AS n
-        CROSS JOIN LATERAL mqtt.known_device(n.organization_id, n.integration_id, n.external_id) AS d
-        WHERE v_is_deferred
-    ),
-    deferred_news AS (
-        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at, latest)
-        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at, k.latest FROM known AS k
-    ),
-    -- In the order of the key, so that two workers cannot lock each other out.
-    seen AS (
-        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at, latest)
-        SELECT n.*
-        FROM news AS n
-        WHERE NOT v_is_deferred OR NOT EXISTS (SELECT FROM known AS k WHERE k.integration_id = n.integration_id AND k.external_id = n.external_id)
-        ORDER BY n.organization_id, n.integration_id, n.external_id
-        ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
-            last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
-            latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, excluded.last_data_at),
-            last_data_at = greatest(d.last_data_at, excluded.last_data_at),
-            last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
-        RETURNING d.id, d.integration_id, d.external_id
-    ),
-    device AS MATERIALIZED (
-        SELECT * FROM seen
-        UNION ALL
-        SELECT k.id, k.integration_id, k.external_id FROM known AS k
-    ),
-    topic AS MATERIALIZED (
-        SELECT w.*, s.id AS device_id, t.number
-        FROM (
-            SELECT DISTINCT x.organization_id, x.integration_id, x.topic, x.external_id, x.message_type, x.topic_role
-            FROM decoded AS x
-        ) AS w
-        LEFT JOIN device AS s USING (integration_id, external_id)
-        CROSS JOIN LATERAL mqtt.topic_number(w.organization_id, w.integration_id, w.topic, s.id, w.message_type, w.topic_role) AS t
-    ),
-    new_topic AS (
-        INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
-        SELECT n.organization_id, nextval('mqtt.topic_numbers'), n.integration_id, n.device_id, n.topic_role, n.topic, n.message_type
-        FROM (
-            SELECT t.*, row_number() OVER (PARTITION BY t.organization_id) + coalesce(
-                (SELECT c.topics FROM mqtt.topic_counts AS c WHERE c.organization_id = t.organization_id), 0
-            ) AS place
-            FROM topic AS t
-            WHERE t.number IS NULL
-        ) AS n
-        WHERE n.place <= (SELECT c.max_topics FROM mqtt.configuration AS c)
-        RETURNING organization_id, number, integration_id, topic, device_id, message_type, role
-    ),
-    counted AS (
-        INSERT INTO mqtt.topic_counts AS c (organization_id, topics)
-        SELECT n.organization_id, count(*) FROM new_topic AS n GROUP BY n.organization_id
-        ON CONFLICT ON CONSTRAINT topic_counts_pkey DO UPDATE SET topics = c.topics + excluded.topics
-    ),
-    numbered AS MATERIALIZED (
-        SELECT t.integration_id, t.topic, t.external_id, t.message_type, t.topic_role, coalesce(t.number, n.number) AS number
-        FROM topic AS t
-        LEFT JOIN new_topic AS n
-            ON t.number IS NULL AND n.integration_id = t.integration_id AND n.topic = t.topic AND n.device_id IS NOT DISTINCT FROM t.device_id
-                AND n.message_type IS NOT DISTINCT FROM t.message_type AND n.role = t.topic_role
-    ),
-    placed AS MATERIALIZED (
-        SELECT
-            x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.credential_id, n.number, x.sent_at, x.measured_at, x.qos, x.retain, x.payload,
-            x.content_type, x.body, x.decode_error, x.properties, x.topic, coalesce(o.number, 0) AS organization, x.message_id IS NOT NULL AS is_id_given,
-            x.sample, x.data, CASE WHEN x.sample > 1 THEN mqtt.sample_position(x.msg_id, x.sample) ELSE x.msg_id END AS position,
-            coalesce(x.message_id, mqtt.keyed_message_id(x.enqueued_at, x.msg_id, k.key, x.place)) AS id
-        FROM decoded AS x
-        JOIN numbered AS n
-            ON n.integration_id = x.integration_id AND n.topic = x.topic AND coalesce(n.external_id, '') = coalesce(x.external_id, '')
-                AND coalesce(n.message_type, '') = coalesce(x.message_type, '') AND n.topic_role = x.topic_role
-        CROSS JOIN mqtt.message_id_key AS k
-        -- None where the organization was deleted meanwhile.
-        LEFT JOIN mqtt.organizations AS o ON o.id = x.organization_id
-    ),
-    stored AS (
-        INSERT INTO mqtt.history (
-            received_at, measured_at, position, id, organization, topic, stored_after, flags, payload, sent_at, content_type, body, decode_error, properties
-        )
-        SELECT
-            x.enqueued_at, x.measured_at, x.msg_id, x.id, x.organization, x.number, mqtt.stored_after(x.enqueued_at, v_stored_at),
-            (mqtt.history_flags(x.qos, x.retain, false, x.is_id_given, x.sent_at = x.measured_at) + (x.sample IS NOT NULL)::integer * 64)::smallint,
-            x.payload, nullif(x.sent_at, x.measured_at), x.content_type, x.body, x.decode_error, x.properties
-        FROM placed AS x
-        WHERE x.number IS NOT NULL AND coalesce(x.sample, 1) = 1
-        -- As they came, so that index pages fill up instead of being split in the middle.
-        ORDER BY x.msg_id
-    ),
-    reading AS (
-        INSERT INTO mqtt.reading_rows (received_at, measured_at, position, id, message_id, organization, topic, payload)
-        SELECT
-            x.enqueued_at, x.measured_at, x.position, CASE x.sample WHEN 1 THEN x.id ELSE gen_random_uuid() END, x.id,
-            x.organization, x.number, x.data
-        FROM placed AS x
-        WHERE x.data IS NOT NULL AND x.number IS NOT NULL
-    )
-    SELECT
-        array_agg(g.organization_id) FILTER (WHERE g.is_stored) AS organizations, array_agg(g.integration_id) FILTER (WHERE g.is_stored) AS integrations,
-        array_agg(g.credential_id) FILTER (WHERE g.is_stored) AS credentials, array_agg(g.minute) FILTER (WHERE g.is_stored) AS minutes,
-        array_agg(g.n) FILTER (WHERE g.is_stored) AS counts, array_agg(g.last_at) FILTER (WHERE g.is_stored) AS last_at,
-        (SELECT jsonb_agg(p) FROM placed AS p WHERE p.number IS NULL AND coalesce(p.sample, 1) = 1) AS refused,
-        (
-            SELECT jsonb_agg(jsonb_build_array(x.organization_id, x.integration_id, x.external_id, x.msg_id, x.enqueued_at, x.facts) ORDER BY x.msg_id)
-            FROM decoded AS x
-            WHERE x.facts IS NOT NULL AND x.external_id IS NOT NULL
-        ) AS facts,
-        (
-            SELECT array_agg(ROW(p.number, p.measured_at, p.position)::mqtt.late_reading)
-            FROM mqtt.rollup_progress AS c JOIN placed AS p ON p.organization_id = c.organization_id AND p.measured_at < c.closed_until
-            WHERE c.organization_id = ANY (ARRAY(SELECT t.organization_id FROM taken AS t))
-        ) AS late INTO v_stored
-    FROM (
-        SELECT
-            p.organization_id, p.integration_id, p.credential_id, date_trunc('minute', p.enqueued_at) AS minute, p.number IS NOT NULL AS is_stored,
-            count(*) AS n, max(p.enqueued_at) AS last_at
-        FROM placed AS p
-        WHERE coalesce(p.sample, 1) = 1
-        GROUP BY p.organization_id, p.integration_id, p.credential_id, minute, is_stored
-    ) AS g;
-    IF v_stored.facts IS NOT NULL THEN
-        PERFORM mqtt.record_device_facts(v_stored.facts);
+    IF v_counts.since IS NOT NULL THEN
+        v_known := mqtt.take_items(tids, v_counts.since, v_counts.until);
     END IF;
-    PERFORM mqtt.record_late(v_stored.late) WHERE v_stored.late IS NOT NULL;
+    v_samples := v_known || v_new;
+    IF v_samples IS NULL THEN
+        RETURN '{0,0}';
+    END IF;
+    v_devices := mqtt.write_devices(mqtt.news_of_devices(v_samples), v_is_deferred);
+    IF v_known IS NOT NULL THEN
+        v_stored := mqtt.count_samples(v_known);
+        v_positions := v_stored.positions;
+        v_settled := mqtt.record_stored(v_stored, v_is_deferred);
+    END IF;
+    IF v_new IS NULL THEN
+        PERFORM mqtt.record_settlements(v_positions);
+        RETURN ARRAY[v_settled, 0];
+    END IF;
+    v_stored := mqtt.store_new(v_new, v_devices, v_is_deferred);
+    PERFORM mqtt.record_settlements(v_positions || v_stored.positions);
     RETURN ARRAY[
-        mqtt.record_stored(
-            v_stored.organizations, v_stored.integrations, v_stored.credentials, v_stored.minutes, v_stored.counts, v_stored.last_at, v_is_deferred
-        ),
+        v_settled + mqtt.record_stored(v_stored, v_is_deferred),
         CASE WHEN v_stored.refused IS NULL THEN 0 ELSE mqtt.record_refused(v_stored.refused) END
     ];
 END;
@@ -16636,7 +21269,33 @@ $$;
 
 ALTER FUNCTION mqtt.store_messages(tids tid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.store_messages(tids tid[]) IS 'Moves queued messages, by row address, into the history in one statement, with all their effects: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log, late readings. Those to topics beyond configuration.max_topics become dead letters. Returns how many were stored and how many became dead letters; raises when one of them cannot be stored.';
+COMMENT ON FUNCTION mqtt.store_messages(tids tid[]) IS 'Settles queued messages, by row address: moves those that are not stored yet into the history, and makes the effects of all: devices (newest data wins), credential statistics (both deferred while vacuum is held back, see mqtt.apply_due_updates), activity log, late readings. Those to topics beyond configuration.max_topics become dead letters. Returns how many were settled and how many became dead letters; raises when one of them cannot be stored.';
+
+CREATE FUNCTION mqtt.store_new(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) RETURNS mqtt.stored_batch
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_stored CONSTANT mqtt.stored_batch := mqtt.insert_samples(samples, mqtt.number_topics(samples, devices, is_deferred));
+    v_facts jsonb;
+BEGIN
+    SELECT jsonb_agg(jsonb_build_array(x.organization_id, x.integration_id, x.external_id, x.msg_id, x.enqueued_at, x.facts) ORDER BY x.msg_id)
+    INTO v_facts
+    FROM unnest(samples) AS x
+    WHERE x.facts IS NOT NULL AND x.external_id IS NOT NULL;
+    IF v_facts IS NOT NULL THEN
+        PERFORM mqtt.record_device_facts(v_facts);
+    END IF;
+    IF v_stored.late IS NOT NULL THEN
+        PERFORM mqtt.record_late(v_stored.late);
+    END IF;
+    RETURN v_stored;
+END;
+$$;
+
+ALTER FUNCTION mqtt.store_new(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.store_new(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) IS 'Stores messages that the history does not have yet, and what else they say; returns what is still to be done for them. A part of mqtt.store_messages.';
 
 CREATE FUNCTION mqtt.store_or_split(tids tid[]) RETURNS integer[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -16644,6 +21303,7 @@ CREATE FUNCTION mqtt.store_or_split(tids tid[]) RETURNS integer[]
     AS $$
 DECLARE
     v_half integer := cardinality(tids) / 2;
+    v_parts tid [];
     v_left integer [];
     v_right integer [];
 BEGIN
@@ -16657,6 +21317,10 @@ EXCEPTION
         RAISE;
     WHEN OTHERS THEN
         IF v_half = 0 THEN
+            v_parts := mqtt.split_item(tids[1], NULL);
+            IF cardinality(v_parts) > 1 THEN
+                RETURN mqtt.store_or_split(v_parts);
+            END IF;
             RETURN CASE mqtt.record_failure(tids[1], SQLSTATE, SQLERRM)
                 WHEN 'failed' THEN ARRAY[0, 1, 0]
                 WHEN 'dead' THEN ARRAY[0, 0, 1]
@@ -16672,7 +21336,67 @@ $$;
 
 ALTER FUNCTION mqtt.store_or_split(tids tid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.store_or_split(tids tid[]) IS 'Stores a batch; when that raises, its halves, down to the single message at fault. Returns how many were stored, failed and became dead letters.';
+COMMENT ON FUNCTION mqtt.store_or_split(tids tid[]) IS 'Settles a batch; when that raises, its halves, down to the single message at fault, work items being split. Returns how many were stored, failed and became dead letters.';
+
+CREATE FUNCTION mqtt.store_plain_batch(session mqtt.device_session, messages jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_topics CONSTANT mqtt.known_topic [] := mqtt.known_topics(session, messages);
+    v_first bigint;
+    v_organization integer;
+    v_stored integer;
+BEGIN
+    IF v_topics IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- Before the history, as the worker locks them: who alters both need not fear a deadlock.
+    LOCK TABLE pgmq.q_mqtt_messages IN ROW EXCLUSIVE MODE;
+    v_first := nextval('pgmq.q_mqtt_messages_msg_id_seq');
+    SELECT o.number INTO v_organization FROM mqtt.organizations AS o WHERE o.id = session.organization_id;
+    WITH message AS MATERIALIZED (
+        SELECT
+            m.ordinality::integer AS place, m.payload, t.number, mqtt.payload_time(m.payload) AS sent_at,
+            m.payload IS NOT NULL AND m.has_no_more AND pg_column_size(m.payload) <= session.max_payload_bytes AS is_plain
+        FROM (
+            SELECT e.ordinality, e.value ->> 'topic' AS topic, e.value -> 'payload' AS payload, e.value - '{topic,payload}'::text [] = '{}' AS has_no_more
+            FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
+            OFFSET 0
+        ) AS m
+        LEFT JOIN unnest(v_topics) AS t ON t.topic = m.topic
+    )
+    INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)
+    SELECT
+        now(), coalesce(m.sent_at, now()), v_first + m.place - 1, mqtt.keyed_message_id(now(), v_first + m.place - 1, k.key, m.place), v_organization,
+        m.number, 0, CASE WHEN m.sent_at IS NULL THEN 0 ELSE 32 END, m.payload
+    FROM message AS m
+    CROSS JOIN mqtt.message_id_key AS k
+    WHERE NOT EXISTS (
+        SELECT
+        FROM message AS x
+        WHERE x.number IS NULL OR x.is_plain IS NOT TRUE
+            -- Time that may be closed before the worker comes is the worker's to look at; see mqtt.close_readings.
+            OR x.sent_at NOT BETWEEN now() - interval '30 seconds' AND now() + interval '30 seconds'
+    )
+    ORDER BY m.place;
+    GET DIAGNOSTICS v_stored = ROW_COUNT;
+    IF v_stored > 0 THEN
+        INSERT INTO pgmq.q_mqtt_messages (msg_id, vt, organization_id, integration_id, credential_id, message_count, organization)
+        OVERRIDING SYSTEM VALUE
+        VALUES (v_first, statement_timestamp(), session.organization_id, session.integration_id, session.credential_id, v_stored, v_organization);
+    END IF;
+    RETURN v_stored;
+END;
+$$;
+
+ALTER FUNCTION mqtt.store_plain_batch(session mqtt.device_session, messages jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.store_plain_batch(session mqtt.device_session, messages jsonb) IS 'Stores an array of messages in the history at once, and one work item for them in the queue, when each holds topic and payload alone, goes to a topic that the worker has seen before, and was measured now; returns how many, or 0 when it is for mqtt.enqueue_plain_batch, by which the history would have the same.';
 
 CREATE FUNCTION mqtt.stored_after(received_at timestamp with time zone, stored_at timestamp with time zone) RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -16683,6 +21407,300 @@ END;
 ALTER FUNCTION mqtt.stored_after(received_at timestamp with time zone, stored_at timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.stored_after(received_at timestamp with time zone, stored_at timestamp with time zone) IS 'mqtt.history.stored_after of a message stored at that time.';
+
+CREATE FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN ARRAY(SELECT h.id FROM mqtt.history AS h WHERE h.organization = stored_ids.organization AND h.id = ANY (ids) AND h.flags & 16 = 16);
+END;
+$$;
+
+ALTER FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) IS 'Those of these ids, given by clients or made by mqtt.import_id, that an organization''s stored messages have.';
+
+CREATE FUNCTION mqtt.stored_usage(since timestamp with time zone, until timestamp with time zone) RETURNS TABLE(organization integer, received bigint, published bigint, bytes bigint, seconds_to_store double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        h.organization, count(*) FILTER (WHERE h.flags & 8 = 0), count(*) FILTER (WHERE h.flags & 8 = 8),
+        sum(coalesce(octet_length(h.body), 0) + pg_column_size(h.payload))::bigint, round(avg(h.stored_after) / 1000.0, 2)::double precision
+    FROM mqtt.history AS h
+    WHERE h.received_at >= stored_usage.since AND h.received_at < stored_usage.until
+    GROUP BY h.organization;
+END;
+$$;
+
+ALTER FUNCTION mqtt.stored_usage(since timestamp with time zone, until timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stored_usage(since timestamp with time zone, until timestamp with time zone) IS 'What each organization (by its number) added to the history: messages, bytes of payloads, and the mean seconds from accepted to stored. Reads the whole range.';
+
+CREATE FUNCTION mqtt.stream_cursor(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, settled_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT mqtt.conceal(((((((int4send(organization) || substr(int8send(incoming), 2)) || substr(int8send(outgoing), 2)) || int4send(incoming_place)) || int4send(outgoing_place)) || int4send((floor((EXTRACT(epoch FROM settled_at) / (3600)::numeric)))::integer)) || '\x0000'::bytea)) AS conceal;
+END;
+
+ALTER FUNCTION mqtt.stream_cursor(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, settled_at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_cursor(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, settled_at timestamp with time zone) IS 'The position of a reader in one organization as a cursor of 43 characters, and the hour in which it was settled.';
+
+CREATE FUNCTION mqtt.stream_device(organizations integer[], device_id text) RETURNS uuid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_ids CONSTANT uuid [] := ARRAY(
+        SELECT d.id
+        FROM mqtt.organizations AS o
+        JOIN mqtt.devices AS d ON d.organization_id = o.id
+        WHERE o.number = ANY (organizations) AND (d.external_id = stream_device.device_id OR d.id::text = lower(stream_device.device_id))
+        LIMIT 2
+    );
+BEGIN
+    IF v_ids = '{}' THEN
+        RAISE EXCEPTION 'device_not_found' USING
+            ERRCODE = 'PT404', DETAIL = 'There is no such device that you may see.', HINT = 'GET /rpc/list_devices lists yours.';
+    ELSIF cardinality(v_ids) > 1 THEN
+        RAISE EXCEPTION 'device_ambiguous' USING
+            ERRCODE = 'PT409', DETAIL = 'Several devices have this external id.', HINT = 'Send the device''s id.';
+    END IF;
+    RETURN v_ids[1];
+END;
+$$;
+
+ALTER FUNCTION mqtt.stream_device(organizations integer[], device_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_device(organizations integer[], device_id text) IS 'A device of these organizations by its id or external id. Errors: PT404 `device_not_found`; PT409 `device_ambiguous`.';
+
+CREATE TABLE mqtt.settlements (
+    settled_at timestamp with time zone NOT NULL,
+    number bigint NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    first_position bigint NOT NULL,
+    organization integer NOT NULL,
+    message_count integer NOT NULL,
+    is_outgoing boolean NOT NULL,
+    low_positions integer[],
+    CONSTRAINT settlements_message_count_check CHECK ((message_count > 0))
+)
+PARTITION BY RANGE (settled_at);
+
+ALTER TABLE mqtt.settlements OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.settlements IS 'Which messages were settled in which order: one row for each batch, organization, direction and second of acceptance, never one for a message that came with others. Of one organization and direction, numbers become visible in their order, since whoever writes them holds a lock until the commit (mqtt.processing_lock, mqtt.settlement_lock): what a reader has read up to, nothing comes before. Partitioned by UTC day of settled_at.';
+
+COMMENT ON COLUMN mqtt.settlements.number IS 'From mqtt.settlement_numbers, which all organizations share: never shown outside, where it would count their batches.';
+
+COMMENT ON COLUMN mqtt.settlements.first_at IS 'received_at of the earliest of the messages, within a second of the latest (last_at): so that they are found by time.';
+
+COMMENT ON COLUMN mqtt.settlements.first_position IS 'Position of the first of the messages (mqtt.history.position); they count by position, from 1.';
+
+COMMENT ON COLUMN mqtt.settlements.is_outgoing IS 'Whether they were published, and so have positions of the outbound queue.';
+
+COMMENT ON COLUMN mqtt.settlements.low_positions IS 'The low 30 bits of each position, rising; null where the positions follow each other without a gap.';
+
+CREATE FUNCTION mqtt.stream_head(organizations integer[]) RETURNS SETOF mqtt.stream_position
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT o.organization,
+     COALESCE(( SELECT s.number
+            FROM mqtt.settlements s
+           WHERE ((s.organization = o.organization) AND (NOT s.is_outgoing))
+           ORDER BY s.number DESC
+          LIMIT 1), (0)::bigint) AS "coalesce",
+     COALESCE(( SELECT s.number
+            FROM mqtt.settlements s
+           WHERE ((s.organization = o.organization) AND s.is_outgoing)
+           ORDER BY s.number DESC
+          LIMIT 1), (0)::bigint) AS "coalesce",
+     0,
+     0
+    FROM unnest(stream_head.organizations) o(organization);
+END;
+
+ALTER FUNCTION mqtt.stream_head(organizations integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_head(organizations integer[]) IS 'Of each organization, the position after all that is settled.';
+
+CREATE FUNCTION mqtt.stream_members(users uuid[]) RETURNS TABLE(user_id uuid, organization integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT m.user_id, o.number
+    FROM mqtt.organization_members AS m
+    JOIN mqtt.organizations AS o ON o.id = m.organization_id
+    WHERE m.user_id = ANY (users);
+$$;
+
+ALTER FUNCTION mqtt.stream_members(users uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_members(users uuid[]) IS 'Which organizations these users belong to at this moment.';
+
+CREATE FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (json_build_object('type', 'mqtt.message', 'id', (message).id, 'organization_id', (topic).organization_id, 'integration_id', (topic).integration_id, 'device_id', external_id, 'direction',
+         CASE
+             WHEN ((((message).flags)::integer & 8) = 8) THEN 'outgoing'::text
+             ELSE 'incoming'::text
+         END, 'topic', (topic).topic, 'message_type', (topic).message_type, 'payload',
+         CASE
+             WHEN ((message).body IS NULL) THEN (message).payload
+             ELSE to_jsonb(translate(encode((message).body, 'base64'::text), '
+'::text, ''::text))
+         END, 'payload_encoding',
+         CASE
+             WHEN ((message).body IS NULL) THEN 'json'::text
+             ELSE 'base64'::text
+         END, 'content_type', (message).content_type, 'qos', (((message).flags)::integer & 3), 'retain', ((((message).flags)::integer & 4) = 4), 'properties', (message).properties, 'sent_at',
+         CASE
+             WHEN ((((message).flags)::integer & 32) = 32) THEN (message).measured_at
+             ELSE (message).sent_at
+         END, 'received_at', (message).received_at, 'measured_at', (message).measured_at, 'decode_error', (message).decode_error, 'external_id', external_id))::text AS json_build_object;
+END;
+
+ALTER FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) IS 'A message as the live stream shows it: as in mqtt.callback_body, without what belongs to a subscription, with its direction.';
+
+CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH settled AS MATERIALIZED (
+        SELECT
+            s.organization, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.settled_at, s.is_missing, s.message,
+            row_number() OVER w AS n, row_number() OVER w = count(*) OVER (PARTITION BY s.organization) AS is_last
+        FROM mqtt.settled_messages(ARRAY(
+            SELECT ROW(p.*)::mqtt.stream_position
+            FROM unnest(
+                stream_messages.organizations, stream_messages.from_incoming, stream_messages.from_outgoing, stream_messages.incoming_places,
+                stream_messages.outgoing_places
+            ) AS p
+        ), most) AS s
+        WINDOW w AS (PARTITION BY s.organization ORDER BY s.is_outgoing, s.number, s.place)
+    )
+    SELECT
+        s.organization, t.number, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.is_missing,
+        CASE
+            WHEN t.number IS NOT NULL
+                THEN mqtt.stream_cursor(s.organization, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.settled_at)
+        END,
+        CASE WHEN t.number IS NOT NULL THEN mqtt.stream_message(s.message, t, d.external_id) END,
+        CASE
+            WHEN stream_messages.has_readings AND NOT s.is_outgoing AND t.role NOT IN ('command', 'ignore') AND d.external_id IS NOT NULL
+                THEN mqtt.stream_readings(s.message, d.external_id)
+        END
+    FROM settled AS s
+    LEFT JOIN mqtt.topics AS t
+        ON t.number = (s.message).topic AND (stream_messages.topic_pattern IS NULL OR t.topic ~ stream_messages.topic_pattern)
+            AND (stream_messages.device IS NULL OR t.device_id = stream_messages.device)
+            AND NOT EXISTS (SELECT FROM unnest(stream_messages.ignored) AS i (number) WHERE i.number = (s.message).topic)
+    LEFT JOIN mqtt.devices AS d ON d.organization_id = t.organization_id AND d.id = t.device_id
+    WHERE t.number IS NOT NULL OR s.is_last OR s.is_missing
+    ORDER BY s.organization, s.n;
+END;
+$$;
+
+ALTER FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, has_readings boolean, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the pattern and are the device''s, with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null.';
+
+CREATE FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) RETURNS integer[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_user_id CONSTANT uuid := substring(claims ->> 'sub', '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')::uuid;
+    v_is_service CONSTANT boolean := claims ->> 'role' = 'service_role';
+    v_numbers CONSTANT integer [] := ARRAY(
+        SELECT o.number
+        FROM mqtt.organizations AS o
+        WHERE (stream_organizations.organization_id IS NULL OR o.id = stream_organizations.organization_id)
+            AND (v_is_service OR EXISTS (SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = o.id AND m.user_id = v_user_id))
+        ORDER BY o.number
+        LIMIT 21
+    );
+BEGIN
+    IF (claims ->> 'role' IN ('authenticated', 'service_role')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'role_not_allowed' USING
+            ERRCODE = 'PT403', DETAIL = 'The stream is for tokens of the roles authenticated and service_role.', HINT = 'Log in as a member of an organization.';
+    ELSIF v_numbers = '{}' THEN
+        RAISE EXCEPTION 'organization_not_found' USING
+            ERRCODE = 'PT404', DETAIL = 'There is no such organization that you may see.', HINT = 'GET /organizations lists yours.';
+    ELSIF cardinality(v_numbers) > 20 THEN
+        RAISE EXCEPTION 'organization_required' USING
+            ERRCODE = 'PT400', DETAIL = 'One subscription is for at most 20 organizations.', HINT = 'Name one by organization_id.';
+    END IF;
+    RETURN v_numbers;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) IS 'The organizations that a token''s claims open, by number. Errors: PT400 `organization_required`; PT403 `role_not_allowed`; PT404 `organization_not_found`.';
+
+CREATE FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT json_agg(json_build_object('deviceId', external_id, 'metrics', m.metrics, 'timestamp', r.measured_at) ORDER BY r.measured_at, r.position)::text
+        FROM (
+            SELECT
+                (message).measured_at, (message).position,
+                mqtt.data_of_payload((message).payload, CASE WHEN (message).flags & 32 = 32 THEN (message).measured_at ELSE (message).sent_at END) AS payload
+            WHERE (message).flags & 64 = 0 AND (message).body IS NULL AND (message).payload <> 'null'
+            UNION ALL
+            SELECT x.measured_at, x.position, x.payload
+            FROM mqtt.reading_rows AS x
+            WHERE (message).flags & 64 = 64 AND x.organization = (message).organization AND x.received_at = (message).received_at
+                AND x.message_id = (message).id
+        ) AS r
+        CROSS JOIN LATERAL (SELECT jsonb_object_agg(p.metric, p.value) AS metrics FROM mqtt.payload_metrics(r.payload) AS p) AS m
+        WHERE m.metrics IS NOT NULL
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) IS 'What a message says of its device, as an array of rows as api.query_telemetry has them; null if that is nothing.';
+
+CREATE FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[]) RETURNS TABLE(topic integer, channels integer[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT t.number, array_agg(c.channel)
+    FROM unnest(channels, organizations, topic_patterns, devices) AS c (channel, organization, topic_pattern, device)
+    JOIN mqtt.organizations AS o ON o.number = c.organization
+    JOIN mqtt.topics AS t ON t.number = ANY (topics) AND t.organization_id = o.id
+    WHERE (c.topic_pattern IS NULL OR t.topic ~ c.topic_pattern) AND (c.device IS NULL OR t.device_id = c.device)
+    GROUP BY t.number;
+$$;
+
+ALTER FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[]) IS 'Which of these channels (an organization, a topic filter as a pattern, a device) the messages of these topics go to.';
 
 CREATE FUNCTION mqtt.surplus_privileges(role name) RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -16778,6 +21796,49 @@ ALTER FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count 
 
 COMMENT ON FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) IS 'How many messages of a batch the quotas allow now. Raises 429 quota_exceeded when that is none; sets Retry-After when it is not all of them.';
 
+CREATE FUNCTION mqtt.take_items(tids tid[], since timestamp with time zone, until timestamp with time zone) RETURNS mqtt.arrived_sample[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_samples mqtt.arrived_sample [];
+BEGIN
+    WITH item AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL
+        RETURNING q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_count, q.organization
+    ),
+    message AS MATERIALIZED (
+        SELECT
+            i.organization_id, i.integration_id, i.credential_id, h.*, t.topic AS name, t.message_type, t.role AS topic_role, t.external_id,
+            CASE WHEN h.flags & 32 = 32 THEN h.measured_at ELSE h.sent_at END AS device_time, h.flags & 4 = 4 AND i.credential_id IS NULL AS is_retained,
+            CASE WHEN h.body = '' OR (h.payload = 'null' AND h.body IS NULL) THEN 'ignore' ELSE t.role END AS role
+        FROM item AS i
+        CROSS JOIN LATERAL (
+            SELECT x.*
+            FROM mqtt.history AS x
+            WHERE x.received_at = i.enqueued_at AND x.organization = i.organization
+                AND x.position >= i.msg_id AND x.position < i.msg_id + i.message_count
+                -- Which partitions that can be is known before.
+                AND x.received_at BETWEEN take_items.since AND take_items.until
+        ) AS h
+        JOIN mqtt.topics AS t ON t.number = h.topic
+    )
+    SELECT array_agg(ROW(
+        m.position, m.received_at, 0, m.organization_id, m.integration_id, m.credential_id, CASE WHEN m.flags & 16 = 16 THEN m.id END,
+        m.name, m.flags & 3, m.flags & 4 = 4, m.content_type, m.properties, m.payload, m.body, m.decode_error, m.message_type, m.topic_role,
+        NULL, NULL, NULL, m.external_id, m.role, m.device_time, m.measured_at, m.is_retained,
+        mqtt.is_news(m.organization_id, m.integration_id, m.external_id, m.role, m.is_retained), false, m.organization, m.topic
+    )::mqtt.arrived_sample) INTO v_samples
+    FROM message AS m;
+    RETURN v_samples;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_items(tids tid[], since timestamp with time zone, until timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_items(tids tid[], since timestamp with time zone, until timestamp with time zone) IS 'Takes work items out of the queue, by row address, and reads their messages in the history; since, until: when the first and the last of them were accepted. Null when there are none. A part of mqtt.store_messages.';
+
 CREATE FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -16814,6 +21875,43 @@ $$;
 ALTER FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) IS 'Gives the bridge the lease of an integration whose lock it holds, and takes over what another holder had begun. Returns whether the lease is new to this bridge.';
+
+CREATE FUNCTION mqtt.take_messages(tids tid[], prepared jsonb) RETURNS mqtt.arrived_sample[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_samples mqtt.arrived_sample [];
+BEGIN
+    WITH taken AS MATERIALIZED (
+        DELETE FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (tids) AND q.organization IS NULL
+        RETURNING q.msg_id, q.enqueued_at, q.place, q.organization_id, q.integration_id, q.credential_id, q.message_id, q.message, q.body
+    ),
+    -- Looked up once for each, not for each message.
+    integration AS MATERIALIZED (
+        SELECT i.id, i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.settings ->> 'content_type' AS content_type,
+            EXISTS (SELECT FROM mqtt.payload_rules AS p WHERE p.integration_id = i.id) AS has_rules
+        FROM mqtt.device_integrations AS i
+        WHERE i.id IN (SELECT t.integration_id FROM taken AS t)
+    )
+    SELECT array_agg(
+        ROW(t.msg_id, t.enqueued_at, t.place, t.organization_id, t.integration_id, t.credential_id, t.message_id, m.*, NULL, NULL)::mqtt.arrived_sample
+    ) INTO v_samples
+    FROM taken AS t
+    CROSS JOIN mqtt.configuration AS c
+    LEFT JOIN integration AS i ON i.id = t.integration_id
+    CROSS JOIN LATERAL mqtt.decoded_samples(
+        t.organization_id, t.integration_id, t.credential_id, t.message, t.body, prepared -> t.msg_id::text, t.enqueued_at, i.content_type,
+        i.topic_like, i.topic_levels, i.device_level, i.message_type_level, i.has_rules, c.max_time_behind, c.max_time_ahead
+    ) AS m;
+    RETURN v_samples;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_messages(tids tid[], prepared jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_messages(tids tid[], prepared jsonb) IS 'Takes messages that are not stored yet out of the queue, by row address, and decodes them; prepared: the result of mqtt.prepare_sparkplug. Null when there are none. A part of mqtt.store_messages.';
 
 CREATE FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -17271,10 +22369,11 @@ ALTER FUNCTION mqtt.topic_filter_levels(filter text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.topic_filter_levels(filter text) IS 'A topic filter as mqtt.matched_levels takes it.';
 
-CREATE FUNCTION mqtt.topic_number(organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text) RETURNS TABLE(number integer)
+CREATE FUNCTION mqtt.topic_number(organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text) RETURNS TABLE(number integer, is_current boolean)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
- SELECT min(t.number) AS min
+ SELECT min(t.number) AS min,
+     bool_or(t.is_current) AS bool_or
     FROM mqtt.topics t
    WHERE ((t.organization_id = topic_number.organization_id) AND (t.integration_id = topic_number.integration_id) AND (hashtextextended(t.topic, (0)::bigint) = hashtextextended(topic_number.topic, (0)::bigint)) AND ("left"(t.topic, 200) = "left"(topic_number.topic, 200)) AND (t.topic = topic_number.topic) AND (NOT (t.device_id IS DISTINCT FROM topic_number.device_id)) AND (NOT (t.message_type IS DISTINCT FROM topic_number.message_type)) AND (t.role = topic_number.role));
 END;
@@ -17446,14 +22545,16 @@ DECLARE
     v_organization_id uuid;
     v_key text;
     v_trimmed_to timestamptz;
-    v_before timestamptz;
+    v_before timestamptz := now() - make_interval(days => v_longest);
     v_share bigint;
     v_until timestamptz;
     v_rows bigint;
 BEGIN
     -- Whole partitions are dropped by the longest term. That leaves the rows of the default partition,
     EXECUTE format('SELECT max(x.t) FROM (SELECT %I AS t FROM mqtt.%I WHERE %1$I < $1 ORDER BY %1$I LIMIT $2) AS x', time_column, v_default)
-    INTO v_until USING now() - make_interval(days => v_longest), most;
+    INTO v_until USING CASE
+        WHEN target = 'mqtt.history'::regclass THEN least(v_before, mqtt.unsettled_since(v_before)) ELSE v_before
+    END, most;
     EXECUTE format('DELETE FROM mqtt.%I WHERE %I <= $1', v_default, time_column) USING v_until;
     GET DIAGNOSTICS removed = ROW_COUNT;
     is_more := removed >= most;
@@ -17466,6 +22567,10 @@ BEGIN
     ) USING v_longest, most, v_organizations, owner_column, target = 'mqtt.history'::regclass LOOP
         EXIT WHEN removed >= most;
         v_share := least(v_share, most - removed);
+        IF target = 'mqtt.history'::regclass THEN
+            -- What the worker has yet to read stays.
+            v_before := least(v_before, mqtt.unsettled_since(v_before, v_organization_id));
+        END IF;
         -- By time, not row by row: a join might get a plan that reads the whole table for each row.
         EXECUTE format(
             'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE %I = %L AND %1$I >= $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x',
@@ -17558,6 +22663,32 @@ $$;
 ALTER FUNCTION mqtt.try_sparkplug(body bytea) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.try_sparkplug(body bytea) IS 'A Sparkplug B payload as JSON; null where it is none, or where the server has no PL/Python.';
+
+CREATE FUNCTION mqtt.type_schema(type oid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN t.typcategory = 'A' THEN jsonb_build_object('type', 'array', 'items', mqtt.type_schema(t.typelem))
+            WHEN t.oid = 'uuid'::regtype THEN '{"type": "string", "format": "uuid"}'
+            WHEN t.oid = 'timestamptz'::regtype THEN '{"type": "string", "format": "date-time"}'
+            WHEN t.oid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN '{"type": "integer"}'
+            WHEN t.typcategory = 'N' THEN '{"type": "number"}'
+            WHEN t.typcategory = 'B' THEN '{"type": "boolean"}'
+            WHEN t.oid IN ('json'::regtype, 'jsonb'::regtype) THEN '{}'
+            ELSE '{"type": "string"}'::jsonb
+        END
+        FROM pg_catalog.pg_type AS t
+        WHERE t.oid = type_schema.type
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.type_schema(type oid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.type_schema(type oid) IS 'The JSON schema of a type''s values; anything for JSON.';
 
 CREATE FUNCTION mqtt.typed_value(value jsonb, type text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -17664,6 +22795,60 @@ ALTER FUNCTION mqtt.unordered_parts(spans mqtt.reading_span[], names text[], buc
 
 COMMENT ON FUNCTION mqtt.unordered_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) IS 'The same as mqtt.reading_parts, but without first_value, last_value and delta, and so without sorting: in half the time.';
 
+CREATE FUNCTION mqtt.unread_settlements(positions mqtt.stream_position[], most integer) RETURNS TABLE(organization integer, is_outgoing boolean, number bigint, settled_at timestamp with time zone, first_at timestamp with time zone, last_at timestamp with time zone, first_position bigint, message_count integer, low_positions integer[], first_place integer, last_place integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT s.organization,
+     s.is_outgoing,
+     s.number,
+     s.settled_at,
+     s.first_at,
+     s.last_at,
+     s.first_position,
+     s.message_count,
+         CASE
+             WHEN (s.low_positions IS NOT NULL) THEN (s.low_positions || '{}'::integer[])
+             ELSE NULL::integer[]
+         END AS "case",
+     s.first_place,
+     LEAST(s.message_count, (((s.first_place + unread_settlements.most) - (s.before)::integer) - 1)) AS "least"
+    FROM ((unnest(unread_settlements.positions) p(organization, incoming, outgoing, incoming_place, outgoing_place)
+      CROSS JOIN LATERAL ( VALUES (false,p.incoming,p.incoming_place), (true,p.outgoing,p.outgoing_place)) l(is_outgoing, number, place))
+      CROSS JOIN LATERAL ( SELECT x.settled_at,
+             x.number,
+             x.first_at,
+             x.last_at,
+             x.first_position,
+             x.organization,
+             x.message_count,
+             x.is_outgoing,
+             x.low_positions,
+             x.first_place,
+             (sum(((x.message_count - x.first_place) + 1)) OVER (ORDER BY x.number) - ((x.message_count - x.first_place) + 1)) AS before
+            FROM ( SELECT s_1.settled_at,
+                     s_1.number,
+                     s_1.first_at,
+                     s_1.last_at,
+                     s_1.first_position,
+                     s_1.organization,
+                     s_1.message_count,
+                     s_1.is_outgoing,
+                     s_1.low_positions,
+                         CASE
+                             WHEN (s_1.number = l.number) THEN (l.place + 1)
+                             ELSE 1
+                         END AS first_place
+                    FROM mqtt.settlements s_1
+                   WHERE ((s_1.organization = p.organization) AND (s_1.is_outgoing = l.is_outgoing) AND (s_1.number >= (l.number + ((l.place = 0))::integer)))
+                   ORDER BY s_1.number
+                  LIMIT unread_settlements.most) x) s)
+   WHERE ((s.before < unread_settlements.most) AND (s.first_place <= s.message_count));
+END;
+
+ALTER FUNCTION mqtt.unread_settlements(positions mqtt.stream_position[], most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.unread_settlements(positions mqtt.stream_position[], most integer) IS 'The settlements that come after each position, with so many messages in each direction at most: those from first_place to last_place.';
+
 CREATE FUNCTION mqtt.unrolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[], bucket interval, time_zone text) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -17693,6 +22878,83 @@ $$;
 ALTER FUNCTION mqtt.unrolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[], bucket interval, time_zone text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.unrolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[], bucket interval, time_zone text) IS 'Of devices whose metrics are not all rolled up, the others for as far as rollups serve these, and the late readings of these: a part of mqtt.telemetry_parts.';
+
+CREATE FUNCTION mqtt.unsettled_since(before timestamp with time zone, organization_id uuid DEFAULT NULL::uuid) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT min(q.enqueued_at)
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization IS NOT NULL AND q.enqueued_at < before
+            AND (unsettled_since.organization_id IS NULL OR q.organization_id = unsettled_since.organization_id)
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.unsettled_since(before timestamp with time zone, organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.unsettled_since(before timestamp with time zone, organization_id uuid) IS 'When the first messages were accepted, before then, of which the history has to keep the rows because a work item stands for them; null when there are none.';
+
+CREATE FUNCTION mqtt.update_devices(news mqtt.device_news[]) RETURNS mqtt.seen_device[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_seen mqtt.seen_device [];
+BEGIN
+    WITH seen AS (
+        UPDATE mqtt.devices AS d
+        SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
+            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.latest_since),
+            last_data_at = greatest(d.last_data_at, n.last_data_at),
+            last_seen_at = greatest(d.last_seen_at, n.last_seen_at),
+            presence = mqtt.presence_once_seen(d.presence, n.last_seen_at)
+        -- In the order of the key, so that two workers cannot lock each other out.
+        FROM (SELECT x.* FROM unnest(news) AS x ORDER BY x.organization_id, x.integration_id, x.external_id) AS n
+        WHERE d.organization_id = n.organization_id AND d.integration_id = n.integration_id AND d.external_id = n.external_id
+        RETURNING d.id, d.integration_id, d.external_id
+    )
+    SELECT array_agg(ROW(s.id, s.integration_id, s.external_id)::mqtt.seen_device) INTO v_seen FROM seen AS s;
+    RETURN v_seen;
+END;
+$$;
+
+ALTER FUNCTION mqtt.update_devices(news mqtt.device_news[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.update_devices(news mqtt.device_news[]) IS 'Brings devices that are known up to date with what a batch tells of them (newest data wins); returns these. A part of mqtt.store_messages.';
+
+CREATE FUNCTION mqtt.use_api_key(key text, path text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_scopes CONSTANT text [] := '{read,publish,admin}';
+    v_claims CONSTANT jsonb := mqtt.api_key_claims(key);
+    v_scope CONSTANT text := mqtt.call_scope(path);
+BEGIN
+    IF v_claims IS NULL THEN
+        RAISE EXCEPTION 'api_key_invalid' USING
+            ERRCODE = 'PT401', DETAIL = 'X-API-Key is no key that is valid now.', HINT = 'An admin of the organization makes keys with create_api_key.';
+    ELSIF v_scope IS NULL THEN
+        RAISE EXCEPTION 'user_required' USING
+            ERRCODE = 'PT403', DETAIL = 'An API key may not do this.', HINT = 'Send a user''s token, Authorization: Bearer.';
+    ELSIF array_position(v_scopes, v_claims #>> '{api_key,scope}') < array_position(v_scopes, v_scope) THEN
+        RAISE EXCEPTION 'scope_insufficient' USING
+            ERRCODE = 'PT403',
+            DETAIL = format('The key''s scope is %s, and the call needs %s.', v_claims #>> '{api_key,scope}', v_scope),
+            HINT = 'An admin of the organization makes keys with create_api_key.';
+    END IF;
+    PERFORM mqtt.note_api_key(v_claims);
+    PERFORM set_config('request.jwt.claims', v_claims::text, true);
+    PERFORM set_config('role', 'authenticated', true);
+END;
+$$;
+
+ALTER FUNCTION mqtt.use_api_key(key text, path text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.use_api_key(key text, path text) IS 'Lets the rest of the transaction run with what an API key may do: role authenticated, with the claims of the key. Raises PT401 api_key_invalid, PT403 user_required or scope_insufficient.';
 
 CREATE FUNCTION mqtt.vacuum_holders(older_than interval DEFAULT NULL::interval) RETURNS TABLE(kind text, pid integer, name text, state text, held_seconds integer, transactions integer)
     LANGUAGE sql SECURITY DEFINER
@@ -17891,6 +23153,146 @@ ALTER FUNCTION mqtt.wakeup_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.wakeup_lock() IS 'Advisory lock of a sleeping bridge, with hashtext(subject): exclusive while a bridge sleeps on that subject, shared until commit by who writes what it waits for (mqtt.wake_bridge).';
 
+CREATE FUNCTION mqtt.watch_stream(process_id uuid, organizations integer[]) RETURNS SETOF mqtt.stream_position
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- A process that does not hold the lock on its id has ended.
+    DELETE FROM mqtt.stream_viewers AS v
+    WHERE v.process_id <> watch_stream.process_id AND pg_try_advisory_xact_lock(mqtt.bridge_lock(v.process_id))
+        OR v.process_id = watch_stream.process_id AND v.organization <> ALL (organizations);
+    INSERT INTO mqtt.stream_viewers (organization, process_id)
+    SELECT o.number, watch_stream.process_id FROM unnest(organizations) AS o (number)
+    ON CONFLICT ON CONSTRAINT stream_viewers_pkey DO NOTHING;
+    RETURN QUERY SELECT h.* FROM mqtt.stream_head(organizations) AS h;
+END;
+$$;
+
+ALTER FUNCTION mqtt.watch_stream(process_id uuid, organizations integer[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.watch_stream(process_id uuid, organizations integer[]) IS 'A process of the stream, which holds the advisory lock mqtt.bridge_lock(process_id), has viewers of these organizations and no others. Returns the end of each.';
+
+CREATE FUNCTION mqtt.word_schema(word text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_relation regclass;
+BEGIN
+    IF word LIKE '%?' THEN
+        RETURN mqtt.nullable(mqtt.word_schema(left(word, -1)));
+    ELSIF word ~ '[|=]' THEN
+        RETURN jsonb_build_object('type', 'string', 'enum', string_to_array(ltrim(word, '='), '|'));
+    ELSIF to_regclass(format('api.%I', word)) IS NOT NULL THEN
+        RETURN jsonb_build_object('$ref', '#/components/schemas/' || word);
+    ELSIF word ~ '^[a-z]+\.' THEN
+        v_relation := to_regclass(word);
+        RETURN CASE
+            WHEN v_relation IS NULL THEN jsonb_build_object('$ref', '#/components/schemas/' || split_part(word, '.', 2))
+            ELSE mqtt.row_schema(v_relation)
+        END;
+    END IF;
+    IF word NOT IN ('json', 'text', 'uuid', 'time', 'integer', 'number', 'boolean', 'object', 'null') THEN
+        RAISE EXCEPTION '% is no word of a shape', word;
+    END IF;
+    RETURN CASE word
+        WHEN 'json' THEN '{}'
+        WHEN 'text' THEN '{"type": "string"}'
+        WHEN 'uuid' THEN '{"type": "string", "format": "uuid"}'
+        WHEN 'time' THEN '{"type": "string", "format": "date-time"}'
+        ELSE jsonb_build_object('type', word)
+    END;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.word_schema(word text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.word_schema(word text) IS 'The JSON schema that a word of a shape stands for: json (anything), text, uuid, time, integer, number, boolean, object, null; a|b or =a for words to choose from; a view of api, a table or type of mqtt for its rows, a function for its answer; with ? at the end, or null.';
+
+CREATE FUNCTION mqtt.work_deletion(d mqtt.deletions, most integer) RETURNS mqtt.deletions
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_queued integer;
+BEGIN
+    IF d.kind IN ('device', 'messages') AND d.started_at IS NULL AND mqtt.is_queued_before(d.organization_id, d.requested_at) THEN
+        d.state := 'waiting';
+        RETURN d;
+    END IF;
+    d.started_at := coalesce(d.started_at, clock_timestamp());
+    d.state := 'running';
+    IF d.kind = 'organization' THEN
+        -- Nobody stores its messages meanwhile.
+        IF NOT mqtt.lock_processing(d.organization_id, true) THEN
+            RETURN d;
+        END IF;
+        v_queued := mqtt.delete_queued(d.organization_id, most);
+        IF v_queued > 0 THEN
+            d.others := d.others + v_queued;
+            d.is_clean := false;
+            RETURN d;
+        END IF;
+    END IF;
+    IF d.phase = 'messages' THEN
+        d := mqtt.delete_in_places(d, most);
+    ELSIF d.phase = 'devices' THEN
+        d := mqtt.refresh_devices(d, most);
+    ELSE
+        d := mqtt.delete_orphaned_rollups(d, most);
+    END IF;
+    IF d.kind = 'organization' AND d.phase = 'rollups' AND EXISTS (SELECT FROM mqtt.topics AS t WHERE t.organization_id = d.organization_id) THEN
+        d.phase := 'messages';
+    ELSIF d.kind = 'organization' AND d.phase = 'rollups' THEN
+        PERFORM mqtt.finish_organization(d.organization_id);
+        d.state := 'done';
+    END IF;
+    RETURN d;
+END;
+$$;
+
+ALTER FUNCTION mqtt.work_deletion(d mqtt.deletions, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.work_deletion(d mqtt.deletions, most integer) IS 'One step of a deletion: about so many rows. Answers how far it is, for its row.';
+
+CREATE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_next mqtt.deletions;
+    v_before bigint;
+    v_removed bigint := 0;
+    v_is_more boolean := false;
+BEGIN
+    -- In random order, so that a large one does not hold up the others.
+    FOR v_next IN SELECT d.* FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.state = 'waiting', random() LIMIT 20 LOOP
+        EXIT WHEN v_removed >= most;
+        v_before := mqtt.deleted_rows(v_next);
+        v_next := mqtt.work_deletion(v_next, most - v_removed::integer);
+        v_removed := v_removed + mqtt.deleted_rows(v_next) - v_before;
+        v_is_more := v_is_more OR v_next.state = 'running';
+        UPDATE mqtt.deletions AS d
+        SET (
+            state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept
+        ) = (
+            v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
+            v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
+            v_next.rollup_hours_kept
+        )
+        WHERE d.organization_id = v_next.organization_id AND d.id = v_next.id;
+    END LOOP;
+    DELETE FROM mqtt.deletions AS d
+    WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most);
+END;
+$$;
+
+ALTER FUNCTION mqtt.work_deletions(most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.work_deletions(most integer) IS 'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, and "more" if there is more to do at once; deletions that wait for queued messages are looked at in the next call.';
+
 CREATE PROCEDURE mqtt.work_queue(IN batch_size integer DEFAULT 1000)
     LANGUAGE plpgsql
     AS $$
@@ -17957,6 +23359,33 @@ $$;
 ALTER FUNCTION mqtt.write_days(organization_id uuid, device_ids uuid[], day timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.write_days(organization_id uuid, device_ids uuid[], day timestamp with time zone) IS 'Makes the rollups of a UTC day of these devices from those of its hours.';
+
+CREATE FUNCTION mqtt.write_devices(news mqtt.device_news[], is_deferred boolean) RETURNS mqtt.seen_device[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_known mqtt.seen_device [];
+BEGIN
+    IF news IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_known := CASE WHEN is_deferred THEN mqtt.defer_device_news(news) ELSE mqtt.update_devices(news) END;
+    IF coalesce(cardinality(v_known), 0) < cardinality(news) THEN
+        RETURN v_known || mqtt.register_devices(ARRAY(
+            SELECT n
+            FROM unnest(news) AS n
+            LEFT JOIN unnest(v_known) AS k USING (integration_id, external_id)
+            WHERE k.id IS NULL
+        ));
+    END IF;
+    RETURN v_known;
+END;
+$$;
+
+ALTER FUNCTION mqtt.write_devices(news mqtt.device_news[], is_deferred boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.write_devices(news mqtt.device_news[], is_deferred boolean) IS 'Brings devices up to date with what a batch tells of them, or notes it where that is deferred; registers those that are new. Returns all of them. A part of mqtt.store_messages.';
 
 CREATE FUNCTION mqtt.write_hours(organization_id uuid, parts mqtt.rollup_part[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -18534,7 +23963,7 @@ UNION ALL
     NULL::text AS error_message
    FROM (mqtt.mqtt_messages m
      CROSS JOIN mqtt.configuration c)
-  WHERE (m.direction = 'incoming'::mqtt.message_direction)
+  WHERE ((m.direction = 'incoming'::mqtt.message_direction) AND (NOT mqtt.is_pending(m."position")))
 UNION ALL
  SELECT d.id,
     d.organization_id,
@@ -18555,7 +23984,7 @@ UNION ALL
 
 ALTER TABLE mqtt.mqtt_message_queue OWNER TO mqtt_owner;
 
-COMMENT ON VIEW mqtt.mqtt_message_queue IS 'Every incoming message with its status: pending, processing (held by a reader), completed (in the history) or failed (a dead letter).';
+COMMENT ON VIEW mqtt.mqtt_message_queue IS 'Every incoming message with its status: pending, processing (held by a reader), completed (its effects are made) or failed (a dead letter).';
 
 CREATE VIEW api.mqtt_message_queue WITH (security_invoker='true') AS
  SELECT mqtt_message_queue.id,
@@ -18892,6 +24321,39 @@ COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in byt
 
 COMMENT ON COLUMN api.organizations.created_at IS 'When it was created';
 
+CREATE TABLE mqtt.api_keys (
+    organization_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    key_hash bytea NOT NULL,
+    key_start text NOT NULL,
+    scope text NOT NULL,
+    integration_ids uuid[],
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT api_keys_integration_ids_check CHECK (((cardinality(integration_ids) >= 1) AND (cardinality(integration_ids) <= 100))),
+    CONSTRAINT api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
+    CONSTRAINT api_keys_key_start_check CHECK ((length(key_start) = 8)),
+    CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT api_keys_scope_check CHECK ((scope = ANY (ARRAY['read'::text, 'publish'::text, 'admin'::text])))
+);
+
+ALTER TABLE mqtt.api_keys OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.api_keys IS 'Keys that apps call the API with. The key is shown once, when it is made; revoking one deletes its row.';
+
+COMMENT ON COLUMN mqtt.api_keys.key_hash IS 'SHA-256 of the key, by which it is found: it has 192 random bits.';
+
+COMMENT ON COLUMN mqtt.api_keys.key_start IS 'How the key begins, to tell one from another.';
+
+COMMENT ON COLUMN mqtt.api_keys.scope IS 'read; publish, which may read as well; admin, which may do both as well.';
+
+COMMENT ON COLUMN mqtt.api_keys.integration_ids IS 'The only integrations that it sees; null: all. One that has been deleted stays here, and matches nothing.';
+
+COMMENT ON COLUMN mqtt.api_keys.last_used_at IS 'To the hour; a bridge writes it.';
+
 CREATE TABLE mqtt.bridges (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -19017,7 +24479,8 @@ CREATE TABLE mqtt.ledger (
     accepted bigint DEFAULT 0 NOT NULL,
     completed bigint DEFAULT 0 NOT NULL,
     dead bigint DEFAULT 0 NOT NULL,
-    expired bigint DEFAULT 0 NOT NULL
+    expired bigint DEFAULT 0 NOT NULL,
+    deleted bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000');
 
@@ -19029,16 +24492,7 @@ COMMENT ON COLUMN mqtt.ledger.bucket IS 'Minute (whole hours once it is old, -in
 
 COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by the backend that accepted and the time within the minute (mqtt.ledger_shard); below 0 one of mqtt.ledger_level_outcomes (-1, written by whoever settles messages), _minute (-3) and _hour (-2, both rolled up) and _settled (-4).';
 
-CREATE TABLE mqtt.message_id_key (
-    is_only_row boolean DEFAULT true NOT NULL,
-    key bytea NOT NULL,
-    CONSTRAINT message_id_key_is_only_row_check CHECK (is_only_row),
-    CONSTRAINT message_id_key_key_check CHECK ((octet_length(key) = 32))
-);
-
-ALTER TABLE mqtt.message_id_key OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.message_id_key IS 'The secret of this installation that keeps the queues'' numbers out of message ids. No web role reads it. Changed, it changes the ids of what is queued.';
+COMMENT ON COLUMN mqtt.ledger.deleted IS 'How many of those completed have been deleted since, by request (mqtt.deletions).';
 
 ALTER TABLE mqtt.mqtt_callback_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME mqtt.mqtt_callback_deliveries_number_seq
@@ -19077,6 +24531,19 @@ ALTER TABLE mqtt.mqtt_subscriptions ALTER COLUMN number ADD GENERATED BY DEFAULT
     MAXVALUE 268435455
     CACHE 1
 );
+
+CREATE TABLE mqtt.openapi_documents (
+    role name NOT NULL,
+    fingerprint text NOT NULL,
+    document text NOT NULL,
+    CONSTRAINT openapi_documents_document_check CHECK ((octet_length(document) < 2000000))
+);
+
+ALTER TABLE mqtt.openapi_documents OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.openapi_documents IS 'The OpenAPI document of each role, made once for each state of the schema api: it takes too long to be made for each request.';
+
+COMMENT ON COLUMN mqtt.openapi_documents.fingerprint IS 'The state of the schema api that it describes: mqtt.api_fingerprint().';
 
 CREATE TABLE mqtt.organization_invitations (
     organization_id uuid NOT NULL,
@@ -19214,7 +24681,7 @@ CREATE TABLE mqtt.rollup_series (
 
 ALTER TABLE mqtt.rollup_series OWNER TO mqtt_owner;
 
-COMMENT ON TABLE mqtt.rollup_series IS 'The metrics of devices that are rolled up, numbered for the rows of their rollups.';
+COMMENT ON TABLE mqtt.rollup_series IS 'The metrics of devices that are rolled up, numbered for the rows of their rollups. Without a foreign key: what a device had is deleted in batches (mqtt.deletions).';
 
 COMMENT ON COLUMN mqtt.rollup_series.metric IS 'Its name; null: the device has more metrics than are rolled up (configuration.max_metrics), or such with too long a name.';
 
@@ -19277,6 +24744,39 @@ ALTER TABLE mqtt.sealed_values OWNER TO mqtt_owner;
 
 COMMENT ON VIEW mqtt.sealed_values IS 'Every secret that is stored sealed: where (table.column.key), whose, the id of its integration or subscription, and its box. Add secrets of other tables here and in bridge.reseal.';
 
+CREATE SEQUENCE mqtt.settlement_numbers
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER TABLE mqtt.settlement_numbers OWNER TO mqtt_owner;
+
+CREATE TABLE mqtt.stream_tickets (
+    hash bytea NOT NULL,
+    claims jsonb NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT stream_tickets_hash_check CHECK ((octet_length(hash) = 32))
+);
+
+ALTER TABLE mqtt.stream_tickets OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.stream_tickets IS 'Tickets for the live stream that nobody has used yet: what a browser sends in place of a token, where it can send no header.';
+
+COMMENT ON COLUMN mqtt.stream_tickets.hash IS 'SHA-256 of the ticket.';
+
+COMMENT ON COLUMN mqtt.stream_tickets.claims IS 'Of the token with which it was created: role, sub and exp.';
+
+CREATE UNLOGGED TABLE mqtt.stream_viewers (
+    organization integer NOT NULL,
+    process_id uuid NOT NULL
+);
+
+ALTER TABLE mqtt.stream_viewers OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.stream_viewers IS 'Which processes of the live stream have viewers of which organizations, by number: only then does a batch send NOTIFY topicbase_stream.';
+
 CREATE TABLE mqtt.topic_counts (
     organization_id uuid NOT NULL,
     topics integer NOT NULL
@@ -19321,6 +24821,12 @@ COMMENT ON COLUMN mqtt.wrong_passwords.since IS 'When the minute began that is c
 
 ALTER TABLE ONLY mqtt.publishing ALTER COLUMN caller SET DEFAULT CURRENT_USER;
 
+ALTER TABLE ONLY mqtt.api_keys
+    ADD CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash);
+
+ALTER TABLE ONLY mqtt.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (organization_id, id);
+
 ALTER TABLE ONLY mqtt.bridge_leases
     ADD CONSTRAINT bridge_leases_integration_id_key UNIQUE (integration_id);
 
@@ -19353,6 +24859,9 @@ ALTER TABLE ONLY mqtt.deferred_device_ids
 
 ALTER TABLE ONLY mqtt.deferred_device_updates
     ADD CONSTRAINT deferred_device_updates_pkey PRIMARY KEY (noted_at, number);
+
+ALTER TABLE ONLY mqtt.deletions
+    ADD CONSTRAINT deletions_pkey PRIMARY KEY (organization_id, id);
 
 ALTER TABLE ONLY mqtt.device_integrations
     ADD CONSTRAINT device_integrations_organization_id_id_key UNIQUE (organization_id, id);
@@ -19411,6 +24920,9 @@ ALTER TABLE ONLY mqtt.mqtt_subscriptions
 ALTER TABLE ONLY mqtt.mqtt_subscriptions
     ADD CONSTRAINT mqtt_subscriptions_pkey PRIMARY KEY (organization_id, id);
 
+ALTER TABLE ONLY mqtt.openapi_documents
+    ADD CONSTRAINT openapi_documents_pkey PRIMARY KEY (role);
+
 ALTER TABLE ONLY mqtt.operators
     ADD CONSTRAINT operators_pkey PRIMARY KEY (user_id);
 
@@ -19465,8 +24977,17 @@ ALTER TABLE ONLY mqtt.rollup_series
 ALTER TABLE ONLY mqtt.rollups
     ADD CONSTRAINT rollups_pkey PRIMARY KEY (organization_id, series_id, hours, starts_at);
 
+ALTER TABLE ONLY mqtt.settlements
+    ADD CONSTRAINT settlements_pkey PRIMARY KEY (organization, is_outgoing, number, settled_at);
+
 ALTER TABLE ONLY mqtt.sparkplug_nodes
     ADD CONSTRAINT sparkplug_nodes_pkey PRIMARY KEY (integration_id, node);
+
+ALTER TABLE ONLY mqtt.stream_tickets
+    ADD CONSTRAINT stream_tickets_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY mqtt.stream_viewers
+    ADD CONSTRAINT stream_viewers_pkey PRIMARY KEY (organization, process_id);
 
 ALTER TABLE ONLY mqtt.topic_counts
     ADD CONSTRAINT topic_counts_pkey PRIMARY KEY (organization_id);
@@ -19486,6 +25007,10 @@ ALTER TABLE ONLY mqtt.wrong_passwords
 CREATE INDEX bridge_leases_bridge_idx ON mqtt.bridge_leases USING btree (bridge_id);
 
 CREATE INDEX broker_keys_integration_idx ON mqtt.broker_keys USING btree (organization_id, integration_id);
+
+CREATE INDEX deletions_finished_idx ON mqtt.deletions USING btree (finished_at) WHERE (state = 'done'::text);
+
+CREATE INDEX deletions_open_idx ON mqtt.deletions USING btree (requested_at) WHERE (state <> 'done'::text);
 
 CREATE UNIQUE INDEX device_integrations_client_id_idx ON mqtt.device_integrations USING btree (organization_id, ((settings ->> 'broker_url'::text)), ((settings ->> 'port'::text)), COALESCE((settings ->> 'path'::text), ''::text), mqtt.bridge_client_id(id, settings)) WHERE ((integration_type <> 'mqtt_hosted'::text) AND (status <> 'inactive'::text));
 
@@ -19553,6 +25078,8 @@ CREATE INDEX reading_rows_topic_idx ON ONLY mqtt.reading_rows USING btree (topic
 
 CREATE INDEX sparkplug_nodes_organization_idx ON mqtt.sparkplug_nodes USING btree (organization_id, integration_id);
 
+CREATE INDEX stream_tickets_expires_at_idx ON mqtt.stream_tickets USING btree (expires_at);
+
 CREATE INDEX topics_device_idx ON mqtt.topics USING btree (device_id) WHERE (device_id IS NOT NULL);
 
 CREATE INDEX topics_topic_idx ON mqtt.topics USING btree (organization_id, integration_id, hashtextextended(topic, (0)::bigint), "left"(topic, 200));
@@ -19570,6 +25097,8 @@ CREATE TRIGGER a_client_id BEFORE INSERT OR UPDATE OF client_id ON mqtt.mqtt_cre
 CREATE TRIGGER b_client_id BEFORE INSERT OR UPDATE OF integration_type, settings, status ON mqtt.device_integrations FOR EACH ROW WHEN (((new.integration_type <> 'mqtt_hosted'::text) AND (new.status <> 'inactive'::text))) EXECUTE FUNCTION mqtt.check_client_id();
 
 CREATE TRIGGER b_written_rules BEFORE INSERT OR UPDATE OF topic_prefix, can_publish, can_subscribe, publish_filters, subscribe_filters, written_rules ON mqtt.mqtt_credentials FOR EACH ROW EXECUTE FUNCTION mqtt.write_rules();
+
+CREATE TRIGGER delete_rollups_later AFTER DELETE ON mqtt.devices REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION mqtt.delete_rollups_later();
 
 CREATE TRIGGER end_callbacks AFTER DELETE ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN ((old.callback_url IS NOT NULL)) EXECUTE FUNCTION mqtt.end_callbacks();
 
@@ -19594,6 +25123,15 @@ CREATE TRIGGER write_message INSTEAD OF INSERT OR DELETE ON mqtt.mqtt_messages F
 CREATE TRIGGER z_changed AFTER INSERT OR DELETE OR UPDATE OF name, integration_type, settings, status ON mqtt.device_integrations FOR EACH ROW EXECUTE FUNCTION mqtt.integration_changed();
 
 CREATE TRIGGER z_log AFTER INSERT OR DELETE ON mqtt.mqtt_subscriptions FOR EACH ROW EXECUTE FUNCTION mqtt.log_subscription();
+
+CREATE TRIGGER z_outdate_moved AFTER UPDATE OF external_id, integration_id ON mqtt.devices FOR EACH ROW WHEN (((new.external_id IS DISTINCT FROM old.external_id) OR (new.integration_id IS DISTINCT FROM old.integration_id))) EXECUTE FUNCTION mqtt.outdate_device_topics();
+
+CREATE TRIGGER z_outdate_topics AFTER UPDATE ON mqtt.device_integrations FOR EACH ROW WHEN (((((new.topic_like IS DISTINCT FROM old.topic_like) OR (new.topic_levels IS DISTINCT FROM old.topic_levels)) OR (new.device_level IS DISTINCT FROM old.device_level)) OR (new.message_type_level IS DISTINCT FROM old.message_type_level))) EXECUTE FUNCTION mqtt.outdate_integration_topics();
+
+CREATE TRIGGER z_outdate_topics AFTER DELETE ON mqtt.devices FOR EACH ROW EXECUTE FUNCTION mqtt.outdate_device_topics();
+
+ALTER TABLE ONLY mqtt.api_keys
+    ADD CONSTRAINT api_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY mqtt.bridge_leases
     ADD CONSTRAINT bridge_leases_bridge_id_fkey FOREIGN KEY (bridge_id) REFERENCES mqtt.bridges(id) ON DELETE CASCADE;
@@ -19661,9 +25199,6 @@ ALTER TABLE ONLY mqtt.rollup_minutes
 ALTER TABLE ONLY mqtt.rollup_progress
     ADD CONSTRAINT rollup_progress_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES mqtt.organizations(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY mqtt.rollup_series
-    ADD CONSTRAINT rollup_series_organization_id_device_id_fkey FOREIGN KEY (organization_id, device_id) REFERENCES mqtt.devices(organization_id, id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY mqtt.rollups
     ADD CONSTRAINT rollups_organization_id_series_id_fkey FOREIGN KEY (organization_id, series_id) REFERENCES mqtt.rollup_series(organization_id, id) ON DELETE CASCADE;
 
@@ -19692,6 +25227,36 @@ CREATE POLICY admins_update ON mqtt.payload_rules FOR UPDATE TO authenticated US
 
 CREATE POLICY all_read ON mqtt.device_presets FOR SELECT TO authenticated USING (true);
 
+ALTER TABLE mqtt.api_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY api_keys ON mqtt.deletions AS RESTRICTIVE FOR SELECT TO authenticated USING (((COALESCE(integration_id, '00000000-0000-0000-0000-000000000000'::uuid) = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.device_integrations AS RESTRICTIVE TO authenticated USING (((id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE)) WITH CHECK (((id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.devices AS RESTRICTIVE TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE)) WITH CHECK (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.integration_activity_log AS RESTRICTIVE FOR SELECT TO authenticated USING (((COALESCE(integration_id, '00000000-0000-0000-0000-000000000000'::uuid) = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.ledger AS RESTRICTIVE FOR SELECT TO authenticated USING ((( SELECT mqtt.key_integration_ids() AS key_integration_ids) IS NULL));
+
+CREATE POLICY api_keys ON mqtt.mqtt_callback_deliveries AS RESTRICTIVE FOR SELECT TO authenticated USING ((( SELECT mqtt.key_integration_ids() AS key_integration_ids) IS NULL));
+
+CREATE POLICY api_keys ON mqtt.mqtt_credentials AS RESTRICTIVE FOR SELECT TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.mqtt_dead_letters AS RESTRICTIVE FOR SELECT TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.mqtt_publish_receipts AS RESTRICTIVE FOR SELECT TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.mqtt_requests AS RESTRICTIVE FOR SELECT TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.mqtt_subscriptions AS RESTRICTIVE TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE)) WITH CHECK (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.organization_members AS RESTRICTIVE FOR SELECT TO authenticated USING ((( SELECT mqtt.key_integration_ids() AS key_integration_ids) IS NULL));
+
+CREATE POLICY api_keys ON mqtt.payload_rules AS RESTRICTIVE TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE)) WITH CHECK (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
+CREATE POLICY api_keys ON mqtt.topics AS RESTRICTIVE FOR SELECT TO authenticated USING (((integration_id = ANY (( SELECT mqtt.key_integration_ids() AS key_integration_ids)::uuid[])) IS NOT FALSE));
+
 ALTER TABLE mqtt.bridge_leases ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.bridges ENABLE ROW LEVEL SECURITY;
@@ -19709,6 +25274,8 @@ ALTER TABLE mqtt.deferred_credential_updates ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.deferred_device_ids ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.deferred_device_updates ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.deletions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.device_integrations ENABLE ROW LEVEL SECURITY;
 
@@ -19729,6 +25296,8 @@ ALTER TABLE mqtt.late_readings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY members_insert ON mqtt.devices FOR INSERT TO authenticated WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
+
+CREATE POLICY members_read ON mqtt.deletions FOR SELECT TO authenticated USING (((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])) OR ((kind = 'organization'::text) AND (requested_by = ( SELECT mqtt.current_user_id() AS current_user_id)))));
 
 CREATE POLICY members_read ON mqtt.device_integrations FOR SELECT TO authenticated USING ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
 
@@ -19788,6 +25357,8 @@ ALTER TABLE mqtt.mqtt_requests ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.mqtt_subscriptions ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE mqtt.openapi_documents ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE mqtt.operators ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.organization_invitations ENABLE ROW LEVEL SECURITY;
@@ -19822,11 +25393,65 @@ CREATE POLICY service_reads ON mqtt.bridge_leases FOR SELECT TO service_role USI
 
 CREATE POLICY service_reads ON mqtt.bridges FOR SELECT TO service_role USING (true);
 
+CREATE POLICY service_reads ON mqtt.deletions FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.device_presets FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.history FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.integration_activity_log FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.late_readings FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.ledger FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.mqtt_callback_deliveries FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.mqtt_credentials FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.mqtt_dead_letters FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.mqtt_publish_receipts FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.mqtt_requests FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.operators FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.organization_members FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.organizations FOR SELECT TO service_role USING (true);
+
 CREATE POLICY service_reads ON mqtt.outbound_batches FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.reading_rows FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.rollup_minutes FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.rollup_progress FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.rollup_series FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.rollups FOR SELECT TO service_role USING (true);
+
+CREATE POLICY service_reads ON mqtt.topics FOR SELECT TO service_role USING (true);
 
 CREATE POLICY service_reads ON mqtt.workers FOR SELECT TO service_role USING (true);
 
+CREATE POLICY service_writes ON mqtt.device_integrations TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY service_writes ON mqtt.devices TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY service_writes ON mqtt.mqtt_subscriptions TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY service_writes ON mqtt.payload_rules TO service_role USING (true) WITH CHECK (true);
+
+ALTER TABLE mqtt.settlements ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE mqtt.sparkplug_nodes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.stream_tickets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.stream_viewers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.topic_counts ENABLE ROW LEVEL SECURITY;
 
@@ -19844,17 +25469,28 @@ GRANT USAGE ON SCHEMA bridge TO mqtt_bridge;
 
 GRANT USAGE ON SCHEMA mqtt TO authenticated;
 GRANT USAGE ON SCHEMA mqtt TO service_role;
+GRANT USAGE ON SCHEMA mqtt TO topicbase_stream;
 GRANT USAGE ON SCHEMA mqtt TO anon;
 
 REVOKE ALL ON TYPE api."*/*" FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.arrived_sample FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.callback_outcome FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.decoded_payload FROM PUBLIC;
 
+REVOKE ALL ON TYPE mqtt.deleted_row FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.device_news FROM PUBLIC;
+
 REVOKE ALL ON TYPE mqtt.device_session FROM PUBLIC;
 
+REVOKE ALL ON TYPE mqtt.imported_message FROM PUBLIC;
+
 REVOKE ALL ON TYPE mqtt.interpretation FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.known_topic FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.late_reading FROM PUBLIC;
 
@@ -19874,6 +25510,8 @@ REVOKE ALL ON TYPE mqtt.message_request FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.message_request TO authenticated;
 GRANT ALL ON TYPE mqtt.message_request TO service_role;
 
+REVOKE ALL ON TYPE mqtt.numbered_topic FROM PUBLIC;
+
 REVOKE ALL ON TYPE mqtt.reading_span FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.reading_span TO authenticated;
 GRANT ALL ON TYPE mqtt.reading_span TO service_role;
@@ -19889,6 +25527,14 @@ GRANT ALL ON TYPE mqtt.rolled_span TO service_role;
 REVOKE ALL ON TYPE mqtt.rollup_part FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.rollup_part TO authenticated;
 GRANT ALL ON TYPE mqtt.rollup_part TO service_role;
+
+REVOKE ALL ON TYPE mqtt.seen_device FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.settled_position FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.stored_batch FROM PUBLIC;
+
+REVOKE ALL ON TYPE mqtt.stream_position FROM PUBLIC;
 
 REVOKE ALL ON TYPE mqtt.telemetry_data FROM PUBLIC;
 GRANT ALL ON TYPE mqtt.telemetry_data TO authenticated;
@@ -19920,6 +25566,10 @@ GRANT ALL ON FUNCTION api.check_mqtt_ledger() TO service_role;
 REVOKE ALL ON FUNCTION api.cleanup_mqtt_queue() FROM PUBLIC;
 GRANT ALL ON FUNCTION api.cleanup_mqtt_queue() TO service_role;
 
+REVOKE ALL ON FUNCTION api.create_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.create_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION api.create_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION api.create_browser_login(integration_id uuid, subscribe_filters text[], lifetime interval, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.create_browser_login(integration_id uuid, subscribe_filters text[], lifetime interval, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.create_browser_login(integration_id uuid, subscribe_filters text[], lifetime interval, organization_id uuid) TO service_role;
@@ -19928,9 +25578,29 @@ REVOKE ALL ON FUNCTION api.create_organization(name text, slug text, admin_user_
 GRANT ALL ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION api.create_stream_ticket() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.create_stream_ticket() TO authenticated;
+GRANT ALL ON FUNCTION api.create_stream_ticket() TO service_role;
+
+REVOKE ALL ON FUNCTION api.delete_device(device_id text, with_data boolean, integration_id uuid, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.delete_device(device_id text, with_data boolean, integration_id uuid, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.delete_device(device_id text, with_data boolean, integration_id uuid, organization_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION api.delete_integration(integration_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.delete_integration(integration_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.delete_integration(integration_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.delete_messages(integration_id uuid, device_id text, filter text, since timestamp with time zone, until timestamp with time zone, "time" text, organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.delete_messages(integration_id uuid, device_id text, filter text, since timestamp with time zone, until timestamp with time zone, "time" text, organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.delete_messages(integration_id uuid, device_id text, filter text, since timestamp with time zone, until timestamp with time zone, "time" text, organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.delete_mqtt_credentials(credential_id uuid, integration_id uuid, ended_before timestamp with time zone, "limit" integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.delete_mqtt_credentials(credential_id uuid, integration_id uuid, ended_before timestamp with time zone, "limit" integer) TO authenticated;
+GRANT ALL ON FUNCTION api.delete_mqtt_credentials(credential_id uuid, integration_id uuid, ended_before timestamp with time zone, "limit" integer) TO service_role;
+
+REVOKE ALL ON FUNCTION api.delete_organization(organization_id uuid, confirm text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.delete_organization(organization_id uuid, confirm text) TO authenticated;
+GRANT ALL ON FUNCTION api.delete_organization(organization_id uuid, confirm text) TO service_role;
 
 REVOKE ALL ON FUNCTION api.delete_payload_rule(rule_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.delete_payload_rule(rule_id uuid) TO authenticated;
@@ -19957,6 +25627,11 @@ GRANT ALL ON FUNCTION api.generate_broker_key(name text, integration_id uuid, vh
 REVOKE ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) TO authenticated;
 GRANT ALL ON FUNCTION api.generate_mqtt_credentials(integration_id uuid, device_id text, client_id text, topic_prefix text, expires_at timestamp with time zone, can_publish boolean, can_subscribe boolean, publish_filters text[], subscribe_filters text[], organization_id uuid, max_per_second numeric, max_burst integer, external_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION api.get_api_version() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_api_version() TO anon;
+GRANT ALL ON FUNCTION api.get_api_version() TO authenticated;
+GRANT ALL ON FUNCTION api.get_api_version() TO service_role;
 
 REVOKE ALL ON FUNCTION api.get_broker_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_broker_keys() TO authenticated;
@@ -19989,6 +25664,10 @@ REVOKE ALL ON FUNCTION api.get_capabilities(integration_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_capabilities(integration_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.get_capabilities(integration_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION api.get_deletion(deletion_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_deletion(deletion_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.get_deletion(deletion_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) TO authenticated;
 GRANT ALL ON FUNCTION api.get_device(device_id text, integration_id uuid, organization_id uuid, external_id text) TO service_role;
@@ -20013,12 +25692,28 @@ REVOKE ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) FROM 
 GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO authenticated;
 GRANT ALL ON FUNCTION api.get_mqtt_request(request_id uuid, wait numeric) TO service_role;
 
+REVOKE ALL ON FUNCTION api.get_organization_usage(since timestamp with time zone, until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.get_organization_usage(since timestamp with time zone, until timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION api.get_organization_usage(since timestamp with time zone, until timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION api.get_system_status() FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_system_status() TO authenticated;
 GRANT ALL ON FUNCTION api.get_system_status() TO service_role;
 
 REVOKE ALL ON FUNCTION api.get_vacuum_holders(older_than interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.get_vacuum_holders(older_than interval) TO service_role;
+
+REVOKE ALL ON FUNCTION api.import_messages(integration_id uuid, messages json) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.import_messages(integration_id uuid, messages json) TO authenticated;
+GRANT ALL ON FUNCTION api.import_messages(integration_id uuid, messages json) TO service_role;
+
+REVOKE ALL ON FUNCTION api.list_api_keys(organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.list_api_keys(organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.list_api_keys(organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.list_deletions(organization_id uuid, "limit" integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.list_deletions(organization_id uuid, "limit" integer) TO authenticated;
+GRANT ALL ON FUNCTION api.list_deletions(organization_id uuid, "limit" integer) TO service_role;
 
 GRANT SELECT ON TABLE mqtt.device_presets TO authenticated;
 GRANT SELECT ON TABLE mqtt.device_presets TO service_role;
@@ -20063,6 +25758,21 @@ GRANT ALL ON FUNCTION api.mqtt_ingest_body(json) TO anon;
 GRANT ALL ON FUNCTION api.mqtt_ingest_body(json) TO authenticated;
 GRANT ALL ON FUNCTION api.mqtt_ingest_body(json) TO service_role;
 
+REVOKE ALL ON FUNCTION api.mqtt_ingest_document(bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(bytea) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(bytea) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(bytea) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_ingest_document(json) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(json) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(json) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(json) TO service_role;
+
+REVOKE ALL ON FUNCTION api.mqtt_ingest_document(text) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(text) TO anon;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(text) TO authenticated;
+GRANT ALL ON FUNCTION api.mqtt_ingest_document(text) TO service_role;
+
 REVOKE ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.mqtt_publish(integration_id uuid, messages json, organization_id uuid) TO service_role;
@@ -20078,6 +25788,11 @@ GRANT ALL ON FUNCTION api.mqtt_test_connection(integration_id uuid, organization
 REVOKE ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.mqtt_unsubscribe(subscription_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION api.openapi() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.openapi() TO anon;
+GRANT ALL ON FUNCTION api.openapi() TO authenticated;
+GRANT ALL ON FUNCTION api.openapi() TO service_role;
 
 REVOKE ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.process_mqtt_queue(batch_size integer) TO service_role;
@@ -20133,6 +25848,10 @@ REVOKE ALL ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text,
 GRANT ALL ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) TO authenticated;
 GRANT ALL ON FUNCTION api.replay_mqtt_messages(integration_id uuid, topic text, since timestamp with time zone, until timestamp with time zone, to_integration_id uuid, to_topic text, max_per_second numeric, dry_run boolean, "limit" integer) TO service_role;
 
+REVOKE ALL ON FUNCTION api.revoke_api_key(key_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.revoke_api_key(key_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION api.revoke_api_key(key_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION api.revoke_broker_key(key_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.revoke_broker_key(key_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION api.revoke_broker_key(key_id uuid) TO service_role;
@@ -20152,8 +25871,8 @@ GRANT ALL ON FUNCTION api.rotate_mqtt_credentials(credential_id uuid, grace inte
 GRANT SELECT ON TABLE mqtt.organizations TO authenticated;
 GRANT SELECT ON TABLE mqtt.organizations TO service_role;
 
-REVOKE ALL ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer) TO service_role;
+REVOKE ALL ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer, max_logins integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION api.set_organization_limits(organization_id uuid, max_per_second numeric, max_burst integer, max_queued bigint, max_payload_bytes integer, completed_days integer, failed_days integer, activity_days integer, rollup_days integer, rollup_minute_days integer, max_logins integer) TO service_role;
 
 REVOKE ALL ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION api.sync_device(integration_id uuid, external_id text, name text, metadata jsonb, organization_id uuid) TO authenticated;
@@ -20231,6 +25950,9 @@ GRANT ALL ON FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb) TO
 REVOKE ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.note_api_keys(key_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.note_api_keys(key_ids uuid[]) TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.process_queue(batch_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.process_queue(batch_size integer) TO mqtt_bridge;
 
@@ -20281,6 +26003,9 @@ GRANT ALL ON FUNCTION bridge.take_integrations(bridge_id uuid) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.wake(subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.wake(subject text) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.work_deletions() FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.work_deletions() TO mqtt_bridge;
 
 GRANT SELECT(id) ON TABLE mqtt.mqtt_credentials TO authenticated;
 GRANT SELECT(id) ON TABLE mqtt.mqtt_credentials TO service_role;
@@ -20426,6 +26151,13 @@ REVOKE ALL ON FUNCTION mqtt.announce_replay(organization_id uuid, incoming integ
 
 REVOKE ALL ON FUNCTION mqtt.answer_wrong_login(session mqtt.device_session) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.api_fingerprint() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.api_key_claims(key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.api_key_claims(key text) TO anon;
+
+REVOKE ALL ON FUNCTION mqtt.api_version() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.apply_deferred_credentials(noted_after timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.apply_deferred_devices(noted_after timestamp with time zone) FROM PUBLIC;
@@ -20436,6 +26168,8 @@ REVOKE ALL ON FUNCTION mqtt.apply_due_updates() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.apply_retention(most integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.argument_schemas(routine oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.bare_messages(document json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.basic_login(headers jsonb) FROM PUBLIC;
@@ -20444,7 +26178,17 @@ REVOKE ALL ON FUNCTION mqtt.bcrypt_password_hash(password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.begin_attempt(accepted_before timestamp with time zone, suspects bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.begin_stream(process_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.begin_stream(process_id uuid) TO topicbase_stream;
+
 REVOKE ALL ON FUNCTION mqtt.begin_work(worker_id uuid) FROM PUBLIC;
+
+GRANT SELECT ON TABLE mqtt.deletions TO authenticated;
+GRANT SELECT ON TABLE mqtt.deletions TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.book_deletion(wanted mqtt.deletions) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.book_deletion(wanted mqtt.deletions) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.book_deletion(wanted mqtt.deletions) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.bridge_client_id(id uuid, settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.bridge_client_id(id uuid, settings jsonb) TO authenticated;
@@ -20486,6 +26230,9 @@ REVOKE ALL ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object bo
 GRANT ALL ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.call_scope(path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.call_scope(path text) TO anon;
+
 REVOKE ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.topic_filter_prefix(filter text) TO service_role;
@@ -20522,9 +26269,15 @@ REVOKE ALL ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) 
 GRANT ALL ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.check_api_key(organization_id uuid, name text, scope text, integration_ids uuid[], expires_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.check_capacity() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_client_id() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.check_deletion(filter text, since timestamp with time zone, until timestamp with time zone, by_time text, is_all boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.check_deletion(filter text, since timestamp with time zone, until timestamp with time zone, by_time text, is_all boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.check_deletion(filter text, since timestamp with time zone, until timestamp with time zone, by_time text, is_all boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.check_health() FROM PUBLIC;
 
@@ -20583,7 +26336,11 @@ REVOKE ALL ON FUNCTION mqtt.close_readings(at timestamp with time zone) FROM PUB
 
 REVOKE ALL ON FUNCTION mqtt.codecs() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.comment_shape(routine oid, keyword text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.complete_broker_settings(settings jsonb, private_allowed boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.conceal(content bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.condition_reason(path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.condition_reason(path text) TO authenticated;
@@ -20604,6 +26361,8 @@ REVOKE ALL ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timesta
 
 REVOKE ALL ON FUNCTION mqtt.count_outbound(enough bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.count_samples(samples mqtt.arrived_sample[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.count_wrong_password(username text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.counter_step(before numeric, after numeric) FROM PUBLIC;
@@ -20618,6 +26377,10 @@ REVOKE ALL ON FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) FR
 
 REVOKE ALL ON FUNCTION mqtt.credential_prefix(topic_prefix text, integration mqtt.device_integrations, organization mqtt.organizations, external_id text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.current_key() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.current_key() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.current_key() TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.current_organization_ids(admin_only boolean) TO service_role;
@@ -20626,9 +26389,16 @@ REVOKE ALL ON FUNCTION mqtt.current_organization_numbers() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.current_organization_numbers() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.current_organization_numbers() TO service_role;
 
+GRANT SELECT ON TABLE mqtt.topics TO authenticated;
+GRANT SELECT ON TABLE mqtt.topics TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, topic text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.cut_items(tids tid[], cuts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_device_time(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.try_device_time(value text) TO authenticated;
@@ -20645,6 +26415,8 @@ GRANT ALL ON FUNCTION mqtt.data_of_payload(payload jsonb, sent_at timestamp with
 REVOKE ALL ON FUNCTION mqtt.days_without_partition() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.dead_letters_to_replay(request mqtt.replay_request) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.decode_payload(content_type text, body bytea) FROM PUBLIC;
 
@@ -20695,7 +26467,42 @@ REVOKE ALL ON FUNCTION mqtt.default_topic_pattern() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.default_topic_pattern() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.defer_device_news(news mqtt.device_news[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.deferred_updates_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_dead_letters(deletion mqtt.deletions, leaf regclass, most integer) FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.delete_device(device mqtt.devices, with_data boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.delete_device(device mqtt.devices, with_data boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.delete_device(device mqtt.devices, with_data boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.delete_in_places(d mqtt.deletions, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_of_leaf(d mqtt.deletions, parent regclass, leaf regclass, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_orphaned_rollups(d mqtt.deletions, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_queued(organization_id uuid, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_rollups_later() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_rollups_within(deletion mqtt.deletions, device_id uuid, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_stored(deletion mqtt.deletions, leaf regclass, is_history boolean, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.delete_traces(organization_id uuid, gone mqtt.deleted_row[], OUT receipts bigint, OUT callbacks bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.deleted_rows(d mqtt.deletions) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.deletion_json(deletion mqtt.deletions) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.deletion_json(deletion mqtt.deletions) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.deletion_json(deletion mqtt.deletions) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.deletion_places(kind text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) FROM PUBLIC;
 
@@ -20721,11 +26528,13 @@ REVOKE ALL ON FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, d
 GRANT ALL ON FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, device_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, device_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.drop_partitions(partitions regclass[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.due_callbacks(bridge_id uuid, due_at timestamp with time zone, room integer, busy_ids uuid[], busy_counts integer[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.due_messages(batch_size integer, OUT tids tid[], OUT messages integer, OUT cuts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) TO authenticated;
@@ -20749,6 +26558,8 @@ REVOKE ALL ON FUNCTION mqtt.enqueue_outbound(organization_id uuid, integration_i
 
 REVOKE ALL ON FUNCTION mqtt.enqueue_plain_batch(session mqtt.device_session, messages jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.error_catalogue() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.fault_reason(slug text, topic text) FROM PUBLIC;
@@ -20759,9 +26570,6 @@ GRANT ALL ON FUNCTION mqtt.filled_template(parts jsonb, levels text[], document 
 
 REVOKE ALL ON FUNCTION mqtt.filters_reason(filters text[], prefix text) FROM PUBLIC;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.devices TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.find_device(device_id text, external_id text, integration_id uuid, organization_id uuid) TO service_role;
@@ -20771,6 +26579,8 @@ GRANT ALL ON FUNCTION mqtt.find_devices(device_ids text[], device_id text, exter
 GRANT ALL ON FUNCTION mqtt.find_devices(device_ids text[], device_id text, external_id text, integration_id uuid, organization_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.finish_attempt(attempted bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.finish_organization(organization_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.json_reason(value json, levels_around integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.json_reason(value json, levels_around integer) TO authenticated;
@@ -20784,11 +26594,23 @@ REVOKE ALL ON FUNCTION mqtt.flat_members(document jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.flat_payload(payload jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.percent_decoded(value text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.form_document(form text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.free_disk_bytes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.give_client_id() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.grant_publisher(role_name name, integration_id uuid) FROM PUBLIC;
+
+GRANT SELECT ON TABLE mqtt.history TO authenticated;
+GRANT SELECT ON TABLE mqtt.history TO service_role;
+
+GRANT SELECT ON TABLE mqtt.mqtt_messages TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_messages TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_all_it_needs(message mqtt.mqtt_messages) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO authenticated;
@@ -20799,6 +26621,8 @@ GRANT ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp wi
 GRANT ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.has_many_brackets(value text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.has_measured(device mqtt.devices, at timestamp with time zone, metric text, value jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.metric(payload jsonb, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.metric(payload jsonb, name text) TO authenticated;
@@ -20818,6 +26642,12 @@ REVOKE ALL ON FUNCTION mqtt.history_flags(qos smallint, retain boolean, is_outgo
 
 REVOKE ALL ON FUNCTION mqtt.history_to_replay(request mqtt.replay_request) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.import_id(given text, integration_id uuid, topic text, measured_at timestamp with time zone, payload jsonb, body bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.import_rows(staging regclass, integration_id uuid, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.ingest_document(posted bytea, content_type text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.topic_matches_any(filters text[], topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes integer, prefix text, filters text[], max_bytes integer) FROM PUBLIC;
@@ -20825,6 +26655,8 @@ REVOKE ALL ON FUNCTION mqtt.ingest_fault(topic text, qos integer, payload_bytes 
 REVOKE ALL ON FUNCTION mqtt.ingest_message(topic text, payload json, qos text, retain text, content_type text, payload_encoding text, message_id text, sent_at text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ingest_plain(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], qos smallint[], retains boolean[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.insert_samples(samples mqtt.arrived_sample[], topics mqtt.numbered_topic[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.integration_changed() FROM PUBLIC;
 
@@ -20840,6 +26672,8 @@ REVOKE ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integration
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.integration_json(integration mqtt.device_integrations) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.interpreted_again(messages mqtt.mqtt_messages[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.interpreted_sample(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text, sample integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_client_id_free(client_id text, organization_id uuid) FROM PUBLIC;
@@ -20852,9 +26686,17 @@ REVOKE ALL ON FUNCTION mqtt.is_named(metric text, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_named(metric text, names text[]) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_named(metric text, names text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.is_pending(message_position bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_pending(message_position bigint) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_pending(message_position bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.is_private_address(address inet) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_private_address(address inet) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_private_address(address inet) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.is_queue_full(organization_id uuid, max_queued bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.is_queued_before(organization_id uuid, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high bigint) TO authenticated;
@@ -20863,6 +26705,10 @@ GRANT ALL ON FUNCTION mqtt.jsonb_integer_between(value jsonb, low bigint, high b
 REVOKE ALL ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.jsonb_text_reason(value jsonb, max_bytes integer) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.template_reason(template text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.template_reason(template text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.template_reason(template text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.topic_pattern_reason(pattern text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topic_pattern_reason(pattern text) TO authenticated;
@@ -20892,6 +26738,12 @@ GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO emq
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.is_valid_now(credential mqtt.mqtt_credentials) TO go_auth_reader;
 
+REVOKE ALL ON FUNCTION mqtt.isolate_message(message_position bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.item_of(message_position bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.judge_import(integration mqtt.device_integrations, messages jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.try_boolean(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.try_boolean(value text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.try_boolean(value text) TO service_role;
@@ -20904,9 +26756,19 @@ REVOKE ALL ON FUNCTION mqtt.option_fault(qos text, retain text, message_id text,
 
 REVOKE ALL ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.key_integration_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.key_integration_ids() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.key_integration_ids() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.key_allows(integration_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.key_allows(integration_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.key_allows(integration_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.keyed_message_id(enqueued_at timestamp with time zone, msg_id bigint, key bytea, place integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.known_device(organization_id uuid, integration_id uuid, external_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.known_topics(session mqtt.device_session, messages jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) TO authenticated;
@@ -20917,6 +26779,8 @@ REVOKE ALL ON FUNCTION mqtt.latest_data(known jsonb, known_at timestamp with tim
 REVOKE ALL ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.layout_reason(decode text, layout jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.leaf_tables(target regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.ledger_level_hour() FROM PUBLIC;
 
@@ -20950,6 +26814,8 @@ REVOKE ALL ON FUNCTION mqtt.maintenance_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.maintenance_lock() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.may_be_deleted(deletion mqtt.deletions, at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.may_wait(organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.may_wait(organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.may_wait(organization_id uuid) TO service_role;
@@ -20967,15 +26833,6 @@ GRANT ALL ON FUNCTION mqtt.message_id_time(message_id uuid) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.message_reasons(messages json, nul_mark text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, topic_levels smallint, message_type_level smallint) FROM PUBLIC;
-
-GRANT SELECT ON TABLE mqtt.history TO authenticated;
-GRANT SELECT ON TABLE mqtt.history TO service_role;
-
-GRANT SELECT ON TABLE mqtt.topics TO authenticated;
-GRANT SELECT ON TABLE mqtt.topics TO service_role;
-
-GRANT SELECT ON TABLE mqtt.mqtt_messages TO authenticated;
-GRANT SELECT ON TABLE mqtt.mqtt_messages TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.messages(request mqtt.message_request) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.messages(request mqtt.message_request) TO authenticated;
@@ -21005,10 +26862,6 @@ REVOKE ALL ON FUNCTION mqtt.rule_metrics(metrics jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.rule_metrics(metrics jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.rule_metrics(metrics jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.template_reason(template text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.template_reason(template text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.template_reason(template text) TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.metrics_reason(metrics jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.metrics_reason(metrics jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.metrics_reason(metrics jsonb) TO service_role;
@@ -21019,11 +26872,15 @@ REVOKE ALL ON FUNCTION mqtt.moved_template(template text, by integer) FROM PUBLI
 GRANT ALL ON FUNCTION mqtt.moved_template(template text, by integer) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.moved_template(template text, by integer) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.name_examples() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.newest_metrics(latest jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.news_of_devices(samples mqtt.arrived_sample[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.nice_bucket(since timestamp with time zone, until timestamp with time zone, time_zone text, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.nice_bucket(since timestamp with time zone, until timestamp with time zone, time_zone text, most integer) TO authenticated;
@@ -21031,21 +26888,53 @@ GRANT ALL ON FUNCTION mqtt.nice_bucket(since timestamp with time zone, until tim
 
 REVOKE ALL ON FUNCTION mqtt.not_held(owners uuid[], integration_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.note_api_key(claims jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.note_api_key(claims jsonb) TO anon;
+
 REVOKE ALL ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_retention() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.note_silence(most integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.notify_config() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.nullable(schema jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.number_series(organization_id uuid, parts mqtt.rollup_part[], most integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.number_topics(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.object_or_none(value jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.object_schema(properties jsonb, required jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[]) TO topicbase_stream;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_answer(description text, schema jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_answers(routine pg_proc, slugs jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_body(routine pg_proc) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_call(routine pg_proc, slugs jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_components() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_parts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_query(routine oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.openapi_view(relation oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.organization_tables() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.outbound_array(messages json, max_messages integer) FROM PUBLIC;
 
@@ -21065,6 +26954,10 @@ REVOKE ALL ON FUNCTION mqtt.outbound_topic_reason(topic text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.outbound_topic_reason(topic text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.outbound_topic_reason(topic text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.outdate_device_topics() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.outdate_integration_topics() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages[], removed mqtt.late_reading[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.partition_column(parent regclass) FROM PUBLIC;
@@ -21079,19 +26972,27 @@ REVOKE ALL ON FUNCTION mqtt.path_bounds_reason(path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.path_topic(path text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.payload_metrics(payload jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.plain_body(body bytea, encoding text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.plain_verdict(allowed boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.plpython_obstacle(module text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.posted_document(body bytea, content_type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.prepare_partitions(OUT made integer, OUT postponed text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.prepare_partitions_of(parent regclass, days integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.prepare_sparkplug(tids tid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.presence_once_seen(known jsonb, seen_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.presence_state(value jsonb) FROM PUBLIC;
 
@@ -21100,6 +27001,14 @@ REVOKE ALL ON FUNCTION mqtt.present_functions() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.process_batch(batch_size integer, announces boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.processing_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.protobuf_layout(layout jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.protobuf_layout(layout jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.protobuf_layout(layout jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.protobuf_layout_reason(layout jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.protobuf_layout_reason(layout jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.protobuf_layout_reason(layout jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.publish(integration_id uuid, messages jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.publish(integration_id uuid, messages jsonb) TO service_role;
@@ -21137,6 +27046,8 @@ REVOKE ALL ON FUNCTION mqtt.py_decode_influx(data bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_decode_msgpack(data bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.py_decode_protobuf(data bytea, layout text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.py_decode_senml(document text, received double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_decode_sparkplug(data bytea) FROM PUBLIC;
@@ -21144,6 +27055,8 @@ REVOKE ALL ON FUNCTION mqtt.py_decode_sparkplug(data bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.py_decompress(data bytea, format text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_free_disk() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.py_protobuf_layout(data bytea, message text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_seal(public_key bytea, secret text) FROM PUBLIC;
 
@@ -21153,9 +27066,13 @@ REVOKE ALL ON FUNCTION mqtt.queue_depths() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queue_rates(organization_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.queued_form(item pgmq.q_mqtt_messages) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.queued_topics(tids tid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.quick_jsonb(value text) FROM PUBLIC;
 
@@ -21175,6 +27092,8 @@ REVOKE ALL ON FUNCTION mqtt.read_cursor(cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.read_cursor(cursor text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.read_cursor(cursor text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.read_stream_cursor(cursor text, OUT organization integer, OUT incoming bigint, OUT outgoing bigint, OUT incoming_place integer, OUT outgoing_place integer, OUT settled_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.reading_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.reading_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.reading_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) TO service_role;
@@ -21189,6 +27108,8 @@ REVOKE ALL ON FUNCTION mqtt.received_since(spans mqtt.reading_span[]) FROM PUBLI
 GRANT ALL ON FUNCTION mqtt.received_since(spans mqtt.reading_span[]) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.received_since(spans mqtt.reading_span[]) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.recent_readings(device mqtt.devices, most integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.record_device_facts(facts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean) FROM PUBLIC;
@@ -21197,7 +27118,20 @@ REVOKE ALL ON FUNCTION mqtt.record_late(readings mqtt.late_reading[]) FROM PUBLI
 
 REVOKE ALL ON FUNCTION mqtt.record_refused(messages jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.record_stored(organization_ids uuid[], integration_ids uuid[], credential_ids uuid[], minutes timestamp with time zone[], counts bigint[], last_accepted_at timestamp with time zone[], is_deferred boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.record_settlements(positions mqtt.settled_position[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.record_stored(batch mqtt.stored_batch, is_deferred boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.redeem_stream_ticket(ticket text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.redeem_stream_ticket(ticket text) TO topicbase_stream;
+
+REVOKE ALL ON FUNCTION mqtt.refresh_devices(d mqtt.deletions, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refresh_latest(deletion mqtt.deletions, device_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refresh_openapi() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_document(slug text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_for_now(status text, slug text, detail text, wait_seconds integer) FROM PUBLIC;
 
@@ -21215,9 +27149,19 @@ REVOKE ALL ON FUNCTION mqtt.refuse_setting(name text, fault text, hint text) FRO
 
 REVOKE ALL ON FUNCTION mqtt.refuse_write() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.register_devices(news mqtt.device_news[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.register_imported(integration mqtt.device_integrations, rows mqtt.imported_message[], sets_latest boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.register_topics(topics mqtt.numbered_topic[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_row[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.remove_topics(organization_id uuid, numbers integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.remove_unused_topics(most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.render_openapi(roles name[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.renumber_subscription() FROM PUBLIC;
 
@@ -21228,6 +27172,10 @@ REVOKE ALL ON FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean)
 REVOKE ALL ON FUNCTION mqtt.replay_patch_reason(patch jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.request_session() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.require_admin(organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_admin(organization_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_admin(organization_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.require_batch(message_count integer, max_messages integer) FROM PUBLIC;
 
@@ -21263,6 +27211,10 @@ REVOKE ALL ON FUNCTION mqtt.require_rule(rule_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_rule(rule_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_rule(rule_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_scope_of_readings(integration_id uuid, organization_id uuid, has_devices boolean) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.require_single_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_single_organization() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_single_organization() TO service_role;
@@ -21271,7 +27223,13 @@ REVOKE ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) FROM PUBL
 GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_subscription(subscription_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.require_whole_organization() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_whole_organization() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_whole_organization() TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.retry_delay(attempts integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.reveal(concealed text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.revoke_publisher(role_name name, integration_id uuid) FROM PUBLIC;
 
@@ -21291,6 +27249,8 @@ REVOKE ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain i
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.row_schema(relation oid) FROM PUBLIC;
+
 GRANT SELECT ON TABLE api.payload_rules TO authenticated;
 GRANT SELECT ON TABLE api.payload_rules TO service_role;
 
@@ -21306,13 +27266,17 @@ REVOKE ALL ON FUNCTION mqtt.rule_time(value jsonb, unit text, zone text) FROM PU
 
 REVOKE ALL ON FUNCTION mqtt.rules_considered(integration_id uuid, topic text, matched uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.rules_lock() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.run_maintenance() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.run_periodic_tasks() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.said_slugs() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.sample_position(message_position bigint, sample integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, role text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id uuid, message_type text, role text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.save_sparkplug_node(news mqtt.sparkplug_nodes, topic_head text, at timestamp with time zone) FROM PUBLIC;
 
@@ -21346,7 +27310,13 @@ REVOKE ALL ON FUNCTION mqtt.settle_deliveries(bridge_id uuid, organization_ids u
 
 REVOKE ALL ON FUNCTION mqtt.settle_outbound(msg_ids bigint[], states text[], reason_codes smallint[], reasons text[], bridge_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.settled_messages(positions mqtt.stream_position[], most integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.settled_status(id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.settlement_lock() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.shape_schema(shape jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.share_due(organizations uuid[], firsts timestamp with time zone[], waiting integer[], share integer, room integer, due_at timestamp with time zone, margin interval, busy_margin interval) FROM PUBLIC;
 
@@ -21356,13 +27326,48 @@ REVOKE ALL ON FUNCTION mqtt.sparkplug_step(node mqtt.sparkplug_nodes, parts text
 
 REVOKE ALL ON FUNCTION mqtt.sparkplug_topic(topic text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.split_item(item tid, lengths integer[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.split_items(tids tid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.storable_messages(messages json, faults text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.store_imported(integration mqtt.device_integrations, rows mqtt.imported_message[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.store_messages(tids tid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.store_new(samples mqtt.arrived_sample[], devices mqtt.seen_device[], is_deferred boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.store_or_split(tids tid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.store_plain_batch(session mqtt.device_session, messages jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.stored_after(received_at timestamp with time zone, stored_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stored_ids(organization integer, ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stored_usage(since timestamp with time zone, until timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_cursor(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, settled_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_device(organizations integer[], device_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_head(organizations integer[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_members(users uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.stream_members(users uuid[]) TO topicbase_stream;
+
+REVOKE ALL ON FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, has_readings boolean, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, has_readings boolean, most integer) TO topicbase_stream;
+
+REVOKE ALL ON FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[]) TO topicbase_stream;
 
 REVOKE ALL ON FUNCTION mqtt.surplus_privileges(role name) FROM PUBLIC;
 
@@ -21370,7 +27375,11 @@ REVOKE ALL ON FUNCTION mqtt.sweep_queue(start uuid, latest timestamp with time z
 
 REVOKE ALL ON FUNCTION mqtt.take_batch_quota(session mqtt.device_session, message_count integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.take_items(tids tid[], since timestamp with time zone, until timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.take_lease(bridge_id uuid, organization_id uuid, integration_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.take_messages(tids tid[], prepared jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.take_quota(session mqtt.device_session, wanted integer) FROM PUBLIC;
 
@@ -21448,6 +27457,8 @@ REVOKE ALL ON FUNCTION mqtt.try_maintenance_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_sparkplug(body bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.type_schema(type oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.typed_value(value jsonb, type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.undo_attempt(attempted bigint) FROM PUBLIC;
@@ -21456,9 +27467,18 @@ REVOKE ALL ON FUNCTION mqtt.unordered_parts(spans mqtt.reading_span[], names tex
 GRANT ALL ON FUNCTION mqtt.unordered_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.unordered_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.unread_settlements(positions mqtt.stream_position[], most integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.unrolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[], bucket interval, time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.unrolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[], bucket interval, time_zone text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.unrolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[], bucket interval, time_zone text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.unsettled_since(before timestamp with time zone, organization_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.update_devices(news mqtt.device_news[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.use_api_key(key text, path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.use_api_key(key text, path text) TO anon;
 
 REVOKE ALL ON FUNCTION mqtt.vacuum_holders(older_than interval) FROM PUBLIC;
 
@@ -21476,9 +27496,20 @@ REVOKE ALL ON FUNCTION mqtt.wake_bridge(subject text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.wakeup_lock() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.watch_stream(process_id uuid, organizations integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.watch_stream(process_id uuid, organizations integer[]) TO topicbase_stream;
+
+REVOKE ALL ON FUNCTION mqtt.word_schema(word text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.work_deletion(d mqtt.deletions, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.work_deletions(most integer) FROM PUBLIC;
+
 REVOKE ALL ON PROCEDURE mqtt.work_queue(IN batch_size integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.write_days(organization_id uuid, device_ids uuid[], day timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.write_devices(news mqtt.device_news[], is_deferred boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.write_hours(organization_id uuid, parts mqtt.rollup_part[]) FROM PUBLIC;
 
@@ -21612,13 +27643,15 @@ CREATE TABLE pgmq.q_mqtt_messages (
     place integer DEFAULT 0 NOT NULL,
     attempts smallint DEFAULT 0 NOT NULL,
     body bytea,
-    errors jsonb
+    errors jsonb,
+    message_count integer DEFAULT 1 NOT NULL,
+    organization integer
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_cost_delay='0', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='100000');
 
 ALTER TABLE pgmq.q_mqtt_messages OWNER TO mqtt_owner;
 
-COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages that are not stored yet. message: {"topic", "payload", "qos", "retain", …}; defaults are left out.';
+COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages whose effects are to come. Either one that is not stored yet, message being {"topic", "payload", "qos", "retain", …} without defaults; or a work item: messages of one call that the history has already.';
 
 COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.keyed_message_id(enqueued_at, msg_id, the key, place).';
 
@@ -21630,10 +27663,14 @@ COMMENT ON COLUMN pgmq.q_mqtt_messages.body IS 'Payload byte for byte, to be dec
 
 COMMENT ON COLUMN pgmq.q_mqtt_messages.errors IS 'Failed attempts: [{"at", "code", "error"}, …].';
 
+COMMENT ON COLUMN pgmq.q_mqtt_messages.message_count IS 'How many messages it stands for: those of a work item have the positions from msg_id on.';
+
+COMMENT ON COLUMN pgmq.q_mqtt_messages.organization IS 'Of a work item the number of the organization, under which, with enqueued_at as received_at, the history has its messages; else null.';
+
 ALTER TABLE pgmq.q_mqtt_messages ALTER COLUMN msg_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgmq.q_mqtt_messages_msg_id_seq
     START WITH 1
-    INCREMENT BY 1
+    INCREMENT BY 1048576
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
@@ -21653,6 +27690,8 @@ ALTER TABLE ONLY pgmq.q_mqtt_messages
 
 ALTER TABLE ONLY pgmq.q_mqtt_outbound
     ADD CONSTRAINT q_mqtt_outbound_pkey PRIMARY KEY (msg_id);
+
+CREATE INDEX q_mqtt_messages_item_idx ON pgmq.q_mqtt_messages USING btree (enqueued_at) WHERE (organization IS NOT NULL);
 
 CREATE INDEX q_mqtt_messages_message_id_idx ON pgmq.q_mqtt_messages USING btree (message_id) WHERE (message_id IS NOT NULL);
 

@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION mqtt.conceal(content bytea) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT translate(encode(:"pgcrypto_schema".encrypt(content, k.key, 'aes-cbc/pad:none'), 'base64'), E'+/=\n', '-_')
+    SELECT translate(encode(:"pgcrypto_schema".encrypt(content, k.key, 'aes-cbc/pad:none'), 'base64'), E'+/=\n', '-_')  -- noqa: LT01
     FROM mqtt.message_id_key AS k;
 END;
 COMMENT ON FUNCTION mqtt.conceal(bytea) IS
@@ -23,10 +23,10 @@ CREATE OR REPLACE FUNCTION mqtt.reveal(concealed text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT :"pgcrypto_schema".decrypt(
+    SELECT :"pgcrypto_schema".decrypt(  -- noqa: LT01
         decode(translate(concealed, '-_', '+/') || repeat('=', -length(concealed) & 3), 'base64'), k.key, 'aes-cbc/pad:none'
     )
-    FROM mqtt.message_id_key AS k;
+    FROM mqtt.message_id_key AS k;  -- noqa: AL05
 END;
 COMMENT ON FUNCTION mqtt.reveal(text) IS
 'The bytes that mqtt.conceal was given. Something else is revealed as random bytes, or raises a data_exception or an external_routine_exception.';

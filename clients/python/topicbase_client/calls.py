@@ -219,6 +219,7 @@ class CreateOrganization(TypedDict):
     id: str
     ingest_pause: str | None
     max_burst: int | None
+    max_logins: int | None
     max_payload_bytes: int | None
     max_per_second: float | None
     max_queued: int | None
@@ -228,6 +229,15 @@ class CreateOrganization(TypedDict):
     rollup_minute_days: int | None
     slug: str
     topic_prefix: str
+
+
+class CreateStreamTicketArguments(TypedDict):
+    pass
+
+
+class CreateStreamTicket(TypedDict):
+    expires_at: str
+    ticket: str
 
 
 class DeleteDeviceArguments(TypedDict):
@@ -626,6 +636,29 @@ class GetMqttRequest(TypedDict):
     status: Literal["queued", "running", "done"]
 
 
+class GetOrganizationUsageArguments(TypedDict):
+    since: NotRequired[str | None]
+    until: NotRequired[str | None]
+
+
+class GetOrganizationUsage(TypedDict):
+    accepted: int | None
+    bytes: int | None
+    connections: int | None
+    dead: int | None
+    devices: int | None
+    integrations: int | None
+    limits: Any
+    logins: int | None
+    name: str | None
+    organization_id: str | None
+    published: int | None
+    queued: int | None
+    received: int | None
+    seconds_to_store: float | None
+    slug: str | None
+
+
 class GetSystemStatusArguments(TypedDict):
     pass
 
@@ -684,6 +717,23 @@ class GetVacuumHolders(TypedDict):
     pid: int | None
     state: str | None
     transactions: int | None
+
+
+class ImportMessagesArguments(TypedDict):
+    integration_id: str
+    messages: Any
+
+
+class ImportMessagesRejected(TypedDict):
+    code: str
+    index: int
+    message: str
+
+
+class ImportMessages(TypedDict):
+    imported: int
+    rejected: list[ImportMessagesRejected]
+    repeated: int
 
 
 class ListApiKeysArguments(TypedDict):
@@ -1252,6 +1302,7 @@ class SetOrganizationLimitsArguments(TypedDict):
     completed_days: NotRequired[int | None]
     failed_days: NotRequired[int | None]
     max_burst: NotRequired[int | None]
+    max_logins: NotRequired[int | None]
     max_payload_bytes: NotRequired[int | None]
     max_per_second: NotRequired[float | None]
     max_queued: NotRequired[int | None]
@@ -1270,6 +1321,7 @@ class SetOrganizationLimits(TypedDict):
     id: str
     ingest_pause: str | None
     max_burst: int | None
+    max_logins: int | None
     max_payload_bytes: int | None
     max_per_second: float | None
     max_queued: int | None
@@ -1373,6 +1425,8 @@ class Calls:
     @overload
     def call(self, name: Literal["create_organization"], /, **arguments: Unpack[CreateOrganizationArguments]) -> CreateOrganization: ...
     @overload
+    def call(self, name: Literal["create_stream_ticket"], /, **arguments: Unpack[CreateStreamTicketArguments]) -> CreateStreamTicket: ...
+    @overload
     def call(self, name: Literal["delete_device"], /, **arguments: Unpack[DeleteDeviceArguments]) -> DeletionJsonRow: ...
     @overload
     def call(self, name: Literal["delete_integration"], /, **arguments: Unpack[DeleteIntegrationArguments]) -> IntegrationJsonRow: ...
@@ -1425,9 +1479,15 @@ class Calls:
     @overload
     def call(self, name: Literal["get_mqtt_request"], /, **arguments: Unpack[GetMqttRequestArguments]) -> GetMqttRequest: ...
     @overload
+    def call(
+        self, name: Literal["get_organization_usage"], /, **arguments: Unpack[GetOrganizationUsageArguments]
+    ) -> list[GetOrganizationUsage]: ...
+    @overload
     def call(self, name: Literal["get_system_status"], /, **arguments: Unpack[GetSystemStatusArguments]) -> GetSystemStatus: ...
     @overload
     def call(self, name: Literal["get_vacuum_holders"], /, **arguments: Unpack[GetVacuumHoldersArguments]) -> list[GetVacuumHolders]: ...
+    @overload
+    def call(self, name: Literal["import_messages"], /, **arguments: Unpack[ImportMessagesArguments]) -> ImportMessages: ...
     @overload
     def call(self, name: Literal["list_api_keys"], /, **arguments: Unpack[ListApiKeysArguments]) -> list[ListApiKeys]: ...
     @overload
@@ -1554,6 +1614,10 @@ class AsyncCalls:
         self, name: Literal["create_organization"], /, **arguments: Unpack[CreateOrganizationArguments]
     ) -> CreateOrganization: ...
     @overload
+    async def call(
+        self, name: Literal["create_stream_ticket"], /, **arguments: Unpack[CreateStreamTicketArguments]
+    ) -> CreateStreamTicket: ...
+    @overload
     async def call(self, name: Literal["delete_device"], /, **arguments: Unpack[DeleteDeviceArguments]) -> DeletionJsonRow: ...
     @overload
     async def call(self, name: Literal["delete_integration"], /, **arguments: Unpack[DeleteIntegrationArguments]) -> IntegrationJsonRow: ...
@@ -1608,11 +1672,17 @@ class AsyncCalls:
     @overload
     async def call(self, name: Literal["get_mqtt_request"], /, **arguments: Unpack[GetMqttRequestArguments]) -> GetMqttRequest: ...
     @overload
+    async def call(
+        self, name: Literal["get_organization_usage"], /, **arguments: Unpack[GetOrganizationUsageArguments]
+    ) -> list[GetOrganizationUsage]: ...
+    @overload
     async def call(self, name: Literal["get_system_status"], /, **arguments: Unpack[GetSystemStatusArguments]) -> GetSystemStatus: ...
     @overload
     async def call(
         self, name: Literal["get_vacuum_holders"], /, **arguments: Unpack[GetVacuumHoldersArguments]
     ) -> list[GetVacuumHolders]: ...
+    @overload
+    async def call(self, name: Literal["import_messages"], /, **arguments: Unpack[ImportMessagesArguments]) -> ImportMessages: ...
     @overload
     async def call(self, name: Literal["list_api_keys"], /, **arguments: Unpack[ListApiKeysArguments]) -> list[ListApiKeys]: ...
     @overload

@@ -485,6 +485,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/rpc/create_stream_ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a ticket for the live stream
+         * @description For a browser's EventSource, which cannot send a token in a header: open `/stream?ticket=…` with it. It works once, within 30 seconds; the
+         *     stream then shows what your token would, until that expires.
+         */
+        post: operations["create_stream_ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rpc/delete_device": {
         parameters: {
             query?: never;
@@ -593,10 +614,10 @@ export interface paths {
         put?: never;
         /**
          * Delete an organization with everything that it has
-         * @description For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members any longer, HTTP
-         *     refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance works off: messages,
-         *     queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever made this call and to service_role.
-         *     Its slug is free again once that is done. This cannot be undone.
+         * @description For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members and no API keys
+         *     any longer, HTTP refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance
+         *     works off: messages, queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever
+         *     made this call and to service_role. Its slug is free again once that is done. This cannot be undone.
          *     Errors: 400 `confirmation_invalid`; 403 `admin_required`; 404 `organization_not_found`.
          */
         post: operations["delete_organization"];
@@ -1041,6 +1062,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/rpc/get_organization_usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show operators what each organization uses
+         * @description As by POST, with the arguments in the query.
+         */
+        get: operations["get:get_organization_usage"];
+        put?: never;
+        /**
+         * Show operators what each organization uses
+         * @description A row for each organization, those with the most bytes first: messages `accepted` from devices and brokers, `dead` letters of them, `received` and
+         *     `published` messages stored, `bytes` of their payloads and the mean `seconds_to_store` (from accepted to stored), from since (default: an hour ago) until
+         *     until; and what there is now: `queued` messages, valid `logins`, `integrations`, `connections` of the bridge to their brokers, `devices`, and the
+         *     `limits` that set_organization_limits has set (null: the installation's). Never content. It reads the history of the range.
+         *     Errors: 403 `operator_required`.
+         */
+        post: operations["get_organization_usage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rpc/get_system_status": {
         parameters: {
             query?: never;
@@ -1081,6 +1130,32 @@ export interface paths {
          *     `kind`, `pid`, `name` (role and application, transaction or slot), `state`, `held_seconds` (null for a slot), `transactions` begun since.
          */
         post: operations["get_vacuum_holders"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rpc/import_messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import messages that were measured before
+         * @description For admins. messages are those of `mqtt_ingest_batch` (`topic`, `payload`, `qos`, `retain`, `content_type`, `payload_encoding`, `message_id`, and
+         *     `timestamp`, which is required), up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
+         *     is: their retention begins now, rollups take them in, and a device's latest values change only by what is newer than they are. No quota applies, nothing is posted
+         *     to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization's prefix. Payload rules are applied.
+         *     Answers `{"imported", "repeated", "rejected": [{"index", "code", "message"}]}`. A message whose message_id is stored already is a repeat, and so is one without
+         *     message_id that equals a stored one in topic, timestamp and payload: so an import can be run again.
+         *     Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`.
+         */
+        post: operations["import_messages"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1593,7 +1668,7 @@ export interface paths {
          *     the range has at most max_points (2 to 10000, default 500). device_ids (ids or external ids), metrics, integration_id and organization_id narrow
          *     the answer. aggregates are some of avg, min, max, sum, count, first, last and delta. fill says what a span without readings has: null (omitted), no
          *     point ("none"), the values of the span before ("previous"), or 0 ("zero"). Numbers are the same as those of query_telemetry.
-         *     Errors: 400 `limit_invalid`, `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
+         *     Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
          *     404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.
          */
         post: operations["query_series"];
@@ -1627,7 +1702,7 @@ export interface paths {
          *     With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device's numbers, also those in strings, over that span:
          *     `{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
          *     sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
-         *     Errors: 400 `limit_invalid`, `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
+         *     Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
          *     404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.
          */
         post: operations["query_telemetry"];
@@ -1982,7 +2057,7 @@ export interface paths {
         /**
          * Set the quotas and retention of an organization
          * @description Sets all of them together; one that is omitted (or null) falls back to that of the installation: `max_per_second` and `max_burst` of its devices over
-         *     HTTP, `max_queued` messages waiting, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`),
+         *     HTTP, `max_queued` messages waiting, `max_logins` of its devices, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`),
          *     activity log (`activity_days`), rollups of hours and days (`rollup_days`) and of minutes (`rollup_minute_days`) are kept. Returns the organization.
          *     Errors: 404 `organization_not_found`; 400 `limit_invalid`.
          */
@@ -4418,6 +4493,8 @@ export interface operations {
                         ingest_pause: string | null;
                         /** @description Messages that they may send or deliver at once after a pause; null takes two seconds' worth. */
                         max_burst: number | null;
+                        /** @description Valid device logins that it may have; null takes the installation's. */
+                        max_logins: number | null;
                         /** @description Largest payload of one message; null takes the installation's, which also bounds it. */
                         max_payload_bytes: number | null;
                         /** @description Messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit. */
@@ -4469,6 +4546,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    create_stream_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": Record<string, unknown>;
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        expires_at: string;
+                        ticket: string;
+                    };
                 };
             };
             default: components["responses"]["Error"];
@@ -6508,6 +6614,118 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    "get:get_organization_usage": {
+        parameters: {
+            query?: {
+                since?: string;
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        accepted: number | null;
+                        bytes: number | null;
+                        connections: number | null;
+                        dead: number | null;
+                        devices: number | null;
+                        integrations: number | null;
+                        limits: unknown;
+                        logins: number | null;
+                        name: string | null;
+                        /** Format: uuid */
+                        organization_id: string | null;
+                        published: number | null;
+                        queued: number | null;
+                        received: number | null;
+                        seconds_to_store: number | null;
+                        slug: string | null;
+                    }[];
+                };
+            };
+            /** @description `operator_required` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    get_organization_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: date-time
+                     * @example 2026-02-19T00:00:00Z
+                     */
+                    since?: string | null;
+                    /**
+                     * Format: date-time
+                     * @example 2026-02-20T00:00:00Z
+                     */
+                    until?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        accepted: number | null;
+                        bytes: number | null;
+                        connections: number | null;
+                        dead: number | null;
+                        devices: number | null;
+                        integrations: number | null;
+                        limits: unknown;
+                        logins: number | null;
+                        name: string | null;
+                        /** Format: uuid */
+                        organization_id: string | null;
+                        published: number | null;
+                        queued: number | null;
+                        received: number | null;
+                        seconds_to_store: number | null;
+                        slug: string | null;
+                    }[];
+                };
+            };
+            /** @description `operator_required` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     get_system_status: {
         parameters: {
             query?: never;
@@ -6616,6 +6834,91 @@ export interface operations {
                         state: string | null;
                         transactions: number | null;
                     }[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    import_messages: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @example 9a7d6e52-1f0b-4a3c-9c55-6e0b2d4f8a02
+                     */
+                    integration_id: string;
+                    messages: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        imported: number;
+                        rejected: {
+                            code: string;
+                            index: number;
+                            message: string;
+                        }[];
+                        repeated: number;
+                    };
+                };
+            };
+            /** @description `message_invalid`, `messages_empty`, `messages_invalid` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `admin_required` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `integration_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `batch_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `import_busy` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             default: components["responses"]["Error"];
@@ -8679,7 +8982,7 @@ export interface operations {
                     }[];
                 };
             };
-            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `fill_invalid`, `limit_invalid`, `range_invalid`, `time_zone_invalid` */
+            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `fill_invalid`, `limit_invalid`, `organization_required`, `range_invalid`, `time_zone_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8780,7 +9083,7 @@ export interface operations {
                     }[];
                 };
             };
-            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `fill_invalid`, `limit_invalid`, `range_invalid`, `time_zone_invalid` */
+            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `fill_invalid`, `limit_invalid`, `organization_required`, `range_invalid`, `time_zone_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8864,7 +9167,7 @@ export interface operations {
                     }[];
                 };
             };
-            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `cursor_invalid`, `limit_invalid`, `time_invalid`, `time_zone_invalid` */
+            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `cursor_invalid`, `limit_invalid`, `organization_required`, `time_invalid`, `time_zone_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8970,7 +9273,7 @@ export interface operations {
                     }[];
                 };
             };
-            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `cursor_invalid`, `limit_invalid`, `time_invalid`, `time_zone_invalid` */
+            /** @description `aggregates_invalid`, `argument_conflict`, `bucket_invalid`, `cursor_invalid`, `limit_invalid`, `organization_required`, `time_invalid`, `time_zone_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10270,6 +10573,7 @@ export interface operations {
                     completed_days?: number | null;
                     failed_days?: number | null;
                     max_burst?: number | null;
+                    max_logins?: number | null;
                     max_payload_bytes?: number | null;
                     max_per_second?: number | null;
                     max_queued?: number | null;
@@ -10315,6 +10619,8 @@ export interface operations {
                         ingest_pause: string | null;
                         /** @description Messages that they may send or deliver at once after a pause; null takes two seconds' worth. */
                         max_burst: number | null;
+                        /** @description Valid device logins that it may have; null takes the installation's. */
+                        max_logins: number | null;
                         /** @description Largest payload of one message; null takes the installation's, which also bounds it. */
                         max_payload_bytes: number | null;
                         /** @description Messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit. */
