@@ -349,10 +349,13 @@ def migrate(world: World, rng: random.Random) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
         if command == "deploy":
             # A reload notice may be dropped while PostgREST reloads: ready is what answers.
-            # Asked without the test's client, whose OpenAPI document is of before.
-            route = f"{world.stack.api_url}/rpc/extra_{number}"
-            wait_until(lambda: requests.post(route, json={}, timeout=60).status_code == 200, what="the new function's route")
+            wait_until(lambda: has_route(world, f"extra_{number}"), what="the new function's route")
         time.sleep(rng.uniform(0, 0.3))
+
+
+def has_route(world: World, name: str) -> bool:
+    """Asked without the test's client, which has read the OpenAPI document of before."""
+    return requests.post(f"{world.stack.api_url}/rpc/{name}", json={}, timeout=60).status_code == 200
 
 
 def make_release(directory: Path, number: int) -> Path:
