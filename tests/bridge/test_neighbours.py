@@ -167,7 +167,8 @@ def test_a_broker_that_acknowledges_nothing(db: Connection, tenant: Tenants, wit
     slow, other = tenant(), tenant()
     row = db.execute("SELECT count(DISTINCT organization_id) FROM mqtt.device_integrations").fetchone()
     assert row is not None
-    share = min(500, 20000 // row[0])  # whoever else this bridge serves
+    # Whoever else this bridge serves; `slow` has a hosted integration beside the one that is made here.
+    share = min(500, max(50, 20000 // row[0] // 2))
     witness.swallow = 1 << 30
     waiting = publish(slow, [{"topic": "x", "payload": n, "qos": 1} for n in range(3000)], foreign(slow, witness.port))
     wait_until(lambda: len(witness.seen) >= share, what="its share being under way")

@@ -18,6 +18,7 @@ import requests
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.bridge.mosquitto import Mosquitto
+from tests.chaos.faults import has_route
 from tests.chaos.world import World
 from tests.support.broker import Publish
 from tests.support.ports import Port, held_port
@@ -646,7 +647,7 @@ def test_fault_59_a_new_route_answers_in_the_end(world: Worlds) -> None:
 
         def is_there(name: str = name) -> bool:
             playground.query("NOTIFY pgrst, 'reload schema'")
-            return playground.api.call(name).status_code == 200
+            return has_route(playground, name)
 
         wait_until(is_there, what="the new route")
         playground.query(f"DROP FUNCTION api.{name}()")

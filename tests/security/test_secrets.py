@@ -220,11 +220,11 @@ def ground(stack: Stack) -> Ground:
         with Broker() as broker:
             use_devices(ground, tenant, gateway)
             use_foreign_brokers(ground, tenant, broker)
-        stack.stop("postgrest")
+        stack.stop("postgrest", "intake")
         for password in (ground.planted["device password"], ground.planted["wrong device password"]):
             login = {"X-Username": "u", "X-Password": password, "X-Client-ID": "c"}
             assert gateway.call("mqtt_ingest", {"topic": "x"}, headers=login).status_code == 503
-        stack.start("postgrest")
+        stack.start("postgrest", "intake")
         stack.restart("bridge")
         with stack.connect() as connection:
             connection.execute("SELECT mqtt.process_batch(1000)")

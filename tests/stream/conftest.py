@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.stream.support import Viewers
+from tests.support.api import Api
 from tests.support.stack import Stack, start_stack
 from tests.support.tenant import Tenant
 
@@ -14,6 +15,14 @@ def stack() -> Iterator[Stack]:
     running = start_stack(without=("bridge", "mosquitto"), stream=True)
     yield running
     running.down()
+
+
+@pytest.fixture(scope="session")
+def api(stack: Stack) -> Iterator[Api]:
+    """PostgREST of that stack."""
+    client = Api(stack.api_url)
+    with client.session:
+        yield client
 
 
 @pytest.fixture

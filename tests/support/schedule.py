@@ -14,6 +14,8 @@ LONG = (
     "tests/test_migrations.py",
     "tests/demo/test_demo.py",
     "tests/cli/test_init.py",
+    "tests/test_managed.py",
+    "tests/test_upgrade.py",
     "tests/chaos/test_poison.py",
     "tests/chaos/test_server.py",
     "tests/bridge/test_service.py",
