@@ -17,8 +17,8 @@ from tests.support.waiting import wait_until
 
 
 @dataclass
-class JavaScriptApp:
-    """`@supabase/postgrest-js` in a Node process."""
+class NodeApp:
+    """A program in Node that answers each line of JSON with one."""
 
     process: subprocess.Popen[str]
 
@@ -31,6 +31,10 @@ class JavaScriptApp:
         assert line, "the app ended"
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+class JavaScriptApp(NodeApp):
+    """`@supabase/postgrest-js`."""
 
     def rpc(self, rpc: str, /, **arguments: Any) -> Any:
         """What must succeed: its data."""

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from tests.clients.conftest import NodeApp
 from tests.support.quickstart import quickstart, run
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
@@ -38,18 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-@dataclass
-class App:
-    process: subprocess.Popen[str]
-
-    def ask(self, **command: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
+class App(NodeApp):
     def ok(self, **command: Any) -> Any:
         answer = self.ask(**command)
         assert "error" not in answer, answer

@@ -32,14 +32,6 @@ BEGIN
     RETURN v_steps;
 END;
 $$;
-CREATE FUNCTION tap.roll_up() RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1..20 LOOP
-        EXIT WHEN NOT (mqtt.roll_up_readings() ->> 'more')::boolean;
-    END LOOP;
-END;
-$$;
 CREATE FUNCTION tap.measured(slug text DEFAULT 'alice') RETURNS text
 LANGUAGE sql AS $$
     SELECT string_agg(concat_ws(' ', d.external_id, m.payload ->> 't'), ', ' ORDER BY d.external_id, m.measured_at)

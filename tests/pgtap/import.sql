@@ -2,14 +2,6 @@
 \ir setup.psql
 SELECT plan(42);
 SET LOCAL timezone = 'UTC';
-CREATE FUNCTION tap.roll_up() RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1..20 LOOP
-        EXIT WHEN NOT (mqtt.roll_up_readings() ->> 'more')::boolean;
-    END LOOP;
-END;
-$$;
 CREATE FUNCTION tap.reading(at text, t numeric, device text DEFAULT 'pump', organization text DEFAULT 'alice') RETURNS jsonb
 LANGUAGE sql AS $$
     SELECT jsonb_build_object('topic', format('org_%s/devices/%s/telemetry', organization, device), 'payload', jsonb_build_object('t', t), 'timestamp', at);

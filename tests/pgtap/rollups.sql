@@ -18,14 +18,6 @@ BEGIN
     END IF;
 END;
 $$;
-CREATE FUNCTION tap.roll_up() RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    FOR i IN 1..20 LOOP
-        EXIT WHEN NOT (mqtt.roll_up_readings() ->> 'more')::boolean;
-    END LOOP;
-END;
-$$;
 CREATE VIEW tap.hours AS
 SELECT s.device_id, s.metric, r.hours, r.starts_at, r.n, r.total, r.lowest, r.highest, r.first_value, r.last_value, r.delta
 FROM mqtt.rollups AS r INNER JOIN mqtt.rollup_series AS s ON s.organization_id = r.organization_id AND s.id = r.series_id;
