@@ -53,16 +53,6 @@ SHELLY = {
 
 
 @pytest.fixture(scope="module")
-def home(stack: Stack, api: Api) -> Tenant:
-    return make_tenant(stack, api)
-
-
-@pytest.fixture(scope="module")
-def device(home: Tenant) -> Device:
-    return home.device()
-
-
-@pytest.fixture(scope="module")
 def post(stack: Stack) -> Iterator[Post]:
     with requests.Session() as session:
         yield lambda path, **arguments: session.post(f"{stack.gateway_url}{path}", timeout=70, **arguments)

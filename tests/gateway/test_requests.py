@@ -21,16 +21,6 @@ INGEST = "/functions/v1/mqtt-ingest"
 
 
 @pytest.fixture(scope="module")
-def home(stack: Stack, api: Api) -> Tenant:
-    return make_tenant(stack, api)
-
-
-@pytest.fixture(scope="module")
-def device(home: Tenant) -> Device:
-    return home.device()
-
-
-@pytest.fixture(scope="module")
 def bearer(device: Device) -> dict[str, str]:
     return bearer_of(device)
 
