@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_env_names_everything(stack: Stack) -> None:
         "CONSOLE_URL",
         "STREAM_URL",
         "MQTT_URL",
+        "MQTT_WS_URL",
         "METRICS_URL",
         "JWT_SECRET",
         "JWT_AUDIENCE",
@@ -126,6 +128,34 @@ def test_a_killed_server_is_started_again(database: Stack) -> None:
         database.run("start", "postgres")
         with database.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+# A process whose first thread has ended while another, which ends with its input, still listens.
+HALF_ENDED = """
+import ctypes, socket, sys, threading
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=sys.stdin.read).start()
+print(server.getsockname()[1], flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_part_runs_until_its_last_thread_has_ended() -> None:
+    """Killed under load, PostgREST's first thread ends some time before the one that closes its port: a start in between found it taken."""
+    look = f"root={ROOT}; source {ROOT}/bin/lib/stack-processes.sh; start_time_of"
+
+    def is_running(pid: int) -> bool:
+        return subprocess.run(["bash", "-c", f"{look} {pid}"], capture_output=True, check=False).returncode == 0
+
+    with subprocess.Popen([sys.executable, "-c", HALF_ENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        port = int(process.stdout.readline())
+        wait_until(lambda: ") Z " in Path(f"/proc/{process.pid}/stat").read_text(), what="the end of the first thread")
+        socket.create_connection(("127.0.0.1", port)).close()
+        assert is_running(process.pid)
+        process.stdin.close()
+        wait_until(lambda: not is_running(process.pid), what="the end of the last thread")
 
 
 def test_a_part_that_ends_at_once_is_no_running_part(database: Stack) -> None:

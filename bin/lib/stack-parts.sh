@@ -20,12 +20,15 @@ start_mosquitto() {
     fi
     own "$user" "$dir" "$dir/data"
     needs_port mosquitto MQTT
+    needs_port mosquitto MQTT_WS
     template=(
-        [MQTT_PORT]=${port[MQTT]} [MOSQUITTO_USER]=$user [MOSQUITTO_DATA_DIR]=$dir/data [MOSQUITTO_PLUGIN]=$dir/topicbase.so [MOSQUITTO_ACCESS_FILE]=$dir/access
+        [MQTT_PORT]=${port[MQTT]} [MQTT_WS_PORT]=${port[MQTT_WS]} [MOSQUITTO_USER]=$user [MOSQUITTO_DATA_DIR]=$dir/data [MOSQUITTO_PLUGIN]=$dir/topicbase.so [MOSQUITTO_ACCESS_FILE]=$dir/access
+        [MOSQUITTO_SESSIONS_FILE]=$dir/sessions
     )
     render mosquitto.conf > "$dir/mosquitto.conf"
     launch mosquitto "$(command -v mosquitto)" -c "$dir/mosquitto.conf"
     wait_until_up mosquitto port_is_taken "${port[MQTT]}"
+    wait_until_up mosquitto port_is_taken "${port[MQTT_WS]}"
 }
 
 start_postgrest() {
@@ -84,7 +87,7 @@ start_gateway() {
     needs_port gateway GATEWAY
     mkdir -p "$dir"
     own "$(run_as gateway)" "$dir"
-    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [INTAKE_PORT]=${port[INTAKE]} [STREAM_PORT]=${port[STREAM]} [CONSOLE_DIR]=$root/console)
+    template=([GATEWAY_DIR]=$dir [GATEWAY_PORT]=${port[GATEWAY]} [API_PORT]=${port[API]} [INTAKE_PORT]=${port[INTAKE]} [STREAM_PORT]=${port[STREAM]} [CONSOLE_DIR]=$root/console [IDENTITY_PROVIDER]='')
     # The gateway's user may be unable to reach the checkout.
     if ((EUID == 0)) && ! as "$(run_as gateway)" test -r "$root/console/index.html"; then
         rm -rf "$dir/console"
@@ -96,6 +99,7 @@ start_gateway() {
     render nginx-device.conf > "$dir/device.conf"
     render nginx-document.conf > "$dir/document.conf"
     render nginx-answers.conf > "$dir/answers.conf"
+    echo '{}' > "$dir/console.json"
     launch gateway "$(command -v nginx)" -e stderr -p "$dir" -c "$dir/nginx.conf"
     wait_until_up gateway http_answers 200 "http://127.0.0.1:${port[GATEWAY]}/healthz"
 }
@@ -109,7 +113,7 @@ use_bridge() {
     export TOPICBASE_HOSTED_BROKER_URL=mqtt://127.0.0.1:${port[MQTT]}
     export TOPICBASE_HOSTED_BROKER_USERNAME=topicbase_bridge
     export TOPICBASE_HOSTED_BROKER_PASSWORD_FILE=$dir/broker-password
-    export TOPICBASE_MOSQUITTO_ACCESS_FILE=$place/mosquitto/access
+    export TOPICBASE_MOSQUITTO_ACCESS_FILE=$place/mosquitto/access TOPICBASE_MOSQUITTO_SESSIONS_FILE=$place/mosquitto/sessions
     export TOPICBASE_METRICS_ADDRESS=127.0.0.1:${port[METRICS]}
     export TOPICBASE_PRIVATE_KEY_FILE=$dir/private.key
     export TOPICBASE_ALLOW_PRIVATE_ADDRESSES=1
@@ -125,6 +129,7 @@ command_topicbase() {
     export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_STREAM_URL=http://127.0.0.1:${port[GATEWAY]}/stream TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
     case ${1:-} in
         run | status | doctor | keygen | reseal) use_bridge ;;
+        operators) use_superuser ;;
         '' | --* | token) [[ ${2:-} != show ]] || set_token authenticated ;;
         *)
             [[ "${1:-} ${2:-}" != "org add" ]] || role=service_role
@@ -178,6 +183,7 @@ start_stream() {
         export PGHOST=${pg_socket_dir:-127.0.0.1} PGPORT=${port[PG]} PGUSER=topicbase_stream PGDATABASE=$database PGPASSFILE=$dir/pgpass
         export TOPICBASE_STREAM_ADDRESS=127.0.0.1:${port[STREAM]} TOPICBASE_JWT_SECRET_FILE=$dir/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
         export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=$dir
+        ulimit -n "$(ulimit -Hn)" # for as many connections
         launch stream "$root/.venv/bin/python" -m bridge stream
     )
     wait_until_up stream http_answers 200 "http://127.0.0.1:${port[STREAM]}/healthz"

@@ -6,7 +6,8 @@ start_time_of() { # of a process, in clock ticks since boot: with its id, the pr
     local -a field
     stat=$(< "/proc/$1/stat") || return 1
     read -ra field <<< "${stat##*) }" # what follows the name: the state first, the start time twentieth
-    [[ ${field[0]} != Z ]] && printf '%s\n' "${field[19]}"
+    # A process whose first thread has ended keeps its ports until the last one has.
+    [[ ${field[0]} != Z || ${field[17]} != 1 ]] && printf '%s\n' "${field[19]}"
 } 2> /dev/null
 
 pid_of() {

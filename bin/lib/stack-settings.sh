@@ -2,7 +2,7 @@
 # Ports, users, places, programs and secrets of the local stack; sourced by bin/stack.
 
 declare -A port=()
-readonly port_names=(PG API API_ADMIN GATEWAY MQTT METRICS INTAKE INTAKE_ADMIN STREAM)
+readonly port_names=(PG API API_ADMIN GATEWAY MQTT METRICS INTAKE INTAKE_ADMIN STREAM MQTT_WS)
 
 load_ports() {
     local index name variable anything_runs=''
@@ -31,7 +31,7 @@ save_ports() {
 port_is_taken() { (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 
 # The parts that listen on each.
-declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge [INTAKE]=intake [INTAKE_ADMIN]=intake [STREAM]=stream)
+declare -Ar listener=([PG]=postgres [API]=postgrest [API_ADMIN]=postgrest [GATEWAY]=gateway [MQTT]=mosquitto [METRICS]=bridge [INTAKE]=intake [INTAKE_ADMIN]=intake [STREAM]=stream [MQTT_WS]=mosquitto)
 
 # Before anything is made: every part that is to start gets a port on which no other program listens. Ports that the user named stay.
 settle_ports() { # settle_ports WITHOUT [--free]

@@ -19,6 +19,7 @@ from tests.support.loop import Loop, close_server
 
 WINDOW = 200  # offers under way to a subscriber
 CONNECT, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, UNSUBSCRIBE, PINGREQ = (kind << 4 for kind in (1, 3, 4, 5, 6, 7, 8, 10, 12))
+SUBSCRIPTION_IDENTIFIER = 0x0B  # a property
 NAMES = {PUBACK: "PUBACK", PUBREC: "PUBREC", PUBCOMP: "PUBCOMP"}
 
 Answer = int | str | None  # a reason code; "ignore", "close"; None is success
@@ -91,6 +92,7 @@ class Broker:
     released: list[int] = field(default_factory=list)
     acknowledged: list[tuple[str, int]] = field(default_factory=list)  # by the client, of what deliver() sent: PUBACK, PUBREC, PUBCOMP
     subscribed: list[tuple[str, int]] = field(default_factory=list)
+    identifiers: list[int] = field(default_factory=list)  # of subscriptions
     unsubscribed: list[str] = field(default_factory=list)
     most_filters: int = 0  # in a SUBSCRIBE or UNSUBSCRIBE packet
     peak_in_flight: int = 0  # on one connection
@@ -408,7 +410,10 @@ class _Connection:
         position, count = 2, 0
         if self.version == 5:
             length, used = decode_length(body, position)
-            position += used + length
+            position += used
+            if length and body[position] == SUBSCRIPTION_IDENTIFIER:
+                self.broker.identifiers.append(decode_length(body, position + 1)[0])
+            position += length
         while position < len(body):
             size = int.from_bytes(body[position : position + 2], "big")
             end = position + 2 + size

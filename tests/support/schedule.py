@@ -16,6 +16,7 @@ LONG = (
     "tests/cli/test_init.py",
     "tests/test_managed.py",
     "tests/test_upgrade.py",
+    "tests/test_moving.py",
     "tests/chaos/test_poison.py",
     "tests/chaos/test_server.py",
     "tests/bridge/test_service.py",

@@ -115,6 +115,10 @@ class Stack:
         shutil.rmtree(self.run_dir.parent, ignore_errors=True)
 
 
+# A stack that many tests share has more integrations than /metrics shows by default.
+SETTINGS = {"TOPICBASE_METRICS_INTEGRATIONS": "10000"}
+
+
 def start_stack(without: Iterable[str] = (), *, stream: bool = False, **environment: str) -> Stack:
     """Start a stack, leaving out the parts named; the caller ends it with `down()`.
 
@@ -145,7 +149,7 @@ def _stack(
     command = [str(ROOT / "bin" / "stack"), *arguments]
     result = subprocess.run(
         command,
-        env={**os.environ, **(environment or {}), "TOPICBASE_RUN_DIR": str(run_dir)},
+        env={**os.environ, **SETTINGS, **(environment or {}), "TOPICBASE_RUN_DIR": str(run_dir)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
