@@ -1,9 +1,9 @@
-"""Sparkplug B payloads (Eclipse Sparkplug 3.0.0, section 6.4: Protocol Buffers) to JSON text.
+"""Sparkplug B messages in the order of their acceptance to JSON text, with the names that the births of their edge nodes gave.
 
-{"timestamp": ms, "seq": n, "metrics": [{"name", "alias", "timestamp", "datatype", "value"}, …]}: what is absent is left out, and so is the
-value of a metric that is null. Integers come as the unsigned numbers that they are on the wire where the datatype is absent (data by
-alias): whoever knows it from the birth takes 2^32 or 2^64 away. Data sets, templates and property sets are left out; bytes become
-base64url text.
+A node is {"is_born", "seq", "aliases": {alias: [name, datatype]}, "devices": [device]}; is_lost is true where a birth or a message of it is
+missing (section 5.4 of Eclipse Sparkplug 3.0.0). A document is {"sparkplug": type, "device", "devices": who is born or dies, "samples":
+[{"ts": ms, "values": {name: value}}]}, null for what is no Sparkplug B payload; that of a birth has {"metadata": {"metrics": {name:
+{"unit", "name", "description"}}}} too, where properties of metrics say so.
 """
 
 # /// plpython
@@ -11,75 +11,108 @@ base64url text.
 # volatility = "immutable"
 # ///
 
-import math
-import struct
+import json
+import re
+from typing import Any
 
-from plpython.json_text import MAX_BYTES, base64url, integer, real, utf8
-from plpython.protobuf_wire import FIXED32, FIXED64, LENGTH, VARINT, fields
+from plpython.json_text import string
+from plpython.sparkplug_wire import Payload, payload, texts, value_text
 
-MAX_METRICS = 5000
-# Datatypes 1 to 4 are Int8 to Int64: two's complement in an unsigned field (sections 6.4.16 and 6.4.17).
-SIGNED = {1: 32, 2: 32, 3: 32, 4: 64}
-INT_VALUE, LONG_VALUE, FLOAT_VALUE, DOUBLE_VALUE, BOOLEAN_VALUE, STRING_VALUE, BYTES_VALUE = range(10, 17)
-
-
-def _value(number: int, value: "int | bytes", datatype: int) -> str:
-    if isinstance(value, int):
-        if number == BOOLEAN_VALUE:
-            return "true" if value else "false"
-        if number == INT_VALUE:
-            value &= 0xFFFFFFFF
-        bits = SIGNED.get(datatype, 0)
-        return integer(value - (1 << bits) if bits and value >> (bits - 1) else value)
-    if number == STRING_VALUE:
-        return utf8(value)
-    if number == BYTES_VALUE:
-        return base64url(value)
-    (read,) = struct.unpack("<f" if number == FLOAT_VALUE else "<d", value)
-    return real(read) if math.isfinite(read) else ""
+# What the specification keeps for itself among a node's metrics.
+OURS = re.compile(r'"(Node Control/|Device Control/|bdSeq"$)').match
+# Names of properties are anyone's own: these are those of Ignition, which the specification takes over, and the usual ones of others.
+SAID = {
+    '"engUnit"': "unit", '"engUnits"': "unit", '"unit"': "unit", '"units"': "unit",
+    '"displayName"': "name", '"label"': "name", '"documentation"': "description", '"description"': "description",
+}  # fmt: skip
+# Of the 64 KiB of metadata that a device may have.
+MAX_METADATA = 49152
+MAX_TEXT = 302
+Node = dict[str, Any]
 
 
-def _metric(data: bytes) -> str:
-    members: dict[str, str] = {}
-    datatype = 0
-    found: tuple[int, int | bytes] | None = None
-    wires = {
-        1: LENGTH, 2: VARINT, 3: VARINT, 4: VARINT, 7: VARINT, INT_VALUE: VARINT, LONG_VALUE: VARINT, FLOAT_VALUE: FIXED32,
-        DOUBLE_VALUE: FIXED64, BOOLEAN_VALUE: VARINT, STRING_VALUE: LENGTH, BYTES_VALUE: LENGTH,
-    }  # fmt: skip
-    for number, wire, value in fields(data):
-        if wires.get(number, wire) != wire:
-            raise ValueError(f"field {number} of a metric has wire type {wire}")
-        if number == 1 and isinstance(value, bytes):
-            members["name"] = utf8(value)
-        elif number in (2, 3, 4) and isinstance(value, int):
-            members[("alias", "timestamp", "datatype")[number - 2]] = str(value)
-            datatype = value if number == 4 else datatype
-        elif number in range(INT_VALUE, BYTES_VALUE + 1):
-            found = number, value
-    if found is not None:
-        text = _value(*found, datatype)
-        if text:
-            members["value"] = text
-    return "{" + ",".join([f'"{name}":{text}' for name, text in members.items()]) + "}"
+def step(node: Node, kind: str, device: str, read: Payload) -> None:
+    """Take down what a message says of its node: births, deaths, and whether one is missing."""
+    if kind == "NDEATH":
+        node["is_born"] = False
+        return
+    if kind in ("NBIRTH", "DBIRTH"):
+        aliases = {} if kind == "NBIRTH" else node["aliases"]
+        for m in read.metrics:
+            if m.alias is not None and m.name is not None:
+                aliases[str(m.alias)] = [json.loads(m.name), m.datatype]
+        node["aliases"] = aliases
+        node["devices"] = [] if kind == "NBIRTH" else [*(d for d in node["devices"] if d != device), device]
+    seq = read.seq if read.seq is not None and read.seq < 256 else None
+    if kind == "NBIRTH":
+        node["is_born"] = True
+    elif (
+        not node["is_born"]
+        or node["seq"] is None
+        or (node["seq"] + 1) % 256 != seq
+        or any(m.name is None and m.alias is not None and str(m.alias) not in node["aliases"] for m in read.metrics)
+    ):
+        node["is_lost"] = True
+    if seq is not None:
+        node["seq"] = seq
 
 
-def run(data: bytes) -> str:
-    """Decode a Sparkplug B payload into JSON
+def metadata(read: Payload) -> str:
+    """Write what a birth says of its metrics, as a member of the document; empty where that is nothing. What does not fit is left out."""
+    parts: dict[str, str] = {}
+    size = 0
+    for m in read.metrics:
+        if m.name is None or not m.properties or OURS(m.name):
+            continue
+        said: dict[str, str] = {}
+        for name, text in texts(m.properties).items():
+            if name in SAID and 2 < len(text) <= MAX_TEXT:
+                said.setdefault(SAID[name], text)
+        if said:
+            part = ",".join([f'"{name}":{text}' for name, text in said.items()])
+            size += len(f"{m.name}{part}".encode())
+            if size <= MAX_METADATA:
+                parts[m.name] = f"{{{part}}}"
+    return f',"metadata":{{"metrics":{{{",".join([f"{name}:{part}" for name, part in parts.items()])}}}}}' if parts else ""
 
-    The head of the body states the mapping. Raises 38000 (external_routine_exception) with a short reason when the bytes are no such
-    payload.
+
+def document(node: Node, kind: str, device: str, read: Payload) -> str:
+    """Write a message as payload rules read it."""
+    samples: dict[int | None, dict[str, str]] = {}
+    for m in read.metrics:
+        name, datatype = m.name, m.datatype
+        known = node["aliases"].get(str(m.alias)) if name is None or not datatype else None
+        if known is not None:
+            name, datatype = name or string(known[0]), datatype or known[1]
+        if name is not None and m.number and not OURS(name):
+            text = value_text(m.number, m.value, datatype)
+            if text:
+                samples.setdefault(read.timestamp if m.timestamp is None else m.timestamp, {})[name] = text
+    # With an edge node its devices die.
+    devices = [device, *node["devices"]] if kind == "NDEATH" else [device]
+    parts = []
+    for ts in sorted(samples, key=lambda x: (x is None, x or 0)):
+        values = ",".join([f"{name}:{text}" for name, text in samples[ts].items()])
+        parts.append(f'{{"ts":{"null" if ts is None else ts},"values":{{{values}}}}}')
+    more = metadata(read) if kind in ("NBIRTH", "DBIRTH") else ""
+    return f'{{"sparkplug":"{kind}","device":{string(device)},"devices":{json.dumps(devices)},"samples":[{",".join(parts)}]{more}}}'
+
+
+def run(kinds: list[str], nodes: list[str], devices: list[str], bodies: list[bytes], states: str) -> str:
+    """Decode Sparkplug B messages into JSON
+
+    kinds: NBIRTH, DDATA, …; nodes: any names of the edge nodes, devices: the external ids; states: nodes by name. Returns
+    {"documents": […], "states": {name: node}}. The head of the body states the mapping.
     """
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
-    members: dict[str, str] = {}
-    metrics: list[str] = []
-    for number, wire, value in fields(data):
-        if number in (1, 3) and wire == VARINT:
-            members["timestamp" if number == 1 else "seq"] = str(value)
-        elif number == 2 and isinstance(value, bytes):
-            metrics.append(_metric(value))
-            if len(metrics) > MAX_METRICS:
-                raise ValueError(f"more than {MAX_METRICS} metrics")
-    members["metrics"] = f"[{','.join(metrics)}]"
-    return "{" + ",".join([f'"{name}":{text}' for name, text in members.items()]) + "}"
+    known: dict[str, Node] = json.loads(states)
+    documents = []
+    for kind, name, device, body in zip(kinds, nodes, devices, bodies):  # noqa: B905  # strict is newer than the oldest Python
+        try:
+            read = payload(body)
+        except ValueError:
+            documents.append("null")
+            continue
+        node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
+        step(node, kind, device, read)
+        documents.append(document(node, kind, device, read))
+    return f'{{"documents":[{",".join(documents)}],"states":{json.dumps(known)}}}'

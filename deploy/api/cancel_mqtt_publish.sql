@@ -46,7 +46,7 @@ BEGIN
         SELECT q.msg_id
         FROM mqtt.publish_receipts(receipt_ids) AS r
         JOIN pgmq.q_mqtt_outbound AS q ON q.enqueued_at = r.queued_at
-        JOIN mqtt.message_id_key AS k ON mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key) = r.receipt_id
+        JOIN mqtt.message_id_key AS k ON coalesce(q.receipt_id, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key)) = r.receipt_id
         WHERE r.state = 'queued'
     );
     IF cardinality(v_queued) > 0 THEN

@@ -14,8 +14,8 @@ DECLARE
     v_device mqtt.devices;
     v_deletion mqtt.deletions;
 BEGIN
-    PERFORM mqtt.require_organization(device.organization_id, true);
     SELECT d.* INTO v_device FROM mqtt.devices AS d WHERE d.organization_id = device.organization_id AND d.id = device.id FOR UPDATE;
+    PERFORM mqtt.require_part(device.organization_id, coalesce(v_device.integration_id, device.integration_id));
     INSERT INTO mqtt.deletions AS d (organization_id, kind, subject, requested_by, integration_id, device_id, phase)
     SELECT
         v_device.organization_id, 'device', v_device.external_id, mqtt.current_user_id(), v_device.integration_id, v_device.id,

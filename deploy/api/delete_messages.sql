@@ -13,7 +13,7 @@ AS $$
 DECLARE
     v_deletion mqtt.deletions;
 BEGIN
-    PERFORM mqtt.require_organization(wanted.organization_id, true);
+    PERFORM mqtt.require_part(wanted.organization_id, wanted.integration_id);
     IF (SELECT count(*) FROM mqtt.deletions AS d WHERE d.organization_id = wanted.organization_id AND d.state <> 'done') >= 100 THEN
         PERFORM mqtt.refuse_for_now('429', 'deletions_limit_reached', '100 deletions of the organization are not done yet.', 60);
     END IF;
@@ -91,7 +91,8 @@ BEGIN
         PERFORM mqtt.require_single_organization();
         v_wanted.organization_id := CASE WHEN NOT mqtt.is_operator() THEN (mqtt.current_organization_ids())[1] END;
     END IF;
-    v_wanted.integration_id := delete_messages.integration_id;
+    -- An API key for some integrations deletes what is theirs.
+    v_wanted.integration_id := coalesce(delete_messages.integration_id, CASE WHEN mqtt.key_integration_ids() IS NOT NULL THEN v_device.integration_id END);
     v_wanted.filter := nullif(delete_messages.filter, '#');
     v_wanted.by_received := delete_messages."time" = 'received';
     -- No message has a time beyond these, and sums of times stay in range.

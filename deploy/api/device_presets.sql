@@ -41,15 +41,18 @@ BEGIN
     DELETE FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id AND r.preset = apply_device_preset.preset;
     v_first := coalesce((SELECT max(r.position) FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id) / 10 * 10, 0);
     INSERT INTO mqtt.payload_rules (
-        organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, preset, layout
+        organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, preset, layout, transform, offline_after, description
     )
     SELECT
         v_integration.organization_id, v_integration.id, v_first + 10 * r.ordinality::integer, concat_ws('/', v_prefix, r.value ->> 'topic'),
         r.value ->> 'condition', coalesce(r.value ->> 'role', 'telemetry'), mqtt.moved_template(r.value ->> 'device', v_by), r.value ->> 'decode',
         ARRAY(SELECT jsonb_array_elements_text(r.value -> 'samples')), r.value -> 'time',
         coalesce((SELECT jsonb_object_agg(mqtt.moved_template(m.key, v_by), m.value) FROM jsonb_each(r.value -> 'metrics') AS m), '{}'),
-        r.value ->> 'presence', apply_device_preset.preset, r.value -> 'layout'
+        r.value ->> 'presence', apply_device_preset.preset, r.value -> 'layout', r.value ->> 'transform',
+        (r.value -> 'offline_after')::integer, r.value ->> 'description'
     FROM jsonb_array_elements(v_preset.rules) WITH ORDINALITY AS r;
+    PERFORM mqtt.refuse_rule('preset', 'brings more rules than the 500 that an integration may have')
+    WHERE (SELECT count(*) FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id) > 500;
     RETURN jsonb_build_object(
         'topics', to_jsonb(ARRAY(SELECT concat_ws('/', v_prefix, t.topic) FROM unnest(v_preset.topics) AS t (topic))),
         'rules', (
@@ -66,7 +69,7 @@ $md$Copy a preset's payload rules into an integration
 They come after the rules that are there, replace those of the same preset, and can be edited like any other. topic_prefix stands before all
 their topics; by default nothing, and at the hosted broker the organization's prefix. Answers `{"topics", "rules"}`: the topics are what the
 integration has to subscribe to (mqtt_subscribe) unless it already does.
-Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.
+Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic, or there would be more than 500 rules); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.
 Answer: {"topics": ["text"], "rules": ["payload_rules"]}$md$;
 
 CREATE OR REPLACE FUNCTION api.list_device_presets() RETURNS jsonb

@@ -2,6 +2,7 @@
 -- requires: base/json
 -- requires: integrations/access
 -- requires: integrations/find_device
+-- requires: process/latest_values
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -53,7 +54,7 @@ BEGIN
     );
     v_last := v_devices[list_devices."limit"];
     RETURN jsonb_build_object(
-        'devices', coalesce((SELECT jsonb_agg(to_jsonb(d) - 'ordinality' ORDER BY d.ordinality) FROM unnest(v_devices[:list_devices."limit"]) WITH ORDINALITY AS d), '[]'),
+        'devices', coalesce((SELECT jsonb_agg(mqtt.device_document(d)) FROM unnest(v_devices[:list_devices."limit"]) AS d), '[]'),
         'next_cursor', CASE
             WHEN cardinality(v_devices) > list_devices."limit" THEN concat_ws(
                 '.', v_last.organization_id, v_last.integration_id, encode(convert_to(v_last.external_id, 'UTF8'), 'hex')
@@ -81,7 +82,7 @@ DECLARE
     v_device mqtt.devices;
 BEGIN
     v_device := mqtt.find_device(get_device.device_id, get_device.external_id, get_device.integration_id, get_device.organization_id);
-    RETURN to_jsonb(v_device) || jsonb_build_object('found_by', CASE WHEN lower(get_device.device_id) = v_device.id::text THEN 'id' ELSE 'external_id' END);
+    RETURN mqtt.device_document(v_device) || jsonb_build_object('found_by', CASE WHEN lower(get_device.device_id) = v_device.id::text THEN 'id' ELSE 'external_id' END);
 END;
 $$;
 COMMENT ON FUNCTION api.get_device(text, uuid, uuid, text) IS
@@ -128,7 +129,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT devices_organization_id_integration_id_external_id_key DO UPDATE
     SET name = coalesce(sync_device.name, d.name), metadata = coalesce(sync_device.metadata, d.metadata)
     RETURNING d.* INTO v_device;
-    RETURN to_jsonb(v_device);
+    RETURN mqtt.device_document(v_device);
 END;
 $$;
 COMMENT ON FUNCTION api.sync_device(uuid, text, text, jsonb, uuid) IS

@@ -1,7 +1,7 @@
 -- Deploy topicbase:api/get_mqtt_publish_receipts to pg
--- requires: base/locks
 -- requires: base/message_ids
 -- requires: integrations/access
+-- requires: integrations/call_places
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/queues
 BEGIN;
@@ -34,16 +34,11 @@ AS $$
 DECLARE
     v_most CONSTANT mqtt.configuration := (SELECT c FROM mqtt.configuration AS c);
 BEGIN
-    FOR v_place IN 1..v_most.max_waiting_per_organization LOOP
-        IF pg_try_advisory_xact_lock(mqtt.wait_lock() + 1, hashtext(organization_id || ' ' || v_place)) THEN
-            FOR v_seat IN 1..v_most.max_waiting LOOP
-                IF pg_try_advisory_xact_lock(mqtt.wait_lock(), v_seat) THEN
-                    RETURN true;
-                END IF;
-            END LOOP;
-            EXIT;
+    IF mqtt.try_places(mqtt.wait_lock() + 1, organization_id::text, v_most.max_waiting_per_organization) THEN
+        IF mqtt.try_places(mqtt.wait_lock(), '', v_most.max_waiting) THEN
+            RETURN true;
         END IF;
-    END LOOP;
+    END IF;
     PERFORM set_config('response.headers', '[{"Retry-After": "1"}]', true);
     RETURN false;
 END;
@@ -93,7 +88,7 @@ BEGIN
         SELECT x.*
         FROM pgmq.q_mqtt_outbound AS x
         CROSS JOIN mqtt.message_id_key AS k
-        WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key) = a.id
+        WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND coalesce(x.receipt_id, mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key)) = a.id
             AND x.organization_id IN (SELECT v.id FROM visible AS v) AND mqtt.key_allows(x.integration_id)
         LIMIT 1
     ) AS q ON true;

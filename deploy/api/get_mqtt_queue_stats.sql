@@ -69,14 +69,15 @@ BEGIN
     RETURN (
         SELECT jsonb_object_agg(
             w.minutes || 'm', jsonb_build_object(
-                -- The counters are kept per minute, so this covers up to a minute more than asked for.
-                'in_per_second', round(i.accepted / extract(EPOCH FROM now() - w.began), 3),
-                'out_per_second', round(a.stored / (w.minutes * 60.0), 3),
-                'retry_per_second', round(a.retried / (w.minutes * 60.0), 3),
-                'dead_per_second', round(a.dead / (w.minutes * 60.0), 3)
+                'in_per_second', round(i.accepted / x.seconds, 3),
+                'out_per_second', round(a.stored / x.seconds, 3),
+                'retry_per_second', round(a.retried / x.seconds, 3),
+                'dead_per_second', round(a.dead / x.seconds, 3)
             )
         )
+        -- The ledger counts by minutes: each rate is over the same time, up to a minute more than asked for.
         FROM (SELECT v.minutes, date_trunc('minute', now() - make_interval(mins => v.minutes)) AS began FROM (VALUES (1), (5), (60)) AS v (minutes)) AS w
+        CROSS JOIN LATERAL (SELECT extract(EPOCH FROM now() - w.began) AS seconds) AS x
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(l.accepted), 0) AS accepted
             FROM mqtt.ledger AS l
@@ -88,7 +89,7 @@ BEGIN
                 count(*) FILTER (WHERE l.activity_type = 'message_failed') AS retried,
                 coalesce(sum(greatest(l.message_count, 1)) FILTER (WHERE l.activity_type = 'message_dead'), 0) AS dead
             FROM mqtt.integration_activity_log AS l
-            WHERE l.organization_id = queue_rates.organization_id AND l.created_at >= now() - make_interval(mins => w.minutes)
+            WHERE l.organization_id = queue_rates.organization_id AND l.created_at >= w.began
         ) AS a
     );
 END;
@@ -152,6 +153,19 @@ $$;
 COMMENT ON FUNCTION mqtt.top_errors(uuid) IS
 'The five most frequent of the organization''s last 1,000 errors within the hour: [{"code", "error", "count"}], most frequent first.';
 
+CREATE OR REPLACE FUNCTION mqtt.queue_statistics(organization_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN mqtt.queue_depth(organization_id) || jsonb_build_object(
+        'organization_id', organization_id, 'rates', mqtt.queue_rates(organization_id), 'seconds_in_queue', mqtt.seconds_in_queue(organization_id),
+        'top_errors', mqtt.top_errors(organization_id)
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.queue_statistics(uuid) IS 'What api.get_mqtt_queue_stats answers.';
+
 CREATE OR REPLACE FUNCTION api.get_mqtt_queue_stats(organization_id uuid DEFAULT NULL, org_id uuid DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -160,9 +174,7 @@ DECLARE
     v_id CONSTANT uuid := (mqtt.require_organization(mqtt.one_of(organization_id, org_id, 'organization_id', 'org_id'))).id;
 BEGIN
     PERFORM mqtt.require_whole_organization();
-    RETURN mqtt.queue_depth(v_id) || jsonb_build_object(
-        'organization_id', v_id, 'rates', mqtt.queue_rates(v_id), 'seconds_in_queue', mqtt.seconds_in_queue(v_id), 'top_errors', mqtt.top_errors(v_id)
-    );
+    RETURN mqtt.queue_statistics(v_id);
 END;
 $$;
 COMMENT ON FUNCTION api.get_mqtt_queue_stats(uuid, uuid) IS

@@ -6,12 +6,11 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION api.get_system_status() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION mqtt.system_status() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM mqtt.require_operator();
     RETURN bridge.status() || jsonb_build_object(
         'workers', (SELECT coalesce(jsonb_agg(w.bridge_id), '[]') FROM mqtt.workers AS w),
         'partitions', (SELECT coalesce(jsonb_agg(to_jsonb(d)), '[]') FROM mqtt.days_without_partition() AS d),
@@ -20,6 +19,17 @@ BEGIN
         'ledger_faults', (SELECT count(*) FROM mqtt.check_ledger(false) AS l),
         'notify_queue_ratio', pg_notification_queue_usage()
     );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.system_status() IS 'What api.get_system_status answers.';
+
+CREATE OR REPLACE FUNCTION api.get_system_status() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM mqtt.require_operator();
+    RETURN mqtt.system_status();
 END;
 $$;
 COMMENT ON FUNCTION api.get_system_status() IS

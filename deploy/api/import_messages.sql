@@ -1,48 +1,15 @@
 -- Deploy topicbase:api/import_messages to pg
--- requires: api/imported_message
--- requires: api/judge_import
+-- requires: api/decode_import
 -- requires: maintenance/close_readings
 -- requires: process/reapply_rules
 -- requires: process/record_late
 -- requires: process/record_stored
 -- requires: publish/enqueue_outbound
+-- requires: publish/require_open_queue
 -- requires: tables/log_activity
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.decode_import(integration mqtt.device_integrations, messages jsonb, faults text []) RETURNS mqtt.imported_message []
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- Of those with one id the first. A device's time may lie as far back as it likes.
-    RETURN ARRAY(
-        SELECT
-            ROW(
-                x.id, nextval('pgmq.q_mqtt_messages_msg_id_seq'), m.topic, m.qos, m.retain, m.content_type, m.payload, m.body, m.decode_error, m.measured_at,
-                m.external_id, m.message_type, m.role, m.topic_role
-            )::mqtt.imported_message
-        FROM (
-            SELECT DISTINCT ON (y.id) y.*
-            FROM (
-                SELECT j.*, mqtt.import_id(j.message_id, integration.id, j.topic, j.stamped_at, j.payload, j.body) AS id
-                FROM mqtt.judged_messages(messages, '{}', NULL, NULL, NULL) AS j
-                WHERE faults[j.ordinality] IS NULL
-            ) AS y
-            ORDER BY y.id, y.ordinality
-        ) AS x
-        CROSS JOIN LATERAL mqtt.decoded_message(
-            mqtt.message_document(x.topic, CASE WHEN x.body IS NULL THEN x.payload END, x.qos, x.retain, x.content_type, x.stamped_at), x.body, now(),
-            integration.settings ->> 'content_type', integration.topic_like, integration.topic_levels, integration.device_level,
-            integration.message_type_level, '5000 years', '5000 years'
-        ) AS m
-        ORDER BY x.ordinality
-    );
-END;
-$$;
-COMMENT ON FUNCTION mqtt.decode_import(mqtt.device_integrations, jsonb, text []) IS
-'The messages without a fault, as they will be stored, each id once, in their order.';
-
 CREATE OR REPLACE FUNCTION mqtt.register_imported(integration mqtt.device_integrations, rows mqtt.imported_message [], sets_latest boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -74,12 +41,61 @@ BEGIN
     ORDER BY e.external_id
     ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
         last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
-        latest = coalesce(mqtt.merged_latest(d.latest, excluded.latest), '{}'),
+        latest = coalesce(mqtt.merged_latest(mqtt.latest_of(d), excluded.latest), '{}'),
+        is_data_latest = false,
         last_data_at = greatest(d.last_data_at, excluded.last_data_at);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.register_imported(mqtt.device_integrations, mqtt.imported_message [], boolean) IS
 'Registers the devices that imported messages name, with their latest values unless payload rules say what these are; they were not seen by it.';
+
+CREATE OR REPLACE FUNCTION mqtt.insert_imported(integration mqtt.device_integrations, rows mqtt.imported_message [], received_at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    WITH message AS MATERIALIZED (
+        SELECT r.*, d.id AS device_id
+        FROM unnest(rows) AS r
+        LEFT JOIN mqtt.devices AS d
+            ON d.organization_id = integration.organization_id AND d.integration_id = integration.id AND d.external_id = r.external_id
+    ),
+    topic AS MATERIALIZED (
+        SELECT w.*, t.number
+        FROM (SELECT DISTINCT m.topic, m.device_id, m.message_type, m.topic_role FROM message AS m) AS w
+        CROSS JOIN LATERAL mqtt.topic_number(integration.organization_id, integration.id, w.topic, w.device_id, w.message_type, w.topic_role) AS t
+    ),
+    new_topic AS (
+        INSERT INTO mqtt.topics (organization_id, number, integration_id, device_id, role, topic, message_type)
+        SELECT integration.organization_id, nextval('mqtt.topic_numbers'), integration.id, t.device_id, t.topic_role, t.topic, t.message_type
+        FROM topic AS t
+        WHERE t.number IS NULL
+        RETURNING topic, device_id, message_type, role, number
+    ),
+    counted AS (
+        INSERT INTO mqtt.topic_counts AS c (organization_id, topics)
+        SELECT integration.organization_id, count(*) FROM new_topic HAVING count(*) > 0
+        ON CONFLICT ON CONSTRAINT topic_counts_pkey DO UPDATE SET topics = c.topics + excluded.topics
+    )
+    INSERT INTO mqtt.history (
+        received_at, measured_at, position, id, organization, topic, stored_after, flags, payload, content_type, body, decode_error, properties
+    )
+    SELECT insert_imported.received_at, m.measured_at, m.position, m.id, o.number, n.number,
+        mqtt.stored_after(insert_imported.received_at, clock_timestamp()), mqtt.history_flags(m.qos, m.retain, false, true, true), m.payload, m.content_type,
+        m.body, m.decode_error, m.properties
+    FROM message AS m
+    JOIN (SELECT * FROM topic AS t WHERE t.number IS NOT NULL UNION ALL SELECT * FROM new_topic) AS n
+        ON n.topic = m.topic AND n.device_id IS NOT DISTINCT FROM m.device_id AND n.message_type IS NOT DISTINCT FROM m.message_type
+            AND n.topic_role = m.topic_role
+    CROSS JOIN mqtt.organizations AS o
+    WHERE o.id = integration.organization_id
+    ORDER BY m.position;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.insert_imported(mqtt.device_integrations, mqtt.imported_message [], timestamptz) IS
+'Inserts imported messages into the history as received then, and their topics where they are new; their devices are registered.';
 
 CREATE OR REPLACE FUNCTION mqtt.store_imported(integration mqtt.device_integrations, rows mqtt.imported_message []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -93,22 +109,14 @@ DECLARE
     v_has_rules CONSTANT boolean := EXISTS (SELECT FROM mqtt.payload_rules AS p WHERE p.integration_id = integration.id);
 BEGIN
     -- Rollups begin with what came without being imported, or they would go through all the years before hour by hour: those are late.
-    INSERT INTO mqtt.rollup_progress (organization_id, closed_until, rolled_until, rolling_until)
-    SELECT integration.organization_id, x.at, x.at, x.at
-    FROM (SELECT date_trunc('hour', least(mqtt.first_measured_at(integration.organization_id), now()), 'UTC') AS at) AS x
-    ON CONFLICT (organization_id) DO NOTHING;
+    IF NOT EXISTS (SELECT FROM mqtt.rollup_progress AS p WHERE p.organization_id = integration.organization_id) THEN
+        INSERT INTO mqtt.rollup_progress (organization_id, closed_until, rolled_until, rolling_until)
+        SELECT integration.organization_id, x.at, x.at, x.at
+        FROM (SELECT date_trunc('hour', least(mqtt.first_measured_at(integration.organization_id), now()), 'UTC') AS at) AS x
+        ON CONFLICT (organization_id) DO NOTHING;
+    END IF;
     PERFORM mqtt.register_imported(integration, rows, NOT v_has_rules);
-    INSERT INTO mqtt.mqtt_messages (
-        received_at, organization_id, id, integration_id, device_id, sent_at, measured_at, position, qos, retain, topic, message_type, payload,
-        content_type, body, decode_error
-    )
-    SELECT
-        v_at, integration.organization_id, r.id, integration.id, d.id, r.measured_at, r.measured_at, r.position, r.qos, r.retain, r.topic, r.message_type,
-        r.payload, r.content_type, r.body, r.decode_error
-    FROM unnest(rows) AS r
-    LEFT JOIN mqtt.devices AS d
-        ON d.organization_id = integration.organization_id AND d.integration_id = integration.id AND d.external_id = r.external_id
-    ORDER BY r.position;
+    PERFORM mqtt.insert_imported(integration, rows, v_at);
     IF v_has_rules THEN
         PERFORM mqtt.reapply_rules(ARRAY(SELECT m FROM mqtt.mqtt_messages AS m WHERE m.organization = v_number AND m.received_at = v_at ORDER BY m.position));
     END IF;
@@ -122,13 +130,33 @@ BEGIN
     PERFORM mqtt.record_stored(
         ROW(
             ARRAY[integration.organization_id], ARRAY[integration.id], ARRAY[NULL]::uuid [], ARRAY[date_trunc('minute', now())],
-            ARRAY[cardinality(rows)], ARRAY[v_at], ARRAY[v_at], NULL, NULL, NULL
+            ARRAY[cardinality(rows)], ARRAY[v_at], ARRAY[v_at], ARRAY[(SELECT sum(mqtt.message_weight(r.payload, r.body)) FROM unnest(rows) AS r)], NULL, NULL, NULL
         )::mqtt.stored_batch, false
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.store_imported(mqtt.device_integrations, mqtt.imported_message []) IS
 'Stores imported messages as received now and late, counts them as accepted and completed, and applies the payload rules. The caller has the lock of who processes the organization.';
+
+CREATE OR REPLACE FUNCTION mqtt.require_import_room(organization_id uuid, bytes bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_wait CONSTANT integer := (
+        SELECT mqtt.take_bytes(o.id, o.max_bytes_per_second, bytes)
+        FROM mqtt.organizations AS o
+        WHERE o.id = require_import_room.organization_id AND o.max_bytes_per_second IS NOT NULL
+    );
+BEGIN
+    PERFORM mqtt.require_open_queue(require_import_room.organization_id, 'ingest');
+    IF v_wait > 0 THEN
+        PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More bytes a second than the organization may send.', v_wait);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_import_room(uuid, bigint) IS
+'Counts bytes that are imported against what the organization may send a second: 429 quota_exceeded while it has sent more, 429 queue_paused while its ingest is stopped, as where it fills the disk.';
 
 CREATE OR REPLACE FUNCTION api.import_messages(integration_id uuid, messages json) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -142,6 +170,7 @@ DECLARE
     v_stored uuid [];
     v_valid integer;
 BEGIN
+    PERFORM mqtt.require_import_room(v_integration.organization_id, octet_length(import_messages.messages::text));
     FOR v_try IN 1..10 LOOP
         EXIT WHEN mqtt.lock_processing(v_integration.organization_id, true);
         IF v_try = 10 THEN
@@ -179,13 +208,12 @@ $$;
 COMMENT ON FUNCTION api.import_messages(uuid, json) IS
 $md$Import messages that were measured before
 
-For admins. messages are those of `mqtt_ingest_batch` (`topic`, `payload`, `qos`, `retain`, `content_type`, `payload_encoding`, `message_id`, and
-`timestamp`, which is required), up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
-is: their retention begins now, rollups take them in, and a device's latest values change only by what is newer than they are. No quota applies, nothing is posted
-to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization's prefix. Payload rules are applied.
+For admins. messages are those of `mqtt_ingest_batch`, their `timestamp` being required, up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
+is: their retention begins now, rollups take them in, and a device's latest values change only by what is newer than they are. Of the quotas, only
+`max_bytes_per_second` applies. Nothing is posted to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization's prefix. Payload rules are applied.
 Answers `{"imported", "repeated", "rejected": [{"index", "code", "message"}]}`. A message whose message_id is stored already is a repeat, and so is one without
 message_id that equals a stored one in topic, timestamp and payload: so an import can be run again.
-Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`.
+Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`, `queue_paused`, `quota_exceeded`.
 Answer: {"imported": "integer", "repeated": "integer", "rejected": [{"index": "integer", "code": "text", "message": "text"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.import_messages(uuid, json) TO authenticated, service_role;
 COMMIT;

@@ -17,7 +17,8 @@ CREATE TYPE mqtt.imported_message AS (
     external_id text,
     message_type text,
     role text,
-    topic_role text
+    topic_role text,
+    properties jsonb
 );
 COMMENT ON TYPE mqtt.imported_message IS 'A message that is imported, as it will be stored; external_id: of the device that its topic names.';
 COMMIT;

@@ -1,7 +1,7 @@
 -- Deploy topicbase:api/judge_import to pg
 -- requires: ingest/enqueue_batch
 -- requires: tables/device_integrations
--- requires: tables/history
+-- requires: tables/packs
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -22,7 +22,14 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-    RETURN ARRAY(SELECT h.id FROM mqtt.history AS h WHERE h.organization = stored_ids.organization AND h.id = ANY (ids) AND h.flags & 16 = 16);
+    RETURN ARRAY(
+        SELECT h.id FROM mqtt.history AS h WHERE h.organization = stored_ids.organization AND h.id = ANY (ids) AND h.flags & 16 = 16
+        UNION
+        SELECT i.id
+        FROM mqtt.packs AS p
+        CROSS JOIN LATERAL unnest(p.given_ids) AS i (id)
+        WHERE p.given_ids && ids AND p.organization = stored_ids.organization AND i.id = ANY (ids)
+    );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.stored_ids(integer, uuid []) IS 'Those of these ids, given by clients or made by mqtt.import_id, that an organization''s stored messages have.';
@@ -51,7 +58,7 @@ BEGIN
         ),
         fresh AS MATERIALIZED (
             SELECT n.topic, row_number() OVER (ORDER BY n.topic) AS number
-            FROM (SELECT DISTINCT j.topic FROM judged AS j WHERE j.rule IS NULL) AS n
+            FROM (SELECT DISTINCT j.topic FROM judged AS j WHERE j.rule IS NULL OFFSET 0) AS n
             WHERE NOT mqtt.is_topic_known(integration.organization_id, integration.id, n.topic)
         )
         SELECT

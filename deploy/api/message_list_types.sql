@@ -16,10 +16,11 @@ CREATE TYPE mqtt.message_request AS (
     cursor_position bigint,
     cursor_id uuid,
     is_oldest_first boolean,
-    most integer
+    most integer,
+    packed_topics integer []
 );
 COMMENT ON TYPE mqtt.message_request IS
-'Which messages of the history, in which order, after which place in it; what is null does not restrict them, but organizations (their numbers) and most are given. topics: numbers in mqtt.topics of all their topics, or with is_restricted of some.';
+'Which messages of the history, in which order, after which place in it; what is null does not restrict them, but organizations (their numbers) and most are given. topics: numbers in mqtt.topics of all their topics, or with is_restricted of some. packed_topics: of these alone where they are packed.';
 CREATE TYPE mqtt.listed_message AS (
     id uuid,
     organization_id uuid,
@@ -40,6 +41,7 @@ CREATE TYPE mqtt.listed_message AS (
     created_at timestamptz,
     measured_at timestamptz,
     timestamp_ignored boolean,
+    failed boolean,
     cursor text
 );
 COMMENT ON TYPE mqtt.listed_message IS 'A row of api.mqtt_messages, with the cursor to go on from.';

@@ -1,6 +1,5 @@
 -- Deploy topicbase:api/message_topics to pg
--- requires: base/message_ids
--- requires: tables/history
+-- requires: tables/pack_rows
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -25,10 +24,18 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT coalesce(min(h.received_at), mqtt.message_id_time(range_of_id.id)), coalesce(max(h.received_at), mqtt.message_id_time(range_of_id.id))
+    SELECT coalesce(min(x.first_at), mqtt.message_id_time(range_of_id.id)), coalesce(max(x.last_at), mqtt.message_id_time(range_of_id.id))
     INTO first_at, last_at
-    FROM mqtt.history AS h
-    WHERE h.organization = ANY (organizations) AND h.flags & 16 = 16 AND h.id = range_of_id.id;
+    FROM (
+        SELECT h.received_at AS first_at, h.received_at AS last_at
+        FROM mqtt.history AS h
+        WHERE h.organization = ANY (organizations) AND h.flags & 16 = 16 AND h.id = range_of_id.id
+        UNION ALL
+        SELECT p.first_received_at, p.last_received_at
+        FROM mqtt.packs AS p
+        WHERE p.organization = ANY (organizations) AND p.topic = ANY (mqtt.packed_topics(organizations, range_of_id.id))
+            AND range_of_id.id = ANY (p.given_ids)
+    ) AS x;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.range_of_id(integer [], uuid) IS

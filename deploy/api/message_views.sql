@@ -10,7 +10,7 @@ SELECT
     m.id, m.organization_id, m.integration_id, m.device_id, m.direction::text AS direction, m.topic,
     m.message_type, m.payload, translate(encode(m.body, 'base64'), E'\n', '') AS body,
     m.content_type, m.decode_error, m.qos, m.retain, m.properties, m.sent_at, m.received_at, m.created_at, m.measured_at,
-    m.sent_at <> m.measured_at AS timestamp_ignored
+    m.sent_at <> m.measured_at AS timestamp_ignored, m.is_failed AS failed
 FROM mqtt.mqtt_messages AS m;
 COMMENT ON VIEW api.mqtt_messages IS
 $md$Message history
@@ -36,6 +36,7 @@ COMMENT ON COLUMN api.mqtt_messages.received_at IS 'When it was accepted';
 COMMENT ON COLUMN api.mqtt_messages.created_at IS 'When it was stored';
 COMMENT ON COLUMN api.mqtt_messages.measured_at IS 'Time given by the device if that is plausible, else when it was accepted';
 COMMENT ON COLUMN api.mqtt_messages.timestamp_ignored IS 'Whether the time given by the device is not plausible; null if it gave none';
+COMMENT ON COLUMN api.mqtt_messages.failed IS 'Whether its effects were given up: mqtt_dead_letters says why, and replay_mqtt_dead_letters makes them';
 GRANT SELECT ON api.mqtt_messages TO authenticated, service_role;
 
 -- As that of api.mqtt_message_queue.

@@ -93,6 +93,7 @@ BEGIN
         v_faults := mqtt.message_reasons(v_bare, v_nul_mark);
         v_messages := mqtt.storable_messages(v_bare, v_faults);
     END IF;
+    PERFORM mqtt.require_bytes(v_session, octet_length($1::text)) WHERE v_session.organization_bytes IS NOT NULL;
     IF coalesce(v_session.credential_rate, v_session.organization_rate) IS NOT NULL THEN
         v_most := mqtt.take_batch_quota(v_session, v_count);
     END IF;

@@ -25,9 +25,23 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN mqtt.ingest_document(convert_to($1, 'UTF8'), 'text/plain');
+    RETURN mqtt.ingest_document(mqtt.whole_body($1), 'text/plain');
 END;
 $$;
+CREATE OR REPLACE FUNCTION api.mqtt_ingest_document(xml) RETURNS json
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN mqtt.ingest_document(convert_to($1::text, 'UTF8'), 'text/xml');
+END;
+$$;
+COMMENT ON FUNCTION api.mqtt_ingest_document(xml) IS
+$md$Send one message in the sender's own form, as XML
+
+As for bytes; it is stored as text.
+Answer 202: {"message_id": "uuid", "status": "=queued"}
+Also 200: ["json"]$md$;
 COMMENT ON FUNCTION api.mqtt_ingest_document(json) IS
 $md$Send one message in the sender's own form, as JSON
 
@@ -45,7 +59,7 @@ $md$Send one message in the sender's own form: The Things Network, ChirpStack, O
 
 The body is the payload. Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`; no client id is needed.
 The gateway has it at `/in/<username>/<topic>`. The topic is what the integration's setting `http_topic` makes of the message, else `X-Topic`,
-else `http`; the credential's prefix is put before it where it is missing. Bodies: `application/json`; `text/plain`; bytes as
+else `http`; the credential's prefix is put before it where it is missing. Bodies: `application/json`; `text/plain`; `text/xml`; bytes as
 `application/octet-stream`, whose media type `X-Content-Type` may tell: JSON, CBOR, MessagePack, text or a form.
 Answers 202 `{"message_id", "status": "queued"}`, or 200 `[]` to OwnTracks.
 
@@ -55,6 +69,7 @@ Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached
 `too_many_wrong_passwords`, `quota_exceeded`, `queue_paused`, with `Retry-After`.
 Answer 202: {"message_id": "uuid", "status": "=queued"}
 Also 200: ["json"]$md$;
-GRANT EXECUTE ON FUNCTION api.mqtt_ingest_document(bytea), api.mqtt_ingest_document(json), api.mqtt_ingest_document(text)
+GRANT EXECUTE ON FUNCTION api.mqtt_ingest_document(bytea), api.mqtt_ingest_document(json), api.mqtt_ingest_document(text),
+api.mqtt_ingest_document(xml)
 TO anon, authenticated, service_role;
 COMMIT;

@@ -7,7 +7,8 @@ CREATE OR REPLACE VIEW api.mqtt_message_queue WITH (security_invoker = true) AS 
 COMMENT ON VIEW api.mqtt_message_queue IS
 $md$Incoming messages by status
 
-`pending` and `processing` messages wait in the queue, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.$md$;
+`pending` and `processing` messages wait for their effects, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.
+`mqtt_messages` has failed and pending ones, too, where they were stored when they were accepted.$md$;
 COMMENT ON COLUMN api.mqtt_message_queue.id IS 'Message id, as answered to the sender';
 COMMENT ON COLUMN api.mqtt_message_queue.organization_id IS 'Organization of the message';
 COMMENT ON COLUMN api.mqtt_message_queue.integration_id IS 'Integration of the message';

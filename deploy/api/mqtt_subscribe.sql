@@ -47,6 +47,34 @@ COMMENT ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, inte
 'Raises PT400 topic_invalid, qos_invalid, retain_handling_invalid or callback_url_invalid, or PT403 topic_not_allowed, unless the caller may make this subscription.';
 GRANT EXECUTE ON FUNCTION mqtt.check_subscription(mqtt.device_integrations, text, integer, integer, text) TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.require_subscription_room(integration mqtt.device_integrations, topic text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_most CONSTANT integer := (
+        SELECT coalesce(o.max_subscriptions, c.max_subscriptions)
+        FROM mqtt.configuration AS c
+        CROSS JOIN mqtt.organizations AS o
+        WHERE o.id = integration.organization_id
+    );
+BEGIN
+    IF v_most <= (SELECT count(*) FROM mqtt.mqtt_subscriptions AS s WHERE s.organization_id = integration.organization_id) AND NOT EXISTS (
+        SELECT
+        FROM mqtt.mqtt_subscriptions AS s
+        WHERE s.organization_id = integration.organization_id AND s.integration_id = integration.id AND s.topic = require_subscription_room.topic
+    ) THEN
+        RAISE EXCEPTION 'subscription_limit_reached' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Your organization has %s subscriptions, and may have no more.', v_most),
+            HINT = 'Use wildcards, unsubscribe from some, or ask the operator to raise max_subscriptions.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_subscription_room(mqtt.device_integrations, text) IS
+'Raises PT409 subscription_limit_reached for a new filter if the organization already has as many subscriptions as it may have (every bridge reads all of its own).';
+GRANT EXECUTE ON FUNCTION mqtt.require_subscription_room(mqtt.device_integrations, text) TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION api.mqtt_subscribe(
     integration_id uuid, topic text, qos integer DEFAULT 0, callback_url text DEFAULT NULL, organization_id uuid DEFAULT NULL,
     no_local boolean DEFAULT true, retain_handling integer DEFAULT 0, is_paused boolean DEFAULT false,
@@ -63,6 +91,7 @@ BEGIN
     PERFORM mqtt.check_subscription(
         v_integration, mqtt_subscribe.topic, mqtt_subscribe.qos, mqtt_subscribe.retain_handling, mqtt_subscribe.callback_url
     );
+    PERFORM mqtt.require_subscription_room(v_integration, mqtt_subscribe.topic);
     INSERT INTO mqtt.mqtt_subscriptions AS s (
         organization_id, integration_id, topic, qos, callback_url, callback_ordered, no_local, retain_handling, is_paused
     )
@@ -107,7 +136,7 @@ subscription that already has a secret keeps it. You can send a sealed secret of
 Subscribing again to the same filter changes the other arguments, and ends a pause that began when the receiver answered 410. A subscription
 that is_paused is unsubscribed at the broker and posts nothing, but keeps its row. `status` is `pending` until the broker has granted it.
 Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
-`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.
+`sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`; 409 `subscription_limit_reached`.
 Body: {"callback_secret": {"sealed": "text"}}
 Answer: {"...": "mqtt.mqtt_subscriptions", "-": ["number", "active_at", "prefix", "pattern"], "callback_secret?": "text"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_subscribe(uuid, text, integer, text, uuid, boolean, integer, boolean, boolean, jsonb) TO authenticated, service_role;

@@ -1,6 +1,5 @@
 -- Deploy topicbase:api/mqtt_test_connection to pg
 -- requires: api/get_mqtt_publish_receipts
--- requires: base/refuse_for_now
 -- requires: base/wake_bridge
 -- requires: tables/mqtt_requests
 BEGIN;
@@ -60,7 +59,7 @@ Errors: 403 `admin_required`; 404 `integration_not_found`; 429 `too_many_tests`.
 Answer 202: {"request_id": "uuid", "status": "=queued"}$md$;
 GRANT EXECUTE ON FUNCTION api.mqtt_test_connection(uuid, uuid) TO authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0) RETURNS jsonb
+CREATE OR REPLACE FUNCTION api.get_mqtt_request(request_id uuid, wait numeric DEFAULT 0, stage text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,7 +77,8 @@ BEGIN
                 DETAIL = format('There is no request %s that you may see.', coalesce(request_id::text, 'null')),
                 HINT = 'Requests are kept for a day.';
         END IF;
-        EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until;
+        EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until
+            OR coalesce(v_request.result ->> 'stage', '') <> get_mqtt_request.stage;
         v_has_place := coalesce(v_has_place, mqtt.may_wait(v_request.organization_id));
         EXIT WHEN NOT v_has_place;
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
@@ -96,14 +96,16 @@ BEGIN
     );
 END;
 $$;
-COMMENT ON FUNCTION api.get_mqtt_request(uuid, numeric) IS
+COMMENT ON FUNCTION api.get_mqtt_request(uuid, numeric, text) IS
 $md$Get the result of a connection test
 
 `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
 milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest;
-sooner, with `Retry-After`, while too many calls are waiting.
+sooner, with `Retry-After`, while too many calls are waiting. While it is running, `result` has the last stage that was passed (`dns`, `tcp`,
+`tls`, `websocket`, `connack`, `subscribe`, `publish`) as `stage`, and what is known by then; send the one that you know as `stage` (first
+an empty one) to have `wait` end at the next as well.
 Errors: 400 `wait_invalid`; 404 `request_not_found`.
 Answer: {"request_id": "uuid", "organization_id": "uuid", "integration_id": "uuid", "request_type": "=test_connection",
 "status": "queued|running|done", "result": "object?", "created_at": "time", "finished_at": "time?"}$md$;
-GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION api.get_mqtt_request(uuid, numeric, text) TO authenticated, service_role;
 COMMIT;

@@ -1,5 +1,5 @@
 -- Deploy topicbase:api/open_stream to pg
--- requires: base/locks
+-- requires: api/stream_access
 -- requires: tables/devices
 -- requires: tables/settled_messages
 -- requires: tables/stream_cursors
@@ -8,39 +8,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) RETURNS integer []
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_user_id CONSTANT uuid := substring(claims ->> 'sub', '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')::uuid;
-    v_is_service CONSTANT boolean := claims ->> 'role' = 'service_role';
-    v_numbers CONSTANT integer [] := ARRAY(
-        SELECT o.number
-        FROM mqtt.organizations AS o
-        WHERE (stream_organizations.organization_id IS NULL OR o.id = stream_organizations.organization_id)
-            AND (v_is_service OR EXISTS (SELECT FROM mqtt.organization_members AS m WHERE m.organization_id = o.id AND m.user_id = v_user_id))
-        ORDER BY o.number
-        LIMIT 21
-    );
-BEGIN
-    IF (claims ->> 'role' IN ('authenticated', 'service_role')) IS NOT TRUE THEN
-        RAISE EXCEPTION 'role_not_allowed' USING
-            ERRCODE = 'PT403', DETAIL = 'The stream is for tokens of the roles authenticated and service_role.', HINT = 'Log in as a member of an organization.';
-    ELSIF v_numbers = '{}' THEN
-        RAISE EXCEPTION 'organization_not_found' USING
-            ERRCODE = 'PT404', DETAIL = 'There is no such organization that you may see.', HINT = 'GET /organizations lists yours.';
-    ELSIF cardinality(v_numbers) > 20 THEN
-        RAISE EXCEPTION 'organization_required' USING
-            ERRCODE = 'PT400', DETAIL = 'One subscription is for at most 20 organizations.', HINT = 'Name one by organization_id.';
-    END IF;
-    RETURN v_numbers;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.stream_organizations(jsonb, uuid) IS
-'The organizations that a token''s claims open, by number. Errors: PT400 `organization_required`; PT403 `role_not_allowed`; PT404 `organization_not_found`.';
-
-CREATE OR REPLACE FUNCTION mqtt.stream_device(organizations integer [], device_id text) RETURNS uuid
+CREATE OR REPLACE FUNCTION mqtt.stream_device(organizations integer [], integrations uuid [], device_id text) RETURNS uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -49,7 +17,7 @@ DECLARE
         SELECT d.id
         FROM mqtt.organizations AS o
         JOIN mqtt.devices AS d ON d.organization_id = o.id
-        WHERE o.number = ANY (organizations) AND (d.external_id = stream_device.device_id OR d.id::text = lower(stream_device.device_id))
+        WHERE o.number = ANY (organizations) AND (d.integration_id = ANY (integrations)) IS NOT FALSE AND (d.external_id = stream_device.device_id OR d.id::text = lower(stream_device.device_id))
         LIMIT 2
     );
 BEGIN
@@ -63,27 +31,34 @@ BEGIN
     RETURN v_ids[1];
 END;
 $$;
-COMMENT ON FUNCTION mqtt.stream_device(integer [], text) IS
-'A device of these organizations by its id or external id. Errors: PT404 `device_not_found`; PT409 `device_ambiguous`.';
+COMMENT ON FUNCTION mqtt.stream_device(integer [], uuid [], text) IS
+'A device of these organizations, and if they are not null, integrations, by its id or external id. Errors: PT404 `device_not_found`; PT409 `device_ambiguous`.';
 
-CREATE OR REPLACE FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text []) RETURNS TABLE (
+CREATE OR REPLACE FUNCTION mqtt.open_stream(
+    claims jsonb, organization_id uuid, topic text, device_id text, cursors text [], process_id uuid
+) RETURNS TABLE (
     organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, cursor text, is_resumed boolean,
-    is_gap boolean, topic_pattern text, device uuid
+    is_gap boolean, topic_pattern text, device uuid, integrations uuid [], free_connections integer
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Thousands may connect at once, and planning takes longer than the rest.
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     v_numbers CONSTANT integer [] := mqtt.stream_organizations(claims, open_stream.organization_id);
     v_device uuid;
 BEGIN
-    IF open_stream.topic IS NOT NULL AND mqtt.topic_filter_reason(open_stream.topic) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM unnest(cursors) AS x (cursor) CROSS JOIN LATERAL mqtt.read_stream_cursor(x.cursor) AS c WHERE c.incoming_place < 0) THEN
+        RAISE EXCEPTION 'cursor_invalid' USING
+            ERRCODE = 'PT400', DETAIL = 'The cursor is that of a receipt.', HINT = 'Omit it to begin with what comes next.';
+    ELSIF open_stream.topic IS NOT NULL AND mqtt.topic_filter_reason(open_stream.topic) IS NOT NULL THEN
         RAISE EXCEPTION 'topic_invalid' USING
             ERRCODE = 'PT400', DETAIL = mqtt.topic_filter_reason(open_stream.topic), HINT = 'A filter is a topic with the wildcards + and #.';
     END IF;
     IF open_stream.device_id IS NOT NULL THEN
-        v_device := mqtt.stream_device(v_numbers, open_stream.device_id);
+        v_device := mqtt.stream_device(v_numbers, mqtt.claimed_integrations(claims), open_stream.device_id);
     END IF;
     RETURN QUERY
     WITH given AS MATERIALIZED (
@@ -92,7 +67,8 @@ BEGIN
     SELECT
         p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place,
         mqtt.stream_cursor(p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place, p.settled_at), p.is_resumed,
-        p.settled_at < now() - make_interval(days => c.settled_days), mqtt.topic_filter_pattern(open_stream.topic), v_device
+        p.settled_at < now() - make_interval(days => c.settled_days), mqtt.topic_filter_pattern(open_stream.topic), v_device,
+        mqtt.claimed_integrations(claims), mqtt.free_connections(process_id, p.organization)
     FROM (
         SELECT g.organization, g.incoming, g.outgoing, g.incoming_place, g.outgoing_place, g.settled_at, true AS is_resumed
         FROM given AS g
@@ -105,19 +81,8 @@ BEGIN
     CROSS JOIN mqtt.configuration AS c;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.open_stream(jsonb, uuid, text, text, text []) IS
+COMMENT ON FUNCTION mqtt.open_stream(jsonb, uuid, text, text, text [], uuid) IS
 'What a subscription of the live stream may see, and where it begins in each organization: after its cursors, or with what comes next. is_gap: what came after the cursor may be gone. Errors: PT400 `organization_required`, `topic_invalid`, `cursor_invalid`; PT403 `role_not_allowed`; PT404 `organization_not_found`, `device_not_found`; PT409 `device_ambiguous`.';
-
-CREATE OR REPLACE FUNCTION mqtt.stream_members(users uuid []) RETURNS TABLE (user_id uuid, organization integer)
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT m.user_id, o.number
-    FROM mqtt.organization_members AS m
-    JOIN mqtt.organizations AS o ON o.id = m.organization_id
-    WHERE m.user_id = ANY (users);
-$$;
-COMMENT ON FUNCTION mqtt.stream_members(uuid []) IS 'Which organizations these users belong to at this moment.';
 
 CREATE OR REPLACE FUNCTION mqtt.watch_stream(process_id uuid, organizations integer []) RETURNS SETOF mqtt.stream_position
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -144,6 +109,6 @@ AS $$
     SELECT pg_try_advisory_lock(mqtt.bridge_lock(process_id));
 $$;
 COMMENT ON FUNCTION mqtt.begin_stream(uuid) IS 'Takes the lock by which others see that the process lives, for as long as the session.';
-GRANT EXECUTE ON FUNCTION mqtt.open_stream(jsonb, uuid, text, text, text []), mqtt.stream_members(uuid []), mqtt.watch_stream(uuid, integer []),
+GRANT EXECUTE ON FUNCTION mqtt.open_stream(jsonb, uuid, text, text, text [], uuid), mqtt.watch_stream(uuid, integer []),
 mqtt.begin_stream(uuid) TO topicbase_stream;
 COMMIT;

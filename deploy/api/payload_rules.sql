@@ -7,7 +7,7 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW api.payload_rules WITH (security_invoker = true) AS
 SELECT
     r.id, r.organization_id, r.integration_id, r.position, r.topic, r.condition, r.role, r.device, r.decode, r.samples, r.time, r.metrics,
-    r.presence, r.description, r.preset, r.created_at, r.updated_at, r.layout
+    r.presence, r.description, r.preset, r.created_at, r.updated_at, r.layout, r.offline_after, r.transform
 FROM mqtt.payload_rules AS r;
 COMMENT ON VIEW api.payload_rules IS
 $md$Payload rules
@@ -23,10 +23,12 @@ COMMENT ON COLUMN api.payload_rules.role IS 'telemetry, status, event, command, 
 COMMENT ON COLUMN api.payload_rules.device IS 'Template of the device''s external id: {topic[2]}, {topic[2:-1]}, {$.path}, {login}';
 COMMENT ON COLUMN api.payload_rules.decode IS 'What the payload''s bytes are; null: as the content type says';
 COMMENT ON COLUMN api.payload_rules.layout IS 'Fields of binary payloads, or names of the columns of CSV';
+COMMENT ON COLUMN api.payload_rules.transform IS 'JMESPath expression that is applied to the decoded payload first';
 COMMENT ON COLUMN api.payload_rules.samples IS 'SQL/JSON paths to the samples in a message, each below what the one before found';
 COMMENT ON COLUMN api.payload_rules.time IS 'Path to the time, with its unit or zone';
 COMMENT ON COLUMN api.payload_rules.metrics IS 'Names of metrics to SQL/JSON paths';
 COMMENT ON COLUMN api.payload_rules.presence IS 'SQL/JSON path to what tells whether the device is online';
+COMMENT ON COLUMN api.payload_rules.offline_after IS 'Seconds of silence after which a device with topics of this rule is offline; null: as the integration''s setting says';
 COMMENT ON COLUMN api.payload_rules.description IS 'A note, for people';
 COMMENT ON COLUMN api.payload_rules.preset IS 'Preset that it came from; null for one written by hand';
 COMMENT ON COLUMN api.payload_rules.created_at IS 'When it was created';
@@ -62,7 +64,7 @@ CREATE OR REPLACE FUNCTION api.upsert_payload_rule(
     integration_id uuid, topic text, device text DEFAULT NULL, role text DEFAULT 'telemetry', "condition" text DEFAULT NULL, decode text DEFAULT NULL,
     samples text [] DEFAULT '{}', "time" jsonb DEFAULT NULL, metrics jsonb DEFAULT '{"*": "$"}', presence text DEFAULT NULL,
     description text DEFAULT NULL, "position" integer DEFAULT NULL, rule_id uuid DEFAULT NULL,
-    layout jsonb DEFAULT NULL
+    layout jsonb DEFAULT NULL, offline_after integer DEFAULT NULL, transform text DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -84,7 +86,8 @@ BEGIN
         PERFORM mqtt.refuse_rule('integration_id', 'has 500 rules, the most that an integration may have');
     END IF;
     INSERT INTO mqtt.payload_rules AS r (
-        id, organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, description, layout
+        id, organization_id, integration_id, position, topic, condition, role, device, decode, samples, "time", metrics, presence, description, layout,
+        offline_after, transform
     )
     VALUES (
         coalesce(upsert_payload_rule.rule_id, gen_random_uuid()), v_integration.organization_id, v_integration.id,
@@ -94,12 +97,13 @@ BEGIN
         ),
         upsert_payload_rule.topic, upsert_payload_rule."condition", upsert_payload_rule.role, upsert_payload_rule.device, upsert_payload_rule.decode,
         upsert_payload_rule.samples, upsert_payload_rule."time", upsert_payload_rule.metrics, upsert_payload_rule.presence,
-        upsert_payload_rule.description, upsert_payload_rule.layout
+        upsert_payload_rule.description, upsert_payload_rule.layout, upsert_payload_rule.offline_after,
+        upsert_payload_rule.transform
     )
     ON CONFLICT (id) DO UPDATE SET
         position = excluded.position, topic = excluded.topic, condition = excluded.condition, role = excluded.role, device = excluded.device,
         decode = excluded.decode, samples = excluded.samples, "time" = excluded."time", metrics = excluded.metrics, presence = excluded.presence,
-        description = excluded.description, layout = excluded.layout
+        description = excluded.description, layout = excluded.layout, offline_after = excluded.offline_after, transform = excluded.transform
     WHERE r.integration_id = excluded.integration_id
     RETURNING r.id INTO v_id;
     IF v_id IS NULL THEN
@@ -116,7 +120,7 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION api.upsert_payload_rule(
-    uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb
+    uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb, integer, text
 ) IS
 $md$Create or replace a payload rule
 
@@ -146,6 +150,6 @@ $md$Delete a payload rule
 Returns the deleted rule. Readings that it made stay.
 Errors: 403 `admin_required`; 404 `payload_rule_not_found`.
 Answer: "payload_rules"$md$;
-GRANT EXECUTE ON FUNCTION api.upsert_payload_rule(uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb),
+GRANT EXECUTE ON FUNCTION api.upsert_payload_rule(uuid, text, text, text, text, text, text [], jsonb, jsonb, text, text, integer, uuid, jsonb, integer, text),
 api.delete_payload_rule(uuid), mqtt.rule_json(uuid) TO authenticated, service_role;
 COMMIT;

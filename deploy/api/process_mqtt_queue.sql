@@ -13,7 +13,7 @@ BEGIN
         RAISE EXCEPTION 'batch_size_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'batch_size must be from 1 to 100,000.', HINT = '1,000 is a good size.';
     END IF;
-    RETURN mqtt.process_batch(batch_size);
+    RETURN mqtt.process_batch(batch_size) - 'is_cut';
 END;
 $$;
 COMMENT ON FUNCTION api.process_mqtt_queue(integer) IS
@@ -31,16 +31,26 @@ CREATE OR REPLACE FUNCTION mqtt.settled_status(id uuid) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_organizations CONSTANT integer [] := ARRAY(SELECT o.number FROM mqtt.organizations AS o);
+    v_flags smallint;
 BEGIN
+    SELECT p.flags INTO v_flags
+    FROM mqtt.packed_history AS p
+    WHERE p.topic = ANY (mqtt.packed_topics(v_organizations, settled_status.id)) AND p.id = settled_status.id
+    LIMIT 1;
+    IF found THEN
+        RETURN CASE WHEN v_flags & 256 = 256 THEN 'failed' ELSE 'completed' END;
+    END IF;
     RETURN (
         SELECT x.status
         FROM mqtt.organizations AS o
         CROSS JOIN LATERAL (
-            SELECT 'completed' AS status
+            SELECT CASE WHEN h.flags & 256 = 256 THEN 'failed' ELSE 'completed' END AS status
             FROM mqtt.history AS h
             WHERE h.organization = o.number AND h.received_at = mqtt.message_id_time(settled_status.id) AND h.id = settled_status.id
             UNION ALL
-            SELECT 'completed'
+            SELECT CASE WHEN h.flags & 256 = 256 THEN 'failed' ELSE 'completed' END
             FROM mqtt.history AS h
             WHERE h.organization = o.number AND h.flags & 16 = 16 AND h.id = settled_status.id
             UNION ALL
@@ -52,7 +62,7 @@ BEGIN
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.settled_status(uuid) IS 'completed for a message of the history, failed for a dead letter; null for any other id.';
+COMMENT ON FUNCTION mqtt.settled_status(uuid) IS 'completed for a message of the history, failed for a dead letter, whether or not the history has it; null for any other id.';
 
 CREATE OR REPLACE FUNCTION api.process_mqtt_queue_message(message_id uuid DEFAULT NULL, p_message_id uuid DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

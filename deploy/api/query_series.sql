@@ -57,7 +57,7 @@ BEGIN
     ELSIF bucket IS NOT NULL AND max_points IS NOT NULL THEN
         RAISE EXCEPTION 'argument_conflict' USING
             ERRCODE = 'PT400', DETAIL = 'bucket and max_points both say how long a span is.', HINT = 'Send one of them.';
-    ELSIF NOT isfinite(since) OR NOT isfinite(until) OR since >= until OR since < '1970-01-01' OR until > now() + interval '10 years' THEN
+    ELSIF NOT isfinite(since) OR NOT isfinite(until) OR (since < until) IS NOT TRUE OR since < '1970-01-01' OR until > now() + interval '10 years' THEN
         RAISE EXCEPTION 'range_invalid' USING
             ERRCODE = 'PT400', DETAIL = 'since is before until, and both are times between 1970 and ten years from now.',
             HINT = 'Omit them for the last 24 hours.';

@@ -49,9 +49,11 @@ Selects by `topic` (a topic filter), `error` (part of its text), `since` and `un
 letters that have not been replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`,
 `retain` or `content_type`, `max_per_second` spreads them over time, and `dry_run` only shows what would be replayed. Each dead letter is kept
 and marked with `replayed_at`; the new message carries `replay_of` in its properties (an outgoing one in its user properties).
+A message that the history has (`failed` in mqtt_messages) is not stored again: only its effects are made, once, unless there is a `patch` or
+another integration, for which a new message is stored. Of a packed day, such dead letters are left out, and refused if you name them in `ids`.
 Returns `{"matched", "replayed", "messages": [first 100]}`.
 
-Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
+Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`; 409 `day_packed`;
 for outgoing messages the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`,
 413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.
 Answer: {"matched": "integer", "replayed": "integer",

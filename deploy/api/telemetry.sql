@@ -1,7 +1,7 @@
 -- Deploy topicbase:api/telemetry to pg
 -- requires: api/telemetry_types
 -- requires: tables/devices
--- requires: tables/readings
+-- requires: tables/packed_order
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -19,17 +19,6 @@ END;
 COMMENT ON FUNCTION mqtt.telemetry_metrics(jsonb, text []) IS
 'The metrics in a payload: its members as they are, or {"value": payload} if it is not an object; or those named, by name; null if it has none of them.';
 
-CREATE OR REPLACE FUNCTION mqtt.has_metric(payload jsonb, names text []) RETURNS boolean
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN names IS NULL THEN true
-        WHEN jsonb_typeof(payload) <> 'object' THEN 'value' = ANY (names)
-        ELSE payload ?| names OR EXISTS (SELECT FROM unnest(names) AS n (name) WHERE n.name LIKE '%.%' AND mqtt.metric(payload, n.name) IS NOT NULL)
-    END;
-END;
-COMMENT ON FUNCTION mqtt.has_metric(jsonb, text []) IS 'Whether mqtt.telemetry_metrics of the same arguments is not null.';
-
 CREATE OR REPLACE FUNCTION mqtt.telemetry_by_measured(request mqtt.telemetry_request) RETURNS SETOF mqtt.readings
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -39,6 +28,8 @@ SET enable_sort = off
 -- Compiling the plan for every partition takes longer than running it.
 SET jit = off
 AS $$
+DECLARE
+    v_has_packs CONSTANT boolean := EXISTS (SELECT FROM mqtt.packed_days) OR EXISTS (SELECT FROM mqtt.packs);
 BEGIN
     RETURN QUERY
     SELECT t.*
@@ -56,17 +47,26 @@ BEGIN
         ELSE n.message_type IS NULL OR n.message_type = ANY (request.message_types)
     END
     CROSS JOIN LATERAL (
+        (
+            SELECT r.*
+            FROM mqtt.readings AS r
+            WHERE NOT r.is_packed AND r.topic_number = n.number AND r.measured_at >= request.since AND r.measured_at < request.until
+                AND (request.before_at IS NULL OR (r.measured_at, r.position) < (request.before_at, request.before_position))
+                AND CASE
+                    WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                    ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+                END
+                AND mqtt.has_metric(r.payload, request.metrics)
+            ORDER BY r.measured_at DESC, r.position DESC
+            LIMIT request.most
+        )
+        UNION ALL
         SELECT r.*
-        FROM mqtt.readings AS r
-        WHERE r.topic_number = n.number AND r.measured_at >= request.since AND r.measured_at < request.until
-            AND (request.before_at IS NULL OR (r.measured_at, r.position) < (request.before_at, request.before_position))
-            AND CASE
-                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
-                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
-            END
-            AND mqtt.has_metric(r.payload, request.metrics)
-        ORDER BY r.measured_at DESC, r.position DESC
-        LIMIT request.most
+        FROM mqtt.packed_readings_of_topic(
+            n.number, request.since, request.until, request.before_at, request.before_position,
+            CASE WHEN request.message_types IS NULL THEN 'telemetry' END, request.message_types, request.metrics, request.most
+        ) AS r
+        WHERE v_has_packs
     ) AS t
     ORDER BY t.measured_at DESC, t.position DESC
     LIMIT request.most;
@@ -83,24 +83,44 @@ SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
 AS $$
+DECLARE
+    v_has_packs CONSTANT boolean := EXISTS (SELECT FROM mqtt.packed_days) OR EXISTS (SELECT FROM mqtt.packs);
+    v_topics integer [];
 BEGIN
+    IF v_has_packs AND (request.device_ids IS NOT NULL OR request.integration_id IS NOT NULL) THEN
+        v_topics := ARRAY(
+            SELECT n.number
+            FROM mqtt.topics AS n
+            WHERE (request.device_ids IS NULL OR n.device_id = ANY (request.device_ids))
+                AND (request.integration_id IS NULL OR n.integration_id = request.integration_id) AND n.device_id IS NOT NULL
+        );
+    END IF;
     RETURN QUERY
     SELECT t.*
     FROM mqtt.organizations AS o
     CROSS JOIN LATERAL (
+        (
+            SELECT r.*
+            FROM mqtt.readings AS r
+            WHERE NOT r.is_packed AND r.organization = o.number AND r.received_at >= request.since AND r.received_at < request.until
+                AND (request.before_at IS NULL OR (r.received_at, r.position) < (request.before_at, request.before_position))
+                AND (request.integration_id IS NULL OR r.integration_id = request.integration_id)
+                AND (request.device_ids IS NULL OR r.device_id = ANY (request.device_ids))
+                AND CASE
+                    WHEN request.message_types IS NULL THEN r.role = 'telemetry'
+                    ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
+                END
+                AND mqtt.has_metric(r.payload, request.metrics)
+            ORDER BY r.received_at DESC, r.position DESC
+            LIMIT request.most
+        )
+        UNION ALL
         SELECT r.*
-        FROM mqtt.readings AS r
-        WHERE r.organization = o.number AND r.received_at >= request.since AND r.received_at < request.until
-            AND (request.before_at IS NULL OR (r.received_at, r.position) < (request.before_at, request.before_position))
-            AND (request.integration_id IS NULL OR r.integration_id = request.integration_id)
-            AND (request.device_ids IS NULL OR r.device_id = ANY (request.device_ids))
-            AND CASE
-                WHEN request.message_types IS NULL THEN r.role = 'telemetry'
-                ELSE r.message_type IS NULL OR r.message_type = ANY (request.message_types)
-            END
-            AND mqtt.has_metric(r.payload, request.metrics)
-        ORDER BY r.received_at DESC, r.position DESC
-        LIMIT request.most
+        FROM mqtt.packed_readings_received(
+            o.number, v_topics, request.since, request.until, request.before_at, request.before_position,
+            CASE WHEN request.message_types IS NULL THEN 'telemetry' END, request.message_types, request.metrics, request.most
+        ) AS r
+        WHERE v_has_packs
     ) AS t
     WHERE (request.organization_id IS NULL OR o.id = request.organization_id) AND (
         request.integration_id IS NULL
@@ -138,6 +158,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.telemetry(mqtt.telemetry_request) IS 'The readings that the request selects among those that the caller sees, the newest first.';
-GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.has_metric(jsonb, text []), mqtt.telemetry_by_measured(mqtt.telemetry_request),
+GRANT EXECUTE ON FUNCTION mqtt.telemetry_metrics(jsonb, text []), mqtt.telemetry_by_measured(mqtt.telemetry_request),
 mqtt.telemetry_by_received(mqtt.telemetry_request), mqtt.telemetry(mqtt.telemetry_request) TO authenticated, service_role;
 COMMIT;

@@ -1,7 +1,7 @@
 -- Deploy topicbase:api/try_payload_rules to pg
 -- requires: api/payload_rules
 -- requires: process/decoded_message
--- requires: process/matching_rule
+-- requires: process/interpret_messages
 -- requires: process/sparkplug
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -23,23 +23,40 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.rules_considered(uuid, text, uuid) IS 'The rules that were tried for a topic, up to the one that matched, and why the others did not.';
 
-CREATE OR REPLACE FUNCTION mqtt.tried_sparkplug(integration_id uuid, parts text [], body bytea) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.tried_sparkplug(message mqtt.rule_message) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_node mqtt.sparkplug_nodes;
+    v_messages CONSTANT mqtt.sparkplug_message [] := ARRAY(SELECT m.message FROM mqtt.sparkplug_messages(ARRAY[message]) AS m);
 BEGIN
-    IF NOT EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.integration_id = tried_sparkplug.integration_id AND r.decode = 'sparkplug') THEN
+    IF v_messages = '{}' THEN
         RETURN NULL;
     END IF;
-    SELECT n.* INTO v_node
-    FROM mqtt.sparkplug_nodes AS n
-    WHERE n.integration_id = tried_sparkplug.integration_id AND n.node = parts[2] || '/' || parts[4];
-    RETURN mqtt.sparkplug_document(parts, mqtt.try_sparkplug(body), v_node);
+    RETURN nullif(mqtt.decoded_sparkplug(v_messages, ARRAY(
+        SELECT n FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = v_messages[1].integration_id AND n.node = v_messages[1].node
+    )) #> '{documents,0}', 'null');
+EXCEPTION
+    -- The server has no PL/Python.
+    WHEN undefined_function THEN
+        RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.tried_sparkplug(uuid, text [], bytea) IS 'A Sparkplug B payload with the names known so far, if the integration has rules for it.';
+COMMENT ON FUNCTION mqtt.tried_sparkplug(mqtt.rule_message) IS 'A Sparkplug B message with the names known so far, if its integration has rules for it.';
+
+CREATE OR REPLACE FUNCTION mqtt.tried_transform(message mqtt.rule_message) RETURNS mqtt.rule_message
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (mqtt.transformed(ARRAY[message]))[1];
+EXCEPTION
+    -- A condition that fails; mqtt.interpretations says so.
+    WHEN data_exception THEN
+        RETURN message;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.tried_transform(mqtt.rule_message) IS 'A message with what the transform of its rule makes of it, if there is one.';
 
 CREATE OR REPLACE FUNCTION api.try_payload_rules(
     integration_id uuid, topic text, payload jsonb DEFAULT NULL, payload_base64 text DEFAULT NULL, content_type text DEFAULT NULL, login text DEFAULT NULL
@@ -51,6 +68,8 @@ DECLARE
     v_integration mqtt.device_integrations := mqtt.require_integration(try_payload_rules.integration_id);
     v_body bytea := mqtt.try_base64(try_payload_rules.payload_base64);
     v_decoded mqtt.decoded_payload;
+    v_message mqtt.rule_message;
+    v_sparkplug jsonb;
     v_found mqtt.interpretation [];
 BEGIN
     IF mqtt.topic_name_reason(ltrim(try_payload_rules.topic, '$')) IS NOT NULL THEN
@@ -64,16 +83,15 @@ BEGIN
         WHEN v_body IS NULL THEN ROW(coalesce(try_payload_rules.payload, 'null'), NULL, NULL)::mqtt.decoded_payload
         ELSE mqtt.decode_payload(coalesce(try_payload_rules.content_type, v_integration.settings ->> 'content_type'), v_body)
     END;
-    IF v_body IS NOT NULL AND mqtt.sparkplug_topic(try_payload_rules.topic) IS NOT NULL THEN
-        v_decoded.payload := coalesce(mqtt.tried_sparkplug(v_integration.id, mqtt.sparkplug_topic(try_payload_rules.topic), v_body), v_decoded.payload);
-    END IF;
-    v_found := (
-        SELECT mqtt.interpretations(r, try_payload_rules.topic, v_decoded.payload, v_body, NULL, try_payload_rules.login)
-        FROM mqtt.matching_rule(v_integration.id, try_payload_rules.topic, v_decoded.payload, v_body) AS r
-    );
+    v_message := ROW(1, v_integration.id, NULL, try_payload_rules.topic, v_decoded.payload, v_body, now(), try_payload_rules.login, NULL, NULL);
+    v_sparkplug := mqtt.tried_sparkplug(v_message);
+    v_message.payload := coalesce(v_sparkplug - 'metadata', v_message.payload);
+    v_message.metadata := v_sparkplug -> 'metadata';
+    v_message := mqtt.tried_transform(v_message);
+    v_found := mqtt.interpretations(ARRAY[v_message]);
     RETURN jsonb_build_object(
         'rule', (SELECT mqtt.rule_json(r.id) FROM mqtt.payload_rules AS r WHERE r.id = v_found[1].rule_id),
-        'payload', v_decoded.payload, 'decode_error', v_decoded.decode_error,
+        'payload', v_message.payload, 'decode_error', v_decoded.decode_error, 'transformed', (v_message.transformed).payload,
         'samples', coalesce((
             SELECT jsonb_agg(jsonb_build_object(
                 'role', f.role, 'device', f.external_id, 'time', f.sent_at, 'metrics', f.data, 'presence', f.facts -> 'presence',
@@ -89,11 +107,11 @@ COMMENT ON FUNCTION api.try_payload_rules(uuid, text, jsonb, text, text, text) I
 $md$Show what the payload rules make of a message
 
 Nothing is stored. payload is JSON; payload_base64 are the bytes that a broker would deliver, with their content_type (default: the
-integration's); login is the username of a device that sends over HTTP. Answers `{"rule", "payload", "decode_error", "samples", "considered"}`:
-the rule that matched (null: none, so that topic_pattern decides), the payload as JSON, of each sample its role, device, time, metrics, presence,
+integration's); login is the username of a device that sends over HTTP. Answers `{"rule", "payload", "decode_error", "transformed", "samples", "considered"}`:
+the rule that matched (null: none, so that topic_pattern decides), the payload as JSON, what the rule's transform makes of it, of each sample its role, device, time, metrics, presence,
 metadata and why anything is missing (reason), and which rules were tried and why they did not match.
 Errors: 400 `topic_invalid`, `argument_conflict`; 404 `integration_not_found`.
-Answer: {"rule": "payload_rules?", "payload": "json", "decode_error": "text?", "samples": [{"role": "text?", "device": "text?",
+Answer: {"rule": "payload_rules?", "payload": "json", "decode_error": "text?", "transformed": "json", "samples": [{"role": "text?", "device": "text?",
 "time": "time?", "metrics": "json", "presence": "json", "metadata": "json", "reason": "text?"}],
 "considered": [{"position": "integer", "topic": "text", "condition": "text?", "matches": "text"}]}$md$;
 GRANT EXECUTE ON FUNCTION api.try_payload_rules(uuid, text, jsonb, text, text, text) TO authenticated, service_role;

@@ -25,6 +25,31 @@ COMMENT ON FUNCTION mqtt.integration_json(mqtt.device_integrations) IS $md$An in
 Answer: {"...": "device_integrations", "-": ["status_changed_at"]}$md$;
 GRANT EXECUTE ON FUNCTION mqtt.integration_json(mqtt.device_integrations) TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.require_integration_room(organization_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_most integer;
+BEGIN
+    PERFORM mqtt.require_organization(require_integration_room.organization_id, true);
+    -- Two calls at once must not both find the last place free.
+    SELECT o.max_integrations INTO v_most FROM mqtt.organizations AS o WHERE o.id = require_integration_room.organization_id FOR NO KEY UPDATE;
+    v_most := coalesce(v_most, (SELECT c.max_integrations FROM mqtt.configuration AS c));
+    IF v_most <= (
+        SELECT count(*) FROM mqtt.device_integrations AS i WHERE i.organization_id = require_integration_room.organization_id AND i.status <> 'inactive'
+    ) THEN
+        RAISE EXCEPTION 'integration_limit_reached' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('Your organization has %s integrations that are switched on, and may have no more.', v_most),
+            HINT = 'Switch off some that are not used, or ask the operator to raise max_integrations.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_integration_room(uuid) IS
+'Raises PT409 integration_limit_reached if the organization already has as many integrations switched on as it may have.';
+GRANT EXECUTE ON FUNCTION mqtt.require_integration_room(uuid) TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION api.upsert_integration(
     organization_id uuid, name text, integration_type text, settings jsonb DEFAULT NULL, integration_id uuid DEFAULT NULL, status text DEFAULT NULL
 ) RETURNS jsonb
@@ -50,6 +75,9 @@ BEGIN
             ERRCODE = 'PT400', DETAIL = 'status must be active or inactive.', HINT = 'An inactive integration rejects messages and has no connection.';
     END IF;
     IF upsert_integration.integration_id IS NULL THEN
+        IF upsert_integration.status IS DISTINCT FROM 'inactive' THEN
+            PERFORM mqtt.require_integration_room(upsert_integration.organization_id);
+        END IF;
         INSERT INTO mqtt.device_integrations (organization_id, name, integration_type, settings, status)
         VALUES (
             upsert_integration.organization_id, upsert_integration.name, upsert_integration.integration_type,
@@ -62,7 +90,10 @@ BEGIN
             VALUES (v_integration.organization_id, v_integration.id, v_organization.topic_prefix || '/#', 1);
         END IF;
     ELSE
-        PERFORM mqtt.require_integration(upsert_integration.integration_id, upsert_integration.organization_id, true);
+        v_integration := mqtt.require_integration(upsert_integration.integration_id, upsert_integration.organization_id, true);
+        IF v_integration.status = 'inactive' AND upsert_integration.status = 'active' THEN
+            PERFORM mqtt.require_integration_room(upsert_integration.organization_id);
+        END IF;
         UPDATE mqtt.device_integrations AS i
         SET name = upsert_integration.name,
             integration_type = upsert_integration.integration_type,
@@ -87,7 +118,7 @@ a secret (password, client_key) that is omitted is kept, and one that is null is
 Returns the integration without secrets: `settings.has_password` says that one is stored.
 Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
 `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
-409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.
+409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`, `integration_limit_reached`.
 Body: {"integration_type": "mqtt_hosted|mqtt_external|mqtt", "settings": "object", "status": "active|inactive"}
 Answer: "mqtt.integration_json"$md$;
 GRANT EXECUTE ON FUNCTION api.upsert_integration(uuid, text, text, jsonb, uuid, text) TO authenticated, service_role;

@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/views to pg
 -- requires: integrations/secrets
+-- requires: process/latest_values
 -- requires: tables/mqtt_credentials
 -- requires: tables/mqtt_subscriptions
 BEGIN;
@@ -10,7 +11,7 @@ SELECT
     o.id, o.name, o.slug, o.topic_prefix,
     (SELECT m.role FROM mqtt.organization_members AS m WHERE m.organization_id = o.id AND m.user_id = (SELECT mqtt.current_user_id())) AS role,
     o.completed_days, o.failed_days, o.activity_days, o.rollup_days, o.rollup_minute_days, o.max_per_second, o.max_burst, o.max_queued,
-    o.max_payload_bytes, o.created_at
+    o.max_payload_bytes, o.created_at, o.max_logins, o.max_bytes_per_second, o.max_processing_seconds, o.max_integrations, o.max_calls, o.max_stream_connections, o.max_subscriptions
 FROM mqtt.organizations AS o;
 COMMENT ON VIEW api.organizations IS
 $md$Organizations
@@ -31,6 +32,13 @@ COMMENT ON COLUMN api.organizations.max_burst IS 'Messages that they may send at
 COMMENT ON COLUMN api.organizations.max_queued IS 'Messages that may wait to be processed; null for no limit of its own';
 COMMENT ON COLUMN api.organizations.max_payload_bytes IS 'Largest payload in bytes; null for the installation''s limit';
 COMMENT ON COLUMN api.organizations.created_at IS 'When it was created';
+COMMENT ON COLUMN api.organizations.max_logins IS 'Valid device logins that it may have; null for the installation''s limit';
+COMMENT ON COLUMN api.organizations.max_bytes_per_second IS 'Bytes of messages per second that its devices may send over HTTP, and its brokers deliver; null for no limit';
+COMMENT ON COLUMN api.organizations.max_processing_seconds IS 'Seconds of the queue workers that its messages may take in a minute; null for no limit';
+COMMENT ON COLUMN api.organizations.max_integrations IS 'Integrations that it may have switched on; null for the installation''s limit';
+COMMENT ON COLUMN api.organizations.max_calls IS 'Calls of its members and API keys that may run at a time; null for the installation''s limit';
+COMMENT ON COLUMN api.organizations.max_stream_connections IS 'Connections to the live stream that it may have; null for the installation''s limit';
+COMMENT ON COLUMN api.organizations.max_subscriptions IS 'Subscriptions that it may have; null for the installation''s limit';
 GRANT SELECT ON api.organizations TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.organization_members WITH (security_invoker = true) AS
@@ -97,8 +105,8 @@ COMMENT ON COLUMN api.mqtt_credentials.expires_at IS 'When it expires; null for 
 COMMENT ON COLUMN api.mqtt_credentials.revoked_at IS 'When it was revoked';
 COMMENT ON COLUMN api.mqtt_credentials.rotated_at IS 'When its password was last rotated';
 COMMENT ON COLUMN api.mqtt_credentials.previous_until IS 'Until when the previous password still works over HTTP';
-COMMENT ON COLUMN api.mqtt_credentials.last_connected_at IS 'When it was last used over HTTP';
-COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP; what it does over MQTT is not counted';
+COMMENT ON COLUMN api.mqtt_credentials.last_connected_at IS 'When it was last used, over HTTP or to begin a session at a broker that tells';
+COMMENT ON COLUMN api.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP, and its sessions at brokers that tell of them';
 COMMENT ON COLUMN api.mqtt_credentials.created_at IS 'When it was created';
 GRANT SELECT ON api.mqtt_credentials TO authenticated, service_role;
 
@@ -131,8 +139,8 @@ GRANT SELECT ON api.mqtt_subscriptions TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.devices WITH (security_invoker = true) AS
 SELECT
-    d.id, d.organization_id, d.integration_id, d.external_id, d.name, d.metadata, d.last_data, d.last_data_at, d.last_seen_at, d.created_at, d.latest,
-    d.presence
+    d.id, d.organization_id, d.integration_id, d.external_id, d.name, d.metadata, d.last_data, d.last_data_at, d.last_seen_at, d.created_at,
+    mqtt.latest_values(d.latest, d.last_data, d.last_data_at, d.is_data_latest) AS latest, d.presence
 FROM mqtt.devices AS d;
 COMMENT ON VIEW api.devices IS
 $md$Devices$md$;

@@ -1,4 +1,5 @@
 -- Deploy topicbase:base/codecs to pg
+-- requires: base/py_check_transform
 -- requires: base/py_decode_binary
 -- requires: base/py_decode_cayenne
 -- requires: base/py_decode_cbor
@@ -11,6 +12,7 @@
 -- requires: base/py_decompress
 -- requires: base/py_protobuf_layout
 -- requires: base/py_seal
+-- requires: base/py_transform
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -26,7 +28,7 @@ BEGIN
         FROM (VALUES ('cbor', 'py_decode_cbor', NULL), ('msgpack', 'py_decode_msgpack', NULL), ('sparkplug', 'py_decode_sparkplug', NULL),
             ('influx', 'py_decode_influx', NULL), ('csv', 'py_decode_csv', NULL), ('cayenne', 'py_decode_cayenne', NULL),
             ('senml', 'py_decode_senml', NULL), ('binary', 'py_decode_binary', NULL), ('protobuf', 'py_decode_protobuf', NULL), ('decompress', 'py_decompress', NULL),
-            ('seal', 'py_seal', 'nacl'))
+            ('transform', 'py_transform', 'jmespath'), ('seal', 'py_seal', 'nacl'))
             AS c (name, change, module)
     LOOP
         codec := v_codec.name;
@@ -35,7 +37,7 @@ BEGIN
             CASE v_codec.name
                 WHEN 'cbor' THEN PERFORM mqtt.py_decode_cbor('\xf6');
                 WHEN 'msgpack' THEN PERFORM mqtt.py_decode_msgpack('\xc0');
-                WHEN 'sparkplug' THEN PERFORM mqtt.py_decode_sparkplug('');
+                WHEN 'sparkplug' THEN PERFORM mqtt.py_decode_sparkplug('{}', '{}', '{}', '{}', '{}');
                 WHEN 'influx' THEN PERFORM mqtt.py_decode_influx('');
                 WHEN 'csv' THEN PERFORM mqtt.py_decode_csv('', 'null');
                 WHEN 'cayenne' THEN PERFORM mqtt.py_decode_cayenne('');
@@ -43,6 +45,7 @@ BEGIN
                 WHEN 'binary' THEN PERFORM mqtt.py_decode_binary('', '[]');
                 WHEN 'protobuf' THEN PERFORM mqtt.py_decode_protobuf('', '{"message": "x", "types": {"x": []}}');
                 WHEN 'decompress' THEN PERFORM mqtt.py_decompress('\x789c030000000001', 'zlib');
+                WHEN 'transform' THEN PERFORM mqtt.py_transform('{}', '{}'), mqtt.py_check_transform('@');
                 WHEN 'seal' THEN PERFORM mqtt.py_seal(decode(repeat('09', 32), 'hex'), '');
             END CASE;
         EXCEPTION
@@ -60,5 +63,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.codecs() IS
-'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, protobuf, decompress, seal) and, where one does not, why and what to do; each is tried.';
+'Which parts in PL/Python work here (cbor, msgpack, sparkplug, influx, csv, cayenne, senml, binary, protobuf, decompress, transform, seal) and, where one does not, why and what to do; each is tried.';
 COMMIT;

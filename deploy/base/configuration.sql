@@ -18,6 +18,7 @@ CREATE TABLE mqtt.configuration (
     activity_days integer NOT NULL DEFAULT 30 CHECK (activity_days > 0),
     receipt_days integer NOT NULL DEFAULT 7 CHECK (receipt_days > 0),
     settled_days integer NOT NULL DEFAULT 7 CHECK (settled_days > 0),
+    pack_after integer CHECK (pack_after > 0),
     rollup_days integer NOT NULL DEFAULT 1096 CHECK (rollup_days > 0),
     rollup_minute_days integer NOT NULL DEFAULT 31 CHECK (rollup_minute_days > 0),
     max_metrics integer NOT NULL DEFAULT 500 CHECK (max_metrics BETWEEN 0 AND 100000),
@@ -36,13 +37,17 @@ CREATE TABLE mqtt.configuration (
     max_wrong_passwords integer NOT NULL DEFAULT 10 CHECK (max_wrong_passwords > 0),
     max_connection_tests integer NOT NULL DEFAULT 60 CHECK (max_connection_tests > 0),
     max_logins integer NOT NULL DEFAULT 10000 CHECK (max_logins > 0),
+    max_integrations integer NOT NULL DEFAULT 1000 CHECK (max_integrations > 0),
+    max_subscriptions integer NOT NULL DEFAULT 10000 CHECK (max_subscriptions > 0),
     max_api_keys integer NOT NULL DEFAULT 100 CHECK (max_api_keys > 0),
     max_browser_logins integer NOT NULL DEFAULT 10 CHECK (max_browser_logins > 0),
     max_login_subscriptions integer NOT NULL DEFAULT 100 CHECK (max_login_subscriptions > 0),
     max_retained_messages integer NOT NULL DEFAULT 20000 CHECK (max_retained_messages >= 0),
     max_retained_bytes bigint NOT NULL DEFAULT 67108864 CHECK (max_retained_bytes >= 0),
     max_waiting integer NOT NULL DEFAULT 8 CHECK (max_waiting >= 0),
-    max_waiting_per_organization integer NOT NULL DEFAULT 4 CHECK (max_waiting_per_organization >= 0)
+    max_waiting_per_organization integer NOT NULL DEFAULT 4 CHECK (max_waiting_per_organization >= 0),
+    max_stream_connections integer NOT NULL DEFAULT 10000 CHECK (max_stream_connections >= 0),
+    max_calls_per_organization integer NOT NULL DEFAULT 10 CHECK (max_calls_per_organization > 0)
 );
 COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
 COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
@@ -58,6 +63,7 @@ COMMENT ON COLUMN mqtt.configuration.failed_days IS 'Days that dead letters are 
 COMMENT ON COLUMN mqtt.configuration.activity_days IS 'Days that the activity log is kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.receipt_days IS 'Days that publish receipts, and what became of callbacks, are kept.';
 COMMENT ON COLUMN mqtt.configuration.settled_days IS 'Days that the order in which messages were settled is kept: a live stream can be resumed for as long.';
+COMMENT ON COLUMN mqtt.configuration.pack_after IS 'Days after which the history of a day is packed into compressed rows, but not before settled_days; null for never.';
 COMMENT ON COLUMN mqtt.configuration.rollup_days IS 'Days that rollups of hours and days are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.rollup_minute_days IS 'Days that rollups of minutes are kept; an organization may set its own.';
 COMMENT ON COLUMN mqtt.configuration.max_metrics IS 'Metrics of a device that are rolled up; beyond that number they are read from the history alone, as long as it is kept.';
@@ -76,11 +82,19 @@ COMMENT ON COLUMN mqtt.configuration.allow_private_addresses IS 'Whether broker 
 COMMENT ON COLUMN mqtt.configuration.max_waiting IS
 'How many calls may wait at a time (`wait` of a long poll), each of which holds a connection of PostgREST''s pool; a further one is answered at once. Less than half of db-pool.';
 COMMENT ON COLUMN mqtt.configuration.max_waiting_per_organization IS 'How many of them may wait for one organization.';
+COMMENT ON COLUMN mqtt.configuration.max_stream_connections IS
+'Connections to the live stream that an organization may have, in all processes together, to within what opens in a second.';
+COMMENT ON COLUMN mqtt.configuration.max_calls_per_organization IS
+'How many calls of an organization''s members and API keys may run at a time, each of which holds a connection of PostgREST''s pool; a third as many wait up to a second, further ones are answered 429. Half of db-pool.';
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
 COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';
 COMMENT ON COLUMN mqtt.configuration.max_logins IS
 'Valid credentials that an organization may have; generate_mqtt_credentials and create_browser_login refuse more with 409 login_limit_reached.';
+COMMENT ON COLUMN mqtt.configuration.max_integrations IS
+'Integrations that an organization may have switched on, each with a connection of a bridge; upsert_integration refuses more with 409 integration_limit_reached.';
+COMMENT ON COLUMN mqtt.configuration.max_subscriptions IS
+'Subscriptions that an organization may have; mqtt_subscribe refuses more with 409 subscription_limit_reached.';
 COMMENT ON COLUMN mqtt.configuration.max_api_keys IS 'API keys that an organization may have; create_api_key refuses more with 409 api_key_limit_reached.';
 COMMENT ON COLUMN mqtt.configuration.max_browser_logins IS
 'Browser logins of one member in one organization that work at the same time; a further one ends the oldest.';

@@ -13,6 +13,10 @@ DECLARE
     v_variable CONSTANT text := (
         SELECT m[1] FROM regexp_matches(v_bare, '\$(\w+)', 'g') AS m WHERE m[1] NOT IN ('root', 'parent') LIMIT 1
     );
+    v_patterns CONSTANT text := (SELECT string_agg(m[1], ' ') FROM regexp_matches(path, 'like_regex\s*"((?:\\.|[^"\\])*)"', 'g') AS m);
+    v_repeats CONSTANT double precision := (
+        SELECT exp(sum(ln(greatest(m[1]::double precision, 1)))) FROM regexp_matches(v_patterns, '\{(?:[0-9]+,)?([0-9]{1,3}),?\}', 'g') AS m
+    );
     v_open text := '';
     v_step text;
 BEGIN
@@ -24,8 +28,12 @@ BEGIN
         RETURN 'may have one index or range between brackets, not several';
     ELSIF v_bare ~ '\.\s*datetime\M' THEN
         RETURN 'must not use datetime(): the time of a rule is for that';
-    ELSIF path ~ 'like_regex' AND path ~* '\\\\[0-9]|\\u005c' THEN
-        RETURN 'must not have back references in like_regex';
+    ELSIF path ~ 'like_regex' AND path ~ '\\\\[0-9]|(?<!\\)(?:\\\\)*\\[ux]' THEN
+        RETURN 'must not have back references in like_regex, nor characters written as \u or \x';
+    ELSIF v_patterns ~ '\(\?[^:]' THEN
+        RETURN 'must not look ahead or behind in like_regex';
+    ELSIF v_repeats > 1000 THEN
+        RETURN 'may repeat what is repeated 1,000 times at most in like_regex';
     ELSIF v_variable IS NOT NULL THEN
         RETURN format('may have no variables but $root and $parent, not $%s', v_variable);
     ELSIF regexp_replace(

@@ -83,6 +83,14 @@ END;
 COMMENT ON FUNCTION mqtt.wait_lock() IS
 'Advisory lock of a call that waits (mqtt.may_wait), with the number of its place among all, and 1953460330 with one among its organization''s.';
 
+CREATE OR REPLACE FUNCTION mqtt.call_lock() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1953460361;
+END;
+COMMENT ON FUNCTION mqtt.call_lock() IS
+'Advisory lock of a member''s call (mqtt.take_call_place), with one of the places of their organization, and 1953460362 with a place among those that wait.';
+
 CREATE OR REPLACE FUNCTION mqtt.rules_lock() RETURNS integer
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC

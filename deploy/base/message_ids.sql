@@ -18,6 +18,14 @@ END;
 COMMENT ON FUNCTION mqtt.keyed_message_id(timestamptz, bigint, bytea, integer) IS
 'UUID version 7 (RFC 9562 section 5.7, with method 3 of section 6.2) of a queued message: the time to the microsecond, 20 bits of its place in the call, and 40 bits that only the key connects with its number in the queue, which counts the messages of all organizations. Outgoing: the number negated. A part of the statement that asks.';
 
+CREATE OR REPLACE FUNCTION mqtt.placed_message_id(digits text, place integer) RETURNS uuid
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT overlay(digits PLACING to_hex(8388608 | (place & 1048575)) FROM 17 FOR 6)::uuid;
+END;
+COMMENT ON FUNCTION mqtt.placed_message_id(text, integer) IS
+'The id of a message of a work item by its place in that, from mqtt.keyed_message_id of the item, as 32 digits: the messages of an item have their time and the 40 bits of their item in common, which spares a hash for each. A part of the statement that asks.';
+
 CREATE OR REPLACE FUNCTION mqtt.message_id(enqueued_at timestamptz, msg_id bigint, outbound boolean DEFAULT false, place integer DEFAULT 0) RETURNS uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -42,14 +42,21 @@ BEGIN
     END LOOP;
 END;
 $$;
--- To tell for how long a session of another role has held back vacuum (mqtt.vacuum_holders); without, it tells by transactions only.
+-- pg_read_all_stats: to tell for how long a session of another role has held back vacuum (mqtt.vacuum_holders); without, it tells by
+-- transactions only. pg_signal_backend: to end sessions of SQL tools that hold others up (mqtt.end_overdue_readers).
 DO $$
+DECLARE
+    v_role text;
 BEGIN
-    IF NOT pg_catalog.pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member') THEN
-        GRANT pg_read_all_stats TO mqtt_owner;
-    END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'mqtt_owner does not become a member of pg_read_all_stats: %', SQLERRM;
+    FOREACH v_role IN ARRAY '{pg_read_all_stats,pg_signal_backend}'::text [] LOOP
+        BEGIN
+            IF NOT pg_catalog.pg_has_role('mqtt_owner', v_role, 'member') THEN
+                EXECUTE format('GRANT %I TO mqtt_owner', v_role);
+            END IF;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE NOTICE 'mqtt_owner does not become a member of %: %', v_role, SQLERRM;
+        END;
+    END LOOP;
 END;
 $$;
 -- Settings hold in this database alone, and for roles that the project created: those of others keep what their owners chose. PostgreSQL

@@ -125,7 +125,7 @@ AS $$
     ))
     FROM pg_catalog.pg_proc AS p
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'broker')
+    WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'broker', 'readings')
         AND NOT EXISTS (
             SELECT FROM pg_catalog.pg_depend AS d
             WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
@@ -133,6 +133,30 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.present_functions() IS
 'The functions in our schemas: name, signature, and MD5 of the body, which is null for a body that is stored parsed. topicbase doctor compares them with its release.';
+
+CREATE OR REPLACE FUNCTION mqtt.archive_state() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'archive' AND c.relname = 'packs' AND c.relkind = 'f'
+    ) THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT FROM %I.packs AS p WHERE p.number = 0', 'archive');
+    RETURN '{"failure": null}';
+-- 08: it is not reached; HV: it answers something else than postgres_fdw expects.
+EXCEPTION
+    WHEN connection_exception OR fdw_error OR insufficient_privilege OR undefined_table THEN
+        RETURN jsonb_build_object('failure', SQLERRM);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.archive_state() IS
+'Of an archive of packed days (packaging/citus): {"failure": why it does not answer, or null}; null if there is none.';
 
 CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -161,6 +185,7 @@ AS $$
         'partitions', (SELECT jsonb_agg(to_jsonb(d)) FROM mqtt.days_without_partition() AS d),
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
         'maintenance_jobs', mqtt.maintenance_jobs(),
+        'archive', mqtt.archive_state(),
         'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),

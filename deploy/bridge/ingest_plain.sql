@@ -1,8 +1,7 @@
 -- Deploy topicbase:bridge/ingest_plain to pg
--- requires: base/configuration
+-- requires: bridge/store_delivered
 -- requires: ingest/count_messages
 -- requires: ingest/message_document
--- requires: tables/queues
 -- requires: topics/names
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -33,6 +32,7 @@ DECLARE
     v_organizations uuid [];
     v_accepted integer [];
     v_queued integer;
+    v_stored integer [];
 BEGIN
     SELECT
         bool_and(k.is_plain),
@@ -54,6 +54,7 @@ BEGIN
     IF NOT v_is_plain THEN
         RETURN NULL;
     END IF;
+    v_stored := mqtt.store_delivered(owners, integration_ids, integration_numbers, topics, payloads, qos, retains);
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body, place)
     SELECT
         clock_timestamp(), mqtt.message_document(m.topic, NULL, m.qos, m.retain, NULL, NULL),
@@ -69,9 +70,9 @@ BEGIN
             unnest(ingest_plain.retains) AS retain,
             generate_subscripts(ingest_plain.topics, 1) AS place
     ) AS m
-    WHERE ingest_plain.owners[m.number] IS NOT NULL
+    WHERE ingest_plain.owners[m.number] IS NOT NULL AND m.number <> ALL (v_stored)
     ORDER BY m.place;
-    GET DIAGNOSTICS v_queued = ROW_COUNT;
+    v_queued := coalesce((SELECT sum(n) FROM unnest(v_accepted) AS a (n)), 0);
     PERFORM mqtt.count_accepted(c.organization_id, c.accepted, c.place = 1)
     FROM unnest(v_organizations, v_accepted) WITH ORDINALITY AS c (organization_id, accepted, place);
     RETURN jsonb_strip_nulls(jsonb_build_object(

@@ -41,6 +41,33 @@ $$;
 COMMENT ON FUNCTION mqtt.take_lease(uuid, uuid, uuid) IS
 'Gives the bridge the lease of an integration whose lock it holds, and takes over what another holder had begun. Returns whether the lease is new to this bridge.';
 
+CREATE OR REPLACE FUNCTION mqtt.surplus_of_organizations() RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Only an operator who lowers a limit makes any.
+    RETURN QUERY
+    SELECT s.id
+    FROM (
+        SELECT i.id, row_number() OVER (PARTITION BY i.organization_id ORDER BY i.created_at, i.id) AS place, g.most
+        FROM (
+            SELECT x.organization_id, coalesce(o.max_integrations, c.max_integrations) AS most
+            FROM mqtt.device_integrations AS x
+            JOIN mqtt.organizations AS o ON o.id = x.organization_id
+            CROSS JOIN mqtt.configuration AS c
+            WHERE x.status <> 'inactive'
+            GROUP BY x.organization_id, most
+            HAVING count(*) > coalesce(o.max_integrations, c.max_integrations)
+        ) AS g
+        JOIN mqtt.device_integrations AS i ON i.organization_id = g.organization_id AND i.status <> 'inactive'
+    ) AS s
+    WHERE s.place > s.most;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.surplus_of_organizations() IS
+'Integrations that are switched on beyond what their organization may have (max_integrations), the newest: no bridge connects to their brokers.';
+
 CREATE OR REPLACE FUNCTION bridge.take_integrations(bridge_id uuid) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -50,7 +77,12 @@ DECLARE
     v_held integer;
     v_integration record;
     v_taken integer := 0;
+    v_detail CONSTANT text := 'The organization may not have so many integrations switched on (max_integrations).';
+    v_surplus CONSTANT uuid [] := ARRAY(SELECT mqtt.surplus_of_organizations());
 BEGIN
+    UPDATE mqtt.device_integrations AS i
+    SET status = 'error', status_detail = v_detail, status_changed_at = clock_timestamp()
+    WHERE i.id = ANY (v_surplus) AND i.status_detail IS DISTINCT FROM v_detail;
     SELECT ceil(count(*)::numeric / greatest(mqtt.live_bridges(take_integrations.bridge_id), 1)) INTO v_share
     FROM mqtt.device_integrations AS i
     WHERE i.status <> 'inactive';
@@ -58,8 +90,9 @@ BEGIN
     FOR v_integration IN
         SELECT i.organization_id, i.id, l.bridge_id IS NOT DISTINCT FROM take_integrations.bridge_id AS is_mine
         FROM mqtt.device_integrations AS i
+        JOIN mqtt.organizations AS o ON o.id = i.organization_id AND o.moving_to IS NULL
         LEFT JOIN mqtt.bridge_leases AS l ON l.integration_id = i.id
-        WHERE i.status <> 'inactive'
+        WHERE i.status <> 'inactive' AND i.id <> ALL (v_surplus)
             AND (
                 l.bridge_id IS NULL
                 -- The caller's own lease whose lock went with a lost session, or a lease whose holder is gone.
@@ -103,7 +136,8 @@ GRANT EXECUTE ON FUNCTION bridge.release_integrations(uuid, uuid []) TO mqtt_bri
 
 CREATE OR REPLACE FUNCTION bridge.integrations(bridge_id uuid, known_stamps jsonb DEFAULT '{}')
 RETURNS TABLE (
-    id uuid, organization_id uuid, stamp text, is_changed boolean, integration_type text, settings jsonb, max_per_second double precision, max_burst integer
+    id uuid, organization_id uuid, stamp text, is_changed boolean, integration_type text, settings jsonb, max_per_second double precision, max_burst integer,
+    max_bytes_per_second bigint
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -116,15 +150,17 @@ AS $$
         i.integration_type,
         CASE WHEN s.stamp IS DISTINCT FROM known_stamps ->> l.integration_id::text THEN i.settings END,
         o.max_per_second::double precision,
-        o.max_burst
+        o.max_burst,
+        o.max_bytes_per_second
     FROM mqtt.bridge_leases AS l
     JOIN mqtt.device_integrations AS i ON i.organization_id = l.organization_id AND i.id = l.integration_id
     JOIN mqtt.organizations AS o ON o.id = l.organization_id
     CROSS JOIN LATERAL (SELECT md5(i.integration_type || i.settings::text) AS stamp) AS s
-    WHERE l.bridge_id = integrations.bridge_id AND i.status <> 'inactive';
+    WHERE l.bridge_id = integrations.bridge_id AND i.status <> 'inactive' AND o.moving_to IS NULL
+        AND l.integration_id NOT IN (SELECT mqtt.surplus_of_organizations());
 $$;
 COMMENT ON FUNCTION bridge.integrations(uuid, jsonb) IS
-'The integrations that a bridge holds and that are switched on; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}; and how many messages a second the organization''s brokers may deliver together. The bridge must close and release whatever else it holds.';
+'The integrations that a bridge holds and that are switched on, and whose organization does not move away; settings (secrets sealed) only where they differ from known_stamps, {"<id>": "<stamp>"}; of which the organization may have as many; and how many messages and bytes a second the organization''s brokers may deliver together. The bridge must close and release whatever else it holds.';
 GRANT EXECUTE ON FUNCTION bridge.integrations(uuid, jsonb) TO mqtt_bridge;
 
 CREATE OR REPLACE FUNCTION bridge.surplus_integrations(bridge_id uuid) RETURNS uuid []

@@ -56,6 +56,15 @@ $$;
 COMMENT ON FUNCTION bridge.roll_up_readings() IS 'Rollups, by one bridge at a time: what was done, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
 GRANT EXECUTE ON FUNCTION bridge.roll_up_readings() TO mqtt_bridge;
 
+CREATE OR REPLACE FUNCTION bridge.pack_days() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.pack_days() ELSE '{"skipped": true}' END;
+$$;
+COMMENT ON FUNCTION bridge.pack_days() IS 'A step of packing the history, by one bridge at a time: what was done, and "more" if it should be called again; {"skipped": true} if another bridge is doing it.';
+GRANT EXECUTE ON FUNCTION bridge.pack_days() TO mqtt_bridge;
+
 CREATE OR REPLACE FUNCTION bridge.work_deletions() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

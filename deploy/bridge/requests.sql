@@ -45,13 +45,16 @@ $$;
 COMMENT ON FUNCTION bridge.claim_requests(uuid, integer) IS 'Claims requests that wait for a bridge, with the settings (secrets sealed) of their integration: as many as the organizations'' fair shares of room allow.';
 GRANT EXECUTE ON FUNCTION bridge.claim_requests(uuid, integer) TO mqtt_bridge;
 
-CREATE OR REPLACE FUNCTION bridge.answer_request(request_id uuid, result jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION bridge.answer_request(request_id uuid, result jsonb, is_done boolean DEFAULT true) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH answered AS (
         UPDATE mqtt.mqtt_requests AS r
-        SET status = 'done', result = answer_request.result, finished_at = clock_timestamp()
+        SET
+            status = CASE WHEN answer_request.is_done THEN 'done' ELSE r.status END,
+            result = answer_request.result,
+            finished_at = CASE WHEN answer_request.is_done THEN clock_timestamp() END
         WHERE r.id = answer_request.request_id AND r.status <> 'done'
         RETURNING r.organization_id, r.integration_id, r.request_type
     )
@@ -60,8 +63,10 @@ AS $$
         CASE WHEN (answer_request.result ->> 'ok')::boolean THEN 'success' ELSE 'failed' END,
         NULL, CASE WHEN NOT (answer_request.result ->> 'ok')::boolean THEN answer_request.result ->> 'reason' END
     )
-    FROM answered AS a;
+    FROM answered AS a
+    WHERE answer_request.is_done;
 $$;
-COMMENT ON FUNCTION bridge.answer_request(uuid, jsonb) IS 'Stores the result of a request: {"ok": bool, "reason": text, …}; only the first result counts.';
-GRANT EXECUTE ON FUNCTION bridge.answer_request(uuid, jsonb) TO mqtt_bridge;
+COMMENT ON FUNCTION bridge.answer_request(uuid, jsonb, boolean) IS
+'Stores the result of a request: {"ok": bool, "reason": text, …}; only the first result counts. While it is not done: what is known by then, and in "stage" how far it has come.';
+GRANT EXECUTE ON FUNCTION bridge.answer_request(uuid, jsonb, boolean) TO mqtt_bridge;
 COMMIT;

@@ -11,6 +11,10 @@ CREATE OR REPLACE FUNCTION bridge.settle_callbacks(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+-- As in bridge.claim_callbacks.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
 AS $$
 DECLARE
     v_settled CONSTANT mqtt.callback_outcome [] := mqtt.settle_deliveries(

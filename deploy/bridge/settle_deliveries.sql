@@ -10,17 +10,16 @@ CREATE OR REPLACE FUNCTION mqtt.settle_deliveries(
 ) RETURNS mqtt.callback_outcome []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
+-- Further settings are those of bridge.settle_callbacks, which calls it.
 AS $$
 #variable_conflict use_column
 DECLARE
+    v_most CONSTANT smallint := (SELECT c.callback_attempts FROM mqtt.configuration AS c);
     v_settled mqtt.callback_outcome [];
 BEGIN
     WITH outcome AS (
         SELECT
-            o.*,
-            o.code IS NULL AND o.error IS NULL AS is_released,
-            o.code BETWEEN 200 AND 299 AS is_delivered,
+            o.*, o.code IS NULL AND o.error IS NULL AS is_released, o.code BETWEEN 200 AND 299 AS is_delivered,
             CASE WHEN o.retry_after > 0 THEN least(o.retry_after, 86400) * interval '1 second' END AS pause
         FROM unnest(
             settle_deliveries.organization_ids, settle_deliveries.ids, settle_deliveries.attempts, settle_deliveries.codes, settle_deliveries.errors,
@@ -33,21 +32,21 @@ BEGIN
             status = CASE
                 WHEN o.is_delivered THEN 'delivered'
                 WHEN o.is_released THEN 'waiting'
-                WHEN o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts THEN 'dead'
+                WHEN o.is_final OR o.code = 410 OR d.attempts >= v_most THEN 'dead'
                 ELSE 'waiting'
             END,
             due_at = CASE
                 WHEN o.is_released THEN clock_timestamp()
+                WHEN o.is_delivered THEN d.due_at
                 ELSE clock_timestamp() + greatest(mqtt.retry_delay(d.attempts), o.pause)
             END,
             finished_at = CASE
-                WHEN o.is_delivered OR NOT o.is_released AND (o.is_final OR o.code = 410 OR d.attempts >= c.callback_attempts) THEN clock_timestamp()
+                WHEN o.is_delivered OR NOT o.is_released AND (o.is_final OR o.code = 410 OR d.attempts >= v_most) THEN clock_timestamp()
             END,
             status_code = CASE WHEN o.is_released THEN d.status_code ELSE o.code END,
             error = CASE WHEN o.is_released THEN d.error WHEN NOT o.is_delivered IS TRUE THEN left(o.error, 500) END,
             response = CASE WHEN o.is_released THEN d.response WHEN NOT o.is_delivered IS TRUE THEN left(o.response, 200) END
         FROM outcome AS o
-        CROSS JOIN mqtt.configuration AS c
         WHERE d.organization_id = o.organization_id AND d.id = o.id AND d.status = 'waiting' AND d.attempts = o.attempt
             AND d.bridge_id = settle_deliveries.bridge_id
         RETURNING d.organization_id, d.subscription_id, d.status, o.code, o.error, o.is_released, o.is_final, o.pause, o.seconds

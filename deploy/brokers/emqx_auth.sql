@@ -21,10 +21,12 @@ BEGIN
     ELSIF NOT v_fits THEN
         PERFORM mqtt.count_wrong_password(emqx_authenticate.username);
     END IF;
-    IF (v_fits AND v_credential.client_id = emqx_authenticate.clientid AND mqtt.is_heard(v_credential)) IS NOT TRUE THEN
+    IF (v_fits AND emqx_authenticate.clientid = ANY (mqtt.client_ids(v_credential)) AND mqtt.is_heard(v_credential)) IS NOT TRUE THEN
         RETURN '{"result": "deny", "is_superuser": false}'::json;
     END IF;
-    PERFORM mqtt.note_broker_login(v_credential);
+    IF emqx_authenticate.clientid = v_credential.client_id THEN
+        PERFORM mqtt.note_broker_login(v_credential);
+    END IF;
     IF v_credential.expires_at IS NULL THEN
         RETURN '{"result": "allow", "is_superuser": false}'::json;
     END IF;
@@ -56,7 +58,7 @@ BEGIN
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     IF v_broker.id IS NULL THEN
         RETURN '{"result": "deny", "reason": "broker_unknown"}'::json;
-    ELSIF v_credential.client_id = coalesce(emqx_authorize.clientid, v_credential.client_id)
+    ELSIF coalesce(emqx_authorize.clientid, v_credential.client_id) = ANY (mqtt.client_ids(v_credential))
         AND mqtt.access_rule(v_credential, emqx_authorize.action, emqx_authorize.topic) IS NOT NULL
         AND (emqx_authorize.action <> 'publish' OR mqtt.is_heard(v_credential)) THEN
         RETURN '{"result": "allow"}'::json;

@@ -1,6 +1,7 @@
 -- Deploy topicbase:brokers/logins to pg
 -- requires: brokers/broker_integrations
 -- requires: tables/broker_keys
+-- requires: tables/deferred_updates
 -- requires: tables/log_activity
 -- requires: tables/mqtt_credentials
 BEGIN;
@@ -67,13 +68,49 @@ END;
 COMMENT ON FUNCTION mqtt.is_heard(mqtt.mqtt_credentials) IS
 'Whether what a device publishes at its broker reaches the database (see mqtt.broker_integrations); until then the device is not admitted. Null without a credential.';
 
-CREATE OR REPLACE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.client_ids(credential mqtt.mqtt_credentials) RETURNS text []
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    -- No login can have the second as its own: client ids have no tilde. The hosted broker's plugin has the same (mosquitto/access.c).
+    SELECT ARRAY[(credential).client_id, (credential).client_id || '~test'];
+END;
+COMMENT ON FUNCTION mqtt.client_ids(mqtt.mqtt_credentials) IS
+'The client ids with which a login works: its own, and that of a connection test, which must not end the session.';
+
+CREATE OR REPLACE FUNCTION mqtt.count_sessions(credential_ids uuid [], counts bigint [], last_at timestamptz []) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH said AS MATERIALIZED (
+        SELECT s.id, s.n, s.at FROM unnest(credential_ids, counts, count_sessions.last_at) AS s (id, n, at)
+    ), free AS MATERIALIZED (
+        SELECT c.id FROM mqtt.mqtt_credentials AS c WHERE c.id = ANY (credential_ids) ORDER BY c.id FOR NO KEY UPDATE SKIP LOCKED
+    ), updated AS (
+        UPDATE mqtt.mqtt_credentials AS c
+        SET connection_count = c.connection_count + s.n, last_connected_at = greatest(c.last_connected_at, s.at)
+        FROM said AS s
+        JOIN free AS f ON f.id = s.id
+        WHERE c.id = s.id
+    )
+    -- Whose row a queue worker is writing has them within a minute: nobody who logs in waits for it.
+    INSERT INTO mqtt.deferred_credential_updates (organization_id, credential_id, uses, last_connected_at)
+    SELECT c.organization_id, c.id, s.n, s.at
+    FROM said AS s
+    JOIN mqtt.mqtt_credentials AS c ON c.id = s.id
+    WHERE s.id NOT IN (SELECT f.id FROM free AS f);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.count_sessions(uuid [], bigint [], timestamptz []) IS
+'Counts sessions at a broker as connections of their credentials, each of which is named once.';
+
+CREATE OR REPLACE FUNCTION mqtt.note_first_login(credential mqtt.mqtt_credentials) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- Written once in a credential's life and never waited for: if the row is locked, the next login writes it.
-    IF credential.broker_login_at IS NOT NULL OR current_setting('transaction_read_only')::boolean THEN
+    IF credential.broker_login_at IS NOT NULL THEN
         RETURN;
     END IF;
     UPDATE mqtt.mqtt_credentials AS c
@@ -88,6 +125,19 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.note_broker_login(mqtt.mqtt_credentials) IS
-'Logs the first login at a broker that asks over HTTP, once for each credential.';
+COMMENT ON FUNCTION mqtt.note_first_login(mqtt.mqtt_credentials) IS 'Logs the first login at a broker, once for each credential.';
+
+CREATE OR REPLACE FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_read_only')::boolean THEN
+        RETURN;
+    END IF;
+    PERFORM mqtt.count_sessions(ARRAY[credential.id], '{1}', ARRAY[clock_timestamp()]);
+    PERFORM mqtt.note_first_login(credential);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.note_broker_login(mqtt.mqtt_credentials) IS 'Counts a login at a broker that asks over HTTP, and logs the first.';
 COMMIT;

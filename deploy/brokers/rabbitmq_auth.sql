@@ -59,9 +59,9 @@ BEGIN
         PERFORM mqtt.count_wrong_password(rabbitmq_auth_user.username);
     END IF;
     -- Only MQTT sends a client id: a device cannot log in over AMQP or STOMP, or to the management pages.
-    v_allowed := v_fits AND v_credential.client_id = rabbitmq_auth_user.client_id
+    v_allowed := v_fits AND rabbitmq_auth_user.client_id = ANY (mqtt.client_ids(v_credential))
         AND coalesce(rabbitmq_auth_user.vhost, v_broker.vhost) = v_broker.vhost AND mqtt.is_heard(v_credential);
-    IF v_allowed THEN
+    IF v_allowed AND rabbitmq_auth_user.client_id = v_credential.client_id THEN
         PERFORM mqtt.note_broker_login(v_credential);
     END IF;
     RETURN mqtt.plain_verdict(v_allowed);
@@ -71,7 +71,7 @@ COMMENT ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) I
 $md$RabbitMQ asks whether a device may log in
 
 For `auth_http.user_path`. Returns `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
-be the credential's own, and the broker must have granted the bridge's first subscription for the integration.
+be the credential's own, or for a connection test that with `~test` behind it, and the broker must have granted the bridge's first subscription for the integration.
 Errors: 401 `broker_unknown`.
 Answer: "text"$md$;
 GRANT EXECUTE ON FUNCTION api.rabbitmq_auth_user(text, text, text, text, text, text) TO anon, authenticated, service_role;
@@ -114,9 +114,9 @@ BEGIN
                 WHEN 'read' THEN v_credential.can_subscribe
             END
             -- Only the queues of the device's own session; its will waits in one, too.
-            WHEN 'queue' THEN permission IN ('configure', 'write', 'read') AND name IN (
-                'mqtt-subscription-' || v_credential.client_id || 'qos0', 'mqtt-subscription-' || v_credential.client_id || 'qos1',
-                'mqtt-will-' || v_credential.client_id
+            WHEN 'queue' THEN permission IN ('configure', 'write', 'read') AND EXISTS (
+                SELECT FROM unnest(mqtt.client_ids(v_credential)) AS i (id)
+                WHERE name IN ('mqtt-subscription-' || i.id || 'qos0', 'mqtt-subscription-' || i.id || 'qos1', 'mqtt-will-' || i.id)
             )
         END
     );

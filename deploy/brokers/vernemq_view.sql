@@ -1,5 +1,5 @@
 -- Deploy topicbase:brokers/vernemq_view to pg
--- requires: brokers/broker_integrations
+-- requires: brokers/logins
 -- requires: brokers/view_rules
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -24,10 +24,11 @@ $$;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE VIEW broker.vmq_auth_acl WITH (security_barrier = true) AS
 SELECT
-    ''::text AS mountpoint, c.client_id, c.username, c.bcrypt_hash AS password,
+    ''::text AS mountpoint, n.client_id, c.username, c.bcrypt_hash AS password,
     coalesce(r.publish_acl, '[]'::json) AS publish_acl, coalesce(r.subscribe_acl, '[]'::json) AS subscribe_acl
 FROM mqtt.mqtt_credentials AS c
 INNER JOIN mqtt.broker_integrations AS i ON i.organization_id = c.organization_id AND i.id = c.integration_id
+CROSS JOIN LATERAL unnest(mqtt.client_ids(c)) AS n (client_id)
 CROSS JOIN LATERAL (
     SELECT
         json_agg(json_build_object('pattern', a.filter) ORDER BY a.filter) FILTER (WHERE a.action = 'publish') AS publish_acl,
@@ -40,10 +41,12 @@ CROSS JOIN LATERAL (
 WHERE i.is_hosted AND i.is_on AND i.is_heard AND mqtt.is_valid_now(c);
 COMMENT ON VIEW broker.vmq_auth_acl IS 'The devices that may log in now and what they may do, as VerneMQ''s PostgreSQL script (vmq_diversity, auth/postgres.lua) reads it.';
 COMMENT ON COLUMN broker.vmq_auth_acl.mountpoint IS 'Always the default one';
-COMMENT ON COLUMN broker.vmq_auth_acl.client_id IS 'The only MQTT client id that it may have';
+COMMENT ON COLUMN broker.vmq_auth_acl.client_id IS 'An MQTT client id that it may have: its own, and that of a connection test';
 COMMENT ON COLUMN broker.vmq_auth_acl.username IS 'Username';
 COMMENT ON COLUMN broker.vmq_auth_acl.password IS 'bcrypt, $2a$';
 COMMENT ON COLUMN broker.vmq_auth_acl.publish_acl IS 'Array of {"pattern": filter} to publish to';
 COMMENT ON COLUMN broker.vmq_auth_acl.subscribe_acl IS 'Array of {"pattern": filter} to subscribe to, without filters that end in +, for which VerneMQ would also allow #';
 GRANT SELECT ON broker.vmq_auth_acl TO vernemq_reader;
+-- As in brokers/view_rules.
+GRANT EXECUTE ON FUNCTION mqtt.client_ids(mqtt.mqtt_credentials) TO vernemq_reader;
 COMMIT;

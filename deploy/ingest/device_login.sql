@@ -58,6 +58,7 @@ BEGIN ATOMIC
         c.max_burst,
         o.max_per_second,
         o.max_burst,
+        o.max_bytes_per_second,
         CASE
             WHEN (
                 sha256(coalesce(c.secret_salt, '\x00000000000000000000000000000000') || l.password) = c.secret_hash

@@ -15,6 +15,7 @@ CREATE TYPE mqtt.device_session AS (
     credential_burst integer,
     organization_rate numeric,
     organization_burst integer,
+    organization_bytes bigint,
     fault text,
     fault_detail text,
     username text

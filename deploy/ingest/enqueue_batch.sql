@@ -34,7 +34,8 @@ COMMENT ON FUNCTION mqtt.message_reasons(json, text) IS
 
 CREATE OR REPLACE FUNCTION mqtt.judged_messages(messages jsonb, faults text [], prefix text, filters text [], max_bytes integer)
 RETURNS TABLE (
-    ordinality bigint, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, stamped_at timestamptz, message_id text, rule text
+    ordinality bigint, topic text, payload jsonb, body bytea, qos integer, retain boolean, content_type text, stamped_at timestamptz, message_id text,
+    rule text, properties jsonb
 )
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
@@ -44,7 +45,7 @@ BEGIN ATOMIC
             WHEN faults[t.ordinality] = mqtt.fault_reason('payload_too_deep') THEN 'payload_too_deep'
             WHEN faults[t.ordinality] IS NOT NULL THEN 'payload_invalid'
             WHEN jsonb_typeof(t.value) <> 'object' THEN 'message_invalid'
-            WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp}'::text [] <> '{}' THEN 'message_invalid'
+            WHEN t.value - '{topic,payload,qos,retain,content_type,payload_encoding,message_id,timestamp,payload_format,response_topic,correlation_data,message_expiry,user_properties}'::text [] <> '{}' THEN 'message_invalid'
             WHEN jsonb_typeof(t.value -> 'topic') IS DISTINCT FROM 'string' THEN 'topic_invalid'
             WHEN t.payload IS NULL THEN 'payload_missing'
             WHEN t.encoding = 'base64' AND t.body IS NULL THEN 'payload_not_base64'
@@ -53,8 +54,10 @@ BEGIN ATOMIC
             WHEN octet_length(t.content_type) > 255 THEN 'content_type_invalid'
             WHEN mqtt.option_fault(t.qos, t.retain, t.message_id, t.sent_at) IS NOT NULL
                 THEN mqtt.option_fault(t.qos, t.retain, t.message_id, t.sent_at)
+            WHEN t.has_properties AND mqtt.properties_fault(t.value, t.body) IS NOT NULL THEN mqtt.properties_fault(t.value, t.body)
             ELSE mqtt.ingest_fault(t.topic, 0, coalesce(octet_length(t.body), pg_column_size(t.payload)), prefix, filters, max_bytes)
-        END
+        END,
+        CASE WHEN t.has_properties AND mqtt.properties_fault(t.value, t.body) IS NULL THEN mqtt.message_properties(t.value) END
     FROM (
         SELECT
             i.*,
@@ -71,7 +74,8 @@ BEGIN ATOMIC
                 e.value ->> 'content_type' AS content_type,
                 e.value ->> 'payload_encoding' AS encoding,
                 e.value ->> 'message_id' AS message_id,
-                e.value ->> 'timestamp' AS sent_at
+                e.value ->> 'timestamp' AS sent_at,
+                e.value ?| '{payload_format,response_topic,correlation_data,message_expiry,user_properties}' AND jsonb_typeof(e.value) = 'object' AS has_properties
             FROM jsonb_array_elements(messages) WITH ORDINALITY AS e (value, ordinality)
             OFFSET 0
         ) AS i
@@ -123,7 +127,7 @@ BEGIN
         SELECT
             statement_timestamp() + c.ordinality * interval '1 microsecond',
             mqtt.message_document(
-                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos, c.retain, c.content_type, c.stamped_at
+                c.topic, CASE WHEN c.body IS NULL THEN c.payload END, c.qos, c.retain, c.content_type, c.stamped_at, c.properties
             ),
             session.organization_id, session.integration_id, session.credential_id, c.first_id, c.body, c.ordinality
         FROM (

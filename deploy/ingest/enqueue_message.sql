@@ -1,8 +1,8 @@
 -- Deploy topicbase:ingest/enqueue_message to pg
 -- requires: base/message_ids
--- requires: base/refuse_for_now
 -- requires: ingest/count_messages
 -- requires: ingest/message_document
+-- requires: ingest/message_properties
 -- requires: ingest/message_rules
 -- requires: ingest/session_quotas
 -- requires: ingest/topic_limit
@@ -13,7 +13,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.enqueue_message(
     session mqtt.device_session, topic text, payload jsonb, body bytea, qos integer, retain boolean,
-    content_type text, message_id uuid, sent_at timestamptz
+    content_type text, message_id uuid, sent_at timestamptz, properties jsonb DEFAULT NULL
 ) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -28,6 +28,9 @@ DECLARE
 BEGIN
     IF v_fault IS NULL AND octet_length(content_type) > 255 THEN
         v_fault := 'content_type_invalid';
+    END IF;
+    IF v_fault IS NULL AND properties IS NOT NULL THEN
+        v_fault := mqtt.properties_fault(properties, body);
     END IF;
     IF v_fault IS NULL AND mqtt.is_topic_refused(session, topic) THEN
         v_fault := 'topic_limit_reached';
@@ -44,9 +47,14 @@ BEGIN
         IF coalesce(session.credential_rate, session.organization_rate) IS NOT NULL AND mqtt.take_quota(session, 1) = 0 THEN
             PERFORM mqtt.refuse_for_now('429', 'quota_exceeded', 'More messages a second than this device or its organization may send.', mqtt.quota_wait(session));
         END IF;
+        IF session.organization_bytes IS NOT NULL THEN
+            PERFORM mqtt.require_bytes(session, coalesce(octet_length(body), pg_column_size(payload)));
+        END IF;
         INSERT INTO pgmq.q_mqtt_messages AS q (vt, message, organization_id, integration_id, credential_id, message_id, body)
         VALUES (
-            clock_timestamp(), mqtt.message_document(topic, payload, qos, retain, content_type, sent_at),
+            clock_timestamp(), mqtt.message_document(
+                topic, payload, qos, retain, content_type, sent_at, CASE WHEN properties IS NOT NULL THEN mqtt.message_properties(properties) END
+            ),
             session.organization_id, session.integration_id, session.credential_id, enqueue_message.message_id, enqueue_message.body
         )
         RETURNING coalesce(q.message_id, mqtt.keyed_message_id(q.enqueued_at, q.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k))) INTO v_message_id;
@@ -56,6 +64,6 @@ BEGIN
     RETURN json_build_object('message_id', v_message_id, 'status', 'queued');
 END;
 $$;
-COMMENT ON FUNCTION mqtt.enqueue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz) IS
-'Checks one message against its session and queues it, with payload (JSON) or body (bytes); a message_id seen before is answered and not queued again. Sets HTTP 202. The general way beside the short one in api.mqtt_ingest: what that takes, this would queue the same.';
+COMMENT ON FUNCTION mqtt.enqueue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz, jsonb) IS
+'Checks one message against its session and queues it, with payload (JSON) or body (bytes) and the keys for MQTT 5 properties (mqtt.message_properties); a message_id seen before is answered and not queued again. Sets HTTP 202. The general way beside the short one in api.mqtt_ingest: what that takes, this would queue the same.';
 COMMIT;

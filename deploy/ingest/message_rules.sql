@@ -49,9 +49,15 @@ BEGIN ATOMIC
         WHEN 'message_id_invalid' THEN 'message_id is a UUID.'
         WHEN 'timestamp_invalid' THEN 'timestamp is an RFC 3339 date and time, or the time since 1970 in seconds, milliseconds, microseconds or nanoseconds.'
         WHEN 'content_type_invalid' THEN 'content_type is a string of at most 255 bytes.'
+        WHEN 'payload_format_invalid' THEN 'payload_format is utf-8, and the payload is.'
+        WHEN 'response_topic_invalid' THEN 'response_topic is a topic name.'
+        WHEN 'correlation_data_invalid' THEN 'correlation_data is base64 (RFC 4648 section 4) of at most 65,535 bytes.'
+        WHEN 'message_expiry_invalid' THEN 'message_expiry is a whole number of seconds from 1 to 4294967295.'
+        WHEN 'user_properties_invalid' THEN 'user_properties is an object of strings or an array of pairs of strings, of at most 65,535 bytes.'
         WHEN 'quota_exceeded' THEN 'More messages a second than this device or its organization may send.'
         WHEN 'message_invalid' THEN
-            'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id and timestamp, and nothing else.'
+            'A message is an object of topic, payload, qos, retain, content_type, payload_encoding, message_id, timestamp, payload_format, response_topic, '
+            'correlation_data, message_expiry and user_properties, and nothing else.'
     END;
 END;
 COMMENT ON FUNCTION mqtt.fault_reason(text, text) IS 'The slug in words.';

@@ -58,6 +58,20 @@ END;
 COMMENT ON FUNCTION mqtt.form_document(text) IS
 'A form (application/x-www-form-urlencoded) as an object of strings: its first 1,000 fields, of a name that comes twice the last. Raises 22021 where it is not UTF-8.';
 
+CREATE OR REPLACE FUNCTION mqtt.whole_body(body text) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF octet_length(body) < (nullif(current_setting('request.headers', true), '')::jsonb ->> 'content-length')::numeric THEN
+        PERFORM mqtt.refuse_document('payload_invalid', 'The body has a zero byte, which text cannot have.');
+    END IF;
+    RETURN convert_to(body, 'UTF8');
+END;
+$$;
+COMMENT ON FUNCTION mqtt.whole_body(text) IS
+'A body that PostgREST passes on as text, as bytes: it ends there at its first zero byte, and by its length that is noticed. Raises 400 payload_invalid.';
+
 CREATE OR REPLACE FUNCTION mqtt.plain_body(body bytea, encoding text) RETURNS bytea
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -85,17 +99,17 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_type CONSTANT text := lower(btrim(split_part(coalesce(content_type, ''), ';', 1)));
+    v_type CONSTANT text := coalesce(mqtt.media_type(content_type), '');
+    v_form CONSTANT text := mqtt.payload_form(v_type);
 BEGIN
     CASE
-        WHEN v_type IN ('application/json', 'text/json') OR v_type LIKE 'application/%+json' THEN
+        WHEN v_form = 'json' THEN
             RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         WHEN v_type = 'application/x-www-form-urlencoded' THEN
             RETURN ROW(mqtt.form_document(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
-        WHEN v_type LIKE 'text/%' THEN
+        WHEN v_form = 'text' THEN
             RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), body, NULL)::mqtt.decoded_payload;
-        WHEN v_type IN ('', 'application/octet-stream', 'application/cbor', 'application/msgpack', 'application/x-msgpack', 'application/vnd.msgpack')
-            OR v_type LIKE 'application/%+cbor' THEN
+        WHEN v_form IN ('cbor', 'msgpack') OR v_type IN ('', 'application/octet-stream') THEN
             RETURN ROW((mqtt.decode_payload(v_type, body)).payload, body, NULL)::mqtt.decoded_payload;
         ELSE
             PERFORM mqtt.refuse_document('content_type_unsupported', 'The body has a Content-Type that no message can have.');
@@ -162,6 +176,9 @@ DECLARE
 BEGIN
     IF v_headers ? 'x-path-secret' AND NOT (SELECT c.allow_secret_in_path FROM mqtt.configuration AS c) THEN
         PERFORM mqtt.refuse_document('secret_in_path_not_allowed', 'This installation takes no secret in a URL, which others write to their logs.');
+    ELSIF v_headers ->> 'x-path-secret' = 'ask' THEN
+        -- The gateway asks before it reads a body; no password is as short.
+        RETURN '[]';
     END IF;
     IF v_username IS NOT DISTINCT FROM split_part(v_basic, ':', 1) OR v_basic IS NULL THEN
         -- A sender of its own form cannot tell a client id: the password alone is the secret.
@@ -181,7 +198,7 @@ BEGIN
     IF octet_length(posted) > v_session.max_payload_bytes * 2::bigint THEN
         PERFORM mqtt.refuse_message('payload_too_large', NULL, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;
-    v_body := mqtt.plain_body(posted, lower(coalesce(v_headers ->> 'x-content-encoding', '')));
+    v_body := mqtt.plain_body(posted, lower(coalesce(v_headers ->> 'x-content-encoding', v_headers ->> 'content-encoding', '')));
     IF octet_length(v_body) > v_session.max_payload_bytes * 2::bigint THEN
         PERFORM mqtt.refuse_message('payload_too_large', NULL, v_session.topic_prefix, v_session.max_payload_bytes);
     END IF;

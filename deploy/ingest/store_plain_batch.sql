@@ -30,7 +30,8 @@ BEGIN
     SELECT
         array_agg(ROW(n.topic, t.number)::mqtt.known_topic),
         bool_and((
-            t.number IS NOT NULL AND mqtt.topic_is_under(n.topic, session.topic_prefix)
+            -- In a longer topic, the device's id may be too long to be one.
+            t.number IS NOT NULL AND octet_length(n.topic) <= 255 AND mqtt.topic_is_under(n.topic, session.topic_prefix)
             AND (session.publish_filters IS NULL OR mqtt.topic_matches_any(session.publish_filters, n.topic))
         ) IS TRUE)
     INTO v_topics, v_is_known
@@ -54,6 +55,7 @@ DECLARE
     v_topics CONSTANT mqtt.known_topic [] := mqtt.known_topics(session, messages);
     v_first bigint;
     v_organization integer;
+    v_digits text;
     v_stored integer;
 BEGIN
     IF v_topics IS NULL THEN
@@ -62,7 +64,10 @@ BEGIN
     -- Before the history, as the worker locks them: who alters both need not fear a deadlock.
     LOCK TABLE pgmq.q_mqtt_messages IN ROW EXCLUSIVE MODE;
     v_first := nextval('pgmq.q_mqtt_messages_msg_id_seq');
-    SELECT o.number INTO v_organization FROM mqtt.organizations AS o WHERE o.id = session.organization_id;
+    SELECT o.number, replace(mqtt.keyed_message_id(now(), v_first, k.key)::text, '-', '') INTO v_organization, v_digits
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.message_id_key AS k
+    WHERE o.id = session.organization_id;
     WITH message AS MATERIALIZED (
         SELECT
             m.ordinality::integer AS place, m.payload, t.number, mqtt.payload_time(m.payload) AS sent_at,
@@ -76,10 +81,9 @@ BEGIN
     )
     INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)
     SELECT
-        now(), coalesce(m.sent_at, now()), v_first + m.place - 1, mqtt.keyed_message_id(now(), v_first + m.place - 1, k.key, m.place), v_organization,
-        m.number, 0, CASE WHEN m.sent_at IS NULL THEN 0 ELSE 32 END, m.payload
+        now(), coalesce(m.sent_at, now()), v_first + m.place - 1, mqtt.placed_message_id(v_digits, m.place), v_organization, m.number,
+        0, CASE WHEN m.sent_at IS NULL THEN 0 ELSE 32 END, m.payload
     FROM message AS m
-    CROSS JOIN mqtt.message_id_key AS k
     WHERE NOT EXISTS (
         SELECT
         FROM message AS x

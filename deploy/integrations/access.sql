@@ -71,6 +71,22 @@ COMMENT ON FUNCTION mqtt.require_organization(uuid, boolean) IS
 'The organization, if the caller may see it (else PT404 organization_not_found) and, with admin_only, is an admin of it (else PT403 admin_required), not by an API key for some integrations (else PT403 key_of_integrations).';
 GRANT EXECUTE ON FUNCTION mqtt.require_organization(uuid, boolean) TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.require_part(organization_id uuid, integration_id uuid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM mqtt.require_organization(organization_id);
+    PERFORM mqtt.require_admin(organization_id);
+    IF NOT mqtt.key_allows(integration_id) THEN
+        PERFORM mqtt.require_whole_organization();
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.require_part(uuid, uuid) IS
+'Raises what mqtt.require_organization raises unless the caller is an admin of the organization or, by an API key for some integrations, of this one.';
+GRANT EXECUTE ON FUNCTION mqtt.require_part(uuid, uuid) TO authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION mqtt.require_single_organization() RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp

@@ -1,117 +1,23 @@
 -- Deploy topicbase:integrations/payload_rules to pg
--- requires: base/codecs
--- requires: base/parse_values
+-- requires: integrations/rule_layouts
+-- requires: integrations/transform_reason
 -- requires: tables/payload_rules
 -- requires: topics/patterns
 -- requires: topics/templates
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.refuse_rule(place text, reason text) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF reason IS NOT NULL THEN
-        RAISE EXCEPTION 'payload_rule_invalid' USING
-            ERRCODE = 'PT400', DETAIL = format('%s %s.', place, rtrim(reason, '.')), HINT = 'try_payload_rules shows what the rules make of a message.';
-    END IF;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.refuse_rule(text, text) IS 'Raises PT400 payload_rule_invalid if there is a reason.';
-
 CREATE OR REPLACE FUNCTION mqtt.decode_reason(decode text) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN decode !~ '^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary|protobuf))$'
-            THEN 'must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor, binary or protobuf, '
-                || 'all but the first with hex, base64, gzip or zlib before it where it is inside these: base64 cbor'
+        WHEN decode !~ ('^(sparkplug|((hex|base64|gzip|zlib) ){0,4}(hex|base64|json|text|cbor|msgpack|influx|csv|cayenne|senml|senml-cbor|binary|protobuf)'
+            || '( of \$(\.(\w{1,100}|"[^"\\]{1,100}")){1,8})?)$')
+            THEN 'must be sparkplug, json, text, cbor, msgpack, influx, csv, cayenne, senml, senml-cbor, binary or protobuf, all but the first with hex, '
+                || 'base64, gzip or zlib before it where it is inside these, and with the member that it is in: base64 cbor, base64 binary of $.data'
     END;
 END;
 COMMENT ON FUNCTION mqtt.decode_reason(text) IS 'Why this is not a way to decode payloads, as the end of a sentence; null if it is one.';
-
-CREATE OR REPLACE FUNCTION mqtt.protobuf_layout(layout jsonb) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF NOT layout ? 'descriptor_set' THEN
-        RETURN layout;
-    ELSIF to_regprocedure('mqtt.py_protobuf_layout(bytea, text)') IS NULL THEN
-        PERFORM mqtt.refuse_rule('layout', 'cannot be read from a descriptor set: this server has no PL/Python (see mqtt.codecs())');
-    ELSIF jsonb_typeof(layout -> 'message') IS DISTINCT FROM 'string' OR mqtt.try_base64(layout ->> 'descriptor_set') IS NULL THEN
-        PERFORM mqtt.refuse_rule('layout', 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}');
-    END IF;
-    RETURN mqtt.py_protobuf_layout(mqtt.try_base64(layout ->> 'descriptor_set'), layout ->> 'message');
-EXCEPTION
-    WHEN external_routine_exception THEN
-        PERFORM mqtt.refuse_rule('layout', 'is not read: ' || left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200));
-        RETURN NULL;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.protobuf_layout(jsonb) IS 'The layout of protobuf with its descriptor set read into types and enums. Raises PT400 payload_rule_invalid.';
-
-CREATE OR REPLACE FUNCTION mqtt.protobuf_layout_reason(layout jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN layout IS NULL OR jsonb_typeof(layout) <> 'object' OR layout - '{message,types,enums}'::text [] <> '{}'
-            OR jsonb_typeof(layout -> 'types') IS DISTINCT FROM 'object' OR NOT coalesce((layout -> 'types') ? (layout ->> 'message'), false)
-            THEN 'must be {"descriptor_set": "<base64>", "message": "acme.v1.Reading"}, or what that was read into: {"message", "types", "enums"}'
-        WHEN octet_length(layout::text) > 262144 THEN 'must have at most 256 KiB'
-        WHEN jsonb_path_exists(layout, 'strict $.types.* ? (@.type() != "array")', '{}', true)
-            OR jsonb_path_exists(layout, 'strict $.enums ? (@.type() != "object" || exists(@.* ? (@.type() != "object")))', '{}', true)
-            OR jsonb_path_exists(
-                layout, 'lax $.types.*[*] ? (!(@.number.type() == "number") || !(@.name.type() == "string") || !(@.type.type() == "string"))'
-            )
-            THEN 'must have types of [{"number", "name", "type"}] and enums of {number: label}'
-    END;
-END;
-COMMENT ON FUNCTION mqtt.protobuf_layout_reason(jsonb) IS 'Why this is not the layout of protobuf, as the end of a sentence; null if it is.';
-
-CREATE OR REPLACE FUNCTION mqtt.layout_reason(decode text, layout jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_decode CONSTANT text := coalesce(substring(decode, '[a-z-]+$'), '');
-    v_field record;
-BEGIN
-    IF v_decode = 'protobuf' THEN
-        RETURN mqtt.protobuf_layout_reason(layout);
-    ELSIF layout IS NULL THEN
-        RETURN CASE v_decode WHEN 'binary' THEN 'is missing: binary needs [{"format", "name", "scale"}]' END;
-    ELSIF v_decode NOT IN ('binary', 'csv') THEN
-        RETURN 'is for binary, csv and protobuf only';
-    ELSIF jsonb_typeof(layout) <> 'array' OR jsonb_array_length(layout) NOT BETWEEN 1 AND 100 THEN
-        RETURN 'must be an array of 1 to 100 members';
-    END IF;
-    FOR v_field IN SELECT f.value, f.ordinality AS place, v_decode = 'csv' AS is_column FROM jsonb_array_elements(layout) WITH ORDINALITY AS f LOOP
-        CASE
-            WHEN v_field.is_column AND (jsonb_typeof(v_field.value) NOT IN ('string', 'null') OR length(v_field.value #>> '{}') > 200) THEN
-                RETURN format('member %s must be the name of a column, of at most 200 characters, or null', v_field.place);
-            WHEN v_field.is_column THEN
-                NULL;
-            WHEN jsonb_typeof(v_field.value) <> 'object' OR v_field.value - '{format,name,scale}'::text [] <> '{}' THEN
-                RETURN format('member %s must be {"format", "name", "scale"}', v_field.place);
-            WHEN coalesce(v_field.value ->> 'format', '') !~ '^[<>]?([bBhHiIqQefd?]|[1-9][0-9]{0,3}[sx])$' THEN
-                RETURN format('member %s: format must be one of b B h H i I q Q e f d ? after < or >, or such as 12s (text) or 3x (skipped)', v_field.place);
-            WHEN right(v_field.value ->> 'format', 1) = 'x' THEN
-                CONTINUE;
-            WHEN jsonb_typeof(v_field.value -> 'name') IS DISTINCT FROM 'string' OR length(v_field.value ->> 'name') NOT BETWEEN 1 AND 200 THEN
-                RETURN format('member %s: name must have 1 to 200 characters', v_field.place);
-            WHEN NOT coalesce(v_field.value ->> 'scale', '1') ~ '^(/[0-9]{1,15}(\.[0-9]{1,15})?|-?[0-9]{1,15}(\.[0-9]{1,15})?)$'
-                OR coalesce(v_field.value ->> 'scale', '1') ~ '^[/0.-]*$' OR (jsonb_typeof(v_field.value -> 'scale') = 'string') <> ((v_field.value ->> 'scale') LIKE '/%') THEN
-                RETURN format('member %s: scale must be a number, or one after / to divide by: "/100"', v_field.place);
-            ELSE
-                NULL;
-        END CASE;
-    END LOOP;
-    RETURN NULL;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.layout_reason(text, jsonb) IS 'Why this is not the layout of what a rule decodes, as the end of a sentence; null if it is.';
 
 CREATE OR REPLACE FUNCTION mqtt.condition_reason(path text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER
@@ -195,7 +101,7 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NEW.decode ~ '\mprotobuf$' THEN
+    IF NEW.decode ~ '\mprotobuf( of |$)' THEN
         NEW.layout := mqtt.protobuf_layout(NEW.layout);
     END IF;
     PERFORM mqtt.refuse_rule(r.place, r.reason)
@@ -208,9 +114,11 @@ BEGIN
         ('device', CASE WHEN NEW.device IS NULL AND NEW.role NOT IN ('ignore', 'command') THEN 'is missing: without one the role must be ignore or command' END),
         ('decode', mqtt.decode_reason(NEW.decode)),
         ('layout', mqtt.layout_reason(NEW.decode, NEW.layout)),
+        ('transform', mqtt.transform_reason(NEW.transform)),
         ('time', CASE WHEN NEW."time" IS NOT NULL THEN mqtt.time_reason(NEW."time") END),
         ('metrics', mqtt.metrics_reason(NEW.metrics)),
         ('presence', mqtt.path_reason(NEW.presence)),
+        ('offline_after', CASE WHEN NEW.offline_after NOT BETWEEN 60 AND 31622400 THEN 'must be a whole number of seconds from 60 to 31622400' END),
         ('samples', (
             SELECT min(coalesce(mqtt.path_reason(s.path), CASE WHEN s.path IS NULL THEN 'must not have null' END)) FROM unnest(NEW.samples) AS s (path)
         ))
@@ -221,6 +129,9 @@ BEGIN
     NEW.condition_path := NEW.condition;
     NEW.device_parts := mqtt.template_parts(NEW.device);
     NEW.device_level := substring(NEW.device, '^\{topic\[([0-9]{1,4})\]\}$');
+    NEW.device_path := CASE
+        WHEN jsonb_array_length(NEW.device_parts) = 1 AND jsonb_array_length(NEW.device_parts #> '{0,paths}') = 1 THEN NEW.device_parts #>> '{0,paths,0}'
+    END;
     NEW.sample_paths := NEW.samples;
     NEW.time_path := NEW."time" ->> 'path';
     NEW.presence_path := coalesce(NEW.presence, CASE NEW.role WHEN 'status' THEN '$' END);
@@ -232,6 +143,8 @@ BEGIN
     FROM mqtt.rule_metrics(NEW.metrics) AS m
     WHERE NEW.role IN ('telemetry', 'event', 'attributes');
     NEW.needs_variables := concat_ws(' ', NEW.device, NEW.samples, NEW."time", NEW.metrics, NEW.presence) ~ '\$(root|parent)\M';
+    NEW.needs_login := concat_ws(' ', NEW.device, NEW.metrics) LIKE '%{login}%';
+    NEW.is_flat := NEW.metric_names = '{*}' AND NEW.metric_types = '{""}';
     NEW.updated_at := clock_timestamp();
     RETURN NEW;
 END;
@@ -240,8 +153,6 @@ COMMENT ON FUNCTION mqtt.check_payload_rule() IS 'Trigger: checks a payload rule
 CREATE OR REPLACE TRIGGER a_check
 BEFORE INSERT OR UPDATE ON mqtt.payload_rules
 FOR EACH ROW EXECUTE FUNCTION mqtt.check_payload_rule();
-GRANT EXECUTE ON FUNCTION mqtt.refuse_rule(text, text), mqtt.decode_reason(text), mqtt.protobuf_layout(jsonb),
-mqtt.protobuf_layout_reason(jsonb), mqtt.layout_reason(text, jsonb), mqtt.condition_reason(text),
-mqtt.rule_metrics(jsonb), mqtt.metrics_reason(jsonb), mqtt.time_reason(jsonb)
-TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION mqtt.decode_reason(text), mqtt.condition_reason(text), mqtt.rule_metrics(jsonb), mqtt.metrics_reason(jsonb),
+mqtt.time_reason(jsonb) TO authenticated, service_role;
 COMMIT;

@@ -87,7 +87,7 @@ BEGIN
         )
         INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic, reason)
         SELECT
-            d.enqueued_at, d.organization_id, mqtt.keyed_message_id(d.enqueued_at, -d.msg_id, k.key), d.integration_id,
+            d.enqueued_at, d.organization_id, coalesce(d.receipt_id, mqtt.keyed_message_id(d.enqueued_at, -d.msg_id, k.key)), d.integration_id,
             coalesce((d.message -> 'qos')::smallint, 0), d.attempts, 'cancelled', d.message ->> 'topic', 'The integration was deleted.'
         FROM dropped AS d
         CROSS JOIN mqtt.message_id_key AS k;

@@ -40,7 +40,9 @@ AS $$
     SELECT min(f.measured_at)
     FROM mqtt.topics AS t
     CROSS JOIN LATERAL (
-        SELECT r.measured_at FROM mqtt.readings AS r WHERE r.topic_number = t.number ORDER BY r.measured_at LIMIT 1
+        (SELECT r.measured_at FROM mqtt.readings AS r WHERE NOT r.is_packed AND r.topic_number = t.number ORDER BY r.measured_at LIMIT 1)
+        UNION ALL
+        SELECT min(p.first_measured_at) FROM mqtt.packs AS p WHERE p.topic = t.number
     ) AS f
     WHERE t.organization_id = first_measured_at.organization_id AND t.device_id IS NOT NULL AND t.role = 'telemetry';
 $$;

@@ -39,7 +39,7 @@ BEGIN
         'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) AND ($4 IS NULL OR t.topic ~ $4) '
         'LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
         leaf, CASE WHEN deletion.by_received THEN 'received_at' ELSE 'measured_at' END,
-        CASE WHEN is_history THEN 'true, h.flags & 8 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END,
+        CASE WHEN is_history THEN 'true, h.flags & 264 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END,
         -- What the worker has yet to settle comes in a later pass.
         CASE WHEN is_history AND deletion.kind <> 'organization' THEN ' AND NOT mqtt.is_pending(x.position)' ELSE '' END
     ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),

@@ -1,4 +1,5 @@
 -- Deploy topicbase:maintenance/deletion_places to pg
+-- requires: maintenance/delete_packed
 -- requires: maintenance/delete_stored
 -- requires: maintenance/follow_deletion
 -- requires: maintenance/unused_topics
@@ -16,7 +17,7 @@ AS $$
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.oid AND a.attname IN ('organization_id', 'organization') AND NOT a.attisdropped
         WHERE k.relnamespace IN ('mqtt'::regnamespace, 'pgmq'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition
             -- mqtt.close_readings would make the row of rollup_progress again each time; it goes with the organization.
-            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'reading_rows', 'rollup_progress')
+            AND k.relname NOT IN ('deletions', 'ledger', 'topics', 'history', 'packs', 'reading_rows', 'rollup_progress')
     ),
     depth AS (
         SELECT o.oid, 0 AS n FROM owned AS o
@@ -39,7 +40,8 @@ BEGIN
     RETURN QUERY
     SELECT row_number() OVER (ORDER BY p.number, p.relation::text, l.ordinality), p.relation, l.leaf
     FROM (
-        VALUES (1::bigint, 'mqtt.history'::regclass), (2, 'mqtt.reading_rows')
+        -- What is packed while a pass goes through the history is found among the packs of the same pass.
+        VALUES (1::bigint, 'mqtt.history'::regclass), (2, 'mqtt.packs'), (2, 'mqtt.reading_rows')
         UNION ALL
         SELECT 3, 'mqtt.mqtt_dead_letters' WHERE deletion_places.kind <> 'organization'
         UNION ALL
@@ -47,7 +49,14 @@ BEGIN
         UNION ALL
         SELECT 1000, 'mqtt.topics' WHERE deletion_places.kind = 'organization'
     ) AS p (number, relation)
-    CROSS JOIN LATERAL mqtt.leaf_tables(p.relation) WITH ORDINALITY AS l (leaf, ordinality);
+    CROSS JOIN LATERAL mqtt.leaf_tables(p.relation) WITH ORDINALITY AS l (leaf, ordinality)
+    -- The rows of packed days that wait to be dropped are no messages any longer.
+    WHERE NOT EXISTS (
+        SELECT
+        FROM mqtt.packed_days AS d
+        JOIN mqtt.partition_ranges('mqtt.history') AS r ON r.first_at = d.day::timestamp AT TIME ZONE 'UTC'
+        WHERE d.state = 'packed' AND r.partition = l.leaf
+    );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.deletion_places(text) IS 'The tables and partitions that a deletion goes through, in order.';
@@ -68,8 +77,10 @@ DECLARE
     v_traces record;
     v_deleted bigint;
 BEGIN
-    IF parent IN ('mqtt.history'::regclass, 'mqtt.reading_rows'::regclass) THEN
-        v_gone := mqtt.delete_stored(d, leaf, parent = 'mqtt.history'::regclass, most);
+    IF parent IN ('mqtt.history'::regclass, 'mqtt.packs'::regclass, 'mqtt.reading_rows'::regclass) THEN
+        v_gone := CASE parent
+            WHEN 'mqtt.packs'::regclass THEN mqtt.delete_packed(d, most) ELSE mqtt.delete_stored(d, leaf, parent = 'mqtt.history'::regclass, most)
+        END;
         IF v_gone <> '{}' AND d.kind <> 'organization' THEN
             SELECT t.receipts, t.callbacks INTO v_traces FROM mqtt.delete_traces(d.organization_id, v_gone) AS t;
             d.receipts := d.receipts + v_traces.receipts;
@@ -78,7 +89,7 @@ BEGIN
         IF v_gone <> '{}' AND d.kind = 'messages' THEN
             d.rollup_hours_kept := d.rollup_hours_kept + mqtt.remake_rollups(d, v_gone);
         END IF;
-        IF parent = 'mqtt.history'::regclass THEN
+        IF parent <> 'mqtt.reading_rows'::regclass THEN
             d.messages := d.messages + cardinality(v_gone);
         ELSE
             d.readings := d.readings + cardinality(v_gone);

@@ -6,6 +6,7 @@
 -- requires: tables/ledger
 -- requires: tables/mqtt_callbacks
 -- requires: tables/mqtt_publish_receipts
+-- requires: tables/packed_order
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -154,11 +155,16 @@ BEGIN
     SELECT r.*
     FROM mqtt.topics AS t
     CROSS JOIN LATERAL (
-        SELECT m.measured_at, m.position AS place, m.payload, m.topic_number
-        FROM mqtt.readings AS m
-        WHERE m.topic_number = t.number AND m.role = 'telemetry'
-        ORDER BY m.measured_at DESC
-        LIMIT most
+        (
+            SELECT m.measured_at, m.position AS place, m.payload, m.topic_number
+            FROM mqtt.readings AS m
+            WHERE NOT m.is_packed AND m.topic_number = t.number AND m.role = 'telemetry'
+            ORDER BY m.measured_at DESC
+            LIMIT most
+        )
+        UNION ALL
+        SELECT m.measured_at, m.position, m.payload, m.topic_number
+        FROM mqtt.packed_readings_of_topic(t.number, '-infinity', 'infinity', NULL, NULL, 'telemetry', NULL, NULL, most) AS m
     ) AS r
     WHERE t.device_id = device.id AND t.organization_id = device.organization_id AND t.role = 'telemetry'
     ORDER BY r.measured_at DESC, r.place DESC
@@ -177,7 +183,13 @@ BEGIN
     RETURN EXISTS (
         SELECT
         FROM mqtt.topics AS t
-        JOIN mqtt.readings AS m ON m.topic_number = t.number AND m.measured_at = has_measured.at
+        CROSS JOIN LATERAL (
+            SELECT r.payload
+            FROM mqtt.readings AS r
+            WHERE r.topic_number = t.number AND r.measured_at = has_measured.at
+                AND r.first_measured_at <= has_measured.at AND r.last_measured_at >= has_measured.at
+            OFFSET 0
+        ) AS m
         LEFT JOIN LATERAL mqtt.payload_metrics(m.payload) AS p ON has_measured.metric IS NOT NULL
         WHERE t.device_id = device.id AND t.organization_id = device.organization_id AND t.role = 'telemetry'
             AND (has_measured.metric IS NULL OR p.metric = has_measured.metric AND p.value = has_measured.value)
@@ -205,22 +217,28 @@ BEGIN
     FROM mqtt.recent_readings(d, 1000) AS r
     CROSS JOIN LATERAL mqtt.payload_metrics(r.payload) AS p;
     SELECT jsonb_object_agg(e.key, e.value) INTO v_kept
-    FROM jsonb_each(d.latest) AS e
+    FROM jsonb_each(mqtt.latest_of(d)) AS e
     WHERE NOT mqtt.may_be_deleted(deletion, (e.value ->> 'at')::timestamptz)
         OR mqtt.has_measured(d, (e.value ->> 'at')::timestamptz, e.key, e.value -> 'value');
     v_is_gone := mqtt.may_be_deleted(deletion, d.last_data_at) IS NOT FALSE AND NOT mqtt.has_measured(d, d.last_data_at);
     SELECT r.measured_at, coalesce(m.payload, r.payload) AS payload INTO v_last
     FROM mqtt.recent_readings(d, 1) AS r
-    LEFT JOIN mqtt.mqtt_messages AS m
-        ON m.topic_number = r.topic_number AND m.measured_at = r.measured_at AND m.position = r.place AND NOT m.is_interpreted;
+    LEFT JOIN LATERAL (
+        SELECT x.payload
+        FROM mqtt.mqtt_messages AS x
+        WHERE x.topic_number = r.topic_number AND x.measured_at = r.measured_at AND x.position = r.place AND NOT x.is_interpreted
+            AND x.first_measured_at <= r.measured_at AND x.last_measured_at >= r.measured_at
+        OFFSET 0
+    ) AS m ON true;
     UPDATE mqtt.devices AS x
     SET latest = coalesce(mqtt.merged_latest(coalesce(v_kept, '{}'), coalesce(v_recent, '{}')), '{}'),
+        is_data_latest = false,
         last_data = CASE WHEN v_is_gone THEN v_last.payload ELSE x.last_data END,
         last_data_at = CASE WHEN v_is_gone THEN v_last.measured_at ELSE x.last_data_at END
     WHERE x.organization_id = d.organization_id AND x.id = d.id;
     -- What these say is in the history, and taken from there above.
     UPDATE mqtt.deferred_device_updates AS u
-    SET last_data = NULL, last_data_at = NULL, latest = '{}'
+    SET last_data = NULL, last_data_at = NULL, latest = '{}', is_data_latest = false
     WHERE u.organization_id = d.organization_id AND u.device_id = d.id;
 END;
 $$;

@@ -1,16 +1,10 @@
 -- Deploy topicbase:maintenance/openapi_document to pg
+-- requires: base/api_version
 -- requires: maintenance/openapi_paths
 -- requires: tables/openapi_documents
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.api_version() RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER
-BEGIN ATOMIC
-    SELECT '0.1.0';
-END;
-COMMENT ON FUNCTION mqtt.api_version() IS 'The release of Topicbase whose API this is: the tag of sqitch.plan that it is deployed for.';
-
 CREATE OR REPLACE FUNCTION mqtt.openapi_components() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp

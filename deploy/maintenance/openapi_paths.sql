@@ -43,8 +43,10 @@ DECLARE
 BEGIN
     IF routine.pronargs = 1 AND routine.proargtypes[0] = 'bytea'::regtype THEN
         RETURN '{"required": true, "content": {"application/octet-stream": {}}}';
-    ELSIF routine.pronargs = 1 AND routine.proargtypes[0] = 'text'::regtype AND routine.proargnames IS NULL THEN
-        RETURN '{"required": true, "content": {"text/plain": {"schema": {"type": "string"}}}}';
+    ELSIF routine.pronargs = 1 AND routine.proargtypes[0] IN ('text'::regtype, 'xml'::regtype) AND routine.proargnames IS NULL THEN
+        RETURN jsonb_build_object('required', true, 'content', jsonb_build_object(
+            CASE WHEN routine.proargtypes[0] = 'xml'::regtype THEN 'text/xml' ELSE 'text/plain' END, '{"schema": {"type": "string"}}'::jsonb
+        ));
     ELSIF routine.proargnames IS NULL AND routine.pronargs = 1 THEN
         v_schema := CASE WHEN mqtt.comment_shape(routine.oid, 'Body') IS NULL THEN '{}' ELSE mqtt.shape_schema(mqtt.comment_shape(routine.oid, 'Body')) END;
     ELSE
@@ -186,14 +188,18 @@ BEGIN
     END IF;
     v_operation := v_operation || jsonb_build_object('operationId', routine.proname, 'requestBody', mqtt.openapi_body(routine) || jsonb_build_object(
         'content', (
-            -- A call of several forms, each of which takes its body whole, is told by the Content-Type which one is meant.
-            SELECT jsonb_object_agg(c.key, c.value)
+            -- A call of several forms is told by the Content-Type which one is meant; of JSON, the one that has arguments.
+            SELECT jsonb_object_agg(c.key, c.value ORDER BY p.pronargs)
             FROM pg_catalog.pg_proc AS p
             CROSS JOIN LATERAL jsonb_each(mqtt.openapi_body(p) -> 'content') AS c
             WHERE p.pronamespace = routine.pronamespace AND p.proname = routine.proname
         )
     ));
-    IF routine.pronargs = 1 AND routine.proargtypes[0] = 'bytea'::regtype THEN
+    IF EXISTS (
+        SELECT
+        FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = routine.pronamespace AND p.proname = routine.proname AND p.pronargs = 1 AND p.proargtypes[0] = 'bytea'::regtype
+    ) THEN
         v_operation := v_operation || jsonb_build_object('parameters', (
             SELECT jsonb_agg(jsonb_build_object('name', h.name, 'in', 'header', 'required', h.name = 'X-Topic' AND routine.proname = 'mqtt_ingest_binary', 'schema', '{"type": "string"}'::jsonb))
             FROM unnest('{X-Topic,X-QoS,X-Retain,X-Content-Type,X-Message-ID,X-Timestamp}'::text []) AS h (name)

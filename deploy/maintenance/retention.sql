@@ -1,5 +1,7 @@
 -- Deploy topicbase:maintenance/retention to pg
 -- requires: base/locks
+-- requires: maintenance/trim_rows
+-- requires: tables/ended_logins
 -- requires: tables/ingest_keys
 -- requires: tables/integration_activity_log
 -- requires: tables/ledger
@@ -7,90 +9,13 @@
 -- requires: tables/mqtt_dead_letters
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/mqtt_requests
--- requires: tables/queues
 -- requires: tables/reading_rows
+-- requires: tables/retained_messages
 -- requires: tables/rollups
 -- requires: tables/settlements
--- requires: tenants/longest_retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.unsettled_since(before timestamptz, organization_id uuid DEFAULT NULL) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        SELECT min(q.enqueued_at)
-        FROM pgmq.q_mqtt_messages AS q
-        WHERE q.organization IS NOT NULL AND q.enqueued_at < before
-            AND (unsettled_since.organization_id IS NULL OR q.organization_id = unsettled_since.organization_id)
-    );
-END;
-$$;
-COMMENT ON FUNCTION mqtt.unsettled_since(timestamptz, uuid) IS
-'When the first messages were accepted, before then, of which the history has to keep the rows because a work item stands for them; null when there are none.';
-
-CREATE OR REPLACE FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column text, term text, most integer, OUT removed bigint, OUT is_more boolean)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_longest CONSTANT integer := mqtt.longest_term(term);
-    v_organizations CONSTANT integer := 500;
-    v_default text := (SELECT k.relname FROM pg_catalog.pg_class AS k WHERE k.oid = target) || '_default';
-    v_organization_id uuid;
-    v_key text;
-    v_trimmed_to timestamptz;
-    v_before timestamptz := now() - make_interval(days => v_longest);
-    v_share bigint;
-    v_until timestamptz;
-    v_rows bigint;
-BEGIN
-    -- Whole partitions are dropped by the longest term. That leaves the rows of the default partition,
-    EXECUTE format('SELECT max(x.t) FROM (SELECT %I AS t FROM mqtt.%I WHERE %1$I < $1 ORDER BY %1$I LIMIT $2) AS x', time_column, v_default)
-    INTO v_until USING CASE
-        WHEN target = 'mqtt.history'::regclass THEN least(v_before, mqtt.unsettled_since(v_before)) ELSE v_before
-    END, most;
-    EXECUTE format('DELETE FROM mqtt.%I WHERE %I <= $1', v_default, time_column) USING v_until;
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    is_more := removed >= most;
-    -- and organizations with a shorter term: each gets its share, in random order, so that none is always last.
-    FOR v_organization_id, v_key, v_trimmed_to, v_before, v_share IN EXECUTE format(
-        'SELECT o.id, CASE $4 WHEN ''organization'' THEN o.number::text ELSE o.id::text END AS key, '
-        'CASE WHEN $5 THEN coalesce(o.history_trimmed_to, ''-infinity'') ELSE ''-infinity'' END AS trimmed_to, '
-        'now() - make_interval(days => coalesce(o.%1$I, c.%1$I)) AS before, greatest(100, $2 / count(*) OVER ()) AS share '
-        'FROM mqtt.organizations AS o CROSS JOIN mqtt.configuration AS c WHERE coalesce(o.%1$I, c.%1$I) < $1 ORDER BY random() LIMIT $3', term
-    ) USING v_longest, most, v_organizations, owner_column, target = 'mqtt.history'::regclass LOOP
-        EXIT WHEN removed >= most;
-        v_share := least(v_share, most - removed);
-        IF target = 'mqtt.history'::regclass THEN
-            -- What the worker has yet to read stays.
-            v_before := least(v_before, mqtt.unsettled_since(v_before, v_organization_id));
-        END IF;
-        -- By time, not row by row: a join might get a plan that reads the whole table for each row.
-        EXECUTE format(
-            'SELECT max(x.t) FROM (SELECT %I AS t FROM %s WHERE %I = %L AND %1$I >= $1 AND %1$I < $2 ORDER BY %1$I LIMIT $3) AS x',
-            time_column, target, owner_column, v_key
-        ) INTO v_until USING v_trimmed_to, v_before, v_share;
-        v_rows := 0;
-        IF v_until IS NOT NULL THEN
-            EXECUTE format('DELETE FROM %s WHERE %I = %L AND %I >= $1 AND %4$I <= $2', target, owner_column, v_key, time_column)
-            USING v_trimmed_to, v_until;
-            GET DIAGNOSTICS v_rows = ROW_COUNT;
-            is_more := is_more OR v_rows >= v_share;
-            removed := removed + v_rows;
-        END IF;
-        -- An hour behind: of what is stored later than that, its partition takes care.
-        IF target = 'mqtt.history'::regclass AND v_rows < v_share AND v_before - interval '2 hours' > v_trimmed_to THEN
-            UPDATE mqtt.organizations AS o SET history_trimmed_to = v_before - interval '1 hour' WHERE o.id = v_organization_id;
-        END IF;
-    END LOOP;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.trim_rows(regclass, text, text, text, integer) IS
-'Deletes rows that are older than the term of their organization (owner_column: organization_id, or organization for its number) (the name of a column of configuration and organizations, in days) and that no dropped partition removes: at most this many, plus those with the same time as the last. Returns how many, and whether there may be more.';
-
 CREATE OR REPLACE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -109,6 +34,11 @@ BEGIN
     DELETE FROM mqtt.mqtt_requests AS r
     WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most));
     GET DIAGNOSTICS v_requests = ROW_COUNT;
+    DELETE FROM mqtt.retained_messages AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM mqtt.retained_messages AS x WHERE x.seen_at < now() - make_interval(days => mqtt.longest_term('completed_days')) LIMIT most
+    ));
+    DELETE FROM mqtt.ended_logins AS e WHERE e.ended_at < now() - interval '7 days';
     DELETE FROM mqtt.mqtt_callback_deliveries AS d
     WHERE d.ctid = ANY (ARRAY(
         SELECT x.address
@@ -129,7 +59,42 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.trim_small_tables(integer) IS
-'Deletes message ids past their window, requests older than a day and callback deliveries past their term, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
+'Deletes message ids past their window, requests older than a day, callback deliveries past their term, and what brokers have retained and not sent for the longest term of the history, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
+
+CREATE OR REPLACE FUNCTION mqtt.trim_packs(most integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_messages bigint;
+BEGIN
+    WITH gone AS (
+        -- An archive (packaging/citus) sees to its own.
+        DELETE FROM ONLY mqtt.packs AS p
+        WHERE p.ctid = ANY (ARRAY(
+            SELECT x.address
+            FROM mqtt.organizations AS o
+            CROSS JOIN mqtt.configuration AS c
+            CROSS JOIN LATERAL (
+                SELECT y.ctid AS address
+                FROM ONLY mqtt.packs AS y
+                WHERE y.organization = o.number AND y.last_received_at < now() - make_interval(days => coalesce(o.completed_days, c.completed_days))
+                    AND y.run <> ALL (ARRAY(SELECT u.run FROM mqtt.unread_runs AS u))
+                LIMIT most
+            ) AS x
+            LIMIT most
+        ))
+        RETURNING p.message_count
+    )
+    SELECT coalesce(sum(g.message_count), 0) INTO v_messages FROM gone AS g;
+    DELETE FROM mqtt.packed_days AS d
+    WHERE d.state = 'dropped' AND d.day < (now() AT TIME ZONE 'UTC')::date - mqtt.longest_term('completed_days')
+        AND NOT EXISTS (SELECT FROM ONLY mqtt.packs AS p WHERE p.run = d.run);
+    RETURN v_messages;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.trim_packs(integer) IS
+'Deletes packs all of whose messages are past the term of their organization, at most this many packs; returns how many messages those had.';
 
 CREATE OR REPLACE FUNCTION mqtt.note_retention() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -147,6 +112,28 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.note_retention() IS 'Notes, before retention removes messages, that rollups of their time can no longer be made again.';
 
+CREATE OR REPLACE FUNCTION mqtt.expired_days() RETURNS TABLE (place integer, kind text, partition regclass, row_count bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.place, t.kind, e.partition, e.row_count
+    FROM (
+        -- The busiest table comes last, because it stays locked until the end of the transaction.
+        VALUES
+        (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
+        (2, 'settlements', 'mqtt.settlements', (SELECT c.settled_days FROM mqtt.configuration AS c)),
+        (3, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
+        (4, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
+        (5, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
+        (6, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
+    ) AS t (place, kind, parent, days)
+    CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
+    JOIN mqtt.partition_ranges(t.parent::regclass) AS r ON r.partition = e.partition
+    -- While the worker has yet to read some of a day, its partition stays; see mqtt.trim_partitions.
+    WHERE t.kind <> 'completed' OR NOT mqtt.has_unsettled(r.first_at, r.end_at);
+$$;
+COMMENT ON FUNCTION mqtt.expired_days() IS 'Partitions that retention drops, the busiest table''s last (place), and their rows.';
+
 CREATE OR REPLACE FUNCTION mqtt.apply_retention(most integer DEFAULT 10000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -154,6 +141,7 @@ AS $$
 DECLARE
     v_counts jsonb;
     v_small jsonb;
+    v_packed bigint;
     v_is_more boolean;
     v_expired jsonb;
     v_partitions regclass [];
@@ -162,33 +150,34 @@ BEGIN
     -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
     PERFORM mqtt.note_retention();
-    SELECT jsonb_object_agg(t.kind, r.removed) || jsonb_build_object('receipts', 0), bool_or(r.is_more) INTO v_counts, v_is_more
+    SELECT jsonb_object_agg(x.kind, x.removed) - 'settlements', bool_or(x.is_more) INTO v_counts, v_is_more
     FROM (
-        VALUES
-        ('completed', 'mqtt.history', 'received_at', 'organization', 'completed_days'),
-        ('readings', 'mqtt.reading_rows', 'received_at', 'organization', 'completed_days'),
-        ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'organization_id', 'failed_days'),
-        ('activity', 'mqtt.integration_activity_log', 'created_at', 'organization_id', 'activity_days')
-    ) AS t (kind, target, time_column, owner_column, term)
-    CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.owner_column, t.term, most) AS r;
+        SELECT t.kind, r.*
+        FROM (
+            VALUES
+            ('completed', 'mqtt.history', 'received_at', 'organization', 'completed_days'),
+            ('readings', 'mqtt.reading_rows', 'received_at', 'organization', 'completed_days'),
+            ('failed', 'mqtt.mqtt_dead_letters', 'failed_at', 'organization_id', 'failed_days'),
+            ('activity', 'mqtt.integration_activity_log', 'created_at', 'organization_id', 'activity_days')
+        ) AS t (kind, target, time_column, owner_column, term)
+        CROSS JOIN LATERAL mqtt.trim_rows(t.target::regclass, t.time_column, t.owner_column, t.term, most) AS r
+        UNION ALL
+        SELECT t.kind, t.removed, t.removed >= most
+        FROM mqtt.configuration AS c
+        CROSS JOIN LATERAL (
+            VALUES
+            ('receipts', mqtt.trim_partitions('mqtt.mqtt_publish_receipts', now() - make_interval(days => c.receipt_days), most)),
+            ('settlements', mqtt.trim_partitions('mqtt.settlements', now() - make_interval(days => c.settled_days), most))
+        ) AS t (kind, removed)
+    ) AS x;
+    v_packed := mqtt.trim_packs(most);
+    v_counts := v_counts || jsonb_build_object('completed', (v_counts ->> 'completed')::bigint + v_packed);
+    v_is_more := v_is_more OR v_packed >= most;
     v_small := mqtt.trim_small_tables(10 * most);
     v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
     v_counts := v_counts || v_small;
     WITH expired AS (
-        SELECT t.place, t.kind, e.partition, e.row_count
-        FROM (
-            -- The busiest table comes last, because it stays locked until the end of the transaction.
-            VALUES
-            (1, 'receipts', 'mqtt.mqtt_publish_receipts', (SELECT c.receipt_days FROM mqtt.configuration AS c)),
-            (2, 'settlements', 'mqtt.settlements', (SELECT c.settled_days FROM mqtt.configuration AS c)),
-            (3, 'failed', 'mqtt.mqtt_dead_letters', mqtt.longest_term('failed_days')),
-            (4, 'activity', 'mqtt.integration_activity_log', mqtt.longest_term('activity_days')),
-            (5, 'readings', 'mqtt.reading_rows', mqtt.longest_term('completed_days')),
-            (6, 'completed', 'mqtt.history', mqtt.longest_term('completed_days'))
-        ) AS t (place, kind, parent, days)
-        CROSS JOIN LATERAL mqtt.expired_partitions(t.parent::regclass, t.days) AS e
-        -- While the worker has yet to read some of it, none of it goes.
-        WHERE t.kind <> 'completed' OR mqtt.unsettled_since(now() - make_interval(days => t.days)) IS NULL
+        SELECT e.* FROM mqtt.expired_days() AS e
     )
     SELECT
         coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),

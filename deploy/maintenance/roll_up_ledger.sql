@@ -37,7 +37,7 @@ BEGIN
         GROUP BY 1, 2, 3
         ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET
             accepted = l.accepted + excluded.accepted, completed = l.completed + excluded.completed,
-            dead = l.dead + excluded.dead, expired = l.expired + excluded.expired
+            dead = l.dead + excluded.dead, expired = l.expired + excluded.expired, deleted = l.deleted + excluded.deleted
     )
     SELECT count(*) INTO v_rows FROM old;
     RETURN v_rows;

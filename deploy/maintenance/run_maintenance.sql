@@ -2,15 +2,13 @@
 -- requires: base/prepare_partitions
 -- requires: base/vacuum_holders
 -- requires: maintenance/check_capacity
--- requires: maintenance/check_ledger
 -- requires: maintenance/note_silence
 -- requires: maintenance/openapi_document
+-- requires: maintenance/pack_days
 -- requires: maintenance/repair_clock
--- requires: maintenance/retention
 -- requires: maintenance/roll_up_ledger
 -- requires: maintenance/roll_up_readings
 -- requires: maintenance/work_deletions
--- requires: tables/mqtt_credentials
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -96,12 +94,34 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.try_maintenance_lock() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
 
+CREATE OR REPLACE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE step
+        WHEN 'deletions' THEN mqtt.work_deletions(50000)
+        WHEN 'packing' THEN mqtt.pack_next(100000)
+        WHEN 'rollups' THEN mqtt.roll_up_readings()
+    END - 'more';
+EXCEPTION WHEN OTHERS THEN
+    RAISE LOG 'topicbase: % failed: % (%)', step, SQLERRM, SQLSTATE;
+    RETURN jsonb_build_object(step || '_failed', SQLERRM);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.try_maintenance(text) IS
+'A step of maintenance (deletions, packing, rollups) whose failure takes nothing else of it back, such as an archive that is down: it is logged, and the answer is {"<step>_failed": why}.';
+
 CREATE OR REPLACE FUNCTION mqtt.run_maintenance() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.apply_retention() || mqtt.run_periodic_tasks() || mqtt.work_deletions(50000) || mqtt.roll_up_readings() ELSE '{"skipped": true}' END;
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.try_maintenance('deletions') || mqtt.try_maintenance('packing')
+        || mqtt.try_maintenance('rollups')
+        -- Last, as their locks of partitions last until the end of the transaction, and whoever processes messages waits for them.
+        || mqtt.apply_retention() || mqtt.run_periodic_tasks()
+        || jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) ELSE '{"skipped": true}' END;
 $$;
 COMMENT ON FUNCTION mqtt.run_maintenance() IS
-'All periodic maintenance in one call: capacity, retention, mqtt.run_periodic_tasks, deletions, rollups. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What cannot be done now (deletions_failed, packing_failed, rollups_failed: why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 COMMIT;

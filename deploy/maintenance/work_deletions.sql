@@ -152,15 +152,21 @@ DECLARE
     v_next mqtt.deletions;
     v_before bigint;
     v_removed bigint := 0;
-    v_is_more boolean := false;
+    v_is_more boolean;
 BEGIN
-    -- In random order, so that a large one does not hold up the others.
-    FOR v_next IN SELECT d.* FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.state = 'waiting', random() LIMIT 20 LOOP
+    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many.
+    FOR v_next IN
+        SELECT (o.one).*
+        FROM (
+            SELECT DISTINCT ON (d.organization_id) d AS one FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.organization_id, d.state = 'waiting', random()
+        ) AS o
+        ORDER BY (o.one).state = 'waiting', random()
+        LIMIT 20
+    LOOP
         EXIT WHEN v_removed >= most;
         v_before := mqtt.deleted_rows(v_next);
         v_next := mqtt.work_deletion(v_next, most - v_removed::integer);
         v_removed := v_removed + mqtt.deleted_rows(v_next) - v_before;
-        v_is_more := v_is_more OR v_next.state = 'running';
         UPDATE mqtt.deletions AS d
         SET (
             state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept
@@ -173,6 +179,7 @@ BEGIN
     END LOOP;
     DELETE FROM mqtt.deletions AS d
     WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
+    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running'));
     RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most);
 END;
 $$;

@@ -35,7 +35,7 @@ CREATE TYPE mqtt.arrived_sample AS (
     organization integer,
     number integer
 );
-COMMENT ON TYPE mqtt.arrived_sample IS 'A message taken from the queue, as mqtt.decoded_samples has it: in one row, or in a row for each sample that a payload rule finds in it. organization, number: those of its organization and topic, where the history has the message already.';
+COMMENT ON TYPE mqtt.arrived_sample IS 'A message taken from the queue, as mqtt.interpret_samples has it: in one row, or in a row for each sample that a payload rule finds in it. organization, number: those of its organization and topic, where the history has the message already.';
 
 CREATE TYPE mqtt.device_news AS (
     organization_id uuid,
@@ -45,9 +45,10 @@ CREATE TYPE mqtt.device_news AS (
     last_data_at timestamptz,
     last_seen_at timestamptz,
     latest jsonb,
-    latest_since timestamptz
+    latest_since timestamptz,
+    is_data_latest boolean
 );
-COMMENT ON TYPE mqtt.device_news IS 'What a batch tells of a device. latest_since: when the first of its latest values was measured.';
+COMMENT ON TYPE mqtt.device_news IS 'What a batch tells of a device. latest: latest values that last_data does not tell; latest_since: when the first of them was measured; is_data_latest: whether the metrics of last_data are latest values as well, and newer.';
 
 CREATE TYPE mqtt.seen_device AS (
     id uuid,
@@ -86,10 +87,11 @@ CREATE TYPE mqtt.stored_batch AS (
     counts bigint [],
     first_at timestamptz [],
     last_at timestamptz [],
+    weights bigint [],
     refused jsonb,
     positions mqtt.settled_position [],
     late mqtt.late_reading []
 );
 COMMENT ON TYPE mqtt.stored_batch IS
-'What became of a batch: how many were stored of each organization, integration, credential and minute of acceptance (mqtt.record_stored); positions: of these (mqtt.record_settlements); refused: those to topics beyond the limit (mqtt.record_refused); late: readings of time that is closed (mqtt.record_late).';
+'What became of a batch: how many were stored of each organization, integration, credential and minute of acceptance, and how much work these were, in bytes (mqtt.record_stored); positions: of these (mqtt.record_settlements); refused: those to topics beyond the limit (mqtt.record_refused); late: readings of time that is closed (mqtt.record_late).';
 COMMIT;

@@ -23,7 +23,8 @@ BEGIN
     ),
     news AS MATERIALIZED (
         SELECT DISTINCT ON (t.organization_id, t.device_id)
-            t.organization_id, t.device_id, t.last_data, t.last_data_at, max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
+            t.organization_id, t.device_id, t.last_data, t.last_data_at,
+            max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
         FROM taken AS t
         ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
     ),
@@ -33,7 +34,7 @@ BEGIN
             t.device_id, min((e.value ->> 'at')::timestamptz) AS latest_since,
             jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
         FROM taken AS t
-        CROSS JOIN LATERAL jsonb_each(t.latest) AS e
+        CROSS JOIN LATERAL jsonb_each(mqtt.latest_values(t.latest, t.last_data, t.last_data_at, t.is_data_latest)) AS e
         GROUP BY t.device_id
     ),
     -- In the workers' order. A device deleted meanwhile has no row.
@@ -48,7 +49,8 @@ BEGIN
     updated AS (
         UPDATE mqtt.devices AS d
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
-            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.latest_since),
+            latest = mqtt.newest_values(mqtt.latest_of(d), d.last_data_at, n.latest, n.latest_since),
+            is_data_latest = mqtt.is_data_latest(d.is_data_latest, d.last_data_at, false, n.last_data_at, n.latest),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at),
             presence = mqtt.presence_once_seen(d.presence, n.last_seen_at)

@@ -1,10 +1,11 @@
 -- Deploy topicbase:process/due_messages to pg
+-- requires: ingest/quotas
 -- requires: process/due_organizations
 -- requires: process/share_due
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.due_messages(batch_size integer, OUT tids tid [], OUT messages integer, OUT cuts jsonb)
+CREATE OR REPLACE FUNCTION mqtt.due_messages(batch_size integer, elsewhere uuid [], OUT tids tid [], OUT messages integer, OUT cuts jsonb, OUT is_full boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -43,6 +44,10 @@ DECLARE
     -- 64 organizations share a batch, or more where some of these do not need their share, as far as the server's table of locks has room.
     v_share integer := ceil(batch_size / 64.0);
     v_most integer := least(batch_size, 400, current_setting('max_connections')::integer * current_setting('max_locks_per_transaction')::integer / 16);
+    v_paused CONSTANT uuid [] := mqtt.out_of_time() || elsewhere;
+    -- Beside organizations that have few messages, none has more than 250 in a batch, so that the next one, with theirs, comes soon.
+    v_shared_at timestamptz := (v_memory ->> 'shared_at')::timestamptz;
+    v_most_each integer;
     v_locked record;
     v_busy uuid;
     v_candidates jsonb := '{}';
@@ -76,7 +81,7 @@ BEGIN
         IF v_now BETWEEN v_contended_at AND v_contended_at + interval '1 second' THEN
             v_most := least(v_most, (SELECT greatest(1, (count(*) + 1) / 2) FROM jsonb_object_keys(v_candidates)));
         END IF;
-        v_locked := mqtt.lock_organizations(v_candidates, v_start, v_now, v_share, v_most, batch_size);
+        v_locked := mqtt.lock_organizations(v_candidates, v_start, v_now, v_share, v_most, batch_size, v_paused);
         v_kept := v_kept || v_locked.kept;
         IF v_locked.busy IS NOT NULL THEN
             v_contended_at := v_now;
@@ -99,8 +104,11 @@ BEGIN
         END IF;
     END IF;
     v_last := v_locked.organizations[cardinality(v_locked.organizations)];
+    v_shared_at := CASE WHEN cardinality(v_locked.organizations) > 1 AND v_share > ANY (v_locked.waiting) THEN v_now ELSE v_shared_at END;
+    v_most_each := CASE WHEN v_now BETWEEN v_shared_at AND v_shared_at + interval '1 second' THEN least(batch_size, greatest(v_share, 250)) ELSE batch_size END;
     SELECT d.tids, d.messages, d.cuts, d.marks INTO tids, messages, cuts, v_new
-    FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_now, v_margin, v_busy_margin) AS d;
+    FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_most_each, v_now, v_margin, v_busy_margin) AS d;
+    is_full := messages >= v_most_each;
     v_marks := v_candidates || coalesce(v_new, '{}');
     IF (SELECT count(*) FROM jsonb_object_keys(v_marks)) > v_remembered THEN
         -- Those that were looked at and left without messages are forgotten: the newest rows, or a sweep, will tell of their next ones.
@@ -113,11 +121,11 @@ BEGIN
         'topicbase.queue_memory',
         jsonb_build_object(
             'swept_at', v_swept_at, 'sweep_took', v_sweep_took, 'is_cut', v_is_cut, 'looked_back_at', v_looked_back_at,
-            'contended_at', v_contended_at, 'seen', v_seen, 'last', v_last, 'marks', v_marks
+            'contended_at', v_contended_at, 'shared_at', v_shared_at, 'seen', v_seen, 'last', v_last, 'marks', v_marks
         )::text, false
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.due_messages(integer) IS
-'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction. Keeps its speed while an old transaction holds back vacuum.';
+COMMENT ON FUNCTION mqtt.due_messages(integer, uuid []) IS
+'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction; while some have few, no other has more than 250. is_full: there may be more. None of the organizations that are elsewhere. Keeps its speed while an old transaction holds back vacuum.';
 COMMIT;

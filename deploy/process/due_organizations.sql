@@ -61,7 +61,7 @@ COMMENT ON FUNCTION mqtt.newest_in_queue(jsonb, bigint, timestamptz, interval, i
 'The organizations of the newest rows, those after the msg_id seen, likewise; at most 1,000 rows, and none while more organizations are marked than are remembered. A part of mqtt.due_messages.';
 
 CREATE OR REPLACE FUNCTION mqtt.lock_organizations(
-    candidates jsonb, start uuid, due_at timestamptz, share integer, most integer, room integer,
+    candidates jsonb, start uuid, due_at timestamptz, share integer, most integer, room integer, paused uuid [],
     OUT organizations uuid [], OUT firsts timestamptz [], OUT waiting integer [], OUT kept uuid [], OUT busy uuid, OUT due integer
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -80,7 +80,9 @@ BEGIN
     FOR v_next IN
         SELECT c.id, f.first, f.waiting
         FROM (
-            SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(candidates) AS j ORDER BY j.key::uuid <= start, j.key::uuid
+            SELECT j.key::uuid AS id, j.value::timestamptz AS mark FROM jsonb_each_text(candidates) AS j
+            WHERE j.key::uuid <> ALL (paused)
+            ORDER BY j.key::uuid <= start, j.key::uuid
         ) AS c
         CROSS JOIN LATERAL (
             SELECT
@@ -114,8 +116,8 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.lock_organizations(jsonb, uuid, timestamptz, integer, integer, integer) IS
-'Locks organizations with due messages for this transaction, those after start first, until there is no room for more messages: with the time before the first and how many are due (at most share). kept: those that will have more; busy: the first that another worker is at; due: how many had any. A part of mqtt.due_messages.';
+COMMENT ON FUNCTION mqtt.lock_organizations(jsonb, uuid, timestamptz, integer, integer, integer, uuid []) IS
+'Locks organizations with due messages for this transaction, those after start first, until there is no room for more messages: with the time before the first and how many are due (at most share). kept: those that will have more; busy: the first that another worker is at; due: how many had any. Passes over those that are paused. A part of mqtt.due_messages.';
 
 CREATE OR REPLACE FUNCTION mqtt.wait_for_organization(organization_id uuid, mark timestamptz, due_at timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

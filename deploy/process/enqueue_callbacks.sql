@@ -5,6 +5,7 @@
 -- requires: tables/history
 -- requires: tables/mqtt_callbacks
 -- requires: tables/queues
+-- requires: topics/patterns
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -82,14 +83,15 @@ BEGIN
     hook AS MATERIALIZED (
         SELECT c.organization_id, c.integration_id, t.topic, c.id
         FROM (
-            SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, s.pattern
+            SELECT p.organization_id, p.integration_id, p.topics, s.id, s.topic AS filter, l.topic_like, l.topic_levels
             FROM prefixed AS p
             CROSS JOIN LATERAL mqtt.filters_by_prefix(p.organization_id, p.integration_id, p.prefix, true) AS s
-            -- PostgreSQL keeps 32 compiled expressions: so, each is compiled once for all its topics.
+            -- Not regular expressions: to compile those of thousands of filters that one message matches takes most of a second.
+            CROSS JOIN LATERAL mqtt.topic_filter_levels(s.topic) AS l
             OFFSET 0
         ) AS c
         CROSS JOIN LATERAL unnest(c.topics) AS t (topic)
-        WHERE c.filter = t.topic OR t.topic ~ c.pattern
+        WHERE c.filter = t.topic OR mqtt.matched_levels(t.topic, c.topic_like, c.topic_levels) IS NOT NULL
     )
     INSERT INTO mqtt.mqtt_callback_deliveries (organization_id, subscription_id, message_id, received_at)
     SELECT h.organization_id, h.id, a.id, a.enqueued_at

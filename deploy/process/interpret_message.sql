@@ -6,8 +6,8 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.rule_metrics_of(
-    rule mqtt.payload_rules, levels text [], document jsonb, variables jsonb, login text, OUT data jsonb, OUT reason text
-)
+    rule mqtt.payload_rules, levels text [], document jsonb, variables jsonb, login text
+) RETURNS mqtt.found_metrics
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -16,6 +16,7 @@ DECLARE
     v_all jsonb := '{}';
     v_name text;
     v_value jsonb;
+    v_found mqtt.found_metrics;
 BEGIN
     FOR i IN 1..cardinality(rule.metric_names) LOOP
         v_name := rule.metric_names[i];
@@ -38,7 +39,7 @@ BEGIN
             IF rule.metric_types[i] <> '' AND v_value <> 'null' THEN
                 v_value := mqtt.typed_value(v_value, rule.metric_types[i]);
                 IF v_value IS NULL THEN
-                    reason := coalesce(reason, format('%s is not a %s', v_name, rule.metric_types[i]));
+                    v_found.reason := coalesce(v_found.reason, format('%s is not a %s', v_name, rule.metric_types[i]));
                     CONTINUE;
                 END IF;
             END IF;
@@ -49,11 +50,8 @@ BEGIN
             v_chosen := v_chosen || jsonb_build_object(v_name, v_value);
         END IF;
     END LOOP;
-    data := v_all || v_chosen;
-    IF octet_length(data::text) > 65536 THEN
-        data := '{}';
-        reason := 'its metrics have more than 64 KiB';
-    END IF;
+    v_found.data := v_all || v_chosen;
+    RETURN v_found;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.rule_metrics_of(mqtt.payload_rules, text [], jsonb, jsonb, text) IS
@@ -82,62 +80,6 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.metadata_of(jsonb) IS 'Attributes as metadata: the names a/b of an object as nested members.';
 
-CREATE OR REPLACE FUNCTION mqtt.interpreted_sample(
-    rule mqtt.payload_rules, levels text [], document jsonb, variables jsonb, login text, sample integer
-) RETURNS mqtt.interpretation
-LANGUAGE plpgsql STABLE SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_found mqtt.interpretation;
-    v_state text;
-    v_value jsonb;
-BEGIN
-    v_found.rule_id := rule.id;
-    v_found.sample := sample;
-    v_found.role := rule.role;
-    IF rule.device_parts IS NOT NULL THEN
-        v_found.external_id := CASE
-            WHEN rule.device_level IS NULL THEN mqtt.filled_template(rule.device_parts, levels, document, variables, login)
-            ELSE nullif(levels[rule.device_level], '')
-        END;
-        IF v_found.external_id IS NULL OR octet_length(v_found.external_id) > 255 OR v_found.external_id ~ '[\u0001-\u001f\u007f-\u009f]' THEN
-            v_found.external_id := NULL;
-            v_found.reason := 'the template device yields no name of 1 to 255 bytes';
-            RETURN v_found;
-        END IF;
-    END IF;
-    IF rule.time_path IS NOT NULL THEN
-        v_value := jsonb_path_query_first(document, rule.time_path, variables, true);
-        v_found.sent_at := mqtt.rule_time(v_value, rule."time" ->> 'unit', rule."time" ->> 'zone');
-        IF v_value IS NOT NULL AND v_found.sent_at IS NULL THEN
-            v_found.reason := 'time is none of the unit said';
-        END IF;
-    END IF;
-    IF rule.presence_path IS NOT NULL THEN
-        v_state := mqtt.presence_state(jsonb_path_query_first(document, rule.presence_path, variables, true));
-        IF v_state IS NULL THEN
-            v_found.reason := 'presence is neither online nor offline';
-        ELSE
-            v_found.facts := jsonb_build_object('presence', v_state);
-        END IF;
-    END IF;
-    IF cardinality(rule.metric_names) > 0 THEN
-        SELECT m.data, coalesce(v_found.reason, m.reason) INTO v_found.data, v_found.reason
-        FROM mqtt.rule_metrics_of(rule, levels, document, variables, login) AS m;
-        IF rule.role = 'attributes' THEN
-            v_found.facts := coalesce(v_found.facts, '{}') || jsonb_build_object('metadata', mqtt.metadata_of(v_found.data));
-            v_found.data := NULL;
-        ELSIF v_found.data = '{}' THEN
-            v_found.data := NULL;
-            v_found.reason := coalesce(v_found.reason, 'none of its metrics is there');
-        END IF;
-    END IF;
-    RETURN v_found;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.interpreted_sample(mqtt.payload_rules, text [], jsonb, jsonb, text, integer) IS 'What a rule makes of one sample; variables hold root and parent.';
-
 CREATE OR REPLACE FUNCTION mqtt.rule_samples(rule mqtt.payload_rules, document jsonb) RETURNS TABLE (item jsonb, variables jsonb)
 LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 1
 SET search_path = pg_catalog, pg_temp
@@ -161,4 +103,64 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.rule_samples(mqtt.payload_rules, jsonb) IS 'The samples in a message, each with what its paths may name ($root, $parent); at most 1,001.';
+
+CREATE OR REPLACE FUNCTION mqtt.flat_metrics(rule mqtt.payload_rules, value jsonb) RETURNS mqtt.found_metrics
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT ROW(CASE
+        WHEN value IS NULL THEN '{}'
+        WHEN jsonb_typeof(value) <> 'object' THEN jsonb_build_object('value', value)
+        WHEN jsonb_path_exists(value, 'strict $.* ? (@.type() == "object" || @.type() == "array")') THEN mqtt.flat_members(value) - (rule).omitted
+        ELSE value - (rule).omitted
+    END, NULL)::mqtt.found_metrics;
+END;
+COMMENT ON FUNCTION mqtt.flat_metrics(mqtt.payload_rules, jsonb) IS 'What a rule whose metrics are * alone finds at its path. A part of the statement that asks.';
+
+CREATE OR REPLACE FUNCTION mqtt.template_text(rule mqtt.payload_rules, levels text [], item jsonb, variables jsonb, login text) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN (rule).device_level IS NOT NULL THEN nullif(levels[(rule).device_level], '')
+        WHEN (rule).device_path IS NOT NULL THEN mqtt.scalar_text(jsonb_path_query_first(item, (rule).device_path, variables, true))
+        WHEN (rule).device_parts IS NOT NULL THEN mqtt.filled_template((rule).device_parts, levels, item, variables, login)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.template_text(mqtt.payload_rules, text [], jsonb, jsonb, text) IS
+'The device of a sample as its rule names it; null where there is none. A part of the statement that asks.';
+
+CREATE OR REPLACE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text [], item jsonb, variables jsonb, login text)
+RETURNS TABLE (name text, sent_at timestamptz, presence text, data jsonb, fault text, reason text)
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
+BEGIN ATOMIC
+    SELECT
+        t.name, t.sent_at, t.presence, CASE WHEN t.is_large THEN '{}' ELSE (t.found).data END, t.fault,
+        coalesce(
+            CASE WHEN (rule).presence_path IS NOT NULL AND t.presence IS NULL THEN 'presence is neither online nor offline' END,
+            CASE WHEN t.time_value IS NOT NULL AND t.sent_at IS NULL THEN 'time is none of the unit said' END,
+            (t.found).reason, CASE WHEN t.is_large THEN 'its metrics have more than 64 KiB' END
+        )
+    FROM (
+        SELECT
+            v.*, CASE WHEN v.time_value IS NOT NULL THEN mqtt.rule_time(v.time_value, (rule).time ->> 'unit', (rule).time ->> 'zone') END AS sent_at,
+            octet_length((v.found).data::text) > 65536 AS is_large,
+            CASE
+                WHEN (rule).device IS NOT NULL AND (v.name IS NULL OR octet_length(v.name) > 255 OR v.name ~ '[\u0001-\u001f\u007f-\u009f]')
+                    THEN 'the template device yields no name of 1 to 255 bytes'
+            END AS fault
+        FROM (
+            SELECT
+                mqtt.template_text(rule, levels, item, variables, login) AS name,
+                jsonb_path_query_first(item, (rule).time_path, variables, true) AS time_value,
+                mqtt.presence_state(jsonb_path_query_first(item, (rule).presence_path, variables, true)) AS presence,
+                CASE
+                    WHEN (rule).is_flat THEN mqtt.flat_metrics(rule, jsonb_path_query_first(item, (rule).metric_paths[1], variables, true))
+                    WHEN (rule).metric_names <> '{}' THEN mqtt.rule_metrics_of(rule, levels, item, variables, login)
+                END AS found
+            OFFSET 0
+        ) AS v
+        OFFSET 0
+    ) AS t;
+END;
+COMMENT ON FUNCTION mqtt.interpreted_item(mqtt.payload_rules, text [], jsonb, jsonb, text) IS
+'What a rule makes of one sample; fault: why there is nothing at all; variables hold root and parent. A part of the statement that asks.';
 COMMIT;

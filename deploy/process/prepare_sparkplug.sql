@@ -1,97 +1,129 @@
 -- Deploy topicbase:process/prepare_sparkplug to pg
 -- requires: base/wake_bridge
 -- requires: process/sparkplug
--- requires: tables/payload_rules
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.save_sparkplug_node(news mqtt.sparkplug_nodes, topic_head text, at timestamptz) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes [], heads text [], times timestamptz []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_asked_at CONSTANT timestamptz := (
-        SELECT n.rebirth_at FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = news.integration_id AND n.node = news.node
-    );
+    v_is_asked boolean;
 BEGIN
-    IF news.rebirth_at = 'infinity' THEN
-        IF at < v_asked_at + interval '30 seconds' THEN
-            news.rebirth_at := v_asked_at;
-        ELSE
-            news.rebirth_at := at;
-            -- The metric "Node Control/Rebirth", a boolean, true.
-            INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-            VALUES (
-                clock_timestamp(),
-                jsonb_build_object('topic', topic_head || 'spBv1.0/' || replace(news.node, '/', '/NCMD/'), 'qos', 0, 'retain', false),
-                news.organization_id, news.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
-            );
-            PERFORM mqtt.wake_bridge('outbound');
-        END IF;
+    WITH news AS MATERIALIZED (
+        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.head, x.at, k.rebirth_at,
+            n.rebirth_at = 'infinity' AND (x.at < k.rebirth_at + interval '30 seconds') IS NOT TRUE AS is_asked
+        FROM unnest(nodes) WITH ORDINALITY AS n
+        JOIN unnest(heads, times) WITH ORDINALITY AS x (head, at, ordinality) ON x.ordinality = n.ordinality
+        LEFT JOIN mqtt.sparkplug_nodes AS k ON k.integration_id = n.integration_id AND k.node = n.node
+    ),
+    asked AS (
+        -- The metric "Node Control/Rebirth", a boolean, true.
+        INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
+        SELECT clock_timestamp(), jsonb_build_object('topic', n.head || 'spBv1.0/' || replace(n.node, '/', '/NCMD/'), 'qos', 0, 'retain', false),
+            n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
+        FROM news AS n
+        WHERE n.is_asked
+        RETURNING 1
+    ),
+    saved AS (
+        INSERT INTO mqtt.sparkplug_nodes AS s (organization_id, integration_id, node, is_born, seq, aliases, devices, rebirth_at)
+        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, CASE WHEN n.is_asked THEN n.at ELSE n.rebirth_at END
+        FROM news AS n
+        -- In the order of the key, so that two workers cannot lock each other out.
+        ORDER BY n.integration_id, n.node
+        ON CONFLICT (integration_id, node) DO UPDATE SET
+            is_born = excluded.is_born, seq = excluded.seq, aliases = excluded.aliases, devices = excluded.devices, rebirth_at = excluded.rebirth_at
+    )
+    SELECT EXISTS (SELECT FROM asked) INTO v_is_asked;
+    IF v_is_asked THEN
+        PERFORM mqtt.wake_bridge('outbound');
     END IF;
-    INSERT INTO mqtt.sparkplug_nodes AS n
-    SELECT (news).*
-    ON CONFLICT (integration_id, node) DO UPDATE SET
-        is_born = excluded.is_born, seq = excluded.seq, aliases = excluded.aliases, devices = excluded.devices, rebirth_at = excluded.rebirth_at;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.save_sparkplug_node(mqtt.sparkplug_nodes, text, timestamptz) IS
-'Takes down an edge node; asks it for a rebirth where rebirth_at is infinity, though not twice in 30 seconds.';
+COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(mqtt.sparkplug_nodes [], text [], timestamptz []) IS
+'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. heads: what comes before their topics; times: when their last messages came.';
 
-CREATE OR REPLACE FUNCTION mqtt.prepare_sparkplug(tids tid []) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.read_sparkplug(messages mqtt.sparkplug_message []) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
 AS $$
 DECLARE
-    v_message record;
-    v_node mqtt.sparkplug_nodes;
-    v_known mqtt.sparkplug_nodes;
-    v_head text;
-    v_at timestamptz;
-    v_decoded jsonb;
-    v_ids text [] := '{}';
-    v_documents jsonb [] := '{}';
+    v_known mqtt.sparkplug_nodes [] := ARRAY(
+        SELECT n
+        FROM mqtt.sparkplug_nodes AS n
+        WHERE (n.integration_id, n.node) IN (SELECT m.integration_id, m.node FROM unnest(messages) AS m)
+        ORDER BY n.integration_id, n.node
+        FOR UPDATE
+    );
+    v_decoded CONSTANT jsonb := mqtt.decoded_sparkplug(messages, v_known);
+    v_nodes mqtt.sparkplug_nodes [];
+    v_heads text [];
+    v_times timestamptz [];
 BEGIN
-    -- Node by node, in the order of the key, so that two workers cannot lock each other out; of each in the order of acceptance.
-    FOR v_message IN
-        SELECT q.msg_id, q.organization_id, q.integration_id, q.enqueued_at, q.body, t.parts, t.parts[2] || '/' || t.parts[4] AS node,
-            coalesce(t.parts[1] || '/', '') AS head
-        FROM pgmq.q_mqtt_messages AS q
-        CROSS JOIN LATERAL (SELECT mqtt.sparkplug_topic(q.message ->> 'topic') AS parts OFFSET 0) AS t
-        WHERE q.ctid = ANY (tids) AND q.body IS NOT NULL AND t.parts IS NOT NULL
-            AND EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.integration_id = q.integration_id AND r.decode = 'sparkplug')
-        ORDER BY q.integration_id, node, q.msg_id
-    LOOP
-        v_decoded := mqtt.try_sparkplug(v_message.body);
-        CONTINUE WHEN v_decoded IS NULL;
-        IF (v_message.integration_id, v_message.node) IS DISTINCT FROM (v_node.integration_id, v_node.node) THEN
-            IF v_node IS DISTINCT FROM v_known THEN
-                PERFORM mqtt.save_sparkplug_node(v_node, v_head, v_at);
-            END IF;
-            SELECT n.* INTO v_node
-            FROM mqtt.sparkplug_nodes AS n
-            WHERE n.integration_id = v_message.integration_id AND n.node = v_message.node
-            FOR UPDATE;
-            IF v_node.node IS NULL THEN
-                v_node := ROW(v_message.organization_id, v_message.integration_id, v_message.node, false, NULL, '{}', '{}', NULL);
-            END IF;
-            v_known := v_node;
-        END IF;
-        v_node := mqtt.sparkplug_step(v_node, v_message.parts, v_decoded);
-        v_ids := v_ids || v_message.msg_id::text;
-        v_documents := v_documents || mqtt.sparkplug_document(v_message.parts, v_decoded, v_node);
-        v_head := v_message.head;
-        v_at := v_message.enqueued_at;
-    END LOOP;
-    IF v_node IS DISTINCT FROM v_known THEN
-        PERFORM mqtt.save_sparkplug_node(v_node, v_head, v_at);
+    SELECT
+        array_agg(mqtt.sparkplug_node(i.organization_id, n.integration_id, n.node, v_decoded -> 'states' -> n.name)),
+        array_agg(n.head), array_agg(n.received_at)
+    INTO v_nodes, v_heads, v_times
+    FROM (
+        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.head, m.received_at
+        FROM unnest(messages) AS m
+        ORDER BY m.integration_id, m.node, m.place DESC
+    ) AS n
+    JOIN mqtt.device_integrations AS i ON i.id = n.integration_id
+    WHERE v_decoded -> 'states' ? n.name;
+    IF v_nodes IS NOT NULL THEN
+        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_heads, v_times);
     END IF;
-    RETURN (SELECT jsonb_object_agg(d.id, d.document) FROM unnest(v_ids, v_documents) AS d (id, document));
+    RETURN v_decoded -> 'documents';
 END;
 $$;
-COMMENT ON FUNCTION mqtt.prepare_sparkplug(tid []) IS
-'The Sparkplug B messages among queued ones, decoded, with the names that the births of their edge nodes gave: {"<number in the queue>": document}; keeps what their births and sequences say.';
+COMMENT ON FUNCTION mqtt.read_sparkplug(mqtt.sparkplug_message []) IS
+'The documents of these Sparkplug B messages, in their order, null for what is none; keeps what their births and sequences say.';
+
+CREATE OR REPLACE FUNCTION mqtt.prepare_sparkplug(messages mqtt.rule_message []) RETURNS mqtt.rule_message []
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_slice record;
+    v_places bigint [] := '{}';
+    v_documents jsonb := '[]';
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM mqtt.payload_rules AS r
+        WHERE r.decode = 'sparkplug' AND r.integration_id IN (SELECT m.integration_id FROM unnest(messages) AS m)
+    ) OR to_regprocedure('mqtt.py_decode_sparkplug(text [], text [], text [], bytea [], text)') IS NULL THEN
+        RETURN messages;
+    END IF;
+    -- Node by node, of each in the order of acceptance; no more at once than one message may have, as nothing interrupts Python.
+    FOR v_slice IN
+        SELECT array_agg(s.message ORDER BY s.ordinality) AS messages
+        FROM (SELECT x.*, div(sum(x.bytes) OVER (ORDER BY x.ordinality), 1048576) AS slice FROM mqtt.sparkplug_messages(messages) AS x) AS s
+        GROUP BY s.slice
+        ORDER BY s.slice
+    LOOP
+        v_places := v_places || ARRAY(SELECT m.place FROM unnest(v_slice.messages) WITH ORDINALITY AS m ORDER BY m.ordinality);
+        v_documents := v_documents || mqtt.read_sparkplug(v_slice.messages);
+    END LOOP;
+    RETURN ARRAY(
+        SELECT ROW(
+            m.place, m.integration_id, m.credential_id, m.topic,
+            CASE WHEN d.document ? 'metadata' THEN d.document - 'metadata' ELSE coalesce(nullif(d.document, 'null'), m.payload) END,
+            m.body, m.received_at, m.login, NULL, d.document -> 'metadata'
+        )::mqtt.rule_message
+        FROM unnest(messages) AS m
+        LEFT JOIN (
+            SELECT p.place, e.value AS document
+            FROM unnest(v_places) WITH ORDINALITY AS p (place, ordinality)
+            JOIN jsonb_array_elements(v_documents) WITH ORDINALITY AS e ON e.ordinality = p.ordinality
+        ) AS d ON d.place = m.place
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.prepare_sparkplug(mqtt.rule_message []) IS
+'The same messages, those of Sparkplug B decoded, with the names that the births of their edge nodes gave, for integrations that have rules for them; keeps what their births and sequences say.';
 COMMIT;

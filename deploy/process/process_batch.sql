@@ -2,91 +2,12 @@
 -- requires: process/deferred_updates
 -- requires: process/due_messages
 -- requires: process/enqueue_callbacks
+-- requires: process/record_failure
 -- requires: process/split_items
 -- requires: process/store_messages
--- requires: tables/log_activity
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.retry_delay(attempts integer) RETURNS interval
-LANGUAGE sql VOLATILE SECURITY INVOKER
-BEGIN ATOMIC
-    SELECT least(c.retry_cap, c.retry_base * power(2, least(attempts, 30) - 1)) * (0.75 + random() / 2)
-    FROM mqtt.configuration AS c;
-END;
-COMMENT ON FUNCTION mqtt.retry_delay(integer) IS
-'Delay after this many failed attempts: retry_base × 2ⁿ⁻¹, capped at retry_cap, ±25 % jitter.';
-
-CREATE OR REPLACE FUNCTION mqtt.queued_form(item pgmq.q_mqtt_messages) RETURNS pgmq.q_mqtt_messages
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    SELECT
-        h.id, h.body, mqtt.message_document(
-            t.topic, CASE WHEN h.body IS NULL THEN h.payload END, h.flags & 3, h.flags & 4 = 4, h.content_type,
-            CASE WHEN h.flags & 32 = 32 THEN h.measured_at ELSE h.sent_at END, h.properties
-        )
-    INTO item.message_id, item.body, item.message
-    FROM mqtt.history AS h
-    JOIN mqtt.topics AS t ON t.number = h.topic
-    WHERE h.received_at = item.enqueued_at AND h.organization = item.organization AND h.position = item.msg_id;
-    RETURN item;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.queued_form(pgmq.q_mqtt_messages) IS 'A work item of one message as if that were in the queue itself.';
-
-CREATE OR REPLACE FUNCTION mqtt.record_failure(failed tid, code text, error text, is_counted boolean DEFAULT false) RETURNS text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
--- As in mqtt.store_messages: rows by address and key, however the tables stood when the plan was made.
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET jit = off
-AS $$
-DECLARE
-    v_row pgmq.q_mqtt_messages;
-    v_message_id uuid;
-    v_limit integer;
-BEGIN
-    UPDATE pgmq.q_mqtt_messages AS q
-    SET attempts = q.attempts + (NOT is_counted)::integer,
-        vt = clock_timestamp() + mqtt.retry_delay(q.attempts + (NOT is_counted)::integer),
-        errors = coalesce(CASE WHEN is_counted THEN q.errors - (-1) ELSE q.errors END, '[]') || jsonb_build_object('at', clock_timestamp(), 'code', code, 'error', left(error, 500))
-    WHERE q.ctid = failed
-    RETURNING q.* INTO v_row;
-    IF NOT found THEN
-        RETURN 'gone';
-    END IF;
-    SELECT coalesce((i.settings ->> 'max_attempts')::integer, c.max_attempts) INTO v_limit
-    FROM mqtt.configuration AS c
-    LEFT JOIN mqtt.device_integrations AS i ON i.id = v_row.integration_id;
-    IF v_row.organization IS NOT NULL THEN
-        v_row := mqtt.queued_form(v_row);
-    END IF;
-    v_message_id := coalesce(v_row.message_id, mqtt.message_id(v_row.enqueued_at, v_row.msg_id, false, v_row.place));
-    IF v_row.attempts >= v_limit THEN
-        DELETE FROM pgmq.q_mqtt_messages AS q WHERE q.msg_id = v_row.msg_id;
-        DELETE FROM mqtt.history AS h
-        WHERE h.received_at = v_row.enqueued_at AND h.organization = v_row.organization AND h.position = v_row.msg_id;
-        INSERT INTO mqtt.mqtt_dead_letters (
-            received_at, organization_id, id, integration_id, credential_id, direction, attempts, topic, message, body, error_message, errors
-        ) VALUES (
-            v_row.enqueued_at, v_row.organization_id, v_message_id, v_row.integration_id, v_row.credential_id, 'incoming', v_row.attempts,
-            v_row.message ->> 'topic', v_row.message, v_row.body, left(error, 500), v_row.errors
-        );
-        PERFORM mqtt.count_dead(v_row.organization_id, v_row.enqueued_at);
-    END IF;
-    PERFORM mqtt.log_activity(
-        v_row.organization_id, v_row.integration_id, CASE WHEN v_row.attempts >= v_limit THEN 'message_dead' ELSE 'message_failed' END,
-        'failed', jsonb_build_object('message_id', v_message_id, 'attempts', v_row.attempts, 'code', code), left(error, 500)
-    );
-    RETURN CASE WHEN v_row.attempts >= v_limit THEN 'dead' ELSE 'failed' END;
-END;
-$$;
-COMMENT ON FUNCTION mqtt.record_failure(tid, text, text, boolean) IS
-'Counts a failed attempt (unless it is counted already: then the error replaces the last one): the message waits for its next one (failed) or becomes a dead letter (dead).';
-
 CREATE OR REPLACE FUNCTION mqtt.store_or_split(tids tid []) RETURNS integer []
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -126,7 +47,142 @@ $$;
 COMMENT ON FUNCTION mqtt.store_or_split(tid []) IS
 'Settles a batch; when that raises, its halves, down to the single message at fault, work items being split. Returns how many were stored, failed and became dead letters.';
 
-CREATE OR REPLACE FUNCTION mqtt.process_batch(batch_size integer DEFAULT 1000, announces boolean DEFAULT false) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.batch_parts(batch tid []) RETURNS TABLE (organization_id uuid, tids tid [], ms double precision, is_heavy boolean)
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- As in mqtt.store_messages: rows by address, however the table stood when the plan was made.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_costs CONSTANT jsonb := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}');
+BEGIN
+    RETURN QUERY
+    SELECT
+        p.organization_id, p.tids,
+        CASE WHEN v_costs ? p.organization_id::text
+            -- What comes next may be much more work than what came before.
+            THEN greatest(p.messages * (v_costs ->> p.organization_id::text)::double precision, p.bytes / 100000.0)
+            -- Some of what the last batch had was slow: one at a time.
+            ELSE p.bytes / 10000.0 + CASE current_setting('topicbase.batch_was_slow', true) WHEN 'true' THEN 50 * p.messages ELSE 0 END
+        END,
+        -- Of what is as large, each takes 10 ms and more.
+        greatest(coalesce((v_costs ->> p.organization_id::text)::double precision, 0), p.bytes / p.messages / 3000.0) > 10
+    FROM (
+        SELECT
+            q.organization_id, array_agg(q.ctid ORDER BY q.vt) AS tids, sum(q.message_count) AS messages,
+            sum(coalesce(pg_column_size(q.message), 0) + coalesce(pg_column_size(q.body), 0)) AS bytes
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.ctid = ANY (batch)
+        GROUP BY q.organization_id
+    ) AS p;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.batch_parts(tid []) IS
+'A batch, by row address, by organization, and how many milliseconds each part may take: by what a message took when the session last looked (mqtt.store_in_turns), else by the bytes; is_heavy: each of its messages is much work.';
+
+CREATE OR REPLACE FUNCTION mqtt.store_part(tids tid [], ms double precision, ends_at timestamptz) RETURNS TABLE (counts integer [], left_since timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_tids tid [] := tids;
+    v_at integer := 1;
+    v_slice CONSTANT integer := greatest(1, floor(cardinality(tids) * least(1, 50 / greatest(ms, 1))));
+    v_stored integer [];
+BEGIN
+    counts := '{0,0,0}';
+    WHILE v_at <= cardinality(v_tids) AND (v_at = 1 OR clock_timestamp() < ends_at) LOOP
+        IF ms / cardinality(tids) > 100 THEN
+            -- A work item of many messages that are much work each.
+            v_tids := v_tids[:v_at - 1] || mqtt.split_item(v_tids[v_at], ARRAY[1]) || v_tids[v_at + 1:];
+        END IF;
+        v_stored := mqtt.store_or_split(v_tids[v_at:v_at + v_slice - 1]);
+        counts := ARRAY[counts[1] + v_stored[1], counts[2] + v_stored[2], counts[3] + v_stored[3]];
+        v_at := v_at + v_slice;
+    END LOOP;
+    left_since := (SELECT min(q.vt) FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (v_tids[v_at:]));
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.store_part(tid [], double precision, timestamptz) IS
+'Settles a part of a batch, which may take so many milliseconds, in slices of 50 until the time is over, the first slice in any case. Returns how many were stored, failed and became dead letters, and when the first of those that are left was due.';
+
+CREATE OR REPLACE FUNCTION mqtt.store_in_turns(tids tid []) RETURNS integer []
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ends_at CONSTANT timestamptz := clock_timestamp() + interval '0.1 seconds';
+    v_memory CONSTANT jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}');
+    v_costs jsonb := '{}';
+    v_left jsonb := '{}';
+    v_part record;
+    v_began timestamptz;
+    v_stored record;
+    v_counts integer [] := '{0,0,0}';
+    v_ms double precision;
+BEGIN
+    -- The less work first: whoever sends much of it waits, and nobody for them.
+    FOR v_part IN SELECT p.* FROM mqtt.batch_parts(tids) AS p ORDER BY p.ms LOOP
+        v_began := clock_timestamp();
+        SELECT s.* INTO v_stored FROM mqtt.store_part(v_part.tids, v_part.ms, v_ends_at) AS s;
+        v_counts := ARRAY[v_counts[1] + v_stored.counts[1], v_counts[2] + v_stored.counts[2], v_counts[3] + v_stored.counts[3]];
+        v_ms := extract(EPOCH FROM clock_timestamp() - v_began) * 1000 / greatest(1, v_stored.counts[1] + v_stored.counts[2] + v_stored.counts[3]);
+        v_costs := v_costs || jsonb_build_object(v_part.organization_id, v_ms);
+        IF v_stored.left_since IS NOT NULL THEN
+            v_left := v_left || jsonb_build_object(v_part.organization_id, v_stored.left_since - interval '1 microsecond');
+        END IF;
+    END LOOP;
+    -- Of as many as may matter.
+    IF length(current_setting('topicbase.organization_costs', true)) < 50000 THEN
+        v_costs := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}')::jsonb || v_costs;
+    END IF;
+    PERFORM set_config('topicbase.organization_costs', v_costs::text, false);
+    -- Where mqtt.due_messages goes on reading.
+    PERFORM set_config('topicbase.queue_memory', (v_memory || jsonb_build_object('marks', coalesce(v_memory -> 'marks', '{}') || v_left))::text, false);
+    RETURN v_counts || (v_left <> '{}')::integer;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.store_in_turns(tid []) IS
+'Settles a batch that may take longer than a tenth of a second, organization by organization, those with the least work first, and leaves in the queue what there is no time for. Remembers what a message of each took. Returns how many were stored, failed and became dead letters, and 1 where something is left.';
+
+CREATE OR REPLACE FUNCTION mqtt.leave_heavy(batch tid [], own uuid [], OUT tids tid [], OUT organizations uuid [])
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_memory jsonb;
+BEGIN
+    organizations := ARRAY(SELECT p.organization_id FROM mqtt.batch_parts(batch) AS p WHERE p.is_heavy AND p.organization_id <> ALL (own));
+    tids := batch;
+    IF organizations = '{}' THEN
+        RETURN;
+    END IF;
+    tids := ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (batch) AND q.organization_id <> ALL (organizations) ORDER BY q.vt);
+    -- Where mqtt.due_messages goes on reading when they are back.
+    v_memory := current_setting('topicbase.queue_memory')::jsonb;
+    PERFORM set_config('topicbase.queue_memory', (v_memory || jsonb_build_object('marks', coalesce(v_memory -> 'marks', '{}') || (
+        SELECT jsonb_object_agg(x.organization_id, x.first - interval '1 microsecond')
+        FROM (
+            SELECT q.organization_id, min(q.vt) AS first
+            FROM pgmq.q_mqtt_messages AS q
+            WHERE q.ctid = ANY (batch) AND q.organization_id = ANY (organizations)
+            GROUP BY q.organization_id
+        ) AS x
+    )))::text, false);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.leave_heavy(tid [], uuid []) IS
+'Of a batch, by row address, what is not of organizations whose messages are much work each (but for own), and those.';
+
+CREATE OR REPLACE FUNCTION mqtt.process_batch(
+    batch_size integer DEFAULT 1000, announces boolean DEFAULT false, elsewhere uuid [] DEFAULT NULL, own uuid [] DEFAULT '{}'
+) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -134,25 +190,41 @@ DECLARE
     v_due record;
     v_tids tid [];
     v_counts integer [] := '{0,0,0}';
+    v_began timestamptz;
+    v_is_slow boolean := false;
+    v_heavy uuid [] := '{}';
+    v_was_slow CONSTANT boolean := coalesce(nullif(current_setting('topicbase.batch_was_slow', true), ''), 'false');
     v_looked_at CONSTANT timestamptz := coalesce(nullif(current_setting('topicbase.deferral_looked_at', true), ''), '-infinity');
 BEGIN
     IF clock_timestamp() NOT BETWEEN v_looked_at AND v_looked_at + interval '1 second' AND mqtt.apply_due_updates() THEN
         RETURN jsonb_build_object('processed', 0, 'failed', 0, 'dead', 0, 'more', true);
     END IF;
-    v_due := mqtt.due_messages(batch_size);
+    v_due := mqtt.due_messages(batch_size, coalesce(elsewhere, '{}'));
     v_tids := v_due.tids;
     IF v_tids <> '{}' THEN
         IF announces THEN
             -- Goes out at once, and so before what may end the session.
             RAISE INFO 'batch' USING DETAIL = v_tids::text;
         END IF;
-        v_counts := mqtt.store_or_split(mqtt.cut_items(v_tids, v_due.cuts));
+        v_tids := mqtt.cut_items(v_tids, v_due.cuts);
+        IF elsewhere IS NOT NULL THEN
+            SELECT l.tids, l.organizations INTO v_tids, v_heavy FROM mqtt.leave_heavy(v_tids, own) AS l;
+        END IF;
+        v_began := clock_timestamp();
+        IF v_was_slow OR (SELECT sum(p.ms) > 100 FROM mqtt.batch_parts(v_tids) AS p) THEN
+            v_counts := mqtt.store_in_turns(v_tids);
+        ELSE
+            v_counts := mqtt.store_or_split(v_tids);
+            -- Whose messages these are is measured with the next ones.
+            v_is_slow := clock_timestamp() > v_began + interval '0.3 seconds';
+        END IF;
+        PERFORM set_config('topicbase.batch_was_slow', v_is_slow::text, false);
     END IF;
     RETURN jsonb_build_object(
-        'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3], 'more', v_due.messages >= batch_size
-    );
+        'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3], 'more', v_due.is_full OR v_counts[4] IS NOT DISTINCT FROM 1
+    ) || CASE v_counts[4] WHEN 1 THEN '{"is_cut": true}'::jsonb ELSE '{}'::jsonb END || CASE WHEN v_heavy <> '{}' THEN jsonb_build_object('heavy', v_heavy) ELSE '{}' END;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.process_batch(integer, boolean) IS
-'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, or updates that were deferred were made instead; call again. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
+COMMENT ON FUNCTION mqtt.process_batch(integer, boolean, uuid [], uuid []) IS
+'Processes up to batch_size due messages; any number of workers may call it at once. Returns {"processed", "failed", "dead", "more"}; more: a full batch was taken, or updates that were deferred were made instead; call again. With "is_cut", it was more work than there was time for (mqtt.store_in_turns). With elsewhere, organizations whose messages are much work each are left for mqtt.process_heavy, but for own, and named in "heavy"; those that are elsewhere already are passed over. With announces, an INFO names the row addresses before they are processed: a caller whose session dies of one knows which to look at (mqtt.begin_attempt).';
 COMMIT;

@@ -41,6 +41,23 @@ COMMENT ON FUNCTION mqtt.queued_messages() IS
 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
 GRANT EXECUTE ON FUNCTION mqtt.queued_messages() TO authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamptz) RETURNS mqtt.mqtt_dead_letters
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT d
+        FROM mqtt.mqtt_dead_letters AS d
+        WHERE d.organization_id = failure_of.organization_id AND d.id = failure_of.message_id AND d.failed_at >= failure_of.received_at
+        ORDER BY d.failed_at DESC
+        LIMIT 1
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.failure_of(uuid, uuid, timestamptz) IS 'The latest dead letter of a message; null once that has been deleted.';
+GRANT EXECUTE ON FUNCTION mqtt.failure_of(uuid, uuid, timestamptz) TO authenticated, service_role;
+
 CREATE OR REPLACE VIEW mqtt.mqtt_message_queue WITH (security_invoker = true) AS
 SELECT
     q.id, q.organization_id, q.integration_id, q.topic, q.payload, q.qos, q.status, q.attempts,
@@ -51,8 +68,10 @@ CROSS JOIN mqtt.configuration AS c
 LEFT JOIN mqtt.device_integrations AS i ON i.id = q.integration_id
 UNION ALL
 SELECT
-    m.id, m.organization_id, m.integration_id, m.topic, m.payload, m.qos, 'completed', 0::smallint, c.max_attempts,
-    m.received_at, m.created_at, NULL, NULL, NULL
+    m.id, m.organization_id, m.integration_id, m.topic, m.payload, m.qos, CASE WHEN m.is_failed THEN 'failed' ELSE 'completed' END,
+    CASE WHEN m.is_failed THEN (mqtt.failure_of(m.organization_id, m.id, m.received_at)).attempts ELSE 0::smallint END, c.max_attempts,
+    m.received_at, m.created_at, CASE WHEN m.is_failed THEN (mqtt.failure_of(m.organization_id, m.id, m.received_at)).failed_at END, NULL,
+    CASE WHEN m.is_failed THEN (mqtt.failure_of(m.organization_id, m.id, m.received_at)).error_message END
 FROM mqtt.mqtt_messages AS m
 CROSS JOIN mqtt.configuration AS c
 WHERE m.direction = 'incoming' AND NOT mqtt.is_pending(m.position)
@@ -61,8 +80,8 @@ SELECT
     d.id, d.organization_id, d.integration_id, d.topic, coalesce(d.message -> 'payload', 'null'), (coalesce(d.message ->> 'qos', '0'))::smallint,
     'failed', d.attempts, d.attempts, d.received_at, NULL, d.failed_at, NULL, d.error_message
 FROM mqtt.mqtt_dead_letters AS d
-WHERE d.direction = 'incoming';
+WHERE d.direction = 'incoming' AND NOT d.is_stored;
 COMMENT ON VIEW mqtt.mqtt_message_queue IS
-'Every incoming message with its status: pending, processing (held by a reader), completed (its effects are made) or failed (a dead letter).';
+'Every incoming message with its status: pending, processing (held by a reader), completed (its effects are made) or failed (they were given up: a dead letter).';
 GRANT SELECT ON mqtt.mqtt_message_queue TO authenticated, service_role;
 COMMIT;

@@ -2,10 +2,9 @@
 -- requires: base/locks
 -- requires: ingest/message_rules
 -- requires: process/decoded_message
--- requires: process/matching_rule
+-- requires: process/interpret_messages
 -- requires: process/record_device_facts
 -- requires: process/sparkplug
--- requires: tables/rollup_types
 -- requires: tables/rollups
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -41,24 +40,47 @@ $$;
 COMMENT ON FUNCTION mqtt.sample_topic(mqtt.mqtt_messages, uuid, text, text) IS
 'The number of a message''s topic with the device, message type and role of a sample in it; a new one where it has none. Raises PT403 topic_limit_reached.';
 
-CREATE OR REPLACE FUNCTION mqtt.has_all_it_needs(message mqtt.mqtt_messages) RETURNS boolean
+CREATE OR REPLACE FUNCTION mqtt.rule_messages(messages mqtt.mqtt_messages []) RETURNS mqtt.rule_message []
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF message.body IS NOT NULL AND mqtt.sparkplug_topic(message.topic) IS NOT NULL
-        AND EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.integration_id = message.integration_id AND r.decode = 'sparkplug') THEN
-        RETURN false;
-    END IF;
-    RETURN NOT EXISTS (
-        SELECT
-        FROM mqtt.matching_rule(message.integration_id, message.topic, message.payload, message.body) AS r
-        WHERE concat(r.device, r.metrics) LIKE '%{login}%'
+    RETURN ARRAY(
+        SELECT ROW(m.position, m.integration_id, NULL, m.topic, m.payload, m.body, m.received_at, NULL, NULL, NULL)::mqtt.rule_message
+        FROM unnest(messages) AS m
+        WHERE m.payload <> 'null' OR m.body <> ''
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.has_all_it_needs(mqtt.mqtt_messages) IS
-'Whether a stored message can be interpreted again: the history knows neither the login that sent it nor what the births of its Sparkplug B node had said by then.';
+COMMENT ON FUNCTION mqtt.rule_messages(mqtt.mqtt_messages []) IS 'Stored messages for payload rules, but for those that are empty.';
+
+CREATE OR REPLACE FUNCTION mqtt.with_all_they_need(messages mqtt.mqtt_messages []) RETURNS mqtt.mqtt_messages []
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_without_login bigint [] := '{}';
+BEGIN
+    IF EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.needs_login AND r.integration_id IN (SELECT m.integration_id FROM unnest(messages) AS m)) THEN
+        v_without_login := ARRAY(
+            SELECT i.place
+            FROM unnest(mqtt.interpretations(mqtt.rule_messages(messages))) AS i
+            JOIN mqtt.payload_rules AS r ON r.id = i.rule_id
+            WHERE r.needs_login
+        );
+    END IF;
+    RETURN ARRAY(
+        SELECT m
+        FROM unnest(messages) AS m
+        WHERE NOT m.is_packed AND m.position <> ALL (v_without_login) AND NOT (
+            m.body IS NOT NULL AND EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
+            AND EXISTS (SELECT FROM mqtt.payload_rules AS s WHERE s.integration_id = m.integration_id AND s.decode = 'sparkplug')
+        )
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.with_all_they_need(mqtt.mqtt_messages []) IS
+'Those of stored messages that can be interpreted again: the history knows neither the login that sent one nor what the births of its Sparkplug B node had said by then.';
 
 CREATE OR REPLACE FUNCTION mqtt.interpreted_again(messages mqtt.mqtt_messages [])
 RETURNS TABLE (
@@ -87,7 +109,10 @@ BEGIN
             m AS message, i.sample, CASE WHEN i.sample IS NULL THEN mqtt.device_name(l.levels[n.device_level]) ELSE i.external_id END AS external_id,
             nullif(l.levels[n.message_type_level], '') AS message_type, coalesce(i.role, mqtt.message_role(l.levels[n.message_type_level])) AS role,
             i.data, coalesce(i.reason, CASE
+                WHEN coalesce(i.data, i.facts) IS NOT NULL OR i.role IN ('ignore', 'command') THEN NULL
                 WHEN m.body IS NOT NULL THEN (mqtt.decode_payload(coalesce(m.content_type, n.settings ->> 'content_type'), m.body)).decode_error
+                WHEN coalesce(m.content_type, n.settings ->> 'content_type') IS NULL AND jsonb_typeof(m.payload) = 'string'
+                    THEN (mqtt.decode_payload(NULL, convert_to(m.payload #>> '{}', 'UTF8'))).decode_error
             END) AS decode_error,
             coalesce(i.sent_at, CASE
                 WHEN h.flags & 128 = 0 THEN m.sent_at
@@ -97,12 +122,7 @@ BEGIN
         JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
         JOIN mqtt.device_integrations AS n ON n.id = m.integration_id
         CROSS JOIN LATERAL (SELECT mqtt.matched_levels(m.topic, n.topic_like, n.topic_levels) AS levels) AS l
-        LEFT JOIN LATERAL (
-            SELECT y.*
-            FROM mqtt.matching_rule(m.integration_id, m.topic, m.payload, m.body) AS r
-            CROSS JOIN LATERAL unnest(mqtt.interpretations(r, m.topic, m.payload, m.body, NULL, received_at => m.received_at)) AS y
-            WHERE m.payload <> 'null' OR m.body <> ''
-        ) AS i ON true
+        LEFT JOIN unnest(mqtt.interpretations(mqtt.rule_messages(messages))) AS i ON i.place = m.position
         WHERE m.is_interpreted OR i.sample IS NOT NULL
     ) AS x
     CROSS JOIN mqtt.configuration AS c
@@ -111,7 +131,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.interpreted_again(mqtt.mqtt_messages []) IS
-'What stored messages are by the present payload rules, a row for each sample as in mqtt.decoded_samples; of those that no rule matches now, only such as one had matched.';
+'What stored messages are by the present payload rules, a row for each sample as in mqtt.interpret_samples; of those that no rule matches now, only such as one had matched.';
 
 CREATE OR REPLACE FUNCTION mqtt.outdate_rollups(messages mqtt.mqtt_messages [], removed mqtt.late_reading []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -154,7 +174,7 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_messages CONSTANT mqtt.mqtt_messages [] := ARRAY(SELECT m FROM unnest(messages) AS m WHERE mqtt.has_all_it_needs(m));
+    v_messages CONSTANT mqtt.mqtt_messages [] := mqtt.with_all_they_need(messages);
     v_found record;
     v_external_id text;
     v_device uuid;
@@ -186,7 +206,7 @@ BEGIN
             UPDATE mqtt.history AS h
             SET topic = v_topic, measured_at = v_found.measured_at, sent_at = nullif(v_found.sent_at, v_found.measured_at),
                 decode_error = v_found.decode_error,
-                flags = (h.flags & 31) + coalesce(v_found.sent_at = v_found.measured_at, false)::integer * 32
+                flags = (h.flags & 287) + coalesce(v_found.sent_at = v_found.measured_at, false)::integer * 32
                     + (v_found.sample IS NOT NULL)::integer * 64 + v_found.is_rule_time::integer * 128
             WHERE h.received_at = v_found.received_at AND h.organization = v_found.organization AND h.id = v_found.id;
         END IF;
@@ -203,5 +223,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.reapply_rules(mqtt.mqtt_messages []) IS
-'Replaces the readings of stored messages, the devices and roles that they count for, and why anything is missing by what the payload rules of today make of them; returns how many readings there are. Leaves alone what mqtt.has_all_it_needs says no of.';
+'Replaces the readings of stored messages, the devices and roles that they count for, and why anything is missing by what the payload rules of today make of them; returns how many readings there are. Leaves alone what mqtt.with_all_they_need leaves out.';
 COMMIT;

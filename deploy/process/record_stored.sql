@@ -1,4 +1,5 @@
 -- Deploy topicbase:process/record_stored to pg
+-- requires: ingest/quotas
 -- requires: process/batch_types
 -- requires: tables/deferred_updates
 -- requires: tables/integration_activity_log
@@ -7,6 +8,56 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.work_ms() RETURNS numeric
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_since CONSTANT timestamptz := coalesce(nullif(current_setting('topicbase.work_counted_until', true), '')::timestamptz, now());
+    v_now CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    PERFORM set_config('topicbase.work_counted_until', v_now::text, true);
+    RETURN greatest(extract(EPOCH FROM v_now - v_since), 0) * 1000;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.work_ms() IS
+'Milliseconds since the transaction began, or since it was last asked in it: a batch has a transaction of its own, and of one that is split each part asks.';
+
+CREATE OR REPLACE FUNCTION mqtt.message_overhead() RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 500;
+END;
+COMMENT ON FUNCTION mqtt.message_overhead() IS 'How much work a message is beside its payload, in bytes of one.';
+
+CREATE OR REPLACE FUNCTION mqtt.message_weight(payload jsonb, body bytea) RETURNS bigint
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    -- STABLE as pg_column_size is: else it is a call, and no part of the statement that asks.
+    SELECT mqtt.message_overhead() + coalesce(pg_column_size(payload), 0) + coalesce(octet_length(body), 0);
+END;
+COMMENT ON FUNCTION mqtt.message_weight(jsonb, bytea) IS 'About how much work a message is beside the others of its batch, in bytes. A part of the statement that asks.';
+
+CREATE OR REPLACE FUNCTION mqtt.spend_batch(batch mqtt.stored_batch, ms numeric) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+-- Further settings are those of mqtt.record_stored, which calls it.
+AS $$
+BEGIN
+    PERFORM mqtt.spend_time(s.organization_id, s.rate, s.ms::double precision / 1000)
+    FROM (
+        SELECT b.organization_id, o.max_processing_seconds AS rate, sum(b.weight) * spend_batch.ms AS ms
+        FROM unnest(batch.organizations, batch.weights) AS b (organization_id, weight)
+        JOIN mqtt.organizations AS o ON o.id = b.organization_id
+        WHERE o.max_processing_seconds IS NOT NULL
+        GROUP BY b.organization_id, o.max_processing_seconds
+        ORDER BY b.organization_id
+    ) AS s;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.spend_batch(mqtt.stored_batch, numeric) IS
+'Counts a batch, which took so many milliseconds for each unit of weight, against what its organizations may take of the workers'' time.';
+
 CREATE OR REPLACE FUNCTION mqtt.record_stored(batch mqtt.stored_batch, is_deferred boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -15,10 +66,13 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 AS $$
+DECLARE
+    v_ms CONSTANT numeric := mqtt.work_ms() / nullif((SELECT sum(s.weight) FROM unnest(batch.weights) AS s (weight)), 0);
 BEGIN
-    WITH stored (organization_id, integration_id, credential_id, minute, n, first_at, last_at) AS MATERIALIZED (
+    PERFORM mqtt.spend_batch(batch, v_ms);
+    WITH stored (organization_id, integration_id, credential_id, minute, n, first_at, last_at, weight) AS MATERIALIZED (
         SELECT s.*
-        FROM unnest(batch.organizations, batch.integrations, batch.credentials, batch.minutes, batch.counts, batch.first_at, batch.last_at) AS s
+        FROM unnest(batch.organizations, batch.integrations, batch.credentials, batch.minutes, batch.counts, batch.first_at, batch.last_at, batch.weights) AS s
     ),
     used AS MATERIALIZED (
         SELECT
@@ -29,8 +83,7 @@ BEGIN
         FROM (
             SELECT s.organization_id, s.credential_id, sum(s.n)::bigint AS uses, max(s.last_at) AS last_at
             FROM stored AS s
-            WHERE s.credential_id IS NOT NULL
-            GROUP BY s.organization_id, s.credential_id
+            WHERE s.credential_id IS NOT NULL GROUP BY s.organization_id, s.credential_id
         ) AS u
     ),
     deferred AS (
@@ -54,7 +107,7 @@ BEGIN
     )
     INSERT INTO mqtt.integration_activity_log (organization_id, integration_id, direction, message_count, activity_type, status, details)
     SELECT s.organization_id, s.integration_id, 'incoming'::mqtt.message_direction, sum(s.n), 'messages_processed', 'success',
-        jsonb_build_object('seconds', round(greatest(extract(EPOCH FROM clock_timestamp() - min(s.first_at)), 0), 3))
+        jsonb_build_object('seconds', round(greatest(extract(EPOCH FROM clock_timestamp() - min(s.first_at)), 0), 3), 'processing_ms', round(v_ms * sum(s.weight), 2), 'bytes', sum(s.weight) - mqtt.message_overhead() * sum(s.n))
     FROM stored AS s
     GROUP BY s.organization_id, s.integration_id
     UNION ALL
@@ -67,5 +120,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.record_stored(mqtt.stored_batch, boolean) IS
-'What else there is to do for messages that mqtt.store_messages has settled, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log (details: the longest that one of them waited), statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
+'What else there is to do for messages that mqtt.store_messages has settled, counted by organization, integration, credential (HTTP only) and minute of acceptance: ledger, activity log (details: the longest that one of them waited, the bytes of their payloads, and the batch''s time shared out by weight), statistics of credentials (at once or deferred, see mqtt.apply_due_updates). Returns how many there were.';
 COMMIT;

@@ -5,6 +5,41 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.bytes_as(format text, body bytea, layout jsonb, is_encoded boolean, received_at timestamptz) RETURNS mqtt.decoded_payload
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_decoded mqtt.decoded_payload;
+BEGIN
+    -- A statement for each, as one that names a function that is not there fails as a whole.
+    CASE format
+        WHEN 'json', 'text', 'cbor', 'msgpack' THEN
+            RETURN mqtt.decode_payload(CASE format WHEN 'text' THEN 'text/plain' ELSE 'application/' || format END, body);
+        WHEN 'hex', 'base64', 'gzip', 'zlib' THEN
+            RETURN ROW(to_jsonb(encode(body, 'hex')), NULL, NULL)::mqtt.decoded_payload;
+        WHEN 'influx' THEN
+            v_decoded.payload := mqtt.py_decode_influx(body);
+        WHEN 'csv' THEN
+            v_decoded.payload := mqtt.py_decode_csv(body, coalesce(layout, 'null')::text);
+        WHEN 'cayenne' THEN
+            v_decoded.payload := mqtt.py_decode_cayenne(body);
+        WHEN 'protobuf' THEN
+            v_decoded.payload := mqtt.py_decode_protobuf(body, layout::text);
+        WHEN 'binary' THEN
+            v_decoded.payload := mqtt.py_decode_binary(body, layout::text);
+        WHEN 'senml', 'senml-cbor' THEN
+            v_decoded := mqtt.decode_payload(CASE WHEN format = 'senml-cbor' AND is_encoded THEN 'application/cbor' ELSE 'application/json' END, body);
+            IF v_decoded.body IS NULL THEN
+                v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
+            END IF;
+    END CASE;
+    RETURN v_decoded;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.bytes_as(text, bytea, jsonb, boolean, timestamptz) IS
+'Bytes decoded as a format, of the layout of its fields or columns; as hexadecimal text where nothing more is known of them. is_encoded: whether SenML in CBOR is bytes, and not the JSON that these have become.';
+
 CREATE OR REPLACE FUNCTION mqtt.rule_document(
     decode text, payload jsonb, body bytea, layout jsonb DEFAULT NULL, received_at timestamptz DEFAULT now()
 ) RETURNS mqtt.decoded_payload
@@ -15,7 +50,6 @@ DECLARE
     v_bytes bytea := coalesce(body, convert_to(CASE jsonb_typeof(payload) WHEN 'string' THEN payload #>> '{}' ELSE payload::text END, 'UTF8'));
     v_steps CONSTANT text [] := string_to_array(decode, ' ');
     v_step text;
-    v_decoded mqtt.decoded_payload;
 BEGIN
     -- Decoded by its content type, a document is one already.
     IF body IS NULL AND (decode = 'json' OR decode IN ('cbor', 'msgpack') AND jsonb_typeof(payload) <> 'string') OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
@@ -29,30 +63,13 @@ BEGIN
                 || CASE WHEN v_step = 'base64' THEN repeat('=', (4 - length(rtrim(convert_from(v_bytes, 'UTF8'), E' \r\n=')) % 4) % 4) ELSE '' END, v_step);
         ELSIF v_step IN ('gzip', 'zlib') THEN
             v_bytes := mqtt.py_decompress(v_bytes, v_step);
+            -- Decoders in Python take seconds for a MiB, cannot be interrupted, and a document of half of this is not interpreted.
+            IF octet_length(v_bytes) > 262144 THEN
+                RAISE program_limit_exceeded USING MESSAGE = 'more than 262144 bytes come out';
+            END IF;
         END IF;
     END LOOP;
-    IF v_step IN ('senml', 'senml-cbor') THEN
-        v_decoded := CASE
-            WHEN v_step = 'senml-cbor' AND (body IS NOT NULL OR cardinality(v_steps) > 1) THEN mqtt.decode_payload('application/cbor', v_bytes)
-            ELSE mqtt.decode_payload('application/json', v_bytes)
-        END;
-        IF v_decoded.body IS NULL THEN
-            v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
-        END IF;
-        RETURN v_decoded;
-    END IF;
-    RETURN CASE v_step
-        WHEN 'json' THEN mqtt.decode_payload('application/json', v_bytes)
-        WHEN 'text' THEN mqtt.decode_payload('text/plain', v_bytes)
-        WHEN 'cbor' THEN mqtt.decode_payload('application/cbor', v_bytes)
-        WHEN 'msgpack' THEN mqtt.decode_payload('application/msgpack', v_bytes)
-        WHEN 'influx' THEN ROW(mqtt.py_decode_influx(v_bytes), NULL, NULL)::mqtt.decoded_payload
-        WHEN 'csv' THEN ROW(mqtt.py_decode_csv(v_bytes, coalesce(layout, 'null')::text), NULL, NULL)::mqtt.decoded_payload
-        WHEN 'cayenne' THEN ROW(mqtt.py_decode_cayenne(v_bytes), NULL, NULL)::mqtt.decoded_payload
-        WHEN 'protobuf' THEN ROW(mqtt.py_decode_protobuf(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
-        WHEN 'binary' THEN ROW(mqtt.py_decode_binary(v_bytes, layout::text), NULL, NULL)::mqtt.decoded_payload
-        ELSE ROW(to_jsonb(encode(v_bytes, 'hex')), NULL, NULL)::mqtt.decoded_payload
-    END;
+    RETURN mqtt.bytes_as(v_step, v_bytes, layout, body IS NOT NULL OR cardinality(v_steps) > 1, received_at);
 EXCEPTION
     WHEN undefined_function THEN
         RETURN ROW('null'::jsonb, v_bytes, format('codec_unavailable: this server does not decode %s (see mqtt.codecs())', v_step))::mqtt.decoded_payload;
@@ -61,7 +78,32 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION mqtt.rule_document(text, jsonb, bytea, jsonb, timestamptz) IS
-'A message (payload, or body as its bytes) decoded as its rule says: hex, base64, gzip and zlib first, then the format, of the layout of its fields or columns; bytes without one as hexadecimal text. Relative times in it refer to received_at.';
+'A message (payload, or body as its bytes) decoded: hex, base64, gzip and zlib (of which 256 KiB come out at most) first, then the format, of the layout of its fields or columns. Relative times in it refer to received_at.';
+
+CREATE OR REPLACE FUNCTION mqtt.member_document(decode text, payload jsonb, layout jsonb, received_at timestamptz) RETURNS mqtt.decoded_payload
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name CONSTANT text := split_part(decode, ' of ', 2);
+    v_path CONSTANT text [] := CASE
+        WHEN v_name LIKE '%"%' THEN ARRAY(SELECT coalesce(m[1], m[2]) FROM regexp_matches(v_name, '\.(?:"([^"]+)"|(\w+))', 'g') AS m)
+        ELSE string_to_array(substr(v_name, 3), '.')
+    END;
+    v_member CONSTANT jsonb := payload #> v_path;
+    v_decoded mqtt.decoded_payload := ROW('null'::jsonb, convert_to(v_member #>> '{}', 'UTF8'), format('there is no text at %s', v_name));
+BEGIN
+    IF jsonb_typeof(v_member) = 'string' THEN
+        v_decoded := mqtt.rule_document(split_part(decode, ' of ', 1), v_member, v_decoded.body, layout, received_at);
+        IF v_decoded.decode_error IS NULL AND v_decoded.body IS NULL THEN
+            RETURN ROW(jsonb_set(payload, v_path, v_decoded.payload), NULL, NULL)::mqtt.decoded_payload;
+        END IF;
+    END IF;
+    RETURN v_decoded;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.member_document(text, jsonb, jsonb, timestamptz) IS
+'A payload with a member of it (base64 cayenne of $.data) decoded in its place.';
 
 CREATE OR REPLACE FUNCTION mqtt.flat_members(document jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.share_due(
-    organizations uuid [], firsts timestamptz [], waiting integer [], share integer, room integer, due_at timestamptz, margin interval,
+    organizations uuid [], firsts timestamptz [], waiting integer [], share integer, room integer, most integer, due_at timestamptz, margin interval,
     busy_margin interval
 ) RETURNS TABLE (tids tid [], messages integer, cuts jsonb, marks jsonb)
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
@@ -15,7 +15,7 @@ BEGIN ATOMIC
             o.mark,
             CASE
                 WHEN s.share = share_due.share THEN o.waiting
-                WHEN cardinality(organizations) = 1 THEN room
+                WHEN cardinality(organizations) = 1 THEN least(room, most)
                 ELSE (
                     SELECT least(coalesce(sum(x.message_count), 0), s.share)
                     FROM (
@@ -29,11 +29,12 @@ BEGIN ATOMIC
             END AS waiting,
             s.share
         FROM unnest(organizations, firsts, share_due.waiting) AS o (id, mark, waiting)
-        CROSS JOIN (SELECT greatest(share_due.share, ceil(room::numeric / greatest(1, cardinality(organizations))))) AS s (share)
+        CROSS JOIN (SELECT greatest(share_due.share, least(ceil(room::numeric / greatest(1, cardinality(organizations))), most))) AS s (share)
     ),
     -- What some organizations do not need of their share goes to those that do.
     spare AS (
-        SELECT greatest(0, floor((room - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = d.share), 0)))::bigint AS each FROM due AS d
+        SELECT greatest(0, least(floor((room - sum(d.waiting)) / nullif(count(*) FILTER (WHERE d.waiting = d.share), 0)), most - max(d.share)))::bigint AS each
+        FROM due AS d
     ),
     taken AS MATERIALIZED (
         SELECT t.organization_id, t.tid, t.vt, t.message_count, least(t.message_count, t.room - t.before) AS taken
@@ -61,6 +62,6 @@ BEGIN ATOMIC
     ) AS m)
     FROM taken AS t;
 END;
-COMMENT ON FUNCTION mqtt.share_due(uuid [], timestamptz [], integer [], integer, integer, timestamptz, interval, interval) IS
-'Row addresses of due messages of these organizations, oldest first, as many as there is room for (messages in all; cuts: of which work items only so many): each organization has its share, and what some do not need of theirs goes to the others. marks: where to go on reading each, a margin before the last taken. A part of mqtt.due_messages.';
+COMMENT ON FUNCTION mqtt.share_due(uuid [], timestamptz [], integer [], integer, integer, integer, timestamptz, interval, interval) IS
+'Row addresses of due messages of these organizations, oldest first, as many as there is room for (messages in all; cuts: of which work items only so many): each organization has its share, and what some do not need of theirs goes to the others, of whom none has more than `most`. marks: where to go on reading each, a margin before the last taken. A part of mqtt.due_messages.';
 COMMIT;

@@ -14,22 +14,29 @@ AS $$
 DECLARE
     v_parts tid [];
 BEGIN
-    WITH whole AS (
+    WITH gone AS (
         DELETE FROM pgmq.q_mqtt_messages AS q
         WHERE q.ctid = item AND q.message_count > 1
         RETURNING q.*
     ),
+    whole AS MATERIALIZED (
+        SELECT
+            g.msg_id, g.read_ct, g.enqueued_at, g.vt, g.organization_id, g.integration_id, g.credential_id, g.message_count, g.organization,
+            -- Read into memory once, and not for each part.
+            CASE WHEN g.bodies IS NOT NULL THEN g.bodies || '{}'::bytea [] END AS bodies
+        FROM gone AS g
+    ),
     part AS (
         INSERT INTO pgmq.q_mqtt_messages AS q (
-            msg_id, read_ct, enqueued_at, vt, organization_id, integration_id, credential_id, message_count, organization
+            msg_id, read_ct, enqueued_at, vt, organization_id, integration_id, credential_id, message_count, organization, bodies
         )
         OVERRIDING SYSTEM VALUE
         SELECT
             w.msg_id + l.before, w.read_ct, w.enqueued_at, w.vt + (l.place - 1) * interval '1 microsecond', w.organization_id, w.integration_id, w.credential_id,
-            l.n, w.organization
+            l.n, w.organization, w.bodies[l.before + 1:l.before + l.n]
         FROM whole AS w
         CROSS JOIN LATERAL (
-            SELECT x.n, x.place, sum(x.n) OVER (ORDER BY x.place) - x.n AS before
+            SELECT x.n, x.place, (sum(x.n) OVER (ORDER BY x.place) - x.n)::integer AS before
             FROM (
                 SELECT u.n, u.place FROM unnest(lengths) WITH ORDINALITY AS u (n, place)
                 UNION ALL

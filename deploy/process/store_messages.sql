@@ -1,7 +1,6 @@
 -- Deploy topicbase:process/store_messages to pg
 -- requires: process/device_news
 -- requires: process/number_topics
--- requires: process/prepare_sparkplug
 -- requires: process/record_device_facts
 -- requires: process/record_late
 -- requires: process/record_refused
@@ -56,7 +55,7 @@ BEGIN
     )
     SELECT array_agg(g.organization_id) FILTER (WHERE g.is_stored), array_agg(g.integration_id) FILTER (WHERE g.is_stored),
         array_agg(g.credential_id) FILTER (WHERE g.is_stored), array_agg(g.minute) FILTER (WHERE g.is_stored),
-        array_agg(g.n) FILTER (WHERE g.is_stored), array_agg(g.first_at) FILTER (WHERE g.is_stored), array_agg(g.last_at) FILTER (WHERE g.is_stored),
+        array_agg(g.n) FILTER (WHERE g.is_stored), array_agg(g.first_at) FILTER (WHERE g.is_stored), array_agg(g.last_at) FILTER (WHERE g.is_stored), array_agg(g.weight) FILTER (WHERE g.is_stored),
         (SELECT jsonb_agg(p) FROM placed AS p WHERE p.number IS NULL AND coalesce(p.sample, 1) = 1),
         (SELECT array_agg(ROW(p.organization, p.enqueued_at, p.msg_id)::mqtt.settled_position) FROM placed AS p
             WHERE p.number IS NOT NULL AND coalesce(p.sample, 1) = 1 AND p.organization > 0),
@@ -67,7 +66,7 @@ BEGIN
         ) INTO v_stored
     FROM (
         SELECT p.organization_id, p.integration_id, p.credential_id, date_trunc('minute', p.enqueued_at) AS minute, p.number IS NOT NULL AS is_stored,
-            count(*) AS n, min(p.enqueued_at) AS first_at, max(p.enqueued_at) AS last_at
+            count(*) AS n, min(p.enqueued_at) AS first_at, max(p.enqueued_at) AS last_at, sum(mqtt.message_weight(p.payload, p.body)) AS weight
         FROM placed AS p
         WHERE coalesce(p.sample, 1) = 1
         GROUP BY p.organization_id, p.integration_id, p.credential_id, minute, is_stored
@@ -113,13 +112,13 @@ DECLARE
 BEGIN
     SELECT
         array_agg(g.organization_id), array_agg(g.integration_id), array_agg(g.credential_id), array_agg(g.minute), array_agg(g.n),
-        array_agg(g.first_at), array_agg(g.last_at), NULL,
+        array_agg(g.first_at), array_agg(g.last_at), array_agg(g.weight), NULL,
         (SELECT array_agg(ROW(x.organization, x.enqueued_at, x.msg_id)::mqtt.settled_position) FROM unnest(samples) AS x), NULL
     INTO v_stored
     FROM (
         SELECT
             x.organization_id, x.integration_id, x.credential_id, date_trunc('minute', x.enqueued_at) AS minute, count(*) AS n,
-            min(x.enqueued_at) AS first_at, max(x.enqueued_at) AS last_at
+            min(x.enqueued_at) AS first_at, max(x.enqueued_at) AS last_at, sum(mqtt.message_weight(x.payload, x.body)) AS weight
         FROM unnest(samples) AS x
         GROUP BY x.organization_id, x.integration_id, x.credential_id, minute
     ) AS g;
@@ -168,7 +167,6 @@ SET timezone = 'UTC'
 AS $$
 DECLARE
     v_counts record;
-    v_prepared jsonb;
     v_new mqtt.arrived_sample [];
     v_known mqtt.arrived_sample [];
     v_samples mqtt.arrived_sample [];
@@ -184,10 +182,7 @@ BEGIN
     FROM pgmq.q_mqtt_messages AS q
     WHERE q.ctid = ANY (tids);
     IF v_counts.has_new THEN
-        IF EXISTS (SELECT FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug') THEN
-            v_prepared := mqtt.prepare_sparkplug(tids);
-        END IF;
-        v_new := mqtt.take_messages(tids, v_prepared);
+        v_new := mqtt.take_messages(tids);
     END IF;
     IF v_counts.since IS NOT NULL THEN
         v_known := mqtt.take_items(tids, v_counts.since, v_counts.until);

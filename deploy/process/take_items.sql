@@ -1,5 +1,4 @@
 -- Deploy topicbase:process/take_items to pg
--- requires: process/batch_types
 -- requires: process/device_data
 -- requires: tables/queues
 BEGIN;
@@ -8,7 +7,8 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.take_items(tids tid [], since timestamptz, until timestamptz) RETURNS mqtt.arrived_sample []
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
--- Further settings are those of mqtt.store_messages, which calls it.
+-- Further settings are those of mqtt.store_messages, which calls it. A hash join would read all that was stored between the first and the last.
+SET enable_hashjoin = off
 AS $$
 DECLARE
     v_samples mqtt.arrived_sample [];

@@ -1,5 +1,4 @@
 -- Deploy topicbase:process/write_devices to pg
--- requires: process/batch_types
 -- requires: process/device_data
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -18,8 +17,8 @@ BEGIN
         CROSS JOIN LATERAL mqtt.known_device(n.organization_id, n.integration_id, n.external_id) AS d
     ),
     deferred AS (
-        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at, latest)
-        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at, k.latest FROM known AS k
+        INSERT INTO mqtt.deferred_device_updates (organization_id, device_id, last_data, last_data_at, last_seen_at, latest, is_data_latest)
+        SELECT k.organization_id, k.id, k.last_data, k.last_data_at, k.last_seen_at, k.latest, k.is_data_latest FROM known AS k
     )
     SELECT array_agg(ROW(k.id, k.integration_id, k.external_id)::mqtt.seen_device) INTO v_known FROM known AS k;
     RETURN v_known;
@@ -37,14 +36,17 @@ DECLARE
     v_seen mqtt.seen_device [];
 BEGIN
     WITH seen AS (
-        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at, latest)
-        SELECT n.organization_id, n.integration_id, n.external_id, n.last_data, n.last_data_at, n.last_seen_at, n.latest
+        INSERT INTO mqtt.devices AS d (organization_id, integration_id, external_id, last_data, last_data_at, last_seen_at, latest, is_data_latest)
+        SELECT n.organization_id, n.integration_id, n.external_id, n.last_data, n.last_data_at, n.last_seen_at, n.latest, n.is_data_latest
         FROM unnest(news) AS n
         ORDER BY n.organization_id, n.integration_id, n.external_id
         -- Registered meanwhile by somebody else.
         ON CONFLICT (organization_id, integration_id, external_id) DO UPDATE SET
             last_data = mqtt.latest_data(d.last_data, d.last_data_at, excluded.last_data, excluded.last_data_at),
-            latest = mqtt.newest_values(d.latest, d.last_data_at, excluded.latest, NULL),
+            latest = mqtt.told_latest(d, ROW(
+                NULL, NULL, NULL, excluded.last_data, excluded.last_data_at, NULL, excluded.latest, NULL, excluded.is_data_latest
+            )::mqtt.device_news),
+            is_data_latest = mqtt.is_data_latest(d.is_data_latest, d.last_data_at, excluded.is_data_latest, excluded.last_data_at, excluded.latest),
             last_data_at = greatest(d.last_data_at, excluded.last_data_at),
             last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at),
             presence = mqtt.presence_once_seen(d.presence, excluded.last_seen_at)
@@ -67,7 +69,16 @@ BEGIN
     WITH seen AS (
         UPDATE mqtt.devices AS d
         SET last_data = mqtt.latest_data(d.last_data, d.last_data_at, n.last_data, n.last_data_at),
-            latest = mqtt.newest_values(d.latest, d.last_data_at, n.latest, n.latest_since),
+            latest = CASE
+                WHEN n.is_data_latest AND n.latest = '{}' AND (n.last_data_at < d.last_data_at) IS NOT TRUE
+                    AND (
+                        NOT d.is_data_latest OR mqtt.is_covered(d.last_data, n.last_data)
+                        -- A time is not a metric, but something else may have been called so.
+                        AND (NOT d.last_data ?| '{timestamp,ts}' OR NOT mqtt.data_of_payload(d.last_data, d.last_data_at) ?| '{timestamp,ts}')
+                    ) THEN d.latest
+                ELSE mqtt.told_latest(d, ROW(n.*)::mqtt.device_news)
+            END,
+            is_data_latest = mqtt.is_data_latest(d.is_data_latest, d.last_data_at, n.is_data_latest, n.last_data_at, n.latest),
             last_data_at = greatest(d.last_data_at, n.last_data_at),
             last_seen_at = greatest(d.last_seen_at, n.last_seen_at),
             presence = mqtt.presence_once_seen(d.presence, n.last_seen_at)

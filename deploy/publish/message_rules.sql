@@ -1,27 +1,9 @@
 -- Deploy topicbase:publish/message_rules to pg
+-- requires: ingest/message_properties
 -- requires: integrations/setting_rules
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.user_properties_reason(value jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN octet_length(value::text) > 65535 THEN 'user_properties has more than 65,535 bytes.'
-        WHEN jsonb_typeof(value) = 'object' AND NOT jsonb_path_exists(value, 'strict $.* ? (@.type() != "string")') THEN NULL
-        WHEN jsonb_typeof(value) = 'array' AND NOT EXISTS (
-            SELECT
-            FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) AS e (pair)
-            WHERE NOT CASE jsonb_typeof(e.pair)
-                WHEN 'array' THEN jsonb_array_length(e.pair) = 2 AND jsonb_typeof(e.pair -> 0) = 'string' AND jsonb_typeof(e.pair -> 1) = 'string'
-                ELSE false
-            END
-        ) THEN NULL
-        ELSE 'user_properties must be an object of strings or an array of pairs of strings.'
-    END;
-END;
-COMMENT ON FUNCTION mqtt.user_properties_reason(jsonb) IS 'Why the value is not valid MQTT 5 user properties (section 3.3.2.3.7), in words; null when it is.';
-
 -- STABLE, because format is: a function declared stricter than what it calls is not inlined. The same goes for the functions below.
 CREATE OR REPLACE FUNCTION mqtt.payload_reason(payload jsonb, encoding jsonb) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE

@@ -11,7 +11,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_stop text := (
-        SELECT CASE queue WHEN 'outbound' THEN c.publish_pause ELSE coalesce(c.ingest_pause, o.ingest_pause) END
+        SELECT CASE queue
+            WHEN 'outbound' THEN coalesce(c.publish_pause, o.publish_pause, CASE WHEN o.moving_to IS NOT NULL THEN o.ingest_pause END)
+            ELSE coalesce(c.ingest_pause, o.ingest_pause)
+        END
         FROM mqtt.configuration AS c
         CROSS JOIN mqtt.organizations AS o
         WHERE o.id = require_open_queue.organization_id
@@ -22,5 +25,5 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.require_open_queue(uuid, text) IS 'Raises 429 queue_paused while mqtt.check_capacity has closed that queue, ingest or outbound, for the organization.';
+COMMENT ON FUNCTION mqtt.require_open_queue(uuid, text) IS 'Raises 429 queue_paused while mqtt.check_capacity has closed that queue, ingest or outbound, for the organization, or this moves to another installation.';
 COMMIT;

@@ -29,7 +29,7 @@ BEGIN
             OR q.integration_id IN (SELECT l.integration_id FROM mqtt.bridge_leases AS l WHERE l.bridge_id = settle_outbound.bridge_id)
         )
         RETURNING
-            q.organization_id, q.integration_id, q.enqueued_at, q.msg_id, q.message, q.body, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key) AS id,
+            q.organization_id, q.integration_id, q.enqueued_at, q.msg_id, q.message, q.body, coalesce(q.receipt_id, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key)) AS id,
             q.attempts + (o.state IN ('sent', 'acknowledged', 'failed'))::integer AS attempts,
             coalesce((q.message ->> 'qos')::smallint, 0::smallint) AS qos, coalesce(q.message ->> 'topic', '') AS topic,
             o.state, o.reason_code, left(o.reason, 500) AS reason, o.state IN ('sent', 'acknowledged') AS is_sent

@@ -17,6 +17,7 @@ CREATE TABLE mqtt.api_keys (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, id)
 );
+CREATE INDEX api_keys_id_idx ON mqtt.api_keys (id);
 COMMENT ON TABLE mqtt.api_keys IS 'Keys that apps call the API with. The key is shown once, when it is made; revoking one deletes its row.';
 COMMENT ON COLUMN mqtt.api_keys.key_hash IS 'SHA-256 of the key, by which it is found: it has 192 random bits.';
 COMMENT ON COLUMN mqtt.api_keys.key_start IS 'How the key begins, to tell one from another.';

@@ -50,18 +50,27 @@ CREATE OR REPLACE FUNCTION mqtt.cursor_position(cursor mqtt.message_cursor) RETU
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_organization CONSTANT integer := (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = cursor.organization_id);
 BEGIN
     RETURN coalesce(
         (
             SELECT h.position
             FROM mqtt.history AS h
-            WHERE h.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = cursor.organization_id)
+            WHERE h.organization = v_organization
                 AND h.received_at = cursor.received_at AND h.id = cursor.id
+        ),
+        (
+            SELECT p.position
+            FROM mqtt.packed_history AS p
+            WHERE p.organization = v_organization AND p.topic = ANY (mqtt.packed_topics(ARRAY[v_organization], cursor.id))
+                AND p.first_received_at <= cursor.received_at AND p.last_received_at >= cursor.received_at
+                AND p.received_at = cursor.received_at AND p.id = cursor.id
         ),
         (
             SELECT r.position
             FROM mqtt.reading_rows AS r
-            WHERE r.organization = (SELECT o.number FROM mqtt.organizations AS o WHERE o.id = cursor.organization_id)
+            WHERE r.organization = v_organization
                 AND r.received_at = cursor.received_at AND r.id = cursor.id
         )
     );

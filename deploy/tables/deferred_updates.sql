@@ -14,6 +14,7 @@ CREATE TABLE mqtt.deferred_device_updates (
     last_data_at timestamptz,
     last_seen_at timestamptz,
     latest jsonb NOT NULL,
+    is_data_latest boolean NOT NULL,
     PRIMARY KEY (noted_at, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 COMMENT ON TABLE mqtt.deferred_device_updates IS

@@ -13,6 +13,7 @@ CREATE TABLE mqtt.devices (
     last_data jsonb,
     last_data_at timestamptz,
     latest jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(latest) = 'object'),
+    is_data_latest boolean NOT NULL DEFAULT false,
     last_seen_at timestamptz,
     presence jsonb NOT NULL DEFAULT '{"state": "unknown", "since": null}' CHECK (jsonb_typeof(presence) = 'object'),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -26,7 +27,8 @@ COMMENT ON TABLE mqtt.devices IS 'Devices; registered by hand or by their first 
 COMMENT ON COLUMN mqtt.devices.external_id IS 'Device id as it stands in the topic, at most 255 bytes.';
 COMMENT ON COLUMN mqtt.devices.last_data IS 'Payload of its newest telemetry; while vacuum is held back, up to some seconds late (mqtt.apply_due_updates).';
 COMMENT ON COLUMN mqtt.devices.last_data_at IS 'Time of that message by the device''s clock where it sent one, else when it was received; an older message never replaces a newer one.';
-COMMENT ON COLUMN mqtt.devices.latest IS 'The newest value of each metric, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data.';
+COMMENT ON COLUMN mqtt.devices.latest IS 'Newest values of metrics, at most 500: {"temperature": {"value": 23.5, "at": "…"}}; as late as last_data. Those that last_data tells are not written here with each message: mqtt.latest_of has all.';
+COMMENT ON COLUMN mqtt.devices.is_data_latest IS 'Whether the metrics of last_data, measured at last_data_at, are newer than what latest has.';
 COMMENT ON COLUMN mqtt.devices.last_seen_at IS 'When the device last sent anything, by the database''s clock; commands to it do not count, nor what a broker had retained.';
 COMMENT ON COLUMN mqtt.devices.presence IS 'Whether it is connected: {"state": "online", "offline" or "unknown", "since"}, as its status messages said, in the order of their acceptance; by: silence, where offline_after made it offline.';
 ALTER TABLE mqtt.devices ENABLE ROW LEVEL SECURITY;

@@ -38,7 +38,7 @@ COMMENT ON COLUMN mqtt.history.id IS 'Message id that the sender was told; a rec
 COMMENT ON COLUMN mqtt.history.organization IS 'Number of the organization (mqtt.organizations.number).';
 COMMENT ON COLUMN mqtt.history.topic IS 'Number of its topic and what that means (mqtt.topics.number): integration, device, message type.';
 COMMENT ON COLUMN mqtt.history.stored_after IS 'Milliseconds from received_at until it was stored, at most 24 days; 0 if that was at once.';
-COMMENT ON COLUMN mqtt.history.flags IS 'Sum of the QoS (0 to 2) and 4: retained, 8: outgoing, 16: the id is the client''s own, 32: measured_at is the time that the device gave, 64: a payload rule matched it, and its readings, if any, are in mqtt.reading_rows, 128: that rule found the time.';
+COMMENT ON COLUMN mqtt.history.flags IS 'Sum of the QoS (0 to 2) and 4: retained, 8: outgoing, 16: the id is the client''s own, 32: measured_at is the time that the device gave, 64: a payload rule matched it, and its readings, if any, are in mqtt.reading_rows, 128: that rule found the time, 256: its effects were given up (mqtt.mqtt_dead_letters).';
 COMMENT ON COLUMN mqtt.history.payload IS 'The payload as JSON: as sent, or decoded from its content type; JSON null when body holds it instead.';
 COMMENT ON COLUMN mqtt.history.sent_at IS 'The time that the device gave, where measured_at is another.';
 COMMENT ON COLUMN mqtt.history.content_type IS 'Media type that came with it (MQTT 5 section 3.3.2.3.9), if any.';

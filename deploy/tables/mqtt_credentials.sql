@@ -58,9 +58,9 @@ COMMENT ON COLUMN mqtt.mqtt_credentials.mosquitto_hash IS 'Line of Mosquitto''s 
 COMMENT ON COLUMN mqtt.mqtt_credentials.bcrypt_hash IS 'bcrypt with prefix $2a$, for brokers that read it from the database.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_per_second IS 'Messages a second that it may send over HTTP; null is without limit.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.max_burst IS 'Messages that it may send at once after a pause; null takes two seconds'' worth.';
-COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used over HTTP; written by the queue worker per batch.';
-COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'Messages that it has delivered over HTTP, none of those over MQTT; written by the queue worker per batch.';
-COMMENT ON COLUMN mqtt.mqtt_credentials.broker_login_at IS 'When it first logged in at a broker that asks over HTTP.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.last_connected_at IS 'When it was last used: over HTTP, written by the queue worker per batch, or to begin a session at a broker that tells.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.connection_count IS 'How often it was used: messages over HTTP, written by the queue worker per batch, and sessions at brokers that tell of them.';
+COMMENT ON COLUMN mqtt.mqtt_credentials.broker_login_at IS 'When it first logged in at a broker that tells.';
 COMMENT ON COLUMN mqtt.mqtt_credentials.is_expiry_logged IS 'Whether the activity log tells that expires_at has passed; maintenance writes both.';
 ALTER TABLE mqtt.mqtt_credentials ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated

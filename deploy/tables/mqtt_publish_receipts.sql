@@ -19,6 +19,8 @@ CREATE TABLE mqtt.mqtt_publish_receipts (
     PRIMARY KEY (organization_id, queued_at, id)
 ) PARTITION BY RANGE (queued_at);
 CREATE INDEX mqtt_publish_receipts_integration_idx ON mqtt.mqtt_publish_receipts (integration_id, queued_at);
+-- The live stream reads on from it.
+CREATE INDEX mqtt_publish_receipts_settled_at_idx ON mqtt.mqtt_publish_receipts (settled_at);
 COMMENT ON TABLE mqtt.mqtt_publish_receipts IS
 'What became of each message published; a row is written when that is settled, until then the message stands in the outbound queue.';
 COMMENT ON COLUMN mqtt.mqtt_publish_receipts.state IS

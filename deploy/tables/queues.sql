@@ -33,7 +33,8 @@ ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
 ADD COLUMN body bytea,
 ADD COLUMN errors jsonb,
 ADD COLUMN message_count integer NOT NULL DEFAULT 1,
-ADD COLUMN organization integer;
+ADD COLUMN organization integer,
+ADD COLUMN bodies bytea [];
 -- A row may stand for many messages, which have the numbers from its own on: no other row may have one of these.
 ALTER TABLE pgmq.q_mqtt_messages ALTER COLUMN msg_id SET INCREMENT BY 1048576;
 CREATE INDEX q_mqtt_messages_organization_idx ON pgmq.q_mqtt_messages (organization_id, vt);
@@ -43,6 +44,7 @@ CREATE INDEX q_mqtt_messages_message_id_idx ON pgmq.q_mqtt_messages (message_id)
 COMMENT ON TABLE pgmq.q_mqtt_messages IS 'Accepted messages whose effects are to come. Either one that is not stored yet, message being {"topic", "payload", "qos", "retain", …} without defaults; or a work item: messages of one call that the history has already.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.message_count IS 'How many messages it stands for: those of a work item have the positions from msg_id on.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.organization IS 'Of a work item the number of the organization, under which, with enqueued_at as received_at, the history has its messages; else null.';
+COMMENT ON COLUMN pgmq.q_mqtt_messages.bodies IS 'Of a work item whose payloads came as bytes: these, in order, for the dead letter that a message may become. Together, as they are compressed well.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.message_id IS 'Message id that the client gave; null takes mqtt.keyed_message_id(enqueued_at, msg_id, the key, place).';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.place IS 'Place among the messages of its call and integration, by which their ids are in order.';
 COMMENT ON COLUMN pgmq.q_mqtt_messages.attempts IS 'Attempts that failed so far.';
@@ -52,6 +54,7 @@ COMMENT ON COLUMN pgmq.q_mqtt_messages.errors IS 'Failed attempts: [{"at", "code
 ALTER TABLE pgmq.q_mqtt_outbound
 ADD COLUMN organization_id uuid NOT NULL,
 ADD COLUMN integration_id uuid NOT NULL,
+ADD COLUMN receipt_id uuid,
 ADD COLUMN expires_at timestamptz,
 ADD COLUMN attempts smallint NOT NULL DEFAULT 0,
 ADD COLUMN body bytea;
@@ -61,6 +64,7 @@ CREATE INDEX q_mqtt_outbound_enqueued_at_idx ON pgmq.q_mqtt_outbound (enqueued_a
 CREATE INDEX q_mqtt_outbound_expires_idx ON pgmq.q_mqtt_outbound (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX q_mqtt_outbound_suspects_idx ON pgmq.q_mqtt_outbound (integration_id) WHERE attempts > 1;
 COMMENT ON TABLE pgmq.q_mqtt_outbound IS 'Messages to publish whose outcome is not settled. message: {"topic", "qos", "retain", "payload", properties…}; vt is when to publish.';
+COMMENT ON COLUMN pgmq.q_mqtt_outbound.receipt_id IS 'Receipt id of a message that came with its organization from another installation; null takes mqtt.keyed_message_id(enqueued_at, -msg_id, the key).';
 COMMENT ON COLUMN pgmq.q_mqtt_outbound.expires_at IS 'When it is worthless: message_expiry seconds after it was queued; null never.';
 COMMENT ON COLUMN pgmq.q_mqtt_outbound.attempts IS 'How often it was handed to a broker without a final answer.';
 COMMENT ON COLUMN pgmq.q_mqtt_outbound.body IS 'Payload byte for byte; null when message holds it as JSON.';

@@ -47,6 +47,68 @@ $$;
 COMMENT ON FUNCTION mqtt.received_since(mqtt.reading_span []) IS
 'Since when their readings may have been received, as devices'' times are not much ahead: partitions from before need not be looked at.';
 
+CREATE OR REPLACE FUNCTION mqtt.packed_span_readings(spans mqtt.reading_span [], received_since timestamptz) RETURNS TABLE (
+    device_id uuid, since timestamptz, until timestamptz, measured_at timestamptz, place bigint, payload jsonb
+)
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_group record;
+BEGIN
+    -- Statements of their own, so that an archive (packaging/citus) is asked only where it may have something, and for all devices at once.
+    IF NOT EXISTS (SELECT FROM mqtt.days_in_packs AS d WHERE d.day >= (packed_span_readings.received_since AT TIME ZONE 'UTC')::date) THEN
+        RETURN;
+    END IF;
+    FOR v_group IN
+        SELECT s.since, s.until, array_agg(n.number) AS topics
+        FROM unnest(spans) AS s
+        JOIN mqtt.topics AS n ON n.device_id = s.device_id AND n.role = 'telemetry'
+        GROUP BY s.since, s.until
+    LOOP
+        RETURN QUERY
+        SELECT r.device_id, v_group.since, v_group.until, r.measured_at, r.position, r.payload
+        FROM mqtt.readings AS r
+        WHERE r.is_packed AND r.topic_number = ANY (v_group.topics) AND r.measured_at >= v_group.since AND r.measured_at < v_group.until
+            AND r.role = 'telemetry' AND r.received_at >= packed_span_readings.received_since AND r.last_measured_at >= v_group.since
+            AND r.first_measured_at < v_group.until;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.packed_span_readings(mqtt.reading_span [], timestamptz) IS
+'Packed telemetry of these devices and spans that was received since then; a span for each device that has it.';
+
+CREATE OR REPLACE FUNCTION mqtt.span_readings(spans mqtt.reading_span [], received_since timestamptz) RETURNS TABLE (
+    organization_id uuid, device_id uuid, since timestamptz, measured_at timestamptz, place bigint, payload jsonb
+)
+LANGUAGE sql STABLE SECURITY INVOKER ROWS 10000
+BEGIN ATOMIC
+    SELECT m.organization_id, m.device_id, m.since, m.measured_at, m.place, m.payload
+    FROM (
+        SELECT s.organization_id, s.device_id, s.since, s.kept, s.skipped, m.measured_at, m.position AS place, m.payload
+        FROM unnest(spans) AS s
+        INNER JOIN mqtt.topics AS n ON n.device_id = s.device_id AND n.role = 'telemetry'
+        -- Apart, so that the index is entered by both of its columns.
+        CROSS JOIN LATERAL (
+            SELECT r.measured_at, r.position, r.payload
+            FROM mqtt.readings AS r
+            WHERE NOT r.is_packed AND r.topic_number = n.number AND r.measured_at >= s.since AND r.measured_at < s.until AND r.role = 'telemetry'
+                AND r.received_at >= span_readings.received_since AND r.last_measured_at >= s.since AND r.first_measured_at < s.until
+            OFFSET 0
+        ) AS m
+        UNION ALL
+        SELECT s.organization_id, s.device_id, s.since, s.kept, s.skipped, p.measured_at, p.place, p.payload
+        FROM mqtt.packed_span_readings(spans, span_readings.received_since) AS p
+        INNER JOIN unnest(spans) AS s ON s.device_id = p.device_id AND s.since = p.since AND s.until = p.until
+    ) AS m
+    WHERE (m.kept IS NULL OR m.place = ANY (m.kept)) AND (m.skipped IS NULL OR m.place <> ALL (m.skipped));
+END;
+COMMENT ON FUNCTION mqtt.span_readings(mqtt.reading_span [], timestamptz) IS
+'The telemetry of devices in spans that was received since then (mqtt.received_since): those of the positions kept, without those skipped.';
+
 CREATE OR REPLACE FUNCTION mqtt.reading_parts(spans mqtt.reading_span [], names text [], bucket interval, time_zone text) RETURNS SETOF mqtt.rollup_part
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -73,18 +135,8 @@ BEGIN
             FROM (
                 SELECT r.organization_id, r.device_id, r.since, r.at, r.position, e.metric COLLATE "C" AS metric, e.value
                 FROM (
-                    SELECT s.organization_id, s.device_id, s.since, m.measured_at AS at, m.position, m.payload
-                    FROM unnest(spans) AS s
-                    JOIN mqtt.topics AS n ON n.device_id = s.device_id AND n.role = 'telemetry'
-                    -- Apart, so that the index is entered by both of its columns.
-                    CROSS JOIN LATERAL (
-                        SELECT r.measured_at, r.position, r.payload
-                        FROM mqtt.readings AS r
-                        WHERE r.topic_number = n.number AND r.measured_at >= s.since AND r.measured_at < s.until AND r.role = 'telemetry'
-                            AND r.received_at >= v_received_since
-                        OFFSET 0
-                    ) AS m
-                    WHERE (s.kept IS NULL OR m.position = ANY (s.kept)) AND (s.skipped IS NULL OR m.position <> ALL (s.skipped))
+                    SELECT m.organization_id, m.device_id, m.since, m.measured_at AS at, m.place AS position, m.payload
+                    FROM mqtt.span_readings(spans, v_received_since) AS m
                     -- What has been computed is cheap to name twice, so that functions of it are inlined.
                     OFFSET 0
                 ) AS r
@@ -125,18 +177,8 @@ BEGIN
         FROM (
             SELECT r.organization_id, r.device_id, r.since, r.at, r.position, e.metric COLLATE "C" AS metric, e.value
             FROM (
-                SELECT s.organization_id, s.device_id, s.since, m.measured_at AS at, m.position, m.payload
-                FROM unnest(spans) AS s
-                JOIN mqtt.topics AS n ON n.device_id = s.device_id AND n.role = 'telemetry'
-                -- Apart, so that the index is entered by both of its columns.
-                CROSS JOIN LATERAL (
-                    SELECT r.measured_at, r.position, r.payload
-                    FROM mqtt.readings AS r
-                    WHERE r.topic_number = n.number AND r.measured_at >= s.since AND r.measured_at < s.until AND r.role = 'telemetry'
-                        AND r.received_at >= v_received_since
-                    OFFSET 0
-                ) AS m
-                WHERE (s.kept IS NULL OR m.position = ANY (s.kept)) AND (s.skipped IS NULL OR m.position <> ALL (s.skipped))
+                SELECT m.organization_id, m.device_id, m.since, m.measured_at AS at, m.place AS position, m.payload
+                FROM mqtt.span_readings(spans, v_received_since) AS m
                 -- What has been computed is cheap to name twice, so that functions of it are inlined.
                 OFFSET 0
             ) AS r
@@ -153,6 +195,7 @@ COMMENT ON FUNCTION mqtt.unordered_parts(mqtt.reading_span [], text [], interval
 'The same as mqtt.reading_parts, but without first_value, last_value and delta, and so without sorting: in half the time.';
 GRANT EXECUTE ON FUNCTION mqtt.bucket_start(timestamptz, interval, text), mqtt.counter_step(numeric, numeric),
 mqtt.device_rolled_until(mqtt.rollup_progress, uuid), mqtt.received_since(mqtt.reading_span []),
+mqtt.packed_span_readings(mqtt.reading_span [], timestamptz), mqtt.span_readings(mqtt.reading_span [], timestamptz),
 mqtt.reading_parts(mqtt.reading_span [], text [], interval, text),
 mqtt.unordered_parts(mqtt.reading_span [], text [], interval, text) TO authenticated, service_role;
 COMMIT;

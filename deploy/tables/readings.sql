@@ -10,19 +10,30 @@ SELECT
     t.organization_id, t.integration_id, t.device_id, h.id AS message_id, t.message_type,
     CASE WHEN h.payload = 'null' THEN 'ignore' ELSE t.role END AS role, h.received_at, h.measured_at, h.position,
     mqtt.data_of_payload(h.payload, CASE WHEN h.flags & 32 = 32 THEN h.measured_at ELSE h.sent_at END) AS payload, h.topic AS topic_number,
-    h.organization
+    h.organization, false AS is_packed, NULL::bigint AS pack, h.received_at AS first_received_at, h.received_at AS last_received_at,
+    h.measured_at AS first_measured_at, h.measured_at AS last_measured_at
 FROM mqtt.history AS h
 INNER JOIN mqtt.topics AS t ON t.number = h.topic
 WHERE h.flags & 8 = 0 AND t.device_id IS NOT NULL AND h.body IS NULL AND h.flags & 64 = 0
+    AND (h.received_at AT TIME ZONE 'UTC')::date <> ALL (ARRAY(SELECT d.day FROM mqtt.packed_days AS d WHERE d.state = 'packed'))
+UNION ALL
+SELECT
+    t.organization_id, t.integration_id, t.device_id, p.id, t.message_type, CASE WHEN p.payload = 'null' THEN 'ignore' ELSE t.role END, p.received_at,
+    p.measured_at, p.position, mqtt.data_of_payload(p.payload, CASE WHEN p.flags & 32 = 32 THEN p.measured_at ELSE p.sent_at END), p.topic,
+    p.organization, true, p.pack, p.first_received_at, p.last_received_at, p.first_measured_at, p.last_measured_at
+FROM mqtt.packed_history AS p
+INNER JOIN mqtt.topics AS t ON t.number = p.topic
+WHERE p.flags & 8 = 0 AND t.device_id IS NOT NULL AND p.body IS NULL AND p.flags & 64 = 0
 UNION ALL
 SELECT
     t.organization_id, t.integration_id, t.device_id, r.id AS message_id, t.role AS message_type, t.role, r.received_at, r.measured_at, r.position,
-    r.payload, r.topic AS topic_number, r.organization
+    r.payload, r.topic AS topic_number, r.organization, false AS is_packed, NULL::bigint AS pack, r.received_at AS first_received_at,
+    r.received_at AS last_received_at, r.measured_at AS first_measured_at, r.measured_at AS last_measured_at
 FROM mqtt.reading_rows AS r
 INNER JOIN mqtt.topics AS t ON t.number = r.topic
 WHERE t.device_id IS NOT NULL;
 COMMENT ON VIEW mqtt.readings IS
-'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time; and a row for each sample that a payload rule found in a message (message_id: the first has that of the message). In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations. The indexes that serve it are (topic_number, measured_at), where topic_number are those of mqtt.topics with the device, and (organization, received_at).';
+'What devices measured: the one relation that every query of readings goes through. A row for each message with its role, whose metrics mqtt.metric_values finds in its payload, which is without the member that is its time; and a row for each sample that a payload rule found in a message (message_id: the first has that of the message). In order by (measured_at, position) or (received_at, position); position never leaves the database, as it counts the messages of all organizations. The indexes that serve it are (topic_number, measured_at), where topic_number are those of mqtt.topics with the device, and (organization, received_at). Of packed days these are of first_received_at and so on, as in mqtt.mqtt_messages.';
 GRANT SELECT ON mqtt.readings TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.metric(payload jsonb, name text) RETURNS jsonb
@@ -35,6 +46,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.metric(jsonb, text) IS
 'A metric of a payload by its name: a member, or a nested one by its path, with dots; value for a payload that is not an object; null if there is none.';
+
+CREATE OR REPLACE FUNCTION mqtt.has_metric(payload jsonb, names text []) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN names IS NULL THEN true
+        WHEN jsonb_typeof(payload) <> 'object' THEN 'value' = ANY (names)
+        ELSE payload ?| names OR EXISTS (SELECT FROM unnest(names) AS n (name) WHERE n.name LIKE '%.%' AND mqtt.metric(payload, n.name) IS NOT NULL)
+    END;
+END;
+COMMENT ON FUNCTION mqtt.has_metric(jsonb, text []) IS 'Whether a payload has one of these metrics (null: any).';
 
 CREATE OR REPLACE FUNCTION mqtt.is_named(metric text, names text []) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -79,5 +101,6 @@ BEGIN ATOMIC
     END;
 END;
 COMMENT ON FUNCTION mqtt.metric_number(jsonb) IS 'A number, or a string that is one, such as "21.5"; null for anything else.';
-GRANT EXECUTE ON FUNCTION mqtt.metric(jsonb, text), mqtt.is_named(text, text []), mqtt.metric_values(jsonb, text []), mqtt.metric_number(jsonb) TO authenticated, service_role;
+GRANT EXECUTE ON FUNCTION mqtt.metric(jsonb, text), mqtt.has_metric(jsonb, text []),
+mqtt.is_named(text, text []), mqtt.metric_values(jsonb, text []), mqtt.metric_number(jsonb) TO authenticated, service_role;
 COMMIT;

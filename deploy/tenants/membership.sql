@@ -62,18 +62,23 @@ DECLARE
     v_key jsonb := mqtt.current_key();
 BEGIN
     IF v_key IS NOT NULL THEN
-        RETURN CASE WHEN NOT admin_only OR v_key ->> 'scope' = 'admin' THEN ARRAY[(v_key ->> 'organization_id')::uuid] ELSE '{}' END;
+        RETURN ARRAY(
+            SELECT o.id
+            FROM mqtt.organizations AS o
+            WHERE o.id = (v_key ->> 'organization_id')::uuid AND (NOT admin_only OR v_key ->> 'scope' = 'admin') AND o.moving_to IS NULL
+        );
     END IF;
     -- PL/pgSQL, since it keeps the plan: every statement under row-level security begins here.
     RETURN ARRAY(
         SELECT m.organization_id
         FROM mqtt.organization_members AS m
-        WHERE m.user_id = v_user_id AND (NOT admin_only OR m.role = 'admin')
+        JOIN mqtt.organizations AS o ON o.id = m.organization_id
+        WHERE m.user_id = v_user_id AND (NOT admin_only OR m.role = 'admin') AND o.moving_to IS NULL
     );
 END;
 $$;
 COMMENT ON FUNCTION mqtt.current_organization_ids(boolean) IS
-'Organizations the caller belongs to (or administers); of an API key, its own. In a policy always as a scalar sub-select, so that it runs once per statement.';
+'Organizations the caller belongs to (or administers); of an API key, its own; none that moves to another installation. In a policy always as a scalar sub-select, so that it runs once per statement.';
 GRANT EXECUTE ON FUNCTION mqtt.current_organization_ids(boolean) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION mqtt.current_organization_numbers() RETURNS integer []
@@ -85,13 +90,13 @@ DECLARE
     v_key jsonb := mqtt.current_key();
 BEGIN
     IF v_key IS NOT NULL THEN
-        RETURN ARRAY(SELECT o.number FROM mqtt.organizations AS o WHERE o.id = (v_key ->> 'organization_id')::uuid);
+        RETURN ARRAY(SELECT o.number FROM mqtt.organizations AS o WHERE o.id = (v_key ->> 'organization_id')::uuid AND o.moving_to IS NULL);
     END IF;
     RETURN ARRAY(
         SELECT o.number
         FROM mqtt.organization_members AS m
         JOIN mqtt.organizations AS o ON o.id = m.organization_id
-        WHERE m.user_id = v_user_id
+        WHERE m.user_id = v_user_id AND o.moving_to IS NULL
         ORDER BY o.number
     );
 END;

@@ -34,15 +34,19 @@ COMMENT ON FUNCTION mqtt.topic_pattern_reason(text) IS
 CREATE OR REPLACE FUNCTION mqtt.topic_filter_levels(filter text) RETURNS TABLE (topic_like text, topic_levels smallint)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
+    -- Plain replacements, since thousands of filters may be tried with one message.
     SELECT
-        coalesce(
-            string_agg(CASE l.level WHEN '+' THEN '%' ELSE regexp_replace(l.level, '([\\%_])', '\\\1', 'g') END, '/' ORDER BY l.ordinality)
-            FILTER (WHERE l.level <> '#'), '%'
-        ),
-        CASE WHEN bool_or(l.level = '#') THEN least(1 - count(*), -1) ELSE count(*) END::smallint
-    FROM string_to_table(filter, '/') WITH ORDINALITY AS l (level, ordinality);
+        CASE
+            WHEN f.bare = '#' THEN '%'
+            ELSE replace(replace(replace(replace(CASE WHEN f.bare LIKE '%/#' THEN left(f.bare, -2) ELSE f.bare END, '\', '\\'), '%', '\%'), '_', '\_'), '+', '%')
+        END,
+        (CASE
+            WHEN f.bare LIKE '%#' THEN least(length(replace(f.bare, '/', '')) - length(f.bare), -1)
+            ELSE length(f.bare) - length(replace(f.bare, '/', '')) + 1
+        END)::smallint
+    FROM (SELECT CASE WHEN starts_with(filter, '$share/') THEN regexp_replace(filter, '^\$share/[^/]+/', '') ELSE filter END AS bare) AS f;
 END;
-COMMENT ON FUNCTION mqtt.topic_filter_levels(text) IS 'A topic filter as mqtt.matched_levels takes it.';
+COMMENT ON FUNCTION mqtt.topic_filter_levels(text) IS 'A topic filter as mqtt.matched_levels takes it; $share/<name>/ is omitted.';
 
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
 RETURNS TABLE (topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint)

@@ -101,6 +101,13 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.filled_template(jsonb, text [], jsonb, jsonb, text) IS
 'What a template (its parts) makes of a message: the levels of its topic, its payload and its login; null where one of them has nothing there.';
-GRANT EXECUTE ON FUNCTION mqtt.template_parts(text), mqtt.template_reason(text), mqtt.filled_template(jsonb, text [], jsonb, jsonb, text)
-TO authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION mqtt.scalar_text(value jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN jsonb_typeof(value) IN ('string', 'number', 'boolean') THEN nullif(value #>> '{}', '') END;
+END;
+COMMENT ON FUNCTION mqtt.scalar_text(jsonb) IS 'A string, number or boolean as text; null for what is empty or anything else.';
+GRANT EXECUTE ON FUNCTION mqtt.template_parts(text), mqtt.template_reason(text), mqtt.filled_template(jsonb, text [], jsonb, jsonb, text),
+mqtt.scalar_text(jsonb) TO authenticated, service_role;
 COMMIT;

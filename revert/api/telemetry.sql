@@ -3,6 +3,5 @@ BEGIN;
 DROP FUNCTION mqtt.telemetry(mqtt.telemetry_request);
 DROP FUNCTION mqtt.telemetry_by_received(mqtt.telemetry_request);
 DROP FUNCTION mqtt.telemetry_by_measured(mqtt.telemetry_request);
-DROP FUNCTION mqtt.has_metric(jsonb, text []);
 DROP FUNCTION mqtt.telemetry_metrics(jsonb, text []);
 COMMIT;

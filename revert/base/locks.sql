@@ -10,6 +10,7 @@ DROP FUNCTION mqtt.maintenance_lock();
 DROP FUNCTION mqtt.processing_lock();
 DROP FUNCTION mqtt.wakeup_lock();
 DROP FUNCTION mqtt.rules_lock();
+DROP FUNCTION mqtt.call_lock();
 DROP FUNCTION mqtt.wait_lock();
 DROP FUNCTION mqtt.settlement_lock();
 COMMIT;

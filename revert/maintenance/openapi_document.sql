@@ -5,5 +5,4 @@ DROP FUNCTION mqtt.api_fingerprint();
 DROP FUNCTION mqtt.render_openapi(name []);
 DROP FUNCTION mqtt.openapi_parts();
 DROP FUNCTION mqtt.openapi_components();
-DROP FUNCTION mqtt.api_version();
 COMMIT;

@@ -2,4 +2,5 @@
 BEGIN;
 DROP FUNCTION mqtt.remove_unused_topics(integer);
 DROP FUNCTION mqtt.remove_topics(uuid, integer []);
+DROP FUNCTION mqtt.is_packed_topic(uuid, integer);
 COMMIT;

@@ -1,4 +1,4 @@
 -- Revert topicbase:process/due_messages from pg
 BEGIN;
-DROP FUNCTION mqtt.due_messages(integer);
+DROP FUNCTION mqtt.due_messages(integer, uuid []);
 COMMIT;

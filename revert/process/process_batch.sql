@@ -1,8 +1,9 @@
 -- Revert topicbase:process/process_batch from pg
 BEGIN;
-DROP FUNCTION mqtt.process_batch(integer, boolean);
+DROP FUNCTION mqtt.process_batch(integer, boolean, uuid [], uuid []);
+DROP FUNCTION mqtt.leave_heavy(tid [], uuid []);
+DROP FUNCTION mqtt.store_in_turns(tid []);
+DROP FUNCTION mqtt.store_part(tid [], double precision, timestamptz);
+DROP FUNCTION mqtt.batch_parts(tid []);
 DROP FUNCTION mqtt.store_or_split(tid []);
-DROP FUNCTION mqtt.queued_form(pgmq.q_mqtt_messages);
-DROP FUNCTION mqtt.record_failure(tid, text, text, boolean);
-DROP FUNCTION mqtt.retry_delay(integer);
 COMMIT;

@@ -1,7 +1,7 @@
 -- Revert topicbase:process/sparkplug from pg
 BEGIN;
-DROP FUNCTION mqtt.try_sparkplug(bytea);
-DROP FUNCTION mqtt.sparkplug_step(mqtt.sparkplug_nodes, text [], jsonb);
-DROP FUNCTION mqtt.sparkplug_document(text [], jsonb, mqtt.sparkplug_nodes);
+DROP FUNCTION mqtt.sparkplug_node(uuid, uuid, text, jsonb);
+DROP FUNCTION mqtt.decoded_sparkplug(mqtt.sparkplug_message [], mqtt.sparkplug_nodes []);
+DROP FUNCTION mqtt.sparkplug_messages(mqtt.rule_message []);
 DROP FUNCTION mqtt.sparkplug_topic(text);
 COMMIT;

@@ -1,4 +1,4 @@
 -- Revert topicbase:process/take_messages from pg
 BEGIN;
-DROP FUNCTION mqtt.take_messages(tid [], jsonb);
+DROP FUNCTION mqtt.take_messages(tid []);
 COMMIT;

@@ -5,5 +5,4 @@ DROP FUNCTION mqtt.outbound_bytes(jsonb, bytea);
 DROP FUNCTION mqtt.outbound_body(jsonb, text);
 DROP FUNCTION mqtt.publish_reason(jsonb);
 DROP FUNCTION mqtt.payload_reason(jsonb, jsonb);
-DROP FUNCTION mqtt.user_properties_reason(jsonb);
 COMMIT;

@@ -1,6 +1,6 @@
 -- What the bridge calls: leases, claims, settling, ingest, states, accounts, requests; each under its lease, and nothing but these.
 \ir setup.psql
-SELECT plan(76);
+SELECT plan(78);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -158,13 +158,15 @@ SELECT is(
 );
 SELECT is(bridge.ingest(:'two', '{}', '{}', '{}', '{}', '{}', '{}'), '{"queued": 0, "dead": 0, "passed_over": 0}', 'nothing is nothing');
 DELETE FROM pgmq.q_mqtt_messages;
+SELECT bridge.ingest(
+    :'two', ARRAY[:'external', :'bob_external', :'hosted']::uuid [], '{1,2,3,2,1}', '{a,b,c,d,a}', '{1,2,3,4,5}', '{0,1,1,0,2}', '{f,f,f,t,t}'
+) AS short \gset
+DELETE FROM mqtt.retained_messages;
 SELECT is(
-    (
-        SELECT array_agg(bridge.ingest(
-            :'two', ARRAY[:'external', :'bob_external', :'hosted']::uuid [], '{1,2,3,2,1}', '{a,b,c,d,a}', '{1,2,3,4,5}', '{0,1,1,0,2}', '{f,f,f,t,t}', x.content_types
-        ))
-        FROM (VALUES (NULL), (array_fill(NULL::text, '{5}'))) AS x (content_types)
-    ),
+    ARRAY[:'short', bridge.ingest(
+        :'two', ARRAY[:'external', :'bob_external', :'hosted']::uuid [], '{1,2,3,2,1}', '{a,b,c,d,a}', '{1,2,3,4,5}', '{0,1,1,0,2}', '{f,f,f,t,t}',
+        array_fill(NULL::text, '{5}')
+    )],
     array_fill(jsonb_build_object('queued', 4, 'dead', 0, 'passed_over', 1, 'not_held', ARRAY[:'hosted']), '{2}'), 'the short way and the long one answer alike'
 );
 SELECT results_eq(
@@ -240,6 +242,8 @@ SELECT results_eq(
     format('SELECT r.organization_id, count(*) FROM bridge.claim_requests(%L, 7) AS r GROUP BY 1 ORDER BY 2', :'two'), format('VALUES (%L::uuid, 1::bigint), (%L, 2)', :'org_bob', :'org_alice'),
     'tests are shared by organization: one has no more under way than stay free, and keeps no other waiting'
 );
+SELECT lives_ok(format($$SELECT bridge.answer_request(%L, '{"stage": "tcp"}', false)$$, :'unknown'), 'how far it is is told');
+SELECT is((SELECT (r.status, r.result ->> 'stage', r.finished_at IS NULL)::text FROM mqtt.mqtt_requests AS r WHERE r.id = :'unknown'), '(running,tcp,t)', 'while it runs');
 SELECT lives_ok(format($$SELECT bridge.answer_request(%L, '{"ok": false, "reason": "down"}')$$, :'unknown'), 'and answered');
 SELECT is((SELECT (r.status, r.result ->> 'reason')::text FROM mqtt.mqtt_requests AS r WHERE r.id = :'unknown'), '(done,down)', 'with the verdict');
 

@@ -1,6 +1,6 @@
 -- What an operator asks and does through the bridge's role: status, gauges, diagnosis, sealing to a new key; and status_topic.
 \ir setup.psql
-SELECT plan(45);
+SELECT plan(51);
 \set one 'aaaaaaaa-0000-4000-8000-000000000001'
 \set two 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
@@ -124,6 +124,26 @@ SELECT is(
 );
 SELECT is(bridge.sealing_state() -> 'sealed', jsonb_build_object(:'key', 3), 'nothing else is left');
 SELECT act_as('none');
+
+-- Sessions at the hosted Mosquitto
+INSERT INTO mqtt.mqtt_credentials (
+    organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
+)
+SELECT c.organization_id, :'external', 'elsewhere', 'elsewhere', 'x', c.broker_url, c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
+FROM mqtt.mqtt_credentials AS c WHERE c.username = 'pump_login';
+SELECT act_as('mqtt_bridge');
+SELECT is(bridge.count_sessions('{pump_login,nobody,elsewhere}', '{3,2,1}', ARRAY[1000, 1000, 1000]::double precision []), 1, 'of one login, and not one of another broker');
+SELECT is(bridge.count_sessions('{pump_login}', '{2}', ARRAY[900]::double precision []), 1, 'and again');
+SELECT is(bridge.count_sessions('{}', '{}', '{}'), 0, 'none');
+SELECT act_as('none');
+SELECT results_eq(
+    $$SELECT c.connection_count, c.last_connected_at FROM mqtt.mqtt_credentials AS c WHERE c.username = 'pump_login'$$,
+    $$VALUES (5::bigint, to_timestamp(1000))$$, 'are connections, and the last one is remembered'
+);
+SELECT is(
+    (SELECT jsonb_agg(a.details -> 'via') FROM mqtt.integration_activity_log AS a WHERE a.activity_type = 'credential_first_used'), '["broker"]', 'the first is logged'
+);
+SELECT is((SELECT c.connection_count FROM mqtt.mqtt_credentials AS c WHERE c.username = 'elsewhere'), 0::bigint, 'what its own broker does, it does not tell');
 
 -- status_topic
 SELECT is(mqtt.setting_reason('status_topic', '"plant/bridge"'), NULL, 'a topic name');

@@ -1,6 +1,6 @@
 -- EMQX's two questions over HTTP: always an answer, never an error.
 \ir setup.psql
-SELECT plan(35);
+SELECT plan(36);
 SELECT act_as('service_role');
 SELECT api.generate_broker_key('emqx') ->> 'authorization' AS key \gset
 SELECT jsonb_build_object('authorization', :'key') AS headers \gset
@@ -12,6 +12,7 @@ SELECT answered('200', 'with 200: at any other status EMQX would go on to what c
 
 SELECT act_as('anon', NULL, :'headers');
 SELECT is(api.emqx_authenticate('pump_login', :'pump_password', 'pump_login_1')::jsonb, '{"result": "allow", "is_superuser": false}', 'the device logs in');
+SELECT is(api.emqx_authenticate('pump_login', :'pump_password', 'pump_login_1~test') ->> 'result', 'allow', 'and a connection test beside it');
 SELECT is(api.emqx_authenticate(c.username, c.password, c.clientid)::jsonb, '{"result": "deny", "is_superuser": false}', c.why)
 FROM (VALUES
     ('pump_login', 'wrong', 'pump_login_1', 'a wrong password'), ('pump_login', NULL, 'pump_login_1', 'no password'),

@@ -1,6 +1,6 @@
 -- Views for EMQX, VerneMQ and mosquitto-go-auth: by their documented queries; and what their login roles may read.
 \ir setup.psql
-SELECT plan(57);
+SELECT plan(61);
 -- A login with every kind of rule; one of an external broker, which no view may show.
 UPDATE mqtt.mqtt_credentials
 SET publish_filters = '{org_alice/+/up,org_alice/raw/+}',
@@ -52,7 +52,7 @@ FROM (VALUES
 ) AS c (mountpoint, client_id, username, password, why);
 SELECT results_eq(
     $$EXECUTE vernemq_client ('', 'pump_login_1', 'pump_login')$$,
-    $$SELECT v.publish_acl::text, v.subscribe_acl::text, c.bcrypt_hash, 'pump_login_1' FROM broker.vmq_auth_acl AS v JOIN mqtt.mqtt_credentials AS c USING (username)
+    $$SELECT v.publish_acl::text, v.subscribe_acl::text, c.bcrypt_hash, 'pump_login_1' FROM broker.vmq_auth_acl AS v JOIN mqtt.mqtt_credentials AS c USING (username, client_id)
         WHERE v.username = 'pump_login' AND c.bcrypt_hash LIKE '$2a$%' AND c.bcrypt_hash = public.crypt('pump-password-0123456789abcdefgh', c.bcrypt_hash)$$,
     'VerneMQ, hashing itself: bcrypt $2a$'
 );
@@ -102,16 +102,30 @@ UNION ALL
 SELECT v.username FROM broker.vmq_auth_acl AS v
 UNION ALL
 SELECT g.username FROM broker.go_auth_user AS g;
-SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 3::bigint, 'a login at each');
+SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 5::bigint, 'a login at each, and a connection test where there are client ids');
 INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic) VALUES (:'org_alice', :'hosted', 'org_alice/#');
 SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 0::bigint, 'not before the bridge''s first subscription is granted: what it published would be lost');
 SELECT results_eq($$EXECUTE emqx_authz ('pump_login')$$, $$VALUES ('deny', 'all', '#', '0,1,2', 'all'), ('deny', 'all', '#', '0,1,2', 'all')$$, 'and whoever is in all the same may do nothing');
 UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = :'hosted';
-SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 3::bigint, 'but after');
+SELECT is((SELECT count(*) FROM logins WHERE username = 'pump_login'), 5::bigint, 'but after');
 UPDATE mqtt.mqtt_credentials SET expires_at = now() WHERE username = 'pump_login';
-SELECT is((SELECT count(*) FROM broker.emqx_user) + (SELECT count(*) FROM broker.vmq_auth_acl) + (SELECT count(*) FROM broker.go_auth_user), 3::bigint, 'nor does an expired one');
+SELECT is((SELECT count(*) FROM broker.emqx_user) + (SELECT count(*) FROM broker.vmq_auth_acl) + (SELECT count(*) FROM broker.go_auth_user), 5::bigint, 'nor does an expired one');
 UPDATE mqtt.device_integrations SET status = 'inactive' WHERE id = :'bob_hosted';
 SELECT is((SELECT count(*) FROM broker.emqx_user) + (SELECT count(*) FROM broker.vmq_auth_acl) + (SELECT count(*) FROM broker.go_auth_user), 0::bigint, 'nor one whose integration is switched off');
+
+
+-- Logins that end without being revoked.
+SELECT results_eq(
+    $$SELECT username, client_id, reason FROM broker.ended_credentials WHERE reason = 'switched_off' AND ended_at <= clock_timestamp()$$,
+    $$VALUES ('bob_login', 'bob_login_1', 'switched_off')$$, 'those of an integration that is switched off'
+);
+DELETE FROM mqtt.device_integrations WHERE id = :'bob_hosted';
+SELECT is((SELECT array_agg(reason) FROM broker.ended_credentials WHERE username = 'bob_login'), '{deleted}', 'that is deleted');
+UPDATE mqtt.mqtt_credentials SET expires_at = NULL WHERE username = 'pump_login';
+DELETE FROM mqtt.organizations WHERE id = :'org_alice';
+SELECT is((SELECT array_agg(reason) FROM broker.ended_credentials WHERE username = 'pump_login'), '{deleted}', 'of an organization that is deleted');
+UPDATE mqtt.ended_logins SET ended_at = now() - interval '8 days' WHERE username = 'pump_login';
+SELECT is((SELECT array_agg(username) FROM broker.ended_credentials WHERE username <> 'foreign'), '{bob_login}', 'for seven days');
 
 -- Each role reads its own views and nothing else.
 CREATE TEMPORARY TABLE reader AS SELECT unnest('{rabbitmq_reader,emqx_reader,vernemq_reader,go_auth_reader}'::text []) AS role;

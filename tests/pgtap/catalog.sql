@@ -1,6 +1,6 @@
 -- The house's rules, asked of the catalogue: each query names the offenders, and there must be none.
 \ir setup.psql
-SELECT plan(45);
+SELECT plan(46);
 
 CREATE TEMPORARY VIEW routine AS
 SELECT
@@ -10,7 +10,7 @@ SELECT
 FROM pg_catalog.pg_proc AS p
 INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 INNER JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
-WHERE n.nspname IN ('api', 'mqtt', 'bridge');
+WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'readings');
 
 CREATE TEMPORARY VIEW relation AS
 SELECT
@@ -27,6 +27,7 @@ INSERT INTO definer VALUES
 ('mqtt.current_organization_numbers', 'policy helper: the same by number'),
 ('mqtt.require_organization', 'policy helper: the same question for one organization'),
 ('mqtt.require_integration', 'policy helper: the same question for one integration'),
+('mqtt.packed_topics', 'the index of ids cannot be used beneath a policy; tells topics of the caller''s organizations'),
 ('mqtt.queued_messages', 'the queue tables are closed to members; shows their own organizations'' messages'),
 ('mqtt.api_key_claims', 'a request''s login, by its API key'),
 ('api.create_api_key', 'writes the keys'' hashes'),
@@ -35,9 +36,9 @@ INSERT INTO definer VALUES
 ('api.openapi', 'reads the documents, which no web role may'),
 ('api.get_api_version', 'tells a constant'),
 ('mqtt.protobuf_layout', 'calls a codec, which web roles may not'),
+('mqtt.transform_reason', 'calls a codec, which web roles may not'),
 ('api.mqtt_ingest', 'device login'),
 ('api.mqtt_ingest_batch', 'device login'),
-('api.mqtt_ingest_body', 'device login'),
 ('api.mqtt_ingest_binary', 'device login'),
 ('api.mqtt_ingest_document', 'device login'),
 ('api.create_organization', 'provisioning'),
@@ -54,11 +55,24 @@ INSERT INTO definer VALUES
 ('api.create_browser_login', 'writes verifiers and hashes'),
 ('mqtt.redeem_stream_ticket', 'the stream''s: its role reads no table'),
 ('mqtt.stream_members', 'the stream''s'),
+('mqtt.stream_key', 'the stream''s'),
+('mqtt.count_stream', 'the stream''s'),
+('mqtt.open_states', 'the stream''s'),
+('mqtt.stream_presence', 'the stream''s'),
+('mqtt.stream_integrations', 'the stream''s'),
+('mqtt.stream_statistics', 'the stream''s'),
+('mqtt.stream_receipts', 'the stream''s'),
 ('mqtt.begin_stream', 'the stream''s'),
 ('mqtt.open_stream', 'the stream''s'),
 ('mqtt.watch_stream', 'the stream''s'),
 ('mqtt.stream_routes', 'the stream''s'),
 ('mqtt.stream_messages', 'the stream''s'),
+('mqtt.reader_latest', 'a SQL tool''s login: computes, reads nothing'),
+('mqtt.reader_organization_ids', 'a SQL tool''s login: says who it is'),
+('mqtt.reader_device_ids', 'a SQL tool''s login: its organizations'' devices'),
+('readings.series', 'a SQL tool''s login: its role reads no table'),
+('readings.metrics', 'a SQL tool''s login'),
+('readings.messages', 'a SQL tool''s login'),
 ('api.create_stream_ticket', 'writes the tickets table, which no web role may read'),
 ('api.get_mqtt_credentials', 'reads the credentials table for admins'),
 ('api.rotate_mqtt_credentials', 'writes verifiers and hashes'),
@@ -68,6 +82,8 @@ INSERT INTO definer VALUES
 ('api.get_mqtt_publish_receipts', 'reads the outbound queue'),
 ('api.cancel_mqtt_publish', 'writes the outbound queue'),
 ('mqtt.may_wait', 'takes places among calls that wait, and reads nothing of anyone''s'),
+('mqtt.take_call_place', 'reads how many calls may run'),
+('mqtt.require_integration_room', 'locks the organization, for its admins'),
 ('api.mqtt_test_connection', 'writes the requests table'),
 ('api.get_mqtt_queue_stats', 'reads the queues'),
 ('api.process_mqtt_queue', 'writes the queue and the history'),
@@ -248,9 +264,9 @@ SELECT is_empty(
     'so is every column of api'
 );
 SELECT is_empty(
-    -- Forms of one argument without a name are told apart by the Content-Type.
+    -- Forms of one argument without a name are told apart by the Content-Type, and come after one with names.
     $$SELECT r.proname FROM routine AS r WHERE r.schema = 'api' GROUP BY r.proname
-        HAVING count(*) > 1 AND (count(r.arguments) > 0 OR bool_or(substring(r.name, '\((.*)\)') NOT IN ('json', 'text', 'bytea')))$$, 'no function of api has two forms, which PostgREST could not tell apart'
+        HAVING count(r.arguments) > 1 OR count(*) > 1 AND bool_or(r.arguments IS NULL AND substring(r.name, '\((.*)\)') NOT IN ('json', 'text', 'xml', 'bytea'))$$, 'no function of api has two forms, which PostgREST could not tell apart'
 );
 SELECT is_empty(
     $$SELECT r.name FROM routine AS r WHERE has_function_privilege('anon', r.oid, 'execute') AND r.name !~ '^(api\.(mqtt_ingest|rabbitmq_auth_|emqx_auth|openapi|get_api_version)|mqtt\.(check_token|use_api_key|api_key_claims|call_scope|note_api_key)\()'
@@ -272,9 +288,9 @@ SELECT is_empty(
     'the errors that we raise carry an HTTP status'
 );
 -- These turn any failure of a message into that message's own fate: a dead letter, or a payload kept as it came; and of a table's partitions
--- into a line of the log, so that those of the others are made.
+-- into a line of the log, so that those of the others are made; and of a step of maintenance, so that the rest is done.
 SELECT is_empty(
-    $$SELECT r.name FROM routine AS r WHERE r.source ~* 'when\s+others' AND r.proname NOT IN ('store_or_split', 'finish_attempt', 'decode_payload', 'prepare_partitions', 'interpretations')$$,
+    $$SELECT r.name FROM routine AS r WHERE r.source ~* 'when\s+others' AND r.proname NOT IN ('store_or_split', 'finish_attempt', 'decode_payload', 'prepare_partitions', 'try_maintenance', 'interpretations', 'failed_interpretation')$$,
     'nothing else swallows what it does not know'
 );
 -- What Supabase's database linter looks for beside the above.
@@ -355,9 +371,9 @@ SELECT is_empty(
     $$SELECT r.name FROM routine AS r
         WHERE r.source ~ 'INSERT INTO pgmq\.q_mqtt_messages' AND r.source !~ 'mqtt\.count_accepted\('
             -- Their caller, api.mqtt_ingest_batch, counts what each has queued.
-            AND r.proname NOT IN ('enqueue_batch', 'enqueue_plain_batch', 'store_plain_batch')
+            AND r.proname NOT IN ('enqueue_batch', 'enqueue_plain_batch', 'store_delivered', 'store_plain_batch')
             -- What it puts there was counted before.
-            AND r.proname <> 'split_item'$$,
+            AND r.proname NOT IN ('redo_effects', 'split_item')$$,
     'whoever puts messages into the queue counts them, and so wakes the bridge'
 );
 SELECT is_empty(
@@ -371,7 +387,7 @@ SELECT is_empty(
     ) AS v (name)
     WHERE plan_of(format('SELECT x.* FROM mqtt.configuration AS one CROSS JOIN LATERAL (
         SELECT ''a''::text AS topic, ''b''::text AS prefix, ''{}''::jsonb AS payload, 1 AS qos, false AS retain, now() AS at, gen_random_uuid() AS id OFFSET 0
-    ) AS q CROSS JOIN LATERAL (%s OFFSET 0) AS x', v.name)) ~ 'mqtt\.(?!try_device_time)\w+\('$$,
+    ) AS q CROSS JOIN LATERAL (%s OFFSET 0) AS x', v.name)) ~ 'mqtt\.(?!try_device_time|properties_fault|message_properties)\w+\('$$,
     'what is asked for each message is a part of the statement that asks, not a call'
 );
 SELECT is_empty(
@@ -383,5 +399,7 @@ SELECT is_empty(
 SELECT act_as('anon');
 SELECT mqtt.check_token() \g /dev/null
 SELECT is(current_setting('statement_timeout') || ' ' || current_setting('lock_timeout'), '10s 3s', 'a request has the time limits that its role has in this database');
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true), mqtt.check_token() \g /dev/null
+SELECT is(current_setting('statement_timeout') || ' ' || current_setting('lock_timeout'), '10s 3s', 'so has the next one of the session, which does not look them up');
 SELECT * FROM finish();
 ROLLBACK;

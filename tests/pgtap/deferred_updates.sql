@@ -67,7 +67,7 @@ SELECT results_eq(
     'the newest by the device''s clock stands, whatever came last'
 );
 SELECT results_eq(
-    format($$SELECT latest -> 'value' ->> 'value', (latest -> 'value' ->> 'at')::timestamptz FROM mqtt.devices WHERE id = %L$$, :'pump'),
+    format($$SELECT mqtt.latest_of(d) -> 'value' ->> 'value', (mqtt.latest_of(d) -> 'value' ->> 'at')::timestamptz FROM mqtt.devices AS d WHERE id = %L$$, :'pump'),
     $$VALUES ('3', now() - interval '3 minutes')$$, 'and so do the latest values'
 );
 SELECT is((SELECT connection_count FROM mqtt.mqtt_credentials WHERE id = :'pump_login'), 4::bigint, 'each use is counted once');

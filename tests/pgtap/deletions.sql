@@ -92,12 +92,12 @@ SELECT act_as('authenticated', :'bob');
 SELECT refuses(format('SELECT api.get_deletion(%L)', :'deletion'), 'PT404', 'deletion_not_found', 'a stranger''s deletion');
 SELECT is_empty('SELECT api.list_deletions()', 'nor is it listed');
 SELECT act_as('none');
-SELECT ok((SELECT latest -> 't' ->> 'value' = '4' AND latest -> 'b' ->> 'value' = '3' AND last_data = '{"t": 4}' FROM mqtt.devices WHERE id = :'pump'), 'the device has them as its latest');
+SELECT ok((SELECT mqtt.latest_of(d) -> 't' ->> 'value' = '4' AND mqtt.latest_of(d) -> 'b' ->> 'value' = '3' AND last_data = '{"t": 4}' FROM mqtt.devices AS d WHERE id = :'pump'), 'the device has them as its latest');
 SELECT work() \g /dev/null
 SELECT is(measured(), 'fan 5, fan 6, pump 1, pump 2', 'the device''s messages of that time are gone');
 SELECT is(measured('bob'), 'pump 7', 'and no one else''s');
 SELECT results_eq(
-    format('SELECT latest -> ''t'' ->> ''value'', latest ? ''b'', latest -> ''a'' ->> ''value'', last_data, last_data_at FROM mqtt.devices WHERE id = %L', :'pump'),
+    format('SELECT mqtt.latest_of(d) -> ''t'' ->> ''value'', mqtt.latest_of(d) ? ''b'', mqtt.latest_of(d) -> ''a'' ->> ''value'', last_data, last_data_at FROM mqtt.devices AS d WHERE id = %L', :'pump'),
     format($$VALUES ('2', false, '1', '{"t": 2}'::jsonb, %L::timestamptz)$$, :'hour'::timestamptz + interval '2 minutes'), 'the latest values are those that are left'
 );
 SELECT roll_up() \g /dev/null
@@ -128,7 +128,7 @@ SELECT is_empty(
 );
 SELECT cmp_ok(work(1), '>', 3, 'the rest takes more steps');
 SELECT is(measured(), NULL, 'by topic and time of receipt');
-SELECT ok((SELECT latest = '{}' AND last_data IS NULL AND last_seen_at IS NOT NULL FROM mqtt.devices WHERE id = :'pump'), 'no latest values are left; when it was last seen is');
+SELECT ok((SELECT mqtt.latest_of(d) = '{}' AND last_data IS NULL AND last_seen_at IS NOT NULL FROM mqtt.devices AS d WHERE id = :'pump'), 'no latest values are left; when it was last seen is');
 SELECT roll_up() \g /dev/null
 SELECT is(hours(:'pump'), NULL, 'nor rollups');
 SELECT is(measured('bob'), 'pump 7', 'the neighbour has his');

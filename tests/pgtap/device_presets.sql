@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(34);
+SELECT plan(36);
 SELECT act_as('authenticated', :'alice');
 SELECT is(jsonb_array_length(api.list_device_presets()), 10, 'presets can be listed');
 SELECT refuses(format('SELECT api.apply_device_preset(%L, %L)', :'external', 'none'), 'PT404', 'preset_not_found', 'one that there is not');
@@ -77,6 +77,20 @@ FROM (VALUES
         '[{"device": "node", "metadata": {"model": "M", "metrics": {"hum": {"unit": "%", "class": "humidity"}}}}]'),
     ('home-assistant', 'homeassistant/status', 'online', '[{"role": "ignore"}]')
 ) AS c (preset, topic, payload, expected);
+-- A preset may have all that a rule may.
+INSERT INTO mqtt.device_presets (preset, title, description, topics, rules)
+VALUES ('all-parts', 'All', 'A rule with every part', '{}', '[{"topic": "a/+/up", "condition": "$.a == 1", "role": "event", "device": "{topic[2]}", "decode": "base64 binary of $.b",
+    "layout": [{"format": "B", "name": "t"}], "transform": "[@]", "samples": ["$[*]"], "time": {"path": "$.ts", "unit": "s"}, "metrics": {"t": "$.b.t"},
+    "presence": "$.p", "offline_after": 60, "description": "why"}]');
+SELECT is(
+    api.apply_device_preset(:'external', 'all-parts') #> '{rules,0}' @> (p.rules -> 0), true, 'every part of a preset''s rule is copied'
+)
+FROM mqtt.device_presets AS p
+WHERE p.preset = 'all-parts';
+UPDATE mqtt.device_presets SET rules = (SELECT jsonb_agg('{"topic": "x", "role": "ignore"}'::jsonb) FROM generate_series(1, 400)) WHERE preset = 'all-parts';
+SELECT refuses(
+    format('SELECT api.apply_device_preset(%L, %L)', :'external', 'all-parts'), 'PT400', 'payload_rule_invalid', 'one too many for the limit of an integration''s rules'
+);
 SELECT is(mqtt.moved_template(t.template, 2), t.template, 'left as it is: ' || t.template) FROM (VALUES ('{$.a}')) AS t (template);
 \endif
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- The lean history: topics by number and what they mean, their limit, ids that count nothing, what is too large in dead letters.
 \ir setup.psql
-SELECT plan(33);
+SELECT plan(34);
 CREATE FUNCTION tap.queue(organization_id uuid, integration_id uuid, topic text, payload jsonb, message_id uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE sql AS $$
     SELECT mqtt.count_accepted($1, 1);
@@ -110,7 +110,8 @@ SELECT is(
 SELECT ok(abs(corr(n, ('x' || right(g.id::text, 8))::bit(32)::bigint)) < 0.1, 'and tell no number: ' || g.kind)
 FROM given CROSS JOIN LATERAL (VALUES
     ('message', message), ('receipt', receipt),
-    ('cursor', right(encode(decode(translate(mqtt.encode_cursor(now(), now(), :'org_alice', message), '-_', '+/'), 'base64'), 'hex'), 32)::uuid)
+    ('cursor', right(encode(decode(translate(mqtt.encode_cursor(now(), now(), :'org_alice', message), '-_', '+/'), 'base64'), 'hex'), 32)::uuid),
+    ('stream cursor', left(encode(decode(translate(mqtt.stream_cursor(1, n, n, 0, 0, now()), '-_', '+/') || '=', 'base64'), 'hex'), 32)::uuid)
 ) AS g (kind, id)
 GROUP BY g.kind;
 SELECT ok(

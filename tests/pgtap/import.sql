@@ -36,7 +36,7 @@ SELECT results_eq(
         ('pump', '2024-01-01 00:20:00+00', '2024-01-01 00:20:00+00', '2', true, true), ('old', '2025-06-01 12:00:00+00', '2025-06-01 12:00:00+00', '3', true, true)$$, 'with its time, under its device'
 );
 SELECT results_eq(
-    'SELECT external_id, last_data, last_data_at, latest -> ''t'', last_seen_at FROM mqtt.devices WHERE organization_id = ''11111111-0000-4000-8000-000000000001'' ORDER BY external_id',
+    'SELECT external_id, last_data, last_data_at, mqtt.latest_of(d) -> ''t'', last_seen_at FROM mqtt.devices AS d WHERE organization_id = ''11111111-0000-4000-8000-000000000001'' ORDER BY external_id',
     $$VALUES ('old', '{"t": 3}'::jsonb, '2025-06-01 12:00:00+00'::timestamptz, '{"value": 3, "at": "2025-06-01T12:00:00+00:00"}'::jsonb, NULL::timestamptz),
         ('pump', '{"t": 2}', '2024-01-01 00:20:00+00', '{"value": 2, "at": "2024-01-01T00:20:00+00:00"}', NULL)$$, 'devices have it as their latest, and were not seen'
 );
@@ -96,7 +96,7 @@ SELECT is(last_data, '{"t": 8}', 'what is newer is the latest') FROM mqtt.device
 SELECT act_as('authenticated', :'alice');
 SELECT import(reading('2023-01-01T00:00:00Z', -1)) \g /dev/null
 SELECT act_as('none');
-SELECT is(latest -> 't' ->> 'value', '8', 'what is older is not') FROM mqtt.devices WHERE id = :'pump';
+SELECT is(mqtt.latest_of(d) -> 't' ->> 'value', '8', 'what is older is not') FROM mqtt.devices AS d WHERE id = :'pump';
 
 -- Retention counts from now on.
 SELECT mqtt.apply_retention() \g /dev/null

@@ -105,14 +105,14 @@ SET LOCAL enable_sort = off;
 CREATE FUNCTION pg_temp.plan(request mqtt.message_request) RETURNS text
 LANGUAGE sql AS $$
     SELECT tap.plan_of(replace(replace(replace(replace(
-        mqtt.messages_sql(request), '$1', format('%L::mqtt.message_request', request)), '$2', 'now() - interval ''1 hour'''), '$3', 'now()'), '$4', '10'
+        mqtt.messages_sql(request, false, false), '$1', format('%L::mqtt.message_request', request)), '$2', 'now() - interval ''1 hour'''), '$3', 'now()'), '$4', '10'
     ));
 $$;
 SELECT act_as('authenticated', :'anna');
 SELECT unnest(ARRAY[matches(a.plan, 'Index (Only )?Scan (Backward )?using history_\w+_' || a.index, a.index), doesnt_match(a.plan, 'Seq Scan on mqtt\.history', 'nothing is read as a whole')])
 FROM (VALUES
-    (pg_temp.plan(ROW(ARRAY[1, 2], NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, 1)), 'received_at_organization'),
-    (pg_temp.plan(ROW(ARRAY[1, 2], ARRAY[1, 2], true, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, 1)), 'received_at_organization')
+    (pg_temp.plan(ROW(ARRAY[1, 2], NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, 1, NULL)), 'received_at_organization'),
+    (pg_temp.plan(ROW(ARRAY[1, 2], ARRAY[1, 2], true, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, 1, NULL)), 'received_at_organization')
 ) AS a (plan, index);
 SELECT * FROM finish();
 ROLLBACK;

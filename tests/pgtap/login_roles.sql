@@ -7,12 +7,12 @@ SELECT r.rolname::text COLLATE "default" AS name, r.*
 FROM pg_catalog.pg_roles AS r
 WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND r.rolname <> 'mqtt_owner' AND (
     r.rolname = 'authenticator' OR EXISTS (
-        SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'broker') AND has_schema_privilege(r.oid, n.oid, 'usage')
+        SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname IN ('api', 'mqtt', 'bridge', 'broker', 'readings') AND has_schema_privilege(r.oid, n.oid, 'usage')
     )
 );
 SELECT is(
     (SELECT array_agg(l.name ORDER BY l.name) FROM login AS l),
-    '{anon,authenticated,authenticator,emqx_reader,go_auth_reader,mqtt_bridge,rabbitmq_reader,service_role,topicbase_stream,vernemq_reader}'::text [], 'the roles'
+    '{anon,authenticated,authenticator,emqx_reader,go_auth_reader,mqtt_bridge,rabbitmq_reader,service_role,topicbase_reader,topicbase_stream,vernemq_reader}'::text [], 'the roles'
 );
 SELECT is_empty(
     $$SELECT l.name FROM login AS l WHERE l.rolcreaterole OR l.rolcreatedb OR l.rolreplication OR (l.rolbypassrls AND l.name <> 'service_role')$$,
@@ -40,7 +40,7 @@ SELECT set_eq(
     GROUP BY 1, 2 ORDER BY 1, 2$$,
     $$VALUES ('authenticated', 'api', 'select'), ('authenticated', 'mqtt', 'delete insert select update'), ('emqx_reader', 'broker', 'select'),
         ('go_auth_reader', 'broker', 'select'), ('rabbitmq_reader', 'broker', 'select'), ('service_role', 'api', 'select'),
-        ('service_role', 'mqtt', 'delete insert select update'), ('vernemq_reader', 'broker', 'select')$$,
+        ('service_role', 'mqtt', 'delete insert select update'), ('topicbase_reader', 'readings', 'select'), ('vernemq_reader', 'broker', 'select')$$,
     'a broker reads its views, the bridge and a request without a token no table'
 );
 SELECT set_eq(
@@ -51,7 +51,7 @@ SELECT set_eq(
         AND has_function_privilege(l.oid, p.oid, 'execute')
     ORDER BY 1, 2$$,
     $$VALUES ('anon', 'api'), ('anon', 'mqtt'), ('authenticated', 'api'), ('authenticated', 'mqtt'), ('mqtt_bridge', 'bridge'), ('service_role', 'api'),
-        ('service_role', 'mqtt'), ('topicbase_stream', 'mqtt')$$,
+        ('service_role', 'mqtt'), ('topicbase_reader', 'readings'), ('topicbase_stream', 'mqtt')$$,
     'a broker calls nothing, the bridge only what is made for it'
 );
 SELECT is_empty(

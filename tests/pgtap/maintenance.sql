@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, capacity, statistics, replay.
 \ir setup.psql
-SELECT plan(100);
+SELECT plan(116);
 
 -- Partitions.
 SELECT is(
@@ -68,6 +68,12 @@ SELECT is(
 SELECT is(
     (SELECT count(*) FROM mqtt.expired_partitions('mqtt.mqtt_publish_receipts', 4)), 1::bigint, 'others as ever'
 );
+UPDATE mqtt.configuration SET receipt_days = 1;
+SELECT is(
+    (SELECT array_agg(x.gone) FROM (SELECT mqtt.apply_retention(2000) - '{completed,failed,activity,readings,requests,callbacks,idempotency_keys}'::text [] AS gone FROM generate_series(1, 2)) AS x),
+    ARRAY['{"receipts": 3333, "more": true}', '{"receipts": 0, "more": false}']::jsonb [], 'but the rows of a day go when that has expired'
+);
+UPDATE mqtt.configuration SET receipt_days = 7;
 -- Rows of another gap, which no one range holds.
 SELECT pg_temp.drop_partitions();
 INSERT INTO mqtt.mqtt_publish_receipts (queued_at, organization_id, id, integration_id, qos, attempts, state, topic)
@@ -89,8 +95,8 @@ SELECT now() - make_interval(days => d), now(), :'org_alice', gen_random_uuid(),
 FROM unnest(ARRAY[0, 8, 31]) AS d;
 SELECT act_as('service_role');
 SELECT is(
-    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "readings": 0, "receipts": 0, "requests": 0, "callbacks": 0, "completed": 4, "idempotency_keys": 0, "more": false}',
-    'completed messages go after 7 days, failed ones after 30'
+    api.cleanup_mqtt_queue(), '{"failed": 1, "activity": 0, "readings": 0, "receipts": 5000, "requests": 0, "callbacks": 0, "completed": 4, "idempotency_keys": 0, "more": false}',
+    'completed messages and receipts go after 7 days, failed ones after 30'
 );
 SELECT act_as('none');
 SELECT results_eq($$SELECT DISTINCT topic FROM mqtt.mqtt_messages WHERE topic LIKE 'old/%' ORDER BY 1$$, $$VALUES ('old/0'), ('old/3'), ('old/6')$$, 'the others stay');
@@ -106,6 +112,33 @@ UPDATE mqtt.organizations SET completed_days = 1 WHERE slug <> 'bob';
 SELECT is(mqtt.apply_retention(1) - '{failed,activity,readings,receipts,requests,callbacks,idempotency_keys}'::text [], '{"completed": 1, "more": true}', 'no more at once than is said');
 SELECT ok((mqtt.apply_retention() ->> 'completed')::integer >= 11, 'the rest later, what lay in the default partition, too');
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = 'many'), 0::bigint, 'all of it');
+-- Work items that nobody took for long: what they stand for stays, and nothing else.
+UPDATE mqtt.organizations SET completed_days = CASE WHEN slug = 'bob' THEN 2 ELSE 7 END, history_trimmed_to = NULL;
+SELECT mqtt.create_partition('mqtt.history', (now() AT TIME ZONE 'UTC')::date - 20) IS NOT NULL AS done \gset
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
+SELECT now() - make_interval(days => d) - n * interval '1 s', now(), n, o.id, gen_random_uuid(), :'hosted', 'incoming', 'stuck', to_jsonb(d)
+FROM unnest('{3,20,25}'::integer []) AS d CROSS JOIN mqtt.organizations AS o CROSS JOIN generate_series(1, 3) AS n WHERE o.slug IN ('alice', 'bob');
+INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id, organization, msg_id)
+OVERRIDING SYSTEM VALUE
+SELECT m.received_at, now() + interval '1 day', '{}', m.organization_id, m.integration_id, m.organization, -m.position - extract(EPOCH FROM m.received_at)::bigint
+FROM mqtt.mqtt_messages AS m INNER JOIN mqtt.organizations AS o ON o.id = m.organization_id
+WHERE m.topic = 'stuck' AND m.position = 2 AND o.slug = CASE m.payload WHEN '3' THEN 'bob' ELSE 'alice' END;
+CREATE FUNCTION pg_temp.stuck() RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_agg(concat_ws(' ', o.slug, m.payload, m.position) ORDER BY o.slug, m.payload, m.position)
+    FROM mqtt.mqtt_messages AS m INNER JOIN mqtt.organizations AS o ON o.id = m.organization_id WHERE m.topic = 'stuck';
+$$;
+SELECT is(mqtt.apply_retention() -> 'completed', '12', 'messages that wait for long hold up no others');
+SELECT is(pg_temp.stuck(), '["alice 3 1", "alice 3 2", "alice 3 3", "alice 20 2", "alice 25 2", "bob 3 2"]', 'neither of their day nor later ones, and stay');
+SELECT is(mqtt.apply_retention() -> 'completed', '0', 'again and again');
+SELECT is((SELECT history_trimmed_to FROM mqtt.organizations WHERE slug = 'bob'), now() - interval '3 days 2 s', 'retention comes back to them');
+DELETE FROM pgmq.q_mqtt_messages WHERE message = '{}';
+SELECT is(mqtt.apply_retention() -> 'completed', '3', 'once they are settled, they go');
+SELECT is(pg_temp.stuck(), '["alice 3 1", "alice 3 2", "alice 3 3"]', 'and nothing else');
+INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id, organization)
+SELECT now() - interval '30 days' + n * interval '1 s', now() + interval '1 day', '{}', :'org_alice', :'hosted', 1 FROM generate_series(1, 1001) AS n;
+SELECT is(mqtt.trimmed_until(now()), now() - interval '30 days' + interval '1001 s', 'where thousands wait, retention looks at a thousand of them');
+DELETE FROM pgmq.q_mqtt_messages WHERE message = '{}';
+DELETE FROM mqtt.mqtt_messages WHERE topic = 'stuck';
 UPDATE mqtt.organizations SET completed_days = NULL;
 SELECT act_as('service_role');
 SELECT refuses(format('SELECT api.set_organization_limits(%L, max_per_second => -1)', :'org_bob'), 'PT400', 'limit_invalid', 'a limit below 1');
@@ -170,7 +203,8 @@ SELECT ok((api.get_mqtt_queue_stats(:'org_alice') ->> 'oldest_pending_seconds'):
 SELECT act_as('none');
 DELETE FROM pgmq.q_mqtt_messages WHERE msg_id = :retried;
 SELECT act_as('authenticated', :'anna');
-SELECT is(api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'out_per_second', '0.050', 'three a minute are 0.05 a second');
+SELECT extract(EPOCH FROM now() - date_trunc('minute', now() - interval '1 minute')) AS seconds \gset
+SELECT is((api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'out_per_second')::numeric, round(3 / :seconds, 3), 'three since the beginning of the last minute');
 SELECT act_as('none');
 SELECT mqtt.log_activity(:'org_alice', :'hosted', CASE WHEN n <= 3 THEN 'message_failed' ELSE 'message_dead' END, 'failed', '{}', 'bang') FROM generate_series(1, 9) AS n \g /dev/null
 UPDATE mqtt.ledger SET bucket = date_trunc('minute', now() - interval '1 minute') WHERE organization_id = :'org_alice';
@@ -181,8 +215,11 @@ SELECT results_eq(
     format($$SELECT e ->> 'code', e ->> 'error' LIKE 'pump 9 is %%' OR e ->> 'error' = 'bang', (e -> 'count')::integer FROM jsonb_array_elements(api.get_mqtt_queue_stats(%L) -> 'top_errors') AS e$$, :'org_alice'),
     $$VALUES ('23514', true, 20), (NULL, true, 9)$$, 'errors that differ in a name or a number only are counted as one'
 );
-SELECT is((api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m') - '{in_per_second,out_per_second}'::text [], '{"dead_per_second": 0.100, "retry_per_second": 0.050}', 'failures and dead letters likewise');
-SELECT ok((api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'in_per_second')::numeric BETWEEN 0.033 AND 0.067, 'what came in the minute before this one is in the last minute');
+SELECT is(
+    (api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m') - '{in_per_second,out_per_second}'::text [],
+    jsonb_build_object('dead_per_second', round(6 / :seconds, 3), 'retry_per_second', round(3 / :seconds, 3)), 'failures and dead letters likewise'
+);
+SELECT ok((api.get_mqtt_queue_stats(:'org_alice') -> 'rates' -> '1m' ->> 'in_per_second')::numeric BETWEEN 3 / :seconds - 0.001 AND 4 / :seconds + 0.001, 'what came in the minute before this one is in the last minute');
 SELECT act_as('none');
 UPDATE mqtt.ledger SET bucket = date_trunc('hour', now() - interval '5 hours') WHERE organization_id = :'org_alice';
 SELECT act_as('authenticated', :'anna');
@@ -246,6 +283,42 @@ SELECT act_as('none');
 SELECT isnt(mqtt.run_maintenance() ->> 'partitions_made', NULL, 'maintenance does all of it');
 
 UPDATE mqtt.organizations SET max_queued = NULL, ingest_pause = NULL;
+
+-- What all share is not one organization's to fill: it has as much as stays free.
+UPDATE mqtt.configuration SET max_queued = 10, min_free_bytes = 0;
+SELECT mqtt.count_accepted(:'org_alice', 2), mqtt.count_accepted(:'org_bob', 1);
+SELECT is(
+    mqtt.check_capacity() - 'free_disk_bytes', '{"queued": 7, "ingest_pause": null, "publish_pause": null, "organizations_stopped": 1}', 'of 10 one has 6 waiting, one 1'
+);
+SELECT results_eq('SELECT id FROM mqtt.organizations WHERE ingest_pause IS NOT NULL', ARRAY[:'org_alice'::uuid], 'the one is stopped, the other is not');
+UPDATE mqtt.configuration SET max_queued = 20;
+SELECT is(mqtt.check_capacity() ->> 'organizations_stopped', '0', 'while most is free, nobody is');
+SELECT act_as('authenticated', :'alice');
+SELECT api.mqtt_publish(:'external', '[{"topic": "a", "payload": 1}, {"topic": "b", "payload": 1}]') \g /dev/null
+SELECT act_as('none');
+SELECT mqtt.check_organization_publishing(1, '{}');
+SELECT act_as('authenticated', :'alice');
+SELECT throws_like(format($$SELECT api.mqtt_publish(%L, '[{"topic": "a", "payload": 1}]')$$, :'external'), '%"queue_paused"%', 'likewise what waits to be published');
+SELECT act_as('none');
+SELECT mqtt.check_organization_publishing(NULL, '{}');
+SELECT is_empty('SELECT id FROM mqtt.organizations WHERE publish_pause IS NOT NULL', 'until there is room');
+INSERT INTO mqtt.mqtt_messages (received_at, created_at, position, organization_id, integration_id, direction, topic, payload)
+SELECT now(), now(), 900000 + n, v.organization, v.integration, 'incoming', 'org/x', v.payload
+FROM (VALUES (:'org_alice'::uuid, :'hosted'::uuid, to_jsonb(md5('a')), 200), (:'org_bob', :'bob_hosted', '1', 3)) AS v (organization, integration, payload, messages)
+CROSS JOIN LATERAL generate_series(1, v.messages) AS n;
+SELECT is(mqtt.largest_writers(), ARRAY[:'org_alice'::uuid], 'who fills the disk');
+UPDATE mqtt.configuration SET min_free_bytes = coalesce(mqtt.free_disk_bytes() * 2 / 3, 0);
+SELECT is(mqtt.check_capacity() ->> 'ingest_pause', NULL, 'while there is still room');
+SELECT results_eq(
+    'SELECT id, ingest_pause = publish_pause FROM mqtt.organizations WHERE ingest_pause IS NOT NULL',
+    format('SELECT %L::uuid, true WHERE mqtt.free_disk_bytes() IS NOT NULL', :'org_alice'), 'is stopped before everyone is'
+);
+UPDATE mqtt.configuration SET min_free_bytes = 0;
+SELECT mqtt.check_capacity() IS NOT NULL AS done \gset
+UPDATE mqtt.configuration SET max_queued = DEFAULT, min_free_bytes = DEFAULT;
+DELETE FROM pgmq.q_mqtt_outbound;
+DELETE FROM mqtt.mqtt_messages WHERE position > 900000;
+DELETE FROM mqtt.ledger WHERE organization_id = :'org_bob';
 
 -- Credentials whose end has come.
 SELECT is(mqtt.log_expired_credentials(), 0::bigint, 'no credential has expired');

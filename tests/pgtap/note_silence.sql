@@ -1,6 +1,6 @@
 -- Presence by silence: after the integration's term, since it has passed; a message brings the device back; what it says itself counts for more.
 \ir setup.psql
-SELECT plan(16);
+SELECT plan(21);
 CREATE FUNCTION tap.take(topic text, payload jsonb, is_stored boolean DEFAULT true) RETURNS integer LANGUAGE sql AS $$
     SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
     INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, credential_id)
@@ -52,6 +52,23 @@ SELECT take('org_alice/devices/pump/telemetry', '{"t": 5}') \g /dev/null
 SELECT mqtt.apply_deferred_updates() \g /dev/null
 SELECT set_config('topicbase.is_update_deferred', 'false', false) \g /dev/null
 SELECT is(presence('pump'), '{"state": "online"}', 'also where devices are written later');
+-- A term of a rule, for the devices whose topics it matches.
+SELECT act_as('authenticated', :'alice');
+SELECT refuses(format($$SELECT api.upsert_payload_rule(%L, 'a', 'd', offline_after => 5)$$, :'hosted'), 'PT400', 'payload_rule_invalid', 'a rule''s term is of a minute at least', 'offline_after must be %');
+SELECT api.upsert_payload_rule(:'hosted', 'org_alice/slow/+/up', '{topic[3]}', offline_after => 7200) IS NOT NULL AS done \gset
+SELECT act_as('none');
+SELECT take('org_alice/slow/cellar/up', '{"t": 1}') IS NOT NULL AS done \gset
+UPDATE mqtt.devices SET last_seen_at = now() - interval '1 hour' WHERE external_id IN ('pump', 'cellar');
+SELECT is(mqtt.note_silence(), 2, 'each is judged by its own term');
+SELECT is(presence('cellar'), '{"state": "online"}', 'who may be silent for longer is online');
+SELECT is(presence('pump'), '{"by": "silence", "state": "offline"}', 'the others go by the setting');
+UPDATE mqtt.device_integrations SET settings = settings - 'offline_after' WHERE id = :'hosted';
+UPDATE mqtt.devices SET last_seen_at = now() - interval '3 hours', presence = '{"state": "unknown", "since": null}' WHERE external_id IN ('pump', 'cellar');
+SELECT mqtt.note_silence() \g /dev/null
+SELECT results_eq(
+    $$SELECT d.external_id, d.presence ->> 'state' FROM mqtt.devices AS d WHERE d.external_id IN ('pump', 'cellar') AND d.last_seen_at IS NOT NULL AND d.organization_id = '11111111-0000-4000-8000-000000000001' ORDER BY 1$$,
+    $$VALUES ('cellar', 'offline'), ('pump', 'unknown')$$, 'or not at all'
+);
 SELECT ok(mqtt.run_periodic_tasks() ? 'devices_gone_silent', 'maintenance looks');
 SELECT * FROM finish();
 ROLLBACK;

@@ -9,10 +9,11 @@ SELECT results_eq(
     $$SELECT c.codec, to_regprocedure(c.function) IS NOT NULL
     FROM (VALUES
         ('cbor', 'mqtt.py_decode_cbor(bytea)'), ('msgpack', 'mqtt.py_decode_msgpack(bytea)'),
-        ('sparkplug', 'mqtt.py_decode_sparkplug(bytea)'), ('influx', 'mqtt.py_decode_influx(bytea)'),
+        ('sparkplug', 'mqtt.py_decode_sparkplug(text[], text[], text[], bytea[], text)'), ('influx', 'mqtt.py_decode_influx(bytea)'),
         ('csv', 'mqtt.py_decode_csv(bytea, text)'), ('cayenne', 'mqtt.py_decode_cayenne(bytea)'),
         ('senml', 'mqtt.py_decode_senml(text, double precision)'), ('binary', 'mqtt.py_decode_binary(bytea, text)'),
-        ('protobuf', 'mqtt.py_decode_protobuf(bytea, text)'), ('decompress', 'mqtt.py_decompress(bytea, text)'), ('seal', 'mqtt.py_seal(bytea, text)')
+        ('protobuf', 'mqtt.py_decode_protobuf(bytea, text)'), ('decompress', 'mqtt.py_decompress(bytea, text)'),
+        ('transform', 'mqtt.py_transform(text[], text[])'), ('seal', 'mqtt.py_seal(bytea, text)')
     ) AS c (codec, function)$$,
     'a part is available where its function is'
 );

@@ -14,7 +14,7 @@ $$;
 SELECT set_config('tap.integration', name, true) FROM mqtt.device_integrations WHERE id = :'hosted' \g /dev/null
 CREATE FUNCTION tap.values_of(external_id text) RETURNS jsonb
 LANGUAGE sql AS $$
-    SELECT jsonb_object_agg(l.key, l.value -> 'value') FROM mqtt.devices AS d CROSS JOIN LATERAL jsonb_each(d.latest) AS l
+    SELECT jsonb_object_agg(l.key, l.value -> 'value') FROM mqtt.devices AS d CROSS JOIN LATERAL jsonb_each(mqtt.latest_of(d)) AS l
     WHERE d.external_id = $1 AND d.organization_id = (SELECT id FROM mqtt.organizations WHERE slug = 'alice');
 $$;
 
@@ -64,8 +64,8 @@ SELECT tap.queue('telemetry', '{"humidity": 1}', jsonb_build_object('timestamp',
     tap.queue('telemetry', '{"humidity": 2, "temperature": 5}', jsonb_build_object('timestamp', now() - interval '2 hours')) \g /dev/null
 SELECT mqtt.process_batch(100) \g /dev/null
 SELECT is(tap.values_of('pump'), '{"on": true, "humidity": 1, "temperature": 20}', 'late data set what is not known, and do not replace what is newer');
-SELECT is((latest -> 'humidity' ->> 'at')::timestamptz, now() - interval '1 hour', 'at tells when it was measured') FROM mqtt.devices WHERE id = :'pump';
-SELECT matches(latest -> 'humidity' ->> 'at', '\+00:00$', 'in UTC') FROM mqtt.devices WHERE id = :'pump';
+SELECT is((mqtt.latest_of(d) -> 'humidity' ->> 'at')::timestamptz, now() - interval '1 hour', 'at tells when it was measured') FROM mqtt.devices AS d WHERE id = :'pump';
+SELECT matches(mqtt.latest_of(d) -> 'humidity' ->> 'at', '\+00:00$', 'in UTC') FROM mqtt.devices AS d WHERE id = :'pump';
 SELECT tap.queue('telemetry', jsonb_build_object('temperature', n, 'n' || n, n)) FROM generate_series(21, 30) AS n \g /dev/null
 SELECT mqtt.process_batch(100) \g /dev/null
 SELECT is(

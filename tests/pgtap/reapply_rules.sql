@@ -99,8 +99,8 @@ UPDATE mqtt.configuration SET max_topics = DEFAULT;
 SELECT rule('org_alice/list', 'list', $$, samples => '{$[*]}'$$);
 SELECT take('org_alice/list', (SELECT jsonb_agg(jsonb_build_object('n', n, 'odd' || n % 2, n)) FROM generate_series(1, 40) AS n)) \g /dev/null
 SELECT is((SELECT d.last_data -> 'n' FROM mqtt.devices AS d WHERE d.external_id = 'list'), '40', 'the last sample is the newest');
-SELECT is((SELECT d.latest #> '{n,value}' FROM mqtt.devices AS d WHERE d.external_id = 'list'), '40', 'of each metric');
-SELECT is((SELECT d.latest #> '{odd1,value}' FROM mqtt.devices AS d WHERE d.external_id = 'list'), '39', 'also where the newest lacks it');
+SELECT is((SELECT mqtt.latest_of(d) #> '{n,value}' FROM mqtt.devices AS d WHERE d.external_id = 'list'), '40', 'of each metric');
+SELECT is((SELECT mqtt.latest_of(d) #> '{odd1,value}' FROM mqtt.devices AS d WHERE d.external_id = 'list'), '39', 'also where the newest lacks it');
 SELECT is((SELECT r.payload -> 'n' FROM mqtt.readings AS r INNER JOIN mqtt.devices AS d ON d.id = r.device_id WHERE d.external_id = 'list' ORDER BY r.position DESC LIMIT 1), '40', 'and for queries');
 SELECT reapply() \g /dev/null
 SELECT is((SELECT r.payload -> 'n' FROM mqtt.readings AS r INNER JOIN mqtt.devices AS d ON d.id = r.device_id WHERE d.external_id = 'list' ORDER BY r.position DESC LIMIT 1), '40', 'before and after the rules are applied again');

@@ -21,12 +21,13 @@ SET LOCAL enable_bitmapscan = off;
 SET LOCAL enable_sort = off;
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_mergejoin = off;
-\set last_100 'SELECT * FROM %s AS m WHERE m.organization_id = %L ORDER BY m.received_at DESC LIMIT 100'
-SELECT plan_of(format(:'last_100', 'api.mqtt_messages', :'org_alice')) AS member \gset
+-- The half of the view that is not packed: packs have no order of their own, so a whole plan has a sort, which is disabled here.
+\set last_100 'SELECT * FROM %s AS m WHERE NOT m.is_packed AND m.organization_id = %L ORDER BY m.received_at DESC LIMIT 100'
+SELECT plan_of(format(:'last_100', 'mqtt.mqtt_messages', :'org_alice')) AS member \gset
 SELECT act_as('service_role');
-SELECT plan_of(format(:'last_100', 'api.mqtt_messages', :'org_alice')) AS service \gset
+SELECT plan_of(format(:'last_100', 'mqtt.mqtt_messages', :'org_alice')) AS service \gset
 SELECT act_as('none');
-SELECT unalike(:'service'::text, '%InitPlan%', 'the same without row-level security');
+SELECT unalike(:'service'::text, '%current_organization%', 'the same without row-level security');
 SELECT is(
     (SELECT count(*) FROM regexp_matches(:'member'::text, 'Index Scan Backward using history_\w+_received_at_organization_idx', 'g')),
     (SELECT count(*) FROM pg_inherits WHERE inhparent = 'mqtt.history'::regclass), 'the last 100: each partition backwards by its index'
@@ -35,11 +36,11 @@ SELECT is(
     (SELECT count(*) FROM regexp_matches(:'member'::text, 'Index Scan Backward using history_\w+_received_at_organization_idx', 'g')),
     (SELECT count(*) FROM regexp_matches(:'service'::text, 'Index Scan Backward using history_\w+_received_at_organization_idx', 'g')), 'as without row-level security'
 );
-SELECT doesnt_match(:'member'::text, '->  (Sort|Incremental Sort|Seq Scan|Bitmap)', 'nothing is sorted or scanned as a whole');
-SELECT matches(:'member'::text, '(Filter|Index Cond): \(h_1\.organization = ANY \((\$\d+|\(InitPlan \d+\)\.col1)\)\)', 'membership is asked for in the order of the index');
+SELECT doesnt_match(:'member'::text, '->  (Sort|Incremental Sort|Seq Scan on mqtt\.(history|topics)|Bitmap)', 'nothing is sorted or scanned as a whole');
+SELECT matches(:'member'::text, '(Filter|Index Cond): \(+x_1\.organization = ANY \((\$\d+|\(InitPlan \d+\)\.col1)\)', 'membership is asked for in the order of the index');
 SELECT is(
     (SELECT count(*) FROM regexp_matches(:'member'::text, 'mqtt\.(current_organization_(ids|numbers)|key_integration_ids)\(', 'g')),
-    (SELECT count(*) FROM regexp_matches(:'member'::text, '\n\s*InitPlan', 'g')), 'memberships are read by InitPlans alone'
+    (SELECT count(*) - 1 FROM regexp_matches(:'member'::text, '\n\s*InitPlan', 'g')), 'memberships are read by InitPlans alone, beside the days that are packed'
 );
 
 -- What that costs is a plan that PL/pgSQL keeps, and a claim that is read once.

@@ -99,7 +99,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$SELECT p.proname FROM pg_catalog.pg_proc AS p WHERE p.pronamespace IN ('mqtt'::regnamespace, 'api'::regnamespace, 'bridge'::regnamespace)
         AND has_function_privilege('topicbase_stream', p.oid, 'execute')$$,
-    '{begin_stream,open_stream,redeem_stream_ticket,stream_members,stream_messages,stream_routes,watch_stream}'::name [], 'and calls its own functions'
+    '{begin_stream,count_stream,open_states,open_stream,redeem_stream_ticket,stream_integrations,stream_key,stream_members,stream_messages,stream_presence,stream_receipts,stream_routes,stream_statistics,watch_stream}'::name [], 'and calls its own functions'
 );
 SELECT * FROM finish();
 ROLLBACK;

@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(9);
+SELECT plan(14);
 SELECT api.apply_device_preset(:'external', 'sparkplug-b') \g /dev/null
 CREATE FUNCTION tap.take(topic text, payload text) RETURNS integer LANGUAGE sql AS $$
     SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
@@ -20,8 +20,11 @@ CREATE FUNCTION tap.rebirths() RETURNS integer LANGUAGE sql AS $$SELECT count(*)
 SELECT take('spBv1.0/P/NBIRTH/e', :'nbirth') \g /dev/null
 SELECT take('spBv1.0/P/DBIRTH/e/d', :'dbirth') \g /dev/null
 SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
-SELECT is(d.latest #> '{temperature,value}', '22.5', 'an alias has the name that the birth gave, in a batch of its own') FROM mqtt.devices AS d WHERE d.external_id = 'P/e/d';
+SELECT is(mqtt.latest_of(d) #> '{temperature,value}', '22.5', 'an alias has the name that the birth gave, in a batch of its own') FROM mqtt.devices AS d WHERE d.external_id = 'P/e/d';
 SELECT is(rebirths(), 0, 'all is in sequence');
+SELECT take('spBv1.0/P/DDATA/e/d', '1204100170011803') \g /dev/null
+SELECT is(mqtt.latest_of(d) #> '{temperature,value}', 'true', 'bytes that could be text are read as well') FROM mqtt.devices AS d WHERE d.external_id = 'P/e/d';
+SELECT is(rebirths(), 0, 'and are in sequence');
 SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
 SELECT is(
     (SELECT q.message ->> 'topic' FROM pgmq.q_mqtt_outbound AS q), 'spBv1.0/P/NCMD/e', 'a gap in the sequence: the node is asked for a rebirth'
@@ -30,10 +33,10 @@ SELECT is(q.body, '\x121a0a144e6f646520436f6e74726f6c2f52656269727468200b7001', 
 SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
 SELECT is(rebirths(), 1, 'though not for each message');
 SELECT take('spBv1.0/P/DDATA/other/d', :'ddata') \g /dev/null
-SELECT is((SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%other%'), 'rule 50: samples leads to nothing', 'an alias without a birth is no reading');
+SELECT is((SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%other%'), 'rule 10: samples leads to nothing', 'an alias without a birth is no reading');
 SELECT take('spBv1.0/P/DDATA/e/d', 'ff') \g /dev/null
 SELECT is(
-    (SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.body = '\xff'), 'rule 90: it is no Sparkplug B payload, or the server has no PL/Python',
+    (SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.body = '\xff'), 'rule 10: it is no Sparkplug B payload, or the server has no PL/Python',
     'what is none is kept, and flagged'
 );
 SELECT take('spBv1.0/P/NDEATH/e', '0880dba1af9934') \g /dev/null
@@ -45,6 +48,24 @@ SELECT is(
     api.try_payload_rules(:'external', 'spBv1.0/P/DDATA/e/d', payload_base64 => encode(decode(:'ddata', 'hex'), 'base64')) #> '{samples,0,metrics}', '{"temperature": 22.5}',
     'trying knows the names, too'
 );
+-- Born again: a temperature of 20.5 with engUnit and displayName; then a metric with engUnits that has no value yet.
+\set described '0880d4d0ebdb3312480a0b74656d70657261747572651001200a4a2c0a07656e67556e69740a0b646973706c61794e616d651207080c4203c2b043120b080c42074f7574736964656900000000008034401804'
+\set empty '08e8dbd0ebdb3312200a0372706d200338014a150a08656e67556e6974731209080c4205312f6d696e1805'
+SELECT is(
+    (api.try_payload_rules(
+        :'external', 'spBv1.0/P/DBIRTH/e/d', payload_base64 => translate(encode(decode(:'described', 'hex'), 'base64'), E'\n', '')
+    ) #> '{samples,0}') - '{time,reason,role}'::text [],
+    '{"device": "P/e/d", "metrics": {"temperature": 20.5}, "presence": "online", "metadata": {"metrics": {"temperature": {"unit": "°C", "name": "Outside"}}}}',
+    'a birth tells units and labels besides'
+);
+SELECT take('spBv1.0/P/DBIRTH/e/d', :'described') \g /dev/null
+SELECT take('spBv1.0/P/DBIRTH/e/d', :'empty') \g /dev/null
+SELECT is(
+    d.metadata, '{"metrics": {"rpm": {"unit": "1/min"}, "temperature": {"unit": "°C", "name": "Outside"}}}', 'which become metadata, also those of what has no value yet'
+)
+FROM mqtt.devices AS d
+WHERE d.external_id = 'P/e/d';
+SELECT is((SELECT count(*) FROM mqtt.readings AS r WHERE r.payload = '{"temperature": 20.5}'), 1::bigint, 'beside the reading');
 \endif
 SELECT * FROM finish();
 ROLLBACK;

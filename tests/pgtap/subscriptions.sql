@@ -1,10 +1,10 @@
 -- api.mqtt_subscribe, mqtt_unsubscribe, mqtt_test_connection, get_mqtt_request: grants, happy paths, each documented error, isolation.
 \ir setup.psql
-SELECT plan(60);
+SELECT plan(65);
 SELECT function_privs_are('api', 'mqtt_subscribe', ARRAY['uuid', 'text', 'integer', 'text', 'uuid', 'boolean', 'integer', 'boolean', 'boolean', 'jsonb'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_unsubscribe', ARRAY['uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'mqtt_test_connection', ARRAY['uuid', 'uuid'], 'anon', ARRAY[]::text[]);
-SELECT function_privs_are('api', 'get_mqtt_request', ARRAY['uuid', 'numeric'], 'anon', ARRAY[]::text[]);
+SELECT function_privs_are('api', 'get_mqtt_request', ARRAY['uuid', 'numeric', 'text'], 'anon', ARRAY[]::text[]);
 
 UPDATE mqtt.configuration SET sealing_public_key = decode(repeat('09', 32), 'hex');
 SELECT act_as('authenticated', :'alice');
@@ -82,5 +82,23 @@ SELECT act_as('none');
 UPDATE mqtt.mqtt_requests SET created_at = now() - interval '61 minutes' WHERE organization_id = :'org_alice' AND id = :'request';
 SELECT act_as('authenticated', :'alice');
 SELECT lives_ok(format('SELECT api.mqtt_test_connection(%L)', :'external'), 'an hour later there is room again');
+-- Its number at the broker leaves with each SUBSCRIBE: it tells nobody how many subscriptions others have made.
+SELECT act_as('none');
+SELECT is(
+    (SELECT count(DISTINCT mqtt.permuted_number(n)) FROM generate_series(1, 3000) AS n WHERE mqtt.permuted_number(n) BETWEEN 1 AND 268435455), 3000::bigint, 'numbers that are all different'
+);
+SELECT ok((SELECT min(abs(p.next - p.number)) > 1 FROM (
+    SELECT mqtt.permuted_number(n) AS number, mqtt.permuted_number(n + 1) AS next FROM generate_series(1, 300) AS n
+) AS p), 'of which none tells the next');
+SELECT ok((SELECT count(*) FILTER (WHERE p.next > p.number) BETWEEN 100 AND 200 FROM (
+    SELECT mqtt.permuted_number(n) AS number, mqtt.permuted_number(n + 1) AS next FROM generate_series(1, 300) AS n
+) AS p), 'nor which came first');
+SELECT act_as('authenticated', :'alice');
+SELECT api.mqtt_subscribe(:'external', 'number/' || n) FROM generate_series(1, 2) AS n;
+SELECT act_as('none');
+SELECT ok(abs(a.number - b.number) > 1, 'as subscriptions have them')
+FROM mqtt.mqtt_subscriptions AS a INNER JOIN mqtt.mqtt_subscriptions AS b ON b.topic = 'number/2' WHERE a.topic = 'number/1';
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, number) VALUES (:'org_alice', :'external', 'number/3', 7);
+SELECT is(s.number, 7, 'one that is brought along is kept') FROM mqtt.mqtt_subscriptions AS s WHERE s.topic = 'number/3';
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- settings.topic_pattern: what is one, and what the queue worker makes of it.
 \ir setup.psql
-SELECT plan(49);
+SELECT plan(50);
 SELECT is(mqtt.topic_pattern_reason(p), NULL, p || ' is a pattern')
 FROM unnest(ARRAY[
     mqtt.default_topic_pattern(), '{device_id}', 'f/+/{device_id}/#', 'v1/{message_type}/{device_id}',
@@ -41,6 +41,23 @@ FROM (VALUES
     ('{device_id}/+', '/x', ''),
     ('/{device_id}', '/d', 'd')
 ) AS m (pattern, topic, device);
+-- Filters as levels and as regular expressions, from each of these as a level, with # or $share/ or neither, against all topics of them.
+SELECT is_empty(
+    $$
+    WITH level AS MATERIALIZED (SELECT l FROM unnest('{a,b,+,"",$x,%,_,c\\d}'::text []) AS l),
+    part AS MATERIALIZED (SELECT l AS p FROM level UNION ALL SELECT a.l || '/' || b.l FROM level AS a CROSS JOIN level AS b),
+    filter AS MATERIALIZED (
+        SELECT '$share/g/' || p AS f FROM part
+        UNION ALL SELECT p FROM part
+        UNION ALL SELECT p || '/#' FROM part
+        UNION ALL SELECT f FROM unnest('{#,$share/g/#,+/+/+,a/+/a,a/b/+/#}'::text []) AS f
+    )
+    SELECT f.f, p.p
+    FROM filter AS f CROSS JOIN part AS p CROSS JOIN LATERAL mqtt.topic_filter_levels(f.f) AS l
+    WHERE mqtt.topic_filter_reason(f.f) IS NULL AND p.p !~ '[+]' AND p.p <> ''
+        AND (mqtt.matched_levels(p.p, l.topic_like, l.topic_levels) IS NOT NULL) IS DISTINCT FROM (p.p ~ mqtt.topic_filter_pattern(f.f))
+    $$, 'a filter as levels matches what it matches as a regular expression'
+);
 SELECT is(mqtt.device_prefix(mqtt.default_topic_pattern(), 'org_a', 'd1'), 'org_a/devices/d1', 'a device has a prefix of its own');
 SELECT is(mqtt.device_prefix('f/+/{device_id}', 'org_a', 'd1'), NULL, 'unless a level before it varies');
 SELECT is(mqtt.device_prefix('{message_type}/{device_id}', 'org_a', 'd1'), NULL, 'in whatever way');

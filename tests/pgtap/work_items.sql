@@ -1,6 +1,6 @@
 -- Messages that the history has at once, and the work item that stands for them: taken in ranges, one alone, failing ones; and when there is none.
 \ir setup.psql
-SELECT plan(51);
+SELECT plan(72);
 SELECT act_as('none');
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 CREATE FUNCTION tap.send(messages jsonb) RETURNS integer
@@ -67,7 +67,7 @@ SELECT is(
 SELECT results_eq('SELECT * FROM tap.statuses ORDER BY 1', $$VALUES ('completed', '{1,2,3,4,7}'::integer []), ('pending', '{5,6,8,9}')$$, 'each has its status');
 SELECT is(mqtt.process_batch(), '{"dead": 0, "more": false, "failed": 0, "processed": 4}', 'the rest follows');
 SELECT results_eq('SELECT * FROM tap.statuses ORDER BY 1', $$VALUES ('completed', '{1,2,3,4,5,6,7,8,9}'::integer [])$$, 'all are completed');
-SELECT is((SELECT latest #>> '{n,value}' FROM mqtt.devices WHERE external_id = 'pump' AND organization_id = :'org_alice'), '9', 'the latest value is that of the last');
+SELECT is((SELECT mqtt.latest_of(d) #>> '{n,value}' FROM mqtt.devices AS d WHERE external_id = 'pump' AND organization_id = :'org_alice'), '9', 'the latest value is that of the last');
 SELECT is((SELECT connection_count FROM mqtt.mqtt_credentials WHERE id = :'pump_login'), 9::bigint, 'uses of the credential are counted');
 SELECT is((SELECT sum(s.message_count) FROM mqtt.settlements AS s INNER JOIN mqtt.organizations AS o ON o.number = s.organization WHERE o.id = :'org_alice'), 9::bigint, 'each is settled once');
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'and the ledger is balanced');
@@ -94,9 +94,65 @@ SELECT results_eq(
     $$VALUES ('org_alice/devices/pump/telemetry', '{"topic": "org_alice/devices/pump/telemetry", "payload": {"n": 13}}'::jsonb, 2::smallint, 2)$$,
     'which has the whole message'
 );
-SELECT is_empty($$SELECT FROM mqtt.mqtt_messages AS m WHERE m.payload = '{"n": 13}'$$, 'and the history has it no longer');
+SELECT results_eq(
+    $$SELECT m.id, m.is_failed FROM mqtt.mqtt_messages AS m WHERE m.payload = '{"n": 13}'$$, 'SELECT d.id, true FROM mqtt.mqtt_dead_letters AS d', 'and the history has it, marked'
+);
+SELECT results_eq(
+    $$SELECT q.attempts, q.failed_at IS NOT NULL, q.error_message LIKE '%no_poison%' FROM mqtt.mqtt_message_queue AS q WHERE q.status = 'failed'$$,
+    'VALUES (2::smallint, true, true)', 'its status says so, once'
+);
+SELECT d.id AS poison FROM mqtt.mqtt_dead_letters AS d \gset
+SELECT is(api.process_mqtt_queue_message(:'poison') ->> 'status', 'failed', 'as does its id');
+SELECT act_as('authenticated', :'alice');
+SELECT is((SELECT array_agg(m.failed) FROM api.list_messages(id => :'poison') AS m), '{true}', 'members see it');
+SELECT is((SELECT array_agg((m.payload ->> 'n')::integer) FROM api.mqtt_messages AS m WHERE m.failed), '{13}', 'and no other that failed');
+SELECT act_as('none');
 SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'the ledger is balanced');
+
+-- A replay makes its effects, and does not store it again.
+INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, callback_url) VALUES (:'org_alice', :'hosted', 'org_alice/devices/pump/#', 'https://hooks.example.com/x');
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice') ->> 'replayed', '1', 'while what it fails at is there');
+SELECT act_as('none');
+SELECT results_eq('TABLE tap.items', 'VALUES (1, 0::smallint)', 'it has a work item again');
+SELECT results_eq('SELECT * FROM tap.statuses WHERE numbers && ARRAY[13]', $$VALUES ('pending', '{13}'::integer [])$$, 'is pending');
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'and counted as such');
+SELECT is(mqtt.queue_depth(:'org_alice') ->> 'failed', '0', 'no longer as dead');
+UPDATE mqtt.device_integrations SET settings = settings || '{"max_attempts": 1}' WHERE id = :'hosted';
+UPDATE mqtt.devices SET last_data_at = '2000-01-01', last_data = '{"n": 1}', latest = '{}', is_data_latest = false WHERE external_id = 'pump';
+-- All of this test is of one moment.
+UPDATE mqtt.mqtt_dead_letters SET failed_at = failed_at - interval '1 second';
+SELECT set_config('topicbase.queue_memory', '', false) \g /dev/null
+SELECT is(mqtt.process_batch(), '{"dead": 1, "more": false, "failed": 0, "processed": 0}', 'it fails again');
+SELECT is((SELECT count(*) FROM mqtt.mqtt_callback_deliveries), 0::bigint, 'with all that it would have done');
 ALTER TABLE mqtt.devices DROP CONSTRAINT no_poison;
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', patch => '{"payload": {"n": 14}}') ->> 'replayed', '1', 'a patch stores a new message');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[:'poison']::uuid []) ->> 'replayed', '1', 'once it can be processed, its effects are made');
+SELECT act_as('none');
+SELECT set_config('topicbase.queue_memory', '', false) \g /dev/null
+SELECT is(mqtt.process_batch() ->> 'processed', '2', 'of both');
+SELECT results_eq(
+    format($$SELECT m.properties ->> 'replay_of', m.is_failed FROM mqtt.mqtt_messages AS m WHERE m.payload IN ('{"n": 13}', '{"n": 14}') AND (m.id = %L OR m.properties IS NOT NULL) ORDER BY m.position$$, :'poison'),
+    format('VALUES (NULL, false), (%L, false)', :'poison'), 'the new one names the old, which was not stored again'
+);
+SELECT is((SELECT count(*) FROM mqtt.mqtt_callback_deliveries AS c WHERE c.message_id = :'poison'), 1::bigint, 'its webhook is posted');
+SELECT is((SELECT d.last_data FROM mqtt.devices AS d WHERE d.external_id = 'pump' AND d.organization_id = :'org_alice'), '{"n": 14}', 'devices have the newest');
+SELECT is(api.process_mqtt_queue_message(:'poison') ->> 'status', 'completed', 'it is completed');
+SELECT is_empty('SELECT * FROM mqtt.check_ledger()', 'and the ledger is balanced');
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.replay_mqtt_dead_letters(:'org_alice', ids => ARRAY[:'poison']::uuid []) ->> 'matched', '0', 'effects are not made twice');
+SELECT act_as('none');
+UPDATE mqtt.history SET flags = flags + 256 WHERE id = :'poison';
+INSERT INTO mqtt.packed_days (day, state) VALUES ((now() AT TIME ZONE 'UTC')::date, 'packing');
+SELECT act_as('authenticated', :'alice');
+SELECT refuses(
+    format('SELECT api.replay_mqtt_dead_letters(%L, ids => ARRAY[%L]::uuid [])', :'org_alice', :'poison'), 'PT409', 'day_packed', 'a packed day is left alone'
+);
+SELECT act_as('none');
+DELETE FROM mqtt.packed_days;
+UPDATE mqtt.history SET flags = flags - 256 WHERE id = :'poison';
+DELETE FROM mqtt.mqtt_subscriptions;
 
 -- After a session has died: one by one, each attempt counted before it is made.
 SELECT act_as('anon', NULL, :'login');

@@ -1,11 +1,8 @@
 -- Verify topicbase:api/list_messages on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.messages_sql(mqtt.message_request, boolean)', false, 'i', '{authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.messages(mqtt.message_request)', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.check_message_request(text, text, text, integer)', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function(
     'api.list_messages(uuid, uuid, text, text, text, uuid, text, timestamptz, timestamptz, text, integer, integer, boolean, timestamptz)',
     false, 's', '{authenticated,service_role}'
 );
-SELECT mqtt.verify_function('mqtt.has_few_messages(integer [], timestamptz, timestamptz, integer)', false, 's', '{authenticated,service_role}');
 ROLLBACK;

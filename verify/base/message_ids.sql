@@ -1,6 +1,7 @@
 -- Verify topicbase:base/message_ids on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.keyed_message_id(timestamptz, bigint, bytea, integer)', false, 'i', '{}');
+SELECT mqtt.verify_function('mqtt.placed_message_id(text, integer)', false, 'i', '{}');
 SELECT mqtt.verify_function('mqtt.message_id(timestamptz, bigint, boolean, integer)', true, 's', '{}');
 SELECT mqtt.verify_function('mqtt.message_id_time(uuid)', false, 'i', '{authenticated,service_role}');
 DO $$

@@ -3,16 +3,16 @@
 BEGIN;
 DO $$
 DECLARE
-    v_function CONSTANT regprocedure := to_regprocedure('mqtt.py_decode_sparkplug(bytea)');
+    v_function CONSTANT regprocedure := to_regprocedure('mqtt.py_decode_sparkplug(text [], text [], text [], bytea [], text)');
     v_obstacle text;
 BEGIN
     IF v_function IS NULL THEN
         v_obstacle := mqtt.plpython_obstacle();
         IF v_obstacle IS NULL THEN
-            RAISE EXCEPTION 'mqtt.py_decode_sparkplug(bytea) is absent though nothing stands against it' USING
+            RAISE EXCEPTION 'mqtt.py_decode_sparkplug(text [], text [], text [], bytea [], text) is absent though nothing stands against it' USING
                 HINT = 'Run as superuser: psql -f deploy/base/py_decode_sparkplug.sql';
         END IF;
-        RAISE NOTICE 'mqtt.py_decode_sparkplug(bytea) is absent, since %', v_obstacle;
+        RAISE NOTICE 'mqtt.py_decode_sparkplug(text [], text [], text [], bytea [], text) is absent, since %', v_obstacle;
         RETURN;
     END IF;
     PERFORM mqtt.verify_function(v_function, false, 'i', '{}');

@@ -1,4 +1,4 @@
 -- Verify topicbase:ingest/enqueue_message on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.enqueue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.enqueue_message(mqtt.device_session, text, jsonb, bytea, integer, boolean, text, uuid, timestamptz, jsonb)', true, 'v', '{}');
 ROLLBACK;

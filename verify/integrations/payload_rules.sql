@@ -1,12 +1,8 @@
 -- Verify topicbase:integrations/payload_rules on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.check_payload_rule()', false, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.refuse_rule(text, text)', false, 'v', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.condition_reason(text)', false, 'i', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.decode_reason(text)', false, 'i', '{authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.protobuf_layout(jsonb)', true, 'v', '{authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.protobuf_layout_reason(jsonb)', false, 'i', '{authenticated,service_role}');
-SELECT mqtt.verify_function('mqtt.layout_reason(text, jsonb)', false, 'i', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.rule_metrics(jsonb)', false, 'i', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.metrics_reason(jsonb)', false, 's', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.time_reason(jsonb)', false, 's', '{authenticated,service_role}');

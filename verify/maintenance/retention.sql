@@ -1,8 +1,8 @@
 -- Verify topicbase:maintenance/retention on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.trim_rows(regclass, text, text, text, integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.trim_packs(integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.note_retention()', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.expired_days()', true, 's', '{}');
 SELECT mqtt.verify_function('mqtt.apply_retention(integer)', true, 'v', '{}');
-SELECT mqtt.verify_function('mqtt.unsettled_since(timestamptz, uuid)', true, 's', '{}');
 ROLLBACK;

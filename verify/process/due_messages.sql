@@ -1,4 +1,4 @@
 -- Verify topicbase:process/due_messages on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.due_messages(integer)', true, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.due_messages(integer, uuid [])', true, 'v', '{}');
 ROLLBACK;

@@ -1,4 +1,4 @@
 -- Verify topicbase:process/interpretation on pg
 BEGIN;
-SELECT NULL::mqtt.interpretation;
+SELECT NULL::mqtt.rule_message, NULL::mqtt.interpretation, NULL::mqtt.raw_payload, NULL::mqtt.sparkplug_message, NULL::mqtt.found_metrics;
 ROLLBACK;

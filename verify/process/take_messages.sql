@@ -1,4 +1,4 @@
 -- Verify topicbase:process/take_messages on pg
 BEGIN;
-SELECT mqtt.verify_function('mqtt.take_messages(tid[], jsonb)', false, 'v', '{}');
+SELECT mqtt.verify_function('mqtt.take_messages(tid[])', false, 'v', '{}');
 ROLLBACK;

@@ -1,0 +1,57 @@
+-- Deploy topicbase:maintenance/drop_packed_rows to pg
+-- requires: tables/packs
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.is_seen_by_all(transaction xid8, since timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A server that does not let this role look at sessions: any that may still have an older snapshot is assumed to end within a day.
+    IF NOT pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member') AND since > now() - interval '1 day' THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_stat_activity AS a
+        WHERE (a.datname = current_database() OR a.backend_type = 'walsender') AND a.pid <> pg_backend_pid()
+            -- Nobody reads an answer from what that sees.
+            AND a.backend_type <> 'autovacuum worker'
+            AND age(a.backend_xmin) >= age(transaction::xid)
+    ) AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots AS s WHERE age(s.xmin) >= age(transaction::xid));
+END;
+$$;
+COMMENT ON FUNCTION mqtt.is_seen_by_all(xid8, timestamptz) IS
+'Whether no snapshot is left, here or on a standby that reports its own, that was taken before a transaction (which ended at since) was done.';
+
+CREATE OR REPLACE FUNCTION mqtt.drop_packed_rows() RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next record;
+BEGIN
+    SELECT d.day, r.partition INTO v_next
+    FROM mqtt.packed_days AS d
+    LEFT JOIN mqtt.partition_ranges('mqtt.history') AS r
+        ON r.first_at = d.day::timestamp AT TIME ZONE 'UTC' AND r.end_at = (d.day + 1)::timestamp AT TIME ZONE 'UTC'
+    WHERE d.state = 'packed' AND mqtt.is_seen_by_all(d.packed_by, d.packed_at)
+    ORDER BY d.day
+    LIMIT 1;
+    IF NOT found THEN
+        RETURN NULL;
+    END IF;
+    UPDATE mqtt.packed_days AS d SET state = 'dropped' WHERE d.day = v_next.day;
+    IF v_next.partition IS NOT NULL THEN
+        PERFORM mqtt.drop_partitions(ARRAY[v_next.partition]);
+    END IF;
+    RETURN v_next.day;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.drop_packed_rows() IS
+'Drops the partition of the history of the first packed day whose rows nobody sees any longer; returns the day, or null if there is none, or its lock is not to be had. The history is locked from then on: it comes last in a transaction.';
+COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:tables/readers from pg
+BEGIN;
+DROP TABLE mqtt.readers;
+COMMIT;

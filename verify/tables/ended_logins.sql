@@ -1,0 +1,4 @@
+-- Verify topicbase:tables/ended_logins on pg
+BEGIN;
+SELECT mqtt.verify_table('mqtt.ended_logins', '{}', '{}');
+ROLLBACK;

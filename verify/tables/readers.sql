@@ -1,0 +1,4 @@
+-- Verify topicbase:tables/readers on pg
+BEGIN;
+SELECT mqtt.verify_table('mqtt.readers', '{}', '{}');
+ROLLBACK;
