@@ -1,12 +1,15 @@
 // The HTTP API: every call of the console goes through `request`, is listed in `calls`, and can be shown as curl.
-import { signal } from './vendor/view.js';
+import { computed, signal } from './vendor/view.js';
 
 export const REST = new URL('/rest/v1', location.origin).href;
 const KEY = 'topicbase.token';
 const KEPT = 60;
 const SECRETS = new Set(['password', 'client_key', 'callback_secret']);
 
+let isByAddress = false; // whether the token came in the address
+let takesAddresses = true;
 export const token = signal(readToken());
+export const logins = signal(0); // counts them
 export const calls = signal([]);
 export const refused = signal(null); // why the token no longer works
 
@@ -15,35 +18,66 @@ function readToken() {
     const given = /^#token=([^&]+)/.exec(location.hash);
     if (given) {
         history.replaceState(null, '', location.pathname);
-        sessionStorage.setItem(KEY, decodeURIComponent(given[1]));
+        if (takesAddresses) sessionStorage.setItem(KEY, decodeURIComponent(given[1]));
+        isByAddress = true;
     }
     return sessionStorage.getItem(KEY);
 }
 
-/** Signs in with `text`, or out without it. */
-export function setToken(text) {
-    if (text) sessionStorage.setItem(KEY, text);
-    else sessionStorage.removeItem(KEY);
+function take(text) {
     calls.value = [];
     refused.value = null;
     token.value = text || null;
+    logins.value++;
+}
+
+/** Signs in with `text`, which is kept for this tab, or out without it. */
+export function setToken(text) {
+    if (text) sessionStorage.setItem(KEY, text);
+    else sessionStorage.removeItem(KEY);
+    take(text);
+}
+
+/** Uses `text` from now on, and keeps it in memory alone. With the same user's, the pages stay. */
+export function adopt(text) {
+    sessionStorage.removeItem(KEY);
+    if (token.value && claims().sub === claimsOf(text).sub) token.value = text;
+    else take(text);
+}
+
+/** Takes no token from an address: whoever made a link would choose in whose name its reader works. */
+export function refuseAddresses() {
+    takesAddresses = false;
+    if (isByAddress) setToken(null);
 }
 
 addEventListener('hashchange', () => {
-    if (location.hash.startsWith('#token=')) {
-        token.value = readToken();
-        refused.value = null;
-    }
+    if (!location.hash.startsWith('#token=')) return;
+    const found = readToken();
+    if (takesAddresses) take(found);
 });
 
-/** The claims of the token, unchecked: the API checks them. */
-export function claims() {
+function claimsOf(text) {
     try {
-        const part = token.value.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
+        const part = text.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
         return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (c) => c.charCodeAt(0))));
     } catch {
         return {};
     }
+}
+const known = computed(() => claimsOf(token.value));
+/** The claims of the token, unchecked: the API checks them. */
+export const claims = () => known.value;
+
+let renewal = { early: 0, renew: () => {} };
+/** Has `renew` called, and waited for, before a request whose token ends in less than `early` milliseconds. */
+export function renewBy(early, renew) {
+    renewal = { early, renew };
+}
+
+/** Waits until the token is good for a request. */
+export async function fresh() {
+    if ((claims().exp ?? Infinity) * 1000 - Date.now() < renewal.early) await renewal.renew();
 }
 
 export class ApiError extends Error {
@@ -61,6 +95,9 @@ export function rpc(name, body = {}) {
     const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined && value !== null));
     return { method: 'POST', url: `${REST}/rpc/${name}`, body: given };
 }
+
+/** What `ilike` matches if it contains `text`. */
+export const likeFor = (text) => `"*${text.replaceAll(/["\\]/g, '\\$&')}*"`;
 
 /** A view, with PostgREST's filters. */
 export function view(name, query = {}) {
@@ -92,6 +129,7 @@ function note(call, status, ms) {
 
 /** Makes the call and returns its JSON; raises ApiError. */
 export async function request(call, { signal: abort, quiet } = {}) {
+    await fresh();
     const began = performance.now();
     const headers = { Authorization: `Bearer ${token.value}` };
     if (call.body !== undefined) headers['Content-Type'] = 'application/json';
@@ -120,6 +158,6 @@ export async function request(call, { signal: abort, quiet } = {}) {
     }
     if (response.ok) return body;
     const error = new ApiError(response.status, body || {});
-    if (response.status === 401) refused.value = error;
+    if (response.status === 401) refused.value ??= error;
     throw error;
 }

@@ -1,11 +1,13 @@
 // The frame around the pages: sign-in, navigation, the chosen organization.
 import { effect, html, render, useEffect, useState } from './vendor/view.js';
-import { calls, claims, curl, refused, setToken, token } from './api.js';
+import { calls, claims, curl, logins, refused, setToken, token } from './api.js';
 import { clock } from './format.js';
 import { Icon } from './icons.js';
+import { begin, end, isRenewed, leave } from './login.js';
 import { Badge, Code, Dialog, Problem, Said } from './parts.js';
 import { Invitations } from './pages/invitations.js';
 import { caller, go, href, organization, organizations, route, signIn, signOut, theme, trouble } from './state.js';
+import { isLive } from './stream.js';
 
 const PAGES = {
     overview: ['Overview', () => import('./pages/overview.js')],
@@ -20,6 +22,8 @@ const PAGES = {
     installation: ['Installation', () => import('./pages/installation.js')],
 };
 const loaded = new Map();
+const TOLD = 'Live: changes show as they happen';
+const ASKS = 'Without the live stream: pages ask again every few seconds';
 
 function Page() {
     const { page } = route.value;
@@ -42,22 +46,42 @@ function Page() {
     return html`<${Found} key=${`${organization.value?.id}/${page}/${route.value.rest[0] ?? ''}`} />`;
 }
 
-function SignIn({ reason }) {
+function TokenForm({ primary }) {
     const [text, set] = useState('');
     function submit(event) {
         event.preventDefault();
         if (text.trim()) setToken(text.trim());
     }
-    return html`<main class="signin"><form class="card" onSubmit=${submit}>
-        <img src="logo.svg" alt="" width="44" height="44" />
-        <h1>Topicbase</h1>
+    return html`<form class="token" onSubmit=${submit}>
         <p class="dim">Sign in with a token of the API (a JWT). It stays in this tab and is sent to this installation only.</p>
-        <${Problem} error=${reason} />
         <label class="field wide"><span>Token</span><textarea rows="4" spellcheck="false" autocomplete="off" value=${text}
             onInput=${(e) => set(e.currentTarget.value)}></textarea></label>
-        <button class="primary" type="submit" disabled=${!text.trim()}>Sign in</button>
-        <p class="dim">On a local stack, <code>bin/stack console</code> prints an address that signs you in.</p>
-    </form></main>`;
+        <button class=${primary ? 'primary' : ''} type="submit" disabled=${!text.trim()}>${primary ? 'Sign in' : 'Use the token'}</button>
+    </form>`;
+}
+
+function SignIn({ reason }) {
+    const [error, setError] = useState(null);
+    return html`<main class="signin"><div class="card">
+        <img src="logo.svg" alt="" width="44" height="44" />
+        <h1>Topicbase</h1>
+        <${Problem} error=${error ?? reason} />
+        ${hasProvider
+            ? html`<button class="primary" type="button" onClick=${() => leave().catch(setError)}>Sign in</button>
+                <details><summary>Sign in with a token</summary><${TokenForm} /></details>`
+            : html`<${TokenForm} primary />
+                <p class="dim">On a local stack, <code>bin/stack console</code> prints an address that signs you in.</p>`}
+    </div></main>`;
+}
+
+function signInAgain() {
+    if (hasProvider) leave().catch((error) => (refused.value = error));
+    else setToken(null);
+}
+
+function signOutHere() {
+    setToken(null);
+    end();
 }
 
 function Calls({ close }) {
@@ -84,9 +108,9 @@ function Expiry() {
         return () => clearInterval(timer);
     }, []);
     const left = (claims().exp ?? Infinity) * 1000 - now;
-    if (left > 300000) return null;
+    if (left > 300000 || isRenewed()) return null;
     return html`<div class="banner" role="status">${left > 0 ? 'Your token expires within five minutes.' :
-        'Your token has expired.'} <button type="button" onClick=${() => setToken(null)}>Sign in again</button></div>`;
+        'Your token has expired.'} <button type="button" onClick=${signInAgain}>Sign in again</button></div>`;
 }
 
 function Navigation({ open, close }) {
@@ -118,11 +142,13 @@ function Top({ toggle, open, showCalls }) {
         ${organization.value && html`<${Badge} state=${organization.value.role ?? 'service'}>${organization.value.role ??
             'service_role'}<//>`}
         <span class="grow"></span>
+        <span class=${`dot ${isLive.value ? 'live' : ''}`} role="img" aria-label=${isLive.value ? TOLD : ASKS} title=${isLive.value ? TOLD :
+            ASKS}></span>
         <button type="button" class="quiet" aria-label="API calls" title="API calls" onClick=${showCalls}><${Icon} name="code" />
             <span class="wide-only">API calls</span></button>
         <button type="button" class="quiet icon-only" aria-label=${`Colours: ${theme.value}; change`} title=${`Colours: ${theme.value}`}
             onClick=${() => (theme.value = modes[theme.value])}><${Icon} name="theme" /></button>
-        <button type="button" class="quiet" aria-label="Sign out" title="Sign out" onClick=${() => setToken(null)}><${Icon} name="out" />
+        <button type="button" class="quiet" aria-label="Sign out" title="Sign out" onClick=${signOutHere}><${Icon} name="out" />
             <span class="wide-only">Sign out</span></button>
     </header>`;
 }
@@ -165,11 +191,11 @@ function App() {
     useEffect(() => {
         signOut();
         if (given) signIn();
-    }, [given]);
+    }, [logins.value]);
     if (!given || refused.value) return html`<${SignIn} reason=${refused.value} />`;
     if (trouble.value) return html`<main class="signin"><div class="card"><h1>Topicbase</h1><${Problem} error=${trouble.value} />
         <button type="button" class="primary" onClick=${signIn}>Try again</button> <button type="button"
-            onClick=${() => setToken(null)}>Use another token</button></div></main>`;
+            onClick=${signOutHere}>Sign out</button></div></main>`;
     if (!caller.value || !organizations.value) return html`<p class="waiting" role="status">Signing in…</p>`;
     return html`<${Frame} />`;
 }
@@ -179,6 +205,7 @@ effect(() => {
     else document.documentElement.dataset.theme = theme.value;
     localStorage.setItem('topicbase.theme', theme.value);
 });
+const hasProvider = await begin();
 const place = document.getElementById('app');
 place.replaceChildren();
 render(html`<${App} />`, place);

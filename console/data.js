@@ -1,12 +1,11 @@
 // Where readings and live messages come from: the only module that knows.
-import { request, rpc, token } from './api.js';
+import { request, rpc } from './api.js';
+import { subscribe } from './stream.js';
 
-const STREAM = new URL('/stream', location.origin).href;
-const RECONNECT = 1000;
-const RETRY = 30000; // of the stream, where there is none
 const POLL = 1000;
 const OVERLAP = 1000; // messages may be stored later than ones that were received after them
 const PAGE = 500;
+const MOST = 1000; // that anybody looks at: of what was missed for longer, the newest
 
 /**
  * Readings of devices over time: {bucket, series: [{device, metric, points: [[ms, average, least, greatest], …]}]}, oldest first, without
@@ -37,24 +36,6 @@ function listed(message) {
     return { ...message, payload: isText ? message.payload : null, body: isText ? null : message.payload };
 }
 
-/** Reads the live stream until it ends: calls `event(name, data, id)` for each event. Throws where there is no stream. */
-async function listen(query, after, event, signal) {
-    const { organization_id, filter, device_id } = query;
-    const given = Object.entries({ organization_id, device_id, topic: filter, since: after }).filter(([, value]) => value);
-    const response = await fetch(`${STREAM}?${new URLSearchParams(given)}`, { headers: { Authorization: `Bearer ${token.value}` }, signal });
-    if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Error(`no stream: HTTP ${response.status}`);
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = '';
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-        const blocks = (text + part.value).split('\n\n');
-        text = blocks.pop();
-        for (const block of blocks) {
-            const fields = Object.fromEntries(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
-            if (fields.event) event(fields.event, JSON.parse(fields.data), fields.id);
-        }
-    }
-}
-
 /**
  * Follows new messages: calls `each(messages)` with those stored since, in order, until the returned function is called. `query` narrows
  * as list_messages does; `failed(error)` hears of errors, and null when it works again. They come from the live stream; where there is none,
@@ -64,69 +45,56 @@ export function follow(query, each, failed = () => {}) {
     const abort = new AbortController();
     const seen = new Map(); // id → received_at, of the overlap
     let since = Date.now() - 2 * OVERLAP;
-    let after; // cursor of the last event
-    let streamAt = 0; // when to try the stream again
-    let batch = [];
+    let stands = false;
     let timer;
 
     function deliver(messages) {
         const fresh = messages.filter((message) => !seen.has(message.id));
-        for (const message of fresh) seen.set(message.id, Date.parse(message.received_at));
+        for (const message of fresh) {
+            const at = Date.parse(message.received_at);
+            seen.set(message.id, at);
+            since = Math.max(since, at - OVERLAP);
+        }
         if (fresh.length && !abort.signal.aborted) each(fresh);
-        const newest = Math.max(0, ...seen.values());
-        if (newest - OVERLAP > since) since = newest - OVERLAP;
         for (const [id, at] of seen) if (at < since) seen.delete(id);
     }
 
     async function poll() {
-        let cursor;
+        const found = [];
         let page;
         do {
-            const body = { ...query, since: new Date(since).toISOString(), cursor, oldest_first: true, limit: PAGE };
+            const body = { ...query, since: new Date(since).toISOString(), cursor: page?.at(-1).cursor, limit: PAGE };
             page = await request(rpc('list_messages', body), { signal: abort.signal, quiet: true });
-            deliver(page);
-            cursor = page.at(-1)?.cursor;
-        } while (page.length === PAGE);
+            found.push(...page);
+        } while (page.length === PAGE && found.length < MOST);
+        deliver(found.reverse());
         failed(null);
     }
 
-    function heard(name, data, id) {
-        if (id) after = id;
-        // What was stored before the stream began, and since the last look.
-        if (name === 'subscribed') poll().catch((error) => abort.signal.aborted || failed(error));
-        else if (name === 'message' && (!query.direction || data.direction === query.direction)) {
-            // Many at a time are shown at a time.
-            if (!batch.length) setTimeout(() => deliver(batch.splice(0)), 30);
-            batch.push(listed(data));
-        }
+    async function run() {
+        clearTimeout(timer);
+        if (!document.hidden) await poll().catch((error) => abort.signal.aborted || failed(error));
+        clearTimeout(timer);
+        if (!stands && !abort.signal.aborted) timer = setTimeout(run, POLL);
     }
 
-    async function run() {
-        let wait = POLL;
-        try {
-            if (Date.now() >= streamAt) {
-                let began = false;
-                try {
-                    await listen(query, after, (...event) => { began = true; heard(...event); }, abort.signal);
-                } catch {
-                    // Without a stream, messages are asked for.
-                }
-                if (began) wait = RECONNECT;
-                else {
-                    streamAt = Date.now() + RETRY;
-                    after = undefined;
-                }
-            }
-            if (!document.hidden && !abort.signal.aborted) await poll();
-        } catch (error) {
-            if (abort.signal.aborted) return;
-            failed(error);
-        }
-        if (!abort.signal.aborted) timer = setTimeout(run, wait);
-    }
-    run();
+    const { organization_id, filter: topic, device_id, direction } = query;
+    const stop = subscribe({ stream: 'messages', organization_id, topic, device_id }, {
+        rows: (messages) => deliver(messages.filter((message) => !direction || message.direction === direction).map(listed)),
+        // What was stored before the stream began, and since the last look.
+        began() {
+            stands = true;
+            run();
+        },
+        lost() {
+            stands = false;
+            run();
+        },
+    });
+    timer = setTimeout(run, POLL);
     return () => {
         abort.abort();
         clearTimeout(timer);
+        stop();
     };
 }

@@ -8,7 +8,7 @@ const percents = new Intl.NumberFormat(locale, { style: 'percent', maximumFracti
 const dateTime = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
 const time = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 });
 const hours = new Intl.DateTimeFormat(locale, { weekday: 'short', hour: '2-digit', minute: '2-digit' });
-const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' }); // words are those of the page
 const STEPS = [['second', 60], ['minute', 60], ['hour', 24], ['day', 30], ['month', 12], ['year', Infinity]];
 const axes = {
     seconds: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
@@ -25,6 +25,9 @@ export const moment = (text) => (text ? dateTime.format(new Date(text)) : '–')
 export const clock = (text) => (text ? time.format(new Date(text)) : '–');
 export const hour = (text) => (text ? hours.format(new Date(text)) : '–');
 
+/** Since when: the time of day of the last 24 hours, else the date, too. */
+export const since = (text) => (Date.now() - new Date(text) < 864e5 ? axes.seconds : dateTime).format(new Date(text));
+
 /** How long ago, or until when: "3 min ago". */
 export function ago(text, now = Date.now()) {
     if (!text) return '–';
@@ -40,15 +43,12 @@ export function ago(text, now = Date.now()) {
 /** Seconds as a span: 0.034 → "34 ms", 75 → "1.3 min". */
 export function span(seconds) {
     if (!Number.isFinite(seconds)) return '–';
-    for (const [unit, size, factor] of [['millisecond', 1, 1000], ['second', 60, 1], ['minute', 3600, 1 / 60], ['hour', 86400, 1 / 3600]])
-        if (seconds < size) return unitOf(seconds * factor, unit);
-    return unitOf(seconds / 86400, 'day');
+    for (const [unit, size, factor] of [['ms', 1, 1000], ['s', 60, 1], ['min', 3600, 1 / 60], ['h', 86400, 1 / 3600]])
+        if (seconds < size) return withUnit(seconds * factor, unit);
+    return withUnit(seconds / 86400, seconds < 172800 ? 'day' : 'days');
 }
 
-function unitOf(value, unit) {
-    return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: value < 10 ? 1 : 0
-        }).format(value);
-}
+const withUnit = (value, unit) => `${(value < 10 ? rates : whole).format(value)} ${unit}`;
 
 /** A label of a time axis whose labels are `step` milliseconds apart. */
 export const axis = (ms, step) => (step < 60e3 ? axes.seconds : step < 864e5 ? axes.minutes : axes.days).format(ms);

@@ -1,50 +1,100 @@
 // What pages are made of.
 import { html, signal, useEffect, useMemo, useRef, useState } from './vendor/view.js';
 import { curl, request } from './api.js';
-import { ago, moment } from './format.js';
+import { ago, moment, since } from './format.js';
 import { Icon } from './icons.js';
+import { subscribe } from './stream.js';
 
 let ids = 0;
 export const useId = (prefix) => useMemo(() => `${prefix}-${++ids}`, []);
 
-/** The answer of `load(options)`, again every `every` milliseconds while the page can be seen: {data, error, reload}. */
-export function useLoad(load, deps, every = 0) {
-    const [state, set] = useState({ data: undefined, error: null });
+const EVENTS = new Set(['messages', 'readings', 'receipts']); // they begin with what comes next, the other streams with what there is
+
+/**
+ * The answer of `load(options)`, again every `every` milliseconds while the page can be seen: {data, error, isFollowed, reload}. With
+ * `live`, {follow: [a subscription, …], merge(data, rows, stream), every}, the live stream keeps it up to date: `merge` puts rows of a
+ * stream into the data, and while all of the subscriptions stand, the API is asked every `live.every` milliseconds, if at all.
+ */
+export function useLoad(load, deps, every = 0, live = null) {
+    const [state, set] = useState({ data: undefined, error: null, isFollowed: false });
     const again = useRef(() => {});
     useEffect(() => {
         const abort = new AbortController();
+        const standing = new Set();
+        const isFollowed = () => Boolean(live) && standing.size === live.follow.length;
         let timer;
-        let first = true;
+        let runs = 0;
+        let answered = 0;
+        let came = null; // while a run is on its way
+        function plan() {
+            clearTimeout(timer);
+            const pause = isFollowed() ? live.every : every;
+            if (pause && !abort.signal.aborted) timer = setTimeout(() => (document.hidden ? plan() : run()), pause);
+        }
         async function run() {
             clearTimeout(timer);
+            const mine = ++runs;
+            came ??= [];
+            const news = {};
             try {
-                const data = await load({ signal: abort.signal, quiet: !first });
-                if (!abort.signal.aborted) set({ data, error: null });
+                news.data = await load({ signal: abort.signal, quiet: mine > 1 });
+                news.error = null;
             } catch (error) {
-                if (abort.signal.aborted) return;
-                set((old) => ({ ...old, error }));
+                news.error = error;
             }
-            first = false;
-            clearTimeout(timer); // of another run that went on meanwhile
-            if (every && !abort.signal.aborted) timer = setTimeout(tick, every);
+            if (abort.signal.aborted || mine < answered) return; // a later run was faster
+            answered = mine;
+            if (!news.error) for (const [rows, stream] of came) news.data = live.merge(news.data, rows, stream);
+            if (mine === runs) came = null;
+            set((old) => ({ ...old, ...news }));
+            plan();
         }
-        const tick = () => {
-            if (document.hidden) timer = setTimeout(tick, every);
-            else run();
-        };
+        function hears(wanted) {
+            const changed = () => set((old) => (old.isFollowed === isFollowed() ? old : { ...old, isFollowed: isFollowed() }));
+            return {
+                rows(rows) {
+                    came?.push([rows, wanted.stream]);
+                    set((old) => (old.data === undefined ? old : { ...old, data: live.merge(old.data, rows, wanted.stream) }));
+                },
+                began(isFirst) {
+                    standing.add(wanted);
+                    changed();
+                    // What came between the answer and the subscription, and what was deleted while there was none.
+                    if (!isFirst || EVENTS.has(wanted.stream)) run();
+                    else plan();
+                },
+                lost() {
+                    standing.delete(wanted);
+                    changed();
+                    plan();
+                },
+            };
+        }
         // Someone who comes back, from a shell perhaps, sees at once what is new.
         const back = () => every && !document.hidden && run();
         document.addEventListener('visibilitychange', back);
-        set({ data: undefined, error: null });
+        set({ data: undefined, error: null, isFollowed: false });
         run();
         again.current = run;
+        const stops = live?.follow.map((wanted) => subscribe(wanted, hears(wanted))) ?? [];
         return () => {
             document.removeEventListener('visibilitychange', back);
             abort.abort();
             clearTimeout(timer);
+            for (const stop of stops) stop();
         };
     }, deps);
     return { ...state, reload: () => again.current() };
+}
+
+/** `data` with the rows of a stream: those that were there are replaced, those that were deleted go, others come at the end. */
+export function withRows(data, rows, key = 'id') {
+    const all = new Map(data.map((row) => [row[key], row]));
+    for (const row of rows) {
+        if (row.deleted) all.delete(row[key]);
+        else all.set(row[key], { ...all.get(row[key]), ...row });
+    }
+    return [...all.values()];
 }
 
 const said = signal('');
@@ -80,11 +130,13 @@ const BADGES = {
 };
 export const Badge = ({ state, children }) => html`<span class=${`badge ${BADGES[state] ?? 'mute'}`}>${children ?? state}</span>`;
 
+export const Since = ({ at }) => at && html`since <time datetime=${at} title=${moment(at)}>${since(at)}</time>`;
+
 export const When = ({ at }) => (at ? html`<time datetime=${at} title=${moment(at)}>${ago(at)}</time>` : html`<span class="dim">–</span>`);
 
 /** Whether a device is online, and since when, if its status messages have told. */
 export const Presence = ({ of }) => of && of.state !== 'unknown' &&
-    html`<span class="nowrap"><${Badge} state=${of.state} /> since <${When} at=${of.since} /></span>`;
+    html`<span class="nowrap"><${Badge} state=${of.state} /> <${Since} at=${of.since} /></span>`;
 
 export function Copy({ text, label = 'Copy', of }) {
     const [copied, set] = useState(false);

@@ -39,7 +39,7 @@ function options({ width, height, hue, bars, since, until, sync, onZoom, onHover
     const text = colour('--dim');
     const grid = { stroke: faint(colour('--line'), 0.9), width: 1 };
     const font = '12px system-ui, sans-serif';
-    const line = { stroke, width: 1.75, points: { size: 4 } };
+    const line = { stroke, width: 1.75, points: { size: 6 } };
     const filled = bars
         ? [{ ...line, width: 0, fill: stroke, paths: uPlot.paths.bars({ size: [0.8, 24], align: 1 }), points: { show: false } }]
         : [line, { stroke: 'transparent', points: { show: false } }, { stroke: 'transparent', points: { show: false } }];
@@ -137,11 +137,11 @@ function summary(label, points) {
 
 /** A small line without axes; it repeats what stands beside it. */
 export function Spark({ points, width = 120, height = 28 }) {
-    if (!points || points.length < 2) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true"></svg>`;
+    if (!points?.length) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true"></svg>`;
     const [from, to] = [points[0][0], points.at(-1)[0]];
     const values = points.map((p) => p[1]);
     const [least, most] = [Math.min(...values), Math.max(...values)];
-    const x = (ms) => 1 + ((ms - from) / (to - from || 1)) * (width - 4);
+    const x = (ms) => (from === to ? width - 3 : 1 + ((ms - from) / (to - from)) * (width - 4));
     const y = (value) => (most === least ? height / 2 : 2 + (1 - (value - least) / (most - least)) * (height - 4));
     const path = points.map((p, index) => `${index ? 'L' : 'M'}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`).join('');
     const last = points.at(-1);

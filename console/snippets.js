@@ -25,7 +25,7 @@ function curl(login, topic) {
 
 function arduino(login, topic) {
     const { host, port, secure } = broker(login);
-    return `// ESP32 or ESP8266, with the library PubSubClient
+    return `// ESP32, with the library PubSubClient (for an ESP8266: ESP8266WiFi.h)
 #include <WiFi.h>${secure ? '\n#include <WiFiClientSecure.h>' : ''}
 #include <PubSubClient.h>
 

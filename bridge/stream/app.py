@@ -5,26 +5,37 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import psycopg
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bridge.stream.database import Database, Start
-from bridge.stream.hub import MOST_SUBSCRIPTIONS_OF_A_CONNECTION, STREAMS, Hub, Subscription
-from bridge.stream.login import Login, RefusedError, Verifier, login_of
-from bridge.stream.sinks import EventSource, Socket
+from bridge.stream.hub import MOST_SUBSCRIPTIONS_OF_A_CONNECTION, Hub
+from bridge.stream.login import Login, RefusedError, Verifier, login_of, login_of_key
+from bridge.stream.metrics import STREAMS, Metrics
+from bridge.stream.sinks import LOGIN_CLOSES, EventSource, Socket
+from bridge.stream.states import Watch
+from bridge.stream.subscriptions import Follower, Sink, Subscription
 
-HEARTBEAT_SECONDS = 15.0
 HELLO_SECONDS = 10.0
-LOGIN_CLOSES = 4401
 MOST_CURSORS = 20
+# What each stream can be narrowed by, besides organization_id.
+FILTERS = {
+    "messages": ("topic", "device_id"),
+    "readings": ("topic", "device_id", "metrics"),
+    "receipts": ("topic",),
+    "presence": ("device_id",),
+    "integrations": (),
+    "statistics": (),
+}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -43,7 +54,7 @@ class Wanted:
                 raise _wrong("frame_invalid", f"{name} has U+0000.", "Send it without.")
         self.stream = values.get("stream") or "messages"
         if self.stream not in STREAMS:
-            raise _wrong("stream_unknown", f"There is no such stream; there are {' and '.join(STREAMS)}.", "Omit it for messages.")
+            raise _wrong("stream_unknown", f"There is no such stream; there are {', '.join(STREAMS)}.", "Omit it for messages.")
         self.topic, self.device_id, self.organization_id = values.get("topic"), values.get("device_id"), values.get("organization_id")
         if self.organization_id is not None and not _UUID.fullmatch(self.organization_id):
             raise RefusedError(404, "organization_not_found", "organization_id is not a UUID.", "GET /organizations lists yours.")
@@ -54,28 +65,89 @@ class Wanted:
         if metrics is not None and not (isinstance(metrics, list) and all(isinstance(name, str) for name in metrics)):
             raise _wrong("frame_invalid", "metrics is not an array of strings.", "Omit it for all metrics.")
         self.metrics: list[str] | None = metrics or None
+        for name in ("topic", "device_id", "metrics"):
+            if getattr(self, name) is not None and name not in FILTERS[self.stream]:
+                raise _wrong("frame_invalid", f"The stream {self.stream} has no {name}.", "Omit it.")
 
-    async def open(self, database: Database, login: Login) -> list[Start]:
-        return await database.open(login.claims, self.organization_id, self.topic, self.device_id, self.cursors)
+
+class Opened:
+    """A subscription that the database allows, before anything is sent."""
+
+    def __init__(self, wanted: Wanted, sink: Sink, name: str, login: Login) -> None:
+        self.wanted, self.sink, self.name, self.login = wanted, sink, name, login
+        self.subscription: Subscription
+        self._starts: list[Start] = []
+
+    async def open(self, database: Database, hub: Hub) -> None:
+        """Raises RefusedError."""
+        if self.wanted.stream in ("messages", "readings"):
+            self._starts = await database.open(hub.process_id, self.login.claims, self.wanted)
+            self.subscription = Follower(self.sink, self.name, self.wanted.stream, self.login, self.wanted.metrics)
+            self.subscription.begin(self._starts)
+            hub.admission.admit(self.sink, self.login, {start.organization: start.free for start in self._starts})
+        else:
+            starts = await database.open_states(hub.process_id, self.login.claims, self.wanted.stream, self.wanted)
+            self.subscription = Watch(self.sink, self.name, self.wanted.stream, self.login, starts, hub.counts)
+            hub.admission.admit(self.sink, self.login, {start.organization: start.free for start in starts})
+
+    async def begin(self, hub: Hub) -> None:
+        if isinstance(self.subscription, Watch):
+            hub.watch(self.subscription)
+        elif isinstance(self.subscription, Follower):
+            await hub.subscribe(self.subscription, self._starts)
 
 
-class EventsResponse(StreamingResponse):
-    """Calls `leave` at its end, even where the client went before the first event."""
+class Events:
+    """An answer of server-sent events, until the subscription ends or the client goes.
 
-    def __init__(self, content: AsyncIterator[str], leave: Callable[[], None]) -> None:
-        super().__init__(content, media_type="text/event-stream", headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
-        self._leave = leave
+    Starlette's StreamingResponse passes each event on through a generator, a task group and a copy of its headers.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, hub: Hub, opened: Opened, sink: EventSource, heartbeat: float) -> None:
+        self._hub, self._opened, self._sink, self._heartbeat = hub, opened, sink, heartbeat
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        sink, subscription, expires = self._sink, self._opened.subscription, self._opened.login.expires
+        loop = asyncio.get_running_loop()
+        gone = loop.create_task(self._until_gone(receive))
+        expiry = None if expires is None else loop.call_later(max(0.0, expires - time.time()), self._expire)
         try:
-            await super().__call__(scope, receive, send)
+            await send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
+            cursor = subscription.cursor
+            sink.send(subscription, "subscribed", cursor, json.dumps({} if cursor is None else {"cursor": cursor}))
+            sink.begin_heartbeats(self._heartbeat)
+            await self._opened.begin(self._hub)
+            while frames := await sink.take():
+                await send({"type": "http.response.body", "body": b"".join(frames), "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._leave()
+            gone.cancel()
+            sink.end_heartbeats()
+            if expiry is not None:
+                expiry.cancel()
+            self._hub.leave(sink)
+
+    async def _until_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._sink.close()
+
+    def _expire(self) -> None:
+        self._hub.end(self._opened.subscription)
+        self._opened.subscription.fail(
+            RefusedError(401, "token_expired", "The token has expired.", "Connect again with a new one, and Last-Event-ID.")
+        )
+
+
+_EVENT_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
 
 class Streams:
-    def __init__(self, verifier: Verifier, database: Database, hub: Hub) -> None:
-        self._verifier, self._database, self._hub = verifier, database, hub
+    def __init__(self, verifier: Verifier, database: Database, hub: Hub, heartbeat: float) -> None:
+        self._verifier, self._database, self._hub, self._heartbeat = verifier, database, hub, heartbeat
+        self._metrics = Metrics(
+            hub.counts, lambda: len(hub.admission), lambda: Counter(subscription.stream for subscription in hub.subscriptions())
+        )
 
     def app(self) -> Starlette:
         return Starlette(
@@ -83,71 +155,63 @@ class Streams:
                 Route("/stream", self.events, methods=["GET"]),
                 WebSocketRoute("/stream", self.socket),
                 Route("/healthz", self.health),
+                Route("/metrics", self.metrics),
             ],
             lifespan=self._lifespan,
         )
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work()) for work in (self._hub.listen, self._hub.follow, self._hub.check_members)]
+        tasks = [asyncio.create_task(work()) for work in self._work()]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
 
+    def _work(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        hub = self._hub
+        return [hub.listen, hub.follow, hub.unwatch, hub.states.follow, lambda: hub.admission.check(hub.subscriptions, hub.end)]
+
+    async def metrics(self, _: Request) -> Response:
+        body, content_type = self._metrics.page()
+        return Response(body, headers={"Content-Type": content_type})
+
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok" if self._hub.is_ready else "starting"}, 200 if self._hub.is_ready else 503)
 
-    async def _login(self, token: str | None, ticket: str | None) -> Login:
+    async def _login(self, token: str | None, ticket: str | None, key: str | None) -> Login:
+        if key is not None:
+            if token is not None or ticket is not None:
+                raise _wrong("login_conflict", "There is an API key beside a token or a ticket.", "Send one of them.")
+            return login_of_key(await self._database.key(key.replace("\x00", "")))
         if ticket is not None and "\x00" not in ticket:
             claims = await self._database.redeem(ticket)
             return login_of({"exp": time.time() + 3600, **claims})
         if token is None:
-            raise RefusedError(401, "token_missing", "The request has no token.", "Send Authorization: Bearer and a JWT, or a ticket.")
+            raise RefusedError(401, "token_missing", "The request has no token.", "Send Authorization: Bearer, X-API-Key, or a ticket.")
         return self._verifier.login(token)
 
     # ------------------------------------------------------------------------------------------- server-sent events
 
-    async def events(self, request: Request) -> Response:
+    async def events(self, request: Request) -> Response | Events:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         query: dict[str, Any] = dict(request.query_params)
         if "metrics" in query:
             query["metrics"] = [name for name in query["metrics"].split(",") if name]
         query["since"] = request.headers.get("last-event-id") or query.get("since")
         try:
-            login = await self._login(token.strip() if scheme.lower() == "bearer" else None, query.get("ticket"))
-            wanted = Wanted(query)
-            starts = await wanted.open(self._database, login)
+            login = await self._login(
+                token.strip() if scheme.lower() == "bearer" else None, query.get("ticket"), request.headers.get("x-api-key")
+            )
             sink = EventSource()
-            self._hub.admit(sink, login, {start.organization for start in starts})
+            opened = Opened(Wanted(query), sink, "", login)
+            await opened.open(self._database, self._hub)
         except RefusedError as error:
             return _refusal(error)
         except (psycopg.Error, OSError):
             return _refusal(RefusedError(503, "upstream_unavailable", "The database did not answer.", "Connect again after a second."))
-        subscription = Subscription(sink, "", wanted.stream, login, wanted.metrics)
-        return EventsResponse(self._sent(sink, subscription, starts), lambda: self._hub.leave(sink))
-
-    async def _sent(self, sink: EventSource, subscription: Subscription, starts: list[Start]) -> AsyncIterator[str]:
-        expiry = asyncio.get_running_loop().call_later(
-            max(0.0, subscription.login.expires - time.time()), self._expire_events, sink, subscription
-        )
-        try:
-            cursor = ".".join(start.cursor for start in starts)
-            sink.send(subscription, "subscribed", cursor, json.dumps({"cursor": cursor}))
-            await self._hub.subscribe(subscription, starts)
-            while True:
-                frames = await sink.take(HEARTBEAT_SECONDS)
-                yield "".join(frames) if frames else ":\n\n"
-                if sink.is_closed:
-                    return
-        finally:
-            expiry.cancel()
-
-    def _expire_events(self, sink: EventSource, subscription: Subscription) -> None:
-        self._hub.end(subscription)
-        subscription.fail(RefusedError(401, "token_expired", "The token has expired.", "Connect again with a new one, and Last-Event-ID."))
-        sink.close()
+        return Events(self._hub, opened, sink, self._heartbeat)
 
     # ---------------------------------------------------------------------------------------------------- WebSocket
 
@@ -176,7 +240,6 @@ class Session:
         self._subscriptions: dict[str, Subscription] = {}
         self._login: Login | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._close_code = 1000
 
     async def run(self) -> None:
         writer = asyncio.create_task(self._write())
@@ -198,36 +261,30 @@ class Session:
 
     async def _write(self) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-            while True:
-                for frame in await self._sink.take():
+            while frames := await self._sink.take():
+                for frame in frames:
                     await self._websocket.send_text(frame)
-                if self._sink.is_closed:
-                    await self._websocket.close(self._close_code)
-                    return
-
-    def _say(self, **frame: Any) -> None:
-        self._sink.put([json.dumps(frame, ensure_ascii=False, separators=(",", ":"))], is_bounded=False)
-
-    def _end(self, error: RefusedError, code: int) -> None:
-        self._say(type="error", code=error.slug, detail=error.detail, hint=error.hint)
-        self._close_code = code
-        self._sink.close()
+            await self._websocket.close(self._sink.close_code)
 
     async def _receive(self) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             try:
                 first = await asyncio.wait_for(self._frame(), HELLO_SECONDS)
             except TimeoutError:
-                self._end(
-                    RefusedError(401, "hello_missing", "The first frame did not come in time.", "Send hello with a token."), LOGIN_CLOSES
+                self._sink.end(
+                    RefusedError(401, "hello_missing", "The first frame did not come in time.", "Send hello with a token."),
+                    LOGIN_CLOSES,
                 )
                 return
             if first is None or first.get("type") != "hello":
-                self._end(RefusedError(401, "hello_missing", "The first frame is not hello.", "Send hello with a token."), LOGIN_CLOSES)
+                self._sink.end(
+                    RefusedError(401, "hello_missing", "The first frame is not hello.", "Send hello with a token."),
+                    LOGIN_CLOSES,
+                )
                 return
             if not await self._enter(first):
                 return
-            self._say(type="ready")
+            self._sink.say(type="ready")
             while not self._sink.is_closed:
                 frame = await self._frame()
                 # Its answers are bounded like everything else.
@@ -246,23 +303,33 @@ class Session:
         return frame if isinstance(frame, dict) else None
 
     async def _enter(self, frame: dict[str, Any]) -> bool:
-        token, ticket = frame.get("token"), frame.get("ticket")
+        logins = [value if isinstance(value := frame.get(name), str) else None for name in ("token", "ticket", "api_key")]
+        if logins == [None, None, None]:
+            logins = self._header_logins()
         try:
-            login = await self._log_in(token if isinstance(token, str) else None, ticket if isinstance(ticket, str) else None)
+            login = await self._log_in(*logins)
             if self._login is not None and (login.role, login.user) != (self._login.role, self._login.user):
                 raise RefusedError(401, "token_invalid", "The token is another user's.", "Open another connection for them.")  # noqa: TRY301
         except RefusedError as error:
-            self._end(error, LOGIN_CLOSES)
+            self._sink.end(error, LOGIN_CLOSES)
             return False
         except (psycopg.Error, OSError):
-            self._end(RefusedError(503, "upstream_unavailable", "The database did not answer.", "Connect again after a second."), 1013)
+            self._sink.end(RefusedError(503, "upstream_unavailable", "The database did not answer.", "Connect again after a second."), 1013)
             return False
         self._login = login
         if self._expiry is not None:
             self._expiry.cancel()
         expired = RefusedError(401, "token_expired", "The token has expired.", "Send a token frame before it does, or connect again.")
-        self._expiry = asyncio.get_running_loop().call_later(max(0.0, login.expires - time.time()), self._end, expired, LOGIN_CLOSES)
+        if login.expires is not None:
+            self._expiry = asyncio.get_running_loop().call_later(
+                max(0.0, login.expires - time.time()), self._sink.end, expired, LOGIN_CLOSES
+            )
         return True
+
+    def _header_logins(self) -> list[str | None]:
+        """What the request for the WebSocket had, which browsers cannot send."""
+        scheme, _, token = self._websocket.headers.get("authorization", "").partition(" ")
+        return [token.strip() if scheme.lower() == "bearer" else None, None, self._websocket.headers.get("x-api-key")]
 
     async def _act(self, frame: dict[str, Any] | None) -> None:
         kind = None if frame is None else frame.get("type")
@@ -270,7 +337,7 @@ class Session:
         try:
             if frame is not None and kind == "token":
                 if await self._enter(frame):
-                    self._say(type="ready")
+                    self._sink.say(type="ready")
             elif frame is not None and kind in ("subscribe", "unsubscribe"):
                 if not isinstance(name, str) or not 0 < len(name) <= 100:
                     raise _wrong(
@@ -286,9 +353,11 @@ class Session:
                 )
         except RefusedError as error:
             answer = {"type": "error", "code": error.slug, "detail": error.detail, "hint": error.hint}
-            self._say(**answer, **({"id": name} if isinstance(name, str) else {}))
+            self._sink.say(**answer, **({"id": name} if isinstance(name, str) else {}))
         except (psycopg.Error, OSError):
-            self._say(type="error", id=name, code="upstream_unavailable", detail="The database did not answer.", hint="Subscribe again.")
+            self._sink.say(
+                type="error", id=name, code="upstream_unavailable", detail="The database did not answer.", hint="Subscribe again."
+            )
 
     async def _subscribe(self, name: str, frame: dict[str, Any]) -> None:
         assert self._login is not None  # noqa: S101  # hello comes first
@@ -297,16 +366,11 @@ class Session:
             raise _wrong("subscription_exists", "There is a subscription with this id.", "Unsubscribe from it, or take another id.")
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS_OF_A_CONNECTION:
             raise RefusedError(429, "stream_limit_reached", "The connection has as many subscriptions as it may.", "Unsubscribe from some.")
-        wanted = Wanted(frame)
-        starts = await wanted.open(self._database, self._login)
-        organizations = {start.organization for start in starts}
-        for known in self._subscriptions.values():
-            organizations.update(known.cursors)
-        self._hub.admit(self._sink, self._login, organizations)
-        subscription = Subscription(self._sink, name, wanted.stream, self._login, wanted.metrics)
-        self._subscriptions[name] = subscription
-        self._sink.send(subscription, "subscribed", ".".join(start.cursor for start in starts), "{}")
-        await self._hub.subscribe(subscription, starts)
+        opened = Opened(Wanted(frame), self._sink, name, self._login)
+        await opened.open(self._database, self._hub)
+        subscription = self._subscriptions[name] = opened.subscription
+        self._sink.send(subscription, "subscribed", subscription.cursor, "{}")
+        await opened.begin(self._hub)
 
     def _unsubscribe(self, name: str) -> None:
         subscription = self._subscriptions.pop(name, None)
@@ -315,4 +379,4 @@ class Session:
                 404, "subscription_unknown", "There is no subscription with this id.", "Send the id that you subscribed with."
             )
         self._hub.end(subscription)
-        self._say(type="unsubscribed", id=name)
+        self._sink.say(type="unsubscribed", id=name)

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import psycopg
@@ -68,6 +69,7 @@ class Row(NamedTuple):
     cursor: str | None
     message: str | None
     readings: str | None
+    lag: float | None
 
     @property
     def position(self) -> Position:
@@ -83,6 +85,59 @@ class Start(NamedTuple):
     is_gap: bool
     topic_pattern: str | None
     device: UUID | None
+    integrations: tuple[UUID, ...] | None
+    free: int
+
+
+class StateStart(NamedTuple):
+    """What a subscription to states or receipts may see."""
+
+    organization: int
+    since: datetime | None
+    is_gap: bool
+    topic_pattern: str | None
+    device: UUID | None
+    integrations: tuple[UUID, ...] | None
+    free: int
+
+
+class State(NamedTuple):
+    """A row of mqtt.stream_presence or mqtt.stream_integrations; without id, how many there are, and what to ask with next."""
+
+    organization: int
+    id: UUID | None
+    integration: UUID | None
+    body: str
+    row_count: int
+    snapshot: str
+
+
+class Receipt(NamedTuple):
+    """A row of mqtt.stream_receipts; without id, the cursor, the time and the snapshot."""
+
+    organization: int
+    id: UUID | None
+    integration: UUID | None
+    body: str
+    settled_at: datetime | None
+    matched: list[int] | None
+    cursor: str
+    at: datetime
+    snapshot_xmin: str
+    snapshot_xmax: str
+
+
+class Question(Protocol):
+    """What a subscription asks for."""
+
+    organization_id: str | None
+    topic: str | None
+    device_id: str | None
+    cursors: list[str]
+
+
+def _tuple(ids: list[UUID] | None) -> tuple[UUID, ...] | None:
+    return None if ids is None else tuple(ids)
 
 
 async def connect(name: str) -> Connection:
@@ -121,23 +176,58 @@ class Database:
         async with self._connection() as connection:
             return await (await connection.execute(statement, arguments)).fetchall()
 
-    async def open(
-        self, claims: dict[str, Any], organization_id: str | None, topic: str | None, device_id: str | None, cursors: list[str]
-    ) -> list[Start]:
+    async def open(self, process_id: UUID, claims: dict[str, Any], wanted: "Question") -> list[Start]:
         rows = await self._rows(
             "SELECT organization, incoming, outgoing, incoming_place, outgoing_place, cursor, coalesce(is_gap, false), topic_pattern,"
-            " device FROM mqtt.open_stream(%s, %s::uuid, %s::text, %s::text, %s::text[])",
-            (Jsonb(claims), organization_id, topic, device_id, cursors),
+            " device, integrations, free_connections FROM mqtt.open_stream(%s, %s::uuid, %s::text, %s::text, %s::text[], %s)",
+            (Jsonb(claims), wanted.organization_id, wanted.topic, wanted.device_id, wanted.cursors, process_id),
         )
-        return [Start(row[0], Position(*row[1:5]), row[5], row[6], row[7], row[8]) for row in rows]
+        return [Start(row[0], Position(*row[1:5]), row[5], row[6], row[7], row[8], _tuple(row[9]), row[10]) for row in rows]
+
+    async def open_states(self, process_id: UUID, claims: dict[str, Any], stream: str, wanted: "Question") -> list[StateStart]:
+        rows = await self._rows(
+            "SELECT organization, since, is_gap, topic_pattern, device, integrations, free_connections"
+            " FROM mqtt.open_states(%s, %s, %s::uuid, %s::text, %s::text, %s::text[], %s)",
+            (Jsonb(claims), stream, wanted.organization_id, wanted.topic, wanted.device_id, wanted.cursors, process_id),
+        )
+        return [StateStart(row[0], row[1], row[2], row[3], row[4], _tuple(row[5]), row[6]) for row in rows]
 
     async def redeem(self, ticket: str) -> dict[str, Any]:
         claims: dict[str, Any] = (await self._rows("SELECT mqtt.redeem_stream_ticket(%s)", (ticket,)))[0][0]
         return claims
 
-    async def members(self, users: Iterable[str]) -> set[tuple[str, int]]:
-        rows = await self._rows("SELECT user_id::text, organization FROM mqtt.stream_members(%s::uuid[])", (list(users),))
+    async def key(self, key: str) -> dict[str, Any]:
+        claims: dict[str, Any] = (await self._rows("SELECT mqtt.stream_key(%s)", (key,)))[0][0]
+        return claims
+
+    async def members(self, users: Iterable[str], keys: Iterable[str]) -> set[tuple[str, int]]:
+        rows = await self._rows(
+            "SELECT user_id::text, organization FROM mqtt.stream_members(%s::uuid[], %s::uuid[])", (list(users), list(keys))
+        )
         return {(row[0], row[1]) for row in rows}
+
+    async def count(self, process_id: UUID, connections: Mapping[int, int]) -> None:
+        await self._rows(
+            "SELECT mqtt.count_stream(%s, %s::integer[], %s::integer[])", (process_id, list(connections), list(connections.values()))
+        )
+
+    async def presence(self, seen: Mapping[int, str | None]) -> list[State]:
+        rows = await self._rows("SELECT * FROM mqtt.stream_presence(%s::integer[], %s::text[])", (list(seen), list(seen.values())))
+        return [State(*row) for row in rows]
+
+    async def integrations(self, seen: Mapping[int, str | None]) -> list[State]:
+        rows = await self._rows("SELECT * FROM mqtt.stream_integrations(%s::integer[], %s::text[])", (list(seen), list(seen.values())))
+        return [State(*row) for row in rows]
+
+    async def statistics(self, organizations: Iterable[int]) -> dict[int, str]:
+        return dict(await self._rows("SELECT organization, body FROM mqtt.stream_statistics(%s::integer[])", (list(organizations),)))
+
+    async def receipts(self, since: Mapping[int, datetime | None], seen: str | None, patterns: Sequence[str], most: int) -> list[Receipt]:
+        rows = await self._rows(
+            "SELECT * FROM mqtt.stream_receipts(%s::integer[], %s::timestamptz[], %s::text, %s::text[], %s)",
+            (list(since), list(since.values()), seen, list(patterns), most),
+        )
+        return [Receipt(*row) for row in rows]
 
     async def watch(self, process_id: UUID, organizations: Iterable[int]) -> dict[int, Position]:
         rows = await self._rows("SELECT * FROM mqtt.watch_stream(%s, %s::integer[])", (process_id, list(organizations)))
@@ -151,19 +241,34 @@ class Database:
         ignored: Iterable[int] = (),
         pattern: str | None = None,
         device: UUID | None = None,
+        integrations: Sequence[UUID] | None = None,
         has_readings: bool = False,
     ) -> list[Row]:
         columns = list(zip(*positions.values(), strict=True))
         rows = await self._rows(
             "SELECT * FROM mqtt.stream_messages(%s::integer[], %s::bigint[], %s::bigint[], %s::integer[], %s::integer[], %s::integer[],"
-            " %s::text, %s::uuid, %s, %s)",
-            (list(positions), *(list(column) for column in columns), list(ignored), pattern, device, has_readings, most),
+            " %s::text, %s::uuid, %s::uuid[], %s, %s)",
+            (
+                list(positions),
+                *(list(column) for column in columns),
+                list(ignored),
+                pattern,
+                device,
+                None if integrations is None else list(integrations),
+                has_readings,
+                most,
+            ),
         )
         return [Row(*row) for row in rows]
 
-    async def routes(self, topics: Iterable[int], channels: list[tuple[int, int, str | None, UUID | None]]) -> dict[int, list[int]]:
+    async def routes(
+        self, topics: Iterable[int], channels: list[tuple[int, int, str | None, UUID | None, tuple[UUID, ...] | None]]
+    ) -> dict[int, list[int]]:
+        numbers, organizations, patterns, devices, integrations = (list(column) for column in zip(*channels, strict=True))
+        sets = [None if chosen is None else f"{{{','.join(map(str, chosen))}}}" for chosen in integrations]
         rows = await self._rows(
-            "SELECT topic, channels FROM mqtt.stream_routes(%s::integer[], %s::integer[], %s::integer[], %s::text[], %s::uuid[])",
-            (list(topics), *(list(column) for column in zip(*channels, strict=True))),
+            "SELECT topic, channels FROM mqtt.stream_routes(%s::integer[], %s::integer[], %s::integer[], %s::text[], %s::uuid[],"
+            " %s::text[])",
+            (list(topics), numbers, organizations, patterns, devices, sets),
         )
         return dict(rows)

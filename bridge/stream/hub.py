@@ -6,183 +6,85 @@ after its reader was too slow, by reading from its own position until that has r
 
 import asyncio
 import contextlib
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from typing import Any, Protocol
-from uuid import UUID, uuid4
+import time
+from collections import defaultdict, deque
+from uuid import uuid4
 
 import psycopg
 
 from bridge import log
-from bridge.shares import fair_share
+from bridge.stream.admission import Admission
 from bridge.stream.database import Connection, Database, Position, Row, Start, connect
-from bridge.stream.login import Login, RefusedError
+from bridge.stream.login import RefusedError
+from bridge.stream.metrics import Counts
+from bridge.stream.states import States, Watch
+from bridge.stream.subscriptions import Channel, ChannelKey, Follower, Sink, Subscription
 
-MOST_CONNECTIONS = 10_000
-MOST_CONNECTIONS_OF_A_USER = 200
 MOST_SUBSCRIPTIONS_OF_A_CONNECTION = 100
 MOST_MESSAGES = 1000  # of an organization and direction in one reading for all
 PAGE = 200  # for one subscription
+# Rows times viewers of one organization, before the others have their turns; fewer while others have any.
+MOST_DELIVERIES, MOST_SHARED_DELIVERIES = 20_000, 2_000
+SHARED_SECONDS = 5.0
 MOST_IGNORED = 10_000
 POLL_SECONDS = 1.0
-MEMBERS_SECONDS = 0.4
+UNWATCH_SECONDS = 0.4
 PAUSE_SECONDS = 0.002
 RETRY_SECONDS = 0.5
-
-STREAMS = ("messages", "readings")
-_TYPES = {"messages": "message", "readings": "readings"}
-
-
-class Sink(Protocol):
-    """A connection, as its subscriptions see it."""
-
-    def send(self, subscription: "Subscription", event: str, cursor: str | None, body: str, row: Row | None = None) -> bool:
-        """Takes an event to be sent; false where a message finds the buffer full."""
-
-    async def has_room(self) -> None:
-        """Waits until half of the buffer is free."""
-
-
-class Subscription:
-    def __init__(self, sink: Sink, name: str, stream: str, login: Login, metrics: list[str] | None) -> None:
-        self.sink, self.name, self.stream, self.login, self.metrics = sink, name, stream, login, metrics
-        self.cursors: dict[int, str] = {}
-        self.positions: dict[int, Position] = {}  # where the feed's is not its own
-        self.pattern: str | None = None
-        self.device: UUID | None = None
-        self.reader: asyncio.Task[None] | None = None
-        self.is_ended = False
-
-    @property
-    def cursor(self) -> str:
-        return ".".join(self.cursors.values())
-
-    def begin(self, starts: list[Start]) -> None:
-        for start in starts:
-            self.cursors[start.organization] = start.cursor
-            self.positions[start.organization] = start.position
-            self.pattern, self.device = start.topic_pattern, start.device
-
-    def offer(self, row: Row) -> bool:
-        """Send what a row has for this subscription; false if there is no room."""
-        if row.cursor is None or (self.stream == "readings" and row.readings is None):
-            return True
-        if len(self.cursors) > 1:
-            before = self.cursors[row.organization]
-            self.cursors[row.organization] = row.cursor
-            if self._send(row, self.cursor):
-                return True
-            self.cursors[row.organization] = before
-            return False
-        if self._send(row, row.cursor):
-            self.cursors[row.organization] = row.cursor
-            return True
-        return False
-
-    def _send(self, row: Row, cursor: str) -> bool:
-        if self.stream == "messages":
-            return self.sink.send(self, "message", cursor, row.message or "", row)
-        bodies = [body for reading in json.loads(row.readings or "[]") if (body := self._named(reading)) is not None]
-        # All or none: they have one cursor.
-        return not bodies or self.sink.send(self, _TYPES[self.stream], cursor, "\n".join(bodies))
-
-    def _named(self, reading: dict[str, Any]) -> str | None:
-        if self.metrics is not None:
-            metrics = {
-                name: value
-                for name, value in reading["metrics"].items()
-                if any(name == metric or name.startswith(f"{metric}.") for metric in self.metrics)
-            }
-            if not metrics:
-                return None
-            reading = {**reading, "metrics": metrics}
-        return json.dumps(reading, ensure_ascii=False, separators=(",", ":"))
-
-    def gap(self, reason: str, *, is_lost: bool) -> None:
-        self.sink.send(self, "gap", self.cursor, json.dumps({"reason": reason, "lost": is_lost}))
-
-    def fail(self, error: RefusedError) -> None:
-        self.sink.send(
-            self, "error", None, json.dumps({"code": error.slug, "detail": error.detail, "hint": error.hint}, ensure_ascii=False)
-        )
-
-
-class Channel:
-    """An organization, a topic filter and a device: its subscriptions are matched as one."""
-
-    def __init__(self, number: int, key: tuple[int, str | None, UUID | None]) -> None:
-        self.number, self.key = number, key
-        self.members: set[Subscription] = set()  # all of them
-        self.live: set[Subscription] = set()  # those that follow the feed
 
 
 class Hub:
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
-        self._process_id = uuid4()
+        self.process_id = uuid4()
+        self.admission = Admission(database, self.process_id)
+        self.counts = Counts()
+        self.states = States(database, self.counts)
         self._feeds: dict[int, Position] = {}
-        self._channels: dict[tuple[int, str | None, UUID | None], Channel] = {}
+        self._waiting: dict[int, deque[Row]] = {}  # of organizations, read and not sent yet
+        self._told: dict[int, set[int]] = {}  # which subscriptions of an organization know of what is missing in these
+        self._shared_until = 0.0  # since several organizations had messages; time.monotonic()
+        self._channels: dict[ChannelKey, Channel] = {}
         self._by_number: dict[int, Channel] = {}
         self._next_channel = 0
         self._routes: dict[int, dict[int, list[int]]] = defaultdict(dict)
         self._subscriptions: set[Subscription] = set()
         self._by_sink: dict[Sink, set[Subscription]] = defaultdict(set)
-        self._connections: dict[Sink, tuple[str, frozenset[int]]] = {}  # user and organizations
-        self._users: Counter[str] = Counter()
-        self._of: Counter[int] = Counter()
         self._woken = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._watching = asyncio.Lock()
         self.is_ready = False
-        self.delivered = 0
-
-    # -------------------------------------------------------------------------------------------------- connections
-
-    def admit(self, sink: Sink, login: Login, organizations: Iterable[int]) -> None:
-        """Count a connection, once its organizations are known. Raises RefusedError (429)."""
-        user, mine = login.user or login.role, frozenset(organizations)
-        before = self._connections.pop(sink, None)
-        self._count(before, -1)
-        free = MOST_CONNECTIONS - len(self._connections) - 1
-        is_admitted = (login.user is None or self._users[user] < MOST_CONNECTIONS_OF_A_USER) and all(
-            fair_share(self._of[number] + 1, free) for number in mine
-        )
-        kept = (user, mine) if is_admitted else before
-        if kept is not None:
-            self._connections[sink] = kept
-            self._count(kept, 1)
-        if not is_admitted:
-            raise RefusedError(
-                429, "stream_limit_reached", "You, or your organization, have as many connections as they may.", "Close some, or share one."
-            )
-
-    def _count(self, connection: tuple[str, frozenset[int]] | None, step: int) -> None:
-        if connection is not None:
-            self._users[connection[0]] += step
-            for number in connection[1]:
-                self._of[number] += step
 
     def leave(self, sink: Sink) -> None:
-        self._count(self._connections.pop(sink, None), -1)
+        self.admission.leave(sink)
         for subscription in self._by_sink.pop(sink, []):
             self.end(subscription)
 
+    def subscriptions(self) -> list[Subscription]:
+        return list(self._subscriptions)
+
     # ------------------------------------------------------------------------------------------------ subscriptions
 
-    async def subscribe(self, subscription: Subscription, starts: list[Start]) -> None:
-        """Begin to send, after what `starts` says; the caller has said that it does."""
-        subscription.begin(starts)
+    def watch(self, watch: Watch) -> None:
+        """Begin to send states."""
+        self._add(watch)
+        self.states.begin(watch)
+
+    def _add(self, subscription: Subscription) -> None:
         self._subscriptions.add(subscription)
         self._by_sink[subscription.sink].add(subscription)
+
+    async def subscribe(self, subscription: Follower, starts: list[Start]) -> None:
+        """Begin to send, after what `starts` says; the caller has said that it does."""
+        self._add(subscription)
         missing = False
         for start in starts:
-            channel = self._channel((start.organization, start.topic_pattern, start.device))
+            channel = self._channel(subscription.channel_of(start.organization))
             channel.members.add(subscription)
             missing = missing or start.organization not in self._feeds
         if any(start.is_gap for start in starts):
-            subscription.gap("history_removed", is_lost=True)
+            self._gap(subscription, "history_removed", is_lost=True)
         if missing:
             await self._watch()
         self._read(subscription)
@@ -194,8 +96,12 @@ class Hub:
             self._by_sink[subscription.sink].discard(subscription)
         if subscription.reader is not None:
             subscription.reader.cancel()
+        if isinstance(subscription, Watch):
+            self.states.end(subscription)
+        if not isinstance(subscription, Follower):
+            return
         for organization in subscription.cursors:
-            key = (organization, subscription.pattern, subscription.device)
+            key = subscription.channel_of(organization)
             channel = self._channels.get(key)
             if channel is not None:
                 channel.members.discard(subscription)
@@ -204,7 +110,11 @@ class Hub:
                     del self._channels[key], self._by_number[channel.number]
                     self._routes.pop(organization, None)
 
-    def _channel(self, key: tuple[int, str | None, UUID | None]) -> Channel:
+    def _gap(self, subscription: Subscription, reason: str, *, is_lost: bool) -> None:
+        self.counts.gaps[reason] += 1
+        subscription.gap(reason, is_lost=is_lost)
+
+    def _channel(self, key: ChannelKey) -> Channel:
         if key not in self._channels:
             self._next_channel += 1
             self._channels[key] = self._by_number[self._next_channel] = Channel(self._next_channel, key)
@@ -212,16 +122,16 @@ class Hub:
             self._routes.pop(key[0], None)
         return self._channels[key]
 
-    def _read(self, subscription: Subscription) -> None:
+    def _read(self, subscription: Follower) -> None:
         if subscription.reader is None or subscription.reader.done():
             subscription.reader = asyncio.create_task(self._catch_up(subscription))
 
-    async def _catch_up(self, subscription: Subscription) -> None:
+    async def _catch_up(self, subscription: Follower) -> None:
         while not subscription.is_ended:
             waiting = [
                 organization
                 for organization in subscription.cursors
-                if subscription not in self._channel((organization, subscription.pattern, subscription.device)).live
+                if subscription not in self._channel(subscription.channel_of(organization)).live
             ]
             if not waiting:
                 return
@@ -236,8 +146,8 @@ class Hub:
                     subscription.fail(error)
                     return
 
-    async def _catch_up_with(self, subscription: Subscription, organization: int) -> None:
-        channel = self._channel((organization, subscription.pattern, subscription.device))
+    async def _catch_up_with(self, subscription: Follower, organization: int) -> None:
+        channel = self._channel(subscription.channel_of(organization))
         is_told = False
         while not subscription.is_ended:
             await self._idle.wait()
@@ -251,14 +161,16 @@ class Hub:
                 PAGE,
                 pattern=subscription.pattern,
                 device=subscription.device,
+                integrations=subscription.integrations,
                 has_readings=subscription.stream == "readings",
             )
             for row in rows:
                 if row.is_missing and not is_told:
                     is_told = True
-                    subscription.gap("history_removed", is_lost=True)
+                    self._gap(subscription, "history_removed", is_lost=True)
                 while not subscription.offer(row):
                     await subscription.sink.has_room()
+                self.counts.deliveries[subscription.stream] += 1
                 subscription.positions[organization] = row.position
             if not rows and feed is None:
                 await self._watch()
@@ -271,8 +183,10 @@ class Hub:
             wanted = {key[0] for key in self._channels}
             for organization in set(self._feeds) - wanted:
                 del self._feeds[organization]
+                self._waiting.pop(organization, None)
+                self._told.pop(organization, None)
                 self._routes.pop(organization, None)
-            heads = await self._database.watch(self._process_id, wanted)
+            heads = await self._database.watch(self.process_id, wanted)
             for organization, head in heads.items():
                 self._feeds.setdefault(organization, head)
 
@@ -295,20 +209,39 @@ class Hub:
 
     async def _tick(self) -> None:
         ignored = [topic for routes in self._routes.values() for topic, numbers in routes.items() if not numbers]
-        rows = await self._database.messages(
-            self._feeds,
-            MOST_MESSAGES,
-            ignored=ignored if len(ignored) <= MOST_IGNORED else (),
-            has_readings=any(subscription.stream == "readings" for subscription in self._subscriptions),
-        )
-        await self._route(rows)
-        told: set[tuple[int, int]] = set()
+        rows: list[Row] = []
+        if feeds := {organization: feed for organization, feed in self._feeds.items() if organization not in self._waiting}:
+            rows = await self._database.messages(
+                feeds,
+                MOST_MESSAGES,
+                ignored=ignored if len(ignored) <= MOST_IGNORED else (),
+                has_readings=any(subscription.stream == "readings" for subscription in self._subscriptions),
+            )
         for row in rows:
             if row.organization in self._feeds:
-                self._deliver(row, told)
-                self._feeds[row.organization] = row.position
-        if len(rows) >= MOST_MESSAGES:
+                self._waiting.setdefault(row.organization, deque()).append(row)
+            if row.lag is not None:
+                self.counts.lag.observe(row.lag)
+        # What was read before may go elsewhere now.
+        await self._route([row for waiting in self._waiting.values() for row in waiting])
+        now = time.monotonic()
+        if len(self._waiting) > 1:
+            self._shared_until = now + SHARED_SECONDS
+        most = MOST_SHARED_DELIVERIES if now < self._shared_until else MOST_DELIVERIES
+        for organization in list(self._waiting):
+            self._deliver_turn(organization, most)
+        if self._waiting or len(rows) >= MOST_MESSAGES:
             self._woken.set()
+
+    def _deliver_turn(self, organization: int, most: int) -> None:
+        """Send what waits of an organization, a row at least; the rest when the others have had their turns."""
+        waiting, told = self._waiting[organization], self._told.setdefault(organization, set())
+        while waiting and most > 0:
+            row = waiting.popleft()
+            most -= 1 + self._deliver(row, told)
+            self._feeds[organization] = row.position
+        if not waiting:
+            del self._waiting[organization], self._told[organization]
 
     async def _route(self, rows: list[Row]) -> None:
         while missing := {
@@ -322,59 +255,46 @@ class Hub:
                 # Into the table as it was before the wait: a channel that came meanwhile has begun another.
                 tables[organization][topic] = found.get(topic, [])
 
-    def _deliver(self, row: Row, told: set[tuple[int, int]]) -> None:
+    def _deliver(self, row: Row, told: set[int]) -> int:
+        """How many were offered it."""
+        count = 0
         if row.is_missing:
             for channel in self._channels.values():
                 for subscription in channel.live if channel.key[0] == row.organization else ():
-                    if (row.organization, id(subscription)) not in told:
-                        told.add((row.organization, id(subscription)))
-                        subscription.gap("history_removed", is_lost=True)
+                    if id(subscription) not in told:
+                        told.add(id(subscription))
+                        self._gap(subscription, "history_removed", is_lost=True)
         if row.topic is None:
-            return
+            return count
         for number in self._routes[row.organization].get(row.topic, ()):
             channel_of = self._by_number.get(number)
             for subscription in list(channel_of.live) if channel_of is not None else ():
                 position = subscription.positions.get(row.organization)
                 if position is not None and not position.is_before(row.is_outgoing, row.position):
                     continue
+                count += 1
                 if subscription.offer(row):
-                    self.delivered += 1
+                    self.counts.deliveries[subscription.stream] += 1
                 else:
                     self._fall_behind(subscription, row.organization)
+        return count
 
-    def _fall_behind(self, subscription: Subscription, organization: int) -> None:
+    def _fall_behind(self, subscription: Follower, organization: int) -> None:
         """Its reader is too slow for the feed: what follows is read from the history, as fast as it takes it."""
-        self._channel((organization, subscription.pattern, subscription.device)).live.discard(subscription)
+        self._channel(subscription.channel_of(organization)).live.discard(subscription)
         subscription.positions[organization] = self._feeds[organization].later(subscription.positions[organization])
-        subscription.gap("slow_reader", is_lost=False)
+        self._gap(subscription, "slow_reader", is_lost=False)
         self._read(subscription)
 
-    # --------------------------------------------------------------------------------------------------- membership
-
-    async def check_members(self) -> None:
-        """End the subscriptions of users who no longer belong to their organizations, for ever."""
+    async def unwatch(self) -> None:
+        """Say so where the last viewer of an organization has gone, for ever."""
         while True:
-            await asyncio.sleep(MEMBERS_SECONDS)
-            try:
-                await self._check_members()
-                if set(self._feeds) - {key[0] for key in self._channels}:
+            await asyncio.sleep(UNWATCH_SECONDS)
+            if set(self._feeds) - {key[0] for key in self._channels}:
+                try:
                     await self._watch()
-            except (psycopg.Error, OSError, RefusedError) as error:
-                log.warning("stream_members_unknown", error=str(error).split("\n", maxsplit=1)[0])
-
-    async def _check_members(self) -> None:
-        checked = [subscription for subscription in self._subscriptions if subscription.login.role != "service_role"]
-        if not checked:
-            return
-        members = await self._database.members({subscription.login.user for subscription in checked if subscription.login.user is not None})
-        for subscription in checked:
-            if not all((subscription.login.user, organization) in members for organization in subscription.cursors):
-                self.end(subscription)
-                subscription.fail(
-                    RefusedError(
-                        403, "membership_ended", "You no longer belong to an organization of this subscription.", "Subscribe again."
-                    )
-                )
+                except (psycopg.Error, OSError, RefusedError) as error:
+                    log.warning("stream_viewers_unknown", error=str(error).split("\n", maxsplit=1)[0])
 
     # ----------------------------------------------------------------------------------------------------- wake-up
 
@@ -391,10 +311,11 @@ class Hub:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self, connection: Connection) -> None:
-        await connection.execute("SELECT mqtt.begin_stream(%s)", (self._process_id,))
+        await connection.execute("SELECT mqtt.begin_stream(%s)", (self.process_id,))
         await connection.execute("LISTEN topicbase_stream")
-        # The database may have started anew, and forgotten who watches.
+        # The database may have started again, and forgotten who watches.
         await self._watch()
+        self.states.forget()
         self.is_ready = True
         self._woken.set()
         async for _ in connection.notifies():

@@ -4,9 +4,12 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jwt
+
+from bridge import log
 
 LEEWAY_SECONDS = 30  # PostgREST's, for what is not yet valid
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -24,15 +27,17 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a token says: the claims that the database judges, and until when it holds."""
+    """What a token or an API key says: the claims that the database judges, and until when it holds."""
 
     role: str
-    user: str | None
-    expires: float
+    user: str | None  # of an API key, its id
+    expires: float | None  # null: the database says when
+    key: dict[str, Any] | None = None  # what an API key may do
 
     @property
     def claims(self) -> dict[str, Any]:
-        return {"role": self.role} if self.user is None else {"role": self.role, "sub": self.user}
+        claims = {"role": self.role, "sub": self.user, "api_key": self.key}
+        return {name: value for name, value in claims.items() if value is not None}
 
 
 def login_of(claims: dict[str, Any]) -> Login:
@@ -42,25 +47,60 @@ def login_of(claims: dict[str, Any]) -> Login:
     return Login(role if isinstance(role, str) else "anon", user, float(claims["exp"]))
 
 
-class Verifier:
-    """PostgREST's `jwt-secret` (a secret, or a JWK or JWKS as JSON) and `jwt-aud`."""
+def login_of_key(claims: dict[str, Any]) -> Login:
+    return Login(claims["role"], claims["sub"], None, claims["api_key"])
 
-    def __init__(self, secret: str, audience: str) -> None:
-        self._audience = audience
-        self._keys: list[tuple[str | None, Any, list[str]]] = []
-        if secret.lstrip().startswith("{"):
-            document = json.loads(secret)
-            for key in document.get("keys", [document]):
-                algorithms = _SYMMETRIC if key.get("kty") == "oct" else _ASYMMETRIC.get(key.get("kty"), [])
-                if algorithms:
-                    self._keys.append((key.get("kid"), jwt.PyJWK(key, algorithm=key.get("alg") or algorithms[0]).key, algorithms))
-        else:
-            self._keys.append((None, secret, _SYMMETRIC))
-        if not self._keys:
-            raise ValueError("no key that a JWT can be checked with")
+
+_Key = tuple[str | None, Any, list[str]]  # kid, key, algorithms
+
+
+def keys_of(secret: str) -> list[_Key]:
+    """What PostgREST's `jwt-secret` names: a secret, or a JWK or JWKS as JSON. Raises ValueError."""
+    if not secret.lstrip().startswith("{"):
+        return [(None, secret, _SYMMETRIC)]
+    document = json.loads(secret)
+    keys: list[_Key] = []
+    try:
+        for key in document.get("keys", [document]):
+            algorithms = _SYMMETRIC if key.get("kty") == "oct" else _ASYMMETRIC.get(key.get("kty"), [])
+            if algorithms:
+                keys.append((key.get("kid"), jwt.PyJWK(key, algorithm=key.get("alg") or algorithms[0]).key, algorithms))
+    except (jwt.PyJWTError, AttributeError) as error:
+        raise ValueError(f"the keys cannot be read: {error}") from error
+    if not keys:
+        raise ValueError("no key that a JWT can be checked with")
+    return keys
+
+
+class Verifier:
+    """PostgREST's `jwt-secret`, in a file that is read again when it has changed, and `jwt-aud`. Raises ValueError or OSError."""
+
+    def __init__(self, path: Path, audience: str) -> None:
+        self._path, self._audience = path, audience
+        self._stamp = self._stamp_now()
+        self._keys = self._read()
+
+    def _read(self) -> list[_Key]:
+        return keys_of(self._path.read_text(encoding="utf-8").rstrip("\r\n"))
+
+    def _stamp_now(self) -> tuple[int, int, int]:
+        status = self._path.stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _reload(self) -> None:
+        try:
+            stamp = self._stamp_now()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._keys = self._read()
+                log.info("stream_keys_read", keys=len(self._keys))
+        except (OSError, ValueError):
+            # The old ones go on: half a file, or none, is what a rotation may leave for a moment.
+            log.error("stream_keys_unreadable", path=str(self._path))
 
     def login(self, token: str) -> Login:
         """The login of a token. Raises RefusedError (401)."""
+        self._reload()
         hint = "Get a new token from your login service."
         try:
             kid = jwt.get_unverified_header(token).get("kid")
@@ -70,12 +110,14 @@ class Verifier:
             raise RefusedError(401, "token_incomplete", "The token has no exp or no aud.", hint) from error
         except jwt.PyJWTError as error:
             raise RefusedError(401, "token_invalid", f"The token is not valid: {error}.", hint) from error
+        if "api_key" in claims:
+            raise RefusedError(401, "claim_reserved", "The token has a claim api_key.", "Only the database gives that claim.")
         login = login_of(claims)
-        if login.expires <= time.time():
+        if login.expires is not None and login.expires <= time.time():
             raise RefusedError(401, "token_expired", "The token has expired.", hint)
         return login
 
-    def _decoded(self, token: str, keys: list[tuple[str | None, Any, list[str]]]) -> dict[str, Any]:
+    def _decoded(self, token: str, keys: list[_Key]) -> dict[str, Any]:
         fault: jwt.PyJWTError = jwt.InvalidTokenError("no key fits")
         for _, key, algorithms in keys:
             try:

@@ -1,6 +1,7 @@
 """Runs the stream under uvicorn."""
 
 import logging
+from pathlib import Path
 
 import uvicorn
 
@@ -12,11 +13,11 @@ from bridge.stream.login import Verifier
 MOST_FRAME_BYTES = 64 * 1024
 
 
-def run(address: tuple[str, int], secret: str, audience: str) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ValueError for a secret that is none."""
+def run(address: tuple[str, int], secret_file: Path, audience: str, heartbeat: float) -> None:
+    """Serve until SIGTERM or SIGINT, with a sign of life after so many seconds of silence. Raises ValueError or OSError for no secret."""
     name = "topicbase stream"
     database = Database(name)
-    streams = Streams(Verifier(secret, audience), database, Hub(database, name))
+    streams = Streams(Verifier(secret_file, audience), database, Hub(database, name), heartbeat)
     logging.getLogger("uvicorn").propagate = True
     uvicorn.run(
         streams.app(),
@@ -27,8 +28,8 @@ def run(address: tuple[str, int], secret: str, audience: str) -> None:
         ws="websockets-sansio",
         ws_max_size=MOST_FRAME_BYTES,
         ws_per_message_deflate=False,  # its state would be most of a connection's memory
-        ws_ping_interval=20.0,
-        ws_ping_timeout=40.0,
+        ws_ping_interval=heartbeat,
+        ws_ping_timeout=2 * heartbeat,
         log_config=None,
         access_log=False,  # a URL may have a ticket
         server_header=False,

@@ -50,10 +50,10 @@ function Keys({ integrations }) {
     const state = useLoad((options) => request(rpc('list_api_keys', { organization_id: id }), options), [id], 10000);
     const names = Object.fromEntries(integrations.map((one) => [one.id, one.name]));
     return html`<${Card} title="API keys" wide>
-        <p class="dim">An app sends its key as <code>X-API-Key</code>. It acts for the organization, or for one integration; publish may
-            also read, admin may do both.</p>
+        <p class="dim">An app sends its key as <code>X-API-Key</code>. It acts for the organization, or for one integration. Read reads;
+            publish also publishes and registers devices; admin also does what admins do, except with people and keys.</p>
         ${made && html`<p role="status">The key of ${made.name}, shown only now: <code>${made.key}</code></p>`}
-        <${Waiting} of=${state}><${Table} label="API keys" head=${['Name', 'Key', 'Scope', 'Integrations', 'Last used', '']}>
+        <${Waiting} of=${state} empty=${state.data?.length === 0 && 'None yet.'}><${Table} label="API keys" head=${['Name', 'Key', 'Scope', 'Integrations', 'Last used', '']}>
             ${state.data?.map((key) => html`<tr key=${key.id}>
             <td>${key.name}</td><td class="mono">${key.key_start}…</td><td><${Badge} state=${key.scope} /></td>
             <td>${key.integration_ids?.map((one) => names[one] ?? one).join(', ') ?? 'all'}</td>

@@ -1,6 +1,6 @@
 // Device logins: made, shown once, rotated, revoked, explained.
-import { html, useState } from '../vendor/view.js';
-import { request, rpc, view } from '../api.js';
+import { html, useEffect, useState } from '../vendor/view.js';
+import { likeFor, request, rpc, view } from '../api.js';
 import { Action, Badge, Card, Choice, Code, Dialog, Table, Text, Waiting, When, say, useLoad } from '../parts.js';
 import { Qr } from '../qr.js';
 import { address, snippets, topicOf } from '../snippets.js';
@@ -28,6 +28,7 @@ export function NewLogin({ login, topic }) {
     ${login.broker_url && html`<${Snippets} login=${login} topic=${topic} />`}`;
 }
 
+const PAGE = 200;
 const WAYS = [['both', 'Publish and subscribe'], ['publish', 'Publish only'], ['subscribe', 'Subscribe only']];
 
 function Generate({ integrations, device, close, done }) {
@@ -84,22 +85,34 @@ function Rotate({ credential, close, done }) {
 /** The logins of an integration, of a device, or of an organization. */
 export function Credentials({ organizationId, integrationId, integrations, device }) {
     const [open, setOpen] = useState(null); // [dialog, credential]
+    const [typed, setTyped] = useState('');
+    const [search, setSearch] = useState('');
+    useEffect(() => {
+        const timer = setTimeout(() => setSearch(typed.trim()), 200);
+        return () => clearTimeout(timer);
+    }, [typed]);
+    const like = search && likeFor(search);
     const query = {
+        or: like ? `(username.ilike.${like},topic_prefix.ilike.${like})` : undefined,
         organization_id: organizationId && `eq.${organizationId}`, integration_id: integrationId && `eq.${integrationId}`,
-        device_id: device && `eq.${device.id}`, order: 'created_at.desc', limit: 200,
+        device_id: device && `eq.${device.id}`, order: 'created_at.desc', limit: PAGE,
     };
     const state = useLoad((options) => request(view('mqtt_credentials', query), options), [JSON.stringify(query)], 5000);
     const close = () => setOpen(null);
     const rows = state.data ?? [];
     const choices = integrations ?? [{ id: integrationId }];
-    return html`<${Card} title="Logins" wide aside=${isAdmin.value && choices.length > 0 &&
-        html`<button type="button" class="primary" onClick=${() => setOpen(['new'])}>New login</button>`}>
+    return html`<${Card} title="Logins" wide aside=${html`<div class="row">${!device && html`<input type="search"
+            placeholder="Username or prefix" aria-label="Search logins" value=${typed}
+            onInput=${(e) => setTyped(e.currentTarget.value)} />`}
+        ${isAdmin.value && choices.length > 0 &&
+            html`<button type="button" class="primary" onClick=${() => setOpen(['new'])}>New login</button>`}</div>`}>
         <${Waiting} of=${state} empty=${rows.length === 0 &&
-            (device ? 'No login is bound to this device; those of the whole organization may use its topics, too.' :
+            (search ? `No login matches “${search}”.` : device ? 'No login is bound to this device; those of the whole organization may use its topics, too.' :
                 'No device has a login yet.')}>
             <${Table} label="Logins" head=${['Username', 'Prefix', 'May', 'Status', 'Last used over HTTP', '']}>
                 ${rows.map((row) => html`<tr key=${row.id}>
-                <td class="mono">${row.username}</td><td class="mono break">${row.topic_prefix}/</td>
+                <td class="mono">${row.username}</td>
+                <td class="mono break prefix">${row.topic_prefix.split('/').map((level) => html`${level}/<wbr />`)}</td>
                 <td>${[row.can_publish && 'publish', row.can_subscribe && 'subscribe'].filter(Boolean).join(', ')}</td>
                 <td><${Badge} state=${row.status} /></td><td><${When} at=${row.last_connected_at} /></td>
                 <td><div class="buttons">${isAdmin.value && html`<button type="button" class="small"
@@ -110,6 +123,7 @@ export function Credentials({ organizationId, integrationId, integrations, devic
                         sure="The device can no longer log in, from its next request on."
                             done=${() => { say('Revoked.'); state.reload(); }}>Revoke<//>`}`}</div></td></tr>`)}<//>
         <//>
+        ${rows.length === PAGE && html`<p class="dim">The newest ${PAGE} are shown: search for others.</p>`}
         ${open?.[0] === 'new' && html`<${Generate} integrations=${choices} device=${device} close=${close} done=${state.reload} />`}
         ${open?.[0] === 'explain' && html`<${Explain} credential=${open[1]} close=${close} />`}
         ${open?.[0] === 'rotate' && html`<${Rotate} credential=${open[1]} close=${close} done=${state.reload} />`}

@@ -1,15 +1,18 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { moment } from '../format.js';
-import { Action, Badge, Card, Check, Dialog, Head, Presence, Table, Tabs, Text, Waiting, When, say, useLoad } from '../parts.js';
+import { useDevice } from '../live.js';
+import { Action, Badge, Card, Check, Dialog, Head, Presence, Problem, Table, Tabs, Text, Waiting, When, parsed, say, useLoad,
+    withRows } from '../parts.js';
 import { go, href, isAdmin, organization, route } from '../state.js';
 import { Credentials } from './credentials.js';
 import { topicBy } from '../snippets.js';
 import { Facts, Publish } from './message.js';
-import { MessageTable } from './messages.js';
+import { MessageTable, SHOWN, useTail } from './messages.js';
 import { Readings } from './readings.js';
 
 const EVERY = 2000;
+const KEPT = 50;
 
 function DeviceCommands({ device }) {
     const integration = useLoad(async (options) => (await request(view('device_integrations', { id: `eq.${device.integration_id}` }),
@@ -22,16 +25,21 @@ function DeviceCommands({ device }) {
 
 function Commands({ device, topic }) {
     const prefix = topic.replace(/[^/]*$/, '');
-    const receipts = useLoad((options) => request(view('mqtt_publish_receipts', {
+    const receipts = useLoad(async (options) => (await request(view('mqtt_publish_receipts', {
         organization_id: `eq.${device.organization_id}`, integration_id: `eq.${device.integration_id}`, topic:
             `like.${prefix.replaceAll(/[\\%_]/g, '\\$&')}*`,
-        order: 'queued_at.desc', limit: 50,
-    }), options), [device.id], EVERY);
+        order: 'queued_at.desc', limit: KEPT,
+    }), options)).map(({ id, ...row }) => ({ receipt_id: id, ...row })), [device.id], EVERY, {
+        follow: [{ stream: 'receipts', organization_id: device.organization_id, topic: `${prefix}#` }],
+        merge: (old, rows) => withRows(old, rows.filter((row) => row.integration_id === device.integration_id), 'receipt_id')
+            .sort((a, b) => b.queued_at.localeCompare(a.queued_at)).slice(0, KEPT),
+    });
     return html`<div class="grid">
         <${Card} title="Send a command"><${Publish} integrationId=${device.integration_id} topic=${topic} done=${receipts.reload} /><//>
-        <${Card} title="Settled"><${Waiting} of=${receipts} empty=${receipts.data?.length === 0 && html`Nothing was published below <code>
+        <${Card} title="Commands"><${Waiting} of=${receipts} empty=${receipts.data?.length === 0 && html`Nothing was published below <code>
             ${prefix}</code> yet.`}>
-            <${Table} label="Receipts" head=${['Queued', 'Topic', 'State', 'Attempts']}>${receipts.data?.map((r) => html`<tr key=${r.id}>
+            <${Table} label="Receipts" head=${['Queued', 'Topic', 'State', 'Attempts']}>${receipts.data?.map((r) => html`<tr
+                key=${r.receipt_id}>
                 <td class="nowrap"><${When} at=${r.queued_at} /></td><td class="mono break">${r.topic}</td><td>
                     <${Badge} state=${r.state} />${r.reason && html`<div class="dim">${r.reason}</div>`}</td><td class="right">
                         ${r.attempts}</td></tr>`)}<//>
@@ -40,9 +48,10 @@ function Commands({ device, topic }) {
 }
 
 function DeviceMessages({ device }) {
-    const state = useLoad((options) => request(rpc('list_messages', { device_id: device.id, limit: 100 }), options), [device.id], EVERY);
-    return html`<${Waiting} of=${state} empty=${state.data?.length === 0 && 'No message of this device is in the history.'}>
-        <${MessageTable} messages=${state.data ?? []} /><//>`;
+    const { messages, error, isLoading } = useTail({ organization_id: device.organization_id, device_id: device.id }, false);
+    return html`<${Problem} error=${error} />${messages.length
+        ? html`<${MessageTable} messages=${messages.slice(0, SHOWN)} />`
+        : !error && html`<p class="empty">${isLoading ? 'Loading…' : 'No message of this device is in the history.'}</p>`}`;
 }
 
 function Rename({ device, close, done }) {
@@ -52,7 +61,8 @@ function Rename({ device, close, done }) {
         <${Text} label="Name" value=${name} set=${setName} wide />
         <${Text} label="Metadata (JSON)" value=${metadata} set=${setMetadata} wide area=${4} />
         <${Action} kind="primary" call=${() => rpc('sync_device', { integration_id: device.integration_id, external_id: device.external_id,
-            name: name || null, metadata: JSON.parse(metadata || '{}') })} done=${() => { say('Saved.'); done(); close(); }}>Save<//>
+            name: name || null, metadata: parsed(metadata || '{}', 'The metadata') })}
+            done=${() => { say('Saved.'); done(); close(); }}>Save<//>
     </div><//>`;
 }
 
@@ -69,8 +79,7 @@ function Delete({ device }) {
 export default function Device({ id }) {
     const [edits, setEdits] = useState(false);
     const tab = route.value.rest[1] ?? 'readings';
-    const state = useLoad((options) => request(rpc('get_device', { device_id: id, organization_id: organization.value.id }), options),
-        [id], EVERY);
+    const state = useDevice(organization.value.id, id);
     const device = state.data;
     const tabs = [['readings', 'Readings'], ['table', 'Table'], ['messages', 'Messages'], ['commands', 'Commands'],
         ['credentials', 'Credentials']];
@@ -81,7 +90,7 @@ export default function Device({ id }) {
             <button type="button" onClick=${() => setEdits(true)}>Edit</button>
         <//>
         <${Tabs} label="Device" current=${tab} tabs=${tabs.map(([key, text]) => [key, text, href('devices', id, key)])} />
-        ${(tab === 'readings' || tab === 'table') && html`<${Readings} device=${device} shows=${tab} />`}
+        ${(tab === 'readings' || tab === 'table') && html`<${Readings} device=${device} shows=${tab} isTold=${state.isFollowed} />`}
         ${tab === 'messages' && html`<${DeviceMessages} device=${device} />`}
         ${tab === 'commands' && html`<${DeviceCommands} device=${device} />`}
         ${tab === 'credentials' && html`<${Credentials} integrationId=${device.integration_id} device=${device} />`}

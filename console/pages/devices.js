@@ -1,17 +1,18 @@
 import { html, useEffect, useState } from '../vendor/view.js';
-import { request, rpc, view } from '../api.js';
+import { likeFor, request, rpc, view } from '../api.js';
 import { series } from '../data.js';
 import { value } from '../format.js';
 import { Head, Presence, Table, Waiting, When, useLoad } from '../parts.js';
 import { Spark } from '../plot.js';
 import { href, organization, route } from '../state.js';
+import { subscribe } from '../stream.js';
 import Device from './device.js';
 
 const PAGE = 50;
 const SHOWN = 3;
 const EVERY = 5000;
 const HOUR = 3600000;
-const quotedFor = (text) => `"*${text.replaceAll(/["\\]/g, '\\$&')}*"`;
+const MINUTE = 60000;
 
 /** The metrics of a device that are numbers, those that changed last first. */
 export function metricsOf(device) {
@@ -26,7 +27,12 @@ const chief = (device) => metricsOf(device).sort()[0];
 
 function useSparks(devices) {
     const [lines, set] = useState(new Map());
+    const [minute, setMinute] = useState(0);
     const key = (devices ?? []).map((d) => d.id).join();
+    useEffect(() => {
+        const timer = setInterval(() => document.hidden || setMinute((n) => n + 1), MINUTE);
+        return () => clearInterval(timer);
+    }, []);
     useEffect(() => {
         const abort = new AbortController();
         const named = (devices ?? []).filter(chief);
@@ -42,8 +48,26 @@ function useSparks(devices) {
             );
         }
         return () => abort.abort();
-    }, [key]);
+    }, [key, minute]);
     return (device) => lines.get(`${device.integration_id}/${device.external_id}/${chief(device)}`);
+}
+
+/** What the stream says of presence, by device: while the list has all devices, since it begins with each of them. */
+function usePresence(organizationId, isWanted) {
+    const [found, set] = useState(new Map());
+    useEffect(() => {
+        if (!isWanted) return undefined;
+        const stop = subscribe({ stream: 'presence', organization_id: organizationId }, {
+            rows: (rows) => set((old) => new Map([...old, ...rows.map((row) => [row.id, row])])),
+            began() {},
+            lost: () => set(new Map()),
+        });
+        return () => {
+            stop();
+            set(new Map());
+        };
+    }, [organizationId, isWanted]);
+    return (device) => found.get(device.id) ?? device.presence;
 }
 
 function Latest({ device }) {
@@ -66,13 +90,14 @@ function List() {
     const cursor = cursors.at(-1);
     const state = useLoad(async (options) => {
         if (!search) return request(rpc('list_devices', { organization_id: id, limit: PAGE, cursor }), options);
-        const like = quotedFor(search);
+        const like = likeFor(search);
         const found = await request(view('devices', { organization_id: `eq.${id}`, or: `(external_id.ilike.${like},name.ilike.${like})`,
             order: 'external_id', limit: PAGE }), options);
         return { devices: found, next_cursor: null };
     }, [id, search, cursor], EVERY);
     const devices = state.data?.devices;
     const spark = useSparks(devices);
+    const presence = usePresence(id, Boolean(devices) && !search && !cursor && !state.data.next_cursor);
     return html`<${Head} title="Devices" note="A device's first message registers it.">
         <input type="search" placeholder="Search by name or id" aria-label="Search devices" value=${typed}
             onInput=${(e) => setTyped(e.currentTarget.value)} />
@@ -87,7 +112,7 @@ function List() {
                     html`<div class="dim mono">${d.external_id}</div>`}</td>
                 <td><${Latest} device=${d} /></td>
                 <td class="sparks"><${Spark} points=${spark(d)} />${chief(d) && html`<div class="dim">${chief(d)}</div>`}</td>
-                <td class="nowrap"><${When} at=${d.last_seen_at} /><div class="dim"><${Presence} of=${d.presence} /></div></td>
+                <td class="nowrap"><${When} at=${d.last_seen_at} /><div class="dim"><${Presence} of=${presence(d)} /></div></td>
             </tr>`)}
         <//>
         ${(cursors.length > 1 || state.data?.next_cursor) && html`<div class="row pager">

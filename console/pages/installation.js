@@ -1,18 +1,19 @@
 // For operators: bridges, queues, and what the database finds wrong.
 import { html, useState } from '../vendor/view.js';
-import { request, rpc } from '../api.js';
+import { rpc } from '../api.js';
 import { count, moment, percent, span } from '../format.js';
-import { Action, Badge, Card, Head, Problem, Stat, Table, Text, Waiting, When, say, useLoad } from '../parts.js';
+import { useStatus } from '../live.js';
+import { Action, Badge, Card, Head, Problem, Stat, Table, Text, Waiting, When, say } from '../parts.js';
 import { caller, signIn } from '../state.js';
 
 /** What is wrong, in words; empty if nothing is. */
-function findings(status) {
+export function findings(status) {
     return [
         !status.bridges.some((b) => b.is_live) && 'No bridge is running: messages wait in their queues.',
         status.ingest_pause && `Devices' messages are refused: ${status.ingest_pause}.`,
         status.publish_pause && `Publishing is refused: ${status.publish_pause}.`,
-        status.ledger_faults > 0 && `${count(status.ledger_faults)} hours of the ledger do not balance.`,
-        status.vacuum_holders > 0 && `${count(status.vacuum_holders)} sessions, transactions or slots hold back vacuum.`,
+        status.ledger_faults > 0 && `Hours of the ledger that do not balance: ${count(status.ledger_faults)}.`,
+        status.vacuum_holders > 0 && `Sessions, transactions or slots that hold back vacuum: ${count(status.vacuum_holders)}.`,
         status.notify_queue_ratio > 0.5 && `The queue of notifications is ${percent(status.notify_queue_ratio)} full.`,
         ...status.partitions.filter((p) => p.days_ahead < 2).map((p) => `${p.parent} has no partition beyond ${p.days_ahead} days ahead.`),
         ...status.partitions.filter((p) => p.in_default > 0).map((p) => `${p.parent} has rows in its default partition.`),
@@ -33,7 +34,7 @@ function NewOrganization() {
 }
 
 export default function Installation() {
-    const state = useLoad((options) => request(rpc('get_system_status'), options), [], 3000);
+    const state = useStatus();
     const status = state.data;
     const wrong = status ? findings(status) : [];
     return html`<${Head} title="Installation" note=${status && html`As of ${moment(status.at)}`} />
@@ -53,7 +54,7 @@ export default function Installation() {
                 <${Card} title="Findings" wide aside=${html`<${Badge} state=${wrong.length ? 'error' : 'success'}>${wrong.length ?
                     `${wrong.length} to look at` : 'nothing is wrong'}<//>`}>
                     ${wrong.length ? html`<ul class="findings">${wrong.map((text) => html`<li key=${text}>${text}</li>`)}</ul>` :
-                        html`<p class="dim">What the database can tell is in order.
+                        html`<p class="dim">What the database can tell is in order.${' '}
                     <code>topicbase doctor</code> also looks at the machine.</p>`}<//>
                 <${Card} title="Bridges" wide><${Table} label="Bridges" head=${['Name', 'Version', 'State', 'Started', 'Last heard',
                     '>Integrations']}>${status.bridges.map((b) => html`<tr key=${b.id}>

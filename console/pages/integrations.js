@@ -1,7 +1,8 @@
 import { html, useEffect, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
-import { moment } from '../format.js';
-import { Action, Badge, Card, Check, Choice, Dialog, Head, Problem, Table, Text, Waiting, When, parsed, say, useLoad } from '../parts.js';
+import { moment, span } from '../format.js';
+import { useIntegrations } from '../live.js';
+import { Action, Badge, Card, Check, Choice, Dialog, Head, Problem, Since, Table, Text, Waiting, When, parsed, say, useLoad } from '../parts.js';
 import { go, href, isAdmin, organization, route } from '../state.js';
 import { Facts } from './message.js';
 import { PayloadRules } from './rules.js';
@@ -55,7 +56,30 @@ function IntegrationForm({ integration, done, close }) {
     </div><//>`;
 }
 
-const STAGES = [['address', 'Address'], ['connected', 'Connection'], ['tls', 'TLS'], ['login', 'Login'], ['round_trip_ms', 'Round trip']];
+// In the order in which the bridge takes them: the verdict's word, ours, and the fact that says how long it took.
+const STAGES = [['settings', 'Settings'], ['dns', 'Name', 'dns_ms'], ['tcp', 'Connection', 'tcp_ms'], ['tls', 'TLS', 'tls_ms'],
+    ['websocket', 'WebSocket', 'websocket_ms'], ['connack', 'Login'], ['subscribe', 'Subscribe'], ['publish', 'Publish', 'publish_ms'],
+    ['round_trip', 'Round trip', 'round_trip_ms']];
+const TOLD = new Set(['ok', 'reason', 'stage', 'reachable', 'authenticated', 'may_subscribe', 'may_publish', 'elapsed_ms',
+    ...STAGES.map(([, , key]) => key)]);
+
+/** The stages of a test: while it runs, up to the one that it is at. */
+function Stages({ result, settings, isDone }) {
+    const isWanted = { settings: false, tls: Boolean(settings.use_tls), websocket: /^ws/.test(settings.protocol) };
+    const isPart = ([stage, , key]) => stage === result.stage || key in result || (isWanted[stage] ?? true);
+    const parts = STAGES.filter(isPart);
+    const last = parts.findIndex(([stage]) => stage === result.stage);
+    function verdict(index) {
+        if (index > last + (isDone ? 0 : 1)) return isDone && html`<span class="dim">not tried</span>`;
+        if (!isDone) return html`<${Badge} state=${index > last ? 'running' : 'success'} />`;
+        return html`<${Badge} state=${index < last || result.ok ? 'success' : 'failed'} />`;
+    }
+    return html`<ol class="list" aria-label="Stages">${parts.map(([stage, text, key], index) => html`<li key=${stage}>
+        <span class="grow">${text}</span>
+        <span class="dim">${result[key] == null ? '' : span(result[key] / 1000)}</span>
+        ${verdict(index)}
+    </li>`)}</ol>`;
+}
 
 /** Follows a connection test until its verdict is there. */
 function ConnectionTest({ integration }) {
@@ -69,7 +93,8 @@ function ConnectionTest({ integration }) {
             try {
                 let answer;
                 do {
-                    answer = await request(rpc('get_mqtt_request', { request_id: id, wait: 2 }), { signal: abort.signal });
+                    const stage = answer?.result?.stage ?? '';
+                    answer = await request(rpc('get_mqtt_request', { request_id: id, wait: 2, stage }), { signal: abort.signal });
                     set(answer);
                 } while (answer.status !== 'done');
             } catch (problem) {
@@ -78,19 +103,21 @@ function ConnectionTest({ integration }) {
         })();
         return () => abort.abort();
     }, [id]);
+    const isDone = test?.status === 'done';
     const result = test?.result;
-    const shown = result && Object.entries(result).filter(([key]) => !['ok', 'reason'].includes(key));
+    const shown = isDone && Object.entries(result).filter(([key]) => !TOLD.has(key));
     return html`<${Card} title="Connection test">
         <p class="dim">The bridge connects, logs in and sends a message to itself.</p>
         <${Action} call=${rpc('mqtt_test_connection', { integration_id: integration.id })}
             done=${(answer) => { setError(null); set({ status: 'queued' }); setId(answer.request_id); }}>Test the connection<//>
         <${Problem} error=${error} />
         <div role="status" data-testid="verdict">${test && html`
-            <p><${Badge} state=${result ? (result.ok ? 'success' : 'failed') : test.status}>${result ?
+            <p><${Badge} state=${isDone ? (result.ok ? 'success' : 'failed') : test.status}>${isDone ?
                 (result.ok ? 'It works' : 'It fails') : test.status === 'queued' ? 'waiting for the bridge' : 'running'}<//>
                     ${result?.reason ? ` ${result.reason}` : ''}</p>
-            ${shown && html`<${Facts} facts=${shown.map(([key, fact]) => [STAGES.find(([stage]) => stage === key)?.[1] ??
-                key.replaceAll('_', ' '), typeof fact === 'object' ? JSON.stringify(fact) : String(fact)])} />`}`}</div>
+            ${test.status !== 'queued' && html`<${Stages} result=${result ?? {}} settings=${integration.settings} isDone=${isDone} />`}
+            ${shown && html`<${Facts} facts=${shown.map(([key, fact]) => [key.replaceAll('_', ' '),
+                typeof fact === 'object' ? JSON.stringify(fact) : String(fact)])} />`}`}</div>
     <//>`;
 }
 
@@ -152,14 +179,13 @@ function Subscriptions({ integration }) {
 
 function Integration({ id }) {
     const [edits, setEdits] = useState(false);
-    const state = useLoad(async (options) => (await request(view('device_integrations', { id: `eq.${id}`, organization_id:
-        `eq.${organization.value.id}` }), options))[0] ?? null, [id], EVERY);
-    const row = state.data;
+    const state = useIntegrations(organization.value.id, id);
+    const row = state.data?.[0];
     const upsert = (status) => rpc('upsert_integration', { organization_id: row.organization_id, integration_id: row.id, name: row.name,
         integration_type: row.integration_type, status });
     return html`<p class="crumbs"><a href=${href('integrations')}>Integrations</a></p>
-        <${Waiting} of=${state} empty=${row === null && 'There is no such integration that you may see.'}>${row && html`
-        <${Head} title=${row.name} note=${html`<${Badge} state=${row.status} /> since <${When} at=${row.status_changed_at} />`}>
+        <${Waiting} of=${state} empty=${state.data?.length === 0 && 'There is no such integration that you may see.'}>${row && html`
+        <${Head} title=${row.name} note=${html`<${Badge} state=${row.status} /> <${Since} at=${row.status_changed_at} />`}>
             ${isAdmin.value && html`<button type="button" onClick=${() => setEdits(true)}>Edit</button>
             ${row.status === 'inactive'
                 ? html`<${Action} call=${() => upsert('active')} done=${state.reload}>Switch on<//>`
@@ -187,8 +213,7 @@ function Integration({ id }) {
 function List() {
     const { id } = organization.value;
     const [makes, setMakes] = useState(false);
-    const state = useLoad((options) => request(view('device_integrations', { organization_id: `eq.${id}`, order: 'name' }), options),
-        [id], EVERY);
+    const state = useIntegrations(id);
     return html`<${Head} title="Integrations" note="Connections to brokers.">${isAdmin.value &&
         html`<button type="button" class="primary" onClick=${() => setMakes(true)}>New integration</button>`}<//>
         <${Waiting} of=${state} empty=${state.data?.length === 0 && 'No integration yet. The hosted one needs no broker of your own.'}>

@@ -1,11 +1,12 @@
 // One message, and publishing.
-import { html, useEffect, useState } from '../vendor/view.js';
-import { request, rpc } from '../api.js';
+import { html, useState } from '../vendor/view.js';
+import { rpc } from '../api.js';
 import { moment } from '../format.js';
+import { useReceipts } from '../live.js';
 import { Action, Badge, Check, Choice, Dialog, Problem, Text, mistake, parsed, say } from '../parts.js';
 import { asHex, asJson, asText } from '../payload.js';
+import { organization } from '../state.js';
 
-const WAITS = new Set(['queued']);
 const FORMS = { json: ['JSON', asJson], text: ['Text', asText], hex: ['Hex', asHex] };
 
 export function Payload({ message }) {
@@ -43,34 +44,10 @@ export function MessageDialog({ message, close }) {
     <//>`;
 }
 
-/** The states of receipts as they change: {receipt_id: receipt}. */
-function useReceipts(ids) {
-    const [found, set] = useState({});
-    const [error, setError] = useState(null);
-    useEffect(() => {
-        const abort = new AbortController();
-        async function ask() {
-            let waiting = ids;
-            while (waiting.length && !abort.signal.aborted) {
-                try {
-                    const rows = await request(rpc('get_mqtt_publish_receipts', { receipt_ids: waiting, wait: 5 }), { signal: abort.signal,
-                        quiet: true });
-                    set((old) => ({ ...old, ...Object.fromEntries(rows.map((row) => [row.receipt_id, row])) }));
-                    waiting = rows.filter((row) => WAITS.has(row.state)).map((row) => row.receipt_id);
-                } catch (problem) {
-                    if (!abort.signal.aborted) setError(problem);
-                    return;
-                }
-            }
-        }
-        ask();
-        return () => abort.abort();
-    }, [ids.join()]);
-    return [found, error];
-}
-
-export function Receipts({ ids }) {
-    const [found, error] = useReceipts(ids);
+/** Receipts, whose states show as they change. */
+function Receipts({ ids }) {
+    const { data, error } = useReceipts(organization.value.id, ids);
+    const found = Object.fromEntries((data ?? []).map((row) => [row.receipt_id, row]));
     if (!ids.length) return null;
     return html`<ul class="list" aria-live="polite" aria-label="Receipts">
         ${ids.map((id) => html`<li key=${id}><code class="grow">${id}</code>

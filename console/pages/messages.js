@@ -8,11 +8,11 @@ import { organization } from '../state.js';
 import { MessageDialog } from './message.js';
 
 const KEPT = 1000;
-const SHOWN = 100;
+export const SHOWN = 100;
 
 const rowOf = (m, open) => html`<tr key=${m.id}>
     <td class="nowrap mono"><time datetime=${m.received_at} title=${moment(m.received_at)}>${clock(m.received_at)}</time></td>
-    <td><button type="button" class="link mono break" onClick=${() => open(m)}>${m.topic}</button></td>
+    <td class="break"><button type="button" class="link mono break" onClick=${() => open(m)}>${m.topic}</button></td>
     <td class="mono cut">${preview(m).slice(0, 300)}</td>
     <td class="nowrap">${m.direction === 'outgoing' ? html`<${Badge} state="outgoing" />` : m.message_type ?? ''}</td>
 </tr>`;
@@ -29,7 +29,7 @@ export function MessageTable({ messages, label = 'Messages' }) {
 }
 
 /** The newest messages that `query` selects, then those that come: {messages, waiting, …}. While paused, what comes is only counted. */
-function useTail(query, paused) {
+export function useTail(query, paused) {
     const [state, set] = useState({ messages: [], held: [], error: null, isLoading: true });
     const isPaused = useRef(paused);
     isPaused.current = paused;

@@ -1,9 +1,11 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { count, number, rate, span } from '../format.js';
-import { Badge, Card, Head, Stat, Table, Waiting, When, useLoad } from '../parts.js';
+import { useIntegrations, useStatistics, useStatus } from '../live.js';
+import { Badge, Card, Head, Problem, Stat, Table, Waiting, When, useLoad } from '../parts.js';
 import { Plot } from '../plot.js';
 import { caller, href, isAdmin, organization } from '../state.js';
+import { findings } from './installation.js';
 
 const EVERY = 5000;
 const MINUTE = 60000;
@@ -33,21 +35,24 @@ function Ledger({ rows }) {
     const parts = [['completed', 'stored'], ['dead', 'dead letters'], ['expired', 'expired'], ['queued', 'in the queue']];
     const accepted = sum('accepted');
     const rest = accepted - parts.reduce((total, [key]) => total + sum(key), 0);
+    const surplus = Math.max(0, -sum('queued'));
     return html`<${Card} title="Ledger of 24 hours"
-        aside=${html`<${Badge} state=${rest ? 'error' : 'success'}>${rest ? `${rest} unaccounted for` : 'balances'}<//>`}>
+        aside=${html`<${Badge} state=${rest || surplus ? 'error' : 'success'}>${rest ? `${count(rest)} unaccounted for` :
+            surplus ? `${count(surplus)} more than accepted` : 'balances'}<//>`}>
         <p class="sum"><strong>${count(accepted)}</strong> accepted =</p>
         <dl class="parts">${parts.map(([key, label]) => html`<div key=${key}><dt>${label}</dt><dd>${count(sum(key))}</dd></div>`)}</dl>
     <//>`;
 }
 
-function Integrations({ rows }) {
+function Integrations({ id }) {
+    const { data: rows, ...state } = useIntegrations(id);
     return html`<${Card} title="Integrations" aside=${html`<a href=${href('integrations')}>All</a>`}>
-        ${rows.length === 0
+        <${Waiting} of=${{ data: rows, ...state }}>${rows?.length === 0
             ? html`<p class="empty">None yet. ${isAdmin.value ? html`<a href=${href('start')}>Connect a device</a>` :
                 'An admin can create one.'}</p>`
-            : html`<ul class="list">${rows.map((row) => html`<li key=${row.id}><a class="grow" href=${href('integrations', row.id)}>
+            : html`<ul class="list">${rows?.map((row) => html`<li key=${row.id}><a class="grow" href=${href('integrations', row.id)}>
                 ${row.name}</a><${Badge} state=${row.status} />
-                ${row.status_detail && html`<p class="dim break">${row.status_detail}</p>`}</li>`)}</ul>`}
+                ${row.status_detail && html`<p class="dim break">${row.status_detail}</p>`}</li>`)}</ul>`}<//>
     <//>`;
 }
 
@@ -62,41 +67,41 @@ function Activity({ rows }) {
     <//>`;
 }
 
-function Bridges() {
-    const state = useLoad((options) => request(rpc('get_system_status'), options), [], EVERY);
-    return html`<${Card} title="Bridges" aside=${html`<a href=${href('installation')}>Installation</a>`}>
+function Installation() {
+    const state = useStatus();
+    const wrong = state.data ? findings(state.data) : [];
+    return html`<${Card} title="Installation" aside=${html`<a href=${href('installation')}>All of it</a>`}>
         <${Waiting} of=${state} empty=${state.data?.bridges.length === 0 &&
             html`No bridge is running: messages wait in their queues. <code>topicbase run</code> starts one.`}>
             <ul class="list">${state.data?.bridges.map((b) => html`<li key=${b.id}><span class="grow">${b.name}</span><span class="dim">
-                ${b.integrations} integrations</span><${Badge} state=${b.is_live ? 'live' : 'gone'} /></li>`)}</ul>
+                ${count(b.integrations)} ${b.integrations === 1 ? 'integration' : 'integrations'}</span><${Badge} state=${b.is_live ? 'live' : 'gone'} /></li>`)}</ul>
         <//>
+        ${wrong.length > 0 && html`<ul class="findings">${wrong.map((text) => html`<li key=${text}>${text}</li>`)}</ul>`}
     <//>`;
 }
 
 export default function Overview() {
     const { id, name, topic_prefix } = organization.value;
     const [dayAgo] = useState(() => new Date(Date.now() - 86400000).toISOString());
+    const { data: stats, ...known } = useStatistics(id);
     const state = useLoad(async (options) => {
         const hourAgo = new Date(Date.now() - 61 * MINUTE).toISOString();
-        const [stats, minutes, hours, integrations, activity] = await Promise.all([
-            request(rpc('get_mqtt_queue_stats', { organization_id: id }), options),
+        const [minutes, hours, activity] = await Promise.all([
             request(ledgerCall(id, 'minute', hourAgo), options),
             request(ledgerCall(id, 'hour'), options),
-            request(view('device_integrations', { organization_id: `eq.${id}`, order: 'name', select: 'id,name,status,status_detail'
-                }), options),
             request(view('integration_activity_log', {
                 organization_id: `eq.${id}`, created_at: `gte.${dayAgo}`, activity_type: 'not.in.(messages_processed,messages_published)',
                 order: 'created_at.desc', limit: 12,
             }), options),
         ]);
-        return { stats, minutes, hours, integrations, activity };
+        return { minutes, hours, activity };
     }, [id], EVERY);
-    const { stats, minutes, hours, integrations, activity } = state.data ?? {};
+    const { minutes, hours, activity } = state.data ?? {};
     const now = stats?.rates['1m'];
     return html`<${Head} title=${name} note=${html`Topics start with <code>${topic_prefix}/</code>`}>
         <a class="button primary" href=${href('start')}>Connect a device</a>
     <//>
-    <${Waiting} of=${state}>${stats && html`
+    <${Waiting} of=${{ data: stats, ...known }}>${stats && html`
         <dl class="stats">
             <${Stat} label="In" value=${rate(now.in_per_second)} note="messages per second" />
             <${Stat} label="Stored" value=${rate(now.out_per_second)} note="messages per second" />
@@ -107,14 +112,14 @@ export default function Overview() {
             <${Stat} label="Dead letters" value=${count(stats.dead)} state=${stats.dead ? 'warn' : ''}
                 note=${html`<a href=${href('dead-letters')}>look at them</a>`} />
         </dl>
+        <${Problem} error=${state.error} />
         <div class="grid">
-            <${Traffic} rows=${minutes} />
-            <${Ledger} rows=${hours} />
-            <${Integrations} rows=${integrations} />
-            ${caller.value.is_operator && html`<${Bridges} />`}
+            ${minutes && html`<${Traffic} rows=${minutes} /><${Ledger} rows=${hours} />`}
+            <${Integrations} id=${id} />
+            ${caller.value.is_operator && html`<${Installation} />`}
             ${stats.top_errors.length > 0 && html`<${Card} title="Errors of the last hour">
                 <ul class="list">${stats.top_errors.map((e) => html`<li key=${e.error}><span class="grow break">${e.error}</span><strong>
                     ${number(e.count)}</strong></li>`)}</ul><//>`}
-            <${Activity} rows=${activity} />
+            ${activity && html`<${Activity} rows=${activity} />`}
         </div>`}<//>`;
 }

@@ -1,6 +1,7 @@
 import { html, useState } from '../vendor/view.js';
 import { request, rpc } from '../api.js';
 import { count, hour, moment, rate, span } from '../format.js';
+import { useStatistics } from '../live.js';
 import { Badge, Card, Head, Stat, Table, Waiting, useLoad } from '../parts.js';
 import { Plot } from '../plot.js';
 import { organization } from '../state.js';
@@ -13,7 +14,7 @@ const RATES = [['in_per_second', 'In'], ['out_per_second', 'Stored'], ['retry_pe
 export default function Queue() {
     const { id } = organization.value;
     const [unit, setUnit] = useState('hour');
-    const stats = useLoad((options) => request(rpc('get_mqtt_queue_stats', { organization_id: id }), options), [id], 3000);
+    const stats = useStatistics(id);
     const ledger = useLoad((options) => request(ledgerCall(id, unit), options), [id, unit], 10000);
     const [, step, length] = UNITS[unit];
     const until = Math.floor(Date.now() / step) * step + step;

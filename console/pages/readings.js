@@ -1,5 +1,5 @@
 // A device's readings: one plot per chosen metric over a common range, which may follow the present.
-import { html, useEffect, useState } from '../vendor/view.js';
+import { html, useEffect, useRef, useState } from '../vendor/view.js';
 import { series } from '../data.js';
 import { moment, number, span as spanText, value } from '../format.js';
 import { Problem, Table } from '../parts.js';
@@ -22,20 +22,30 @@ function joined(old, more, from, since) {
     return [...lines].map(([metric, points]) => ({ metric, points }));
 }
 
-/** The series of these metrics over `range`: {span} up to now, again and again, or {since, until}. */
-function useSeries(id, metrics, range) {
+/**
+ * The series of these metrics over `range`: {span} up to now, again and again, or {since, until}. With `isTold`, `news` changes with each
+ * reading: between two of them the range moves on, and nothing is asked.
+ */
+function useSeries(id, metrics, range, news, isTold) {
     const [state, set] = useState(() => {
         const until = range.until ?? Date.now();
         return { lines: [], since: range.since ?? until - range.span * 1000, until, error: null };
     });
+    const told = useRef({});
+    Object.assign(told.current, { news, isTold });
     useEffect(() => {
         const abort = new AbortController();
         let timer;
         let last = null;
+        let lastNews;
+        let loadedAt = 0;
+        const sinceOf = (until) => range.since ?? until - range.span * 1000;
         async function load() {
-            if (!(document.hidden && last)) try {
+            lastNews = told.current.news;
+            loadedAt = Infinity;
+            try {
                 const until = range.until ?? Date.now();
-                const since = range.since ?? until - range.span * 1000;
+                const since = sinceOf(until);
                 // Of the buckets that were incomplete all comes again.
                 const size = (last?.bucket ?? 0) * 1000;
                 const from = size ? Math.max(since, Math.floor((last.until - LATE) / size) * size) : since;
@@ -46,16 +56,38 @@ function useSeries(id, metrics, range) {
                 set({ lines, since, until, bucket: found.bucket, error: null });
             } catch (error) {
                 if (abort.signal.aborted) return;
+                lastNews = null;
                 set((old) => ({ ...old, error }));
             }
-            if (!range.until && !abort.signal.aborted) timer = setTimeout(load, LIVE);
+            loadedAt = Date.now();
+            plan();
+        }
+        function plan() {
+            clearTimeout(timer);
+            if (!range.until && !abort.signal.aborted) timer = setTimeout(next, LIVE);
+        }
+        function next() {
+            clearTimeout(timer);
+            const isQuiet = last && told.current.isTold && told.current.news === lastNews;
+            if (!document.hidden && !isQuiet) {
+                load();
+                return;
+            }
+            const until = Date.now();
+            if (isQuiet && !document.hidden) set((old) => ({ ...old, since: sinceOf(until), until }));
+            plan();
         }
         load();
+        // The first reading after a pause shows at once.
+        told.current.wake = () => !range.until && last && Date.now() - loadedAt > LIVE && next();
         return () => {
             abort.abort();
             clearTimeout(timer);
         };
     }, [id, metrics.join('\n'), range.span, range.since, range.until]);
+    useEffect(() => {
+        told.current.wake();
+    }, [news]);
     return state;
 }
 
@@ -89,11 +121,12 @@ function chosenAtFirst(device) {
     return kept?.length ? kept : all.slice(0, 3);
 }
 
-export function Readings({ device, shows }) {
+/** With `isFirst`, the present alone: somebody waits for the first reading, and looks for no other time. */
+export function Readings({ device, shows, isTold, isFirst, span = 900 }) {
     const all = metricsOf(device).sort();
     const [chosen, setChosen] = useState(() => chosenAtFirst(device));
-    const [range, setRange] = useState({ span: 900 });
-    const state = useSeries(device.id, chosen, range);
+    const [range, setRange] = useState({ span });
+    const state = useSeries(device.id, chosen, range, device.latest, isTold);
     useEffect(() => {
         if (!chosen.length && all.length) setChosen(all.slice(0, 3));
     }, [all.join('\n')]);
@@ -108,11 +141,11 @@ export function Readings({ device, shows }) {
         <div class="chips" role="group" aria-label="Metrics">
             ${all.map((name) => html`<button key=${name} type="button" class="chip" aria-pressed=${chosen.includes(name)}
                 onClick=${() => toggle(name)}>${name}</button>`)}</div>
-        <${RangePicker} range=${range} set=${setRange} state=${state} />
+        ${!isFirst && html`<${RangePicker} range=${range} set=${setRange} state=${state} />`}
         <p class="dim small" data-testid="range">${range.span ? html`<span class="dot live"></span> Live` :
             'Stands still'} · ${state.bucket === undefined ? 'loading…' : state.bucket ?
                 `averages of ${spanText(state.bucket)}, with least and greatest` :
-                'no readings'} · drag across a plot to zoom</p>
+                'no readings'}${!isFirst && ' · drag across a plot to zoom'}</p>
         <${Problem} error=${state.error} />
         ${shows === 'table' ? html`<${Rows} lines=${lines} />` :
             html`<div class="plots">${lines.map((line, index) => html`<section key=${line.metric} class="card" aria-label=${line.metric}>

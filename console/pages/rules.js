@@ -18,16 +18,20 @@ function RuleForm({ integration, rule, close, done }) {
     const [device, setDevice] = useState(rule?.device ?? '');
     const [condition, setCondition] = useState(rule?.condition ?? '');
     const [decode, setDecode] = useState(rule?.decode ?? '');
+    const [transform, setTransform] = useState(rule?.transform ?? '');
     const [presence, setPresence] = useState(rule?.presence ?? '');
     const [description, setDescription] = useState(rule?.description ?? '');
     const [metrics, setMetrics] = useState(JSON.stringify(rule?.metrics ?? { '*': '$' }));
     const [samples, setSamples] = useState(JSON.stringify(rule?.samples ?? []));
     const [time, setTime] = useState(rule?.time ? JSON.stringify(rule.time) : '');
+    const [layout, setLayout] = useState(rule?.layout ? JSON.stringify(rule.layout) : '');
+    const [offlineAfter, setOfflineAfter] = useState(String(rule?.offline_after ?? ''));
     const call = () => rpc('upsert_payload_rule', {
         integration_id: integration.id, rule_id: rule?.id, topic, role, position: position ? Number(position) : null,
-        device: device || null, condition: condition || null, decode: decode || null, presence: presence || null,
+        device: device || null, condition: condition || null, decode: decode || null, transform: transform || null, presence: presence || null,
         description: description || null,
         metrics: parsed(metrics || '{}', 'Metrics'), samples: parsed(samples || '[]', 'Samples'), time: time ? parsed(time, 'Time') : null,
+        layout: layout ? parsed(layout, 'Layout') : null, offline_after: offlineAfter ? Number(offlineAfter) : null,
     });
     return html`<${Dialog} title=${rule ? `Edit rule ${rule.position}` : 'New payload rule'} close=${close}><div class="form">
         ${rule?.preset && html`<p class="notice wide">The rule came from the preset ${rule.preset}: applying that again replaces it.</p>`}
@@ -45,6 +49,11 @@ function RuleForm({ integration, rule, close, done }) {
         <${Text} label="Time (JSON)" value=${time} set=${setTime} hint=${'{"path": "$.ts", "unit": "ms"}; empty to look for it.'} />
         <${Text} label="Presence" value=${presence} set=${setPresence} hint="Path to online or offline; of a status: the payload." />
         <${Text} label="Decode" value=${decode} set=${setDecode} hint="json, text, cbor, …; empty: by the content type." />
+        <${Text} label="Layout (JSON)" value=${layout} set=${setLayout} hint="The fields of binary, the columns of csv, the schema of protobuf." />
+        <${Text} label="Offline after" value=${offlineAfter} set=${setOfflineAfter} inputmode="numeric"
+            hint="Seconds of silence; empty for the integration's setting." />
+        <${Text} label="Transform" value=${transform} set=${setTransform} wide area=${2} placeholder="{mean: avg(values)}"
+            hint="JMESPath that makes another document of the payload, for what paths cannot build; empty for none." />
         <${Text} label="Description" value=${description} set=${setDescription} />
         <${Action} kind="primary" call=${call} done=${() => { say('Saved.'); done(); close(); }}>${rule ? 'Save' : 'Add'}<//>
     </div><//>`;
@@ -88,11 +97,12 @@ function PresetForm({ integration, close, done }) {
 }
 
 function Made({ found }) {
-    const { rule, payload, decode_error: error, samples, considered } = found;
+    const { rule, payload, decode_error: error, transformed, samples, considered } = found;
     return html`<p>${rule ? html`Rule ${rule.position} decides: <code>${rule.topic}</code>` :
         html`No rule matches, so the topic pattern decides.`}</p>
         ${error && html`<p class="notice">${error}</p>`}
         <p class="dim">Payload: ${json(payload)}</p>
+        ${transformed !== null && html`<p class="dim">Transformed: ${json(transformed)}</p>`}
         ${samples.length > 0 && html`<${Table} label="What the message says" head=${['Role', 'Device', 'Readings', 'Time', 'Why not more']}>
             ${samples.map((s, index) => html`<tr key=${index}><td>${s.role}</td><td class="mono break">${s.device ?? ''}</td>
                 <td>${s.metrics && json(s.metrics)}${s.metadata && html`<div>metadata: ${json(s.metadata)}</div>`}

@@ -1,6 +1,7 @@
 // From nothing to the first reading on screen.
 import { html, useEffect, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
+import { useDevice } from '../live.js';
 import { Action, Badge, Card, Choice, Head, Problem, Text, mistake, say, useLoad } from '../parts.js';
 import { topicBy } from '../snippets.js';
 import { caller, go, href, isAdmin, organization, organizations, signIn } from '../state.js';
@@ -66,43 +67,20 @@ function DeviceStep({ integrations, done }) {
     </div><//>`;
 }
 
-/** The device once its first number is there. */
-function useFirstReading(id) {
-    const [device, set] = useState(null);
-    const [error, setError] = useState(null);
-    useEffect(() => {
-        const abort = new AbortController();
-        let timer;
-        async function ask() {
-            try {
-                const found = await request(rpc('get_device', { device_id: id }), { signal: abort.signal, quiet: true });
-                setError(null);
-                if (found.last_seen_at) set(found);
-            } catch (problem) {
-                if (!abort.signal.aborted) setError(problem);
-            }
-            if (!abort.signal.aborted) timer = setTimeout(ask, 1000);
-        }
-        ask();
-        return () => {
-            abort.abort();
-            clearTimeout(timer);
-        };
-    }, [id]);
-    return [device, error];
-}
-
 function FirstMessage({ device, login, topic }) {
-    const [seen, error] = useFirstReading(device.id);
+    const { data, error, isFollowed } = useDevice(organization.value.id, device.id, true);
+    const seen = data?.last_seen_at && data;
     useEffect(() => {
-        if (seen) say('The first message has arrived.');
+        if (!seen) return;
+        say('The first message has arrived.');
+        document.getElementById('first').scrollIntoView({ block: 'nearest' });
     }, [Boolean(seen)]);
     return html`<${Card} title=${`Let ${device.external_id} send`} wide>
         <${NewLogin} login=${login} topic=${topic} /><//>
-        <${Card} title="First message" wide aside=${html`<${Badge} state=${seen ? 'live' : 'waiting'} />`}>
+        <${Card} title="First message" id="first" wide aside=${html`<${Badge} state=${seen ? 'live' : 'waiting'} />`}>
             <${Problem} error=${error} />
             ${seen
-                ? html`<${Readings} device=${seen} shows="plots" /><p>
+                ? html`<${Readings} device=${seen} shows="plots" span=${300} isTold=${isFollowed} isFirst /><p>
                     <a class="button primary" href=${href('devices', device.id)}>Go to the device</a></p>`
                 : html`<p class="awaits" role="status"><span class="pulse" aria-hidden="true">
                     </span>Waiting for the first message… Run one of the snippets above.</p>`}

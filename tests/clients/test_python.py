@@ -3,20 +3,23 @@
 import asyncio
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
-from topicbase_client import AsyncTopicbase, Topicbase, TopicbaseError, WebhookError, verify_webhook
+from topicbase_client import AsyncLive, AsyncTopicbase, Device, Live, Topicbase, TopicbaseError, WebhookError, verify_webhook
 
 from tests.support.ports import held_port
-from tests.support.quickstart import quickstart, run
+from tests.support.quickstart import quickstart, run, running
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -41,6 +44,74 @@ def test_the_quickstart_with_the_installed_package(stack: Stack, tmp_path: Path)
     with Topicbase(stack.api_url, token=stack.token("authenticated", stack.env["DEMO_USER_ID"])) as client:
         (reading,) = wait_until(lambda: list(client.telemetry(device_id="sensor01", since=before.isoformat())), what="the reading")
     assert reading["metrics"] == {"temperature": 23.5}
+
+
+def test_following_as_the_readme_shows(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "follow.py").write_text(quickstart("python", "python", "Follow what comes"))
+    with Topicbase(stack.api_url, token=stack.token("authenticated", stack.env["DEMO_USER_ID"])) as client:
+        integration_id = stack.env["DEMO_INTEGRATION_ID"]
+        device = client.call("sync_device", integration_id=integration_id, external_id="sensor01")
+        login = client.call("generate_mqtt_credentials", integration_id=integration_id, device_id=str(device["id"]))
+    with (
+        running(stack, [sys.executable, "follow.py"], tmp_path, PYTHONPATH=str(ROOT / "clients" / "python")) as said,
+        Device(stack.api_url, str(login["username"]), str(login["password"]), str(login["client_id"])) as sender,
+    ):
+        # It begins with what comes next, whenever that is.
+        while not select.select([said], [], [], 0.2)[0]:
+            sender.send(f"{login['topic_prefix']}/telemetry", {"temperature": 23.5})
+        assert next(said).endswith(" {'temperature': 23.5}\n")
+
+
+def test_live_sync_and_async_across_a_new_connection(stack: Stack, home: Tenant) -> None:
+    device, seen = home.device(), []
+    topic, url = device.topic("pc2"), stack.env["STREAM_URL"]
+    events = Live(url, token=lambda: home.member).subscribe(topic=topic)
+    assert next(events).type == "subscribed"
+
+    async def until_the_end() -> None:
+        async for event in AsyncLive(url, token=home.member).subscribe(topic=topic):
+            seen.append(event)
+            if event.data.get("payload") == "end":
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(lambda: asyncio.run(until_the_end()))
+        wait_until(lambda: seen, what="the other subscription")
+        device.send(1, topic)
+        first = next(events)
+        assert first.data["payload"] == 1
+        stack.stop("stream")
+        try:
+            device.send(2, topic)
+        finally:
+            stack.start("stream")
+        device.send("end", topic)
+        payloads: list[object] = []
+        while payloads[-1:] != ["end"]:
+            event = next(events)
+            payloads += [event.data["payload"]] if event.type == "message" else []
+        ended.result(timeout=60)
+    assert payloads == [2, "end"]
+    assert [event.data["payload"] for event in seen if event.type == "message"] == [1, 2, "end"]
+    with stack.connect() as connection:
+        connection.execute("DELETE FROM mqtt.history WHERE id = %s", (event.data["id"],))
+    resumed = Live(url, token=home.member).subscribe(topic=topic, since=first.cursor or "")
+    told = [next(resumed) for _ in range(3)]
+    assert {event.type for event in told} == {"subscribed", "gap", "message"}
+    assert [event.data for event in told if event.type == "gap"] == [{"reason": "history_removed", "lost": True}]
+
+
+def test_live_with_a_key_and_what_is_refused(stack: Stack, home: Tenant) -> None:
+    made = home.api.ok("create_api_key", {"organization_id": home.organization_id, "name": "live"}, token=home.admin)
+    live = Live(stack.env["STREAM_URL"], api_key=made["key"])
+    events = live.subscribe(stream="integrations")
+    rows = [event.data["id"] for event in takewhile(lambda event: event.type != "current", events) if event.type == "integrations"]
+    assert home.integration_id in rows
+    home.api.ok("revoke_api_key", {"key_id": made["id"]}, token=home.admin)
+    with pytest.raises(TopicbaseError, match="api_key_invalid"):
+        list(events)
+    with pytest.raises(TopicbaseError, match="topic_invalid"):
+        next(Live(stack.env["STREAM_URL"], token=home.member).subscribe(topic="a/#/b"))
 
 
 def test_calls_send_the_organization_and_errors_are_the_apis(home: Tenant, client: Topicbase) -> None:

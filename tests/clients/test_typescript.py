@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.clients.conftest import NodeApp
-from tests.support.quickstart import quickstart, run
+from tests.support.quickstart import quickstart, run, running
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -69,6 +69,22 @@ def test_the_quickstart(stack: Stack, project: Path) -> None:
     (project / "quickstart.mjs").write_text(quickstart("typescript", "js"))
     *_, last = run(stack, ["node", "quickstart.mjs"], project).splitlines()
     assert last == "org_demo/devices/sensor01/commands acknowledged"
+
+
+def test_following_as_the_readme_shows(stack: Stack, project: Path) -> None:
+    (project / "follow.mjs").write_text(quickstart("typescript", "js", "Follow what comes"))
+    with (
+        stack.connect() as connection,
+        running(stack, ["node", "--experimental-websocket", "--no-warnings", "follow.mjs"], project) as said,
+    ):
+        while next(said) != "That is how it stands; changes follow.\n":
+            pass
+        connection.execute(
+            "INSERT INTO mqtt.devices (organization_id, integration_id, external_id) VALUES (%s, %s, 'ts-follow')",
+            (stack.env["DEMO_ORGANIZATION_ID"], stack.env["DEMO_INTEGRATION_ID"]),
+        )
+        while next(said) != "ts-follow unknown\n":
+            pass
 
 
 def test_the_package_has_types_and_needs_nothing(project: Path) -> None:

@@ -8,13 +8,12 @@ import pytest
 import requests
 from playwright.sync_api import Response, expect
 
-from tests.console.conftest import Visit
+from tests.console.conftest import Visit, offences
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
 Visits = Callable[..., Visit]
-AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
 PAGES = ("overview", "devices", "messages", "integrations", "dead-letters", "webhooks", "access", "queue", "start", "installation")
 
 
@@ -27,20 +26,6 @@ def boiler(home: Tenant) -> str:
     return f"devices/{row['id']}"
 
 
-def offences(visitor: Visit) -> list[str]:
-    """What axe-core finds serious or worse."""
-    page = visitor.page
-    if not page.evaluate("Boolean(window.axe)"):
-        page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations)")
-    return [
-        f"{page.url.partition('#')[2]}: {rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for rule in found
-        if rule["impact"] in {"serious", "critical"}
-        for node in rule["nodes"]
-    ]
-
-
 @pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390)], ids=["dark", "narrow"])
 def test_axe_finds_nothing_serious(
     visit: Visits, home: Tenant, boiler: str, operator: Callable[[str], str], scheme: str, width: int
@@ -51,19 +36,19 @@ def test_axe_finds_nothing_serious(
     for path in paths:
         page = visitor.to(path)
         expect(page.get_by_text("Loading…")).to_have_count(0)
-        found += offences(visitor)
+        found += offences(visitor.page)
         if width < 800:
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
     page.get_by_role("button", name="Edit", exact=True).click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert found + offences(visitor) == []
+    assert found + offences(visitor.page) == []
 
 
 def test_the_sign_in_page(visit: Visits, home: Tenant) -> None:
     visitor = visit(home.member, home.slug)
     visitor.page.get_by_role("button", name="Sign out").click()
     expect(visitor.page.get_by_label("Token")).to_be_visible()
-    assert offences(visitor) == []
+    assert offences(visitor.page) == []
 
 
 def test_by_keyboard_alone(visit: Visits, home: Tenant, boiler: str) -> None:

@@ -1,6 +1,7 @@
 """The console in a browser: what each page shows and does, and that nobody sees another organization."""
 
 import re
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,20 @@ def test_overview(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.locator(".card", has_text="Integrations").get_by_text("active")).to_be_visible()
     expect(page.locator("figcaption", has_text="60 points")).to_be_attached()
     expect(page.get_by_role("link", name="Installation")).to_have_count(0)
+
+
+def test_a_ledger_that_does_not_balance(visit: Visits, tenant: Callable[..., Tenant], stack: Stack) -> None:
+    other = tenant()
+    with stack.connect() as db:
+        db.execute(
+            "INSERT INTO mqtt.ledger (organization_id, bucket, shard, completed) VALUES (%s, date_trunc('minute', now()), 0, 1300)",
+            (other.organization_id,),
+        )
+        try:
+            page = visit(other.member, other.slug).page
+            expect(page.locator(".card", has_text="Ledger of 24 hours")).to_contain_text("1,300 more than accepted")
+        finally:
+            db.execute("DELETE FROM mqtt.ledger WHERE organization_id = %s", (other.organization_id,))
 
 
 def test_another_organization_is_out_of_sight(visit: Visits, home: Tenant, strangers: Tenant, device: Device) -> None:
@@ -169,7 +184,7 @@ def test_messages_live(visit: Visits, home: Tenant, device: Device) -> None:
     page = visitor.page
     page.get_by_label("Topic filter").fill(f"{device.topic_prefix}/devices/+/tail")
     expect(page.get_by_text("No message matches yet")).to_be_visible()
-    assert device.send({"n": 1, "x": "ä"}, device.topic("boiler", "tail")).ok
+    assert device.send({"n": 1, "x": "ä"}, device.topic("boiler", "tail"), user_properties={"floor": "two"}).ok
     first = page.get_by_role("button", name=device.topic("boiler", "tail"))
     expect(first).to_have_count(1)
     page.get_by_role("button", name="Pause").click()
@@ -185,6 +200,7 @@ def test_messages_live(visit: Visits, home: Tenant, device: Device) -> None:
     expect(payload).to_contain_text("c3 a4")
     dialog(page).get_by_role("button", name="Text").click()
     expect(payload).to_contain_text("ä")
+    expect(dialog(page).locator(".facts")).to_contain_text(re.compile("Properties.*floor.*two"))
     dialog(page).get_by_role("button", name="Publish again…").click()
     dialog(page).get_by_role("button", name="Publish", exact=True).click()
     expect(dialog(page).get_by_role("list", name="Receipts").get_by_text("sent")).to_be_visible()
@@ -208,6 +224,9 @@ def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
     expect(page.get_by_role("heading", level=1, name="Plant")).to_be_visible()
     page.get_by_role("button", name="Test the connection", exact=True).click()
     expect(page.get_by_test_id("verdict")).to_contain_text("It works")
+    expect(page.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_text(
+        [re.compile(f"^{stage}.*success$") for stage in ("Name", "Connection", "Login", "Subscribe", "Publish", "Round trip")]
+    )
     page.get_by_role("button", name="New subscription").click()
     dialog(page).get_by_label("Topic filter").fill("plant/#")
     visitor.curl(dialog(page), "Subscribe")
@@ -223,6 +242,19 @@ def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
     expect(page.locator(".head").get_by_text("inactive")).to_be_visible()
     visitor.curl(page, "Delete the integration")
     assert home.api.rows("device_integrations", token=home.member, id=f"eq.{row['id']}") == []
+
+
+def test_stages_of_a_connection_test_show_as_they_pass(visit: Visits, home: Tenant) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections wait to be accepted, so that the login comes to nothing
+        plant = home.integration(broker_url="127.0.0.1", port=silent.getsockname()[1])
+        page = visit(home.admin, home.slug, f"integrations/{plant}").page
+        page.get_by_role("button", name="Test the connection", exact=True).click()
+        stages = page.get_by_role("list", name="Stages").get_by_role("listitem")
+        shown = ("^Name.*success$", "^Connection.*success$", "^Login.*running$", "^Subscribe$", "^Publish$", "^Round trip$")
+        expect(stages).to_have_text([re.compile(text) for text in shown])
+    expect(page.get_by_test_id("verdict")).to_contain_text("It fails")
+    expect(stages.nth(2)).to_have_text(re.compile("^Login.*failed$"))
+    expect(stages.nth(3)).to_have_text(re.compile("^Subscribe.*not tried$"))
 
 
 def test_payload_rules_and_the_presence_that_they_tell(visit: Visits, home: Tenant, device: Device) -> None:
@@ -246,10 +278,19 @@ def test_payload_rules_and_the_presence_that_they_tell(visit: Visits, home: Tena
     expect(form.get_by_role("alert")).to_contain_text("payload_rule_invalid")
     expect(form.get_by_role("alert")).to_be_in_viewport()
     form.get_by_label("Metrics (JSON)").fill('{"power": "$.p * 10"}')
+    form.get_by_label("Transform").fill("{p: sum(to_array(p))}")
+    form.get_by_label("Decode").fill("csv")
+    form.get_by_label("Layout (JSON)").fill('["p"]')
+    form.get_by_label("Offline after").fill("7200")
     form.get_by_role("button", name="Add", exact=True).click()
     expect(rules.get_by_role("row").nth(1)).to_contain_text("meter")
     page.get_by_role("button", name="Edit rule 5", exact=True).click()
     expect(form.get_by_label("Metrics (JSON)")).to_have_value('{"power":"$.p * 10"}')
+    expect(form.get_by_label("Transform")).to_have_value("{p: sum(to_array(p))}")
+    expect(form.get_by_label("Layout (JSON)")).to_have_value('["p"]')
+    expect(form.get_by_label("Offline after")).to_have_value("7200")
+    form.get_by_label("Decode").fill("")
+    form.get_by_label("Layout (JSON)").fill("")
     form.get_by_label("Condition").fill("$.p > 1")
     form.get_by_role("button", name="Save", exact=True).click()
     expect(form).to_have_count(0)
@@ -258,6 +299,7 @@ def test_payload_rules_and_the_presence_that_they_tell(visit: Visits, home: Tena
     page.get_by_label("Payload", exact=True).fill('{"p": 4}')
     page.get_by_role("button", name="Try", exact=True).click()
     expect(tried.get_by_role("row", name="kitchen")).to_contain_text('{"power":40}')
+    expect(tried).to_contain_text('Transformed: {"p":4}')
     page.get_by_label("Payload", exact=True).fill('{"p": 1}')
     page.get_by_role("button", name="Try", exact=True).click()
     expect(tried).to_contain_text("No rule matches")
@@ -394,7 +436,7 @@ def test_an_operator_goes_from_nothing_to_the_first_reading(
     wait_until(sent, what="the snippet")
     page.get_by_role("button", name="curl", exact=True).click()
     assert visitor.stack.run("exec", "bash", "-c", page.get_by_test_id("snippet").inner_text()).stdout.find("queued") > 0
-    expect(page.get_by_role("region", name="temperature").locator("canvas")).to_be_visible()
+    expect(page.get_by_role("region", name="temperature").locator("canvas")).to_be_in_viewport()
     page.get_by_role("link", name="Go to the device").click()
     expect(page.get_by_role("heading", level=1, name="sensor01")).to_be_visible()
     page.get_by_role("link", name="Installation").click()

@@ -1,17 +1,20 @@
 """Viewers of the live stream, over both protocols, through the gateway; and messages for them to see."""
 
 import json
+import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.stack import Stack
+from tests.support.ports import held_port
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class Frames:
 
 
 class Viewers:
-    def __init__(self, stack: Stack) -> None:
-        self.url = stack.env["STREAM_URL"]
+    def __init__(self, stack: Stack, url: str | None = None) -> None:
+        self.url = url or stack.env["STREAM_URL"]
         self._opened = ExitStack()
 
     def get(self, token: str | None, headers: dict[str, str] | None = None, **query: str) -> requests.Response:
@@ -96,23 +99,32 @@ class Viewers:
         assert events.next().name == "subscribed"
         return events
 
-    def frames(self, token: str) -> Frames:
-        frames = Frames(self._opened.enter_context(connect(self.url.replace("http", "ws", 1), max_size=None)))
-        assert frames.ask(type="hello", token=token) == {"type": "ready"}
+    def refused(self, status: int, slug: str, token: str | None, headers: dict[str, str] | None = None, **query: str) -> None:
+        response = self.get(token, headers, **query)
+        # A stream that begins has no end to read to.
+        assert response.status_code == status, response.headers
+        assert response.json()["message"] == slug
+
+    def frames(self, token: str | None, api_key: str | None = None, headers: dict[str, str] | None = None) -> Frames:
+        frames = Frames(self._opened.enter_context(connect(self.url.replace("http", "ws", 1), max_size=None, additional_headers=headers)))
+        login = {"token": token, "api_key": api_key}
+        assert frames.ask(type="hello", **{name: value for name, value in login.items() if value is not None}) == {"type": "ready"}
         return frames
 
     def close(self) -> None:
         self._opened.close()
 
 
-def settle(home: Tenant, payloads: list[Any], topic: str = "devices/d1/telemetry", batch: int = 1000) -> None:
+def settle(
+    home: Tenant, payloads: list[Any], topic: str = "devices/d1/telemetry", batch: int = 1000, integration_id: str | None = None
+) -> None:
     """Messages of a device, through the queue into the history."""
     with home.stack.connect() as connection:
         connection.execute(
             "INSERT INTO pgmq.q_mqtt_messages (vt, organization_id, integration_id, message)"
             " SELECT now(), %s, %s, jsonb_build_object('topic', %s::text, 'payload', p.value)"
             " FROM jsonb_array_elements(%s) WITH ORDINALITY AS p (value, n) ORDER BY p.n",
-            (home.organization_id, home.integration_id, f"org_{home.slug}/{topic}", json.dumps(payloads)),
+            (home.organization_id, integration_id or home.integration_id, f"org_{home.slug}/{topic}", json.dumps(payloads)),
         )
         while connection.execute("SELECT mqtt.process_batch(%s) ->> 'processed'", (batch,)).fetchone() != ("0",):
             pass
@@ -124,3 +136,20 @@ def until_closed(events: Events) -> Iterator[Event]:
             yield events.next()
         except EOFError:
             return
+
+
+@contextmanager
+def second_process(stack: Stack, secret: Path, **settings: str) -> Iterator[str]:
+    """The URL of another process of the stream."""
+    with held_port() as port:
+        place = Path(f"/proc/{stack.pid('stream')}/environ").read_bytes().split(b"\0")
+        environment = dict(entry.decode().split("=", 1) for entry in place if entry)
+        environment |= {"TOPICBASE_STREAM_ADDRESS": f"127.0.0.1:{port.number}", "TOPICBASE_JWT_SECRET_FILE": str(secret), **settings}
+        command = [str(ROOT / ".venv/bin/python"), "-m", "bridge", "stream"]
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+            url = f"http://127.0.0.1:{port.number}"
+            try:
+                wait_until(lambda: port.is_served() and requests.get(f"{url}/healthz", timeout=5).ok, what="the second process")
+                yield url
+            finally:
+                process.terminate()

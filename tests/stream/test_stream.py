@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from websockets.sync.client import connect
 
 from tests.stream.support import Events, Viewers, settle, until_closed
 from tests.support.api import Api
+from tests.support.counting import tells
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE, wait_until
@@ -35,6 +37,29 @@ def test_events_resume_without_loss_or_repeat(home: Tenant, viewers: Viewers) ->
     assert resumed.payloads(3) == [5, 6, 7]
     settle(home, [8])
     assert resumed.payloads(1) == [8]
+
+
+def test_no_cursor_counts_what_others_do(tenant: Callable[..., Tenant], home: Tenant, viewers: Viewers) -> None:
+    other, steps, samples = tenant(), [3, 11, 2, 7], []
+    events = viewers.events(home.member)
+    for step in [0, *steps]:
+        for number in range(step):
+            settle(other, [number])  # a batch, and a settlement, of each
+        settle(home, [step])
+        event = events.next()
+        samples.append({"cursor": event.id, "message": event.data})
+    assert tells(samples, steps) == []
+
+
+def test_a_flood_with_many_viewers_keeps_no_other_waiting(tenant: Callable[..., Tenant], home: Tenant, viewers: Viewers) -> None:
+    """What is settled for one goes to a hundred viewers in turns, and between them each of the others' messages."""
+    crowd, count = tenant(), 1500
+    first, *_ = [viewers.events(crowd.member) for _ in range(100)]
+    quiet = viewers.events(home.member)
+    settle(crowd, list(range(count)))
+    settle(home, ["between"])
+    assert quiet.payloads(1) == ["between"]
+    assert first.payloads(count) == list(range(count))
 
 
 def test_a_message_is_what_a_webhook_posts(home: Tenant, viewers: Viewers) -> None:
@@ -195,7 +220,10 @@ def test_tokens_that_are_refused(stack: Stack, home: Tenant, viewers: Viewers) -
 
 
 def test_a_ticket_opens_one_stream(stack: Stack, home: Tenant, api: Api, viewers: Viewers, db: Connection) -> None:
-    ticket = api.ok("create_stream_ticket", token=home.member)["ticket"]
+    before = datetime.now(UTC)
+    made = api.ok("create_stream_ticket", token=home.member)
+    assert before <= datetime.fromisoformat(made["expires_at"]) - timedelta(seconds=30) <= datetime.now(UTC)
+    ticket = made["ticket"]
     events = viewers.events(None, ticket=ticket)
     settle(home, [1])
     assert events.payloads(1) == [1]
@@ -204,6 +232,8 @@ def test_a_ticket_opens_one_stream(stack: Stack, home: Tenant, api: Api, viewers
     for used in (ticket, late, "unknown"):
         answer = viewers.get(None, ticket=used)
         assert (answer.status_code, answer.json()["message"]) == (401, "ticket_invalid")
+    for part in ("gateway", "stream", "postgrest"):
+        assert not any(secret in stack.log(part) for secret in (ticket, late)), f"the log of {part} has a ticket"
 
 
 def test_nothing_comes_after_a_membership_has_ended(home: Tenant, viewers: Viewers, db: Connection) -> None:

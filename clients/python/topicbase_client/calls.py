@@ -80,6 +80,7 @@ class PayloadRulesRow(TypedDict):
     integration_id: str | None
     layout: Any
     metrics: Any
+    offline_after: int | None
     organization_id: str | None
     position: int | None
     presence: str | None
@@ -88,6 +89,7 @@ class PayloadRulesRow(TypedDict):
     samples: list[str] | None
     time: Any
     topic: str | None
+    transform: str | None
     updated_at: str | None
 
 
@@ -219,12 +221,20 @@ class CreateOrganization(TypedDict):
     id: str
     ingest_pause: str | None
     max_burst: int | None
+    max_bytes_per_second: int | None
+    max_calls: int | None
+    max_integrations: int | None
     max_logins: int | None
     max_payload_bytes: int | None
     max_per_second: float | None
+    max_processing_seconds: float | None
     max_queued: int | None
+    max_stream_connections: int | None
+    max_subscriptions: int | None
+    moving_to: str | None
     name: str
     number: int
+    publish_pause: str | None
     rollup_days: int | None
     rollup_minute_days: int | None
     slug: str
@@ -622,6 +632,7 @@ class GetMqttQueueStats(TypedDict):
 
 class GetMqttRequestArguments(TypedDict):
     request_id: str
+    stage: NotRequired[str | None]
     wait: NotRequired[float | None]
 
 
@@ -652,11 +663,14 @@ class GetOrganizationUsage(TypedDict):
     logins: int | None
     name: str | None
     organization_id: str | None
+    processing_seconds: float | None
     published: int | None
     queued: int | None
     received: int | None
     seconds_to_store: float | None
     slug: str | None
+    stream_connections: int | None
+    subscriptions: int | None
 
 
 class GetSystemStatusArguments(TypedDict):
@@ -822,6 +836,7 @@ class ListMessages(TypedDict):
     decode_error: str | None
     device_id: str | None
     direction: str | None
+    failed: bool | None
     id: str | None
     integration_id: str | None
     measured_at: str | None
@@ -896,13 +911,18 @@ class MqttHybridCredentials1(TypedDict):
 
 class MqttIngestArguments(TypedDict):
     content_type: NotRequired[str | None]
+    correlation_data: NotRequired[str | None]
+    message_expiry: NotRequired[Any]
     message_id: NotRequired[str | None]
     payload: Any
     payload_encoding: NotRequired[Literal["json", "text", "base64", None]]
+    payload_format: NotRequired[str | None]
     qos: NotRequired[Any]
+    response_topic: NotRequired[str | None]
     retain: NotRequired[Any]
     timestamp: NotRequired[Any]
     topic: str
+    user_properties: NotRequired[Any]
 
 
 class MqttIngest(TypedDict):
@@ -934,22 +954,6 @@ class MqttIngestBatchRejected(TypedDict):
 class MqttIngestBatch(TypedDict):
     accepted: int
     rejected: list[MqttIngestBatchRejected]
-
-
-class MqttIngestBodyArguments(TypedDict):
-    content_type: NotRequired[str | None]
-    message_id: NotRequired[str | None]
-    payload: Any
-    payload_encoding: NotRequired[Literal["json", "text", "base64"]]
-    qos: NotRequired[Any]
-    retain: NotRequired[Any]
-    timestamp: NotRequired[Any]
-    topic: str
-
-
-class MqttIngestBody(TypedDict):
-    message_id: str
-    status: Literal["queued"]
 
 
 class MqttPublishMessages(TypedDict):
@@ -1133,6 +1137,7 @@ class ReapplyPayloadRulesArguments(TypedDict):
 class ReapplyPayloadRules(TypedDict):
     messages: int
     next_cursor: str | None
+    packed_days: list[str]
     readings: int
 
 
@@ -1302,10 +1307,16 @@ class SetOrganizationLimitsArguments(TypedDict):
     completed_days: NotRequired[int | None]
     failed_days: NotRequired[int | None]
     max_burst: NotRequired[int | None]
+    max_bytes_per_second: NotRequired[int | None]
+    max_calls: NotRequired[int | None]
+    max_integrations: NotRequired[int | None]
     max_logins: NotRequired[int | None]
     max_payload_bytes: NotRequired[int | None]
     max_per_second: NotRequired[float | None]
+    max_processing_seconds: NotRequired[float | None]
     max_queued: NotRequired[int | None]
+    max_stream_connections: NotRequired[int | None]
+    max_subscriptions: NotRequired[int | None]
     organization_id: NotRequired[str]
     rollup_days: NotRequired[int | None]
     rollup_minute_days: NotRequired[int | None]
@@ -1321,12 +1332,20 @@ class SetOrganizationLimits(TypedDict):
     id: str
     ingest_pause: str | None
     max_burst: int | None
+    max_bytes_per_second: int | None
+    max_calls: int | None
+    max_integrations: int | None
     max_logins: int | None
     max_payload_bytes: int | None
     max_per_second: float | None
+    max_processing_seconds: float | None
     max_queued: int | None
+    max_stream_connections: int | None
+    max_subscriptions: int | None
+    moving_to: str | None
     name: str
     number: int
+    publish_pause: str | None
     rollup_days: int | None
     rollup_minute_days: int | None
     slug: str
@@ -1373,6 +1392,7 @@ class TryPayloadRules(TypedDict):
     payload: Any
     rule: PayloadRulesRow | None
     samples: list[TryPayloadRulesSamples]
+    transformed: Any
 
 
 class UpsertIntegrationArguments(TypedDict):
@@ -1392,6 +1412,7 @@ class UpsertPayloadRuleArguments(TypedDict):
     integration_id: str
     layout: NotRequired[Any]
     metrics: NotRequired[Any]
+    offline_after: NotRequired[int | None]
     position: NotRequired[int | None]
     presence: NotRequired[str | None]
     role: NotRequired[str | None]
@@ -1399,6 +1420,7 @@ class UpsertPayloadRuleArguments(TypedDict):
     samples: NotRequired[list[str] | None]
     time: NotRequired[Any]
     topic: str
+    transform: NotRequired[str | None]
 
 
 class Calls:
@@ -1510,8 +1532,6 @@ class Calls:
     def call(self, name: Literal["mqtt_ingest"], /, **arguments: Unpack[MqttIngestArguments]) -> MqttIngest: ...
     @overload
     def call(self, name: Literal["mqtt_ingest_batch"], /, **arguments: Unpack[MqttIngestBatchArguments]) -> MqttIngestBatch: ...
-    @overload
-    def call(self, name: Literal["mqtt_ingest_body"], /, **arguments: Unpack[MqttIngestBodyArguments]) -> MqttIngestBody: ...
     @overload
     def call(self, name: Literal["mqtt_publish"], /, **arguments: Unpack[MqttPublishArguments]) -> MqttPublish: ...
     @overload
@@ -1707,8 +1727,6 @@ class AsyncCalls:
     async def call(self, name: Literal["mqtt_ingest"], /, **arguments: Unpack[MqttIngestArguments]) -> MqttIngest: ...
     @overload
     async def call(self, name: Literal["mqtt_ingest_batch"], /, **arguments: Unpack[MqttIngestBatchArguments]) -> MqttIngestBatch: ...
-    @overload
-    async def call(self, name: Literal["mqtt_ingest_body"], /, **arguments: Unpack[MqttIngestBodyArguments]) -> MqttIngestBody: ...
     @overload
     async def call(self, name: Literal["mqtt_publish"], /, **arguments: Unpack[MqttPublishArguments]) -> MqttPublish: ...
     @overload

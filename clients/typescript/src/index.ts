@@ -3,7 +3,7 @@ export type { Answer, Arguments, CallName, CallOptions, TopicbaseOptions } from 
 export { TopicbaseError } from "./errors.js";
 export type { components, paths } from "./openapi.js";
 export { Live } from "./live.js";
-export type { LiveEvent, LiveMessage, LiveOptions, LiveSubscription } from "./live.js";
+export type { LiveDeleted, LiveEvent, LiveMessage, LiveOptions, LivePresence, LiveStatistics, LiveSubscription } from "./live.js";
 export { MqttIntegrationProvider } from "./provider.js";
 export type * from "./provider.js";
 export { verifyWebhook, WebhookError } from "./webhooks.js";

@@ -1,5 +1,6 @@
 import type { Answer } from "./client.js";
 import { TopicbaseError } from "./errors.js";
+import type { components } from "./openapi.js";
 import type { WebhookMessage } from "./webhooks.js";
 
 /** A message as a webhook has it, without what belongs to its subscription. */
@@ -9,15 +10,43 @@ export interface LiveMessage extends Omit<WebhookMessage, "type" | "subscription
   measured_at: string;
   decode_error: string | null;
 }
-/** What an iteration gives, first `subscribed`, and again after a new connection. `gap`: messages before this one are no longer there (`lost`), or come later than they might have. */
+/** Whether a device is connected. `by` is `silence` where it is `offline` for having sent nothing. */
+export interface LivePresence {
+  id: string;
+  organization_id: string;
+  integration_id: string;
+  external_id: string;
+  state: "online" | "offline" | "unknown";
+  since: string | null;
+  by: string | null;
+}
+/** What there is no longer. */
+export interface LiveDeleted {
+  id: string;
+  deleted: true;
+}
+/** Of an organization, or, to operators, of the installation. */
+export type LiveStatistics =
+  | (Answer<"get_mqtt_queue_stats"> & { at: string })
+  | (Answer<"get_system_status"> & { organization_id: null });
+
+/**
+ * What an iteration gives, first `subscribed`, and again after a new connection. States and receipts begin with what there is, up to `current`.
+ * `gap`: messages before this one are no longer there (`lost`), or come later than they might have.
+ */
 export type LiveEvent =
-  | { type: "subscribed"; cursor: string }
+  | { type: "subscribed"; cursor?: string }
   | { type: "message"; cursor: string; message: LiveMessage }
   | { type: "readings"; cursor: string; readings: Omit<Answer<"query_telemetry">[number], "cursor"> }
-  | { type: "gap"; cursor: string; reason: string; lost: boolean };
+  | { type: "receipts"; cursor: string; receipts: Answer<"get_mqtt_publish_receipts">[number] }
+  | { type: "presence"; presence: LivePresence | LiveDeleted }
+  | { type: "integrations"; integrations: components["schemas"]["device_integrations"] | LiveDeleted }
+  | { type: "statistics"; statistics: LiveStatistics }
+  | { type: "current"; cursor?: string }
+  | { type: "gap"; cursor?: string; reason: string; lost: boolean };
 
 export interface LiveSubscription {
-  stream?: "messages" | "readings";
+  stream?: "messages" | "readings" | "receipts" | "presence" | "integrations" | "statistics";
   /** A topic filter. */
   topic?: string;
   device_id?: string;
@@ -31,7 +60,9 @@ export interface LiveOptions {
   /** `wss://host/stream`. */
   url: string;
   /** A JWT, or what gives one for each connection: then the stream goes on after the old one has expired. */
-  token: string | (() => string | Promise<string>);
+  token?: string | (() => string | Promise<string>);
+  /** In place of a token. */
+  apiKey?: string;
   /** Where there is no global one, as in Node.js 20. */
   WebSocket?: typeof WebSocket;
 }
@@ -123,12 +154,12 @@ export class Live {
   }
 
   #connect(): void {
-    const { url, token, WebSocket: Socket = WebSocket } = this.#options;
+    const { url, token, apiKey, WebSocket: Socket = WebSocket } = this.#options;
     const socket = new Socket(url.replace(/^http/, "ws"));
     this.#socket = socket;
     socket.onopen = async () => {
       try {
-        const hello = { type: "hello", token: typeof token === "function" ? await token() : token };
+        const hello = { type: "hello", token: typeof token === "function" ? await token() : token, api_key: apiKey };
         if (this.#socket === socket) this.#send(hello);
       } catch (cause) {
         this.#endAll(new TopicbaseError(0, "token_missing", String(cause), null, null, { cause }));

@@ -138,7 +138,8 @@ export interface paths {
         };
         /**
          * Incoming messages by status
-         * @description `pending` and `processing` messages wait in the queue, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.
+         * @description `pending` and `processing` messages wait for their effects, `completed` ones are in `mqtt_messages`, `failed` ones in `mqtt_dead_letters`.
+         *     `mqtt_messages` has failed and pending ones, too, where they were stored when they were accepted.
          *     With `select`, the rows have those columns only.
          */
         get: operations["mqtt_message_queue"];
@@ -334,7 +335,7 @@ export interface paths {
          * @description They come after the rules that are there, replace those of the same preset, and can be edited like any other. topic_prefix stands before all
          *     their topics; by default nothing, and at the hosted broker the organization's prefix. Answers `{"topics", "rules"}`: the topics are what the
          *     integration has to subscribe to (mqtt_subscribe) unless it already does.
-         *     Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.
+         *     Errors: 400 `payload_rule_invalid` (topic_prefix is not a topic, or there would be more than 500 rules); 403 `admin_required`; 404 `integration_not_found`, `preset_not_found`.
          */
         post: operations["apply_device_preset"];
         delete?: never;
@@ -1052,7 +1053,9 @@ export interface paths {
          * Get the result of a connection test
          * @description `status` is `queued`, `running` or `done`; once done, `result` has `ok`, `reason` and what was reached: address, TLS, login, round trip in
          *     milliseconds. With `wait`, the call returns when the test is done, or after that many seconds (0 to 20) at the latest;
-         *     sooner, with `Retry-After`, while too many calls are waiting.
+         *     sooner, with `Retry-After`, while too many calls are waiting. While it is running, `result` has the last stage that was passed (`dns`, `tcp`,
+         *     `tls`, `websocket`, `connack`, `subscribe`, `publish`) as `stage`, and what is known by then; send the one that you know as `stage` (first
+         *     an empty one) to have `wait` end at the next as well.
          *     Errors: 400 `wait_invalid`; 404 `request_not_found`.
          */
         post: operations["get_mqtt_request"];
@@ -1078,9 +1081,10 @@ export interface paths {
         /**
          * Show operators what each organization uses
          * @description A row for each organization, those with the most bytes first: messages `accepted` from devices and brokers, `dead` letters of them, `received` and
-         *     `published` messages stored, `bytes` of their payloads and the mean `seconds_to_store` (from accepted to stored), from since (default: an hour ago) until
-         *     until; and what there is now: `queued` messages, valid `logins`, `integrations`, `connections` of the bridge to their brokers, `devices`, and the
-         *     `limits` that set_organization_limits has set (null: the installation's). Never content. It reads the history of the range.
+         *     `published` messages stored, `bytes` of their payloads and the mean `seconds_to_store` (from accepted to stored), the `processing_seconds` of
+         *     the workers (each batch's time, shared out by bytes, of which a message has 500 more than its payload), from since (default: an hour ago) until
+         *     until; and what there is now: `queued` messages, valid `logins`, `integrations`, `connections` of the bridge to their brokers, `stream_connections`,
+         *     `subscriptions`, `devices`, and the `limits` that set_organization_limits has set (null: the installation's). Never content. It reads the history of the range.
          *     Errors: 403 `operator_required`.
          */
         post: operations["get_organization_usage"];
@@ -1147,13 +1151,12 @@ export interface paths {
         put?: never;
         /**
          * Import messages that were measured before
-         * @description For admins. messages are those of `mqtt_ingest_batch` (`topic`, `payload`, `qos`, `retain`, `content_type`, `payload_encoding`, `message_id`, and
-         *     `timestamp`, which is required), up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
-         *     is: their retention begins now, rollups take them in, and a device's latest values change only by what is newer than they are. No quota applies, nothing is posted
-         *     to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization's prefix. Payload rules are applied.
+         * @description For admins. messages are those of `mqtt_ingest_batch`, their `timestamp` being required, up to `max_batch_messages`. They are stored at once, as received now and measured at their timestamp, however long ago that
+         *     is: their retention begins now, rollups take them in, and a device's latest values change only by what is newer than they are. Of the quotas, only
+         *     `max_bytes_per_second` applies. Nothing is posted to webhooks, and devices are not seen by it. At the hosted broker, topics lie below the organization's prefix. Payload rules are applied.
          *     Answers `{"imported", "repeated", "rejected": [{"index", "code", "message"}]}`. A message whose message_id is stored already is a repeat, and so is one without
          *     message_id that equals a stored one in topic, timestamp and payload: so an import can be run again.
-         *     Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`.
+         *     Errors: 400 `messages_invalid`, `messages_empty`, `message_invalid`; 403 `admin_required`; 404 `integration_not_found`; 413 `batch_too_large`; 429 `import_busy`, `queue_paused`, `quota_exceeded`.
          */
         post: operations["import_messages"];
         delete?: never;
@@ -1363,11 +1366,17 @@ export interface paths {
          *     - `qos` 0, 1 or 2; `retain` true or false (also 1 or 0)
          *     - `timestamp`: when the device measured it, as RFC 3339 date and time, or seconds, milliseconds, microseconds or nanoseconds since 1970; where it
          *       is omitted, the payload's member `timestamp` or `ts` tells
+         *     - `payload_format` (`utf-8`), `response_topic`, `correlation_data` (base64), `message_expiry` (seconds), `user_properties` (object, or array of
+         *       pairs): MQTT 5 properties, stored as those of a message that came over MQTT
          *     - `message_id`: a UUID that you choose; a repeat within the idempotency window (24 hours) gets the same answer and is stored only once
          *
+         *     A body of another Content-Type is the payload, and headers say the rest, as for `mqtt_ingest_binary`: `text/plain`, `text/xml`,
+         *     `application/octet-stream`. A form has the arguments as fields, whose values are texts.
+         *
          *     Errors: 401 `invalid_credentials`; 403 `topic_not_allowed`, `topic_limit_reached`, `publish_not_allowed`, `integration_inactive`; 400
-         *     `topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`, `payload_invalid`, `payload_too_deep`,
-         *     `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`,
+         *     `message_invalid`, `payload_missing`, `topic_invalid`, `qos_invalid`, `retain_invalid`, `message_id_invalid`, `timestamp_invalid`,
+         *     `payload_invalid`, `payload_too_deep`, `payload_not_base64`, `payload_encoding_invalid`, `content_type_invalid`, `payload_format_invalid`, `response_topic_invalid`,
+         *     `correlation_data_invalid`, `message_expiry_invalid`, `user_properties_invalid`; 413 `payload_too_large`; 429 `too_many_wrong_passwords`,
          *     `quota_exceeded`, `queue_paused`, with `Retry-After`.
          */
         post: operations["mqtt_ingest"];
@@ -1417,30 +1426,11 @@ export interface paths {
          * Send one message as a device, its payload as raw bytes
          * @description The body is the payload, with `Content-Type: application/octet-stream`. Headers: `X-Topic` (required), `X-QoS`, `X-Retain`,
          *     `X-Content-Type` (media type of the payload: `application/cbor`, `application/msgpack`, `text/plain`, `application/json`, …),
-         *     `X-Message-ID`, `X-Timestamp`. Login headers, answer and errors are those of `mqtt_ingest`.
+         *     `X-Message-ID`, `X-Timestamp`, and for MQTT 5 properties `X-Payload-Format`, `X-Response-Topic`, `X-Correlation-Data`, `X-Message-Expiry`,
+         *     `X-User-Properties` (JSON); `Content-Encoding`: `gzip` or `deflate`, where the server has PL/Python. Login headers and answer are those of `mqtt_ingest`.
+         *     Errors: those of `mqtt_ingest`; 400 `content_encoding_invalid`; 415 `content_encoding_unsupported`.
          */
         post: operations["mqtt_ingest_binary"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rpc/mqtt_ingest_body": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Send one message as a device, the body being the message
-         * @description As `mqtt_ingest`, for the gateway, which sends `POST /rpc/mqtt_ingest_body?columns=message`: PostgREST then reads no key of the body.
-         *     Errors: those of `mqtt_ingest`; 400 `message_invalid`, `payload_missing`.
-         */
-        post: operations["mqtt_ingest_body"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1460,7 +1450,7 @@ export interface paths {
          * Send one message in the sender's own form: The Things Network, ChirpStack, OwnTracks, Shelly
          * @description The body is the payload. Log in with `Authorization: Basic base64(username:password)`, or `X-Username` and `X-Password`; no client id is needed.
          *     The gateway has it at `/in/<username>/<topic>`. The topic is what the integration's setting `http_topic` makes of the message, else `X-Topic`,
-         *     else `http`; the credential's prefix is put before it where it is missing. Bodies: `application/json`; `text/plain`; bytes as
+         *     else `http`; the credential's prefix is put before it where it is missing. Bodies: `application/json`; `text/plain`; `text/xml`; bytes as
          *     `application/octet-stream`, whose media type `X-Content-Type` may tell: JSON, CBOR, MessagePack, text or a form.
          *     Answers 202 `{"message_id", "status": "queued"}`, or 200 `[]` to OwnTracks.
          *
@@ -1526,7 +1516,7 @@ export interface paths {
          *     Subscribing again to the same filter changes the other arguments, and ends a pause that began when the receiver answered 410. A subscription
          *     that is_paused is unsubscribed at the broker and posts nothing, but keeps its row. `status` is `pending` until the broker has granted it.
          *     Errors: 400 `topic_invalid`, `qos_invalid`, `retain_handling_invalid`, `callback_url_invalid`, `callback_secret_invalid`,
-         *     `sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`.
+         *     `sealing_unavailable`; 403 `admin_required`, `topic_not_allowed`; 404 `integration_not_found`; 409 `subscription_limit_reached`.
          */
         post: operations["mqtt_subscribe"];
         delete?: never;
@@ -1776,7 +1766,7 @@ export interface paths {
         /**
          * RabbitMQ asks whether a device may log in
          * @description For `auth_http.user_path`. Returns `allow` (without tags) or `deny` as text, to a broker with a key (see `generate_broker_key`). The client id must
-         *     be the credential's own, and the broker must have granted the bridge's first subscription for the integration.
+         *     be the credential's own, or for a connection test that with `~test` behind it, and the broker must have granted the bridge's first subscription for the integration.
          *     Errors: 401 `broker_unknown`.
          */
         post: operations["rabbitmq_auth_user"];
@@ -1824,8 +1814,10 @@ export interface paths {
          * Apply the payload rules to stored messages
          * @description One batch: the messages received since then and before until (default: all), the oldest first, at most limit (1 to 10,000). Their readings are
          *     replaced by what the rules of today make of them, and devices that are not known are registered; latest values, presence and metadata stay as they
-         *     are. So do readings of Sparkplug B, and of rules that name `{login}`, which the history does not have. Rollups follow. Answers `{"messages", "readings", "next_cursor"}`: call it again with next_cursor as cursor until that is null.
-         *     Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`, `topic_limit_reached`; 404
+         *     are. So do readings of Sparkplug B, and of rules that name `{login}`, which the history does not have, and those of days that are packed: packed_days
+         *     lists these (UTC). Rollups follow. Answers `{"messages", "readings", "packed_days", "next_cursor"}`: call it again with next_cursor as cursor until
+         *     that is null.
+         *     Errors: 400 `limit_invalid`, `cursor_invalid`; 403 `admin_required`, `topic_limit_reached`; 409 `day_packed`; 404
          *     `integration_not_found`.
          */
         post: operations["reapply_payload_rules"];
@@ -1895,9 +1887,11 @@ export interface paths {
          *     letters that have not been replayed before. `to_integration_id` sends them to another integration, `patch` replaces `topic`, `payload`, `qos`,
          *     `retain` or `content_type`, `max_per_second` spreads them over time, and `dry_run` only shows what would be replayed. Each dead letter is kept
          *     and marked with `replayed_at`; the new message carries `replay_of` in its properties (an outgoing one in its user properties).
+         *     A message that the history has (`failed` in mqtt_messages) is not stored again: only its effects are made, once, unless there is a `patch` or
+         *     another integration, for which a new message is stored. Of a packed day, such dead letters are left out, and refused if you name them in `ids`.
          *     Returns `{"matched", "replayed", "messages": [first 100]}`.
          *
-         *     Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`;
+         *     Errors: 404 `organization_not_found`, `integration_not_found`; 403 `admin_required`; 400 `replay_invalid`; 409 `day_packed`;
          *     for outgoing messages the errors of mqtt_publish, any of which stops the whole replay: 403 `integration_inactive`, `topic_not_allowed`,
          *     413 `payload_too_large`; 429 `queue_paused`, with `Retry-After`.
          */
@@ -2057,7 +2051,9 @@ export interface paths {
         /**
          * Set the quotas and retention of an organization
          * @description Sets all of them together; one that is omitted (or null) falls back to that of the installation: `max_per_second` and `max_burst` of its devices over
-         *     HTTP, `max_queued` messages waiting, `max_logins` of its devices, `max_payload_bytes`, and the days for which history (`completed_days`), dead letters (`failed_days`),
+         *     HTTP, `max_queued` messages waiting, `max_logins` of its devices, `max_payload_bytes`, `max_bytes_per_second` of its devices and brokers,
+         *     `max_processing_seconds` of the workers in a minute, `max_integrations` that are switched on, `max_calls` of its members at a time,
+         *     `max_stream_connections`, `max_subscriptions`, and the days for which history (`completed_days`), dead letters (`failed_days`),
          *     activity log (`activity_days`), rollups of hours and days (`rollup_days`) and of minutes (`rollup_minute_days`) are kept. Returns the organization.
          *     Errors: 404 `organization_not_found`; 400 `limit_invalid`.
          */
@@ -2106,8 +2102,8 @@ export interface paths {
         /**
          * Show what the payload rules make of a message
          * @description Nothing is stored. payload is JSON; payload_base64 are the bytes that a broker would deliver, with their content_type (default: the
-         *     integration's); login is the username of a device that sends over HTTP. Answers `{"rule", "payload", "decode_error", "samples", "considered"}`:
-         *     the rule that matched (null: none, so that topic_pattern decides), the payload as JSON, of each sample its role, device, time, metrics, presence,
+         *     integration's); login is the username of a device that sends over HTTP. Answers `{"rule", "payload", "decode_error", "transformed", "samples", "considered"}`:
+         *     the rule that matched (null: none, so that topic_pattern decides), the payload as JSON, what the rule's transform makes of it, of each sample its role, device, time, metrics, presence,
          *     metadata and why anything is missing (reason), and which rules were tried and why they did not match.
          *     Errors: 400 `topic_invalid`, `argument_conflict`; 404 `integration_not_found`.
          */
@@ -2136,7 +2132,7 @@ export interface paths {
          *     Returns the integration without secrets: `settings.has_password` says that one is stored.
          *     Errors: 400 `name_invalid`, `integration_type_invalid`, `status_invalid`, `setting_invalid` (details name the setting),
          *     `sealing_unavailable`; 403 `admin_required`; 404 `organization_not_found`, `integration_not_found`;
-         *     409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`.
+         *     409 `integration_type_fixed` (hosted stays hosted), `client_id_in_use`, `integration_limit_reached`.
          */
         post: operations["upsert_integration"];
         delete?: never;
@@ -2208,7 +2204,7 @@ export interface components {
              * @example sensor01
              */
             client_id: string | null;
-            /** @description Messages that it has delivered over HTTP; what it does over MQTT is not counted */
+            /** @description Messages that it has delivered over HTTP, and its sessions at brokers that tell of them */
             connection_count: number | null;
             /**
              * Format: date-time
@@ -2244,7 +2240,7 @@ export interface components {
             integration_id: string | null;
             /**
              * Format: date-time
-             * @description When it was last used over HTTP
+             * @description When it was last used, over HTTP or to begin a session at a broker that tells
              */
             last_connected_at: string | null;
             /** @description Messages that it may send at once after a pause */
@@ -2580,7 +2576,7 @@ export interface components {
              * @example sensor01
              */
             client_id: string | null;
-            /** @description Messages that it has delivered over HTTP; what it does over MQTT is not counted */
+            /** @description Messages that it has delivered over HTTP, and its sessions at brokers that tell of them */
             connection_count: number | null;
             /**
              * Format: date-time
@@ -2611,7 +2607,7 @@ export interface components {
             integration_id: string | null;
             /**
              * Format: date-time
-             * @description When it was last used over HTTP
+             * @description When it was last used, over HTTP or to begin a session at a broker that tells
              */
             last_connected_at: string | null;
             /** @description Messages that it may send at once after a pause */
@@ -2798,6 +2794,8 @@ export interface components {
             device_id: string | null;
             /** @description incoming or outgoing */
             direction: string | null;
+            /** @description Whether its effects were given up: mqtt_dead_letters says why, and replay_mqtt_dead_letters makes them */
+            failed: boolean | null;
             /**
              * Format: uuid
              * @description Message id; for a published message its receipt id
@@ -2993,12 +2991,26 @@ export interface components {
             id: string | null;
             /** @description Messages that they may send at once after a pause */
             max_burst: number | null;
+            /** @description Bytes of messages per second that its devices may send over HTTP, and its brokers deliver; null for no limit */
+            max_bytes_per_second: number | null;
+            /** @description Calls of its members and API keys that may run at a time; null for the installation's limit */
+            max_calls: number | null;
+            /** @description Integrations that it may have switched on; null for the installation's limit */
+            max_integrations: number | null;
+            /** @description Valid device logins that it may have; null for the installation's limit */
+            max_logins: number | null;
             /** @description Largest payload in bytes; null for the installation's limit */
             max_payload_bytes: number | null;
             /** @description Messages per second that its devices may send over HTTP; null for no limit */
             max_per_second: number | null;
+            /** @description Seconds of the queue workers that its messages may take in a minute; null for no limit */
+            max_processing_seconds: number | null;
             /** @description Messages that may wait to be processed; null for no limit of its own */
             max_queued: number | null;
+            /** @description Connections to the live stream that it may have; null for the installation's limit */
+            max_stream_connections: number | null;
+            /** @description Subscriptions that it may have; null for the installation's limit */
+            max_subscriptions: number | null;
             /** @description Name, for people */
             name: string | null;
             /** @description Your role in it: member or admin; null for service_role */
@@ -3048,6 +3060,8 @@ export interface components {
             layout: unknown;
             /** @description Names of metrics to SQL/JSON paths */
             metrics: unknown;
+            /** @description Seconds of silence after which a device with topics of this rule is offline; null: as the integration's setting says */
+            offline_after: number | null;
             /**
              * Format: uuid
              * @description Organization that it belongs to
@@ -3074,6 +3088,8 @@ export interface components {
              * @example org_demo/devices/sensor01/telemetry
              */
             topic: string | null;
+            /** @description JMESPath expression that is applied to the decoded payload first */
+            transform: string | null;
             /**
              * Format: date-time
              * @description When it was last changed
@@ -3491,6 +3507,7 @@ export interface operations {
                 created_at?: components["schemas"]["Filter"];
                 measured_at?: components["schemas"]["Filter"];
                 timestamp_ignored?: components["schemas"]["Filter"];
+                failed?: components["schemas"]["Filter"];
             };
             header?: never;
             path?: never;
@@ -3685,6 +3702,13 @@ export interface operations {
                 max_queued?: components["schemas"]["Filter"];
                 max_payload_bytes?: components["schemas"]["Filter"];
                 created_at?: components["schemas"]["Filter"];
+                max_logins?: components["schemas"]["Filter"];
+                max_bytes_per_second?: components["schemas"]["Filter"];
+                max_processing_seconds?: components["schemas"]["Filter"];
+                max_integrations?: components["schemas"]["Filter"];
+                max_calls?: components["schemas"]["Filter"];
+                max_stream_connections?: components["schemas"]["Filter"];
+                max_subscriptions?: components["schemas"]["Filter"];
             };
             header?: never;
             path?: never;
@@ -3740,6 +3764,8 @@ export interface operations {
                 created_at?: components["schemas"]["Filter"];
                 updated_at?: components["schemas"]["Filter"];
                 layout?: components["schemas"]["Filter"];
+                offline_after?: components["schemas"]["Filter"];
+                transform?: components["schemas"]["Filter"];
             };
             header?: never;
             path?: never;
@@ -4315,7 +4341,7 @@ export interface operations {
                          * @example sensor01
                          */
                         client_id: string | null;
-                        /** @description Messages that it has delivered over HTTP; what it does over MQTT is not counted */
+                        /** @description Messages that it has delivered over HTTP, and its sessions at brokers that tell of them */
                         connection_count: number | null;
                         /**
                          * Format: date-time
@@ -4351,7 +4377,7 @@ export interface operations {
                         integration_id: string | null;
                         /**
                          * Format: date-time
-                         * @description When it was last used over HTTP
+                         * @description When it was last used, over HTTP or to begin a session at a broker that tells
                          */
                         last_connected_at: string | null;
                         /** @description Messages that it may send at once after a pause */
@@ -4493,17 +4519,33 @@ export interface operations {
                         ingest_pause: string | null;
                         /** @description Messages that they may send or deliver at once after a pause; null takes two seconds' worth. */
                         max_burst: number | null;
+                        /** @description Bytes of messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit. */
+                        max_bytes_per_second: number | null;
+                        /** @description Calls of its members and API keys that may run at a time; null takes the installation's max_calls_per_organization. */
+                        max_calls: number | null;
+                        /** @description Integrations that it may have switched on, each with a connection of a bridge; null takes the installation's. */
+                        max_integrations: number | null;
                         /** @description Valid device logins that it may have; null takes the installation's. */
                         max_logins: number | null;
                         /** @description Largest payload of one message; null takes the installation's, which also bounds it. */
                         max_payload_bytes: number | null;
                         /** @description Messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit. */
                         max_per_second: number | null;
+                        /** @description Seconds of the queue workers that its messages may take in a minute, beyond which they wait in the queue; null is without limit. */
+                        max_processing_seconds: number | null;
                         /** @description Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit. */
                         max_queued: number | null;
+                        /** @description Connections to the live stream that it may have; null takes the installation's. */
+                        max_stream_connections: number | null;
+                        /** @description Subscriptions that it may have; null takes the installation's. */
+                        max_subscriptions: number | null;
+                        /** @description The installation that it moves or has moved to; then nobody sees or changes it here, and no bridge works for it. Written by `topicbase move-organization`. */
+                        moving_to: string | null;
                         name: string;
                         /** @description What it is called in the history, where four bytes take the place of sixteen. Never shown outside. */
                         number: number;
+                        /** @description Why mqtt_publish is refused for it just now; written by mqtt.check_capacity. */
+                        publish_pause: string | null;
                         /** @description Days that its rollups of hours and days are kept; null takes the installation's. */
                         rollup_days: number | null;
                         /** @description Days that its rollups of minutes are kept; null takes the installation's. */
@@ -5369,7 +5411,7 @@ export interface operations {
                          * @example sensor01
                          */
                         client_id: string | null;
-                        /** @description Messages that it has delivered over HTTP; what it does over MQTT is not counted */
+                        /** @description Messages that it has delivered over HTTP, and its sessions at brokers that tell of them */
                         connection_count: number | null;
                         /**
                          * Format: date-time
@@ -5405,7 +5447,7 @@ export interface operations {
                         integration_id: string | null;
                         /**
                          * Format: date-time
-                         * @description When it was last used over HTTP
+                         * @description When it was last used, over HTTP or to begin a session at a broker that tells
                          */
                         last_connected_at: string | null;
                         /** @description Messages that it may send at once after a pause */
@@ -6554,6 +6596,7 @@ export interface operations {
                 "application/json": {
                     /** Format: uuid */
                     request_id: string;
+                    stage?: string | null;
                     wait?: number | null;
                 };
             };
@@ -6644,11 +6687,14 @@ export interface operations {
                         name: string | null;
                         /** Format: uuid */
                         organization_id: string | null;
+                        processing_seconds: number | null;
                         published: number | null;
                         queued: number | null;
                         received: number | null;
                         seconds_to_store: number | null;
                         slug: string | null;
+                        stream_connections: number | null;
+                        subscriptions: number | null;
                     }[];
                 };
             };
@@ -6706,11 +6752,14 @@ export interface operations {
                         name: string | null;
                         /** Format: uuid */
                         organization_id: string | null;
+                        processing_seconds: number | null;
                         published: number | null;
                         queued: number | null;
                         received: number | null;
                         seconds_to_store: number | null;
                         slug: string | null;
+                        stream_connections: number | null;
+                        subscriptions: number | null;
                     }[];
                 };
             };
@@ -6912,7 +6961,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `import_busy` */
+            /** @description `import_busy`, `queue_paused`, `quota_exceeded` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7382,6 +7431,7 @@ export interface operations {
                         /** Format: uuid */
                         device_id: string | null;
                         direction: string | null;
+                        failed: boolean | null;
                         /** Format: uuid */
                         id: string | null;
                         /**
@@ -7519,6 +7569,7 @@ export interface operations {
                         /** Format: uuid */
                         device_id: string | null;
                         direction: string | null;
+                        failed: boolean | null;
                         /** Format: uuid */
                         id: string | null;
                         /**
@@ -7786,7 +7837,7 @@ export interface operations {
                          * @example sensor01
                          */
                         client_id: string | null;
-                        /** @description Messages that it has delivered over HTTP; what it does over MQTT is not counted */
+                        /** @description Messages that it has delivered over HTTP, and its sessions at brokers that tell of them */
                         connection_count: number | null;
                         /**
                          * Format: date-time
@@ -7822,7 +7873,7 @@ export interface operations {
                         integration_id: string | null;
                         /**
                          * Format: date-time
-                         * @description When it was last used over HTTP
+                         * @description When it was last used, over HTTP or to begin a session at a broker that tells
                          */
                         last_connected_at: string | null;
                         /** @description Messages that it may send at once after a pause */
@@ -7919,7 +7970,14 @@ export interface operations {
     mqtt_ingest: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "X-Topic"?: string;
+                "X-QoS"?: string;
+                "X-Retain"?: string;
+                "X-Content-Type"?: string;
+                "X-Message-ID"?: string;
+                "X-Timestamp"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7927,17 +7985,25 @@ export interface operations {
             content: {
                 "application/json": {
                     content_type?: string | null;
+                    correlation_data?: string | null;
+                    message_expiry?: unknown;
                     /** @example 0195126e-9a3f-7c41-8d27-3b5f60a1c203 */
                     message_id?: string | null;
                     payload: unknown;
                     /** @enum {string|null} */
                     payload_encoding?: "json" | "text" | "base64" | null;
+                    payload_format?: string | null;
                     qos?: unknown;
+                    response_topic?: string | null;
                     retain?: unknown;
                     timestamp?: unknown;
                     /** @example org_demo/devices/sensor01/telemetry */
                     topic: string;
+                    user_properties?: unknown;
                 };
+                "application/octet-stream": unknown;
+                "text/plain": string;
+                "text/xml": string;
             };
         };
         responses: {
@@ -7958,7 +8024,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `content_type_invalid`, `message_id_invalid`, `payload_encoding_invalid`, `payload_invalid`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid` */
+            /** @description `content_type_invalid`, `correlation_data_invalid`, `message_expiry_invalid`, `message_id_invalid`, `message_invalid`, `payload_encoding_invalid`, `payload_format_invalid`, `payload_invalid`, `payload_missing`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `response_topic_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid`, `user_properties_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8061,7 +8127,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `batch_empty`, `content_type_invalid`, `message_id_invalid`, `message_invalid`, `messages_invalid`, `payload_encoding_invalid`, `payload_invalid`, `payload_missing`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid` */
+            /** @description `batch_empty`, `content_type_invalid`, `correlation_data_invalid`, `message_expiry_invalid`, `message_id_invalid`, `message_invalid`, `messages_invalid`, `payload_encoding_invalid`, `payload_format_invalid`, `payload_invalid`, `payload_missing`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `response_topic_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid`, `user_properties_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8146,7 +8212,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `content_type_invalid`, `message_id_invalid`, `payload_encoding_invalid`, `payload_invalid`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid` */
+            /** @description `content_encoding_invalid`, `content_type_invalid`, `correlation_data_invalid`, `message_expiry_invalid`, `message_id_invalid`, `message_invalid`, `payload_encoding_invalid`, `payload_format_invalid`, `payload_invalid`, `payload_missing`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `response_topic_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid`, `user_properties_invalid` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8182,89 +8248,8 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `queue_paused`, `quota_exceeded`, `too_many_wrong_passwords` */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            default: components["responses"]["Error"];
-        };
-    };
-    mqtt_ingest_body: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    content_type?: string | null;
-                    /** @example 0195126e-9a3f-7c41-8d27-3b5f60a1c203 */
-                    message_id?: string | null;
-                    payload: unknown;
-                    /** @enum {string} */
-                    payload_encoding?: "json" | "text" | "base64";
-                    qos?: unknown;
-                    retain?: unknown;
-                    timestamp?: unknown;
-                    /** @example org_demo/devices/sensor01/telemetry */
-                    topic: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Queued */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /**
-                         * Format: uuid
-                         * @example 0195126e-9a3f-7c41-8d27-3b5f60a1c203
-                         */
-                        message_id: string;
-                        /** @enum {string} */
-                        status: "queued";
-                    };
-                };
-            };
-            /** @description `content_type_invalid`, `message_id_invalid`, `message_invalid`, `payload_encoding_invalid`, `payload_invalid`, `payload_missing`, `payload_not_base64`, `payload_too_deep`, `qos_invalid`, `retain_invalid`, `timestamp_invalid`, `topic_invalid` */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description `invalid_credentials` */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description `integration_inactive`, `publish_not_allowed`, `topic_limit_reached`, `topic_not_allowed` */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description `payload_too_large` */
-            413: {
+            /** @description `content_encoding_unsupported` */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8303,6 +8288,7 @@ export interface operations {
                 "application/json": unknown;
                 "application/octet-stream": unknown;
                 "text/plain": string;
+                "text/xml": string;
             };
         };
         responses: {
@@ -8614,6 +8600,15 @@ export interface operations {
             };
             /** @description `integration_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `subscription_limit_reached` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9701,6 +9696,7 @@ export interface operations {
                     "application/json": {
                         messages: number;
                         next_cursor: string | null;
+                        packed_days: string[];
                         readings: number;
                     };
                 };
@@ -9725,6 +9721,15 @@ export interface operations {
             };
             /** @description `integration_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `day_packed` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9978,6 +9983,15 @@ export interface operations {
             };
             /** @description `integration_not_found`, `organization_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `day_packed` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10426,7 +10440,7 @@ export interface operations {
                          * @example sensor01
                          */
                         client_id: string | null;
-                        /** @description Messages that it has delivered over HTTP; what it does over MQTT is not counted */
+                        /** @description Messages that it has delivered over HTTP, and its sessions at brokers that tell of them */
                         connection_count: number | null;
                         /**
                          * Format: date-time
@@ -10462,7 +10476,7 @@ export interface operations {
                         integration_id: string | null;
                         /**
                          * Format: date-time
-                         * @description When it was last used over HTTP
+                         * @description When it was last used, over HTTP or to begin a session at a broker that tells
                          */
                         last_connected_at: string | null;
                         /** @description Messages that it may send at once after a pause */
@@ -10573,10 +10587,16 @@ export interface operations {
                     completed_days?: number | null;
                     failed_days?: number | null;
                     max_burst?: number | null;
+                    max_bytes_per_second?: number | null;
+                    max_calls?: number | null;
+                    max_integrations?: number | null;
                     max_logins?: number | null;
                     max_payload_bytes?: number | null;
                     max_per_second?: number | null;
+                    max_processing_seconds?: number | null;
                     max_queued?: number | null;
+                    max_stream_connections?: number | null;
+                    max_subscriptions?: number | null;
                     /**
                      * Format: uuid
                      * @example 5f0c1c9e-7d5b-4b7c-8a64-2b8a5a1f9c01
@@ -10619,17 +10639,33 @@ export interface operations {
                         ingest_pause: string | null;
                         /** @description Messages that they may send or deliver at once after a pause; null takes two seconds' worth. */
                         max_burst: number | null;
+                        /** @description Bytes of messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit. */
+                        max_bytes_per_second: number | null;
+                        /** @description Calls of its members and API keys that may run at a time; null takes the installation's max_calls_per_organization. */
+                        max_calls: number | null;
+                        /** @description Integrations that it may have switched on, each with a connection of a bridge; null takes the installation's. */
+                        max_integrations: number | null;
                         /** @description Valid device logins that it may have; null takes the installation's. */
                         max_logins: number | null;
                         /** @description Largest payload of one message; null takes the installation's, which also bounds it. */
                         max_payload_bytes: number | null;
                         /** @description Messages a second that its devices may send over HTTP together, and its brokers deliver together; null is without limit. */
                         max_per_second: number | null;
+                        /** @description Seconds of the queue workers that its messages may take in a minute, beyond which they wait in the queue; null is without limit. */
+                        max_processing_seconds: number | null;
                         /** @description Messages waiting from which on its devices are refused (429) and its brokers left unread; null is without limit. */
                         max_queued: number | null;
+                        /** @description Connections to the live stream that it may have; null takes the installation's. */
+                        max_stream_connections: number | null;
+                        /** @description Subscriptions that it may have; null takes the installation's. */
+                        max_subscriptions: number | null;
+                        /** @description The installation that it moves or has moved to; then nobody sees or changes it here, and no bridge works for it. Written by `topicbase move-organization`. */
+                        moving_to: string | null;
                         name: string;
                         /** @description What it is called in the history, where four bytes take the place of sixteen. Never shown outside. */
                         number: number;
+                        /** @description Why mqtt_publish is refused for it just now; written by mqtt.check_capacity. */
+                        publish_pause: string | null;
                         /** @description Days that its rollups of hours and days are kept; null takes the installation's. */
                         rollup_days: number | null;
                         /** @description Days that its rollups of minutes are kept; null takes the installation's. */
@@ -10775,6 +10811,7 @@ export interface operations {
                             /** Format: date-time */
                             time: string | null;
                         }[];
+                        transformed: unknown;
                     };
                 };
             };
@@ -10857,6 +10894,7 @@ export interface operations {
                             /** Format: date-time */
                             time: string | null;
                         }[];
+                        transformed: unknown;
                     };
                 };
             };
@@ -10947,7 +10985,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `client_id_in_use`, `integration_type_fixed` */
+            /** @description `client_id_in_use`, `integration_limit_reached`, `integration_type_fixed` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10986,6 +11024,7 @@ export interface operations {
                     integration_id: string;
                     layout?: unknown;
                     metrics?: unknown;
+                    offline_after?: number | null;
                     position?: number | null;
                     presence?: string | null;
                     role?: string | null;
@@ -10995,6 +11034,7 @@ export interface operations {
                     time?: unknown;
                     /** @example org_demo/devices/sensor01/telemetry */
                     topic: string;
+                    transform?: string | null;
                 };
             };
         };

@@ -14,7 +14,16 @@ export async function types(): Promise<void> {
   for await (const event of new Live({ url: "", token: "t" }).subscribe({ topic: "a/#" })) {
     if (event.type === "message") console.log(event.message.topic, event.message.measured_at);
     if (event.type === "readings") console.log(event.readings.deviceId);
+    if (event.type === "receipts") console.log(event.receipts.state, event.receipts.topic);
+    if (event.type === "presence") console.log("deleted" in event.presence ? event.presence.id : event.presence.state);
+    if (event.type === "integrations" && !("deleted" in event.integrations)) console.log(event.integrations.status);
+    if (event.type === "statistics" && event.statistics.organization_id !== null) console.log(event.statistics.pending);
+    // @ts-expect-error statistics have no cursor
+    if (event.type === "statistics") console.log(event.cursor);
   }
+  new Live({ url: "", apiKey: "k" }).subscribe({ stream: "presence", device_id: "d" });
+  // @ts-expect-error no such stream
+  new Live({ url: "", apiKey: "k" }).subscribe({ stream: "devices" });
   // @ts-expect-error no such call
   await client.call("mqtt_publsh", {});
   // @ts-expect-error no such argument

@@ -1,0 +1,110 @@
+"""What a connection has subscribed to, of whatever stream."""
+
+import asyncio
+import json
+from typing import Any, Protocol
+from uuid import UUID
+
+from bridge.stream.database import Position, Row, Start
+from bridge.stream.login import Login, RefusedError
+
+
+class Sink(Protocol):
+    """A connection, as its subscriptions see it."""
+
+    def send(self, subscription: "Subscription", event: str, cursor: str | None, body: str) -> bool:
+        """Takes an event to be sent; false where a message finds the buffer full."""
+
+    async def has_room(self) -> None:
+        """Waits until half of the buffer is free."""
+
+    def refuse(self, error: RefusedError) -> None:
+        """Says why, and ends the connection."""
+
+
+class Subscription:
+    def __init__(self, sink: Sink, name: str, stream: str, login: Login) -> None:
+        self.sink, self.name, self.stream, self.login = sink, name, stream, login
+        self.cursors: dict[int, str] = {}  # of each organization; 0 is the installation
+        self.reader: asyncio.Task[None] | None = None
+        self.is_ended = False
+
+    @property
+    def cursor(self) -> str | None:
+        return ".".join(self.cursors.values())
+
+    def gap(self, reason: str, *, is_lost: bool) -> None:
+        self.sink.send(self, "gap", self.cursor, json.dumps({"reason": reason, "lost": is_lost}))
+
+    def fail(self, error: RefusedError) -> None:
+        self.sink.send(
+            self, "error", None, json.dumps({"code": error.slug, "detail": error.detail, "hint": error.hint}, ensure_ascii=False)
+        )
+
+
+class Follower(Subscription):
+    """A subscription to messages or readings."""
+
+    def __init__(self, sink: Sink, name: str, stream: str, login: Login, metrics: list[str] | None) -> None:
+        super().__init__(sink, name, stream, login)
+        self.metrics = metrics
+        self.positions: dict[int, Position] = {}  # where the feed's is not its own
+        self.pattern: str | None = None
+        self.device: UUID | None = None
+        self.integrations: tuple[UUID, ...] | None = None
+
+    def begin(self, starts: list[Start]) -> None:
+        for start in starts:
+            self.cursors[start.organization] = start.cursor
+            self.positions[start.organization] = start.position
+            self.pattern, self.device, self.integrations = start.topic_pattern, start.device, start.integrations
+
+    def channel_of(self, organization: int) -> "ChannelKey":
+        return (organization, self.pattern, self.device, self.integrations)
+
+    def offer(self, row: Row) -> bool:
+        """Send what a row has for this subscription; false if there is no room."""
+        if row.cursor is None or (self.stream == "readings" and row.readings is None):
+            return True
+        if len(self.cursors) > 1:
+            before = self.cursors[row.organization]
+            self.cursors[row.organization] = row.cursor
+            if self._send(row, ".".join(self.cursors.values())):
+                return True
+            self.cursors[row.organization] = before
+            return False
+        if self._send(row, row.cursor):
+            self.cursors[row.organization] = row.cursor
+            return True
+        return False
+
+    def _send(self, row: Row, cursor: str) -> bool:
+        if self.stream == "messages":
+            return self.sink.send(self, "message", cursor, row.message or "")
+        bodies = [body for reading in json.loads(row.readings or "[]") if (body := self._named(reading)) is not None]
+        # All or none: they have one cursor.
+        return not bodies or self.sink.send(self, "readings", cursor, "\n".join(bodies))
+
+    def _named(self, reading: dict[str, Any]) -> str | None:
+        if self.metrics is not None:
+            metrics = {
+                name: value
+                for name, value in reading["metrics"].items()
+                if any(name == metric or name.startswith(f"{metric}.") for metric in self.metrics)
+            }
+            if not metrics:
+                return None
+            reading = {**reading, "metrics": metrics}
+        return json.dumps(reading, ensure_ascii=False, separators=(",", ":"))
+
+
+ChannelKey = tuple[int, str | None, UUID | None, tuple[UUID, ...] | None]
+
+
+class Channel:
+    """An organization, a topic filter, a device and the integrations of a key: its subscriptions are matched as one."""
+
+    def __init__(self, number: int, key: ChannelKey) -> None:
+        self.number, self.key = number, key
+        self.members: set[Follower] = set()  # all of them
+        self.live: set[Follower] = set()  # those that follow the feed
