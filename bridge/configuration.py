@@ -65,7 +65,7 @@ class Configuration:
         if gone := [key for key in [*self.links, *self._faults] if key not in ids]:
             self.drop(database, gone)
         for found in held:
-            self._network.limit(found.organization_id, found.max_per_second, found.max_burst)
+            self._network.limit(found.organization_id, found.max_per_second, found.max_burst, found.max_bytes_per_second)
             if found.is_changed:
                 self._stamps[found.id] = found.stamp
                 self._change(found)
@@ -121,6 +121,20 @@ class Configuration:
             time.sleep(0.005)
         database.release_integrations(ids)
         log.info("integrations_released", count=len(ids))
+
+    def count_sessions(self, database: Database) -> None:
+        """Count the sessions that Mosquitto has had since the last time."""
+        path = self._settings.mosquitto_sessions_file
+        if path is None:
+            return
+        try:
+            sessions = mosquitto.read_sessions(path)
+            if sessions is not None:
+                # Were the bridge killed between the two, these would be counted twice.
+                database.count_sessions(sessions)
+                path.unlink()
+        except (OSError, ValueError, IndexError) as error:
+            log.error("mosquitto_sessions_not_counted", reason=error)
 
     def _write_accounts(self, database: Database) -> None:
         stamp, change_at, count, logins = database.mosquitto_accounts(self._accounts_stamp)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import platform
 import select
@@ -25,6 +26,7 @@ from bridge.reports import ConnectionTests, Reports
 from bridge.settings import Settings, SettingsError, Source
 from bridge.systemd import Notifier
 from bridge.work.claims import Claims
+from bridge.work.heavy import HeavyWorker
 from bridge.work.inbound import Inbound
 from bridge.work.maintenance import Maintenance
 from bridge.work.outbound import Outbound
@@ -66,12 +68,14 @@ class Coordinator:
         self.outbound = Outbound(self.bridge_id, self._last_stop, self.claims, self.links, has_room, self.settler.settled)
         self.network = Network(Sink(self.inbound, self.reports, self.settler.settled, has_room.set))
         self.configuration = Configuration(settings, self.network, self.settler, self.reports, self.links)
-        self.worker = QueueWorker(self.bridge_id, self._first_stop)
-        self.maintenance = Maintenance(self.bridge_id, self._first_stop, self.configuration.pause)
+        self.heavy = HeavyWorker(self.bridge_id, self._first_stop)
+        self.worker = QueueWorker(self.bridge_id, self._first_stop, self.heavy)
+        self.heavy.released = self.worker.event.set
+        self.maintenance = Maintenance(self.bridge_id, self._first_stop, settings, self.configuration.pause)
         self.webhooks = Webhooks(self.bridge_id, self._last_stop, settings)
         self.watchdog = Watchdog(self._last_stop)
         self._threads: tuple[DatabaseThread, ...] = (
-            self.worker, self.maintenance, self.inbound, self.outbound, self.settler, self.webhooks
+            self.worker, self.heavy, self.maintenance, self.inbound, self.outbound, self.settler, self.webhooks
         )  # fmt: skip
         self._config_due: float | None = None
         self._used_api_keys: set[UUID] = set()
@@ -158,7 +162,7 @@ class Coordinator:
         self.settings = now
         log.set_up(now.log_level, now.log_format)
         self.webhooks.use(now)
-        self.tests.settings = now
+        self.tests.settings = self.maintenance.settings = now
         self.configuration.use(now)
         self._config_due = time.monotonic()
         log.info("reloaded", changed=",".join(_changed(before, now)) or "nothing", needs_restart=",".join(moved) or None)
@@ -203,7 +207,7 @@ class Coordinator:
         self.settler.event.set()
         self.webhooks.event.set()
         self.network.stop(1)
-        for thread in (self.outbound, self.settler, self.inbound, self.worker, self.webhooks):
+        for thread in (self.outbound, self.settler, self.inbound, self.worker, self.heavy, self.webhooks):
             thread.join(1)
         self.webhooks.close()
         self.tests.end()
@@ -280,7 +284,10 @@ class Coordinator:
     def _wait(self, database: Database, timeout: float) -> None:
         connection = database.connection
         descriptors = (connection.fileno(), self._awake.fileno())
-        ready, _, _ = select.select(descriptors, [], [], timeout)
+        poll = select.poll()  # select() takes no more than 1,024 open files
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(math.ceil(timeout * 1000))}
         if descriptors[1] in ready:
             with contextlib.suppress(BlockingIOError):
                 self._awake.recv(4096)
@@ -317,14 +324,13 @@ class Coordinator:
         if self._used_api_keys:
             database.note_api_keys(list(self._used_api_keys))
             self._used_api_keys.clear()
+        self.configuration.count_sessions(database)
         if database.take_integrations():
             self._config_due = time.monotonic()
         surplus = database.surplus_integrations()
         if surplus:
             self.configuration.drop(database, surplus)
-        up = sum(link.is_up for link in self.links.values())
-        metrics.LINKS.labels("up").set(up)
-        metrics.LINKS.labels("down").set(len(self.links) - up)
+        metrics.show_links({str(integration): link.is_up for integration, link in self.links.items()}, self.settings.metrics_integrations)
 
     def _synchronize(self, database: Database) -> None:
         self.configuration.synchronize(database)

@@ -27,6 +27,11 @@ CALLBACK_SECONDS = Histogram(
 )
 CALLBACKS_IN_FLIGHT = Gauge("topicbase_callbacks_in_flight", "Callbacks claimed and not settled.")
 LINKS = Gauge("topicbase_integrations", "Integrations held, by state of their connection.", ["state"])
+LINK_UP = Gauge(
+    "topicbase_integration_up",
+    "1 while the broker of an integration is connected, else 0; of a limited number, those that are down first.",
+    ["integration"],
+)
 FREE_DISK = Gauge("topicbase_free_disk_bytes", "Free space on the database's data disk, where the server can tell.")
 LEDGER = Gauge("topicbase_ledger_messages", "The ledger: messages accepted, and what became of them; updated every minute.", ["state"])
 LEDGER_DIFFERENCES = Gauge("topicbase_ledger_differences", "Organization hours whose ledger does not balance; updated every minute.")
@@ -53,15 +58,83 @@ for counter, values in (
     (RECEIVED, ("queued", "dead", "passed_over", "repeated")),
     (PROCESSED, ("processed", "failed", "dead")),
     (CALLBACKS, ("delivered", "failed", "dead", "released")),
-    (DATABASE_FAILURES, ("coordinator", "maintenance", "worker", "webhooks", "settler", "inbound", "outbound")),
-    (BATCH, ("claim", "settle", "ingest", "process")),
-    (BATCH_SECONDS, ("claim", "settle", "ingest", "process")),
+    (DATABASE_FAILURES, ("coordinator", "maintenance", "worker", "heavy", "webhooks", "settler", "inbound", "outbound")),
+    (BATCH, ("claim", "settle", "ingest", "process", "heavy")),
+    (BATCH_SECONDS, ("claim", "settle", "ingest", "process", "heavy")),
 ):
     for value in values:
         counter.labels(value)
 
 
 Info("topicbase_build", "The program.").info({"version": __version__})
+
+
+def show_links(states: dict[str, bool], most: int) -> None:
+    """The state of each integration: of so many at most, since each is a series for Prometheus to keep."""
+    up = sum(states.values())
+    LINKS.labels("up").set(up)
+    LINKS.labels("down").set(len(states) - up)
+    shown = sorted(states, key=lambda name: (states[name], name))[:most]
+    for (gone,) in _shown.difference((name,) for name in shown):
+        LINK_UP.remove(gone)
+    _shown.clear()
+    for name in shown:
+        LINK_UP.labels(name).set(states[name])
+        _shown.add((name,))
+
+
+_shown: set[tuple[str]] = set()
+
+
+class OrganizationGauges(Collector):
+    """What organizations use, of a limited number, since each is a few series for Prometheus to keep."""
+
+    REFRESH_SECONDS = 60.0
+    STALE_SECONDS = 180.0
+    GAUGES = (
+        ("messages", "Messages stored in the last whole minute, by organization."),
+        ("bytes", "Bytes of their payloads."),
+        ("processing_seconds", "Seconds that the workers took for them."),
+        ("queued_messages", "Messages waiting, by organization."),
+    )
+
+    def __init__(self) -> None:
+        self._due_at = 0.0
+        self._taken_at: float | None = None
+        self._rows: list[dict[str, Any]] = []
+        REGISTRY.register(self)
+
+    def refresh(self, ask: Callable[[], list[dict[str, Any]]]) -> None:
+        """Ask if it is time to and the metrics are being scraped."""
+        now = time.monotonic()
+        if now >= self._due_at and DATABASE.is_scraped(now):
+            self._due_at = now + self.REFRESH_SECONDS
+            self._rows = ask()
+            self._taken_at = time.monotonic()
+
+    def describe(self) -> Iterator[Metric]:
+        yield from ()
+
+    def collect(self) -> Iterator[Metric]:
+        rows = self._rows
+        if self._taken_at is None or time.monotonic() - self._taken_at > self.STALE_SECONDS:
+            return
+        for name, documentation in self.GAUGES:
+            gauge = GaugeMetricFamily(f"topicbase_organization_{name}", documentation, labels=["organization"])
+            for row in rows:
+                gauge.add_metric([row["organization"]], row[name])
+            yield gauge
+        connections = GaugeMetricFamily("topicbase_organization_connections", "Connections now.", labels=["organization", "kind"])
+        limits = GaugeMetricFamily(
+            "topicbase_organization_limit", "Limits that an operator has set for the organization alone.", labels=["organization", "limit"]
+        )
+        for row in rows:
+            for kind in ("broker", "stream"):
+                connections.add_metric([row["organization"], kind], row[f"{kind}_connections"])
+            for limit, value in row["limits"].items():
+                limits.add_metric([row["organization"], limit], value)
+        yield connections
+        yield limits
 
 
 class FastHistogram(Collector):
@@ -104,11 +177,15 @@ class DatabaseGauges(Collector):
     def refresh(self, ask: Callable[[], dict[str, Any]]) -> None:
         """Ask if it is time to and the metrics are being scraped."""
         now = time.monotonic()
-        if now < self._due_at or (self._taken_at is not None and now - self._scraped_at > self.LISTENER_SECONDS):
+        if now < self._due_at or not self.is_scraped(now):
             return
         self._due_at = now + self.REFRESH_SECONDS
         self._facts = ask()
         self._taken_at = time.monotonic()
+
+    def is_scraped(self, now: float) -> bool:
+        """Whether anyone has asked for the metrics lately, or might soon."""
+        return self._taken_at is None or now - self._scraped_at <= self.LISTENER_SECONDS
 
     def describe(self) -> Iterator[Metric]:
         yield from ()
@@ -144,6 +221,7 @@ PUBLISH = FastHistogram(
     (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800),
 )
 DATABASE = DatabaseGauges()
+ORGANIZATIONS = OrganizationGauges()
 
 
 class Server:

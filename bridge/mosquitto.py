@@ -1,4 +1,4 @@
-"""Mosquitto's access file, kept in step with the database's credentials; mosquitto/access.c reads it."""
+"""The files that mosquitto/access.c reads and writes: who may log in, kept in step with the database, and who did."""
 
 import contextlib
 import hashlib
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.settings import Settings
+from bridge.values import Sessions
 
 SALT_BYTES = 16
 LAST_LINE = "end\t\n"
@@ -32,6 +33,18 @@ def _hash(salt: bytes, password: str) -> str:
 def _fits(stored: str, password: str) -> bool:
     salt, _, wanted = stored.partition(":")
     return hmac.compare_digest(wanted, _hash(bytes.fromhex(salt), password))
+
+
+def read_sessions(path: Path) -> Sessions | None:
+    """What the plugin wrote; None where it wrote nothing. Raises OSError, and ValueError for another file."""
+    try:
+        *lines, last = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+    if f"{last}\n" != LAST_LINE:
+        raise ValueError(f"{path} is not a whole file of sessions")
+    found = [line.split("\t") for line in lines]
+    return Sessions([fields[0] for fields in found], [int(fields[1]) for fields in found], [int(fields[2]) for fields in found])
 
 
 @dataclass(slots=True)

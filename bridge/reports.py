@@ -56,10 +56,10 @@ class ConnectionTests:
         self._wake = wake
         self._probers = ThreadPoolExecutor(PROBES, thread_name_prefix="probe")
         self._running: list[Future[None]] = []
-        self._answers: deque[tuple[UUID, dict[str, Any]]] = deque()
+        self._answers: deque[tuple[UUID, dict[str, Any], bool]] = deque()  # the last one of each test is its verdict
 
     def turn(self, database: Database) -> None:
-        """Answer what is done; begin what is asked for."""
+        """Tell how far they are; begin what is asked for."""
         _send(self._answers, lambda answers: _answer(database, answers))
         self._running = [test for test in self._running if not test.done()]
         if self.is_due and len(self._running) < PROBES:
@@ -72,14 +72,18 @@ class ConnectionTests:
         self._probers.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, request: Request) -> None:
-        self._answers.append((request.id, Probe(request, self.settings).run()))
+        self._answer(request, Probe(request, self.settings, lambda result: self._answer(request, result, is_done=False)).run())
         self.is_due = True  # another one may have its turn
         self._wake()
 
+    def _answer(self, request: Request, result: dict[str, Any], *, is_done: bool = True) -> None:
+        self._answers.append((request.id, result, is_done))
+        self._wake()
 
-def _answer(database: Database, answers: list[tuple[UUID, dict[str, Any]]]) -> None:
-    for request_id, result in answers:
-        database.answer_request(request_id, result)
+
+def _answer(database: Database, answers: list[tuple[UUID, dict[str, Any], bool]]) -> None:
+    for request_id, result, is_done in answers:
+        database.answer_request(request_id, result, is_done=is_done)
 
 
 def _send(pending: deque[T], send: Callable[[list[T]], None]) -> None:

@@ -29,8 +29,12 @@ class Settings:
     hosted_username: str | None = None
     hosted_password: str | None = field(default=None, repr=False)
     mosquitto_access_file: Path | None = None
+    mosquitto_sessions_file: Path | None = None
     metrics_address: tuple[str, int] | None = None
+    metrics_integrations: int = 100
+    metrics_organizations: int = 20
     stream_address: tuple[str, int] = ("127.0.0.1", 8480)
+    stream_heartbeat: int = 15
     private_keys: sealing.Keyring | None = field(default=None, repr=False)
     private_key_fault: str | None = None
     allow_private_addresses: bool = False
@@ -151,6 +155,18 @@ def _level(name: str, value: str) -> str:
     return level
 
 
+def _count(name: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        raise SettingsError(f"{name}={value} is not a number")
+    return int(value)
+
+
+def _seconds(name: str, value: str) -> int:
+    if not 0 < (seconds := _count(name, value)) <= 3600:
+        raise SettingsError(f"{name}={value} is not between 1 and 3600")
+    return seconds
+
+
 def _form(name: str, value: str) -> str:
     form = value.lower()
     if form not in ("text", "json"):
@@ -195,11 +211,34 @@ TABLE = (
         parse=_kept_file,
     ),
     Setting(
+        "TOPICBASE_MOSQUITTO_SESSIONS_FILE",
+        "File in which Mosquitto's plugin tells how often each login connected, and which the bridge removes once they are counted.",
+        see="docs/how-to/brokers/mosquitto.md",
+        field="mosquitto_sessions_file",
+        parse=_kept_file,
+    ),
+    Setting(
         "TOPICBASE_METRICS_ADDRESS",
         "`host:port` of `/metrics` (Prometheus), `/healthz` and `/readyz`.",
         see="docs/reference/metrics.md",
         field="metrics_address",
         parse=_address,
+    ),
+    Setting(
+        "TOPICBASE_METRICS_INTEGRATIONS",
+        "How many integrations `/metrics` shows one by one, those that are down first.",
+        default="`100`",
+        see="docs/reference/metrics.md",
+        field="metrics_integrations",
+        parse=_count,
+    ),
+    Setting(
+        "TOPICBASE_METRICS_ORGANIZATIONS",
+        "How many organizations `/metrics` shows one by one, those that use most first.",
+        default="`20`",
+        see="docs/reference/metrics.md",
+        field="metrics_organizations",
+        parse=_count,
     ),
     Setting(
         "TOPICBASE_STREAM_ADDRESS",
@@ -208,6 +247,15 @@ TABLE = (
         see="docs/reference/stream.md",
         field="stream_address",
         parse=_address,
+        is_for_bridge=False,
+    ),
+    Setting(
+        "TOPICBASE_STREAM_HEARTBEAT",
+        "Seconds after which the stream sends a comment or a ping where nothing else comes.",
+        default="`15`",
+        see="docs/reference/stream.md",
+        field="stream_heartbeat",
+        parse=_seconds,
         is_for_bridge=False,
     ),
     Setting(

@@ -17,8 +17,9 @@ _FUNCTION = re.compile(
 
 @cache
 def changes() -> list[str]:
-    """The changes in sqitch.plan, in its order."""
-    return list(dict.fromkeys(_CHANGE.findall((MIGRATIONS / "sqitch.plan").read_text(encoding="utf-8"))))
+    """The changes in sqitch.plan, in its order; one that was reworked where it stands last."""
+    found = _CHANGE.findall((MIGRATIONS / "sqitch.plan").read_text(encoding="utf-8"))
+    return list(dict.fromkeys(reversed(found)))[::-1]
 
 
 def script(change: str) -> bytes:

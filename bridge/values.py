@@ -18,6 +18,7 @@ class Integration:
     settings: dict[str, Any]
     max_per_second: float | None  # messages that its organization's brokers may deliver
     max_burst: int | None
+    max_bytes_per_second: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class Filter:
 
     def terms(self) -> tuple[str, int, bool, int]:
         return self.topic, self.qos, self.no_local, self.retain_handling
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """How often logins have connected since the last time, and when last, in seconds since 1970."""
+
+    usernames: list[str]
+    counts: list[int]
+    last_at: list[int]
 
 
 @dataclass(frozen=True, slots=True)

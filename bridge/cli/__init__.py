@@ -16,7 +16,10 @@ from bridge.cli import (
     importing,
     init,
     integrations,
+    jwks,
     keys,
+    move,
+    operators,
     organizations,
     publish,
     replay,
@@ -62,6 +65,9 @@ def _main(
       doctor   what is wrong with this installation, and how to fix it
       keygen   a key pair to seal broker passwords with
       reseal   seals all secrets to a new key
+      move-organization   moves an organization to another installation (as a superuser of both)
+      operators  add, list, remove: who may run the installation from the console (as a superuser)
+      jwks     fetches the keys of an OpenID Connect provider, for PostgREST
 
     \b
     Anywhere, as a user of an organization (TOPICBASE_API_URL and TOPICBASE_TOKEN or TOPICBASE_TOKEN_FILE, never an argument):
@@ -94,6 +100,9 @@ app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(keys.keygen)
 app.command()(keys.reseal)
+app.command("move-organization")(move.move_organization)
+app.add_typer(operators.app, name="operators")
+app.command()(jwks.jwks)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(replay.app, name="replay")

@@ -1,5 +1,6 @@
 """What is wrong with an installation, and how to fix it."""
 
+import re
 import shutil
 import time
 import urllib.error
@@ -22,6 +23,7 @@ from bridge.values import Request
 SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
 HELD_FAULT = 3600.0
 WAITING_FAULT = 300.0  # pg_cron runs every minute
+_GRANTS = "GRANT USAGE ON SCHEMA bridge TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
 _MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "fault": "[red]fault[/]"}
 
 
@@ -41,8 +43,8 @@ def doctor(
     """Check this installation, and say how to fix what is wrong.
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
-    pg_cron, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name, address,
-    TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's user.
+    pg_cron, an archive, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name,
+    address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -84,8 +86,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
     try:
         connection = common.connect("doctor")
     except psycopg.OperationalError as error:
-        words = str(error).strip().splitlines()[-1]
-        yield Finding("database", "fault", words, "check PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSFILE, and pg_hba.conf on the server")
+        yield Finding(
+            "database",
+            "fault",
+            common.whole(error),
+            "check PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSFILE, and pg_hba.conf on the server",
+        )
         return
     with connection:
         version = connection.info.server_version
@@ -111,6 +117,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         return
     for check in (_schema, _changes, _functions, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices):
         yield check(facts)
+    yield from _archive(facts)
     yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
@@ -130,8 +137,10 @@ def _without_diagnosis(error: psycopg.Error, role: str) -> Finding:
             "schema", "fault", "this database lacks the schema of this release", "sqitch deploy --verify, from the release of this program"
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return Finding("role", "fault", f"role {role} may not call the functions of schema bridge", "PGUSER=mqtt_bridge")
-    return Finding("schema", "fault", str(error).strip().splitlines()[0], "see the server's log")
+        words = f"role {role} may not call the functions of schema bridge: {error.diag.message_primary}"
+        fix = f"as a superuser: {_GRANTS.format(role=role)}" if role == "mqtt_bridge" else "PGUSER=mqtt_bridge"
+        return Finding("role", "fault", words, fix)
+    return Finding("schema", "fault", common.whole(error), "see the server's log")
 
 
 def _clock(database: OperatorCalls) -> Finding:
@@ -204,9 +213,7 @@ def _some(names: list[str]) -> str:
 def _role(facts: dict[str, Any]) -> Finding:
     role, surplus, missing = facts["role"], facts["surplus_privileges"], facts["missing_privileges"]
     if missing:
-        return Finding(
-            "role", "fault", f"{role} may not call {', '.join(missing[:3])}", f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
-        )
+        return Finding("role", "fault", f"{role} may not call {_some(missing)}", f"as a superuser: {_GRANTS.format(role=role)}")
     if surplus:
         return Finding(
             "role",
@@ -244,11 +251,14 @@ def _partitions(facts: dict[str, Any]) -> Finding:
 
 
 def _codecs(facts: dict[str, Any]) -> Finding:
-    without = [f"{one['codec']} ({one['reason']})" for one in facts["codecs"] if not one["available"]]
-    if without:
-        return Finding(
-            "PL/Python", "note", f"left out: {'; '.join(without)}", "docs/how-to/install.md, Without PL/Python; everything else works"
-        )
+    reasons: dict[str, list[str]] = {}
+    for one in facts["codecs"]:
+        if not one["available"]:
+            # What follows is a command, which differs from one to the next.
+            reasons.setdefault(re.split(r"[:;]", one["reason"])[0], []).append(one["codec"])
+    if reasons:
+        words = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+        return Finding("PL/Python", "note", f"left out: {words}", "docs/how-to/install.md, Without PL/Python; everything else works")
     return Finding("PL/Python", "ok", f"{', '.join(one['codec'] for one in facts['codecs'])} work")
 
 
@@ -312,9 +322,26 @@ def _notices(facts: dict[str, Any]) -> Finding:
     )
 
 
+def _archive(facts: dict[str, Any]) -> Iterator[Finding]:
+    if archive := facts.get("archive"):
+        failure = archive["failure"]
+        yield _judged(
+            "archive",
+            failure is None,
+            f"it is down: {failure}; what reads packed days is answered with 503, rollups and deletions wait" if failure else "it answers",
+            "start its server; SELECT * FROM pg_foreign_server says where Topicbase looks for it",
+        )
+
+
 def _capacity(facts: dict[str, Any]) -> Iterator[Finding]:
     for name, stop in (("ingest", facts["ingest_pause"]), ("publish", facts["publish_pause"])):
-        yield _judged(name, stop is None, stop or "open", "make room, or raise the limit (docs/reference/configuration.md)")
+        is_disk = stop is not None and "disk" in stop
+        fix = (
+            "free space on the database's data disk, or lower mqtt.configuration.min_free_bytes"
+            if is_disk
+            else "find out why the queue does not get shorter (topicbase status), or raise mqtt.configuration.max_queued"
+        )
+        yield _judged(name, stop is None, stop or "open", fix)
 
 
 def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:

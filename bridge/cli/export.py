@@ -15,25 +15,26 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from bridge.api import UnreachableError
-from bridge.cli import common
+from bridge.cli import common, parquet
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write messages or readings to a file, as CSV or JSON lines.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write messages or readings to a file, as CSV, JSON lines or Parquet.")
 
 PAGE = 1000
 TRIES = 30
 RETRY_SECONDS = 2.0
 SETTLED = timedelta(minutes=1)
 CURSOR = re.compile(rb'([A-Za-z0-9_-]{64})"?\}?\r?$')
+FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 MESSAGE = (
     "received_at", "measured_at", "id", "organization_id", "integration_id", "device_id", "direction", "topic", "message_type", "payload",
-    "body", "content_type", "decode_error", "qos", "retain", "properties", "sent_at", "cursor",
+    "body", "content_type", "decode_error", "qos", "retain", "properties", "sent_at", "failed", "cursor",
 )  # fmt: skip
 
 Integration = Annotated[str | None, typer.Option(help="Id or name of an integration.")]
 Device = Annotated[str | None, typer.Option(help="Id of a device, or its id in topics.")]
 Since = Annotated[str | None, typer.Option(help="From this time on, such as 2026-01-31 or 2026-01-31T12:00:00Z.")]
 Until = Annotated[str | None, typer.Option(help="Before this time.")]
-Format = Annotated[str | None, typer.Option("--format", help="csv or jsonl; default: by the name of the file, else csv.")]
+Format = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet; default: by the name of the file, else csv.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="The file; default: standard output.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the file ends.")]
 Row = dict[str, Any]
@@ -59,6 +60,7 @@ def messages(
     Examples:
       topicbase export messages --since 2026-01-01 -o messages.csv
       topicbase export messages 'org_demo/#' -o messages.jsonl --resume
+      topicbase export messages --until 2026-02-01 -o messages.parquet
     """
     if direction not in (None, "incoming", "outgoing"):
         common.fail("--direction must be incoming or outgoing", common.WRONG)
@@ -102,7 +104,7 @@ def readings(
         def page(cursor: str | None) -> list[Row]:
             return [_reading(row, names) for row in client.call("query_telemetry", {**body, "cursor": cursor})]
 
-        _export(page, columns, format, output, resume=resume)
+        _export(page, columns, format, output, resume=resume, metrics=tuple(names or ()))
 
 
 def _reading(row: Row, names: list[str] | None) -> Row:
@@ -122,13 +124,35 @@ def _time(option: str, value: str | None) -> str | None:
 
 
 def _export(
-    page: Callable[[str | None], list[Row]], columns: tuple[str, ...], form: str | None, output: Path | None, *, resume: bool
+    page: Callable[[str | None], list[Row]],
+    columns: tuple[str, ...],
+    form: str | None,
+    output: Path | None,
+    *,
+    resume: bool,
+    metrics: tuple[str, ...] = (),
 ) -> None:
-    form = form or ("jsonl" if output is not None and output.suffix in {".jsonl", ".ndjson", ".json"} else "csv")
-    if form not in {"csv", "jsonl"}:
-        common.fail(f"--format {form} is neither csv nor jsonl", common.WRONG)
-    if resume and output is None:
-        common.fail("--resume needs --output FILE: the last row says where to go on", common.WRONG)
+    form = form or FORMS.get(output.suffix if output is not None else "", "csv")
+    if form not in {"csv", "jsonl", "parquet"}:
+        common.fail(f"--format {form} is none of csv, jsonl and parquet", common.WRONG)
+    if output is None and (resume or form == "parquet"):
+        common.fail(
+            "--resume needs --output FILE: the last row says where to go on" if resume else "Parquet needs --output FILE", common.WRONG
+        )
+    if form == "parquet" and output is not None:
+        parquet.require()
+        if output.exists():
+            common.fail(f"{output} exists already: name another file", common.WRONG)
+        collected = output.with_name(f"{output.name}.partial")
+        total = _write(page, columns, "jsonl", collected, resume=resume)
+        parquet.convert(collected, output, columns, metrics)
+        collected.unlink()
+    else:
+        total = _write(page, columns, form, output, resume=resume)
+    typer.echo(f"topicbase: {total} rows exported", err=True)
+
+
+def _write(page: Callable[[str | None], list[Row]], columns: tuple[str, ...], form: str, output: Path | None, *, resume: bool) -> int:
     write = {"csv": _csv, "jsonl": _jsonl}[form]
     total = 0
     with _opened(output, resume=resume) as file, common.progress("exported", None) as done:
@@ -140,7 +164,7 @@ def _export(
             file.flush()
             total += len(rows)
             done(len(rows))
-    typer.echo(f"topicbase: {total} rows exported", err=True)
+    return total
 
 
 @contextmanager

@@ -19,11 +19,12 @@ BATCH = 1000
 BATCH_CHARACTERS = 4_000_000
 TRIES = 30
 RETRY_SECONDS = 2.0
+FOR_NOW = ("import_busy", "queue_paused", "quota_exceeded")
 MEMBERS = ("topic", "payload", "qos", "retain", "content_type", "payload_encoding", "message_id", "timestamp")
 # Columns of an export that an import has no use for, or under another name.
 OTHERS = {
     "received_at", "measured_at", "sent_at", "id", "organization_id", "integration_id", "device_id", "external_id", "direction",
-    "message_type", "body", "decode_error", "properties", "created_at", "timestamp_ignored", "cursor", "metrics",
+    "message_type", "body", "decode_error", "properties", "created_at", "timestamp_ignored", "failed", "cursor", "metrics",
 }  # fmt: skip
 MOST_SHOWN = 10
 Row = dict[str, Any]
@@ -42,7 +43,7 @@ def import_history(
     """Import messages that were measured before, as an admin: what `topicbase export` wrote, or a CSV with a column for each metric.
 
     Rows have a topic (or --topic), a timestamp (or measured_at, or received_at), and a payload as JSON. Without a payload, all columns that
-    mean nothing else are its members. They are stored as received now and measured then; no quota applies, no webhook is called. What is
+    mean nothing else are its members. They are stored as received now and measured then; no webhook is called. What is
     stored already is not stored again, so that the same file may be imported until it is complete. Rows whose direction is outgoing are
     left out. Exit code 1 if rows were rejected.
 
@@ -173,7 +174,7 @@ def _patiently(client: Api, body: Row) -> Row:
         except UnreachableError as error:
             typer.echo(f"topicbase: {error}; trying again", err=True)
         except ApiError as error:
-            if not str(error).startswith("import_busy"):
+            if not str(error).startswith(FOR_NOW):
                 raise
         time.sleep(RETRY_SECONDS)
     return dict(client.call("import_messages", body))

@@ -4,6 +4,7 @@ import getpass
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import subprocess
@@ -65,7 +66,7 @@ def init(
         except psycopg.Error as error:
             reason = f": {error.diag.message_detail}" if error.diag.message_detail else ""
             common.fail(f"{error.diag.message_primary or common.whole(error)}{reason}")
-        _write_settings(connection, place, found, broker, api_port, metrics_port)
+        _write_settings(connection, place, _host_of_services(connection, place), found, broker, api_port, metrics_port)
     _say_what_next(place, found["slug"], api_port)
 
 
@@ -146,11 +147,29 @@ def _make_organization(connection: psycopg.Connection[Any], name: str, slug: str
     return {"slug": slug, "admin": str(row[1])}
 
 
+def _host_of_services(connection: psycopg.Connection[Any], place: Path) -> str:
+    """Where the server lets PostgREST and the bridge in by their passwords: at its socket it may ask for the system's user of that name."""
+    info, reasons = connection.info, []
+    is_socket = not info.host or info.host.startswith("/")
+    for host in (info.host or "/run/postgresql", "127.0.0.1") if is_socket else (info.host,):
+        try:
+            for role in _ROLES:
+                password = (place / f"{role}.password").read_text(encoding="utf-8").strip()
+                psycopg.connect(
+                    host=host, port=info.port, dbname=info.dbname, user=role, password=password, connect_timeout=common.CONNECT_SECONDS
+                ).close()
+        except psycopg.OperationalError as error:
+            reasons.append(common.whole(error))
+        else:
+            return host
+    return common.fail(f"the roles cannot log in by their passwords, which pg_hba.conf must allow (scram-sha-256): {'; '.join(reasons)}")
+
+
 def _write_settings(
-    connection: psycopg.Connection[Any], place: Path, found: dict[str, str], broker: str | None, api_port: int, metrics_port: int
+    connection: psycopg.Connection[Any], place: Path, host: str, found: dict[str, str], broker: str | None, api_port: int, metrics_port: int
 ) -> None:
     info = connection.info
-    host, password = info.host or "/run/postgresql", {role: (place / f"{role}.password").read_text().strip() for role in _ROLES}
+    password = {role: (place / f"{role}.password").read_text().strip() for role in _ROLES}
     # 33 random bytes make 44 characters, for which PostgREST accepts HS256 only.
     secret = _kept(place / "jwt-secret", lambda: secrets.token_urlsafe(33))
     where = f"/{quote(info.dbname)}?host={quote(host, safe='')}&port={info.port}"
@@ -175,15 +194,19 @@ def _write_settings(
     replaced = {
         "User=topicbase": f"User={user}",
         "/etc/topicbase": str(place),
-        "/opt/topicbase/bin/topicbase run": f"{sys.executable} -m bridge run",
+        "/opt/topicbase/bin/topicbase ": f"{sys.executable} -m bridge ",
         "/usr/local/bin/postgrest": _postgrest(),
     }
     for unit in UNITS.glob("*.service"):
-        text = unit.read_text(encoding="utf-8")
-        for old, new in replaced.items():
-            text = text.replace(old, new)
         if not (place / unit.name).exists():
-            (place / unit.name).write_text(text, encoding="utf-8")
+            (place / unit.name).write_text(_unit(unit.read_text(encoding="utf-8"), replaced), encoding="utf-8")
+
+
+def _unit(text: str, replaced: dict[str, str]) -> str:
+    """A unit with what is replaced; where its settings or its program are in somebody's home, the service has to see that."""
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    return text.replace("ProtectHome=yes", "ProtectHome=read-only") if re.search(r"=(\S+ )?/(home|root)/", text) else text
 
 
 def _postgrest() -> str:
@@ -206,17 +229,25 @@ def _hand_over(place: Path) -> str:
     return "topicbase"
 
 
+def _program() -> str:
+    """How the user calls this program: by its name where PATH has it, else where it is."""
+    beside = Path(sys.executable).parent / "topicbase"
+    found = shutil.which("topicbase")
+    return "topicbase" if (found and Path(found).resolve() == beside.resolve()) or not beside.exists() else str(beside)
+
+
 def _say_what_next(place: Path, slug: str, api_port: int) -> None:
+    topicbase = _program()
     typer.echo(f"""
 Ready, in {place}. Start PostgREST (https://github.com/PostgREST/postgrest/releases) and the bridge:
   {_postgrest()} {place}/postgrest.conf
-  topicbase --config {place}/bridge.env run
-or let systemd do that:
+  {topicbase} --config {place}/bridge.env run
+or let systemd do that, as root:
   cp {place}/*.service /etc/systemd/system/ && systemctl enable --now topicbase-postgrest topicbase
 
 Then give a device a login, send a first message with it, and see it stored:
-  topicbase --config {place}/cli.env credentials add '{INTEGRATION}' --device sensor01
+  {topicbase} --config {place}/cli.env credentials add '{INTEGRATION}' --device sensor01
   curl http://127.0.0.1:{api_port}/rpc/mqtt_ingest -u USERNAME:PASSWORD -H 'X-Client-ID: CLIENT_ID' -H 'Content-Type: application/json' \\
       -d '{{"topic": "org_{slug}/devices/sensor01/telemetry", "payload": {{"temperature": 23.5}}}}'
-  topicbase --config {place}/cli.env tail
-What is wrong, if anything: topicbase --config {place}/bridge.env doctor""")
+  {topicbase} --config {place}/cli.env tail
+What is wrong, if anything: {topicbase} --config {place}/bridge.env doctor""")

@@ -1,5 +1,6 @@
 """Organizations, and the users who belong to them."""
 
+import re
 import sys
 from typing import Annotated
 
@@ -45,6 +46,53 @@ def show(organization: Annotated[str, typer.Argument(help="Id or slug.")], json:
     """Show an organization with its limits."""
     with common.api() as client:
         common.show(common.find(client, "organizations", organization, "slug"), json=json)
+
+
+@app.command("usage")
+def usage(
+    since: Annotated[str | None, typer.Option(help="From when on, as RFC 3339; default: an hour ago.")] = None,
+    until: Annotated[str | None, typer.Option(help="Until when; default: now.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what each organization uses, those with the most bytes first, as an operator; with --json its limits, too."""
+    columns = (
+        "slug",
+        "accepted",
+        "queued",
+        "dead",
+        "bytes",
+        "processing_seconds",
+        "connections",
+        "stream_connections",
+        "logins",
+        "integrations",
+        "devices",
+    )
+    with common.api() as client:
+        common.show_all(client.call("get_organization_usage", {"since": since, "until": until}), columns, json=json)
+
+
+@app.command("limit")
+def limit(
+    organization: Annotated[str, typer.Argument(help="Id or slug.")],
+    limits: Annotated[list[str], typer.Argument(help="NAME=VALUE, or NAME=none for the installation's.", metavar="LIMIT...")],
+    json: Json = False,
+) -> None:
+    """Set some limits of an organization, with a token of role service_role; the others stay as they are.
+
+    \b
+    Example:
+      topicbase org limit acme max_bytes_per_second=100000 max_calls=5 max_queued=none
+    """
+    with common.api() as client:
+        row = common.find(client, "organizations", organization, "slug")
+        body = {name: value for name, value in row.items() if name.startswith("max_") or name.endswith("_days")}
+        for entry in limits:
+            name, _, value = entry.partition("=")
+            if name not in body or not re.fullmatch(r"none|[0-9]+(\.[0-9]+)?", value):
+                common.fail(f"{entry} is not NAME=VALUE: the names are {', '.join(body)}; a value is a number, or none", common.WRONG)
+            body[name] = None if value == "none" else float(value) if "." in value else int(value)
+        common.show(client.call("set_organization_limits", {"organization_id": row["id"], **body}), json=json)
 
 
 @app.command("remove")

@@ -2,6 +2,7 @@
 
 import base64
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,8 @@ def _show(answer: dict[str, Any]) -> None:
         typer.echo(f"no rule matches, of {len(answer['considered'])}: topic_pattern decides")
         return
     typer.echo(f"rule {answer['rule']['position']}: {answer['rule']['topic']}")
+    if answer["transformed"] is not None:
+        typer.echo(f"  transformed: {dumps(answer['transformed'], ensure_ascii=False)}")
     for sample in answer["samples"]:
         typer.echo(f"  {sample['role']} of {sample['device'] or 'no device'}" + (f" at {sample['time']}" if sample["time"] else ""))
         for name, value in (sample["metrics"] or {}).items():

@@ -1,8 +1,9 @@
 """The live stream's process."""
 
+from pathlib import Path
+
 from bridge import log
 from bridge.cli import common
-from bridge.settings import SettingsError, secret_of_file
 
 
 def stream() -> None:
@@ -10,7 +11,8 @@ def stream() -> None:
 
     It finds the database as the bridge does (PGHOST, PGUSER=topicbase_stream, PGPASSFILE, ...), directly, not through a pooler. It
     listens on TOPICBASE_STREAM_ADDRESS, at /stream, behind the gateway or your own proxy, and checks tokens with PostgREST's secret or keys
-    (TOPICBASE_JWT_SECRET_FILE: `jwt-secret`, a secret or a JWKS) and audience (TOPICBASE_JWT_AUDIENCE). Any number of them may run.
+    (TOPICBASE_JWT_SECRET_FILE: `jwt-secret`, a secret or a JWKS; read again when the file changes) and audience
+    (TOPICBASE_JWT_AUDIENCE). Any number of them may run.
 
     \b
     Examples:
@@ -26,7 +28,6 @@ def stream() -> None:
     log.set_up(chosen.log_level, chosen.log_format)
     common.source().export()
     try:
-        secret = secret_of_file("TOPICBASE_JWT_SECRET_FILE", path)
-        server.run(chosen.stream_address, secret, values.get("TOPICBASE_JWT_AUDIENCE") or "topicbase")
-    except (SettingsError, ValueError) as error:
-        common.fail(str(error), common.WRONG)
+        server.run(chosen.stream_address, Path(path), values.get("TOPICBASE_JWT_AUDIENCE") or "topicbase", chosen.stream_heartbeat)
+    except (OSError, ValueError) as error:
+        common.fail(f"TOPICBASE_JWT_SECRET_FILE={path}: {error}", common.WRONG)

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from bridge import SCHEMA_VERSION, __version__
-from bridge.values import Callback, CallbackOutcome, Claim, Filter, Incoming, Integration, Outcome, Outgoing, Request
+from bridge.values import Callback, CallbackOutcome, Claim, Filter, Incoming, Integration, Outcome, Outgoing, Request, Sessions
 
 CHANNEL = "topicbase"
 NOTHING: tuple[None, None] = (None, None)
@@ -114,12 +114,12 @@ class BridgeCalls(Caller):
     def integrations(self, known: dict[UUID, str]) -> list[Integration]:
         stamps = Jsonb({str(key): stamp for key, stamp in known.items()})
         rows = self._rows(
-            "SELECT id, organization_id, stamp, is_changed, integration_type, settings, max_per_second, max_burst "
+            "SELECT id, organization_id, stamp, is_changed, integration_type, settings, max_per_second, max_burst, max_bytes_per_second "
             "FROM bridge.integrations(%s, %s)",
             self.bridge_id,
             stamps,
         )
-        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}, row[6], row[7]) for row in rows]
+        return [Integration(row[0], row[1], row[2], row[3], row[4], row[5] or {}, row[6], row[7], row[8]) for row in rows]
 
     def subscriptions(self, known_stamp: str | None) -> tuple[str, dict[UUID, dict[str, Filter]]] | None:
         """Stamp, and the filters by integration and topic; None when nothing has changed."""
@@ -149,6 +149,9 @@ class BridgeCalls(Caller):
         row = self._rows("SELECT stamp, next_change_at, logins, access FROM bridge.mosquitto_accounts(%s)", known_stamp)[0]
         return row[0], row[1], row[2], row[3]
 
+    def count_sessions(self, sessions: Sessions) -> None:
+        self._do("SELECT bridge.count_sessions(%s, %s, %s::double precision[])", sessions.usernames, sessions.counts, sessions.last_at)
+
     # ------------------------------------------------------------------------------------------------------------------ requests
 
     def claim_requests(self, room: int) -> list[Request]:
@@ -159,8 +162,8 @@ class BridgeCalls(Caller):
         )
         return [Request(*row) for row in rows]
 
-    def answer_request(self, request_id: UUID, result: dict[str, Any]) -> None:
-        self._do("SELECT bridge.answer_request(%s, %s)", request_id, Jsonb(result))
+    def answer_request(self, request_id: UUID, result: dict[str, Any], *, is_done: bool) -> None:
+        self._do("SELECT bridge.answer_request(%s, %s, %s)", request_id, Jsonb(result), is_done)
 
     # ------------------------------------------------------------------------------------------------------------------ messages
 
@@ -192,14 +195,15 @@ class BridgeCalls(Caller):
             )
         )
 
-    def claim_callbacks(self, room: int, busy: dict[UUID, int]) -> list[Callback]:
+    def claim_callbacks(self, room: int, busy: dict[UUID, int], quick: Sequence[UUID]) -> list[Callback]:
         rows = self._rows(
             "SELECT organization_id, id, attempt, subscription_id, url, is_ordered, secrets, body "
-            "FROM bridge.claim_callbacks(%s, %s::integer, %s, %s::integer[])",
+            "FROM bridge.claim_callbacks(%s, %s::integer, %s, %s::integer[], %s)",
             self.bridge_id,
             room,
             list(busy),
             list(busy.values()),
+            quick,
         )
         return [Callback(*row) for row in rows]
 
@@ -302,11 +306,18 @@ class BridgeCalls(Caller):
         """Process that message: processed, failed, dead, or gone."""
         return str(self._value("SELECT bridge.finish_attempt(%s)", msg_id))
 
-    def process_queue(self, batch_size: int) -> dict[str, Any]:
-        return dict(self._value("SELECT bridge.process_queue(%s)", batch_size))
+    def process_queue(self, batch_size: int, elsewhere: Sequence[UUID] | None, own: Sequence[UUID]) -> dict[str, Any]:
+        elsewhere = None if elsewhere is None else list(elsewhere)
+        return dict(self._value("SELECT bridge.process_queue(%s, %s::uuid[], %s::uuid[])", batch_size, elsewhere, list(own)))
+
+    def process_heavy(self, organization_id: UUID) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.process_heavy(%s)", organization_id))
 
     def gauges(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.gauges()"))
+
+    def organization_use(self, most: int) -> list[dict[str, Any]]:
+        return list(self._value("SELECT bridge.organization_use(%s)", most))
 
     def check_capacity(self) -> tuple[int | None, dict[UUID, str]]:
         """Free bytes on the data disk, and the integrations whose brokers are to be left unread, with why."""
@@ -321,6 +332,9 @@ class BridgeCalls(Caller):
 
     def roll_up_readings(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.roll_up_readings()"))
+
+    def pack_days(self) -> dict[str, Any]:
+        return dict(self._value("SELECT bridge.pack_days()"))
 
     def work_deletions(self) -> dict[str, Any]:
         return dict(self._value("SELECT bridge.work_deletions()"))

@@ -195,13 +195,13 @@ class Client(mqtt.Client):
             return done and not self._out_packet
         return not self._out_packet
 
-    def read(self, at_most: int = 2000) -> None:
-        """Read what has arrived, at most so many packets."""
+    def read(self, at_most: int = 2000, turn: int = READ_BYTES) -> None:
+        """Read what has arrived, at most so many packets, and bytes."""
         connection = self.connection
         if connection is None:
             return
         buffer = connection.buffer
-        buffer.turn = READ_BYTES  # a flood comes faster than it is read: the other connections have their turns, too
+        buffer.turn = turn  # a flood comes faster than it is read: the other connections have their turns, too
         ahead = buffer.has_read_ahead
         is_plain = connection.outer is buffer
         if is_plain and not ahead():

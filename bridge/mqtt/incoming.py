@@ -19,14 +19,14 @@ MAX_FILTERS = 8  # a SUBSCRIBE or UNSUBSCRIBE packet, which is what AWS IoT Core
 class IncomingHalf:
     """Used on the network thread."""
 
-    def __init__(self, wire: Wire, origin: Origin, target: Target, sink: Sink, shared_rate: Rate) -> None:
+    def __init__(self, wire: Wire, origin: Origin, target: Target, sink: Sink, shared_rates: tuple[Rate, Rate]) -> None:
         self._wire = wire
         self._origin = origin
         self._target = target
         self._store = sink.store
         self._reporter = sink.reporter
         self._rate = Rate(target.inbound_per_second)
-        self._shared_rate = shared_rate  # of the organization
+        self._shared_rate, self._shared_bytes = shared_rates  # of the organization
         self.filters: dict[str, Filter] = {}
         self._held: dict[str, Filter] = {}
         self._subscribing: dict[int, list[Filter]] = {}
@@ -73,6 +73,7 @@ class IncomingHalf:
             filter_number = 0 if self._was_refused or (self._subscribing and not self._session_present) else subscription
         self._rate.tokens -= 1
         self._shared_rate.tokens -= 1
+        self._shared_bytes.tokens -= len(payload)
         generation = self._wire.generation
         if len(payload) == TOKEN_BYTES and qos < 2 and topic.endswith(_TEST_TOPIC + payload):
             # A connection test, which is no device's message.
@@ -86,7 +87,7 @@ class IncomingHalf:
 
     def too_fast_for(self, now: float) -> float:
         """Seconds for which nothing more should be read, because the rates are exceeded."""
-        return max(self._rate.wait(now), self._shared_rate.wait(now))
+        return max(self._rate.wait(now), self._shared_rate.wait(now), self._shared_bytes.wait(now))
 
     def is_storing(self, packet_id: int) -> bool:
         """Whether a QoS 2 message that comes again is on its way to the database; it is then acknowledged on this connection."""
@@ -137,11 +138,16 @@ class IncomingHalf:
         # A packet has one identifier, for all its filters. The first filter has one too: others may come.
         is_named = self._target.mqtt_version == 5 and self._wire.limits.subscription_identifiers
         while filters := list(islice(wanted, 1 if is_named else MAX_FILTERS)):
-            packet_id = client.send_subscribe([found.terms() for found in filters], filters[0].number if is_named else None)
+            packet_id = client.send_subscribe([self._terms(found) for found in filters], filters[0].number if is_named else None)
             self._subscribing[packet_id] = filters
             self._held.update({found.topic: found for found in filters})
         same = [found for found in self.filters.values() if found.topic in known and self._held[found.topic].id != found.id]
         self._held.update({found.topic: found for found in same})
+
+    def _terms(self, found: Filter) -> tuple[str, int, bool, int]:
+        topic, qos, no_local, retain_handling = found.terms()
+        # In a session that the broker has kept, it has sent what it retains: again only to new filters (MQTT 5 section 3.8.3.1).
+        return topic, qos, no_local, max(retain_handling, 1) if self._session_present else retain_handling
 
     def subscribed(self, packet_id: int, codes: list[tuple[int, str]]) -> None:
         results = []

@@ -43,7 +43,9 @@ class Loop(Protocol):
 class Link:
     """Its first section is for other threads, all else for the network thread."""
 
-    def __init__(self, loop: Loop, sink: Sink, integration_id: UUID, organization_id: UUID, target: Target, shared_rate: Rate) -> None:
+    def __init__(
+        self, loop: Loop, sink: Sink, integration_id: UUID, organization_id: UUID, target: Target, shared_rates: tuple[Rate, Rate]
+    ) -> None:
         self._loop = loop
         self._reporter = sink.reporter
         self._takes_more = sink.takes_more
@@ -51,9 +53,10 @@ class Link:
         self.organization_id = organization_id
         self.target = target
         self.outgoing = OutgoingHalf(self, integration_id, target, sink)
-        self.incoming = IncomingHalf(self, self, target, sink, shared_rate)
+        self.incoming = IncomingHalf(self, self, target, sink, shared_rates)
         self.backlog = sink.store.backlog(organization_id)
         self._has_room = sink.store.has_room
+        self._turn_bytes = sink.store.turn_bytes
         self.is_full = False
         self._full_at: float | None = None  # since when it is full without this being logged
         self._slow_until = 0.0  # until then nothing is read, because the broker delivers too fast
@@ -312,7 +315,7 @@ class Link:
             return
         try:
             if events & selectors.EVENT_READ:
-                client.read()
+                client.read(turn=self._turn_bytes())
         except Exception as error:  # noqa: BLE001  # whatever a broker sends must cost its own connection at most
             log.error("packet_refused", exc_info=True, integration=self.integration_id)
             what = str(error) if isinstance(error, ConnectionError | FrameError) else type(error).__name__

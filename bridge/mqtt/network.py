@@ -38,7 +38,7 @@ class Network(threading.Thread):
         self._is_woken = False
         self._selector.register(self._awake, selectors.EVENT_READ, None)
         self._links: dict[UUID, Link] = {}
-        self._rates: dict[UUID, Rate] = {}  # by organization
+        self._rates: dict[UUID, tuple[Rate, Rate]] = {}  # by organization: messages and bytes
         self._wanted: dict[Link, int] = {}  # events, were the link always read
         self._registered: dict[Link, tuple[int, int]] = {}  # descriptor and events that the selector knows
         self._dialers = Dialers(DIALERS)
@@ -65,7 +65,7 @@ class Network(threading.Thread):
                 return
 
     def add(self, integration_id: UUID, organization_id: UUID, target: Target) -> Link:
-        link = Link(self, self._sink, integration_id, organization_id, target, self._rate(organization_id))
+        link = Link(self, self._sink, integration_id, organization_id, target, self._rates_of(organization_id))
 
         def start() -> None:
             self._links[integration_id] = link
@@ -74,13 +74,20 @@ class Network(threading.Thread):
         self.call(start)
         return link
 
-    def limit(self, organization_id: UUID, per_second: float | None, burst: float | None) -> None:
-        """How many messages a second the brokers of an organization may deliver together."""
-        rate = self._rate(organization_id)
-        self.call(lambda: rate.set(per_second, burst))
+    def limit(self, organization_id: UUID, per_second: float | None, burst: float | None, bytes_per_second: float | None) -> None:
+        """How many messages and bytes a second the brokers of an organization may deliver together."""
+        messages, size = self._rates_of(organization_id)
 
-    def _rate(self, organization_id: UUID) -> Rate:
-        return self._rates.setdefault(organization_id, Rate())
+        def change() -> None:
+            if messages.set(per_second, burst) | size.set(bytes_per_second):
+                for link in self._links.values():
+                    if link.organization_id == organization_id:
+                        link.read_on()  # it may wait for what the old rates demanded
+
+        self.call(change)
+
+    def _rates_of(self, organization_id: UUID) -> tuple[Rate, Rate]:
+        return self._rates.setdefault(organization_id, (Rate(), Rate()))
 
     def remove(self, links: list[Link], patience: float = 2.0, timeout: float = 5.0) -> None:
         """Close links, once what they have under way is acknowledged or patience is over, and wait until they are.

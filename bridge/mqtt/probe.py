@@ -5,6 +5,7 @@ import queue
 import secrets
 import selectors
 import time
+from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt.properties import Properties
@@ -16,6 +17,7 @@ from bridge.mqtt.target import TEST_TOPIC, TOKEN_BYTES, Target, TargetError, of_
 from bridge.settings import Settings
 from bridge.values import Request
 
+FACTS = ("address", "dns_ms", "tcp_ms", "tls_ms", "websocket_ms", "tls")
 TIMEOUT_SECONDS = 8.0
 ROUND_TRIP_SECONDS = 3.0
 TEST_SUFFIX = "~test"  # mosquitto/access.c
@@ -30,9 +32,13 @@ class _EndedError(Exception):
 class Probe:
     """Runs on its caller's thread."""
 
-    def __init__(self, request: Request, settings: Settings) -> None:
+    def __init__(self, request: Request, settings: Settings, tell: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """`tell` hears of each stage that was passed, with what is known by then."""
         self.request = request
         self.settings = settings
+        self._tell = tell
+        self._told: set[str] = set()
+        self._report = Report()
         self.result: dict[str, Any] = {"ok": False, "reachable": False, "authenticated": False}
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
 
@@ -46,7 +52,7 @@ class Probe:
         except TargetError as error:
             self._say("settings", str(error))
         except DialError as error:
-            self._note(getattr(error, "report", Report()))
+            self._note()
             self._say(error.stage, str(error))
         except OSError as error:
             self._say("connack", f"the connection failed: {error.strerror or error}")
@@ -60,11 +66,19 @@ class Probe:
         self.result["stage"] = stage
         self.result["reason"] = reason[:1].upper() + reason[1:]
 
-    def _note(self, report: Report) -> None:
-        for key, value in dataclasses.asdict(report).items():
-            if value and key != "addresses":
+    def _note(self) -> None:
+        for key in FACTS:
+            if value := getattr(self._report, key):
                 self.result[key] = value
-        self.result["reachable"] = report.tcp_ms is not None
+        self.result["reachable"] = self._report.tcp_ms is not None
+
+    def _passed(self, stage: str) -> None:
+        """Once for each, also where two client ids are tried."""
+        if self._tell is None or stage in self._told:
+            return
+        self._told.add(stage)
+        self._note()
+        self._tell({key: value for key, value in self.result.items() if key not in ("ok", "reason", "reason_code")} | {"stage": stage})
 
     # What the client tells, in the order in which it does.
     def connected(self, code: int, reason: str, session_present: bool, limits: Limits) -> None:
@@ -112,8 +126,9 @@ class Probe:
     def _attempt(self, target: Target, deadline: float) -> bool:
         """Whether the verdict is in; otherwise the broker may have refused the client id."""
         self._events = queue.SimpleQueue()
-        connection = dial(target, deadline - time.monotonic())
-        self._note(connection.report)
+        self._report = Report(tell=self._passed)
+        connection = dial(target, deadline - time.monotonic(), self._report)
+        self._note()
         client = Client(target, self, self, self, set())
         client.begin(connection, clean_start=True)
         try:
@@ -129,6 +144,7 @@ class Probe:
             if target.mqtt_version == 5:
                 self.result["receive_maximum"] = limits.receive_maximum
                 self.result["maximum_qos"] = limits.maximum_qos
+            self._passed("connack")
             self._round_trip(client, min(deadline, time.monotonic() + ROUND_TRIP_SECONDS))
         finally:
             client.end(politely=True)
@@ -145,6 +161,8 @@ class Probe:
             self.result["may_subscribe"] = code < 0x80
             if code >= 0x80:
                 self._say("subscribe", f"the login works; subscribing to {topic.rsplit('/', 1)[0]} is refused: {reason}")
+            else:
+                self._passed("subscribe")
             began = time.monotonic()
             client.send_publish(client.next_packet_id(), topic.encode(), token.encode(), 1, retain=False, dup=False, properties=None)
             client.flush()
@@ -155,6 +173,7 @@ class Probe:
                 self._say("publish", f"the login works; publishing to {topic.rsplit('/', 1)[0]} is refused: {reason}")
             if not self.result["may_subscribe"] or not self.result["may_publish"]:
                 return
+            self._passed("publish")
             self._expect(client, "arrived", deadline, "round_trip", "a message published to itself does not come back")
             self.result["round_trip_ms"] = round((time.monotonic() - began) * 1000, 3)
             self._say("round_trip", "the broker is reachable, accepts the login, and a message made the round trip")

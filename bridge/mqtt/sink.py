@@ -21,6 +21,9 @@ class Store(Protocol):
         """Whether more may come of a link with this backlog."""
 
     def may_read(self) -> bool: ...
+    def turn_bytes(self) -> int:
+        """How much of a connection is read before the others have their turns."""
+
     def may_wait(self) -> float: ...
     def is_storing_from(self, links: Collection[Origin]) -> bool: ...
 

@@ -9,6 +9,7 @@ import ssl
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ class DialError(OSError):
 
 @dataclass(slots=True)
 class Report:
-    """What a dial found out; times in milliseconds."""
+    """What a dial found out; times in milliseconds. `tell` hears of each stage that was passed."""
 
+    tell: Callable[[str], None] | None = None
     addresses: list[str] = field(default_factory=list)
     address: str | None = None
     dns_ms: float | None = None
@@ -54,6 +56,11 @@ class Report:
     tls_ms: float | None = None
     websocket_ms: float | None = None
     tls: dict[str, Any] | None = None
+
+    def passed(self, stage: str, began: float) -> None:
+        setattr(self, f"{stage}_ms", _ms(began))
+        if self.tell is not None:
+            self.tell(stage)
 
 
 def is_private(address: str) -> bool:
@@ -97,7 +104,7 @@ class BufferedSocket:
 
     def fill(self) -> None:
         """Read ahead what there is, once all that was read has been taken; raises what the socket does."""
-        self._read, self._position = self.sock.recv(READ_BYTES), 0
+        self._read, self._position = self.sock.recv(READ_BYTES if self.turn is None else min(READ_BYTES, max(self.turn, 4096))), 0
         if self.turn is not None:
             self.turn -= len(self._read)
 
@@ -151,7 +158,6 @@ class Connection:
 
     outer: Any
     buffer: BufferedSocket
-    report: Report
 
 
 def tls_context(target: Target) -> ssl.SSLContext:
@@ -225,6 +231,9 @@ def _look_up(host: str, port: int, timeout: float) -> list[tuple[Any, ...]]:
     return list(found)
 
 
+UNLESS = "others must be allowed by the operator: mqtt.configuration.allow_private_addresses and TOPICBASE_ALLOW_PRIVATE_ADDRESSES"
+
+
 def _resolve(target: Target, deadline: float, report: Report) -> list[tuple[Any, ...]]:
     began = time.monotonic()
     try:
@@ -237,14 +246,14 @@ def _resolve(target: Target, deadline: float, report: Report) -> list[tuple[Any,
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
     if not target.trusted and any(is_private(address) for address in addresses):
         raise _not_public(target)
-    report.dns_ms = _ms(began)
     report.addresses = addresses
+    report.passed("dns", began)
     return list(found)
 
 
 def _not_public(target: Target) -> DialError:
     """The same for a name that does not exist and one of the network behind the bridge: answers must not map that network."""
-    return DialError("dns", f"{target.host} does not lead to a public address")
+    return DialError("dns", f"{target.host} does not lead to a public address; {UNLESS}")
 
 
 def _connect(target: Target, found: list[tuple[Any, ...]], deadline: float, report: Report) -> socket.socket:
@@ -267,7 +276,7 @@ def _connect(target: Target, found: list[tuple[Any, ...]], deadline: float, repo
             sock.close()
         else:
             report.address = str(address[0])
-            report.tcp_ms = _ms(began)
+            report.passed("tcp", began)
             return sock
     if not target.trusted:
         # A closed port and a filtered one look the same: the bridge is not a port scanner.
@@ -307,18 +316,9 @@ def _tls_fault(error: Exception) -> str:
     return f"the TLS handshake failed: {(getattr(error, 'strerror', None) or str(error)).lower()}"
 
 
-def dial(target: Target, timeout: float = 10) -> Connection:
-    """Connect to a broker, all stages within timeout seconds.
-
-    Raises DialError, whose `report` attribute holds what was found out by then.
-    """
-    report = Report()
-    deadline = time.monotonic() + timeout
-    try:
-        return _dial(target, deadline, report)
-    except DialError as error:
-        error.report = report  # type: ignore[attr-defined]
-        raise
+def dial(target: Target, timeout: float = 10, report: Report | None = None) -> Connection:
+    """Connect to a broker, all stages within timeout seconds; `report` takes what was found out. Raises DialError."""
+    return _dial(target, time.monotonic() + timeout, report or Report())
 
 
 def open_socket(target: Target, deadline: float, report: Report) -> socket.socket:
@@ -337,8 +337,8 @@ def open_socket(target: Target, deadline: float, report: Report) -> socket.socke
     except (OSError, ValueError) as error:
         sock.close()
         raise DialError("tls", _tls_fault(error)) from None
-    report.tls_ms = _ms(began)
     report.tls = _certificate_facts(wrapped)
+    report.passed("tls", began)
     return wrapped
 
 
@@ -358,9 +358,9 @@ def _dial(target: Target, deadline: float, report: Report) -> Connection:
                 raise DialError("websocket", f"the WebSocket handshake failed: {str(error).lower() or 'no answer'}") from None
             outer = WebSocket(buffer)
             buffer.deadline = None
-            report.websocket_ms = _ms(began)
+            report.passed("websocket", began)
         buffer.buffered = True
-        return Connection(outer, buffer, report)
+        return Connection(outer, buffer)
     except BaseException:
         sock.close()
         raise

@@ -11,12 +11,14 @@ import psycopg
 from bridge import log, metrics
 from bridge.database.connection import Database
 from bridge.database.thread import DatabaseThread
+from bridge.mqtt.sockets import READ_BYTES
 from bridge.values import Backlog, Incoming, Origin
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20
 PART = 250  # of one organization, while others deliver, too: a message of theirs waits for the batch before its own
 SHARED_SECONDS = 1.0
+SHARED_TURN_BYTES = 1 << 15
 LINGER_SECONDS = 0.003
 UNREAD_SECONDS = 0.001
 LAST_LOOK_SECONDS = 0.0005
@@ -60,6 +62,10 @@ class Inbound(DatabaseThread):
     def may_read(self) -> bool:
         """Whether there is room for anything; otherwise the sockets are left unread, and the brokers wait."""
         return self._total.count < PAUSE_AT and self._total.bytes < PAUSE_AT_BYTES
+
+    def turn_bytes(self) -> int:
+        """Less while several organizations deliver: parsing a flood's packets keeps the others' waiting."""
+        return SHARED_TURN_BYTES if time.monotonic() < self._shared_until else READ_BYTES
 
     def is_idle(self) -> bool:
         return not self._total.count

@@ -1,4 +1,4 @@
-"""Periodic work: expired messages, room for more, partitions, retention, rollups, deletions."""
+"""Periodic work: expired messages, room for more, partitions, retention, rollups, packing, deletions."""
 
 import threading
 import time
@@ -6,21 +6,28 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from bridge import log, metrics
 from bridge.database.connection import Database
-from bridge.database.thread import DatabaseThread
+from bridge.database.thread import DatabaseThread, first_line
+from bridge.settings import Settings
 
 LOOK_SECONDS = 1.0
 MAINTENANCE_SECONDS = 60.0
+REST_SECONDS = 10.0
 
 
 class Maintenance(DatabaseThread):
-    def __init__(self, bridge_id: UUID, stop: threading.Event, pause: Callable[[dict[UUID, str]], None]) -> None:
+    def __init__(self, bridge_id: UUID, stop: threading.Event, settings: Settings, pause: Callable[[dict[UUID, str]], None]) -> None:
         super().__init__("maintenance", bridge_id, stop)
+        self.settings = settings
         self._pause = pause
         self._next = time.monotonic() + 5
         self._has_more = False
         self._is_rolling_up = False
+        self._is_packing = False
+        self._resting: dict[str, float] = {}  # until when, after a failure
 
     def serve(self, database: Database) -> None:
         while not self.stop_event.wait(LOOK_SECONDS):
@@ -32,20 +39,35 @@ class Maintenance(DatabaseThread):
             self._pause(paused)
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + MAINTENANCE_SECONDS
-                self._has_more = self._is_rolling_up = True
+                self._has_more = self._is_rolling_up = self._is_packing = True
                 self._tell(database.run_periodic_tasks())
             if self._has_more:
                 gone = database.apply_retention()
                 self._has_more = gone.pop("more", False)
                 _log("retention", gone)
             if self._is_rolling_up:
-                rolled = database.roll_up_readings()
-                self._is_rolling_up = rolled.pop("more", False)
-                _log("rollups", rolled)
-            deleted = database.work_deletions()
-            deleted.pop("more", None)
-            _log("deletions", deleted)
+                self._is_rolling_up = self._try(database, "rollups", database.roll_up_readings)
+            self._try(database, "deletions", database.work_deletions)
+            if self._is_packing:
+                self._is_packing = self._try(database, "packing", database.pack_days)
             metrics.DATABASE.refresh(database.gauges)
+            metrics.ORGANIZATIONS.refresh(lambda: database.organization_use(self.settings.metrics_organizations))
+
+    def _try(self, database: Database, step: str, call: Callable[[], dict[str, Any]]) -> bool:
+        """Whether there is more to do; after a failure, such as an archive that is down, not for a while."""
+        if time.monotonic() < self._resting.get(step, 0.0):
+            return False
+        try:
+            done = call()
+        except psycopg.Error as error:
+            if database.connection.closed:
+                raise
+            self._resting[step] = time.monotonic() + REST_SECONDS
+            log.error(f"{step}_failed", sqlstate=error.sqlstate, reason=first_line(error))
+            return False
+        has_more = bool(done.pop("more", False))
+        _log(step, done)
+        return has_more
 
     def _tell(self, done: dict[str, Any]) -> None:
         if "skipped" in done:

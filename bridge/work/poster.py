@@ -20,7 +20,8 @@ from bridge.mqtt.target import Target
 
 SECONDS = 10.0  # from the start to the end of the answer
 IDLE_SECONDS = 30.0
-MAX_IDLE = 8  # connections kept for one place
+MAX_IDLE = 32  # connections kept for one place: as many requests as one organization makes at once
+MAX_IDLE_IN_ALL = 256
 MAX_READ = 1 << 16  # of an answer; a longer one costs the connection
 EXCERPT = 200
 
@@ -46,6 +47,7 @@ class Poster:
         self.private_allowed = private_allowed
         self._lock = threading.Lock()
         self._idle: dict[_Place, list[tuple[float, http.client.HTTPConnection]]] = {}
+        self._idle_count = 0
         self._under_way: dict[socket.socket, float] = {}
 
     def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -81,6 +83,7 @@ class Poster:
             for place, idle in list(self._idle.items()):
                 for entry in [entry for entry in idle if now - entry[0] > IDLE_SECONDS]:
                     idle.remove(entry)
+                    self._idle_count -= 1
                     entry[1].close()
                 if not idle:
                     del self._idle[place]
@@ -94,6 +97,7 @@ class Poster:
                 for _, connection in idle:
                     connection.close()
             self._idle.clear()
+            self._idle_count = 0
         self._end(sockets)
 
     def _end(self, sockets: list[socket.socket]) -> None:
@@ -106,8 +110,8 @@ class Poster:
             idle = self._idle.get(place)
             while idle:
                 since, connection = idle.pop()
-                # Readable although nothing was asked: it is closed, or the receiver speaks out of turn.
-                if time.monotonic() - since < IDLE_SECONDS and not select.select([connection.sock], [], [], 0)[0]:
+                self._idle_count -= 1
+                if time.monotonic() - since < IDLE_SECONDS and not _is_readable(connection.sock):
                     return connection
                 connection.close()
         return None
@@ -149,11 +153,19 @@ class Poster:
             with self._lock:
                 del self._under_way[sock]
                 idle = self._idle.setdefault(place, [])
-                is_kept = is_kept and connection.sock is not None and len(idle) < MAX_IDLE
+                is_kept = is_kept and connection.sock is not None and len(idle) < MAX_IDLE and self._idle_count < MAX_IDLE_IN_ALL
                 if is_kept:
                     idle.append((time.monotonic(), connection))
+                    self._idle_count += 1
             if not is_kept:
                 connection.close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    """Although nothing was asked: it is closed, or the receiver speaks out of turn."""
+    poll = select.poll()  # select() takes no more than 1,024 open files
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _excerpt(body: bytes) -> str:

@@ -16,12 +16,17 @@ import psycopg
 from bridge import log, metrics
 from bridge.database.connection import Database
 from bridge.database.thread import DatabaseThread, Idler, first_line
+from bridge.work.heavy import HeavyWorker
 
 BATCH = 1000
+# What comes next may be a thousand times as much work a message, and whoever is quiet waits for the batch before theirs.
+FIRST_BATCH = 250
+FEW = 1  # messages of a batch that has its whole time limit, and may then be suspected
+TARGET_SECONDS = 1.0
 TRIAL = 30  # full batches after which a new worker has shown that the queue does not kill it
-PAUSE_SECONDS = 0.01
-MANY = 20  # messages in a batch
-PAUSE_AFTER_MANY_SECONDS = 0.025
+PAUSE_SECONDS = 0.0025
+BUSY = 5  # messages that arrive while a batch is processed
+PAUSE_WHEN_BUSY_SECONDS = 0.025
 RETRY_SECONDS = 0.1
 BATCH_TIMEOUT = 60.0
 BATCH_LOCK_TIMEOUT = 10.0
@@ -34,8 +39,9 @@ _HUNG = ("57014", "53200")  # query_canceled, out_of_memory
 
 
 class QueueWorker(DatabaseThread):
-    def __init__(self, bridge_id: UUID, stop: threading.Event) -> None:
+    def __init__(self, bridge_id: UUID, stop: threading.Event, heavy: HeavyWorker) -> None:
         super().__init__("worker", bridge_id, stop)
+        self._heavy = heavy
         self.event = threading.Event()
         self._attempts_at: float | None = None  # when to attempt messages one by one
         self._suspected_from = 0.0
@@ -43,6 +49,7 @@ class QueueWorker(DatabaseThread):
         self._suspicions: list[float] = []
         self._batch: str | None = None  # row addresses of the batch under way
         self._suspects: list[int] | None = None  # messages
+        self._size = FIRST_BATCH
         self._interrupted: dict[int, float] = {}  # message: when its attempt began
 
     def serve(self, database: Database) -> None:
@@ -50,7 +57,7 @@ class QueueWorker(DatabaseThread):
         if database.begin_work():
             self._batch = None
             self._suspect("a bridge ended before it had processed the whole queue once", time.monotonic())
-        database.limit(BATCH_TIMEOUT, BATCH_LOCK_TIMEOUT)
+        self._limit(database)
         try:
             self._process_all(database)
         finally:
@@ -60,6 +67,7 @@ class QueueWorker(DatabaseThread):
     def _process_all(self, database: Database) -> None:
         idler = Idler(database, "ingest", self.event)
         trial = TRIAL
+        began_before = time.monotonic()
         while not self.stop_event.is_set():
             self.event.clear()
             if self._attempts_at is not None and time.monotonic() >= self._attempts_at:
@@ -79,34 +87,51 @@ class QueueWorker(DatabaseThread):
             if counts["more"]:
                 continue
             if has_worked:
-                self.event.wait(pause_after(counts["processed"], seconds))
+                self.event.wait(pause_after(counts["processed"], seconds, began - began_before))
             else:
                 idler.wait()
+            began_before = began
 
     def _process(self, database: Database) -> dict[str, int] | None:
         """A batch; None when it could not be processed and is to be tried again."""
         began = time.monotonic()
         self._batch = None
         try:
-            counts = database.process_queue(BATCH)
+            counts = database.process_queue(self._size, *self._heavy.elsewhere())
         except psycopg.Error as error:
             if database.connection.closed:
                 self._suspect("the session ended in a batch", began)
                 raise
-            if error.sqlstate in _HUNG:
+            if error.sqlstate in _HUNG and self._size > FEW:
+                # Perhaps so many were too much work: fewer, before one of them is said to hang.
+                self._resize(database, max(FEW, self._size // 16))
+            elif error.sqlstate in _HUNG:
                 self._suspect("a batch reached its limits", began)
             elif error.sqlstate is None or not error.sqlstate.startswith(("40", "55")):
                 raise
             log.warning("batch_failed", sqlstate=error.sqlstate, reason=first_line(error))
             self.stop_event.wait(RETRY_SECONDS)
             return None
+        if "heavy" in counts:
+            self._heavy.take([UUID(key) for key in counts["heavy"]])
         if counts["processed"]:
             metrics.BATCH_SECONDS.labels("process").observe(time.monotonic() - began)
             metrics.BATCH.labels("process").observe(counts["processed"])
         for result in ("processed", "failed", "dead"):
             if counts[result]:
                 metrics.PROCESSED.labels(result).inc(counts[result])
+        # Not deferred updates; and a batch that was cut short says nothing of how many messages would have been right.
+        if counts["processed"] and not counts.get("is_cut"):
+            self._resize(database, next_size(self._size, time.monotonic() - began, is_full=bool(counts["more"])))
         return counts
+
+    def _resize(self, database: Database, size: int) -> None:
+        had_few, self._size = self._size <= FEW, size
+        if had_few != (size <= FEW):
+            self._limit(database)
+
+    def _limit(self, database: Database) -> None:
+        database.limit(BATCH_TIMEOUT if self._size <= FEW else BATCH_TIMEOUT / 4, BATCH_LOCK_TIMEOUT)
 
     def _noticed(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.message_primary == "batch":
@@ -138,7 +163,7 @@ class QueueWorker(DatabaseThread):
         started = time.monotonic()
         database.limit(ATTEMPT_TIMEOUT, ATTEMPT_LOCK_TIMEOUT)
         is_through = self._attempt_until_through(database, self._accepted_before, outcomes)
-        database.limit(BATCH_TIMEOUT, BATCH_LOCK_TIMEOUT)
+        self._limit(database)
         if is_through:
             # A message that could be attempted again and was not there has become a dead letter, or was taken by another worker.
             self._interrupted = {msg_id: when for msg_id, when in self._interrupted.items() if when + AGAIN_SECONDS > started}
@@ -183,11 +208,22 @@ class QueueWorker(DatabaseThread):
         return outcome
 
 
-def pause_after(messages: int, seconds: float) -> float:
-    """Seconds to wait after a batch that was not full and took so long: many small ones would take the machine from the senders.
+def next_size(size: int, seconds: float, *, is_full: bool) -> int:
+    """How many messages to ask for after a batch of at most so many took so long: a batch takes a second, whatever is in it."""
+    if seconds > TARGET_SECONDS:
+        return max(1, int(size * TARGET_SECONDS / seconds))
+    if not is_full:
+        return min(max(size, FEW + 1), FIRST_BATCH)
+    return min(BATCH, 2 * size) if seconds < TARGET_SECONDS / 2 else size
 
-    The pause is noticeable only at high rates. No pause after a half-full batch: with many small organizations a batch may never fill.
+
+def pause_after(messages: int, seconds: float, since_last: float) -> float:
+    """Seconds to wait after a batch that was not full and took so long, and began so long after the one before.
+
+    Many small batches would take the machine from the senders, which matters when it is busy: then many messages arrive while one is
+    processed, however fast it is. No pause after a half-full batch: with many small organizations a batch may never fill.
     """
     if messages * 2 >= BATCH:
         return 0.0
-    return min(PAUSE_AFTER_MANY_SECONDS if messages >= MANY else PAUSE_SECONDS, 4 * seconds)
+    arriving = messages * seconds / max(since_last, seconds)
+    return min(PAUSE_WHEN_BUSY_SECONDS if arriving >= BUSY else PAUSE_SECONDS, 4 * seconds)

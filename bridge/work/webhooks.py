@@ -19,8 +19,22 @@ from bridge.values import Callback, CallbackOutcome
 from bridge.work.poster import Poster, PostError
 
 REQUESTS = 64  # at once; the database shares them among the organizations
+SLOTS = 8  # requests of a subscription at once
 # A claim ends after a minute; what an ordered subscription has left by then goes back.
 PATIENCE_SECONDS = 30.0
+# What is claimed beyond the slots goes back when the receiver has become slow, so that shares are made again.
+AHEAD_SECONDS = 1.0
+QUICK_SECONDS = 0.25
+MOST_QUICK = 1000  # subscriptions that are remembered to have quick receivers
+
+
+class _Line:
+    """Deliveries of a subscription that are claimed and not yet begun, and how many threads post them."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callback] = deque()
+        self.threads = 0
+        self.claimed_at = 0.0
 
 
 class Webhooks(DatabaseThread):
@@ -35,6 +49,9 @@ class Webhooks(DatabaseThread):
         self._outcomes: list[CallbackOutcome] = []
         self._busy: dict[UUID, int] = {}  # subscription: claimed and not settled
         self._ordered: set[UUID] = set()  # those of them that take one slot, however many are claimed
+        self._lock = threading.Lock()
+        self._lines: dict[UUID, _Line] = {}
+        self._quick: dict[UUID, None] = {}  # subscriptions whose receiver answered the last request quickly
 
     def use(self, settings: Settings) -> None:
         """From now on, keys and the guard on addresses are those of these settings."""
@@ -73,12 +90,13 @@ class Webhooks(DatabaseThread):
                 idler.wait()
 
     def _claim(self, database: Database) -> int:
-        slots = {key: 1 if key in self._ordered else count for key, count in self._busy.items()}
-        room = REQUESTS - sum(slots.values())
+        room = REQUESTS - sum(1 if key in self._ordered else min(count, SLOTS) for key, count in self._busy.items())
         if room <= 0:
             return 0
         began = time.monotonic()
-        callbacks = database.claim_callbacks(room, slots)
+        with self._lock:
+            quick = list(self._quick)
+        callbacks = database.claim_callbacks(room, self._busy, quick)
         ordered: dict[UUID, list[Callback]] = {}
         for callback in callbacks:
             self._busy[callback.subscription_id] = self._busy.get(callback.subscription_id, 0) + 1
@@ -86,11 +104,21 @@ class Webhooks(DatabaseThread):
                 ordered.setdefault(callback.subscription_id, []).append(callback)
                 self._ordered.add(callback.subscription_id)
             else:
-                self._requests.submit(self._post_all, [callback], began)
+                self._line_up(callback, began)
         for callbacks_in_order in ordered.values():
             self._requests.submit(self._post_all, callbacks_in_order, began)
         metrics.CALLBACKS_IN_FLIGHT.set(sum(self._busy.values()))
         return len(callbacks)
+
+    def _line_up(self, callback: Callback, claimed_at: float) -> None:
+        with self._lock:
+            line = self._lines.setdefault(callback.subscription_id, _Line())
+            line.waiting.append(callback)
+            line.claimed_at = claimed_at
+            if line.threads == SLOTS:
+                return
+            line.threads += 1
+        self._requests.submit(self._post_line, callback.subscription_id, line)
 
     def _settle(self, database: Database) -> int:
         while self._pending:
@@ -126,6 +154,43 @@ class Webhooks(DatabaseThread):
                 is_over = outcome.code is None or not 200 <= outcome.code < 300
             self._pending.append(outcome)
             self.event.set()
+
+    def _post_line(self, key: UUID, line: _Line) -> None:
+        """What waits, beside other threads, until one fails or it takes long: then what is left for no other thread goes back."""
+        is_over = False
+        while taken := self._next_of(key, line, is_over=is_over or self.is_draining):
+            if is_over or self.is_draining:
+                outcomes = [CallbackOutcome(callback) for callback in taken]
+            else:
+                outcomes = [self._post(callback) for callback in taken]
+                is_over = not self._is_good(outcomes[0]) or time.monotonic() - line.claimed_at > AHEAD_SECONDS
+            self._pending.extend(outcomes)
+            self.event.set()
+
+    def _next_of(self, key: UUID, line: _Line, *, is_over: bool) -> list[Callback]:
+        """The next one; when it is over, the last ones, but for one for each other thread. None: this thread ends."""
+        with self._lock:
+            if is_over:
+                taken = [line.waiting.pop() for _ in range(len(line.waiting) - line.threads + 1)]
+            else:
+                taken = [line.waiting.popleft()] if line.waiting else []
+            if not taken:
+                line.threads -= 1
+                if not line.threads:
+                    del self._lines[key]
+            return taken
+
+    def _is_good(self, outcome: CallbackOutcome) -> bool:
+        """Whether it was delivered; remembers whether that was quick."""
+        key = outcome.callback.subscription_id
+        is_good = outcome.code is not None and 200 <= outcome.code < 300
+        with self._lock:
+            self._quick.pop(key, None)
+            if is_good and (outcome.seconds or 0) < QUICK_SECONDS:
+                self._quick[key] = None
+                if len(self._quick) > MOST_QUICK:
+                    del self._quick[next(iter(self._quick))]
+        return is_good
 
     def _post(self, callback: Callback) -> CallbackOutcome:
         began = time.monotonic()

@@ -98,6 +98,35 @@ def test_a_revoked_credential_is_cut_off(db: Connection, tenant: Tenants, peer: 
     assert not other.disconnected.is_set()
 
 
+def test_sessions_are_counted_as_connections(db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner = hosted(db, tenant)
+    device, idle = owner.device(), owner.device()
+
+    def told(member: str) -> dict[str, Any]:
+        rows = owner.api.ok("get_mqtt_credentials", {"integration_id": owner.integration_id}, token=owner.admin)
+        return {row["username"]: row[member] for row in rows}
+
+    def counted() -> int:
+        return int(told("connection_count")[device.username])
+
+    began = datetime.now(UTC)
+    for _ in range(3):
+        login(peer, device).close()
+    wait_until(lambda: counted() == 3, what="three sessions being counted")
+    assert datetime.fromisoformat(told("last_connected_at")[device.username]) >= began.replace(microsecond=0)
+    # Neither a login that is refused nor a connection test counts; a message over HTTP does.
+    assert peer(username=device.username, password="wrong", client_id=device.client_id).code == REFUSED
+    test = peer(username=device.username, password=device.password, client_id=f"{device.client_id}~test")
+    assert test.code == 0
+    test.close()
+    assert device.send(1).status_code == 202
+    login(peer, device).close()
+    wait_until(lambda: counted() >= 5, what="a session and a message being counted")
+    assert told("connection_count") == {device.username: 5, idle.username: 0}
+    first = owner.api.rows("integration_activity_log", token=owner.member, activity_type="eq.credential_first_used")
+    assert [row["details"]["via"] for row in first if row["details"]["username"] == device.username] == ["broker"]
+
+
 def test_logins_end_with_their_device_and_their_organization(db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner, neighbour = hosted(db, tenant), hosted(db, tenant)
     owner.api.ok("sync_device", {"integration_id": owner.integration_id, "external_id": "gone"}, token=owner.admin)

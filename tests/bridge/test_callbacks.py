@@ -1,5 +1,7 @@
 """From a stored message to the callback_url of a subscription: signed, retried, ordered, and seen in the delivery log."""
 
+import functools
+import re
 import threading
 import time
 import uuid
@@ -347,3 +349,77 @@ def test_slow_receivers_of_one_organization_keep_no_other_waiting(db: Connection
         assert len(hanging.hits) == 32, "so many hung all the time"
         gate.set()
         finished(slow, 60)
+
+
+def calls(db: Connection, text: str) -> int:
+    """How often statements with this text have been executed."""
+    row = db.execute("SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE %s", (f"%{text}%",)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def has_ended(stack: Stack, count: int) -> bool:
+    return posts(stack) >= count
+
+
+def posts(stack: Stack) -> int:
+    """How many requests have ended, as the bridge counts them."""
+    found = re.search(r"^topicbase_callback_seconds_count ([0-9.]+)", requests.get(stack.metrics_url, timeout=10).text, re.MULTILINE)
+    return int(float(found[1])) if found else 0
+
+
+def test_many_are_settled_with_one_statement_over_connections_that_are_kept(stack: Stack, db: Connection, tenant: Tenants) -> None:
+    """Twice thirty-two requests at once; while the first settling waits for a lock, the others are answered, and one more settles them."""
+    owner = tenant()
+    gates, is_second = [threading.Event(), threading.Event()], threading.Event()
+
+    def behave(_: Hit) -> Reply:
+        gates[is_second.is_set()].wait(PATIENCE)
+        return Reply()
+
+    db.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    with Receiver(behave) as receiver:
+        for filter_ in ("devices/#", "devices/+/telemetry", "+/+/telemetry", "#"):
+            subscribe(owner, receiver, filter_)
+        device = owner.device()
+        for number, gate in enumerate(gates, 1):
+            ended, settled = posts(stack), calls(db, "bridge.settle_callbacks(")
+            device.send_batch([{"topic": device.topic(), "payload": number} for _ in range(8)])
+            receiver.wait_for(32 * number)
+            with db.transaction():
+                db.execute("LOCK TABLE mqtt.mqtt_callback_deliveries IN SHARE ROW EXCLUSIVE MODE")
+                gate.set()
+                wait_until(functools.partial(has_ended, stack, ended + 32), what="all being answered")
+            finished(owner, 32 * number)
+            assert calls(db, "bridge.settle_callbacks(") - settled <= 3, "those that had been answered by then, the others, a straggler"
+            is_second.set()
+        assert len({hit.client for hit in receiver.hits}) == 32
+
+
+def test_what_is_claimed_ahead_for_a_quick_receiver_goes_back_when_it_fails(db: Connection, tenant: Tenants) -> None:
+    """Eight requests at once, as before, but the next ones need not wait for the database."""
+    owner = tenant()
+    gate, is_slow = threading.Event(), threading.Event()
+
+    def behave(_: Hit) -> Reply:
+        if not is_slow.is_set():
+            return Reply()
+        gate.wait(PATIENCE)
+        return Reply(503, {"Retry-After": "600"})
+
+    with Receiver(behave) as receiver:
+        subscribe(owner, receiver)
+        device = owner.device()
+        device.send(0, device.topic())
+        finished(owner, 1)
+        is_slow.set()
+        device.send_batch([{"topic": device.topic(), "payload": number} for number in range(1, 50)])
+        receiver.wait_for(9)
+        claimed = "SELECT count(*) FROM mqtt.mqtt_callback_deliveries WHERE organization_id = %s AND bridge_id IS NOT NULL"
+        wait_until(lambda: db.execute(claimed, (owner.organization_id,)).fetchone() == (32,), what="32 being claimed")
+        assert len(receiver.hits) == 9, "eight of them are under way"
+        gate.set()
+        wait_until(lambda: db.execute(claimed, (owner.organization_id,)).fetchone() == (0,), what="nothing being claimed")
+        # Each of the eight fails; what may have been claimed before that was known was one of eight as well.
+        assert sum(row["attempts"] for row in log(owner)) < 32
+        assert sum(row["attempts"] for row in log(owner)) == len(receiver.hits), "what went back has cost no attempt"

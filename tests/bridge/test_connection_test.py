@@ -53,6 +53,29 @@ def test_a_broker_that_works(tenant: Tenants) -> None:
     assert "round trip" in found["reason"]
 
 
+def test_its_stages_are_told_as_they_pass(db: Connection, tenant: Tenants) -> None:
+    owner = tenant()
+    db.execute("""
+        CREATE TABLE public.told (n bigserial, id uuid, status text, result jsonb);
+        CREATE FUNCTION public.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.told (id, status, result) VALUES (new.id, new.status, new.result);
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER tell AFTER UPDATE OF result ON mqtt.mqtt_requests FOR EACH ROW EXECUTE FUNCTION public.tell();
+        ALTER FUNCTION public.tell() SECURITY DEFINER SET search_path = pg_catalog;
+    """)
+    try:
+        request = owner.api.ok("mqtt_test_connection", {"integration_id": owner.integration_id}, token=owner.admin)
+        assert answered(owner, request["request_id"])["ok"]
+        rows = db.execute("SELECT status, result FROM public.told WHERE id = %s ORDER BY n", (request["request_id"],)).fetchall()
+    finally:
+        db.execute("DROP TRIGGER tell ON mqtt.mqtt_requests; DROP FUNCTION public.tell(); DROP TABLE public.told")
+    told = [(status, result["stage"], "tcp_ms" in result, "ok" in result) for status, result in rows]
+    stages = [("dns", False), ("tcp", True), ("connack", True), ("subscribe", True), ("publish", True)]
+    assert told == [*(("running", stage, has_time, False) for stage, has_time in stages), ("done", "round_trip", True, True)]
+
+
 def test_a_login_that_has_one_client_id(stack: Stack, db: Connection, tenant: Tenants) -> None:
     """As one of the hosted broker does: the test takes a second one that the login may use, and leaves the first one's session alone."""
     owner = hosted(db, tenant)

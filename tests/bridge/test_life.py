@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from tests.bridge.support import Peer, publish, receipts, status, stored
-from tests.bridge.test_inbound import history, subscription
+from tests.bridge.test_inbound import history, subscribed, subscription
 from tests.bridge.test_outbound import foreign, prefix
 from tests.support.broker import Broker
 from tests.support.ports import Port
@@ -143,6 +143,44 @@ def test_a_restarted_broker_gets_all(own: Stack, owner: Tenant, device: Peer) ->
     wait_until(lambda: status(own, owner.integration_id)[0] == "active")
     assert device.publish(f"{prefix(owner)}/devices/d/telemetry", "1") == 0
     assert len(history(own, owner, 1)) == 1
+
+
+def repeats(own: Stack) -> int:
+    """How many messages the bridge has recognized since it started."""
+    name = 'topicbase_received_messages_total{result="repeated"} '
+    (line,) = [line for line in requests.get(own.metrics_url, timeout=PATIENCE).text.splitlines() if line.startswith(name)]
+    return int(float(line.removeprefix(name)))
+
+
+def test_what_a_broker_retains_is_stored_once(own: Stack, owner: Tenant, device: Peer) -> None:
+    """However often the bridge comes back: with a session that the broker keeps, with one of MQTT 3.1.1, and with none."""
+    topics = [f"{prefix(owner)}/devices/d{number}/telemetry" for number in range(100)]
+    for number, topic in enumerate(topics):
+        device.publish(topic, str(number), retain=True)
+    login = {"username": "topicbase_bridge", "password": own.broker_password}
+    others = [foreign(owner, own.mqtt_port, **login, **settings) for settings in ({"clean_start": True}, {"mqtt_version": "3.1.1"})]
+    with own.connect() as db:
+        for integration_id in others:
+            subscribed(db, owner, integration_id, f"{prefix(owner)}/devices/#")
+        assert len(history(own, owner, 300)) == 300
+        device.publish(topics[0], "changed", retain=True)
+        assert len(history(own, owner, 303)) == 303, "of each integration one"
+        for _ in range(5):
+            own.restart("bridge")
+            # The hosted integration's session is there: its broker is not asked for what it retains.
+            wait_until(lambda: repeats(own) >= 200, what="all that is retained, again")
+            assert repeats(own) == 200
+        assert len(stored(own, owner.organization_id)) == 303
+        own.stop("bridge")
+        device.publish(topics[1], "meanwhile", retain=True)
+        own.start("bridge")
+        history(own, owner, 306)
+        # Without a session it is found retained; where it was queued at the broker as well, it may come twice.
+        query = "SELECT count(*) FROM mqtt.mqtt_messages WHERE integration_id = %s AND topic = %s AND payload = '\"meanwhile\"'"
+        assert db.execute(query, (others[0], topics[1])).fetchone() == (1,)
+        assert db.execute("SELECT * FROM mqtt.check_ledger()").fetchall() == []
+    for topic in topics:
+        device.publish(topic, "", retain=True)
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])

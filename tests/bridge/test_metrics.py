@@ -10,6 +10,7 @@ import psycopg
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge import metrics
 from tests.bridge.support import publish, receipts
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
@@ -69,9 +70,9 @@ def test_names_and_help(stack: Stack) -> None:
             assert {one.name.removeprefix(name) for one in found.samples} <= {"_bucket", "_sum", "_count", "_created"}, name
         if found.type != "histogram":
             assert not any("le" in one.labels for one in found.samples), name
-        # A label with a value for each tenant would grow without end.
+        # A label with a value for each tenant would grow without end; that of integrations is bounded.
         labels = {label for one in found.samples for label in one.labels}
-        assert labels <= {"state", "result", "part", "queue", "le", "version"}, name
+        assert labels <= {"state", "result", "part", "queue", "le", "version", "integration"}, name
 
 
 def test_counters_are_there_before_they_count(stack: Stack) -> None:
@@ -84,6 +85,28 @@ def test_counters_are_there_before_they_count(stack: Stack) -> None:
         ("database_failures", "part", "worker"),
     ):
         assert sample(stack, f"topicbase_{name}_total", **{label: value}) is not None, name
+
+
+def test_the_state_of_each_integration(stack: Stack, tenant: Callable[..., Tenant]) -> None:
+    owner = tenant()
+    down, up = owner.integration(broker_url="127.0.0.1", port=1), owner.integration_id
+    wait_until(lambda: sample(stack, "topicbase_integration_up", integration=down) == 0, what="the one that is down")
+    wait_until(lambda: sample(stack, "topicbase_integration_up", integration=up) == 1, what="the one that is up")
+    owner.api.ok("delete_integration", {"integration_id": down}, token=owner.admin)
+    wait_until(lambda: sample(stack, "topicbase_integration_up", integration=down) is None, what="what is gone is not shown")
+
+
+def test_integrations_are_shown_up_to_a_limit() -> None:
+    def shown() -> dict[str, float]:
+        return {one.labels["integration"]: one.value for one in next(iter(metrics.LINK_UP.collect())).samples}
+
+    states = {f"i{number}": number != 3 for number in range(6)}
+    metrics.show_links(states, 2)
+    assert shown() == {"i3": 0, "i0": 1}, "those that are down first"
+    metrics.show_links({"i5": True}, 2)
+    assert shown() == {"i5": 1}
+    metrics.show_links({"i5": True}, 0)
+    assert shown() == {}
 
 
 def test_each_is_documented(stack: Stack) -> None:
@@ -101,8 +124,9 @@ def test_queues_and_their_age(stack: Stack, db: Connection, tenant: Callable[...
         "SELECT now() - interval '1000 s', '{\"topic\": \"a\"}', %s, %s FROM generate_series(1, 7)",
         (owner.organization_id, waiting),
     )
-    wait_until(lambda: (sample(stack, "topicbase_queue_messages", queue="outbound") or 0) >= 7, what="the depth")
-    assert (sample(stack, "topicbase_queue_oldest_seconds", queue="outbound") or 0) >= 1000
+    # Another test's may have waited before these were there.
+    wait_until(lambda: (sample(stack, "topicbase_queue_oldest_seconds", queue="outbound") or 0) >= 1000, what="their age")
+    assert (sample(stack, "topicbase_queue_messages", queue="outbound") or 0) >= 7
     assert sample(stack, "topicbase_queue_messages", queue="ingest") is not None
     assert sample(stack, "topicbase_ingest_open") == 1
     owner.api.ok("delete_integration", {"integration_id": waiting}, token=owner.admin)

@@ -1,7 +1,7 @@
 """What one organization does at its worst keeps no other waiting: each test has the first at it while it looks at the second."""
 
-import asyncio
 import json
+import secrets
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,8 +13,8 @@ from tests.bridge.support import Peer, publish, receipts, status
 from tests.bridge.test_inbound import history, hosted, subscribed
 from tests.bridge.test_outbound import foreign, prefix
 from tests.support.broker import Broker
-from tests.support.loop import Loop, close_server
 from tests.support.stack import Stack
+from tests.support.tarpit import Tarpit
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
 
@@ -22,35 +22,10 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Tenants = Callable[..., Tenant]
 
 
-class Tarpit:
-    """Accepts connections and never says anything."""
-
-    def __init__(self) -> None:
-        self.open = self.most = 0
-        self._loop = Loop()
-        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512))
-        self.port: int = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
-        self.most = max(self.most, self.open)
-        try:
-            while await reader.read(4096):
-                pass
-        finally:
-            self.open -= 1
-            writer.close()
-
-    def close(self) -> None:
-        self._loop.run(close_server(self._server))
-        self._loop.close()
-
-
 @pytest.fixture
 def tarpit() -> Iterator[Tarpit]:
-    running = Tarpit()
-    yield running
-    running.close()
+    with Tarpit() as running:
+        yield running
 
 
 def test_tls_tarpits(db: Connection, tenant: Tenants, tarpit: Tarpit, witness: Broker) -> None:
@@ -132,6 +107,39 @@ def test_a_rate(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) 
         wait_until(lambda: late.is_acknowledged, what="the limit is gone, and the message was kept")
 
 
+def test_a_rate_of_bytes(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
+    """An organization's brokers are left unread when they have delivered more bytes than they may; another's are not."""
+    owner, other = tenant(), hosted(db, tenant)
+    limits = {"organization_id": owner.organization_id, "max_bytes_per_second": 100}
+    owner.api.ok("set_organization_limits", limits, token=stack.token("service_role"))
+    subscribed(db, owner, foreign(owner, witness.port), "in/#")
+    witness.offer("in/x", json.dumps("x" * 50_000).encode())
+    history(stack, owner, 1)
+    late = witness.offer("in/x", b"2")
+    other.device().send(1)
+    history(stack, other, 1)
+    assert not late.is_acknowledged, "more than eight minutes' worth has come"
+    owner.api.ok("set_organization_limits", {"organization_id": owner.organization_id}, token=stack.token("service_role"))
+    wait_until(lambda: late.is_acknowledged, what="the limit is gone, and the message was kept")
+
+
+def test_integrations_beyond_the_limit_are_disconnected(stack: Stack, db: Connection, tenant: Tenants, witness: Broker) -> None:
+    """An operator lowers the limit: the newest ends, and comes back with the limit."""
+    owner = tenant()
+    first, second = foreign(owner, witness.port), foreign(owner, witness.port, client_id="second")
+    leases = "SELECT count(*) FROM mqtt.bridge_leases WHERE integration_id = %s"
+    for integration_id in (first, second):
+        wait_until(lambda one=integration_id: db.execute(leases, (one,)).fetchone() == (1,), what="two connections")  # type: ignore[misc]
+    limits = {"organization_id": owner.organization_id, "max_integrations": 2}  # one is the organization's hosted one
+    service = stack.token("service_role")
+    owner.api.ok("set_organization_limits", limits, token=service)
+    has_error(stack, second, "max_integrations")
+    assert status(stack, first)[0] == "active"
+    wait_until(lambda: db.execute(leases, (second,)).fetchone() == (0,), what="its connection being closed")
+    owner.api.ok("set_organization_limits", {"organization_id": owner.organization_id}, token=service)
+    wait_until(lambda: status(stack, second)[0] == "active", what="its connection")
+
+
 def has_error(stack: Stack, integration_id: str, reason: str) -> None:
     wait_until(lambda: status(stack, integration_id)[0] == "error", what="an error")
     assert reason in (status(stack, integration_id)[1] or "")
@@ -176,3 +184,32 @@ def test_a_broker_that_acknowledges_nothing(db: Connection, tenant: Tenants, wit
     assert sent["state"] == "acknowledged"
     assert {row["state"] for row in receipts(slow, waiting[:100], 0)} == {"queued"}
     assert len(witness.seen) <= 500, "no more than may be unacknowledged"
+
+
+def test_messages_that_are_much_work_keep_nobody_else_waiting(stack: Stack, db: Connection, tenant: Tenants) -> None:
+    """The first one's message is being stored for as long as the test holds it up: the second one's goes past."""
+    busy, quiet = tenant(), tenant()
+    # Not to be compressed: what is large is taken for much work before anybody has measured it.
+    payload = {secrets.token_hex(16): secrets.token_hex(16) for _ in range(2000)}
+    db.execute(f"""
+        CREATE FUNCTION public.hold_up() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_xact_lock(815, 0) FROM mqtt.organizations AS o WHERE o.number = NEW.organization AND o.slug = '{busy.slug}';
+            RETURN NEW;
+        END $$;
+        ALTER FUNCTION public.hold_up() SECURITY DEFINER SET search_path = pg_catalog;
+        CREATE TRIGGER hold_up BEFORE INSERT ON mqtt.history FOR EACH ROW EXECUTE FUNCTION public.hold_up()
+    """)
+    try:
+        with stack.connect() as holder:
+            holder.execute("SELECT pg_advisory_lock(815, 0)")
+            assert busy.device().send(payload).status_code == 202
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 815 AND NOT granted"
+            wait_until(lambda: db.execute(held).fetchone() == (1,), what="the message that is held up")
+            assert quiet.device().send("past").status_code == 202
+            assert [row["payload"] for row in history(stack, quiet, 1)] == ["past"]
+            assert db.execute(held).fetchone() == (1,)
+            holder.execute("SELECT pg_advisory_unlock(815, 0)")
+        assert [row["payload"] for row in history(stack, busy, 1)] == [payload]
+    finally:
+        db.execute("DROP TRIGGER hold_up ON mqtt.history; DROP FUNCTION public.hold_up()")

@@ -133,6 +133,13 @@ def test_retained(tenant: Tenants, peer: Peers) -> None:
     message = late.next()
     assert message.retain
     assert json.loads(message.payload) == {"v": 1}
+    # null is an empty payload, which ends it.
+    receipts(owner, publish(owner, [{"topic": f"{prefix(owner)}/config", "payload": None, "qos": 1, "retain": True}]))
+    assert late.next().payload == b""
+    later = peer()
+    later.subscribe(f"{prefix(owner)}/config")
+    receipts(owner, publish(owner, [{"topic": f"{prefix(owner)}/config", "payload": 2, "qos": 1}]))
+    assert (later.next().payload, later.messages.empty()) == (b"2", True)
 
 
 def test_mqtt_3_1_1(stack: Stack, tenant: Tenants, witness: Broker) -> None:

@@ -1,10 +1,13 @@
 """Where a callback may lead, and what a receiver can do to whoever calls it."""
 
+import contextlib
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from bridge.work import poster as module
 from bridge.work.poster import Poster, PostError
-from tests.bridge.receiver import Receiver, Reply
+from tests.bridge.receiver import Hit, Receiver, Reply
 from tests.bridge.test_transports import Authority
 from tests.support.ports import Port
 from tests.support.waiting import PATIENCE, wait_until
@@ -56,6 +59,41 @@ def test_connections_are_used_again_and_replaced_when_closed(receiver: Receiver,
     for _ in range(3):
         assert poster.post(receiver.url, {}, b"{}").code == 200
     assert len({hit.client for hit in receiver.hits}) == 3
+
+
+def test_as_many_connections_are_kept_as_one_organization_uses_and_no_more_in_all(
+    receiver: Receiver, trusting: Poster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(module.MAX_IDLE)
+
+    def behave(_: Hit) -> Reply:
+        together.wait(PATIENCE)
+        return Reply()
+
+    receiver.behave = behave
+    with ThreadPoolExecutor(module.MAX_IDLE) as pool:
+        for _ in range(3):
+            assert {answer.code for answer in pool.map(lambda _: trusting.post(receiver.url, {}, b"{}"), range(module.MAX_IDLE))} == {200}
+    assert len({hit.client for hit in receiver.hits}) == module.MAX_IDLE
+    with Receiver() as other:
+        monkeypatch.setattr(module, "MAX_IDLE_IN_ALL", module.MAX_IDLE)
+        for _ in range(2):
+            trusting.post(other.url, {}, b"{}")
+        assert len({hit.client for hit in other.hits}) == 2, "there was no room to keep it"
+        receiver.behave = lambda _: Reply(200, {"Connection": "close"})
+        trusting.post(receiver.url, {}, b"{}")
+        for _ in range(2):
+            trusting.post(other.url, {}, b"{}")
+        assert len({hit.client for hit in other.hits}) == 3, "now there is"
+
+
+def test_a_connection_is_kept_beside_more_than_a_thousand_open_files(receiver: Receiver, trusting: Poster) -> None:
+    with contextlib.ExitStack() as opened:
+        for _ in range(1024):
+            opened.enter_context(Path(os.devnull).open())
+        for _ in range(3):
+            assert trusting.post(receiver.url, {}, b"{}").code == 200
+    assert len({hit.client for hit in receiver.hits}) == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"])

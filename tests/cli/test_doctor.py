@@ -81,8 +81,9 @@ def test_a_setting_that_is_wrong(doctor: Doctor) -> None:
 
 
 def test_a_database_that_is_not_there(doctor: Doctor) -> None:
-    found = doctor(PGPORT="1")
+    found = doctor(PGHOST="127.0.0.1,127.0.0.2", PGPORT="1")
     assert found["database"]["state"] == "fault"
+    assert {"127.0.0.1", "127.0.0.2"} <= set(re.findall(r"127[.0-9]+", found["database"]["words"])), "libpq's message, whole"
     assert "PGHOST" in found["database"]["fix"]
 
 
@@ -119,8 +120,35 @@ def test_a_role_that_may_too_much_or_too_little(own: Stack, doctor: Doctor) -> N
     assert "role" not in doctor()
 
 
+@pytest.mark.parametrize(
+    "statement", ["USAGE ON SCHEMA bridge", "EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge", "EXECUTE ON FUNCTION bridge.wake(text)"]
+)
+def test_rights_that_were_revoked(own: Stack, doctor: Doctor, statement: str) -> None:
+    undone(own, f"REVOKE {statement} FROM mqtt_bridge")
+    found = doctor()["role"]
+    assert found["state"] == "fault"
+    undone(own, found["fix"].removeprefix("as a superuser: "))
+    assert "role" not in doctor()
+
+
 def test_a_database_without_the_schema(doctor: Doctor) -> None:
     assert "sqitch deploy" in doctor(PGDATABASE="postgres")["schema"]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"), [('{"schema_version": 0}', "version 0 of schema bridge"), ('{"schema_version": 1}', "is older")]
+)
+def test_the_schema_of_another_release(own: Stack, doctor: Doctor, facts: str, words: str) -> None:
+    with own.connect() as db:
+        row = db.execute("SELECT pg_get_functiondef('bridge.diagnose()'::regprocedure)").fetchone()
+    assert row is not None
+    undone(own, f"CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb LANGUAGE sql AS $$SELECT '{facts}'::jsonb$$")
+    try:
+        found = doctor()["schema"]
+        assert (found["state"], words in found["words"]) == ("fault", True), found
+    finally:
+        undone(own, row[0])
+    assert "schema" not in doctor()
 
 
 def test_changes_that_are_not_deployed(own: Stack, doctor: Doctor) -> None:
@@ -267,6 +295,8 @@ def test_ingest_that_is_stopped(own: Stack, doctor: Doctor) -> None:
     try:
         found = doctor()
         assert (found["ingest"]["words"], found["publish"]["words"]) == ("The disk is full.", "Too many.")
+        assert "lower mqtt.configuration.min_free_bytes" in found["ingest"]["fix"]
+        assert "raise mqtt.configuration.max_queued" in found["publish"]["fix"]
     finally:
         undone(own, "UPDATE mqtt.configuration SET ingest_pause = NULL, publish_pause = NULL")
         own.start("bridge")

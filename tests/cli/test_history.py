@@ -2,20 +2,25 @@
 
 import csv
 import json
+import sys
 import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+import typer
 
+from bridge.cli import parquet
 from tests.cli.conftest import Cli
 from tests.support.api import Api
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
 
 Apps = Callable[[str], Cli]
+AT = ("received_at", "measured_at", "sent_at")
 COUNT = 2500  # more than two pages and two batches
 
 
@@ -69,6 +74,22 @@ def test_there_and_back(owner: Tenant, app: Apps, stack: Stack, api: Api, tmp_pa
     lines.write_text(ended.stdout)
     assert [json.loads(line)["payload"]["t"] for line in ended.stdout.splitlines()] == list(range(1, COUNT, 3))
 
+    # As Parquet, interrupted, and resumed.
+    out = tmp_path / "out.parquet"
+    (tmp_path / "out.parquet.partial").write_bytes(lines.read_bytes()[: lines.stat().st_size // 2])
+    d1 = (f"org_{owner.slug}/devices/d1/#", "-o", str(out), *until)
+    assert member("export", "messages", *d1).returncode == 2, "nothing is overwritten"
+    assert member("export", "messages", *d1, "--resume").returncode == 0
+    found = pq.read_table(out).to_pylist()
+    assert [{**row, "payload": json.loads(row["payload"])} for row in found] == [
+        {name: datetime.fromisoformat(row[name]) if name in AT and row[name] else row[name] for name in found[0]}
+        for row in map(json.loads, lines.read_text().splitlines())
+    ]
+    kinds = {field.name: str(field.type) for field in pq.read_schema(out)}
+    assert (kinds["received_at"], kinds["body"], kinds["qos"], kinds["retain"]) == ("timestamp[us, tz=UTC]", "binary", "int8", "bool")
+    assert sorted(file.name for file in tmp_path.iterdir() if "parquet" in file.name) == ["out.parquet"]
+    assert "exists already" in member("export", "messages", *d1, "--resume").stderr
+
     # Into another organization, whose devices have other topics.
     other = make_tenant(stack, api)
     moved = tmp_path / "moved.csv"
@@ -94,12 +115,35 @@ def test_readings(owner: Tenant, app: Apps, tmp_path: Path) -> None:
         ["w1", "2025-01-01T00:00:00+00:00", "40.5", "on"],
     ]
 
+    # A row group is many rows, and each metric has one type: numbers, booleans, text, or JSON where it has several.
+    source.write_text(
+        '{"timestamp": 1735689720, "payload": {"h": 42, "state": true, "on": false, "id": 1e3}}\n'
+        '{"timestamp": 1735689780, "payload": {"h": null, "state": {"a": [1]}, "on": true, "id": 123456789012345678}}\n'
+    )
+    assert result(admin, "main", str(source), "--topic", topic.replace("{device_id}", "w1"), "--format", "jsonl")["imported"] == 2
+    out = tmp_path / "readings.parquet"
+    assert admin("export", "readings", "--device", "w1", "--metrics", "h,state,on,none", "-o", str(out)).returncode == 0
+    read = pq.read_table(out)
+    assert [str(kind) for kind in read.schema.types] == ["string", "timestamp[us, tz=UTC]", "double", "string", "bool", "double"]
+    assert read["h"].to_pylist() == [None, 42.0, 41.0, 40.5]
+    assert read["state"].to_pylist() == ['{"a": [1]}', "true", None, '"on"']
+    assert read["on"].to_pylist() == [True, False, None, None]
+    assert read["timestamp"].to_pylist()[-1] == datetime.fromisoformat("2025-01-01T00:00:00+00:00")
+
+
+def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # Python's own way to say that there is none
+    with pytest.raises(typer.Exit):
+        parquet.require()
+    assert "pip install 'topicbase[parquet]'" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("export", "messages", "--resume"), "--resume needs --output FILE"),
-        (("export", "messages", "--format", "parquet"), "neither csv nor jsonl"),
+        (("export", "messages", "--format", "xlsx"), "none of csv, jsonl and parquet"),
+        (("export", "messages", "--format", "parquet"), "Parquet needs --output FILE"),
         (("export", "messages", "--since", "yesterday"), "--since yesterday is not a time"),
         (("export", "messages", "--direction", "up"), "--direction must be"),
         (("export", "readings", "-o", "/nowhere/x.csv"), "/nowhere/x.csv cannot be written"),

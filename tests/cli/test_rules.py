@@ -17,3 +17,7 @@ def test_what_rules_make_of_a_message(tenant: Callable[..., Tenant], app: Callab
     piped = attempt("rules", "try", owner.integration_id, "tele/plug1/LWT", "--json", input="Online")
     assert json.loads(piped.stdout)["samples"][0]["presence"] == "online"
     assert attempt("rules", "try", owner.integration_id, "other/topic", "1").returncode == 1
+    rule = {"integration_id": owner.integration_id, "topic": "means", "device": "d", "transform": "{mean: avg(v)}"}
+    owner.api.ok("upsert_payload_rule", rule, token=owner.admin)
+    transformed = attempt("rules", "try", owner.integration_id, "means", '{"v": [1, 2]}')
+    assert transformed.stdout.splitlines()[1:] == ['  transformed: {"mean": 1.5}', "  telemetry of d", "    mean = 1.5"]

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+from tests.support.migrations import deploy_scripts
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/reference/api.md").read_text()
-DEPLOY = {f"{path.parent.name}/{path.stem}": path.read_text() for path in (ROOT / "deploy").glob("*/*.sql")}
+DEPLOY = {name: path.read_text() for name, path in deploy_scripts().items()}
 EVERYTHING = "\n".join(DEPLOY.values())
 WORDS = set(re.findall(r"[a-z_][a-z0-9_]*", "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))))
 # What a broker calls has its pages under docs/how-to/brokers, and arguments that the broker chose.
@@ -24,7 +26,7 @@ def test_every_view_is_named() -> None:
 
 def test_every_argument_is_named() -> None:
     arguments: set[str] = set()
-    for name, signature in re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)\((.*?)\) RETURNS", EVERYTHING, re.DOTALL):
+    for name, signature in re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)\((.*?)\)\s+RETURNS", EVERYTHING, re.DOTALL):
         if not name.startswith(FOR_BROKERS):
             arguments |= set(
                 re.findall(r'(?:^|,)\s*"?(\w+)"? (?:uuid|text|jsonb?|integer|bigint|boolean|numeric|interval|timestamptz)', signature)
@@ -36,7 +38,7 @@ def test_every_id_is_in_the_table_of_names() -> None:
     table = PAGE.split("## Names", 1)[1].split("\n## ", 1)[0]
     names = {name for line in table.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
     ids = set()
-    for name, signature in re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)\((.*?)\) RETURNS", EVERYTHING, re.DOTALL):
+    for name, signature in re.findall(r"CREATE OR REPLACE FUNCTION api\.(\w+)\((.*?)\)\s+RETURNS", EVERYTHING, re.DOTALL):
         if not name.startswith(FOR_BROKERS):
             ids |= set(re.findall(r"(?:^|,)\s*(ids|\w+_ids?) (?:uuid|text)", signature))
     assert ids <= names

@@ -20,13 +20,14 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from prometheus_client import REGISTRY
 
-from bridge import api, log, mosquitto, sealing, settings
+from bridge import api, log, metrics, mosquitto, sealing, settings
 from bridge.mqtt.client import Client
 from bridge.mqtt.properties import publish_properties, received_properties
 from bridge.mqtt.sockets import SPECIAL_NETWORKS, BufferedSocket, is_private
 from bridge.mqtt.target import TargetError, default_client_id, of_integration
-from bridge.work.queue_worker import BATCH, MANY, pause_after
+from bridge.work.queue_worker import BATCH, FEW, FIRST_BATCH, next_size, pause_after
 
 ROOT = Path(__file__).parents[2]
 ID = UUID("0190c5f2-0000-7000-8000-00000000abcd")
@@ -169,6 +170,19 @@ class TestTarget:
 )  # fmt: skip
 def test_private_addresses(address: str, expected: bool) -> None:
     assert is_private(address) is expected
+
+
+def test_a_batch_is_as_large_as_a_second_allows() -> None:
+    """Whoever is quiet waits for the batch before theirs: what is much work comes in small ones, what is cheap in large ones soon."""
+    sizes = [FIRST_BATCH]
+    while sizes[-1] < BATCH:
+        sizes.append(next_size(sizes[-1], 0.01, is_full=True))
+    assert sizes == [250, 500, 1000]
+    assert next_size(BATCH, 0.7, is_full=True) == BATCH
+    assert next_size(BATCH, 0.01, is_full=False) == FIRST_BATCH
+    assert next_size(FIRST_BATCH, 50, is_full=True) == 5
+    assert next_size(5, 50, is_full=True) == 1
+    assert next_size(1, 0.01, is_full=False) > FEW
 
 
 def test_the_database_refuses_the_same_addresses() -> None:
@@ -339,11 +353,19 @@ class TestPaho:
 
 
 @pytest.mark.parametrize(
-    ("messages", "seconds", "pause"),
-    [(1, 0.001, 0.004), (MANY - 1, 0.1, 0.01), (MANY, 0.001, 0.004), (MANY, 0.005, 0.02), (MANY, 0.1, 0.025), (BATCH // 2, 0.1, 0.0)],
+    ("messages", "seconds", "since_last", "pause"),
+    [
+        (1, 0.0005, 10.0, 0.002),  # the first one after a while
+        (1, 0.003, 10.0, 0.0025),
+        (4, 0.0035, 0.006, 0.0025),  # 670 a second
+        (20, 0.005, 0.03, 0.0025),  # as many, after a long pause: it is not kept
+        (44, 0.008, 0.033, 0.025),  # twice as many
+        (9, 0.006, 0.0085, 0.024),  # that many a second after a short pause
+        (BATCH // 2, 0.1, 0.1, 0.0),
+    ],
 )
-def test_the_worker_pauses_longer_only_at_a_high_rate(messages: int, seconds: float, pause: float) -> None:
-    assert pause_after(messages, seconds) == pause
+def test_the_worker_pauses_longer_only_when_much_arrives_in_a_batch(messages: int, seconds: float, since_last: float, pause: float) -> None:
+    assert pause_after(messages, seconds, since_last) == pytest.approx(pause)
 
 
 def test_log_lines_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -380,3 +402,44 @@ def test_log_lines_are_json_if_wanted(capsys: pytest.CaptureFixture[str]) -> Non
     assert first == {"level": "INFO", "event": "event", "number": 7, "odd": 'two "words"\nmore'}
     assert (second["event"], second["message"]) == ("log", "a library's words")
     assert "ValueError: why" in third["exception"]
+
+
+class TestMosquittoSessionsFile:
+    def test_what_the_plugin_wrote(self, tmp_path: Path) -> None:
+        path = tmp_path / "sessions"
+        assert mosquitto.read_sessions(path) is None
+        path.write_text("pump\t3\t1000\nvalve\t1\t1001\nend\t\n")
+        found = mosquitto.read_sessions(path)
+        assert found is not None
+        assert (found.usernames, found.counts, found.last_at) == (["pump", "valve"], [3, 1], [1000, 1001])
+
+    @pytest.mark.parametrize("text", ["", "pump\t3\t1000\n", "pump\tx\t1000\nend\t\n", "pump\nend\t\n"])
+    def test_something_else(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "sessions"
+        path.write_text(text)
+        with pytest.raises((ValueError, IndexError)):
+            mosquitto.read_sessions(path)
+
+
+def test_organizations_in_the_metrics() -> None:
+    """Those that the database names, with their limits; the next time, those that it names then and no others."""
+    gauges = metrics.OrganizationGauges()
+    row = {"messages": 8, "bytes": 80, "processing_seconds": 0.5, "queued_messages": 2, "broker_connections": 1, "stream_connections": 5}
+    try:
+        gauges.refresh(lambda: [{"organization": "acme", **row, "limits": {"max_calls": 3}}])
+        found = {(sample.name, *sorted(sample.labels.values())): sample.value for family in gauges.collect() for sample in family.samples}
+        assert found == {
+            ("topicbase_organization_messages", "acme"): 8,
+            ("topicbase_organization_bytes", "acme"): 80,
+            ("topicbase_organization_processing_seconds", "acme"): 0.5,
+            ("topicbase_organization_queued_messages", "acme"): 2,
+            ("topicbase_organization_connections", "acme", "broker"): 1,
+            ("topicbase_organization_connections", "acme", "stream"): 5,
+            ("topicbase_organization_limit", "acme", "max_calls"): 3,
+        }
+        gauges.refresh(lambda: pytest.fail("asked again within a minute"))
+        gauges.REFRESH_SECONDS = gauges._due_at = 0.0
+        gauges.refresh(list)
+        assert [sample for family in gauges.collect() for sample in family.samples] == []
+    finally:
+        REGISTRY.unregister(gauges)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.migrations import deploy_scripts
+
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = {slug: error["status"] for slug, error in tomllib.loads((ROOT / "docs/reference/errors.toml").read_text()).items()}
-SCRIPTS = {f"{path.parent.name}/{path.stem}": path.read_text() for path in sorted((ROOT / "deploy").glob("*/*.sql"))}
+SCRIPTS = {name: path.read_text() for name, path in deploy_scripts().items()}
 # Ends the deploy of a server without pgmq; no call answers it.
 ONLY_DEPLOY = {"pgmq_missing"}
 # What a literal that is the slug of an error ends in: those that go through a variable are told by it.

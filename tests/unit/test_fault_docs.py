@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.chaos.faults import FAULTS
+from tests.chaos.listed import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = (ROOT / "docs" / "explanation" / "faults.md").read_text()

@@ -8,8 +8,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     "base", "topics", "tenants", "tables", "integrations", "ingest", "process", "publish", "maintenance", "brokers", "bridge", "api",
+    "readings",
 )  # fmt: skip
-NAME = r'(?:mqtt|api|bridge|broker|pgmq)\.(?:"[^"]+"|\w+)'
+NAME = r'(?:mqtt|api|bridge|broker|pgmq|readings)\.(?:"[^"]+"|\w+)'
 # Every release may rework a change: the plan then has a line more of its name, which requires the change as the release had it.
 RELEASES = [
     re.findall(r"^([a-z_]+/[a-z_]+) (?:\[([^]]*)\] )?\d{4}-", section, re.MULTILINE)

@@ -41,6 +41,63 @@ def test_numbers_are_scaled_exactly(value: int, scale: Any) -> None:
     assert Fraction(json.loads(text, parse_float=str, parse_int=str)["t"]) == exact
 
 
+@given(st.sampled_from([8, 16, 24, 32, 40, 48, 56, 64]), st.sampled_from("<>"), st.booleans(), st.data())
+def test_integers_of_any_size(bits: int, order: str, is_signed: bool, data: st.DataObject) -> None:
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
+    value = data.draw(st.integers(low, high))
+    packed = value.to_bytes(bits // 8, "big" if order == ">" else "little", signed=is_signed)
+    layout = [{"format": f"{order}{'i' if is_signed else 'u'}{bits}", "name": "n"}]
+    assert json.loads(decode_binary.run(packed, json.dumps(layout))) == {"n": value}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.integers()), min_size=1, max_size=8).filter(
+        lambda x: sum(p[0] for p in x) <= 64
+    )
+)
+def test_parts_of_an_integer(pieces: list[tuple[int, bool, int]]) -> None:
+    whole, at, parts, expected = 0, 0, [], {}
+    for i, (count, is_signed, seed) in enumerate(pieces):
+        raw = seed % (1 << count)
+        whole |= raw << at
+        parts.append({"name": f"p{i}", "bits": [at, count], "signed": is_signed})
+        expected[f"p{i}"] = raw - (1 << count) if is_signed and raw >> (count - 1) else raw
+        at += count
+    layout = [{"format": "<Q", "parts": parts}]
+    assert json.loads(decode_binary.run(whole.to_bytes(8, "little"), json.dumps(layout))) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from(["01", "02", "03"]), st.integers(-(2**15), 2**15 - 1)), max_size=20), st.booleans())
+def test_records_are_told_apart_by_their_tags(records: list[tuple[str, int]], is_counted: bool) -> None:
+    fields = {tag: [{"format": "h", "name": tag}] for tag in (["01", "02"] if is_counted else ["01", "02", "03"])}
+    layout = [{"tag": 1, "length": 1 if is_counted else 0, "fields": fields}]
+    data = b"".join(bytes.fromhex(tag) + (b"\x02" if is_counted else b"") + struct.pack(">h", value) for tag, value in records)
+    expected = {tag: value for tag, value in records if tag in fields}
+    assert json.loads(decode_binary.run(data, json.dumps(layout))) == expected
+
+
+def test_labels_and_what_may_be_absent() -> None:
+    layout = [
+        {"format": "B", "name": "door", "labels": {"0": "closed", "1": "open", "255": None}},
+        {"format": "B", "name": "battery", "optional": True},
+        {"format": "B", "name": "more", "optional": True},
+    ]
+    assert [json.loads(decode_binary.run(data, json.dumps(layout))) for data in (b"\1", b"\2\x64", b"\xff\x64\x01")] == [
+        {"door": "open"}, {"door": 2, "battery": 100}, {"battery": 100, "more": 1},
+    ]  # fmt: skip
+
+
+@given(st.binary(max_size=24), st.sampled_from([0, 1, 2]))
+def test_arbitrary_records_are_read_or_refused_with_a_reason(data: bytes, length: int) -> None:
+    fields = {"00": [{"format": "u24", "name": "a"}], "01": [{"format": "2s", "name": "b"}], "02": []}
+    try:
+        text = decode_binary.run(data, json.dumps([{"tag": 1, "length": length, "fields": fields}]))
+    except ValueError as error:
+        is_clean(error)
+    else:
+        json.loads(text, parse_constant=pytest.fail)
+
+
 def test_texts_gaps_and_nan() -> None:
     layout = [
         {"format": "4s", "name": "id"},

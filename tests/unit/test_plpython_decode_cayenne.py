@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from cayennelpp import LppFrame
 from cayennelpp.lpp_type import LppType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,24 @@ def test_a_value_is_what_an_independent_library_says(kind: int, channel: int, co
     assert name == f"{decode_cayenne.TYPES[kind][0]}_{channel}"
     numbers = list(value.values()) if isinstance(value, dict) else [value]
     assert numbers == pytest.approx(list(other.decode(content)), rel=1e-12)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(decode_cayenne.TYPES)), st.tuples(st.integers(0, 255), st.binary(min_size=9, max_size=9)), min_size=1
+    )
+)
+def test_what_an_independent_library_encodes(values: dict[int, tuple[int, bytes]]) -> None:
+    """A frame of several values is what the library reads of it: it cuts off the last digit of some, as it writes."""
+    frame = LppFrame()
+    for kind, (channel, content) in values.items():
+        other = LppType.get_lpp_type(kind)
+        frame.add_by_type(kind, channel, tuple(other.decode(content[: other.size])))
+    written = LppFrame.from_bytes(bytes(frame))
+    found = json.loads(decode_cayenne.run(bytes(frame)))
+    assert {name: list(value.values()) if isinstance(value, dict) else [value] for name, value in found.items()} == {
+        f"{decode_cayenne.TYPES[int(data.type)][0]}_{data.channel}": pytest.approx(list(data.value), rel=1e-12) for data in written
+    }
 
 
 def test_the_examples_of_the_documentation() -> None:

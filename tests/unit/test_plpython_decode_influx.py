@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from influxdb_client.client.write.point import Point
 from line_protocol_parser import parse_line
 
 from plpython import decode_influx
@@ -52,6 +53,19 @@ def test_a_point_is_what_an_independent_parser_says(point: Any) -> None:
     other = parse_line(text)
     (found,) = json.loads(decode_influx.run(text.encode()))
     assert found == {"timestamp": other.pop("time"), **other}
+
+
+@given(POINTS)
+def test_a_point_of_the_vendors_client_is_read(point: Any) -> None:
+    """What it leaves out is not there: fields without a value, and tags that are empty."""
+    measurement, tags, fields, timestamp = point
+    written: Any = Point(measurement).time(timestamp)  # type: ignore[no-untyped-call]
+    for name, value in tags.items():
+        written.tag(name, value)
+    for name, value in fields.items():
+        written.field(name, value)
+    (found,) = json.loads(decode_influx.run(written.to_line_protocol().encode()))
+    assert found == {"measurement": measurement, "tags": tags, "fields": fields, "timestamp": timestamp}
 
 
 @given(st.lists(POINTS, max_size=4), st.sampled_from(["\n", "\r\n", "\n\n# a comment\n"]))

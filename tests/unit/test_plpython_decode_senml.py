@@ -1,5 +1,6 @@
-"""plpython/decode_senml.py: the examples of RFC 8428, in JSON and CBOR, resolved as the RFC resolves them; arbitrary documents."""
+"""plpython/decode_senml.py: the examples of RFC 8428, in JSON and CBOR, and what an independent library writes; arbitrary documents."""
 
+import base64
 import json
 from typing import Any
 
@@ -7,6 +8,8 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from senml.senml_pack import SenmlPack
+from senml.senml_record import SenmlRecord
 
 from plpython import decode_cbor, decode_senml
 from plpython.json_text import MAX_BYTES
@@ -55,6 +58,41 @@ def test_the_examples_of_the_rfc(records: Any, samples: Any) -> None:
     assert json.loads(decode_senml.run(json.dumps(records), NOW)) == samples
     packed = cbor2.dumps([{LABELS[label]: value for label, value in record.items()} for record in records])
     assert json.loads(decode_senml.run(decode_cbor.run(packed), NOW)) == samples
+
+
+NAMES = st.text("abz019", min_size=1, max_size=4)
+# In sixty-fourths, so that a base and what is added to it give the value to the last digit.
+NUMBERS = st.integers(-(2**30), 2**30).map(lambda number: number / 64)
+RECORDS = st.dictionaries(
+    NAMES,
+    st.tuples(
+        NUMBERS | st.booleans() | st.text(max_size=5).map(lambda text: text.replace("\0", "")) | st.binary(max_size=5),
+        st.sampled_from([None, "Cel", "V"]),
+        st.integers(1, 10**6),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(NAMES, st.none() | NUMBERS.filter(bool), st.integers(2**28, 2**32), st.sampled_from([None, "%RH"]), RECORDS)
+def test_what_an_independent_library_writes(
+    name: str, base_value: float | None, base_time: int, base_unit: str | None, records: dict[str, Any]
+) -> None:
+    pack = SenmlPack(f"urn:dev:{name}:")
+    pack.base_value, pack.base_time, pack.base_unit = base_value, base_time, base_unit
+    samples: dict[int, dict[str, Any]] = {}
+    for own, (value, unit, later) in records.items():
+        given_value = bytearray(value) if isinstance(value, bytes) else value
+        pack.add(SenmlRecord(own, value=given_value, unit=unit, time=base_time + later))
+        sample = samples.setdefault(base_time + later, {"device": f"urn:dev:{name}", "time": base_time + later, "values": {}, "units": {}})
+        sample["values"][own] = base64.urlsafe_b64encode(value).decode().rstrip("=") if isinstance(value, bytes) else value
+        if unit or base_unit:
+            sample["units"][own] = unit or base_unit
+    expected = [{part: held for part, held in sample.items() if held != {}} for sample in samples.values()]
+    assert json.loads(decode_senml.run(decode_cbor.run(pack.to_cbor()), NOW)) == expected
+    if not any(isinstance(value, bytes) for value, _, _ in records.values()):  # which it does not write as section 4.2 says
+        assert json.loads(decode_senml.run(pack.to_json(), NOW)) == expected
 
 
 @pytest.mark.parametrize(

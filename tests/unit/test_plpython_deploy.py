@@ -16,16 +16,16 @@ from tests.support.stack import ROOT, Stack
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
-CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "protobuf", "decompress", "seal")
+CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "protobuf", "decompress", "transform", "seal")
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 # Hides the module from the server's Python, and from no virtual environment that a part of the stack runs in.
-WITHOUT_NACL = """\
+WITHOUT = """\
 import importlib, os, sys
 if sys.prefix == sys.base_prefix:
-    raise ModuleNotFoundError("No module named 'nacl'")
+    raise ModuleNotFoundError("No module named '{0}'")
 sys.path.remove(os.path.dirname(__file__))
-del sys.modules["nacl"]
-importlib.import_module("nacl")
+del sys.modules["{0}"]
+importlib.import_module("{0}")
 """
 
 Start = Callable[..., Stack]
@@ -142,10 +142,52 @@ def secrets_in_clear_are_refused(stack: Stack, role: str) -> None:
     assert PLANTED not in stack.log("postgres")
 
 
+def payload_rules_read_what_needs_none(stack: Stack) -> None:
+    """Rules for text and JSON work as ever; others say why not, and fail nobody else's messages; one with a transform is refused."""
+    with stack.connect() as connection:
+        caller = Caller(connection, "authenticated")
+        integration = caller.insert(SETTINGS)
+        caller.run("SELECT api.apply_device_preset(%s, 'homie-4')", integration)
+        caller.run("SELECT api.upsert_payload_rule(%s, 'csv/+', '{topic[2]}', decode => 'csv')", integration)
+        caller.run("SELECT api.upsert_payload_rule(%s, 'ttn', '{$.id}', decode => 'base64 cayenne of $.data')", integration)
+        caller.run("SELECT api.upsert_payload_rule(%s, 'text', '{$.id}', decode => 'hex json of $.data')", integration)
+        with pytest.raises(psycopg.DatabaseError) as caught:
+            caller.run("SELECT api.upsert_payload_rule(%s, 'means', '{$.id}', transform => '{mean: avg(v)}')", integration)
+        assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("PT400", "payload_rule_invalid")
+        assert "transform needs PL/Python and JMESPath on the database server" in str(caught.value.diag.message_detail)
+        connection.execute("SELECT mqtt.count_accepted(%s, 6)", (caller.organization,))
+        for topic, body in (
+            ("homie/d/node/t/$unit", b"\xc2\xb0C"), ("homie/d/node/t", b"21.5"), ("homie/d/$state", b"ready"), ("csv/d", b"a;b\n1;2"),
+            ("ttn", b'{"id": "e", "data": "AWcA"}'), ("text", b'{"id": "f", "data": "7b2274223a20317d"}'),
+        ):  # fmt: skip
+            connection.execute(
+                "INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id, body)"
+                " VALUES (clock_timestamp(), jsonb_build_object('topic', %s::text), %s, %s, %s)",
+                (topic, caller.organization, integration, body),
+            )
+        connection.execute("SELECT mqtt.store_messages(ARRAY(SELECT q.ctid FROM pgmq.q_mqtt_messages AS q))")
+        devices = connection.execute(
+            "SELECT d.external_id, d.metadata, d.presence ->> 'state', jsonb_path_query_array(mqtt.latest_of(d), '$.*.value')"
+            " FROM mqtt.devices AS d WHERE d.organization_id = %s ORDER BY 1", (caller.organization,)
+        ).fetchall()  # fmt: skip
+        assert devices == [
+            ("d", {"metrics": {"node.t": {"unit": "°C"}}}, "online", [21.5]),
+            ("f", {}, "unknown", ["f", 1]),
+        ]
+        reasons = connection.execute(
+            "SELECT decode_error FROM mqtt.mqtt_messages WHERE integration_id = %s AND decode_error IS NOT NULL ORDER BY topic",
+            (integration,),
+        ).fetchall()
+        assert [str(reason[0]).split(": ")[1:3] for reason in reasons] == [
+            ["codec_unavailable", f"this server does not decode {name} (see mqtt.codecs())"] for name in ("csv", "cayenne")
+        ]
+
+
 def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: Start, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    without_nacl = tmp_path / "nacl.py"
-    without_nacl.write_text(WITHOUT_NACL)
+    hidden = [tmp_path / f"{module}.py" for module in ("nacl", "jmespath")]
+    for file in hidden:
+        file.write_text(WITHOUT.format(file.stem))
     stack = fresh_stack(without=DATABASE_ONLY, TOPICBASE_PG_BIN=str(bare_postgres), PYTHONPATH=str(tmp_path))
     log = stack.log("sqitch")
     assert "The parts in PL/Python are left out, since the server has no PL/Python" in log
@@ -157,27 +199,30 @@ def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: 
         assert stack.verify() == ""
         for role in ("authenticated", "service_role"):
             secrets_in_clear_are_refused(stack, role)
+        payload_rules_read_what_needs_none(stack)
 
         extensions = bare_postgres.parents[3] / "share/postgresql" / bare_postgres.parent.name / "extension"
         for file in (Path("/usr/share/postgresql") / bare_postgres.parent.name / "extension").glob("plpython3u*"):
             (extensions / file.name).symlink_to(file)
         assert "CREATE EXTENSION plpython3u" in str(codecs(connection)["cbor"])
         assert stack.verify() == ""
-    a_python_without_nacl(stack)
-    without_nacl.unlink()
-    run_script(stack, "deploy/base/py_seal.sql")
+    a_python_without_its_libraries(stack)
+    for file in hidden:
+        file.unlink()
+    run_script(stack, *(f"deploy/base/{name}.sql" for name in ("py_seal", "py_check_transform", "py_transform")))
     with stack.connect() as connection:
         assert codecs(connection) == dict.fromkeys(CODECS)
     assert stack.verify() == ""
 
 
-def a_python_without_nacl(stack: Stack) -> None:
-    assert "mqtt.py_seal(bytea, text) is not created, since the server's Python does not import nacl" in run_script(
-        stack, *PLPYTHON_SCRIPTS
-    )
+def a_python_without_its_libraries(stack: Stack) -> None:
+    said = run_script(stack, *PLPYTHON_SCRIPTS)
+    assert "mqtt.py_seal(bytea, text) is not created, since the server's Python does not import nacl" in said
+    assert "mqtt.py_transform(text [], text []) is not created, since the server's Python does not import jmespath" in said
     with stack.connect() as connection:
         reasons = codecs(connection)
     assert "install it (Debian: python3-nacl)" in str(reasons.pop("seal"))
+    assert "install it (Debian: python3-jmespath)" in str(reasons.pop("transform"))
     assert set(reasons.values()) == {None}
     assert stack.verify() == ""
 

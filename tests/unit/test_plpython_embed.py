@@ -49,6 +49,7 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
     result = embed(tree, "--check")
     assert result.returncode == 1
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+        "deploy/base/py_check_transform.sql",
         "deploy/base/py_decode_binary.sql",
         "deploy/base/py_decode_cayenne.sql",
         "deploy/base/py_decode_cbor.sql",
@@ -61,6 +62,7 @@ def test_check_names_each_stale_file_and_writes_nothing(tree: Path) -> None:
         "deploy/base/py_decompress.sql",
         "deploy/base/py_protobuf_layout.sql",
         "verify/base/py_seal.sql",
+        "deploy/base/py_transform.sql",
     ]
     assert before == {path: path.read_text() for path in tree.rglob("*.sql")}
 
