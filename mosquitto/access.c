@@ -8,6 +8,9 @@
  *   <username> <client id, or nothing for any> <most subscriptions, or 0 for no limit> <hashes> <filter>…
  *   end
  *
+ * Where plugin_opt_sessions_file names a file, the logins since the last time are written to it as soon as it is not there: whoever counts
+ * them removes it. Lines of username, sessions and the Unix time of the last one, and the same end.
+ *
  * A login also works with its client id and ~test, which no login can have as its own: for connection tests, which must not end the session,
  * and with one subscription. A hash is <salt>:<SHA-256 of salt and password>, hexadecimal; more than one are separated by commas. A filter has
  * p (publish) or s (subscribe) before it. Each line ends with a tab and a newline. An organization is the first level of a topic. */
@@ -22,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEY = 16, SALT = 16, DIGEST = 32, MAX_PASSWORD = 1024, LOOK_MS = 50, KICKS_PER_TURN = 50 };
+enum { KEY = 16, SALT = 16, DIGEST = 32, MAX_PASSWORD = 1024, LOOK_MS = 50, WRITE_MS = 1000, KICKS_PER_TURN = 50 };
 
 /* A topic with a retained message, by its hash; size is 0 after the message was removed, and topic at a place that was never taken. */
 struct retained {
@@ -45,6 +48,8 @@ struct login {
     bool was_used;
     uint64_t *subscriptions; /* their hashes */
     size_t subscription_count;
+    unsigned sessions; /* that were not written yet */
+    time_t session_at;
 };
 
 struct table {
@@ -59,7 +64,9 @@ static struct organization **organizations; /* by name; never freed: its retaine
 static size_t organization_count, organization_room;
 static char **kicks; /* usernames whose sessions are to be cut */
 static size_t kick_count, kick_room;
-static char *path;
+static char *path, *sessions_path;
+static size_t new_sessions; /* not written yet */
+static long written_at_ms;
 static struct stat seen;
 static long looked_at_ms;
 static unsigned char key[KEY];
@@ -244,6 +251,8 @@ static void carry_over(struct table *old, struct table *new) {
             after->subscriptions = before->subscriptions;
             after->subscription_count = before->subscription_count;
             before->subscriptions = NULL;
+            after->sessions = before->sessions;
+            after->session_at = before->session_at;
         }
         if (!before->was_used) continue;
         if (after != NULL && strcmp(before->client_id, after->client_id) == 0 && find_hash(after, is_that, before->used, digest)) {
@@ -274,6 +283,27 @@ static void look(void) {
     mosquitto_log_printf(LOG_NOTICE, "topicbase: %zu logins", now.count);
 }
 
+/* Whoever counts them has taken the last file away when it is not there. */
+static void write_sessions(void) {
+    static char next[4096];
+    if (access(sessions_path, F_OK) == 0 || snprintf(next, sizeof next, "%s.next", sessions_path) >= (int) sizeof next) return;
+    int descriptor = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "w");
+    if (file == NULL) {
+        mosquitto_log_printf(LOG_ERROR, "topicbase: %s cannot be written; sessions are not counted", next);
+        if (descriptor >= 0) close(descriptor);
+        return;
+    }
+    for (size_t i = 0; i < now.count; i++)
+        if (now.logins[i].sessions > 0)
+            fprintf(file, "%s\t%u\t%lld\n", now.logins[i].username, now.logins[i].sessions, (long long) now.logins[i].session_at);
+    fputs("end\t\n", file);
+    bool is_whole = !ferror(file);
+    if (fclose(file) != 0 || !is_whole || rename(next, sessions_path) != 0) return;
+    for (size_t i = 0; i < now.count; i++) now.logins[i].sessions = 0;
+    new_sessions = 0;
+}
+
 static int on_tick(int event, void *data, void *user_data) {
     (void) event, (void) data, (void) user_data;
     struct timespec clock;
@@ -282,6 +312,10 @@ static int on_tick(int event, void *data, void *user_data) {
     if (ms - looked_at_ms >= LOOK_MS) {
         looked_at_ms = ms;
         look();
+    }
+    if (new_sessions > 0 && ms - written_at_ms >= WRITE_MS) {
+        written_at_ms = ms;
+        write_sessions();
     }
     for (int i = 0; i < KICKS_PER_TURN && kick_count > 0; i++) {
         char *username = kicks[--kick_count];
@@ -308,6 +342,11 @@ static int on_login(int event, void *data, void *user_data) {
     memcpy(login->used, digest, DIGEST);
     login->was_used = true;
     if (mosquitto_client_clean_session(asked->client) && !is_for_test) login->subscription_count = 0;
+    if (sessions_path != NULL && *login->client_id && !is_for_test) { /* not the bridge's own */
+        login->sessions++;
+        login->session_at = time(NULL);
+        new_sessions++;
+    }
     return RESULT_SUCCESS;
 }
 
@@ -453,6 +492,7 @@ EXPORTED int mosquitto_plugin_init(void *identifier, void **user_data, struct mo
     (void) user_data;
     for (int i = 0; i < count; i++)
         if (strcmp(options[i].key, "access_file") == 0) path = strdup(options[i].value);
+        else if (strcmp(options[i].key, "sessions_file") == 0) sessions_path = strdup(options[i].value);
     if (path == NULL) {
         mosquitto_log_printf(LOG_ERROR, "topicbase: plugin_opt_access_file is not set");
         return RESULT_INVALID;
@@ -470,6 +510,7 @@ EXPORTED int mosquitto_plugin_cleanup(void *user_data, struct mosquitto_opt *opt
     free_table(&now);
     now = (struct table){0};
     free(path);
-    path = NULL;
+    free(sessions_path);
+    path = sessions_path = NULL;
     return RESULT_SUCCESS;
 }
