@@ -12,22 +12,28 @@ from rich.console import Console
 from bench.harness import RESULTS, Bench, Options, progress_bar
 from bench.load.wrk import needs_wrk
 from bench.measurements import (
+    console,
     growth,
     inbound,
     ingest,
     job_queues,
     latency,
+    live_stream,
     logins,
     neighbours,
     neighbours_bridge,
+    neighbours_database,
+    neighbours_wire,
     node_red,
     outbound,
+    packing,
     queue_worker,
     reading,
     rules,
     series,
     storage,
     webhooks,
+    whole,
 )
 from bench.report import tables
 from bench.setup.peers import install_peers
@@ -41,17 +47,33 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "workers": queue_worker.four_workers,
     "rules": rules.rules,
     "jobs": job_queues.job_queues,
+    "whole": whole.end_to_end,
+    "earlier": whole.against_earlier,
+    "snapshot": whole.held_snapshot,
     "storage": storage.storage,
     "wal": storage.wal,
+    "packing": packing.packing,
     "outbound": outbound.outbound,
     "inbound": inbound.inbound,
     "node-red": node_red.node_red_rows,
     "latency": latency.latency,
     "listening": latency.listening,
     "webhooks": webhooks.webhooks,
-    "neighbours": neighbours.neighbours,
+    "stream": live_stream.live_stream,
+    "stream-viewers": live_stream.viewers_cost,
+    "stream-peers": live_stream.stream_peers,
+    "console": console.console,
+    "neighbours-quota": neighbours.quota_neighbours,
     "neighbours-pool": neighbours.pool_neighbours,
-    "neighbours-bridge": neighbours_bridge.bridge_neighbours,
+    "neighbours-worker": neighbours_database.worker_neighbours,
+    "neighbours-outbound": neighbours_bridge.outbound_neighbours,
+    "neighbours-inbound": neighbours_bridge.inbound_neighbours,
+    "neighbours-webhooks": neighbours_bridge.webhook_neighbours,
+    "neighbours-dialers": neighbours_bridge.dialer_neighbours,
+    "neighbours-broker": neighbours_wire.broker_neighbours,
+    "neighbours-disk": neighbours_database.disk_neighbours,
+    "neighbours-upkeep": neighbours_database.upkeep_neighbours,
+    "neighbours-stream": neighbours_wire.stream_neighbours,
     "logins": logins.logins,
     "rls": reading.row_security,
     "stats": reading.stats,
@@ -112,10 +134,10 @@ def measure(bench: Bench, names: list[str], *, keep: bool) -> list[str]:
 def main() -> int:
     command_line = parser()
     chosen = command_line.parse_args()
-    console = Console()
+    terminal = Console()
     if chosen.list:
         for key, part in EVERYTHING.items():
-            console.print(f"{key:22} {(part.__doc__ or '').splitlines()[0]}{' (--scale)' if key in SCALE else ''}")
+            terminal.print(f"{key:22} {(part.__doc__ or '').splitlines()[0]}{' (--scale)' if key in SCALE else ''}")
         return 0
     if chosen.report:
         tables.write(chosen.name)
@@ -136,9 +158,9 @@ def main() -> int:
         scale=chosen.rows or (200_000 if chosen.quick else 10_000_000),
     )
     needs_wrk()
-    bench = Bench(options, console, name)
+    bench = Bench(options, terminal, name)
     failed = measure(bench, names, keep=chosen.keep)
-    console.print(tables.table(bench.rows))
+    terminal.print(tables.table(bench.rows))
     if not chosen.quick:
         tables.write(name)
     return 1 if failed else 0

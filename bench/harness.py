@@ -41,6 +41,7 @@ class Bench:
         self.options = options
         self.console = console
         self.name = name
+        self.root = ROOT
         self.run_dir = RUN / "stack"
         self.env: dict[str, str] = {}
         self.rows: dict[str, Row] = {}
@@ -57,7 +58,7 @@ class Bench:
             "TOPICBASE_RUN_DIR": str(self.run_dir),
             "TOPICBASE_PG_CONF": str(Path(__file__).with_name("postgresql.conf")),
         }
-        done = subprocess.run([ROOT / "bin" / "stack", *arguments], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run([self.root / "bin" / "stack", *arguments], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"bin/stack {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
@@ -66,7 +67,15 @@ class Bench:
         """Start from scratch, without the bridge: it would empty the queues under benchmarks that do not ask for it."""
         self.stack("down", "--clean")
         self.stack("up", "--free-ports", "--without", "gateway,bridge")
+        self.read_env()
+
+    def read_env(self) -> None:
+        """What `bin/stack env` says, of the parts that run now."""
         self.env = dict(line.split("=", 1) for line in self.stack("env").splitlines() if "=" in line)
+
+    def port(self, name: str) -> int:
+        """Of a part's listener, as the run directory's file of ports names it."""
+        return int(dict(line.split("=", 1) for line in (self.run_dir / "ports").read_text().splitlines())[name])
 
     def down(self) -> None:
         self.stack("down", "--clean")
@@ -83,14 +92,14 @@ class Bench:
 
     def alternate(
         self, title: str, contenders: Mapping[str, Callable[[], Sample]], *, before: Callable[[], None] | None = None, warm: bool = True,
-        cpu: bool = False,
+        cpu: bool = False, most_rounds: int | None = None,
     ) -> dict[str, Side]:  # fmt: skip
         """A B A B …, after one uncounted run of each; every other round is reversed, so that drift cancels out.
 
         cpu: also measure the CPU time of PostgreSQL and PostgREST per message, which neighbours on the machine disturb least.
         """
         sides = {name: Side(name) for name in contenders}
-        rounds = self.options.rounds
+        rounds = min(self.options.rounds, most_rounds or self.options.rounds)
         task = self.progress.add_task(title, total=len(contenders) * (rounds + warm)) if self.progress else None
         for number in range(-1 if warm else 0, rounds):
             names = list(contenders) if number % 2 == 0 else list(contenders)[::-1]
@@ -125,9 +134,9 @@ class Bench:
             self.progress.remove_task(task)
         return {name: [point_of(size, samples) for size, samples in line.items()] for name, line in found.items()}
 
-    def server_cpu(self) -> float:
-        """Seconds of CPU that PostgreSQL, with all its backends past and present, and PostgREST have used."""
-        pids = {name: int((self.run_dir / f"{name}.pid").read_text()) for name in ("postgres", "postgrest")}
+    def server_cpu(self, parts: Sequence[str] = ("postgres", "postgrest")) -> float:
+        """Seconds of CPU that PostgreSQL, with all its backends past and present, and PostgREST have used, or one of them."""
+        pids = {name: int((self.run_dir / f"{name}.pid").read_text()) for name in parts}
         ticks = 0
         for entry in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -135,9 +144,9 @@ class Bench:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             pid, parent = int(entry.parent.name), int(fields[1])
-            if pid in pids.values() or parent == pids["postgres"]:
+            if pid in pids.values() or parent == pids.get("postgres"):
                 ticks += int(fields[11]) + int(fields[12])
-            if pid == pids["postgres"]:
+            if pid == pids.get("postgres"):
                 ticks += int(fields[13]) + int(fields[14])
         return ticks / os.sysconf("SC_CLK_TCK")
 

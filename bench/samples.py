@@ -54,6 +54,7 @@ class Side:
             "p50_ms": statistics.median(p50) if p50 else None,
             "p99_ms": statistics.median(p99) if p99 else None,
             "count": sum(s.count for s in self.samples),
+            "messages": sum(s.messages for s in self.samples),
             "cpu_us": statistics.median(s.cpu for s in self.samples if s.cpu) if any(s.cpu for s in self.samples) else None,
         }
 

@@ -10,12 +10,12 @@ from bench.harness import Connection
 WAIT = 120.0
 
 
-def until(reached: Callable[[], bool], what: str, step: float = 0.01) -> None:
-    """Returns once the condition holds; RuntimeError when it does not within WAIT seconds."""
-    deadline = time.monotonic() + WAIT
+def until(reached: Callable[[], bool], what: str, step: float = 0.01, within: float = WAIT) -> None:
+    """Returns once the condition holds; RuntimeError when it does not within so many seconds."""
+    deadline = time.monotonic() + within
     while not reached():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{what}: not within {WAIT:.0f} s")
+            raise RuntimeError(f"{what}: not within {within:.0f} s")
         time.sleep(step)
 
 

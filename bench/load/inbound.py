@@ -15,7 +15,7 @@ from bench.waiting import scalar, until
 
 STORED = """
 SELECT extract(EPOCH FROM pg_xact_commit_timestamp(m.xmin)) - (m.payload ->> 'sent')::numeric
-FROM mqtt.mqtt_messages AS m WHERE m.payload ? 'sent'
+FROM mqtt.history AS m WHERE m.payload ? 'sent'
 """
 
 

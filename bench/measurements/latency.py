@@ -18,14 +18,24 @@ from bench.load.inbound import stored_latencies, until_stored
 from bench.load.mqtt import Broker
 from bench.load.outbound import PUBLISH
 from bench.load.wrk import post
+from bench.measurements.webhooks import receiver
 from bench.samples import Sample, Side, sample_of
 from bench.setup.bridge import bridge
 from bench.setup.messages import clear, empty_history, settle
-from bench.setup.tenants import Demo, Tenant, make_tenants
+from bench.setup.tenants import Demo, Tenant, claims, make_tenants
+
+# From the sending of the newest value of each device to the commit of the device's row that has it.
+LATEST = """
+SELECT extract(EPOCH FROM pg_xact_commit_timestamp(d.xmin)) - (mqtt.latest_of(d) #>> '{sent,value}')::numeric
+FROM mqtt.devices AS d
+WHERE d.organization_id = %s AND mqtt.latest_of(d) ? 'sent'
+"""
 
 
-def paced(bench: Bench, tenant: Tenant, rate: float, clients: int, seconds: float) -> float:
-    """Sends single ingests at a given rate over kept connections; returns the rate that was reached.
+def paced(bench: Bench, tenant: Tenant, rate: float, clients: int, seconds: float, devices: int = 1, kinds: int = 0) -> float:
+    """Sends single ingests at a given rate over kept connections, of one device after the other; returns the rate that was reached.
+
+    kinds: how many message types they have in turn, telemetry0 and so on; 0 for telemetry.
 
     Each payload holds the time at which it was due, to the microsecond, so waiting for a free connection counts.
     """
@@ -39,9 +49,10 @@ def paced(bench: Bench, tenant: Tenant, rate: float, clients: int, seconds: floa
     def client() -> None:
         with socket.create_connection((url.hostname or "", url.port or 80), timeout=30) as link:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while (due := begin + next(ticket) / rate) < begin + seconds:
+            while (due := begin + (number := next(ticket)) / rate) < begin + seconds:
                 time.sleep(max(0.0, due - time.perf_counter()))
-                body = f'{{"topic":"{tenant.topic(1)}","payload":{{"sent":{offset + due:.6f},"pad":"{"x" * 65}"}}}}'
+                topic = tenant.topic(1 + number % devices) + (str(number % kinds) if kinds else "")
+                body = f'{{"topic":"{topic}","payload":{{"sent":{offset + due:.6f},"pad":"{"x" * 65}"}}}}'
                 link.sendall(f"POST /rpc/mqtt_ingest HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
                 answer = link.recv(65536)
                 while b"\r\n\r\n" not in answer or not answer.rstrip().endswith((b"}", b"\r\n0")):
@@ -103,6 +114,7 @@ def latency(bench: Bench) -> None:
             bench.absolute(f"latency-{key}-p50", f"{what}: p50", p50, target=goal50, unit="ms", setting=setting, side=side)
             if goal99:
                 bench.absolute(f"latency-{key}-p99", f"{what}: p99", p99, target=goal99, unit="ms", setting=setting, side=side)
+        effects(bench, tenant, highest / 2, seconds)
         publish_latency(bench, broker, demo)
         resident = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
         bench.absolute(
@@ -113,6 +125,51 @@ def latency(bench: Bench) -> None:
             unit="MiB",
             setting="one integration, after load",
         )
+
+
+def effects(bench: Bench, tenant: Tenant, rate: float, seconds: float) -> None:
+    """POST to latest value changed, and to webhook received, while the bridge is at work."""
+    latest, hooked = Side("latest"), Side("webhook")
+    for number in range(-1, bench.options.rounds):  # the first one registers the devices
+        with bench.connect() as db:
+            until_stored(db)
+            empty_history(db)
+        paced(bench, tenant, rate, 16, seconds, devices=2000)
+        with bench.connect() as db:
+            until_stored(db)
+            found = [float(row[0]) for row in db.execute(LATEST, (tenant.organization_id,)).fetchall()]
+        if number >= 0:
+            latest.samples.append(sample_of(len(found), seconds, found))
+        else:
+            settle(bench)
+    with receiver() as hooks, bench.connect() as db:
+        db.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims(tenant),))
+        url = f"http://127.0.0.1:{hooks.port}/hook"
+        for kind in range(4):  # the bridge posts eight at once for each subscription
+            filter_ = f"{tenant.prefix}/devices/+/telemetry{kind}"
+            db.execute("SELECT api.mqtt_subscribe(%s, %s, callback_url => %s)", (tenant.integration_id, filter_, url))
+        try:
+            paced(bench, tenant, 20, 1, 1, kinds=4)  # the bridge opens its connections
+            for number in range(-1, bench.options.rounds):  # the first one registers the topics
+                until_stored(db)
+                empty_history(db)
+                hooks.forget()
+                paced(bench, tenant, rate, 16, seconds, devices=2000, kinds=4)
+                hooks.seconds(int(rate * seconds))
+                found = hooks.latencies[: int(hooks.seen[0])]
+                if number >= 0:
+                    hooked.samples.append(sample_of(len(found), seconds, found))
+                else:
+                    settle(bench)
+        finally:
+            db.execute("DELETE FROM mqtt.mqtt_subscriptions WHERE organization_id = %s", (tenant.organization_id,))
+            db.execute("TRUNCATE mqtt.mqtt_callback_deliveries")
+    setting = f"100 B JSON, {rate:.0f} POST/s due, 16 connections, 2,000 devices; from when it was due"
+    for key, what, side, target in (
+        ("latency-latest", "POST to latest value changed, at half the maximum rate: p50", latest, 10),
+        ("latency-webhook", "POST to webhook received, at half the maximum rate: p50", hooked, 25),
+    ):
+        bench.absolute(key, what, [s.p50 or 0 for s in side.samples], target=target, unit="ms", setting=setting, side=side)
 
 
 def publish_latency(bench: Bench, broker: Broker, demo: Demo) -> None:

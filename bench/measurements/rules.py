@@ -1,4 +1,4 @@
-"""Payload rules in the queue worker: where there are none, one that flattens, 200 of them, Sparkplug B."""
+"""Payload rules in the queue worker: where there are none, one that flattens or transforms, 200, Sparkplug B; and ingest beside them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import time
 
 from bench.harness import Bench, Connection
 from bench.load.worker import run_worker, work_off
+from bench.load.wrk import post
 from bench.samples import Sample
 from bench.setup.messages import clear, empty_history, empty_queue, settle
 from bench.setup.tenants import Tenant, make_tenants
 
 NODES = 20
+TRANSFORM = "merge(@, {sum: sum(values(@)[?type(@) == 'number']), count: length(@)})"
 
 
-def set_rules(db: Connection, tenant: Tenant | None, count: int, *, are_apart: bool = True) -> None:
-    """Leaves the tenant that many rules, each below a name of its own or all below one; the last one matches."""
+def set_rules(db: Connection, tenant: Tenant | None, count: int, *, are_apart: bool = True, transform: str | None = None) -> None:
+    """Leaves the tenant that many rules, each below a name of its own or all below one; the last one matches; all transform, or none."""
     db.execute("DELETE FROM mqtt.payload_rules")
     db.execute("TRUNCATE mqtt.reading_rows, mqtt.sparkplug_nodes")
     if tenant is not None:
         db.execute(
             """
-            INSERT INTO mqtt.payload_rules (organization_id, integration_id, position, topic, device, metrics)
+            INSERT INTO mqtt.payload_rules (organization_id, integration_id, position, topic, device, metrics, transform)
             SELECT %(organization)s, %(integration)s, n * 10,
                 %(prefix)s || CASE
                     WHEN n = %(count)s THEN '/devices/+/telemetry'
                     WHEN %(apart)s THEN '/kind-' || n || '/+/telemetry'
                     ELSE '/devices/+/kind-' || n
-                END, '{topic[3]}', '{"*": "$"}'
+                END, '{topic[3]}', '{"*": "$"}', %(transform)s
             FROM generate_series(1, %(count)s) AS n
             """,
             {
@@ -36,6 +38,7 @@ def set_rules(db: Connection, tenant: Tenant | None, count: int, *, are_apart: b
                 "prefix": tenant.prefix,
                 "count": count,
                 "apart": are_apart,
+                "transform": transform,
             },
         )
     db.execute("VACUUM (ANALYZE) mqtt.payload_rules")
@@ -91,17 +94,57 @@ def run_sparkplug(bench: Bench, tenant: Tenant, count: int, batch: int) -> Sampl
     return sample
 
 
+def ingest_beside_rules(bench: Bench, tenant: Tenant, other: Tenant) -> None:
+    """Ingest of an integration without rules, where another one has 200 against where none has any."""
+    batch, clients = 100, 4
+    body = f'{{"messages":{tenant.batch(batch)}}}'
+
+    def choose(owner: Tenant | None) -> None:
+        with bench.connect() as db:
+            set_rules(db, owner, 0 if owner is None else 200)
+        settle(bench)
+
+    def single(owner: Tenant | None) -> Sample:
+        choose(owner)
+        return post(bench, "mqtt_ingest", tenant.message(), tenant.headers)
+
+    def batches(owner: Tenant | None) -> Sample:
+        choose(owner)
+        return post(bench, "mqtt_ingest_batch?columns=messages", body, tenant.headers, clients=clients, messages=batch)
+
+    sides = bench.alternate(
+        "ingest beside payload rules",
+        {
+            "none": lambda: single(None),
+            "elsewhere": lambda: single(other),
+            "batches": lambda: batches(None),
+            "batches elsewhere": lambda: batches(other),
+        },
+        before=lambda: clear(bench),
+        cpu=True,
+    )
+    bench.compare(
+        "rules-ingest", "single ingest, an integration without payload rules", "the same where no integration has any", sides["elsewhere"],
+        sides["none"], target=0.98, setting="100 B JSON, 16 connections; another integration has 200",
+    )  # fmt: skip
+    bench.compare(
+        "rules-batch", f"batch ingest of {batch}, an integration without payload rules", "the same where no integration has any",
+        sides["batches elsewhere"], sides["batches"], target=0.98,
+        setting=f"100 B JSON, batch {batch}, {clients} connections; another integration has 200",
+    )  # fmt: skip
+
+
 def rules(bench: Bench) -> None:
-    """The worker with payload rules against none."""
+    """The worker with payload rules against none; ingest beside them."""
     clear(bench)
     settle(bench)
     count, batch = (5_000 if bench.options.quick else 6_000), 1000
     with bench.connect() as db:
         tenant, other = make_tenants(db, 2)
 
-    def with_rules(owner: Tenant | None, rows: int, *, are_apart: bool = True) -> Sample:
+    def with_rules(owner: Tenant | None, rows: int, *, are_apart: bool = True, transform: str | None = None) -> Sample:
         with bench.connect() as db:
-            set_rules(db, owner, rows, are_apart=are_apart)
+            set_rules(db, owner, rows, are_apart=are_apart, transform=transform)
         return run_worker(bench, [tenant], count, batch)
 
     with_rules(None, 0)  # registers the devices
@@ -111,12 +154,14 @@ def rules(bench: Bench) -> None:
             "none": lambda: with_rules(None, 0),
             "elsewhere": lambda: with_rules(other, 200),
             "one": lambda: with_rules(tenant, 1),
+            "transform": lambda: with_rules(tenant, 1, transform=TRANSFORM),
             "many": lambda: with_rules(tenant, 200),
             "together": lambda: with_rules(tenant, 200, are_apart=False),
             "sparkplug": lambda: run_sparkplug(bench, tenant, count, batch),
         },
         cpu=True,
     )
+    ingest_beside_rules(bench, tenant, other)
     with bench.connect() as db:
         set_rules(db, None, 0)
     setting = f"100 B JSON, batch {batch:,}, one connection, {count:,} queued, 100 devices"
@@ -127,6 +172,10 @@ def rules(bench: Bench) -> None:
     bench.compare(
         "rules-one", "queue worker, one payload rule that flattens", "none", sides["one"], sides["none"], target=0.4,
         setting=f"{setting}; readings are rows besides",
+    )  # fmt: skip
+    bench.compare(
+        "rules-transform", "queue worker, one payload rule that transforms", "one that flattens", sides["transform"], sides["one"],
+        target=0.5, setting=f"{setting}; {TRANSFORM}",
     )  # fmt: skip
     bench.compare(
         "rules-many", "queue worker, 200 payload rules", "one", sides["many"], sides["one"], target=0.83,

@@ -17,18 +17,23 @@ from bench.samples import TIMES, Row
 PAGE = ROOT / "bench" / "README.md"
 QUOTING = ROOT / "docs" / "explanation" / "performance.md"
 ORDER = (
-    "single-pgmq", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns", "batch-1000-columns",
-    "batch-single", "worker-floor", "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4",
-    "rules-none", "rules-one", "rules-many", "rules-together", "rules-sparkplug",
-    "outbound-0", "outbound-1", "outbound-2", "outbound-once", "outbound-node-red", "inbound-paho", "inbound-naive",
-    "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-publish-p50", "latency-publish-p99",
-    "listening", "history-ingest", "history-read", "series-day", "series-month", "stats", "rls", "rls-client", "storage", "wal", "memory",
+    "single-pgmq", "single-insert", "single-noop", "login-cost", "batch-100-floor", "batch-1000-floor", "batch-100-columns",
+    "batch-1000-columns", "batch-single", "whole-graphile", "whole-cpu", "whole-cpu-single", "whole-wal", "snapshot", "worker-floor",
+    "worker-pgmq", "worker-procrastinate", "worker-graphile", "worker-rate", "workers-4", "rules-none", "rules-ingest", "rules-batch",
+    "rules-one", "rules-transform", "rules-many", "rules-together", "rules-sparkplug", "outbound-0", "outbound-1", "outbound-2",
+    "outbound-once", "outbound-node-red",
+    "inbound-paho", "inbound-naive", "inbound-node-red", "latency-idle-p50", "latency-half-p50", "latency-half-p99", "latency-latest",
+    "latency-webhook", "latency-publish-p50", "latency-publish-p99", "stream-browser-p50", "stream-browser-p99", "stream-peers-poll",
+    "stream-peers-websocket", "stream-deliveries", "stream-memory", "stream-worker-idle", "stream-worker-watched", "stream-ingest-idle",
+    "stream-ingest-watched", "console-task", "listening", "history-ingest", "history-read", "series-day",
+    "series-month", "stats", "rls", "rls-client", "storage", "packed", "packing", "packed-read", "wal", "memory",
 )  # fmt: skip
+NEIGHBOURS = "neighbours-"  # rows of a table of their own
 # Rows that docs/explanation/performance.md quotes.
 QUOTED = (
     "single-pgmq", "single-noop", "batch-100-floor", "batch-single", "worker-floor", "worker-rate", "worker-procrastinate",
-    "worker-graphile", "outbound-1", "outbound-once", "inbound-paho", "inbound-naive", "latency-idle-p50", "latency-publish-p50",
-    "listening", "stats", "storage", "memory",
+    "worker-graphile", "whole-graphile", "outbound-1", "outbound-once", "inbound-paho", "inbound-naive", "latency-idle-p50",
+    "latency-publish-p50", "listening", "stats", "storage", "memory",
 )  # fmt: skip
 
 
@@ -80,7 +85,8 @@ def markdown(document: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     place = {key: number for number, key in enumerate(ORDER)}
-    for row in sorted(document["rows"].values(), key=lambda row: place.get(row["key"], len(place))):
+    rows = [row for row in document["rows"].values() if not row["key"].startswith(NEIGHBOURS)]
+    for row in sorted(rows, key=lambda row: place.get(row["key"], len(place))):
         sign, unit = ("≥" if row["at_least"] else "≤"), f" {TIMES if row['theirs'] else row['unit']}"
         cells = (
             row["what"],
@@ -96,6 +102,31 @@ def markdown(document: dict[str, Any]) -> str:
             "; ".join(filter(None, (row["setting"], row["note"]))),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def neighbours(document: dict[str, Any]) -> str:
+    """What nine organizations notice of another's worst: a row for each resource that they share."""
+    lines = [
+        "| what the nine do | what the other does | p99, beside / alone | goal | ratio | spread | met | lost | default limits |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, row in sorted(document["rows"].items()):
+        if key.startswith(NEIGHBOURS):
+            sent = row["ours"].get("messages")
+            lost = "" if sent is None else f"{sent - row['ours']['count']} of {sent:,}"
+            cells = (
+                row["what"],
+                row["note"],
+                f"{both(row, 'p99_ms')} ms",
+                f"≤ {number(row['target'])} {TIMES}",
+                f"**{beside(row, 'ratio')} {TIMES}**",
+                f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
+                "yes" if row["met"] else "**no**",
+                lost,
+                row["setting"],
+            )
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -136,6 +167,7 @@ def write(name: str) -> None:
         return
     document = json.loads(path.read_text())
     draw(document)
-    PAGE.write_text(place(place(PAGE.read_text(), "table", markdown(document)), "plots", growth(document)))
+    page = place(place(PAGE.read_text(), "table", markdown(document)), "plots", growth(document))
+    PAGE.write_text(place(page, "neighbours", neighbours(document)))
     QUOTING.write_text(place(QUOTING.read_text(), "figures", quotation(document)))
     capacity.write(document)
