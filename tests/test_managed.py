@@ -15,13 +15,13 @@ import requests
 from psycopg import sql
 
 from tests.support.api import Api, one
+from tests.support.migrations import planned
 from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
 PROGRAMS = Path(os.environ.get("TOPICBASE_PG_BIN") or max(Path("/usr/lib/postgresql").glob("*/bin"), default=""))
-CHANGES = [line.split()[0] for line in (ROOT / "sqitch.plan").read_text().splitlines() if line and line[0] not in "%@"]
 PASSWORD = "a-password-of-the-test"
 JWT_SECRET = "a-secret-of-the-test-with-forty-four-letters"
 
@@ -149,7 +149,7 @@ def deploy(at: Server, role: str) -> None:
         command, told = ["sqitch", "deploy", "--verify", f"db:pg://{role}@127.0.0.1:{at.port}/app"], None
     else:
         command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
-        told = "".join(f"\\i {folder}/{change}.sql\n" for change in CHANGES for folder in ("deploy", "verify"))
+        told = "".join(f"\\i {folder}/{change}.sql\n" for change in planned() for folder in ("deploy", "verify"))
     done = subprocess.run(command, input=told, cwd=ROOT, env=at.environment(role), capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
@@ -221,9 +221,9 @@ def test_a_role_that_is_no_superuser_deploys(kind: str, role: str, tmp_path: Pat
             made = [name for (name,) in db.execute("SELECT rolname FROM pg_roles") if name not in roles]
             unbound = "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND (rolsuper OR rolbypassrls OR rolconfig IS NOT NULL)"
             assert db.execute(unbound, (made,)).fetchall() == []
-            # This database alone has settings of the project's, for roles of the project's.
+            # This database alone has settings of the project's, for those of its roles that log in or that a request becomes.
             set_here = "SELECT DISTINCT setrole::regrole::text FROM pg_db_role_setting WHERE setdatabase <> 0 ORDER BY 1"
-            assert [name for (name,) in db.execute(set_here)] == sorted(set(made) - {"mqtt_owner"})
+            assert [name for (name,) in db.execute(set_here)] == sorted(set(made) - {"mqtt_owner", "topicbase_reader"})
             if "authenticator" in made:
                 db.execute(sql.SQL("ALTER ROLE authenticator PASSWORD {}").format(sql.Literal(PASSWORD)))
         with postgrest(at) as stack:

@@ -1,8 +1,10 @@
-"""A release is deployed over the last one while devices send and a bridge works, and taken back.
+"""A release is deployed over the last one while devices send and that release's bridge works, and taken back.
 
-As long as no release is tagged, the last one is what is here, tagged in a copy, and the present one is that copy with reworked changes.
+The last release is the last tag in the plan, and its bridge comes from its wheel in releases/. As long as no release is tagged, it is what
+is here, tagged in a copy. The present one is a copy of what is here with some reworked changes on top.
 """
 
+import json
 import os
 import re
 import shutil
@@ -15,26 +17,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.api import Api, Device
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.wheel import build_wheel, unpacked
 from tests.test_migrations import dump
 
 AUTHOR = os.environ | {"SQITCH_FULLNAME": "Topicbase", "SQITCH_EMAIL": "topicbase@users.noreply.github.com", "EDITOR": "true"}
 TAG = "v9.9.9"
+# The plan after the last release's tag; without one, there is only what REWORKS adds.
+PLAN = re.split(r"^@(v\S+).*$", (ROOT / "sqitch.plan").read_text(), flags=re.MULTILINE)
+LAST, SINCE = (PLAN[-2], re.findall(r"^(\w+/\w+) ", PLAN[-1], re.MULTILINE)) if len(PLAN) > 1 else (TAG, [])
 # A change, a text of its script, what replaces it, and how pg_dump shows that: an answer, a view, the two ends of a message's way in,
 # and one that bin/embed-plpython renders.
 REWORKS = (
     ("api/get_capabilities", "'supportsTelemetry', true", "'supportsTelemetry', false", "'supportsTelemetry', false"),
-    ("brokers/broker_integrations", "i.status <> 'inactive'", "i.status = 'active'", "(i.status = 'active'::text) AS is_on"),
+    (
+        "brokers/broker_integrations",
+        "i.status <> 'inactive'",
+        "i.status = 'active'",
+        "(i.status = 'active'::text) AND (o.moving_to IS NULL)",
+    ),
     ("api/mqtt_ingest", "AS $$\nDECLARE\n", "AS $$\nDECLARE\n    -- reworked ingest\n", "-- reworked ingest"),
     ("process/store_messages", "AS $$\nDECLARE\n", "AS $$\nDECLARE\n    -- reworked storing\n", "-- reworked storing"),
     ("base/py_decompress", "\ndef run(", "\n# reworked unpacking\ndef run(", "# reworked unpacking"),
 )
 # What readers and writers of a table hold: a change that takes no more waits for nobody, and nobody for it.
 HARMLESS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
+# A change that needs more on a table that is there waits for it within a limit, and takes tables in the worker's order.
+DEFINES = re.compile(r"^(?:CREATE|ALTER|DROP) (?:UNLOGGED )?(?:TABLE|(?:UNIQUE )?INDEX|TYPE|POLICY|TRIGGER)\b", re.MULTILINE)
+ORDER = re.compile(r"^ALTER TABLE (?:ONLY )?(pgmq\.q_mqtt_messages|mqtt\.devices|mqtt\.history)\b", re.MULTILINE)
 LOCKS = r"""
 SELECT format('%s %s', l.relation::regclass, l.mode) FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_class AS c ON c.oid = l.relation JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -44,35 +60,47 @@ ROLLBACK;
 
 
 class Load:
-    """A device that sends messages one after the other, each with its own number, and remembers which were accepted."""
+    """A device that sends numbered messages one after the other, odd ones by HTTP, even ones by MQTT, and remembers which were accepted."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, stack: Stack) -> None:
         self.device, self.accepted, self.refused = device, set[int](), list[str]()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=device.client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.username_pw_set(device.username, device.password)
+        self._client.connect(stack.mqtt_host, stack.mqtt_port)
 
     def _run(self) -> None:
         number = 0
         while not self._stop.is_set():
             number += 1
-            answer = self.device.send({"number": number})
-            if answer.status_code == 202:
+            if number % 2:
+                answer = self.device.send({"number": number})
+                is_accepted, said = answer.status_code == 202, answer.text
+            else:
+                told = self._client.publish(self.device.topic(), json.dumps({"number": number}), qos=1)
+                told.wait_for_publish(PATIENCE)
+                is_accepted, said = told.is_published(), f"{number}: the broker did not acknowledge it"
+            if is_accepted:
                 self.accepted.add(number)
             else:
-                self.refused.append(answer.text)
+                self.refused.append(said)
 
     @contextmanager
     def running(self) -> Iterator[None]:
+        self._client.loop_start()
         self._thread.start()
         try:
             yield
         finally:
             self._stop.set()
-            self._thread.join(PATIENCE)
+            self._thread.join(2 * PATIENCE)
+            self._client.disconnect()
+            self._client.loop_stop()
 
     def wait_for_more(self) -> None:
         """Messages are accepted now."""
-        goal = len(self.accepted) + 5
+        goal = len(self.accepted) + 6
         wait_until(lambda: len(self.accepted) >= goal, what="accepted messages")
 
 
@@ -109,9 +137,22 @@ def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+@pytest.fixture(scope="module")
+def old_bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bridge of the last release, unpacked from its wheel."""
+    base = tmp_path_factory.mktemp("old")
+    wheel = build_wheel(base) if LAST == TAG else next((ROOT / "releases").glob(f"topicbase-{LAST[1:]}-*.whl"))
+    return unpacked(wheel, base / "site")
+
+
 def locks_of(stack: Stack, script: Path) -> list[str]:
     """What a deploy script holds on tables at its end."""
     text = script.read_text()
+    if DEFINES.search(text):
+        order = ORDER.findall(text)
+        assert "lock_timeout" in text, f"{script} waits for its locks without a limit"
+        assert order == sorted(order, key=("pgmq.q_mqtt_messages", "mqtt.devices", "mqtt.history").index), f"{script}: {order}"
+        return []
     held = script.parent / f"{script.stem}.locks.sql"
     held.write_text(text[: text.rindex("COMMIT;")] + "RESET ROLE;\n" + LOCKS)
     told = stack.run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", f"--file={held}").stdout
@@ -142,28 +183,70 @@ def numbers(tenant: Tenant) -> list[int]:
         return sorted(number for (number,) in found)
 
 
+def version_of(release: Path) -> str:
+    return str(re.findall(r'^__version__ = "(.*)"', (release / "bridge/__init__.py").read_text(), re.MULTILINE)[0])
+
+
+def judged(stack: Stack, release: Path) -> list[str]:
+    """What doctor of that release says of the scripts and functions of the database."""
+    with stack.connect() as db:
+        facts = db.execute("SELECT jsonb_build_array(mqtt.deployed_changes(), mqtt.present_functions())").fetchone()
+    assert facts is not None
+    code = (
+        "import json, sys; from bridge import shipped; changes, functions = json.load(sys.stdin); "
+        "print(json.dumps(shipped.altered(changes) + shipped.differences(functions)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=release, env=os.environ | {"PYTHONPATH": str(release), "PYTHONSAFEPATH": "1"},
+        input=json.dumps(facts[0]), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: list[str] = json.loads(told.stdout)
+    return found
+
+
+def deploy(stack: Stack, present: Path, tenant: Tenant, before: str, seen: dict[str, Any]) -> None:
+    """Deploys the present release, and sees its results and what its tools say of it."""
+    stack.run("sqitch", "--chdir", str(present), "deploy", "--verify")
+    reworked, changes = dump(stack), [*SINCE, *(change for change, *_ in REWORKS)]
+    assert all(shown in reworked and shown not in before for *_, shown in REWORKS)
+    assert (supports_telemetry(tenant), tenant.api.ok("get_api_version")) == (False, {"version": version_of(present)})
+    assert {**results(tenant), "list_devices": None} == {**seen, "list_devices": None}
+    assert judged(stack, present) == []
+    assert {change: locks_of(stack, present / f"deploy/{change}.sql") for change in changes} == {change: [] for change in changes}
+    # bin/apply runs the new script, and leaves alone what the registry says of the released one
+    applied = subprocess.run(
+        [present / "bin/apply", "api/get_capabilities"],
+        env=os.environ | {"TOPICBASE_RUN_DIR": str(stack.run_dir)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (applied.returncode, applied.stderr) == (0, "")
+    assert judged(stack, present) == []
+
+
 @pytest.mark.timeout(600)
-def test_a_release_over_the_last_one(own: Stack, present: Path) -> None:
+def test_a_release_over_the_last_one(own: Stack, present: Path, old_bridge: Path) -> None:
+    own.stop("bridge")
+    if SINCE:
+        own.run("sqitch", "--chdir", str(present), "revert", "-y", f"@{LAST}")
+    own.run("start", "bridge", PYTHONPATH=str(old_bridge), PYTHONSAFEPATH="1")
+    assert f"PYTHONPATH={old_bridge}".encode() in Path(f"/proc/{own.pid('bridge')}/environ").read_bytes().split(b"\0")
     before = dump(own)
+    assert judged(own, old_bridge) == []
     tenant = make_tenant(own, Api(own.api_url))
+    assert tenant.api.ok("get_api_version") == {"version": version_of(old_bridge)}
     device = tenant.device()
     for number in range(3):
         assert device.send({"temperature": number}, device.topic("before")).status_code == 202
     wait_until(lambda: len(tenant.api.rows("mqtt_messages", token=tenant.member)) == 3, what="the history")
     seen, bridge = results(tenant), own.pid("bridge")
-    assert {change: locks_of(own, present / f"deploy/{change}.sql") for change, *_ in REWORKS} == {change: [] for change, *_ in REWORKS}
-    load = Load(device)
+    load = Load(device, own)
     with load.running():
         load.wait_for_more()
-        own.run("sqitch", "--chdir", str(present), "deploy", "--verify")
+        deploy(own, present, tenant, before, seen)
         load.wait_for_more()
-        reworked = dump(own)
-        assert all(shown in reworked and shown not in before for *_, shown in REWORKS)
-        assert (supports_telemetry(tenant), {**results(tenant), "list_devices": None}) == (False, {**seen, "list_devices": None})
-        own.run("sqitch", "--chdir", str(present), "revert", "-y", f"@{TAG}")
+        own.run("sqitch", "--chdir", str(present), "revert", "-y", f"@{LAST}")
         load.wait_for_more()
     assert dump(own) == before
-    assert supports_telemetry(tenant)
+    assert (supports_telemetry(tenant), tenant.api.ok("get_api_version")) == (True, {"version": version_of(old_bridge)})
     # The bridge of the last release went on with either schema; nothing was lost, doubled or refused.
     assert (own.pid("bridge"), load.refused) == (bridge, [])
     wait_until(lambda: len(numbers(tenant)) >= len(load.accepted), what="the messages sent meanwhile")
@@ -172,7 +255,8 @@ def test_a_release_over_the_last_one(own: Stack, present: Path) -> None:
 
 
 def test_what_looks_at_the_migrations_allows_for_a_rework(present: Path) -> None:
-    checks = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/test_layers.py", "tests/test_migrations.py"]
-    for command in (["bin/embed-plpython", "--check"], [*checks, "-k", "not deploy_revert"]):
+    tests = ("tests/unit/test_layers.py", "tests/unit/test_errors.py", "tests/unit/test_api_docs.py", "tests/test_migrations.py")
+    checks = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "not deploy_revert and not comment"]
+    for command in (["bin/embed-plpython", "--check"], ["bin/error-docs", "--check"], checks):
         result = subprocess.run(command, cwd=present, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr

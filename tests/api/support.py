@@ -97,6 +97,7 @@ TABLES = {
     "API keys": "mqtt.api_keys",
     "members": "mqtt.organization_members",
     "publishers": "mqtt.publishers",
+    "readers": "mqtt.readers",
     "invitations": "mqtt.organization_invitations",
     "activities": "mqtt.integration_activity_log",
     "deletions": "mqtt.deletions",

@@ -212,6 +212,31 @@ def test_admin_administers_its_integrations_only(site: Site, strangers: Site) ->
     refused(site.call(key, "delete_integration", {"integration_id": strangers.tenant.integration_id}), 404, "integration_not_found")
 
 
+def test_a_key_for_an_integration_deletes_what_is_of_that_one_alone(site: Site, db: Connection) -> None:
+    key, own, other = site.key("admin", site.tenant.integration_id), site.tenant.integration_id, site.other.integration_id
+
+    def stored(integration_id: str) -> int:
+        rows = site.api.rows("mqtt_messages", token=site.tenant.admin, integration_id=f"eq.{integration_id}", select="id")
+        return len(rows)
+
+    before = stored(own), stored(other)
+    for selection in ({"filter": "#"}, {"since": "2020-01-01T00:00:00Z"}, {"organization_id": site.tenant.organization_id, "filter": "#"}):
+        refused(site.call(key, "delete_messages", selection), 403, "key_of_integrations")
+    refused(site.call(key, "delete_messages", {"integration_id": other}), 404, "integration_not_found")
+    for rpc in ("delete_messages", "delete_device"):
+        refused(site.call(key, rpc, {"device_id": "pump-other"}), 404, "device_not_found")
+        refused(site.call(site.key("publish", own), rpc, {"device_id": "pump-own"}), 403, "scope_insufficient")
+    assert site.call(key, "delete_messages", {"device_id": "pump-own"}).json()["selected"]["integration_id"] == own
+    assert site.call(key, "delete_messages", {"integration_id": own}).status_code == 202
+    db.execute("SELECT mqtt.process_batch(1000)")
+    while db.execute("SELECT (mqtt.work_deletions() ->> 'more')::boolean").fetchone() == (True,):
+        pass
+    assert before[0] > 0
+    assert (stored(own), stored(other) >= before[1]) == (0, True)
+    device = site.call(key, "sync_device", {"integration_id": own, "external_id": "gone"}).json()
+    assert site.call(key, "delete_device", {"device_id": device["id"]}).status_code == 202
+
+
 def test_no_key_does_what_people_devices_and_operators_do(site: Site) -> None:
     key, organization = site.key("admin"), {"organization_id": site.tenant.organization_id}
     bodies: dict[str, dict[str, Any]] = {

@@ -1,6 +1,7 @@
 """What a device may not send: each fault has its status and slug, nothing comes of it, and its neighbours in a batch are kept."""
 
 import base64
+import gzip
 import json
 import time
 import uuid
@@ -52,14 +53,7 @@ OUTSIDE_OUR_FUNCTIONS: dict[str, tuple[bytes, int, str]] = {
     "NUL in a key of the payload": (b'{"topic": "TOPIC", "payload": {"\\u0000": 1}}', 400, "22P05"),
     "NUL in the topic": (b'{"topic": "TOPIC/\\u0000", "payload": 1}', 400, "22P05"),
     "nested 100,000 deep": (b'{"topic": "TOPIC", "payload": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 413, "54001"),
-    "no body": (b"", 404, "PGRST202"),
-    "null": (b"null", 404, "PGRST202"),
-    "a string": (b'"TOPIC"', 404, "PGRST202"),
-    "an empty object": (b"{}", 404, "PGRST202"),
-    "an empty array": (b"[]", 404, "PGRST202"),
-    "no payload": (b'{"topic": "TOPIC"}', 404, "PGRST202"),
-    "no topic": (b'{"payload": 1}', 404, "PGRST202"),
-    "an argument that is none": (b'{"topic": "TOPIC", "payload": 1, "Qos": 1}', 404, "PGRST202"),
+    "no body": (b"", 400, "22P02"),
 }
 
 
@@ -73,6 +67,28 @@ def test_what_is_refused_before_it_reaches_us(here: Tenant, here_device: Device,
     template, status, code = OUTSIDE_OUR_FUNCTIONS[case]
     seen = witness(here)
     answered(device.api.call("mqtt_ingest", data=body_of(device, template), headers=device.headers), status, code)
+    assert seen.changed() == {}
+
+
+# Bodies whose keys are not the arguments come to us as well, so that PostgREST does not say that there is no such function.
+NO_MESSAGES: dict[str, tuple[bytes, str]] = {
+    "null": (b"null", "message_invalid"),
+    "a string": (b'"TOPIC"', "message_invalid"),
+    "an empty object": (b"{}", "payload_missing"),
+    "an empty array": (b"[]", "message_invalid"),
+    "no payload": (b'{"topic": "TOPIC"}', "payload_missing"),
+    "no topic": (b'{"payload": 1}', "topic_invalid"),
+    "an argument that is none": (b'{"topic": "TOPIC", "payload": 1, "Qos": 1}', "message_invalid"),
+    "a sender's own form": (b'{"temperature": 21.5}', "message_invalid"),
+    "1,000 unknown keys": (json.dumps({f"k{n}": n for n in range(1000)}).encode(), "message_invalid"),
+}
+
+
+@pytest.mark.parametrize("case", NO_MESSAGES)
+def test_bodies_that_are_no_message(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    template, slug = NO_MESSAGES[case]
+    seen = witness(here)
+    refused(here_device.api.call("mqtt_ingest", data=body_of(here_device, template), headers=here_device.headers), 400, slug)
     assert seen.changed() == {}
 
 
@@ -202,6 +218,24 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "timestamp without a beginning": ({"timestamp": "-infinity"}, 400, "timestamp_invalid"),
     "timestamp before Christ": ({"timestamp": "0044-03-15T00:00:00Z BC"}, 400, "timestamp_invalid"),
     "timestamp in the year 12026": ({"timestamp": "12026-01-01T00:00:00Z"}, 400, "timestamp_invalid"),
+    "payload format": ({"payload_format": "utf-16"}, 400, "payload_format_invalid"),
+    "payload format of other bytes": (
+        {"payload_format": "utf-8", "payload": "/w==", "payload_encoding": "base64"}, 400, "payload_format_invalid",
+    ),
+    "response topic with a wildcard": ({"response_topic": "a/#"}, 400, "response_topic_invalid"),
+    "empty response topic": ({"response_topic": ""}, 400, "response_topic_invalid"),
+    "correlation data": ({"correlation_data": "-_"}, 400, "correlation_data_invalid"),
+    "much correlation data": ({"correlation_data": "AAAA" * 22_000}, 400, "correlation_data_invalid"),
+    "expiry at once": ({"message_expiry": 0}, 400, "message_expiry_invalid"),
+    "expiry is a word": ({"message_expiry": "soon"}, 400, "message_expiry_invalid"),
+    "expiry in parts of a second": ({"message_expiry": 1.5}, 400, "message_expiry_invalid"),
+    "expiry that no property holds": ({"message_expiry": 4294967296}, 400, "message_expiry_invalid"),
+    "expiry with a far exponent": ({"message_expiry": {"a": 1}}, 400, "message_expiry_invalid"),
+    "user properties of numbers": ({"user_properties": {"a": 1}}, 400, "user_properties_invalid"),
+    "user properties of null": ({"user_properties": {"a": None}}, 400, "user_properties_invalid"),
+    "user properties in threes": ({"user_properties": [["a", "b", "c"]]}, 400, "user_properties_invalid"),
+    "user properties as text": ({"user_properties": "a=b"}, 400, "user_properties_invalid"),
+    "many user properties": ({"user_properties": {"a": "x" * 65_536}}, 400, "user_properties_invalid"),
     "256 KiB and more": ({"payload": "x" * 262_144}, 413, "payload_too_large"),
     "1 MiB": ({"payload": "x" * 2**20}, 413, "payload_too_large"),
     "256 KiB of bytes and one": ({"payload": "AAAA" * 87_381 + "AAA=", "payload_encoding": "base64"}, 413, "payload_too_large"),
@@ -407,6 +441,13 @@ BINARY: dict[str, tuple[dict[str, str], int, str]] = {
     "timestamp is a word": ({"X-Timestamp": "just now"}, 400, "timestamp_invalid"),
     "infinite timestamp": ({"X-Timestamp": "infinity"}, 400, "timestamp_invalid"),
     "long content type": ({"X-Content-Type": "x" * 256}, 400, "content_type_invalid"),
+    "response topic": ({"X-Response-Topic": "a/+"}, 400, "response_topic_invalid"),
+    "correlation data": ({"X-Correlation-Data": "?"}, 400, "correlation_data_invalid"),
+    "expiry": ({"X-Message-Expiry": "-1"}, 400, "message_expiry_invalid"),
+    "user properties that are no JSON": ({"X-User-Properties": "a=b"}, 400, "user_properties_invalid"),
+    "user properties with a zero character": ({"X-User-Properties": '{"a": "\\u0000"}'}, 400, "user_properties_invalid"),
+    "user properties in a deep nest": ({"X-User-Properties": "[" * 7000}, 400, "user_properties_invalid"),
+    "payload format": ({"X-Payload-Format": "1"}, 400, "payload_format_invalid"),
 }
 
 
@@ -432,13 +473,13 @@ def test_binary_sizes(home: Tenant, queue: Queue, witness: Callable[[Tenant], Wi
     assert queue.work()["processed"] == 2
 
 
+# What PostgREST answers itself, before it looks for a function or because none has such arguments.
 NOT_JSON = {
-    "text/plain": (404, "PGRST202"),
     "text/csv": (400, "PGRST102"),
     "application/xml": (400, "PGRST102"),
     "application/x-www-form-urlencoded": (404, "PGRST202"),
-    "application/octet-stream": (404, "PGRST202"),
     "multipart/form-data; boundary=x": (400, "PGRST102"),
+    "Text/Plain": (400, "PGRST102"),
 }
 
 
@@ -448,6 +489,62 @@ def test_content_types_other_than_json(here: Tenant, here_device: Device, witnes
     body = body_of(here_device, b'{"topic": "TOPIC", "payload": 1}')
     response = here_device.api.call("mqtt_ingest", data=body, headers={**here_device.headers, "Content-Type": content_type})
     answered(response, *NOT_JSON[content_type])
+    assert seen.changed() == {}
+
+
+PAYLOAD_BODIES: dict[str, tuple[bytes, dict[str, str], int, str]] = {
+    "text without a topic": (b"1", {"Content-Type": "text/plain"}, 400, "topic_invalid"),
+    "text to a stranger's topic": (b"1", {"Content-Type": "text/plain", "X-Topic": "org_somebody/x"}, 403, "topic_not_allowed"),
+    "text of a wrong login": (b"1", {"Content-Type": "text/plain", "X-Topic": "TOPIC", "X-Password": "x" * 32}, 401, "invalid_credentials"),
+    "much text": (b"x" * 600_000, {"Content-Type": "text/plain", "X-Topic": "TOPIC"}, 413, "payload_too_large"),
+    "bytes without a topic": (b"1", {"Content-Type": "application/octet-stream"}, 400, "topic_invalid"),
+    "bytes in another encoding": (
+        b"1", {"Content-Type": "application/octet-stream", "X-Topic": "TOPIC", "Content-Encoding": "br"}, 415,
+        "content_encoding_unsupported",
+    ),
+    "bytes that are no gzip": (
+        b"1", {"Content-Type": "application/octet-stream", "X-Topic": "TOPIC", "Content-Encoding": "gzip"}, 400, "content_encoding_invalid",
+    ),
+    "a bomb": (
+        gzip.compress(bytes(8 << 20)), {"Content-Type": "application/octet-stream", "X-Topic": "TOPIC", "Content-Encoding": "gzip"}, 400,
+        "content_encoding_invalid",
+    ),
+    "much that was little": (
+        gzip.compress(bytes(600_000)), {"Content-Type": "application/octet-stream", "X-Topic": "TOPIC", "Content-Encoding": "gzip"}, 413,
+        "payload_too_large",
+    ),
+    "XML of a wrong login": (b"<a/>", {"Content-Type": "text/xml", "X-Topic": "TOPIC", "X-Password": "x" * 32}, 401, "invalid_credentials"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PAYLOAD_BODIES)
+def test_faults_of_a_body_that_is_the_payload(here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str) -> None:
+    data, headers, status, slug = PAYLOAD_BODIES[case]
+    seen = witness(here)
+    sent = {**here_device.headers, **{name: value.replace("TOPIC", here_device.topic()) for name, value in headers.items()}}
+    refused(here_device.api.call("mqtt_ingest", data=data, headers=sent), status, slug)
+    assert seen.changed() == {}
+
+
+LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+NO_TEXT: dict[str, tuple[bytes, str, str]] = {
+    "text that is Latin-1": (b"21 \xb0C", "text/plain", "22021"),
+    # PostgREST lets a body end at its first zero byte.
+    "text with a zero byte": (b"a\x00b", "text/plain", "PT400"),
+    "XML that is none": (b"<a>", "text/xml", "2200N"),
+    "XML that grows": (f'<!DOCTYPE a [<!ENTITY a0 "x">{LAUGHS}]><a>&a9;</a>'.encode(), "text/xml", "2200N"),
+}
+
+
+@pytest.mark.parametrize("case", NO_TEXT)
+def test_bodies_that_are_not_what_their_type_says(
+    here: Tenant, here_device: Device, witness: Callable[[Tenant], Witness], case: str
+) -> None:
+    data, content_type, code = NO_TEXT[case]
+    seen = witness(here)
+    headers = {**here_device.headers, "Content-Type": content_type, "X-Topic": here_device.topic()}
+    for name in ("mqtt_ingest", "mqtt_ingest_document"):
+        answered(here_device.api.call(name, data=data, headers=headers), 400, code)
     assert seen.changed() == {}
 
 

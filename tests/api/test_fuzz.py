@@ -160,7 +160,9 @@ def catalogue(stack: Stack, api: Api) -> Iterator[Catalogue]:
             """
             SELECT p.proname, coalesce(p.proargnames[:p.pronargs], '{}'), (SELECT coalesce(array_agg(t::regtype::text ORDER BY o), '{}')
                 FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a (t, o))
-            FROM pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace AND p.proname <> 'mqtt_ingest_binary'
+            FROM pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace
+                AND (p.proargnames IS NOT NULL OR p.pronargs = 0 OR p.proargtypes[0] IN ('json'::regtype, 'jsonb'::regtype))
+            ORDER BY p.proargnames IS NOT NULL -- of several forms the one with names
             """
         ).fetchall()
     tokens = {

@@ -11,6 +11,7 @@ from tests.support.tenant import Tenant
 def read(device: Device, tenant: Tenant) -> dict[str, Any]:
     (row,) = device.api.rows("devices", token=tenant.member)
     listed = device.api.ok("list_devices", {"organization_id": tenant.organization_id}, token=tenant.member)["devices"]
+    assert not [row for row in listed if "ordinality" in row]
     got = device.api.ok("get_device", {"external_id": row["external_id"]}, token=tenant.member)
     assert [row["latest"]] == [one["latest"] for one in listed] == [got["latest"]]
     return row

@@ -45,20 +45,25 @@ def test_long_polls_leave_the_pool_to_others(stack: Stack, tenant: Callable[...,
     def poll(owner: Tenant, question: dict[str, Any]) -> requests.Response:
         return Api(stack.api_url).call(call, {**question, "wait": 20}, token=owner.admin)
 
-    with ThreadPoolExecutor(30) as pool:
-        polls = [pool.submit(poll, crowd, question) for _ in range(25)]
-        wait_until(lambda: sum(one.done() for one in polls) == 21, what="all but four being answered")
-        wait_until(lambda: waiting(db) == 4, what="four of them waiting")
-        accepted(device.send(1))
-        if call == "get_mqtt_publish_receipts":
-            own = pool.submit(poll, other, {"receipt_ids": [receipts[1]]})
-            wait_until(lambda: waiting(db) == 5, what="another organization waiting, too")
-            other.api.ok("cancel_mqtt_publish", {"receipt_ids": [receipts[1]]}, token=other.member)
-            assert own.result().json()[0]["state"] == "cancelled"
-            crowd.api.ok("cancel_mqtt_publish", {"receipt_ids": [receipts[0]]}, token=crowd.member)
-        else:
-            db.execute("UPDATE mqtt.mqtt_requests SET status = 'done', result = '{}', finished_at = now() WHERE id = %s", (request,))
-        answers = [one.result() for one in polls]
+    # What bounds the calls that run at once is not what this is about.
+    db.execute("UPDATE mqtt.configuration SET max_calls_per_organization = 30")
+    try:
+        with ThreadPoolExecutor(30) as pool:
+            polls = [pool.submit(poll, crowd, question) for _ in range(25)]
+            wait_until(lambda: sum(one.done() for one in polls) == 21, what="all but four being answered")
+            wait_until(lambda: waiting(db) == 4, what="four of them waiting")
+            accepted(device.send(1))
+            if call == "get_mqtt_publish_receipts":
+                own = pool.submit(poll, other, {"receipt_ids": [receipts[1]]})
+                wait_until(lambda: waiting(db) == 5, what="another organization waiting, too")
+                other.api.ok("cancel_mqtt_publish", {"receipt_ids": [receipts[1]]}, token=other.member)
+                assert own.result().json()[0]["state"] == "cancelled"
+                crowd.api.ok("cancel_mqtt_publish", {"receipt_ids": [receipts[0]]}, token=crowd.member)
+            else:
+                db.execute("UPDATE mqtt.mqtt_requests SET status = 'done', result = '{}', finished_at = now() WHERE id = %s", (request,))
+            answers = [one.result() for one in polls]
+    finally:
+        db.execute("UPDATE mqtt.configuration SET max_calls_per_organization = DEFAULT")
     assert {answer.status_code for answer in answers} == {200}
     assert sum(answer.headers.get("Retry-After") == "1" for answer in answers) == 21
 
@@ -78,6 +83,55 @@ def test_the_places_in_all_are_bounded_too(stack: Stack, tenant: Callable[..., T
         wait_until(lambda: waiting(db) == 8, what="eight of them waiting")
         for owner, receipt in zip(owners, receipts, strict=True):
             owner.api.ok("cancel_mqtt_publish", {"receipt_ids": [receipt]}, token=owner.member)
+
+
+def test_slow_calls_of_an_organization_leave_the_pool_to_others(stack: Stack, tenant: Callable[..., Tenant], db: Connection) -> None:
+    """Ten run, four wait for one of them to end, the others are refused at once; each of another organization's is served."""
+    crowd, other = tenant(), tenant()
+    stranger = stack.token("authenticated", str(uuid.uuid4()))
+    key = crowd.api.ok("create_api_key", {"organization_id": crowd.organization_id, "name": "k", "scope": "read"}, token=crowd.admin)["key"]
+
+    def running() -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'authenticator' AND wait_event_type = 'Lock'"
+        return int(db.execute(query).fetchone()[0])  # type: ignore[index]
+
+    def ask(number: int) -> requests.Response:
+        logins = {"X-API-Key": key}, {"Authorization": f"Bearer {crowd.member}"}, {"Authorization": f"Bearer {crowd.admin}"}
+        return requests.get(f"{stack.api_url}/mqtt_subscriptions", headers=logins[number % 3], timeout=70)
+
+    with ThreadPoolExecutor(60) as pool:
+        with stack.connect(autocommit=False) as blocker:
+            blocker.execute("LOCK TABLE mqtt.mqtt_subscriptions IN ACCESS EXCLUSIVE MODE")
+            calls = [pool.submit(ask, number) for number in range(60)]
+            wait_until(lambda: running() == 10 and sum(one.done() for one in calls) == 50, what="ten running, all others being refused")
+            for token in (other.member, stranger):
+                assert other.api.rows("devices", token=token) == []
+            blocker.rollback()
+        answers = [one.result() for one in calls]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) == 50
+    told = {(answer.status_code, answer.json()["message"], answer.headers["Retry-After"]) for answer in refused}
+    assert told == {(429, "too_many_calls", "1")}
+
+
+def test_an_organization_has_the_places_that_its_operator_says(stack: Stack, tenant: Callable[..., Tenant], db: Connection) -> None:
+    """One runs and one waits a second for it, where one is allowed; all others are refused."""
+    owner = tenant()
+    owner.api.ok("set_organization_limits", {"organization_id": owner.organization_id, "max_calls": 1}, token=stack.token("service_role"))
+    with ThreadPoolExecutor(4) as pool, stack.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE mqtt.mqtt_subscriptions IN ACCESS EXCLUSIVE MODE")
+        headers = {"Authorization": f"Bearer {owner.member}"}
+        calls = [pool.submit(requests.get, f"{stack.api_url}/mqtt_subscriptions", headers=headers, timeout=70) for _ in range(4)]
+        wait_until(lambda: sum(one.done() for one in calls) == 3, what="three being refused")
+        blocker.rollback()
+        assert sorted(one.result().status_code for one in calls) == [200, 429, 429, 429]
+
+
+def test_short_calls_that_come_at_once_are_served(stack: Stack, tenant: Callable[..., Tenant]) -> None:
+    crowd = tenant()
+    with ThreadPoolExecutor(14) as pool:
+        calls = [pool.submit(Api(stack.api_url).rows, "devices", token=crowd.member) for _ in range(100)]
+        assert [one.result() for one in calls] == [[]] * 100
 
 
 @pytest.fixture
@@ -111,3 +165,22 @@ def test_a_cancel_that_waits_keeps_no_claim_waiting(stack: Stack, tenant: Callab
             assert another.execute(f"SELECT pg_try_advisory_xact_lock_shared({OUTBOUND})").fetchone() == (True,)
         claim.rollback()
         assert cancel.result().json()[0]["state"] == "cancelled"
+
+
+def test_nobody_is_a_member_without_consent(tenant: Callable[..., Tenant]) -> None:
+    pushy, own = tenant(), tenant()
+    user = own.stack.token("authenticated", own.member_id)
+    accepted(pushy.device().send("forged"))
+    pushy.api.ok("sync_device", {"integration_id": pushy.integration_id, "external_id": "forged"}, token=pushy.admin)
+    invite = {"organization_id": pushy.organization_id, "user_id": own.member_id}
+    assert pushy.api.ok("add_organization_member", invite, token=pushy.admin)["status"] == "invited"
+    assert [row["id"] for row in own.api.rows("organizations", token=user)] == [own.organization_id]
+    assert own.api.ok("list_devices", {}, token=user)["devices"] == []
+    (invitation,) = own.api.ok("list_organization_invitations", {}, token=user)
+    own.api.ok("accept_organization_invitation", {"organization_id": invitation["organization_id"]}, token=user)
+    # Which of the two is meant has to be said now.
+    refused = own.api.call("list_devices", {}, token=user)
+    assert (refused.status_code, refused.json()["message"]) == (400, "organization_required")
+    assert own.api.ok("list_devices", {"organization_id": own.organization_id}, token=user)["devices"] == []
+    own.api.ok("remove_organization_member", {"organization_id": pushy.organization_id, "user_id": own.member_id}, token=user)
+    assert own.api.ok("list_devices", {}, token=user)["devices"] == []

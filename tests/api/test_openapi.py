@@ -97,9 +97,8 @@ def test_every_call_names_errors_with_their_statuses(document: dict[str, Any]) -
         for status, answer in operations.get("post", {"responses": {}})["responses"].items():
             for slug in answer.get("content", {}).get("application/json", {}).get("examples", {}):
                 assert str(catalogue[slug]["status"]) == status, (path, slug)
-    said = document["paths"]["/rpc/mqtt_ingest_body"]["post"]["responses"]["400"]["description"]
+    said = document["paths"]["/rpc/mqtt_ingest_binary"]["post"]["responses"]["400"]["description"]
     assert "`topic_invalid`" in said  # of mqtt_ingest, to which it refers
-    assert "`message_invalid`" in said
 
 
 def test_a_body_that_is_taken_whole(document: dict[str, Any]) -> None:
@@ -107,7 +106,10 @@ def test_a_body_that_is_taken_whole(document: dict[str, Any]) -> None:
         return set(document["paths"][f"/rpc/{name}"]["post"]["requestBody"]["content"])
 
     assert kinds("mqtt_ingest_binary") == {"application/octet-stream"}
-    assert kinds("mqtt_ingest_document") == {"application/octet-stream", "application/json", "text/plain"}
+    assert kinds("mqtt_ingest_document") == {"application/octet-stream", "application/json", "text/plain", "text/xml"}
+    assert kinds("mqtt_ingest") == {"application/octet-stream", "application/json", "text/plain", "text/xml"}
+    by_name = document["paths"]["/rpc/mqtt_ingest"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert by_name["required"] == ["topic", "payload"]
     assert kinds("rabbitmq_auth_user") == {"application/x-www-form-urlencoded", "application/json"}
 
 

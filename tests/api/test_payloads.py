@@ -138,6 +138,12 @@ ENCODED: list[tuple[str | None, bytes, Any, bool | str]] = [
     (None, b"NaN", "NaN", False),
     (None, b"", "", False),
     (None, b"\xff\x00", None, True),
+    (None, b"\x01\x00", None, True),
+    (None, bytes(4), None, True),
+    (None, b'\xef\xbb\xbf{"t": 21.5}', {"t": 21.5}, False),
+    (None, b"\xef\xbb\xbfon", "\ufeffon", False),
+    (None, b'{"t": 21.5}\x00', None, "ends with zero bytes"),
+    (None, b"[I] booted", "[I] booted", False),
 ]  # fmt: skip
 
 
@@ -171,6 +177,27 @@ def check_kept(row: dict[str, Any], body: bytes, kept: bool | str) -> None:
     else:
         assert row["decode_error"] is None, row
     assert row["body"] == (None if kept is False else base64.b64encode(body).decode()), row
+
+
+def test_what_begins_like_json_is_flagged_where_no_rule_reads_it(tenant: Callable[..., Tenant], queue: Queue) -> None:
+    """It stays as it came; a rule that decodes it, or ignores it, is no fault."""
+    home = tenant()
+    device = home.device()
+    rules: dict[str, dict[str, Any]] = {"text": {"device": "d", "decode": "text", "metrics": {"v": "$"}}, "no": {"role": "ignore"}}
+    for name, rule in rules.items():
+        topic = f"{device.topic_prefix}/{name}"
+        home.api.ok("upsert_payload_rule", {"integration_id": home.integration_id, "topic": topic, **rule}, token=home.admin)
+    text = b'{"t": nan, "h": 40}'
+    ids = [
+        accepted(device.send(base64.b64encode(text).decode(), topic, payload_encoding="base64"))
+        for topic in (device.topic(), f"{device.topic_prefix}/text", f"{device.topic_prefix}/no")
+    ]
+    queue.work()
+    rows = read_back(home, ids)
+    assert [row["payload"] for row in rows] == [text.decode()] * 3
+    assert [row["decode_error"] for row in rows] == ["it begins like JSON, and is none", None, None]
+    home.api.ok("reapply_payload_rules", {"integration_id": home.integration_id, "since": None}, token=home.admin)
+    assert [row["decode_error"] for row in read_back(home, ids)] == ["it begins like JSON, and is none", None, None]
 
 
 def test_a_batch_decodes_each_message_by_its_own_type(tenant_here: Tenant, device: Device, queue: Queue) -> None:

@@ -227,6 +227,25 @@ def test_a_reader_that_abuses_its_session(stack: Stack) -> None:
             db.execute("ALTER ROLE emqx_reader NOLOGIN PASSWORD NULL")
 
 
+def test_a_sql_tool_s_login_that_abuses_its_session(stack: Stack, home: Tenant) -> None:
+    """Where the operator has not forbidden advisory locks, it could stop all bridges by one: its session is ended."""
+    role = f"tool_{home.slug}"
+    with stack.connect() as db:
+        db.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reader'")
+        try:
+            db.execute("SELECT mqtt.grant_reader(%s, %s)", (role, home.organization_id))
+            db.execute(f"GRANT EXECUTE ON FUNCTION pg_advisory_lock(integer, integer) TO {role}")
+            with stack.connect(user=role, password="reader") as other, stack.connect(user=role, password="reader") as tool:
+                tool.execute("SELECT pg_advisory_lock(1953460325, 0)")
+                db.execute("SELECT mqtt.end_overdue_readers()")
+                with pytest.raises(psycopg.OperationalError):
+                    tool.execute("SELECT 1")
+                assert other.execute("SELECT 1").fetchone() == (1,), "no other session is ended"
+        finally:
+            db.execute("SELECT mqtt.revoke_reader(%s, %s)", (role, home.organization_id))
+            db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_emqx_over_http(api: Api, service: str, home: Tenant, explain: Callable[..., dict[str, Any]]) -> None:
     """The requests as docs/how-to/brokers/emqx.md configures them; EMQX takes only 200 with a JSON body for an answer."""
     device = home.device()

@@ -1,5 +1,6 @@
 """Real RabbitMQ with its MQTT plugin lets devices in, and bounds them, by what the database says."""
 
+import dataclasses
 import os
 import re
 import shlex
@@ -120,6 +121,41 @@ def test_a_live_session_of_a_revoked_credential_is_bounded_at_once_and_cut_withi
         cut_ended_sessions(rabbitmq, stack)
         wait_until(lambda: second.is_cut, what="the cut")
         assert third.publish(topic)
+
+
+def test_sessions_end_with_what_their_logins_belong_to(rabbitmq: RabbitMQ, home: Tenant, api: Api, stack: Stack) -> None:
+    """An integration that is deleted takes its logins with it, one that is switched off leaves them: brokers are told of both."""
+    other = home.device()
+    integrations = [home.integration("mqtt_hosted") for _ in range(2)]
+    with stack.connect() as db:
+        db.execute("UPDATE mqtt.mqtt_subscriptions SET granted_qos = 1, status = 'active' WHERE integration_id = ANY (%s)", (integrations,))
+    deleted, switched_off = (dataclasses.replace(home, integration_id=integration).device() for integration in integrations)
+    topic = f"{other.topic_prefix}/devices/a/telemetry"
+    port = rabbitmq.port
+    with connected(port, deleted) as first, connected(port, switched_off) as second, connected(port, other) as third:
+        for session in (first, second, third):
+            assert session.publish(topic)
+        api.ok("delete_integration", {"integration_id": integrations[0]}, token=home.admin)
+        off = {"organization_id": home.organization_id, "integration_id": integrations[1], "name": "off", "status": "inactive"}
+        api.ok("upsert_integration", {**off, "integration_type": "mqtt_hosted", "settings": {}}, token=home.admin)
+        assert first.publish(topic)
+        assert second.publish(topic)
+        cut_ended_sessions(rabbitmq, stack)
+        wait_until(lambda: first.is_cut and second.is_cut, what="both being cut")
+        assert third.publish(topic)
+
+
+def test_a_connection_test_ends_no_session(rabbitmq: RabbitMQ, home: Tenant) -> None:
+    device = home.device()
+    with connected(rabbitmq.port, device) as session:
+        assert session.subscribe(f"{device.topic_prefix}/devices/+/commands")
+        with connected(rabbitmq.port, device, client_id=f"{device.client_id}~test") as test:
+            assert test.subscribe(f"{device.topic_prefix}/test")
+            assert test.publish(f"{device.topic_prefix}/devices/a/commands", b"on")
+        wait_until(lambda: len(session.received) == 1, what="its message")
+        assert not session.is_cut
+    with connected(rabbitmq.port, device, client_id=f"{device.client_id}~tests") as session:
+        assert not session.is_in
 
 
 def test_the_bridge_s_own_account_may_use_every_topic(rabbitmq: RabbitMQ, home: Tenant) -> None:

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.chaos.campaign import Tally, cycle, cycles, make_place, make_world
-from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.listed import FAULTS
 from tests.chaos.measures import retention, snapshot
+from tests.chaos.registry import Fault
 from tests.chaos.world import World
 from tests.support.stack import ROOT
 

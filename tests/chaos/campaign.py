@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.faults import Fault
 from tests.chaos.oracle import Count
 from tests.chaos.places import Cable, NotHereError, cable, faketime, small_disk
+from tests.chaos.registry import Fault
 from tests.chaos.world import World
 from tests.support.stack import TEMPLATE, Stack, start_stack
 
@@ -85,7 +85,8 @@ def make_place(fault: Fault) -> Iterator[Place]:
             programs, clock = ends.enter_context(faketime(directory))
             environment = {"TOPICBASE_PG_BIN": str(programs), "TOPICBASE_TEMPLATE": TEMPLATE}
         link = ends.enter_context(cable()) if fault.place == "cable" else None
-        stack = start_stack(without=("gateway", "bridge"), **environment)
+        without = ("bridge",) if fault.place == "stream" else ("gateway", "bridge")
+        stack = start_stack(without=without, stream=fault.place == "stream", **environment)
         ends.callback(stack.down)
         yield Place(stack, clock, link)
 

@@ -6,9 +6,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +16,13 @@ import requests
 
 from tests.chaos.places import HiddenStack, fill, set_clock
 from tests.chaos.poison import Hurry, install_poison
+from tests.chaos.registry import WITHOUT_MOSQUITTO, Fault, into
 from tests.chaos.world import World
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
-Harm = Callable[[World, random.Random], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`number`: in docs/explanation/faults.md, if it has one; `cycles` of it are a long run; `bridges` is how many it takes."""
-
-    name: str
-    harm: Harm
-    number: int = 0
-    cycles: int = 100
-    bridges: int = 1
-    constants: tuple[tuple[str, Any], ...] = ()
-    producers: tuple[str, ...] = ("single", "batch", "publish", "inbound", "broker")
-    place: str = "plain"
-
-    @property
-    def test_name(self) -> str:
-        return f"fault_{self.number:02}_{self.name}" if self.number else self.name
-
-
 FAULTS: dict[str, Fault] = {}
-
-
-def fault(**options: Any) -> Callable[[Harm], Harm]:
-    def register(harm: Harm) -> Harm:
-        name = harm.__name__
-        FAULTS[name] = Fault(name, harm, **options)
-        return harm
-
-    return register
-
-
-WITHOUT_MOSQUITTO = ("single", "batch", "publish", "inbound")
+fault = into(FAULTS)
 
 
 # --------------------------------------------------------------------------------------------------------------------- processes

@@ -74,7 +74,8 @@ class Oracle:
             cursor.itersize = 100_000
             cursor.execute(
                 "SELECT (payload ->> 'n')::bigint FROM mqtt.mqtt_messages WHERE organization_id = %s AND direction = 'incoming'"
-                " UNION ALL SELECT (coalesce(message ->> 'payload', convert_from(body, 'UTF8'))::jsonb ->> 'n')::bigint"
+                # Those have a dead letter.
+                " AND NOT is_failed UNION ALL SELECT (coalesce(message ->> 'payload', convert_from(body, 'UTF8'))::jsonb ->> 'n')::bigint"
                 " FROM mqtt.mqtt_dead_letters WHERE organization_id = %s AND direction = 'incoming'",
                 (self.world.tenant.organization_id, self.world.tenant.organization_id),
             )
@@ -114,7 +115,7 @@ class Oracle:
         """How often each number since the last examination is in the history."""
         rows = self.world.query(
             "SELECT (payload ->> 'n')::bigint, count(*) FROM mqtt.mqtt_messages"
-            " WHERE organization_id = %s AND direction = 'incoming' AND (payload ->> 'n')::bigint >= %s GROUP BY 1",
+            " WHERE organization_id = %s AND direction = 'incoming' AND NOT is_failed AND (payload ->> 'n')::bigint >= %s GROUP BY 1",
             self.world.tenant.organization_id,
             self.examined,
         )

@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.chaos.campaign import Place, Tally, cycle, make_world
-from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.listed import FAULTS
+from tests.chaos.registry import Fault
 from tests.chaos.world import World
 from tests.support.stack import Stack
 
 LOAD = 60
 # Poison and places of their own have tests of their own.
-ALONE = [fault for fault in FAULTS.values() if fault.bridges == 1 and fault.place == "plain" and not fault.name.startswith("poison")]
+ALONE = [
+    fault
+    for fault in FAULTS.values()
+    if fault.bridges == 1 and fault.place == "plain" and fault.is_short and not fault.name.startswith("poison")
+]
 
 
 @pytest.fixture(scope="module")

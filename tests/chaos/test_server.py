@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.chaos.campaign import Tally, cycle, make_place, make_world
-from tests.chaos.faults import FAULTS
+from tests.chaos.listed import FAULTS
 from tests.chaos.places import HiddenStack, NotHereError, fill
 from tests.chaos.world import World
 from tests.support.waiting import wait_until

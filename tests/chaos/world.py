@@ -65,6 +65,7 @@ class World:
         self.oracle = Oracle(self)
         self.clock: Path | None = None  # the file that governs the server's
         self.cable: Any = None
+        self.hostile: Tenant | None = None  # another organization, which does its worst
         self.may_fail = False  # whether publishing may end as failed
 
     # ---------------------------------------------------------------------------------------------------------------- bridges
@@ -105,7 +106,9 @@ class World:
         with contextlib.suppress(psycopg.OperationalError):
             # The next world's bridges have nothing to do with this one's brokers, which are gone.
             self.query(
-                "UPDATE mqtt.device_integrations SET status = 'inactive' WHERE organization_id = %s", self.tenant.organization_id, within=5
+                "UPDATE mqtt.device_integrations SET status = 'inactive' WHERE organization_id = ANY (%s)",
+                [tenant.organization_id for tenant in (self.tenant, self.hostile) if tenant is not None],
+                within=5,
             )
         for proxy in (self.database_proxy, self.broker_proxy, self.hosted_proxy):
             proxy.close()

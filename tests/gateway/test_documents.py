@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.gateway.test_requests import raw
 from tests.support.api import Api, Device, one
-from tests.support.stack import Stack
+from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import wait_until
 
@@ -87,7 +88,10 @@ def is_refused(response: requests.Response, status: int, slug: str) -> None:
 def test_bodies_that_vendors_document(
     stack: Stack, api: Api, post: Post, preset: str, setting: str | None, path: str, body: Any, external_id: str, metric: str, value: float
 ) -> None:
-    """Of two organizations that use the same preset, each has its own device."""
+    """With the setting that the ecosystem's page names; of two organizations that use the same preset, each has its own device."""
+    over_http = (ROOT / f"docs/devices/{preset}.md").read_text(encoding="utf-8").split("\n## Over HTTP\n")[1].split("\n## ")[0]
+    assert "https://<gateway>/in/<username>" in over_http
+    assert setting is None or f"`{setting}`" in over_http
     for at_gateway in (True, False):
         tenant = make_tenant(stack, api, **({} if setting is None else {"http_topic": setting}))
         api.ok("apply_device_preset", {"integration_id": tenant.integration_id, "preset": preset}, token=tenant.admin)
@@ -214,6 +218,10 @@ def test_topics(post: Post, device: Device, home: Tenant, api: Api) -> None:
 def test_a_secret_in_the_path_only_if_the_operator_allows_it(stack: Stack, post: Post, device: Device) -> None:
     path = f"/in-secret/{device.username}:{device.password}/{device.topic()}"
     is_refused(post(path, json={}), 403, "secret_in_path_not_allowed")
+    # Before the body has come.
+    for url, status, slug in ((path, 403, "secret_in_path_not_allowed"), (f"/in-secret/{device.username}/x", 401, "invalid_credentials")):
+        code, _, answer = raw(stack, f"POST {url} HTTP/1.1\r\nContent-Type: application/json", b"{", whole=False)
+        assert (code, json.loads(answer)["message"]) == (status, slug)
     with stack.connect() as db:
         db.execute("UPDATE mqtt.configuration SET allow_secret_in_path = true")
     try:
@@ -227,17 +235,43 @@ def test_a_secret_in_the_path_only_if_the_operator_allows_it(stack: Stack, post:
 
 
 def test_plain_postgrest(api: Api, home: Tenant, device: Device) -> None:
-    """By its Content-Type, or as bytes whose type X-Content-Type tells; PostgREST itself refuses other ones."""
+    """By its Content-Type, or as bytes whose type X-Content-Type tells.
+
+    To others PostgREST gives its own answer, before any function runs: the fields of a form and the columns of CSV are arguments to it, and
+    there is no function that has them.
+    """
     headers = {**basic_header(device), "X-Topic": "plain"}
     sent: list[tuple[bytes, dict[str, str], int]] = [
         (json.dumps({"a": 1}).encode(), {"Content-Type": "application/json"}, 202),
         (b"text", {"Content-Type": "text/plain"}, 202),
+        (b"<t>1</t>", {"Content-Type": "text/xml"}, 202),
         (b"a=1", {"Content-Type": "application/octet-stream", "X-Content-Type": "application/x-www-form-urlencoded"}, 202),
+        (
+            gzip.compress(b'{"g": 1}'),
+            {"Content-Type": "application/octet-stream", "X-Content-Type": "application/json", "X-Content-Encoding": "gzip"},
+            202,
+        ),
+        (
+            gzip.compress(b'{"g": 2}'),
+            {"Content-Type": "application/octet-stream", "X-Content-Type": "application/json", "Content-Encoding": "gzip"},
+            202,
+        ),
         (b"a", {"Content-Type": "application/octet-stream", "X-Content-Type": "image/png"}, 415),
+        (b"{}", {"Content-Type": "application/octet-stream", "X-Content-Type": "application/json", "X-Content-Encoding": "br"}, 415),
         (b"a", {"Content-Type": "image/png"}, 400),
+        (b"a=1&b=2", {"Content-Type": "application/x-www-form-urlencoded"}, 404),
+        (b"a,b\n1,2\n", {"Content-Type": "text/csv"}, 404),
     ]
     for data, more, status in sent:
         response = api.call("mqtt_ingest_document", data=data, headers={**headers, **more})
         assert response.status_code == status, (more, response.text)
+    topic = f"eq.{device.topic_prefix}/plain"
+    stored = [{"a": 1}, "text", "<t>1</t>", {"a": "1"}, {"g": 1}, {"g": 2}]
+    wait_until(
+        lambda: (
+            [row["payload"] for row in home.api.rows("mqtt_messages", token=home.member, topic=topic, order="received_at,id")] == stored
+        ),
+        what="what was accepted",
+    )
     for topic in ("a%00b", "a%ff"):
         is_refused(api.call("mqtt_ingest_document", {}, headers={**headers, "X-Path-Topic": topic}), 400, "topic_invalid")

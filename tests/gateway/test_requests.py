@@ -1,12 +1,15 @@
 """What the gateway itself does: paths, logins, limits, headers, and the API being away."""
 
+import gzip
 import json
+import selectors
 import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -49,13 +52,17 @@ def test_every_ingest_path(post: Callable[..., requests.Response], home: Tenant,
     batch = post(f"{INGEST}/batch", json={"messages": [{"topic": topic, "payload": "batch"}]}, headers=bearer)
     headers = {**bearer, "Content-Type": "application/octet-stream", "X-Topic": topic, "X-Content-Type": "text/plain"}
     binary = post(f"{INGEST}/binary", data=b"binary", headers=headers)
-    assert [response.status_code for response in (single, batch, binary)] == [202, 202, 202]
+    text = [
+        post(path, data=f"text {path}", headers={**bearer, "Content-Type": "text/plain; charset=utf-8", "X-Topic": topic})
+        for path in (INGEST, "/rest/v1/rpc/mqtt_ingest")
+    ]
+    assert [response.status_code for response in (single, batch, binary, *text)] == [202] * 5
 
     def stored() -> bool:
         rows = home.api.rows("mqtt_messages", token=home.member, topic=f"eq.{topic}")
-        return {row["payload"] for row in rows} == {"single", "batch", "binary"}
+        return {row["payload"] for row in rows} == {"single", "batch", "binary", f"text {INGEST}", "text /rest/v1/rpc/mqtt_ingest"}
 
-    wait_until(stored, what="all three stored")
+    wait_until(stored, what="all five stored")
 
 
 def test_every_login(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
@@ -321,10 +328,11 @@ def test_members_queries_hold_no_connection_that_a_device_needs(stack: Stack, ho
             return int(db.execute(query).fetchone()[0])  # type: ignore[index]
 
     done = threading.Event()
+    token = stack.token("service_role")  # of members, half as many run at a time
 
     def ask() -> None:
         while not done.is_set():
-            requests.get(f"{stack.gateway_url}/rest/v1/mqtt_subscriptions", headers={"Authorization": f"Bearer {home.member}"}, timeout=70)
+            requests.get(f"{stack.gateway_url}/rest/v1/mqtt_subscriptions", headers={"Authorization": f"Bearer {token}"}, timeout=70)
 
     def passes() -> bool:
         with requests.Session() as session:
@@ -460,6 +468,52 @@ def test_names_of_json(post: Callable[..., requests.Response], device: Device, b
     assert post(INGEST, data=body, headers={**bearer, "Content-Type": content_type}).status_code == 202
 
 
+OTHER_BODIES = {
+    "text": {"Content-Type": "text/plain"},
+    "a form": {"Content-Type": "application/x-www-form-urlencoded"},
+    "bytes": {"Content-Type": "application/octet-stream"},
+    "XML": {"Content-Type": "application/xml"},
+    "several parts": {"Content-Type": "multipart/form-data; boundary=x"},
+    "gzip": {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_BODIES)
+def test_bodies_that_no_call_for_messages_takes(
+    post: Callable[..., requests.Response], device: Device, bearer: dict[str, str], kind: str
+) -> None:
+    body = json.dumps({"topic": device.topic(), "payload": 1}).encode()
+    for path in (INGEST, f"{INGEST}/batch", "/rest/v1/rpc/mqtt_ingest", "/rest/v1/rpc/mqtt_ingest_batch"):
+        if kind not in ("text", "bytes") or path.endswith("batch"):
+            is_refused(post(path, data=body, headers={**bearer, **OTHER_BODIES[kind]}), 415, "content_type_unsupported")
+    assert (
+        post(INGEST, data=body, headers={**bearer, "Content-Encoding": "identity", "Content-Type": "application/json"}).status_code == 202
+    )
+
+
+def test_bytes_of_any_type(post: Callable[..., requests.Response], home: Tenant, device: Device, bearer: dict[str, str]) -> None:
+    """The type of the body is that of the payload, unless X-Content-Type tells another; what curl sends unasked is none."""
+    topic = device.topic("typed")
+    sent = [
+        ({"Content-Type": "text/plain"}, "text", "text/plain"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, None, "application/octet-stream"),
+        ({"Content-Type": "text/plain", "X-Content-Type": "image/png"}, None, "image/png"),
+        ({"Content-Type": "text/plain", "Content-Encoding": "gzip"}, "text", "text/plain"),
+    ]
+    for headers, _, _ in sent:
+        data = gzip.compress(b"text") if "Content-Encoding" in headers else b"text"
+        assert post(f"{INGEST}/binary", data=data, headers={**bearer, "X-Topic": topic, **headers}).status_code == 202
+    for encoding, status, slug in (("br", 415, "content_encoding_unsupported"), ("gzip", 400, "content_encoding_invalid")):
+        headers = {**bearer, "X-Topic": topic, "Content-Encoding": encoding}
+        is_refused(post("/rest/v1/rpc/mqtt_ingest_binary", data=b"x", headers=headers), status, slug)
+
+    def stored() -> list[tuple[Any, str]]:
+        rows = home.api.rows("mqtt_messages", token=home.member, topic=f"eq.{topic}", order="received_at,id")
+        return [(row["payload"], row["content_type"]) for row in rows]
+
+    wait_until(lambda: stored() == [(payload, content_type) for _, payload, content_type in sent], what="each with its type")
+
+
 def test_bodies_that_drip_hold_the_connections_of_their_address_only(stack: Stack, device: Device) -> None:
     where = urlsplit(stack.gateway_url)
     head = f"POST {INGEST} HTTP/1.1\r\nHost: gateway\r\nX-Username: {device.username}\r\nX-Password: x\r\nContent-Length: 100\r\n\r\n{{"
@@ -477,3 +531,27 @@ def test_bodies_that_drip_hold_the_connections_of_their_address_only(stack: Stac
 
         wait_until(is_full, what="the address having no connection left")
         assert raw(stack, "GET /rest/v1/devices HTTP/1.1")[0] == 401
+
+
+def test_a_token_has_so_many_requests_a_second(stack: Stack) -> None:
+    """Whoever sends again at once what was refused waits in the gateway; beyond four hundred they are refused there, and nobody else."""
+    where = urlsplit(stack.gateway_url)
+    head = b"GET /rest/v1/devices HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer no.such.token\r\n"
+    with ExitStack() as held, selectors.DefaultSelector() as answered:
+        for number in range(700):
+            address = (f"127.0.0.{2 + number % 2}", 0)
+            connection = held.enter_context(socket.create_connection((where.hostname, where.port), timeout=20, source_address=address))
+            connection.sendall(head)
+            answered.register(connection, selectors.EVENT_READ)
+        for key in list(answered.get_map().values()):
+            key.fileobj.sendall(b"\r\n")  # type: ignore[union-attr]
+
+        def is_refused_here() -> bool:
+            for key, _ in answered.select(0):
+                answered.unregister(key.fileobj)
+                if b"too_many_connections" in key.fileobj.recv(65536):  # type: ignore[union-attr]
+                    return True
+            return False
+
+        wait_until(is_refused_here, what="a request that is refused at the gateway")
+        assert raw(stack, "GET /rest/v1/devices HTTP/1.1\r\nAuthorization: Bearer another.such.token")[0] == 401
