@@ -70,9 +70,9 @@ def test_names_and_help(stack: Stack) -> None:
             assert {one.name.removeprefix(name) for one in found.samples} <= {"_bucket", "_sum", "_count", "_created"}, name
         if found.type != "histogram":
             assert not any("le" in one.labels for one in found.samples), name
-        # A label with a value for each tenant would grow without end; that of integrations is bounded.
+        # A label with a value for each tenant would grow without end; those of integrations and organizations are bounded.
         labels = {label for one in found.samples for label in one.labels}
-        assert labels <= {"state", "result", "part", "queue", "le", "version", "integration"}, name
+        assert labels <= {"state", "result", "part", "queue", "le", "version", "integration", "organization"}, name
 
 
 def test_counters_are_there_before_they_count(stack: Stack) -> None:

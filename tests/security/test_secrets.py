@@ -81,9 +81,9 @@ def watch(ground: Ground, over: threading.Event) -> None:
     with ground.stack.connect() as connection:
         while not over.wait(0.02):
             ground.activity.update(row[0] for row in connection.execute("SELECT query FROM pg_stat_activity"))
-            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            for process in (path for path in Path("/proc").iterdir() if path.name.isdigit()):
                 with suppress(OSError):
-                    ground.arguments.add(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    ground.arguments.add((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
 
 
 def use_devices(ground: Ground, tenant: Tenant, gateway: Api) -> None:
