@@ -7,7 +7,7 @@ import pytest
 
 from tests.bridge.support import Peer
 from tests.support.broker import Broker
-from tests.support.ports import Port, held_port
+from tests.support.ports import Port
 from tests.support.stack import Stack
 
 
@@ -28,10 +28,9 @@ def peer(stack: Stack) -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
-def port() -> Iterator[Port]:
+def port() -> Port:
     """A port that nobody listens on, until the test has something do so."""
-    with held_port() as held:
-        yield held
+    return Port()
 
 
 @pytest.fixture

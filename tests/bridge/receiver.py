@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 
 
@@ -53,7 +54,12 @@ class Receiver:
     """Answers 200, or what `behave` returns, which may take its time."""
 
     def __init__(
-        self, behave: Behaviour = lambda _: Reply(), *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+        self,
+        behave: Behaviour = lambda _: Reply(),
+        *,
+        context: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        port: int | None = None,
     ) -> None:
         self.behave = behave
         self.hits: list[Hit] = []
@@ -86,7 +92,7 @@ class Receiver:
             def handle_error(self, *_: object) -> None:
                 """A peer that hangs up is what some tests are about."""
 
-        self._server = Server((host, port), Handler)
+        self._server = Server((host, Port().number if port is None else port), Handler)
         self.is_https = context is not None
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)

@@ -117,7 +117,7 @@ def test_tls_to_a_peer_without(tenant: Tenants, witness: Broker) -> None:
 
 def test_no_mqtt_at_all(tenant: Tenants) -> None:
     owner = tenant()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", Port().number)) as server:
         integration_id = foreign(owner, server.getsockname()[1])
         request = owner.api.ok("mqtt_test_connection", {"integration_id": integration_id}, token=owner.admin)
         server.settimeout(PATIENCE)
@@ -175,14 +175,15 @@ def test_silence_at_each_stage(tenant: Tenants) -> None:
     owner = tenant()
     with ExitStack() as ends:
         full = ends.enter_context(socket.socket())
-        full.bind(("127.0.0.1", 0))
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        full.bind(("127.0.0.1", Port().number))
         full.listen(0)
         # Linux drops what comes when the queue of connections that nobody takes is full.
         for _ in range(3):
             waiting = ends.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-        mute = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
+        mute = ends.enter_context(socket.create_server(("127.0.0.1", Port().number)))
         brokers = {name: ends.enter_context(Broker()) for name in ("connack", "subscribe", "publish", "round_trip")}
         brokers["connack"].answer_connect = False
         brokers["subscribe"].answer_subscribe = False
@@ -221,7 +222,7 @@ class Dribbler:
     """Answers with a byte now and then, for ever."""
 
     def __enter__(self) -> "Dribbler":
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", Port().number))
         self.port: int = self._server.getsockname()[1]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)

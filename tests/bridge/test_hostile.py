@@ -15,6 +15,7 @@ from tests.bridge.test_connection_test import answered
 from tests.bridge.test_inbound import history, subscription
 from tests.bridge.test_outbound import foreign
 from tests.support.broker import Broker
+from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -196,7 +197,7 @@ def listening(db: Connection, owner: Tenant, broker: Broker, version: str) -> st
 def test_silent_brokers_do_not_keep_the_others_waiting(stack: Stack, tenant: Tenants, witness: Broker) -> None:
     """Connecting to a mute TLS server takes 10 s to fail; dozens of them leave room for one that answers."""
     owner = tenant()
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
+    with socket.create_server(("127.0.0.1", Port().number), backlog=100) as mute:
         silent = [owner.integration(broker_url="127.0.0.1", port=mute.getsockname()[1], protocol="mqtts") for _ in range(40)]
         given_up = stack.log("bridge").count("no answer in time to the TLS handshake")
         integration_id = foreign(owner, witness.port)

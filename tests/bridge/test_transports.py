@@ -234,7 +234,7 @@ class Doorkeeper:
         self._mqtt = mqtt
         self.names: list[str | None] = []
         self.turned_away = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", Port().number))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 

@@ -14,6 +14,7 @@ from bridge.mqtt.target import Target
 from bridge.mqtt.websockets import FrameError
 from tests.bridge.test_hostile import resident
 from tests.support.broker import encode_length
+from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE, wait_until
@@ -156,7 +157,7 @@ def test_what_a_server_must_not_send(pair: Pair, sent: bytes, fault: str) -> Non
 def test_a_frame_without_end_costs_its_own_connection(stack: Stack, tenant: Callable[..., Tenant]) -> None:
     """A frame that claims 2^62 bytes, full of packets that are none of ours to keep: memory stays, and the reason is logged."""
     owner = tenant()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", Port().number)) as server:
         sent = [0]
 
         def serve() -> None:

@@ -31,18 +31,6 @@ def install() -> None:
             raise RuntimeError(f"RabbitMQ is not there, and bin/install could not install it:\n{result.stdout}{result.stderr}")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nothing listens on just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def _session_of(process: Path) -> int | None:
     try:
         return os.getsid(int(process.name))

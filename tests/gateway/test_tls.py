@@ -5,11 +5,11 @@ from pathlib import Path
 
 import requests
 
-from tests.brokers.rabbitmq import free_ports
 from tests.support.api import Api
+from tests.support.ports import Port
 from tests.support.stack import Stack
 from tests.support.tenant import make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def test_the_gateway_with_tls(stack: Stack, api: Api, tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_the_gateway_with_tls(stack: Stack, api: Api, tmp_path: Path) -> None:
          "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip
-    (port,) = free_ports(1)
+    port = Port().number
     for path in old.glob("*.conf"):
         lines = path.read_text().replace("#tls ", "").replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl").splitlines()
         lines = [line for line in lines if not line.strip().startswith("listen") or "ssl" in line]
@@ -38,11 +38,11 @@ def test_the_gateway_with_tls(stack: Stack, api: Api, tmp_path: Path) -> None:
             def answers() -> bool:
                 assert process.poll() is None, (tmp_path / "log").read_text()
                 try:
-                    return session.get(f"{url}/healthz", verify=str(certificate), timeout=10).ok
+                    return session.get(f"{url}/healthz", verify=str(certificate), timeout=PATIENCE).ok
                 except requests.ConnectionError:
                     return False
 
-            wait_until(answers, timeout=30, what="the gateway")
+            wait_until(answers, what="the gateway")
             message = {"topic": device.topic(), "payload": 1}
             response = session.post(
                 f"{url}/functions/v1/mqtt-ingest", json=message, headers=device.headers, verify=str(certificate), timeout=70
@@ -52,4 +52,4 @@ def test_the_gateway_with_tls(stack: Stack, api: Api, tmp_path: Path) -> None:
             assert response.headers["X-Content-Type-Options"] == "nosniff"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)

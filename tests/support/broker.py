@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from tests.support.loop import Loop, close_server
+from tests.support.ports import Port
 
 WINDOW = 200  # offers under way to a subscriber
 CONNECT, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, UNSUBSCRIBE, PINGREQ = (kind << 4 for kind in (1, 3, 4, 5, 6, 7, 8, 10, 12))
@@ -105,8 +106,8 @@ class Broker:
         self._connections: list[_Connection] = []
         self._refuses = False
         self._number = 0
-        self._server = self._loop.run(asyncio.start_server(self._accept, "127.0.0.1", 0))
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.port: int = Port().number
+        self._server = self._loop.run(asyncio.start_server(self._accept, "127.0.0.1", self.port))
 
     def __enter__(self) -> Self:
         return self
