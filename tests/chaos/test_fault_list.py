@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -564,23 +565,24 @@ def test_fault_39_cleanup_under_load(world: Worlds, stack: Stack) -> None:
     playground = world(bridges=0, producers=("single", "batch", "publish"), constants={"bridge.work.maintenance.MAINTENANCE_SECONDS": 1})
     organization, old = playground.tenant.organization_id, 25_000
     playground.query("UPDATE mqtt.organizations SET completed_days = 1, failed_days = 1, activity_days = 1 WHERE id = %s", organization)
-    for days in (3, 40):
-        playground.query("SELECT mqtt.create_partition('mqtt.history', current_date - %s)", days)
+    today = datetime.now(UTC).date()  # the same also when another begins
+    for day in (today - timedelta(days=3), today - timedelta(days=40)):
+        playground.query("SELECT mqtt.create_partition('mqtt.history', %s::date)", day)
         playground.query(
             "INSERT INTO mqtt.mqtt_messages (organization_id, integration_id, direction, topic, payload, received_at)"
-            " VALUES (%s, %s, 'incoming', 'old', '1', current_date - %s)",
+            " VALUES (%s, %s, 'incoming', 'old', '1', %s::date)",
             organization,
             playground.external,
-            days,
+            day,
         )
         playground.query(
             "INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)"
             " SELECT h.received_at + n * interval '1 millisecond', now(), n, gen_random_uuid(), h.organization, h.topic, 0, 0, '1'"
             " FROM mqtt.mqtt_messages AS m JOIN mqtt.history AS h USING (received_at, id), generate_series(2, %s) AS n"
-            " WHERE m.organization_id = %s AND m.topic = 'old' AND m.received_at = current_date - %s",
+            " WHERE m.organization_id = %s AND m.topic = 'old' AND m.received_at = %s::date",
             old,
             organization,
-            days,
+            day,
         )
     # As old, and still waiting: in for an hour from now, out for a day to come.
     playground.query(

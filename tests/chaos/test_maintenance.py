@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -67,8 +68,9 @@ def test_fault_31_prepared_transactions_and_slots_are_named(tmp_path: Path) -> N
 
 
 def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_does_not(stack: Stack) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=400)  # the same also when another begins
     with stack.connect() as db, stack.connect(autocommit=False) as reader:
-        db.execute("SELECT mqtt.create_partition('mqtt.history', current_date - 400)")
+        db.execute("SELECT mqtt.create_partition('mqtt.history', %s)", (day,))
         reader.execute("LOCK TABLE mqtt.history IN ACCESS SHARE MODE")
         done = db.execute("SELECT mqtt.run_maintenance()").fetchone()
         assert done is not None
@@ -78,8 +80,8 @@ def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_do
         done = db.execute("SELECT mqtt.run_maintenance()").fetchone()
         assert done is not None
         assert "postponed" not in done[0]
-        gone = "SELECT to_regclass('mqtt.history_' || to_char(current_date - 400, 'YYYYMMDD'))"
-        assert db.execute(gone).fetchone() == (None,)
+        gone = db.execute("SELECT to_regclass('mqtt.history_' || to_char(%s, 'YYYYMMDD'))", (day,))
+        assert gone.fetchone() == (None,)
 
 
 def test_fault_39_rows_of_a_packed_day_wait_for_a_long_reader_and_no_message_waits_for_them(
@@ -98,7 +100,8 @@ def test_fault_39_rows_of_a_packed_day_wait_for_a_long_reader_and_no_message_wai
                 done.append(row[0])
         return done
 
-    day, suffix = "(current_date - 300)", "to_char(current_date - 300, 'YYYYMMDD')"
+    day = f"date '{datetime.now(UTC).date() - timedelta(days=300)}'"
+    suffix = f"to_char({day}, 'YYYYMMDD')"
     playground.query(f"SELECT mqtt.create_partition('mqtt.history', {day})")
     playground.query(
         "INSERT INTO mqtt.packed_days (day, state, packed_by, packed_at)"

@@ -104,12 +104,18 @@ class World:
         for bridge in self.bridges:
             bridge.kill()
         with contextlib.suppress(psycopg.OperationalError):
-            # The next world's bridges have nothing to do with this one's brokers, which are gone.
-            self.query(
-                "UPDATE mqtt.device_integrations SET status = 'inactive' WHERE organization_id = ANY (%s)",
-                [tenant.organization_id for tenant in (self.tenant, self.hostile) if tenant is not None],
-                within=5,
-            )
+            # The next world's bridges have nothing to do with this one's brokers, which are gone, nor with its messages and books.
+            for change in (
+                "UPDATE mqtt.device_integrations SET status = 'inactive'",
+                "DELETE FROM pgmq.q_mqtt_messages",
+                "DELETE FROM pgmq.q_mqtt_outbound",
+                "DELETE FROM mqtt.ledger",
+            ):
+                self.query(
+                    f"{change} WHERE organization_id = ANY (%s)",
+                    [tenant.organization_id for tenant in (self.tenant, self.hostile) if tenant is not None],
+                    within=5,
+                )
         for proxy in (self.database_proxy, self.broker_proxy, self.hosted_proxy):
             proxy.close()
         self.witness.close()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ from tests.support.stack import Stack, start_stack
 from tests.support.waiting import PATIENCE, wait_until
 
 COUNT = 900
-DAY = "((now() AT TIME ZONE 'UTC')::date - 400)"
+DAY = f"date '{datetime.now(UTC).date() - timedelta(days=400)}'"  # the same also when another begins
 STEP = "SELECT mqtt.pack_days(200)"
 STATE = f"SELECT d.state FROM mqtt.packed_days AS d WHERE d.day = {DAY}"
 SEEN = (
