@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.support.stack import ROOT, Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 NEW = {
     "topics/is_short": (),
@@ -209,9 +209,8 @@ class TestTemplate:
 class TestApply:
     def test_an_edit_is_seen_at_once(self, tree: Tree, stack: Stack) -> None:
         def summary() -> str:
-            paths = requests.get(stack.api_url, headers={"Authorization": f"Bearer {stack.token('service_role')}"}, timeout=10).json()[
-                "paths"
-            ]
+            headers = {"Authorization": f"Bearer {stack.token('service_role')}"}
+            paths = requests.get(stack.api_url, headers=headers, timeout=PATIENCE).json()["paths"]
             return str(paths["/rpc/probe_names"]["post"]["summary"])
 
         assert summary() == "Greets a name"

@@ -17,7 +17,7 @@ from tests.cli.conftest import bridge_environment
 from tests.support.api import Api
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.tenant import make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def lower_bounds() -> list[str]:
@@ -93,7 +93,7 @@ def test_the_lower_bounds_of_the_dependencies_work(oldest: Path, own: Stack, tmp
             {"topic": f"org_{owner.slug}/devices/d/c", "payload": {"n": qos}, "qos": qos, "content_type": "a/b"} for qos in (0, 1, 2)
         ]
         assert [row["state"] for row in receipts(owner, publish(owner, messages))] == ["sent", "acknowledged", "acknowledged"]
-        page = requests.get(f"http://{settings['TOPICBASE_METRICS_ADDRESS']}/metrics", timeout=10).text
+        page = requests.get(f"http://{settings['TOPICBASE_METRICS_ADDRESS']}/metrics", timeout=PATIENCE).text
         assert 'topicbase_published_messages_total{state="acknowledged"}' in page
         user = {**settings, "TOPICBASE_API_URL": own.api_url, "TOPICBASE_TOKEN": owner.admin}
         for command, environment in (

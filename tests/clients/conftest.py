@@ -13,7 +13,7 @@ import pytest
 from tests.support.api import Api, Device
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @dataclass
@@ -73,7 +73,7 @@ def javascript(stack: Stack) -> Iterator[Callable[[str], JavaScriptApp]]:
 
     yield start
     for process in started:
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
 
 
@@ -108,7 +108,7 @@ class MosquittoClient:
     ) -> subprocess.CompletedProcess[bytes]:
         command = ["mosquitto_pub", *self.arguments(protocol), "-t", topic, "-s", *more]
         data = payload if isinstance(payload, bytes) else payload.encode()
-        return subprocess.run(command, input=data, capture_output=True, check=check, timeout=20)
+        return subprocess.run(command, input=data, capture_output=True, check=check, timeout=PATIENCE)
 
     def subscribe(self, topic: str, count: int, *more: str, protocol: str = "5") -> "Subscriber":
         """Starts mosquitto_sub and returns once the broker granted its subscription; it ends after so many messages."""
@@ -122,7 +122,7 @@ class MosquittoClient:
             "-C",
             str(count),
             "-W",
-            "30",
+            f"{PATIENCE:.0f}",
             "-d",
             "-F",
             "%j",
@@ -151,7 +151,7 @@ def mosquitto(stack: Stack, home: Tenant) -> Callable[..., MosquittoClient]:
 
     def make(**arguments: Any) -> MosquittoClient:
         client = MosquittoClient(stack, home.device(**arguments))
-        wait_until(client.may_log_in, timeout=20, what="the broker knowing the device")
+        wait_until(client.may_log_in, what="the broker knowing the device")
         return client
 
     return make

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.bridge.support import publish, receipts
 from tests.clients.conftest import MosquittoClient
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Make = Callable[..., MosquittoClient]
 
@@ -72,7 +73,7 @@ def test_no_message_of_a_burst_is_lost_and_none_comes_twice(home: Tenant, mosqui
     client = mosquitto()
     topic = client.device.topic("mq-burst")
     lines = "\n".join(str(n) for n in range(500)).encode()
-    subprocess.run(["mosquitto_pub", *client.arguments("5"), "-t", topic, "-q", "1", "-l"], input=lines, check=True, timeout=20)
+    subprocess.run(["mosquitto_pub", *client.arguments("5"), "-t", topic, "-q", "1", "-l"], input=lines, check=True, timeout=PATIENCE)
     assert [row["payload"] for row in stored(home, topic, 500)] == list(range(500))
 
 
@@ -110,8 +111,7 @@ def test_a_retained_command_waits_for_the_device(home: Tenant, mosquitto: Make) 
     client = mosquitto()
     topic = f"{client.device.topic_prefix}/devices/mq/settings"
     message = {"topic": topic, "payload": "v2", "qos": 1, "retain": True}
-    (receipt,) = home.api.ok("mqtt_publish", {"integration_id": home.integration_id, "messages": [message]}, token=home.member)["receipts"]
-    (state,) = home.api.ok("get_mqtt_publish_receipts", {"receipt_ids": [receipt["receipt_id"]], "wait": 10}, token=home.member)
+    (state,) = receipts(home, publish(home, [message]))
     assert state["state"] == "acknowledged"
     (got,) = client.subscribe(topic, 1, "-q", "1").messages()
     assert (got["payload"], got["retain"]) == ("v2", 1)
@@ -127,7 +127,7 @@ def test_a_device_keeps_to_its_own_topics(home: Tenant, mosquitto: Make, tenant:
     for topic in (f"org_{other.slug}/devices/d/telemetry", f"{prefix}b/devices/d/telemetry", "elsewhere", "$SYS/broker/uptime"):
         device = home.device()
         intruder = MosquittoClient(client.stack, device)
-        wait_until(intruder.may_log_in, timeout=20, what="the broker knowing the intruder")
+        wait_until(intruder.may_log_in, what="the broker knowing the intruder")
         intruder.publish(topic, '"smuggled"', "-q", "1", check=False)
     (hello,) = listening.messages()
     assert hello["topic"] == f"{prefix}/hello"
@@ -146,7 +146,7 @@ def test_a_revoked_device_is_shut_out_and_its_session_cut(home: Tenant, mosquitt
     listening = client.subscribe(topic, 9, "-q", "1")
     watching = witness.subscribe(topic, 1, "-q", "1")
     home.api.ok("revoke_mqtt_credentials", {"credential_id": row["id"]}, token=home.admin)
-    wait_until(lambda: not client.may_log_in(), timeout=10, what="the broker refusing the revoked device")
+    wait_until(lambda: not client.may_log_in(), what="the broker refusing the revoked device")
     message = {"topic": topic, "payload": "for others", "qos": 1}
     home.api.ok("mqtt_publish", {"integration_id": home.integration_id, "messages": [message]}, token=home.member)
     assert [message["payload"] for message in watching.messages()] == ["for others"]
@@ -160,4 +160,4 @@ def test_a_wrong_password_and_a_stranger_are_refused(mosquitto: Make) -> None:
     assert wrong.publish(client.device.topic(), "1", "-q", "1", check=False).returncode != 0
     where = ["-h", client.stack.mqtt_host, "-p", str(client.stack.mqtt_port), "-t", client.device.topic()]
     anonymous = ["mosquitto_pub", *where, "-m", "1", "-q", "1"]
-    assert subprocess.run(anonymous, capture_output=True, timeout=20, check=False).returncode != 0
+    assert subprocess.run(anonymous, capture_output=True, timeout=PATIENCE, check=False).returncode != 0

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from postgrest import APIError, CountMethod, SyncPostgrestClient
 
+from tests.bridge.support import receipts
 from tests.clients.conftest import MosquittoClient
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
@@ -37,8 +38,9 @@ def test_the_main_job(home: Tenant, app: SyncPostgrestClient, mosquitto: Callabl
     answer = rpc(app, "mqtt_publish", integration_id=home.integration_id, messages=messages)
     assert [(message["payload"], message["qos"]) for message in listening.messages()] == [("0", 0), ("1", 1), ("2", 2)]
     ids = [receipt["receipt_id"] for receipt in answer["receipts"]]
-    receipts = rpc(app, "get_mqtt_publish_receipts", receipt_ids=ids, wait=10)
-    assert [(r["receipt_id"], r["state"]) for r in receipts] == list(zip(ids, ["sent", "acknowledged", "acknowledged"], strict=True))
+    receipts(home, ids)
+    found = rpc(app, "get_mqtt_publish_receipts", receipt_ids=ids, wait=10)
+    assert [(r["receipt_id"], r["state"]) for r in found] == list(zip(ids, ["sent", "acknowledged", "acknowledged"], strict=True))
 
 
 def test_counts_and_pages(home: Tenant, app: SyncPostgrestClient) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.bridge.support import receipts
 from tests.clients.conftest import JavaScriptApp, MosquittoClient
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
@@ -40,6 +41,7 @@ def test_telemetry_is_read_and_a_command_reaches_the_device(
     (message,) = listening.messages()
     assert (message["topic"], message["payload"], message["qos"]) == (topic, '{"valve": "open"}', 1)
     receipt_ids = [receipt["receipt_id"] for receipt in answer["receipts"]]
+    receipts(home, receipt_ids)
     (receipt,) = app.rpc("get_mqtt_publish_receipts", receipt_ids=receipt_ids, wait=10)
     assert (receipt["receipt_id"], receipt["state"], receipt["topic"]) == (receipt_ids[0], "acknowledged", topic)
 

@@ -17,7 +17,7 @@ from tests.clients.conftest import NodeApp
 from tests.support.quickstart import quickstart, run, running
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 SECRET = "whsec_c2VjcmV0IG9mIGEgc3Vic2NyaXB0aW9uLCAzMiBi"
 
@@ -61,7 +61,7 @@ def app(stack: Stack, home: Tenant, project: Path) -> Iterator[App]:
         ["node", "client.mjs"], cwd=project, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     yield App(process)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 

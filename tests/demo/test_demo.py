@@ -88,7 +88,7 @@ def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
         deleted.extend(row or [])
         return bool(row)
 
-    wait_until(delete_one, timeout=30, what="a message of the demo")
+    wait_until(delete_one, what="a message of the demo")
     status, out, _ = finish(demo)
     assert status == 1, out
     assert f"cpu: 1 accepted and not stored: number {deleted[0]}" in out

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.bridge.support import receipts
 from tests.support.api import Api, Device, one
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
@@ -133,14 +134,12 @@ def test_connection(run: Callable[[str], Any]) -> None:
     assert run(TEST.replace("functions/v1/mqtt-hybrid/test", "verdict"))[0] == 404
 
 
-def test_publish(run: Callable[[str], Any], house: Tenant, stack: Stack) -> None:
+def test_publish(run: Callable[[str], Any], house: Tenant) -> None:
     status, body, _ = run(PUBLISH)
     assert status == 202
     (receipt,) = body["receipts"]
-    answer = house.api.ok(
-        "get_mqtt_publish_receipts", {"receipt_ids": [receipt["receipt_id"]], "wait": 15}, token=stack.token("service_role")
-    )
-    assert (answer[0]["state"], answer[0]["topic"], answer[0]["qos"]) == ("sent", "test/topic", 0)
+    (settled,) = receipts(house, [receipt["receipt_id"]])
+    assert (settled["state"], settled["topic"], settled["qos"]) == ("sent", "test/topic", 0)
 
 
 def hybrid(path: str, body: dict[str, Any]) -> str:

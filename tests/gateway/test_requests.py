@@ -18,7 +18,7 @@ import requests
 from tests.support.api import Api, Device
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 INGEST = "/functions/v1/mqtt-ingest"
 
@@ -210,7 +210,7 @@ def test_header_injection_and_repeated_headers(stack: Stack, home: Tenant) -> No
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
         ]
-        with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
             connection.sendall("\r\n".join([*head, *lines, "", body]).encode("latin-1"))
             answer = b""
             while chunk := connection.recv(65536):
@@ -262,7 +262,7 @@ def test_bytes_that_are_no_text(stack: Stack, request_line: bytes) -> None:
     """PostgREST would answer most of these with 500."""
     where = urlsplit(stack.gateway_url)
     line, _, headers = request_line.partition(b"\r\n")
-    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
         connection.sendall(line + b" HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nContent-Length: 2\r\n" + headers + b"\r\n\r\n{}")
         answer = b""
         while chunk := connection.recv(65536):
@@ -355,7 +355,7 @@ def test_members_queries_hold_no_connection_that_a_device_needs(stack: Stack, ho
 def raw(stack: Stack, head: str, body: bytes = b"", source: str = "127.0.0.1", *, whole: bool = True) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the answer to a request with a connection of its own; `whole` says that the body has all its bytes."""
     where = urlsplit(stack.gateway_url)
-    with socket.create_connection((where.hostname, where.port), timeout=20, source_address=(source, 0)) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE, source_address=(source, 0)) as connection:
         length = f"\r\nContent-Length: {len(body) if whole else 10_000}" if body else ""
         connection.sendall(f"{head}\r\nHost: gateway\r\nConnection: close{length}\r\n\r\n".encode() + body)
         answer = b""
@@ -392,7 +392,7 @@ def test_the_gateway_s_own_answers_are_json_that_any_page_may_read(stack: Stack,
 
 def test_a_host_that_is_no_text(stack: Stack) -> None:
     where = urlsplit(stack.gateway_url)
-    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET /rest/v1/devices HTTP/1.1\r\nHost: \xe9\r\nConnection: close\r\n\r\n")
         assert connection.recv(65536).split()[1] == b"400"
 
@@ -521,7 +521,7 @@ def test_bodies_that_drip_hold_the_connections_of_their_address_only(stack: Stac
         # Some more than there is room for, which are refused: should one be lost, another has its place.
         for _ in range(540):
             connection = held.enter_context(
-                socket.create_connection((where.hostname, where.port), timeout=20, source_address=("127.0.0.2", 0))
+                socket.create_connection((where.hostname, where.port), timeout=PATIENCE, source_address=("127.0.0.2", 0))
             )
             connection.sendall(head.encode())
 
@@ -540,7 +540,9 @@ def test_a_token_has_so_many_requests_a_second(stack: Stack) -> None:
     with ExitStack() as held, selectors.DefaultSelector() as answered:
         for number in range(700):
             address = (f"127.0.0.{2 + number % 2}", 0)
-            connection = held.enter_context(socket.create_connection((where.hostname, where.port), timeout=20, source_address=address))
+            connection = held.enter_context(
+                socket.create_connection((where.hostname, where.port), timeout=PATIENCE, source_address=address)
+            )
             connection.sendall(head)
             answered.register(connection, selectors.EVENT_READ)
         for key in list(answered.get_map().values()):

@@ -12,6 +12,7 @@ from psycopg import errors
 from tests.support.api import Api
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import PATIENCE
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ROLES = ("anon", "authenticated", "service_role", "mqtt_bridge")
@@ -149,7 +150,7 @@ def test_sql_in_settings(home: Tenant) -> None:
 def test_roles_wait_no_longer_than_they_may(home: Tenant, stack: Stack) -> None:
     with stack.connect(autocommit=False) as holder:
         holder.execute("LOCK TABLE mqtt.devices IN ACCESS EXCLUSIVE MODE")
-        response = home.api.session.get(f"{home.api.url}/devices", headers={"Authorization": f"Bearer {home.member}"}, timeout=10)
+        response = home.api.session.get(f"{home.api.url}/devices", headers={"Authorization": f"Bearer {home.member}"}, timeout=PATIENCE)
         holder.rollback()
     assert (response.status_code, response.json()["code"]) == (500, "55P03")
 

@@ -23,6 +23,7 @@ from tests.support.api import Api, Device, one
 from tests.support.broker import Broker
 from tests.support.stack import Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import PATIENCE
 
 LOGGING = """
 log_statement = 'all'
@@ -276,7 +277,7 @@ def test_answers(ground: Ground) -> None:
 
 
 def test_metrics(ground: Ground) -> None:
-    assert ground.found_in(requests.get(ground.stack.metrics_url, timeout=20).text) == []
+    assert ground.found_in(requests.get(ground.stack.metrics_url, timeout=PATIENCE).text) == []
 
 
 def test_dump_of_the_database(ground: Ground) -> None:
