@@ -410,7 +410,7 @@ def many_organizations(place: Place) -> int:
     return MANY * ROOM
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_citus_under_load(place: Place) -> None:
     """Archiving, moving shards and retention while messages come in and are read. Prints what it measured: `bin/test … -- -s`."""
     if len(place.servers) == 1:

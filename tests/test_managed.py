@@ -205,7 +205,6 @@ def one_message_from_end_to_end(stack: Stack) -> None:
     assert one(api.ok("upsert_integration", body, token=service))["name"] == "by the service"
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "role"), [("supabase", "postgres"), ("managed", "app_admin")])
 def test_a_role_that_is_no_superuser_deploys(kind: str, role: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o711)

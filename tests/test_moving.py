@@ -166,7 +166,7 @@ def rows(stack: Stack, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return db.execute(query, values).fetchall()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_ten_organizations_change_places(installations: tuple[Stack, Stack], move: Move, tmp_path: Path) -> None:
     guests = [guest(installations[number % 2]) for number in range(COUNT)]
     moved = []

@@ -222,7 +222,7 @@ def deploy(stack: Stack, present: Path, tenant: Tenant, before: str, seen: dict[
     assert judged(stack, present) == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_release_over_the_last_one(own: Stack, present: Path, old_bridge: Path) -> None:
     own.stop("bridge")
     if SINCE:
