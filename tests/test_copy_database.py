@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.stack import TEMPLATE, Stack, start_stack
+from tests.support.waiting import PROGRAM_PATIENCE
 
 ROOT = Path(__file__).absolute().parents[1]
 HERE = ROOT / "tests" / "copying"
@@ -76,7 +77,7 @@ def test_copied_in_two_runs(databases: tuple[str, str]) -> None:
     command = [sys.executable, str(ROOT / "bin" / "copy-database"), *databases, "--batch", "500"]
 
     def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PROGRAM_PATIENCE)
 
     assert "has organizations already" in run().stderr, "the demo's"
     with psycopg.connect(databases[0], autocommit=True) as old, psycopg.connect(databases[1], autocommit=True) as new:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.stack import ROOT, Stack
+from tests.support.waiting import PROGRAM_PATIENCE
 
 PAGE = (ROOT / "docs/development.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -20,7 +21,7 @@ def test_its_commands_run(own: Stack, number: int) -> None:
     run = subprocess.run(
         ["bash", "-euo", "pipefail"],
         input=BLOCKS[number], cwd=ROOT, env={**os.environ, "TOPICBASE_RUN_DIR": str(own.run_dir)}, capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=PROGRAM_PATIENCE,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.support.stack import ROOT, Stack
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE, PROGRAM_PATIENCE, wait_until
 
 NEW = {
     "topics/is_short": (),
@@ -28,7 +28,9 @@ class Tree:
 
     def attempt(self, program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.root / "bin" / program), *arguments]
-        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=300)
+        return subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=PROGRAM_PATIENCE
+        )
 
     def run(self, program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         done = self.attempt(program, *arguments, **environment)

@@ -402,10 +402,11 @@ def test_when_it_was_used_is_told_once_an_hour(site: Site, db: Connection) -> No
     assert site.rows(key, "device_integrations")  # a read-only transaction
     notes = [note.payload for note in db.notifies(timeout=TIMEOUT, stop_after=1)]
     assert notes == [f"api_key {key_id}"]
-    assert db.execute("SELECT bridge.note_api_keys(ARRAY[%s::uuid])", (key_id,)).fetchone() == (1,)
-    assert db.execute("SELECT bridge.note_api_keys(ARRAY[%s::uuid])", (key_id,)).fetchone() == (0,)
-    used = db.execute("SELECT last_used_at = date_trunc('hour', now()) FROM mqtt.api_keys WHERE id = %s", (key_id,)).fetchone()
-    assert used == (True,)
+    with db.transaction():  # of one hour
+        assert db.execute("SELECT bridge.note_api_keys(ARRAY[%s::uuid])", (key_id,)).fetchone() == (1,)
+        assert db.execute("SELECT bridge.note_api_keys(ARRAY[%s::uuid])", (key_id,)).fetchone() == (0,)
+        used = db.execute("SELECT last_used_at = date_trunc('hour', now()) FROM mqtt.api_keys WHERE id = %s", (key_id,)).fetchone()
+        assert used == (True,)
     assert site.rows(key, "device_integrations")
     db.execute("NOTIFY topicbase, 'end'")
     assert [note.payload for note in db.notifies(timeout=TIMEOUT, stop_after=1)] == ["end"]

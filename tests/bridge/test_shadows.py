@@ -16,7 +16,7 @@ from tests.bridge.mosquitto import Mosquitto
 from tests.bridge.support import Peer, publish, receipts, stored
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 SHADOWS = (ROOT / "docs/how-to/brokers/aws-iot.md").read_text(encoding="utf-8").split("\n## Device shadows\n")[1].split("\n## ")[0]
 ACCEPTED = "$aws/things/pump/shadow/update/accepted"
@@ -38,7 +38,12 @@ def test_the_statements_about_shadows(stack: Stack, db: psycopg.Connection[Any],
     environment = {**os.environ, "API_URL": owner.api.url, "TOKEN": owner.admin}
     for statement in re.findall(r"^```sh\n(.*?)^```", SHADOWS, re.MULTILINE | re.DOTALL):
         done = subprocess.run(
-            ["bash", "-ec", statement.replace("…", integration_id)], env=environment, capture_output=True, text=True, check=True, timeout=60
+            ["bash", "-ec", statement.replace("…", integration_id)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PROGRAM_PATIENCE,
         )
         assert '"code"' not in done.stdout, done.stdout
     told = thing.next()

@@ -14,6 +14,7 @@ from typing import Self
 
 from tests.support.ports import Port
 from tests.support.stack import ROOT
+from tests.support.waiting import PROGRAM_PATIENCE
 
 # Debian's own wrapper in /usr/sbin insists on being root or its service's user; these run as anyone.
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
@@ -97,7 +98,7 @@ class RabbitMQ:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PROGRAM_PATIENCE,
         )
         assert result.returncode == 0, f"rabbitmqctl {arguments}: {result.stdout}{result.stderr}"
         return result.stdout

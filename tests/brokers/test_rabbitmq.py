@@ -17,7 +17,7 @@ from tests.brokers.rabbitmq import PROGRAMS, RabbitMQ, install
 from tests.support.api import Api
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 # Starting RabbitMQ takes a while, installing it a while more.
 pytestmark = pytest.mark.timeout(900)
@@ -299,7 +299,9 @@ def cut_ended_sessions(rabbitmq: RabbitMQ, stack: Stack) -> None:
         "PGDATABASE": str(where["dbname"]),
         "PGOPTIONS": "-c role=rabbitmq_reader -c search_path=",
     }
-    subprocess.run(["sh", "-eu", "-c", script], env=environment, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    subprocess.run(
+        ["sh", "-eu", "-c", script], env=environment, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROGRAM_PATIENCE
+    )
 
 
 def credential_id(api: Api, home: Tenant, username: str) -> str:

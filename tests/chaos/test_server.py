@@ -10,6 +10,7 @@ import pytest
 from tests.chaos.campaign import Tally, cycle, make_place, make_world
 from tests.chaos.listed import FAULTS
 from tests.chaos.places import HiddenStack, NotHereError, fill
+from tests.chaos.test_faults import SHARE
 from tests.chaos.world import World
 from tests.support.waiting import wait_until
 
@@ -34,7 +35,7 @@ def test_fault_36_and_37_the_database_clock_jumps(world: World, seed: int, *, is
     """On, and back: nothing is lost or doubled, and all goes on."""
     fault = FAULTS["jump_database_clock"]
     for _ in range(10 if is_long else 1):
-        cycle(world, fault, random.Random(seed), Tally(fault.name, seed), 60)
+        cycle(world, fault, random.Random(seed), Tally(fault.name, seed), 60, SHARE)
 
 
 @pytest.mark.parametrize("world", ["fill_disk"], indirect=True)
@@ -61,7 +62,7 @@ def test_fault_33_the_disk_is_full(world: World, seed: int, *, is_long: bool) ->
     world.load.refused.clear()
     rng = random.Random(seed)
     for _ in range(20 if is_long else 1):
-        cycle(world, fault, rng, Tally(fault.name, seed), 100)
+        cycle(world, fault, rng, Tally(fault.name, seed), 100, SHARE)
     # No room (53100, with PostgreSQL's hint to check free disk space), or no server while it recovers (PGRST…).
     assert world.load.refused
     assert all(status.startswith(("503 53100", "503 PGRST")) for status in world.load.refused), world.load.refused

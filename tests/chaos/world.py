@@ -32,8 +32,8 @@ class Rate:
     accepted: float
     stored: float
 
-    def is_back(self, before: "Rate") -> bool:
-        return self.accepted >= before.accepted / 2 and self.stored >= before.stored / 2
+    def is_back(self, before: "Rate", share: float) -> bool:
+        return self.accepted >= share * before.accepted and self.stored >= share * before.stored
 
 
 class World:
@@ -163,18 +163,18 @@ class World:
         seconds = now[0] - since[0]
         return Rate((now[1] - since[1]) / seconds, (now[2] - since[2]) / seconds)
 
-    def recover(self, before: Rate | None = None, within: float = 2 * PATIENCE) -> float:
+    def recover(self, before: Rate | None = None, within: float = 2 * PATIENCE, share: float = 0.5) -> float:
         """Seconds until all goes on: a message sent now is stored, one published now has reached the broker, and the load, which goes on
-        meanwhile, is accepted and stored at half of the rate before, at least."""
+        meanwhile, is accepted and stored at such a share of the rate before, at least."""
         began = time.monotonic()
         took = self._recover(within)
         while before is not None:
             since = self.progress()
             rate = self.rate(since)
-            if rate.is_back(before):
+            if rate.is_back(before, share):
                 return max(took, since[0] - began)
             if time.monotonic() > began + within:
-                raise AssertionError(f"within {within:g} s the rate was not half of {before} again, but {rate}\n{self.evidence()}")
+                raise AssertionError(f"within {within:g} s the rate was not {share:g} of {before} again, but {rate}\n{self.evidence()}")
         return took
 
     def _recover(self, within: float) -> float:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.bridge.conftest import peer
 from tests.support.stack import Stack
+from tests.support.waiting import PROGRAM_PATIENCE
 
 __all__ = ["peer"]
 PROGRAM = Path(sys.executable).with_name("topicbase")
@@ -24,7 +25,7 @@ def bridge_environment(stack: Stack) -> dict[str, str]:
 
 
 def run(*arguments: str, environment: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
-    options.setdefault("timeout", 120)
+    options.setdefault("timeout", PROGRAM_PATIENCE)
     if "input" not in options:
         options["stdin"] = subprocess.DEVNULL
     return subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, check=False, **options)

@@ -22,7 +22,7 @@ from tests.support.ports import held_port
 from tests.support.quickstart import quickstart, run, running
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, PROGRAM_PATIENCE, wait_until
 
 SECRET = "whsec_c2VjcmV0IG9mIGEgc3Vic2NyaXB0aW9uLCAzMiBi"
 
@@ -36,7 +36,7 @@ def client(stack: Stack, home: Tenant) -> Iterator[Topicbase]:
 def test_the_quickstart_with_the_installed_package(stack: Stack, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "clients" / "python", tmp_path / "source")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", "installed", "./source"]
-    subprocess.run(pip, cwd=tmp_path, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=True, timeout=120)
+    subprocess.run(pip, cwd=tmp_path, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=True, timeout=PROGRAM_PATIENCE)
     assert (tmp_path / "installed" / "topicbase_client" / "py.typed").is_file()
     (tmp_path / "quickstart.py").write_text(quickstart("python", "python"))
     before = datetime.now(UTC)
@@ -90,7 +90,7 @@ def test_live_sync_and_async_across_a_new_connection(stack: Stack, home: Tenant)
         while payloads[-1:] != ["end"]:
             event = next(events)
             payloads += [event.data["payload"]] if event.type == "message" else []
-        ended.result(timeout=60)
+        ended.result(timeout=PATIENCE)
     assert payloads == [2, "end"]
     assert [event.data["payload"] for event in seen if event.type == "message"] == [1, 2, "end"]
     with stack.connect() as connection:

@@ -17,7 +17,7 @@ from tests.clients.conftest import NodeApp
 from tests.support.quickstart import quickstart, run, running
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE, PROGRAM_PATIENCE, wait_until
 
 SECRET = "whsec_c2VjcmV0IG9mIGEgc3Vic2NyaXB0aW9uLCAzMiBi"
 
@@ -30,7 +30,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = base / "package"
     shutil.copytree(ROOT / "clients" / "typescript", package, ignore=shutil.ignore_patterns("dist"))
     (base / "node_modules").symlink_to(ROOT / "node_modules")  # where npm finds tsc
-    subprocess.run(["npm", "pack", "--silent", "--pack-destination", str(base)], cwd=package, env=environment, check=True, timeout=120)
+    subprocess.run(
+        ["npm", "pack", "--silent", "--pack-destination", str(base)], cwd=package, env=environment, check=True, timeout=PROGRAM_PATIENCE
+    )
     (archive,) = base.glob("*.tgz")
     shutil.unpack_archive(archive, base / "unpacked")
     project = base / "app"
@@ -167,7 +169,7 @@ def test_live_messages_across_a_new_connection(stack: Stack, home: Tenant, proje
     assert [event["type"] for event in seen].count("subscribed") == 1
     assert process.returncode == 0
     refused = subprocess.run(
-        command, cwd=project, env={**environment, "TOKEN": "nonsense"}, capture_output=True, text=True, check=True, timeout=60
+        command, cwd=project, env={**environment, "TOKEN": "nonsense"}, capture_output=True, text=True, check=True, timeout=PROGRAM_PATIENCE
     )
     assert json.loads(refused.stdout) == {"name": "TopicbaseError", "slug": "token_invalid"}
 

@@ -9,11 +9,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.stack import ROOT
+from tests.support.waiting import PROGRAM_PATIENCE
 
 
 @pytest.fixture(scope="module")
 def site() -> Path:
-    built = subprocess.run([ROOT / "bin/docs"], stdout=subprocess.PIPE, text=True, timeout=240, check=True)
+    built = subprocess.run([ROOT / "bin/docs"], stdout=subprocess.PIPE, text=True, timeout=PROGRAM_PATIENCE, check=True)
     return Path(built.stdout.strip()).parent
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.support.stack import ROOT, Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 README = (ROOT / "README.md").read_text()
 TOUR = (ROOT / "docs" / "tutorials" / "tour.md").read_text()
@@ -21,7 +21,14 @@ def printed(page: str, stack: Stack) -> str:
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     environment = {**os.environ, "TOPICBASE_RUN_DIR": str(stack.run_dir)}
     run = subprocess.run(
-        ["bash", "-euo", "pipefail"], input=script, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-euo", "pipefail"],
+        input=script,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PROGRAM_PATIENCE,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout

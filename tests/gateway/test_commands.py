@@ -14,7 +14,7 @@ from tests.bridge.support import receipts
 from tests.support.api import Api, Device, one
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 HOST = "https://your-project.supabase.co"
 
@@ -92,7 +92,12 @@ def run(stack: Stack, house: Tenant, device: Device) -> Callable[[str], tuple[in
         }
         script = f"{command.strip()} --silent --show-error --include --max-time 30"
         done = subprocess.run(
-            ["bash", "-c", script], env={"PATH": "/usr/bin:/bin", **keys}, capture_output=True, text=True, check=False, timeout=60
+            ["bash", "-c", script],
+            env={"PATH": "/usr/bin:/bin", **keys},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PROGRAM_PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")

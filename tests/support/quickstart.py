@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.stack import ROOT, Stack
+from tests.support.waiting import PROGRAM_PATIENCE
 
 
 def quickstart(client: str, language: str, heading: str = "Quickstart") -> str:
@@ -43,7 +44,7 @@ def run(stack: Stack, program: Sequence[str], cwd: Path, **environment: str) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PROGRAM_PATIENCE,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout

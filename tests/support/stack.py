@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,13 @@ class Stack:
     def down(self) -> None:
         self.run("down", "--clean")
         shutil.rmtree(self.run_dir.parent, ignore_errors=True)
+
+
+def files_below(directory: Path) -> Iterator[Path]:
+    """The files of a stack but PostgreSQL's own, which come and go, with their directories, while they are listed."""
+    for folder, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if name != "postgres"]
+        yield from (Path(folder) / name for name in names)
 
 
 # A stack that many tests share has more integrations than /metrics shows by default.

@@ -7,6 +7,8 @@ from typing import TypeVar
 T = TypeVar("T")
 # A test that passes never waits for so long, and one on a slow or busy machine must not fail for being late.
 PATIENCE = 60.0
+# The same of a program that does much more than answer: it compiles, installs, deploys, or runs others.
+PROGRAM_PATIENCE = 300.0
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE, what: str = "the condition") -> T:

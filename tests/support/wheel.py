@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from tests.support.stack import ROOT
+from tests.support.waiting import PROGRAM_PATIENCE
 
 
 def build_wheel(base: Path) -> Path:
@@ -15,7 +16,7 @@ def build_wheel(base: Path) -> Path:
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, base / "source")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(base)]
-    subprocess.run([*build, str(base / "source")], check=True, timeout=120)
+    subprocess.run([*build, str(base / "source")], check=True, timeout=PROGRAM_PATIENCE)
     (built,) = base.glob("topicbase-*.whl")
     return built
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PROGRAM_PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -20,14 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
     ],
 )
 def test_what_is_unknown_is_named(command: tuple[str, ...], said: str) -> None:
-    run = subprocess.run([ROOT / "bin" / command[0], *command[1:]], capture_output=True, text=True, check=False, timeout=20)
+    run = subprocess.run([ROOT / "bin" / command[0], *command[1:]], capture_output=True, text=True, check=False, timeout=PROGRAM_PATIENCE)
     assert run.returncode in {1, 2}
     assert said in run.stderr
     assert run.stdout == ""
 
 
 def test_a_file_of_unit_tests_needs_no_cluster() -> None:
-    run = subprocess.run([ROOT / "bin/test", "tests/unit/test_decisions.py"], capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(
+        [ROOT / "bin/test", "tests/unit/test_decisions.py"], capture_output=True, text=True, check=False, timeout=PROGRAM_PATIENCE
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "passed, 0 failed, 0 skipped" in run.stdout
     assert "stack:" not in run.stderr
