@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,12 @@ def works(replica: Api, primary: Any, device: Any) -> None:
 
     wait_until(is_up, what="PostgREST at the standby")
     member = primary.member
+
+    def is_the_same(view: str) -> bool:
+        return replica.rows(view, token=member) == primary.api.rows(view, token=member)
+
     for view in ("mqtt_messages", "devices", "device_integrations", "mqtt_message_queue", "integration_activity_log"):
-        assert replica.rows(view, token=member) == primary.api.rows(view, token=member), view
+        wait_until(partial(is_the_same, view), what=f"{view} as at the primary")  # which goes on, and the standby follows
     assert replica.rows("mqtt_messages", token=member)
     reads: dict[str, dict[str, Any]] = {
         "query_telemetry": {"device_id": "sensor01"},

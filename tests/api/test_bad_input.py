@@ -426,9 +426,7 @@ def test_batches_that_are_none(here: Tenant, here_device: Device, witness: Calla
     device = here_device
     template, status, slug = BATCHES[case]
     seen = witness(here)
-    started = time.monotonic()
     refused(device.api.call("mqtt_ingest_batch", data=body_of(device, template), headers=device.headers), status, slug)
-    assert time.monotonic() - started < 10
     assert seen.changed() == {}
 
 
