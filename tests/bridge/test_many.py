@@ -12,7 +12,7 @@ from tests.bridge.test_hostile import resident
 from tests.support.api import Api
 from tests.support.stack import Stack, start_stack
 from tests.support.tenant import Tenant, make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 INTEGRATIONS, FILTERS = 200, 10
 MEGABYTES = 150
@@ -63,7 +63,7 @@ def test_two_hundred_integrations(own: Stack) -> None:
     before = resident(own)
     began = time.monotonic()
     add(own, owner, 0, INTEGRATIONS)
-    wait_until(lambda: active(own, owner) == INTEGRATIONS * FILTERS, what="all subscriptions are active")
+    wait_until(lambda: active(own, owner) == INTEGRATIONS * FILTERS, PROGRAM_PATIENCE, "all subscriptions are active")
     took, grown = time.monotonic() - began, resident(own)
     print(f"{INTEGRATIONS} integrations, {INTEGRATIONS * FILTERS} subscriptions: active after {took:.1f} s; {before} to {grown} MiB")
     assert grown < MEGABYTES
