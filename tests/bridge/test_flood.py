@@ -19,7 +19,7 @@ from tests.bridge.test_outbound import foreign
 from tests.support.api import Api
 from tests.support.stack import Stack, start_stack
 from tests.support.tenant import make_tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 
 SECONDS = float(os.environ.get("TOPICBASE_SOAK") or 2)
 RATE = 5000
@@ -76,7 +76,7 @@ def test_a_flood_while_the_database_is_away(own: Stack, tmp_path: Path) -> None:
                 return row[0], row[1]
 
             try:
-                wait_until(lambda: counts()[0] >= sent, 90 + 3 * SECONDS, f"{sent} messages")
+                wait_until(lambda: counts()[0] >= sent, PROGRAM_PATIENCE + 3 * SECONDS, f"{sent} messages")
             finally:
                 distinct, stored = counts()
                 print(

@@ -22,7 +22,7 @@ from tests.support.broker import Broker
 from tests.support.ports import Port
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import PATIENCE, PROGRAM_PATIENCE, wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -336,6 +336,6 @@ def test_a_burst_while_the_database_is_away_does_not_grow_memory(own: Stack, own
             row = db.execute("SELECT count(*) FROM mqtt.mqtt_messages WHERE topic = %s", (f"{prefix(owner)}/last",)).fetchone()
         return row == (1,)
 
-    wait_until(last, 90, "the last one is stored")
+    wait_until(last, PROGRAM_PATIENCE, "the last one is stored, after 30,000 others")
     assert "reading_resumed" in own.log("bridge")
     assert resident() < 150

@@ -61,12 +61,12 @@ def bridge(python: Path, settings: dict[str, str], log: Path) -> Iterator[None]:
         def is_ready() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return requests.get(ready, timeout=5).ok
+                return requests.get(ready, timeout=PATIENCE).ok
             except requests.ConnectionError:
                 return False
 
         try:
-            wait_until(is_ready, 60, "the bridge is ready")
+            wait_until(is_ready, what="the bridge is ready")
             yield
         finally:
             process.terminate()
@@ -88,7 +88,7 @@ def test_the_lower_bounds_of_the_dependencies_work(oldest: Path, own: Stack, tmp
                 assert device.publish(topic, f'{{"qos": {qos}}}', qos, ContentType="application/json") in (0, 16)
         finally:
             device.close()
-        wait_until(lambda: len(stored(own, owner.organization_id)) >= 3, 30, "three stored messages")
+        wait_until(lambda: len(stored(own, owner.organization_id)) >= 3, what="three stored messages")
         messages = [
             {"topic": f"org_{owner.slug}/devices/d/c", "payload": {"n": qos}, "qos": qos, "content_type": "a/b"} for qos in (0, 1, 2)
         ]

@@ -149,7 +149,7 @@ def second_process(stack: Stack, secret: Path, **settings: str) -> Iterator[str]
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
             url = f"http://127.0.0.1:{port.number}"
             try:
-                wait_until(lambda: port.is_served() and requests.get(f"{url}/healthz", timeout=5).ok, what="the second process")
+                wait_until(lambda: port.is_served() and requests.get(f"{url}/healthz", timeout=PATIENCE).ok, what="the second process")
                 yield url
             finally:
                 process.terminate()

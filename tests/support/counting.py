@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 FACTORS, OFFSETS = (1, 2, 3, 4, 8, 16), range(12)
+CONSTANTS = {factor: {unit * offset for unit in (1, factor) for offset in OFFSETS} for factor in FACTORS}
 WINDOWS = range(3, 9)  # bytes of a counter
 
 
@@ -24,13 +25,11 @@ def tells(samples: list[Any], steps: list[int]) -> list[str]:
 
 def _counts(numbers: list[int], steps: list[int]) -> bool:
     grown = [after - before for before, after in itertools.pairwise(numbers)]
-    return any(
-        grown == [sign * (factor * step + unit * offset) for step in steps]
-        for sign in (1, -1)
-        for factor in FACTORS
-        for unit in {1, factor}
-        for offset in OFFSETS
-    )
+    for sign, factor in itertools.product((1, -1), FACTORS):
+        rest, *others = {sign * by - factor * step for by, step in zip(grown, steps, strict=True)}
+        if not others and rest in CONSTANTS[factor]:
+            return True
+    return False
 
 
 def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, int]]:

@@ -150,7 +150,7 @@ def installation(stack: Stack, directory: Path) -> Iterator[Installation]:
         made = Installation(stack, directory, provider, issuer, console, urls["api"], f"{urls['gateway']}/stream?topic=%23")
         subprocess.run(made.fetch_keys(), env=made.environment, check=True, cwd=ROOT)
         kept.enter_context(_running([program, str(_postgrest(stack, directory, ports))], directory / "api.log", plain, ports["api"]))
-        wait_until(lambda: requests.get(f"{urls['admin']}/ready", timeout=60).ok, what="PostgREST")
+        wait_until(lambda: ports["admin"].is_served() and requests.get(f"{urls['admin']}/ready", timeout=60).ok, what="PostgREST")
         stream = {**made.environment, "TOPICBASE_STREAM_ADDRESS": f"127.0.0.1:{ports['stream'].number}",
                   "TOPICBASE_JWT_SECRET_FILE": str(made.keys), "TOPICBASE_JWT_AUDIENCE": RESOURCE}  # fmt: skip
         kept.enter_context(_running([*_TOPICBASE, "stream"], directory / "stream.log", stream, ports["stream"]))
