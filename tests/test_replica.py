@@ -110,7 +110,7 @@ def works(replica: Api, primary: Any, device: Any) -> None:
     member = primary.member
 
     def is_the_same(view: str) -> bool:
-        return replica.rows(view, token=member) == primary.api.rows(view, token=member)
+        return bool(replica.rows(view, token=member) == primary.api.rows(view, token=member))
 
     for view in ("mqtt_messages", "devices", "device_integrations", "mqtt_message_queue", "integration_activity_log"):
         wait_until(partial(is_the_same, view), what=f"{view} as at the primary")  # which goes on, and the standby follows
