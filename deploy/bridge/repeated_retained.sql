@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridge/repeated_retained to pg
 -- requires: base/decode_payload
 -- requires: tables/history
+-- requires: tables/queues
 -- requires: tables/retained_messages
 -- requires: tables/topic_numbers
 BEGIN;
@@ -74,6 +75,25 @@ BEGIN
             ON r.organization_id = c.organization_id AND r.integration_id = c.integration_id AND r.topic_hash = c.topic_hash
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
+    -- Looked for among the newest of an organization, however long its queue is; one is here or in the history.
+    waiting AS MATERIALIZED (
+        SELECT DISTINCT ON (q.integration_id, q.topic) q.integration_id, q.topic, q.body, q.message - '{topic,qos,retain}'::text [] AS terms
+        FROM (
+            SELECT DISTINCT c.organization_id
+            FROM compared AS c
+            WHERE c.retain AND c.turn = 1 AND c.properties IS NULL AND c.content_hash IS DISTINCT FROM c.earlier_hash
+        ) AS o
+        CROSS JOIN LATERAL (
+            SELECT w.msg_id, w.integration_id, w.message, w.message ->> 'topic' AS topic, w.body
+            FROM pgmq.q_mqtt_messages AS w
+            WHERE w.organization_id = o.organization_id
+            ORDER BY w.vt DESC
+            LIMIT 2000
+        ) AS q
+        -- CASE, here and below, keeps the planner, which expects a few rows only, from joining them row by row.
+        WHERE CASE WHEN q.topic <> '' THEN (q.integration_id, q.topic) IN (SELECT c.integration_id, c.topic FROM compared AS c) END
+        ORDER BY q.integration_id, q.topic, q.msg_id DESC
+    ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
         -- In the order of the key, so that two bridges cannot deadlock.
@@ -89,6 +109,9 @@ BEGIN
     FROM compared AS c
     WHERE c.retain AND CASE
         WHEN c.content_hash = c.earlier_hash THEN true
+        WHEN c.turn = 1 AND c.properties IS NULL AND (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
+            THEN (c.integration_id, c.topic, c.payload, jsonb_strip_nulls(jsonb_build_object('content_type', c.content_type)))
+            IN (SELECT w.integration_id, w.topic, w.body, w.terms FROM waiting AS w)
         WHEN c.turn = 1 AND c.properties IS NULL
             THEN mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
         ELSE false
@@ -97,5 +120,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.repeated_retained(uuid [], uuid [], integer [], text [], bytea [], boolean [], text [], jsonb []) IS
-'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, or was last stored, of it. Notes those that are new.';
+'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, still waits to be stored, or was last stored, of it. Notes those that are new.';
 COMMIT;
