@@ -16,7 +16,7 @@ from tests.support.tenant import make_tenant
 from tests.test_managed import PASSWORD, Server, deploy, postgrest, server
 
 PGTAP = ("catalog", "ingest", "publish", "work_items")
-# As its Makefile makes the extension: of the very file that the PyPI package has.
+# As pgmq itself makes the extension: of the very file that the PyPI package has.
 CONTROL = """\
 comment = 'A lightweight message queue. Like AWS SQS and RSMQ but on Postgres.'
 default_version = 'of-the-test'
