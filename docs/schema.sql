@@ -14417,6 +14417,32 @@ ALTER FUNCTION mqtt.largest_writers() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.largest_writers() IS 'The organizations whose messages of the last day take half as much again as the mean of those that had any: how many the ledger says, how large the 10,000 newest were.';
 
+CREATE FUNCTION mqtt.last_waiting(organization_ids uuid[]) RETURNS TABLE(integration_id uuid, topic text, content_type text, body bytea)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT DISTINCT ON (q.integration_id, (q.message ->> 'topic'::text)) q.integration_id,
+     (q.message ->> 'topic'::text),
+     COALESCE((q.message ->> 'content_type'::text), ''::text) AS "coalesce",
+         CASE
+             WHEN ((q.message - '{topic,qos,retain,content_type}'::text[]) = '{}'::jsonb) THEN q.body
+             ELSE NULL::bytea
+         END AS "case"
+    FROM (unnest(last_waiting.organization_ids) o(id)
+      CROSS JOIN LATERAL ( SELECT w.msg_id,
+             w.integration_id,
+             w.message,
+             w.body
+            FROM pgmq.q_mqtt_messages w
+           WHERE (w.organization_id = o.id)
+           ORDER BY w.vt DESC
+          LIMIT 2000) q)
+   ORDER BY q.integration_id, (q.message ->> 'topic'::text), q.msg_id DESC;
+END;
+
+ALTER FUNCTION mqtt.last_waiting(organization_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.last_waiting(organization_ids uuid[]) IS 'Of each topic the last message that waits to be stored, among the newest of each organization, however many there are; body is null if it has properties.';
+
 CREATE FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) RETURNS mqtt.reading_span[]
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -23709,24 +23735,9 @@ BEGIN
             ON r.organization_id = c.organization_id AND r.integration_id = c.integration_id AND r.topic_hash = c.topic_hash
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
-    -- Looked for among the newest of an organization, however long its queue is; one is here or in the history.
     waiting AS MATERIALIZED (
-        SELECT DISTINCT ON (q.integration_id, q.topic) q.integration_id, q.topic, q.body, q.message - '{topic,qos,retain}'::text [] AS terms
-        FROM (
-            SELECT DISTINCT c.organization_id
-            FROM compared AS c
-            WHERE c.retain AND c.turn = 1 AND c.properties IS NULL AND c.content_hash IS DISTINCT FROM c.earlier_hash
-        ) AS o
-        CROSS JOIN LATERAL (
-            SELECT w.msg_id, w.integration_id, w.message, w.message ->> 'topic' AS topic, w.body
-            FROM pgmq.q_mqtt_messages AS w
-            WHERE w.organization_id = o.organization_id
-            ORDER BY w.vt DESC
-            LIMIT 2000
-        ) AS q
-        -- CASE, here and below, keeps the planner, which expects a few rows only, from joining them row by row.
-        WHERE CASE WHEN q.topic <> '' THEN (q.integration_id, q.topic) IN (SELECT c.integration_id, c.topic FROM compared AS c) END
-        ORDER BY q.integration_id, q.topic, q.msg_id DESC
+        SELECT w.*
+        FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain AND c.content_hash IS DISTINCT FROM c.earlier_hash)) AS w
     ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
@@ -23743,12 +23754,10 @@ BEGIN
     FROM compared AS c
     WHERE c.retain AND CASE
         WHEN c.content_hash = c.earlier_hash THEN true
-        WHEN c.turn = 1 AND c.properties IS NULL AND (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
-            THEN (c.integration_id, c.topic, c.payload, jsonb_strip_nulls(jsonb_build_object('content_type', c.content_type)))
-            IN (SELECT w.integration_id, w.topic, w.body, w.terms FROM waiting AS w)
-        WHEN c.turn = 1 AND c.properties IS NULL
-            THEN mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
-        ELSE false
+        WHEN c.turn > 1 OR c.properties IS NOT NULL THEN false
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
+            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w)
+        ELSE mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
     END;
     RETURN v_repeats;
 END;
@@ -33055,6 +33064,8 @@ REVOKE ALL ON FUNCTION mqtt.known_topics(session mqtt.device_session, messages j
 REVOKE ALL ON FUNCTION mqtt.known_values(organization_id uuid, integration_id uuid, external_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.largest_writers() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.last_waiting(organization_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) TO authenticated;

@@ -41,6 +41,25 @@ $$;
 COMMENT ON FUNCTION mqtt.is_last_stored(uuid, uuid, text, text, bytea) IS
 'Whether the last message that was stored of a topic, in the last days, has this payload and no properties: it came when it was published, and then was retained.';
 
+CREATE OR REPLACE FUNCTION mqtt.last_waiting(organization_ids uuid []) RETURNS TABLE (integration_id uuid, topic text, content_type text, body bytea)
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT DISTINCT ON (q.integration_id, q.message ->> 'topic')
+        q.integration_id, q.message ->> 'topic', coalesce(q.message ->> 'content_type', ''),
+        CASE WHEN q.message - '{topic,qos,retain,content_type}'::text [] = '{}' THEN q.body END
+    FROM unnest(organization_ids) AS o (id)
+    CROSS JOIN LATERAL (
+        SELECT w.msg_id, w.integration_id, w.message, w.body
+        FROM pgmq.q_mqtt_messages AS w
+        WHERE w.organization_id = o.id
+        ORDER BY w.vt DESC
+        LIMIT 2000
+    ) AS q
+    ORDER BY q.integration_id ASC, q.message ->> 'topic' ASC, q.msg_id DESC;
+END;
+COMMENT ON FUNCTION mqtt.last_waiting(uuid []) IS
+'Of each topic the last message that waits to be stored, among the newest of each organization, however many there are; body is null if it has properties.';
+
 CREATE OR REPLACE FUNCTION mqtt.repeated_retained(
     owners uuid [], integration_ids uuid [], integration_numbers integer [], topics text [], payloads bytea [], retains boolean [], content_types text [],
     properties jsonb []
@@ -75,24 +94,9 @@ BEGIN
             ON r.organization_id = c.organization_id AND r.integration_id = c.integration_id AND r.topic_hash = c.topic_hash
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
-    -- Looked for among the newest of an organization, however long its queue is; one is here or in the history.
     waiting AS MATERIALIZED (
-        SELECT DISTINCT ON (q.integration_id, q.topic) q.integration_id, q.topic, q.body, q.message - '{topic,qos,retain}'::text [] AS terms
-        FROM (
-            SELECT DISTINCT c.organization_id
-            FROM compared AS c
-            WHERE c.retain AND c.turn = 1 AND c.properties IS NULL AND c.content_hash IS DISTINCT FROM c.earlier_hash
-        ) AS o
-        CROSS JOIN LATERAL (
-            SELECT w.msg_id, w.integration_id, w.message, w.message ->> 'topic' AS topic, w.body
-            FROM pgmq.q_mqtt_messages AS w
-            WHERE w.organization_id = o.organization_id
-            ORDER BY w.vt DESC
-            LIMIT 2000
-        ) AS q
-        -- CASE, here and below, keeps the planner, which expects a few rows only, from joining them row by row.
-        WHERE CASE WHEN q.topic <> '' THEN (q.integration_id, q.topic) IN (SELECT c.integration_id, c.topic FROM compared AS c) END
-        ORDER BY q.integration_id, q.topic, q.msg_id DESC
+        SELECT w.*
+        FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain AND c.content_hash IS DISTINCT FROM c.earlier_hash)) AS w
     ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
@@ -109,12 +113,10 @@ BEGIN
     FROM compared AS c
     WHERE c.retain AND CASE
         WHEN c.content_hash = c.earlier_hash THEN true
-        WHEN c.turn = 1 AND c.properties IS NULL AND (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
-            THEN (c.integration_id, c.topic, c.payload, jsonb_strip_nulls(jsonb_build_object('content_type', c.content_type)))
-            IN (SELECT w.integration_id, w.topic, w.body, w.terms FROM waiting AS w)
-        WHEN c.turn = 1 AND c.properties IS NULL
-            THEN mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
-        ELSE false
+        WHEN c.turn > 1 OR c.properties IS NOT NULL THEN false
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
+            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w)
+        ELSE mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
     END;
     RETURN v_repeats;
 END;
