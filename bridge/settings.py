@@ -14,6 +14,13 @@ from bridge import sealing
 
 SCHEMES = {"mqtt": (1883, False, False), "mqtts": (8883, True, False), "ws": (80, False, True), "wss": (443, True, True)}
 SECRETS = ("PGPASSWORD", "TOPICBASE_TOKEN")
+# What takes the place of others where both are set, with libpq and with commands.
+PREFERRED = {
+    "PGPASSWORD": {"PGPASSFILE"},
+    "PGHOSTADDR": {"PGHOST"},
+    "PGSERVICE": {"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE"},
+    "TOPICBASE_TOKEN": {"TOPICBASE_TOKEN_FILE"},
+}
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z")
 
 
@@ -43,16 +50,25 @@ class Settings:
 
 
 class Source:
-    """Where settings come from: a file of KEY=VALUE lines, if one is named, and the environment, which wins."""
+    """Where settings come from: the environment, and a file of KEY=VALUE lines, if one is named.
 
-    def __init__(self, path: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+    The environment wins, unless the file `overrides`: then it also hides what would take the place of something that the file has.
+    """
+
+    def __init__(self, path: Path | None = None, environment: Mapping[str, str] | None = None, *, overrides: bool = False) -> None:
         self.path = path
+        self._overrides = overrides
         self._environment = dict(os.environ if environment is None else environment)
         self._exported: dict[str, str] = {}
 
     def values(self) -> dict[str, str]:
         """All variables. Raises SettingsError for a file that cannot be read or has a line that is not KEY=VALUE."""
-        return {**(read_file(self.path) if self.path is not None else {}), **self._environment}
+        if self.path is None:
+            return self._environment
+        file = read_file(self.path)
+        if not self._overrides:
+            return {**file, **self._environment}
+        return {name: value for name, value in self._environment.items() if not PREFERRED.get(name, set()) & file.keys()} | file
 
     def read(self) -> Settings:
         return read(self.values())
@@ -61,6 +77,8 @@ class Source:
         """Pass the PG* variables of the file on to libpq, which looks for them in the environment."""
         if self.path is not None:
             self._exported = {name: value for name, value in self.values().items() if name.startswith("PG")}
+            for name in PREFERRED.keys() & os.environ.keys() - self.values().keys():
+                del os.environ[name]
             os.environ.update(self._exported)
 
     def moved(self) -> list[str]:
@@ -279,8 +297,8 @@ TABLE = (
     Setting("TOPICBASE_LOG_FORMAT", "`text`, or `json`: an object per line.", default="`text`", field="log_format", parse=_form),
     Setting(
         "TOPICBASE_CONFIG",
-        "The same as `--config`: file that holds any of these, and `PG*`, as `KEY=VALUE` lines; the environment wins. "
-        "It is read again on SIGHUP.",
+        "File that holds any of these, and `PG*`, as `KEY=VALUE` lines. The rest of the environment wins over it, and "
+        "`--config FILE` over both. It is read again on SIGHUP.",
         may_be_in_file=False,
     ),
     Setting(

@@ -8077,7 +8077,8 @@ BEGIN
                     'not created', ', since ' || mqtt.plpython_obstacle(v_codec.module),
                     format('; run as superuser: psql -f deploy/base/%s.sql', v_codec.change)
                 );
-            WHEN external_routine_exception THEN
+            -- The last two: the server does not find the library of PL/Python, or cannot load it.
+            WHEN external_routine_exception OR undefined_file OR internal_error THEN
                 reason := sqlerrm;
         END;
         available := reason IS NULL;
@@ -9129,7 +9130,8 @@ BEGIN
     END LOOP;
     RETURN mqtt.bytes_as(v_step, v_bytes, layout, body IS NOT NULL OR cardinality(v_steps) > 1, received_at);
 EXCEPTION
-    WHEN undefined_function THEN
+    -- There is no such function, or the server no longer loads PL/Python.
+    WHEN undefined_function OR undefined_file OR internal_error THEN
         RETURN ROW('null'::jsonb, v_bytes, format('codec_unavailable: this server does not decode %s (see mqtt.codecs())', v_step))::mqtt.decoded_payload;
     WHEN data_exception OR external_routine_exception OR program_limit_exceeded THEN
         RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200)))::mqtt.decoded_payload;
@@ -9377,6 +9379,10 @@ BEGIN
         )
         FROM unnest(messages) WITH ORDINALITY AS m
     );
+EXCEPTION
+    -- The server no longer loads PL/Python: nobody else's messages wait for that.
+    WHEN undefined_file OR internal_error THEN
+        RETURN jsonb_build_object('documents', (SELECT jsonb_agg(NULL::jsonb) FROM unnest(messages)), 'states', '{}'::jsonb);
 END;
 $$;
 
@@ -14411,6 +14417,32 @@ ALTER FUNCTION mqtt.largest_writers() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.largest_writers() IS 'The organizations whose messages of the last day take half as much again as the mean of those that had any: how many the ledger says, how large the 10,000 newest were.';
 
+CREATE FUNCTION mqtt.last_waiting(organization_ids uuid[]) RETURNS TABLE(integration_id uuid, topic text, content_type text, body bytea)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT DISTINCT ON (q.integration_id, (q.message ->> 'topic'::text)) q.integration_id,
+     (q.message ->> 'topic'::text),
+     COALESCE((q.message ->> 'content_type'::text), ''::text) AS "coalesce",
+         CASE
+             WHEN ((q.message - '{topic,qos,retain,content_type}'::text[]) = '{}'::jsonb) THEN q.body
+             ELSE NULL::bytea
+         END AS "case"
+    FROM (unnest(last_waiting.organization_ids) o(id)
+      CROSS JOIN LATERAL ( SELECT w.msg_id,
+             w.integration_id,
+             w.message,
+             w.body
+            FROM pgmq.q_mqtt_messages w
+           WHERE (w.organization_id = o.id)
+           ORDER BY w.vt DESC
+          LIMIT 2000) q)
+   ORDER BY q.integration_id, (q.message ->> 'topic'::text), q.msg_id DESC;
+END;
+
+ALTER FUNCTION mqtt.last_waiting(organization_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.last_waiting(organization_ids uuid[]) IS 'Of each topic the last message that waits to be stored, among the newest of each organization, however many there are; body is null if it has properties.';
+
 CREATE FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) RETURNS mqtt.reading_span[]
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -17660,7 +17692,7 @@ CREATE FUNCTION mqtt.plpython_obstacle(module text DEFAULT NULL::text) RETURNS t
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname = 'plpython3u') THEN
         IF EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u') THEN
-            RETURN 'this database has no PL/Python: a superuser runs CREATE EXTENSION plpython3u';
+            RETURN 'this database has no PL/Python: a superuser runs CREATE EXTENSION plpython3u, which says why if it cannot be created';
         END IF;
         RETURN format(
             'the server has no PL/Python: install it (Debian: postgresql-plpython3-%s)', current_setting('server_version_num')::integer / 10000
@@ -17669,15 +17701,14 @@ BEGIN
     IF NOT current_setting('is_superuser')::boolean THEN
         RETURN 'only a superuser creates functions in PL/Python';
     END IF;
-    IF module IS NOT NULL THEN
-        BEGIN
-            EXECUTE format('DO LANGUAGE plpython3u %L', 'import ' || quote_ident(module));
-        EXCEPTION
-            WHEN external_routine_exception THEN
-                RETURN format('the server''s Python does not import %s (%s): install it (Debian: python3-%1$s)', module, sqlerrm);
-        END;
-    END IF;
+    EXECUTE format('DO LANGUAGE plpython3u %L', coalesce('import ' || quote_ident(module), 'pass'));
     RETURN NULL;
+EXCEPTION
+    WHEN external_routine_exception THEN
+        RETURN format('the server''s Python does not import %s (%s): install it (Debian: python3-%1$s)', module, sqlerrm);
+    -- The language outlives its library: a package removed, a data directory that another server starts.
+    WHEN undefined_file OR internal_error THEN
+        RETURN format('the server does not load PL/Python (%s)', sqlerrm);
 END;
 $_$;
 
@@ -17976,7 +18007,7 @@ BEGIN
     END IF;
     RETURN mqtt.py_protobuf_layout(mqtt.try_base64(layout ->> 'descriptor_set'), layout ->> 'message');
 EXCEPTION
-    WHEN external_routine_exception THEN
+    WHEN external_routine_exception OR undefined_file OR internal_error THEN
         PERFORM mqtt.refuse_rule('layout', 'is not read: ' || left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200));
         RETURN NULL;
 END;
@@ -23704,6 +23735,10 @@ BEGIN
             ON r.organization_id = c.organization_id AND r.integration_id = c.integration_id AND r.topic_hash = c.topic_hash
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
+    waiting AS MATERIALIZED (
+        SELECT w.*
+        FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain AND c.content_hash IS DISTINCT FROM c.earlier_hash)) AS w
+    ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
         -- In the order of the key, so that two bridges cannot deadlock.
@@ -23719,9 +23754,10 @@ BEGIN
     FROM compared AS c
     WHERE c.retain AND CASE
         WHEN c.content_hash = c.earlier_hash THEN true
-        WHEN c.turn = 1 AND c.properties IS NULL
-            THEN mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
-        ELSE false
+        WHEN c.turn > 1 OR c.properties IS NOT NULL THEN false
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
+            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w)
+        ELSE mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
     END;
     RETURN v_repeats;
 END;
@@ -23729,7 +23765,7 @@ $$;
 
 ALTER FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], retains boolean[], content_types text[], properties jsonb[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], retains boolean[], content_types text[], properties jsonb[]) IS 'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, or was last stored, of it. Notes those that are new.';
+COMMENT ON FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], integration_numbers integer[], topics text[], payloads bytea[], retains boolean[], content_types text[], properties jsonb[]) IS 'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, still waits to be stored, or was last stored, of it. Notes those that are new.';
 
 CREATE FUNCTION mqtt.replay(request mqtt.replay_request, dry_run boolean) RETURNS jsonb
     LANGUAGE plpgsql
@@ -25136,7 +25172,7 @@ BEGIN
     BEGIN
         EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, secret;
     EXCEPTION
-        WHEN external_routine_exception OR insufficient_privilege THEN
+        WHEN external_routine_exception OR undefined_file OR internal_error OR insufficient_privilege THEN
             v_box := NULL;
     END;
     IF v_box IS NULL THEN
@@ -27954,8 +27990,8 @@ BEGIN
     END IF;
     RETURN mqtt.py_check_transform(transform);
 EXCEPTION
-    -- There is no such function, or its library is gone.
-    WHEN undefined_function OR external_routine_exception THEN
+    -- There is no such function, or the server no longer loads its library or PL/Python's.
+    WHEN undefined_function OR undefined_file OR internal_error OR external_routine_exception THEN
         RETURN 'needs PL/Python and JMESPath on the database server (Debian: python3-jmespath; see mqtt.codecs())';
 END;
 $$;
@@ -27971,8 +28007,8 @@ CREATE FUNCTION mqtt.transform_results(transforms text[], documents text[]) RETU
 BEGIN
     RETURN mqtt.py_transform(transforms, documents);
 EXCEPTION
-    -- There is no such function, or its library is gone.
-    WHEN undefined_function OR external_routine_exception THEN
+    -- There is no such function, or the server no longer loads its library or PL/Python's.
+    WHEN undefined_function OR undefined_file OR internal_error OR external_routine_exception THEN
         RETURN (
             SELECT jsonb_agg(jsonb_build_object('reason', 'codec_unavailable: this server has no JMESPath (see mqtt.codecs())'))
             FROM unnest(documents)
@@ -33028,6 +33064,8 @@ REVOKE ALL ON FUNCTION mqtt.known_topics(session mqtt.device_session, messages j
 REVOKE ALL ON FUNCTION mqtt.known_values(organization_id uuid, integration_id uuid, external_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.largest_writers() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.last_waiting(organization_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.late_spans(spans mqtt.rolled_span[], is_ordered boolean) TO authenticated;

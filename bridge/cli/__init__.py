@@ -48,9 +48,14 @@ def _version(wanted: bool) -> None:  # typer's signature
 
 @app.callback()
 def _main(
+    context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("--config", envvar="TOPICBASE_CONFIG", help="File of settings, KEY=VALUE lines; the environment takes precedence."),
+        typer.Option(
+            "--config",
+            envvar="TOPICBASE_CONFIG",
+            help="File of settings, KEY=VALUE lines; named here, it takes precedence over the environment.",
+        ),
     ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
@@ -88,7 +93,8 @@ def _main(
     API cannot be reached or refuses the login; 70 internal failure: the supervisor should restart the bridge.
     """
     try:
-        common.use(Source(config))
+        told_by = context.get_parameter_source("config")
+        common.use(Source(config, overrides=told_by is not None and told_by.name == "COMMANDLINE"))
     except SettingsError as error:
         common.fail(str(error), common.WRONG)
 

@@ -45,6 +45,14 @@ def settings() -> Settings:
         fail(str(error), WRONG)
 
 
+def values() -> dict[str, str]:
+    """All variables, also those that settings do not have."""
+    try:
+        return _source.values()
+    except SettingsError as error:
+        fail(str(error), WRONG)
+
+
 def fail(message: str, code: int = NO) -> NoReturn:
     typer.echo(f"topicbase: {message}", err=True)
     raise typer.Exit(code)

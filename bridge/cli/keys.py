@@ -12,7 +12,12 @@ from bridge.reseal import KeyMismatchError, reseal_all
 
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.", envvar="TOPICBASE_PRIVATE_KEY_FILE")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="File to write, which must not exist yet.  [default: what TOPICBASE_PRIVATE_KEY_FILE names]", show_default=False
+        ),
+    ] = None,
     rotate: Annotated[bool, typer.Option("--rotate", help="The file exists: put a new key before those in it.")] = False,
 ) -> None:
     """Create the key pair that secrets (broker passwords, client keys, webhook secrets) are sealed to.
@@ -26,6 +31,8 @@ def keygen(
       topicbase keygen /etc/topicbase/private.key      # run the UPDATE that it prints; name the file in TOPICBASE_PRIVATE_KEY_FILE
     To replace a key: topicbase reseal --help
     """
+    if path is None:
+        path = Path(common.values().get("TOPICBASE_PRIVATE_KEY_FILE") or common.fail("name a file to write the key to", common.WRONG))
     try:
         public = sealing.rotate_key_file(path) if rotate else sealing.make_key_file(path)
     except FileExistsError:
@@ -34,8 +41,9 @@ def keygen(
         common.fail(f"{path} {error}")
     except OSError as error:
         common.fail(f"{path} cannot be written: {error.strerror}")
-    typer.echo(public)
+    # The statement first, so that it takes effect even where both are piped to psql.
     typer.echo(f"{sealing.statement(public)};  -- as a superuser", err=True)
+    typer.echo(public)
 
 
 def reseal(

@@ -54,7 +54,8 @@ BEGIN
                     'not created', ', since ' || mqtt.plpython_obstacle(v_codec.module),
                     format('; run as superuser: psql -f deploy/base/%s.sql', v_codec.change)
                 );
-            WHEN external_routine_exception THEN
+            -- The last two: the server does not find the library of PL/Python, or cannot load it.
+            WHEN external_routine_exception OR undefined_file OR internal_error THEN
                 reason := sqlerrm;
         END;
         available := reason IS NULL;

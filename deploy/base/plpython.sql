@@ -28,7 +28,7 @@ AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname = 'plpython3u') THEN
         IF EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'plpython3u') THEN
-            RETURN 'this database has no PL/Python: a superuser runs CREATE EXTENSION plpython3u';
+            RETURN 'this database has no PL/Python: a superuser runs CREATE EXTENSION plpython3u, which says why if it cannot be created';
         END IF;
         RETURN format(
             'the server has no PL/Python: install it (Debian: postgresql-plpython3-%s)', current_setting('server_version_num')::integer / 10000
@@ -37,15 +37,14 @@ BEGIN
     IF NOT current_setting('is_superuser')::boolean THEN
         RETURN 'only a superuser creates functions in PL/Python';
     END IF;
-    IF module IS NOT NULL THEN
-        BEGIN
-            EXECUTE format('DO LANGUAGE plpython3u %L', 'import ' || quote_ident(module));
-        EXCEPTION
-            WHEN external_routine_exception THEN
-                RETURN format('the server''s Python does not import %s (%s): install it (Debian: python3-%1$s)', module, sqlerrm);
-        END;
-    END IF;
+    EXECUTE format('DO LANGUAGE plpython3u %L', coalesce('import ' || quote_ident(module), 'pass'));
     RETURN NULL;
+EXCEPTION
+    WHEN external_routine_exception THEN
+        RETURN format('the server''s Python does not import %s (%s): install it (Debian: python3-%1$s)', module, sqlerrm);
+    -- The language outlives its library: a package removed, a data directory that another server starts.
+    WHEN undefined_file OR internal_error THEN
+        RETURN format('the server does not load PL/Python (%s)', sqlerrm);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.plpython_obstacle(text) IS

@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridge/repeated_retained to pg
 -- requires: base/decode_payload
 -- requires: tables/history
+-- requires: tables/queues
 -- requires: tables/retained_messages
 -- requires: tables/topic_numbers
 BEGIN;
@@ -40,6 +41,25 @@ $$;
 COMMENT ON FUNCTION mqtt.is_last_stored(uuid, uuid, text, text, bytea) IS
 'Whether the last message that was stored of a topic, in the last days, has this payload and no properties: it came when it was published, and then was retained.';
 
+CREATE OR REPLACE FUNCTION mqtt.last_waiting(organization_ids uuid []) RETURNS TABLE (integration_id uuid, topic text, content_type text, body bytea)
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT DISTINCT ON (q.integration_id, q.message ->> 'topic')
+        q.integration_id, q.message ->> 'topic', coalesce(q.message ->> 'content_type', ''),
+        CASE WHEN q.message - '{topic,qos,retain,content_type}'::text [] = '{}' THEN q.body END
+    FROM unnest(organization_ids) AS o (id)
+    CROSS JOIN LATERAL (
+        SELECT w.msg_id, w.integration_id, w.message, w.body
+        FROM pgmq.q_mqtt_messages AS w
+        WHERE w.organization_id = o.id
+        ORDER BY w.vt DESC
+        LIMIT 2000
+    ) AS q
+    ORDER BY q.integration_id ASC, q.message ->> 'topic' ASC, q.msg_id DESC;
+END;
+COMMENT ON FUNCTION mqtt.last_waiting(uuid []) IS
+'Of each topic the last message that waits to be stored, among the newest of each organization, however many there are; body is null if it has properties.';
+
 CREATE OR REPLACE FUNCTION mqtt.repeated_retained(
     owners uuid [], integration_ids uuid [], integration_numbers integer [], topics text [], payloads bytea [], retains boolean [], content_types text [],
     properties jsonb []
@@ -74,6 +94,10 @@ BEGIN
             ON r.organization_id = c.organization_id AND r.integration_id = c.integration_id AND r.topic_hash = c.topic_hash
         WINDOW w AS (PARTITION BY c.organization_id, c.integration_id, c.topic_hash ORDER BY c.place)
     ),
+    waiting AS MATERIALIZED (
+        SELECT w.*
+        FROM mqtt.last_waiting(ARRAY(SELECT DISTINCT c.organization_id FROM compared AS c WHERE c.retain AND c.content_hash IS DISTINCT FROM c.earlier_hash)) AS w
+    ),
     noted AS (
         INSERT INTO mqtt.retained_messages AS r (organization_id, integration_id, topic_hash, content_hash)
         -- In the order of the key, so that two bridges cannot deadlock.
@@ -89,13 +113,14 @@ BEGIN
     FROM compared AS c
     WHERE c.retain AND CASE
         WHEN c.content_hash = c.earlier_hash THEN true
-        WHEN c.turn = 1 AND c.properties IS NULL
-            THEN mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
-        ELSE false
+        WHEN c.turn > 1 OR c.properties IS NOT NULL THEN false
+        WHEN (c.integration_id, c.topic) IN (SELECT w.integration_id, w.topic FROM waiting AS w)
+            THEN (c.integration_id, c.topic, coalesce(c.content_type, ''), c.payload) IN (SELECT w.* FROM waiting AS w)
+        ELSE mqtt.is_last_stored(c.organization_id, c.integration_id, c.topic, c.content_type, c.payload)
     END;
     RETURN v_repeats;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.repeated_retained(uuid [], uuid [], integer [], text [], bytea [], boolean [], text [], jsonb []) IS
-'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, or was last stored, of it. Notes those that are new.';
+'Of what a bridge hands to bridge.ingest, the places of messages that a broker had retained and that are known: they are what it last sent of their topic as retained, or what came before in this call, still waits to be stored, or was last stored, of it. Notes those that are new.';
 COMMIT;

@@ -19,7 +19,7 @@ BEGIN
     END IF;
     RETURN mqtt.py_protobuf_layout(mqtt.try_base64(layout ->> 'descriptor_set'), layout ->> 'message');
 EXCEPTION
-    WHEN external_routine_exception THEN
+    WHEN external_routine_exception OR undefined_file OR internal_error THEN
         PERFORM mqtt.refuse_rule('layout', 'is not read: ' || left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200));
         RETURN NULL;
 END;

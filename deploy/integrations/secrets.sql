@@ -37,7 +37,7 @@ BEGIN
     BEGIN
         EXECUTE 'SELECT mqtt.py_seal($1, $2)' INTO v_box USING v_key, secret;
     EXCEPTION
-        WHEN external_routine_exception OR insufficient_privilege THEN
+        WHEN external_routine_exception OR undefined_file OR internal_error OR insufficient_privilege THEN
             v_box := NULL;
     END;
     IF v_box IS NULL THEN

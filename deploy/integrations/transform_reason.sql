@@ -13,8 +13,8 @@ BEGIN
     END IF;
     RETURN mqtt.py_check_transform(transform);
 EXCEPTION
-    -- There is no such function, or its library is gone.
-    WHEN undefined_function OR external_routine_exception THEN
+    -- There is no such function, or the server no longer loads its library or PL/Python's.
+    WHEN undefined_function OR undefined_file OR internal_error OR external_routine_exception THEN
         RETURN 'needs PL/Python and JMESPath on the database server (Debian: python3-jmespath; see mqtt.codecs())';
 END;
 $$;

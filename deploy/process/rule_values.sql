@@ -71,7 +71,8 @@ BEGIN
     END LOOP;
     RETURN mqtt.bytes_as(v_step, v_bytes, layout, body IS NOT NULL OR cardinality(v_steps) > 1, received_at);
 EXCEPTION
-    WHEN undefined_function THEN
+    -- There is no such function, or the server no longer loads PL/Python.
+    WHEN undefined_function OR undefined_file OR internal_error THEN
         RETURN ROW('null'::jsonb, v_bytes, format('codec_unavailable: this server does not decode %s (see mqtt.codecs())', v_step))::mqtt.decoded_payload;
     WHEN data_exception OR external_routine_exception OR program_limit_exceeded THEN
         RETURN ROW('null'::jsonb, v_bytes, format('it is not %s: %s', v_step, left(regexp_replace(sqlerrm, '^\w+Error: ', ''), 200)))::mqtt.decoded_payload;

@@ -34,8 +34,8 @@ AS $$
 BEGIN
     RETURN mqtt.py_transform(transforms, documents);
 EXCEPTION
-    -- There is no such function, or its library is gone.
-    WHEN undefined_function OR external_routine_exception THEN
+    -- There is no such function, or the server no longer loads its library or PL/Python's.
+    WHEN undefined_function OR undefined_file OR internal_error OR external_routine_exception THEN
         RETURN (
             SELECT jsonb_agg(jsonb_build_object('reason', 'codec_unavailable: this server has no JMESPath (see mqtt.codecs())'))
             FROM unnest(documents)

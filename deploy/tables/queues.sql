@@ -6,9 +6,20 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 DO $$
 DECLARE
     v_queue text;
+    v_member text;
 BEGIN
     FOREACH v_queue IN ARRAY ARRAY['mqtt_messages', 'mqtt_outbound'] LOOP
         PERFORM pgmq.create(v_queue);
+        -- As an extension, pgmq 1.5 takes its queues for parts of itself, which no pg_dump has.
+        FOR v_member IN
+            SELECT format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
+            FROM pg_depend AS d
+            INNER JOIN pg_class AS c ON d.objid = c.oid
+            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+                AND c.oid::regclass::text IN ('pgmq.q_' || v_queue, 'pgmq.a_' || v_queue, format('pgmq.q_%s_msg_id_seq', v_queue))
+        LOOP
+            EXECUTE 'ALTER EXTENSION pgmq DROP ' || v_member;
+        END LOOP;
         EXECUTE format('ALTER TABLE pgmq.%I OWNER TO mqtt_owner', 'q_' || v_queue);
         EXECUTE format('ALTER TABLE pgmq.%I OWNER TO mqtt_owner', 'a_' || v_queue);
         EXECUTE format('ALTER TABLE pgmq.%I ENABLE ROW LEVEL SECURITY', 'q_' || v_queue);

@@ -14,6 +14,13 @@ BEGIN
         RAISE NOTICE 'pgmq stays: it was here before, or holds queues that are not ours.';
     ELSIF v_extension IS NOT NULL THEN
         DROP EXTENSION pgmq;
+        -- CREATE EXTENSION has made the schema, which is no part of it.
+        BEGIN
+            DROP SCHEMA IF EXISTS pgmq;
+        EXCEPTION
+            WHEN dependent_objects_still_exist THEN
+                REVOKE ALL ON SCHEMA pgmq FROM mqtt_owner;
+        END;
     ELSE
         SET LOCAL client_min_messages = warning;
         DROP SCHEMA pgmq CASCADE;

@@ -98,14 +98,16 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
         assert again.returncode == 0, again.stdout + again.stderr
         assert {name: (place / name).read_bytes() for name in before} == before
 
+        # The shell that set it up still has what it was set up with.
+        exported = superuser | {"PGPASSWORD": "the superuser's", "PGHOSTADDR": "127.0.0.2", "TOPICBASE_TOKEN": "someone's"}
         bridge = [sys.executable, "-m", "bridge", "--config", str(place / "bridge.env"), "run"]
         ending.enter_context(running(POSTGREST, str(place / "postgrest.conf"), log=tmp_path / "postgrest.log"))
-        ending.enter_context(running(*bridge, log=tmp_path / "bridge.log", **base))
+        ending.enter_context(running(*bridge, log=tmp_path / "bridge.log", **base, **exported))
         wait_until(lambda: answers(f"http://127.0.0.1:{api.number}/"), what="PostgREST")
         wait_until(lambda: answers(f"http://127.0.0.1:{metrics.number}/readyz"), what="the bridge")
 
         cli = ("--config", str(place / "cli.env"))
-        login = json.loads(topicbase(*cli, "credentials", "add", "Hosted broker", "--device", "sensor01", "--json").stdout)
+        login = json.loads(topicbase(*cli, "credentials", "add", "Hosted broker", "--device", "sensor01", "--json", **exported).stdout)
         url, data = re.findall(r"curl (\S+) .*?-d '(\{.*?\})'$", made.stdout, re.MULTILINE | re.DOTALL)[0]
         sent = requests.post(
             url,
@@ -115,6 +117,8 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
             timeout=PATIENCE,
         )
         assert sent.status_code == 202, sent.text
-        wait_until(lambda: '{"temperature": 23.5}' in topicbase(*cli, "tail", "--no-follow").stdout, what="the message in the history")
-        doctor = topicbase("--config", str(place / "bridge.env"), "doctor")
+        wait_until(
+            lambda: '{"temperature": 23.5}' in topicbase(*cli, "tail", "--no-follow", **exported).stdout, what="the message in the history"
+        )
+        doctor = topicbase("--config", str(place / "bridge.env"), "doctor", **exported)
         assert doctor.returncode == 0, doctor.stdout

@@ -125,6 +125,29 @@ def held(stack: Stack, integration_id: str) -> bool:
         return db.execute("SELECT 1 FROM mqtt.bridge_leases WHERE integration_id = %s", (integration_id,)).fetchone() is not None
 
 
+def test_the_statement_that_keygen_prints(own: Stack, tmp_path: Path) -> None:
+    """Word for word, alone or with the key that goes to the standard output, as psql takes it; the bridge then opens what is sealed."""
+    path = tmp_path / "private.key"
+    before = "SELECT translate(encode(sealing_public_key, 'base64'), E'\\n', '') FROM mqtt.configuration"
+    with own.connect() as db:
+        kept = db.execute(before).fetchone()
+        for options, errors in ((), subprocess.PIPE), (("--rotate",), subprocess.PIPE), (("--rotate",), subprocess.STDOUT):
+            made = subprocess.run([PROGRAM, "keygen", *options, path], stdout=subprocess.PIPE, stderr=errors, text=True, check=True)
+            told = subprocess.run(
+                ["psql", "--no-psqlrc", "--dbname", own.database_url],
+                input=made.stderr or made.stdout, capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+            assert told.stdout == "UPDATE 1\n", told
+            ring = sealing.Keyring(*sealing.read_key_file(path))
+            assert db.execute(before).fetchone() == (ring.public_key,)
+            sealed = db.execute("SELECT mqtt.sealed('x', 'of the device')").fetchone()
+            assert sealed is not None
+            assert (sealed[0]["key"], sealing.unseal(ring, sealed[0])) == (ring.current, "of the device")
+        assert len(ring.ids) == 3
+        assert kept is not None
+        install(own, kept[0])
+
+
 def test_a_secret_that_no_key_opens_is_named(own: Stack, owner: Tenant, tmp_path: Path) -> None:
     environment = bridge_environment(own)
     path, public = key_of(environment, Path(environment["TOPICBASE_PRIVATE_KEY_FILE"]).parent, "other.key")

@@ -161,6 +161,9 @@ DELETE FROM pgmq.q_mqtt_messages;
 SELECT bridge.ingest(
     :'two', ARRAY[:'external', :'bob_external', :'hosted']::uuid [], '{1,2,3,2,1}', '{a,b,c,d,a}', '{1,2,3,4,5}', '{0,1,1,0,2}', '{f,f,f,t,t}'
 ) AS short \gset
+CREATE TABLE tap.queued_by_short_way AS SELECT * FROM pgmq.q_mqtt_messages;
+-- A message that the broker has retained is known by either.
+DELETE FROM pgmq.q_mqtt_messages;
 DELETE FROM mqtt.retained_messages;
 SELECT is(
     ARRAY[:'short', bridge.ingest(
@@ -170,12 +173,12 @@ SELECT is(
     array_fill(jsonb_build_object('queued', 4, 'dead', 0, 'passed_over', 1, 'not_held', ARRAY[:'hosted']), '{2}'), 'the short way and the long one answer alike'
 );
 SELECT results_eq(
-    $$SELECT message, body, organization_id, integration_id FROM pgmq.q_mqtt_messages ORDER BY msg_id LIMIT 4$$,
-    $$SELECT message, body, organization_id, integration_id FROM pgmq.q_mqtt_messages ORDER BY msg_id OFFSET 4$$,
+    $$SELECT message, body, organization_id, integration_id FROM tap.queued_by_short_way ORDER BY msg_id$$,
+    $$SELECT message, body, organization_id, integration_id FROM pgmq.q_mqtt_messages ORDER BY msg_id$$,
     'and queue the same, in the same order'
 );
 SELECT is(
-    (SELECT sum(l.accepted) - sum(l.dead) FROM mqtt.ledger AS l WHERE l.organization_id IN (:'org_alice', :'org_bob'))::bigint - 3,
+    (SELECT sum(l.accepted) - sum(l.dead) FROM mqtt.ledger AS l WHERE l.organization_id IN (:'org_alice', :'org_bob'))::bigint - 7,
     (SELECT count(*) FROM pgmq.q_mqtt_messages), 'the ledger adds up'
 );
 

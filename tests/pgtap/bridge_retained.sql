@@ -1,6 +1,6 @@
 -- What a broker has retained comes again at each new session: it is stored once, and again when it has changed.
 \ir setup.psql
-SELECT plan(27);
+SELECT plan(31);
 \set bridge 'aaaaaaaa-0000-4000-8000-000000000002'
 DELETE FROM mqtt.bridges;
 INSERT INTO mqtt.bridges (id, name, version, main_pid) VALUES (:'bridge', 'host:2', '1', 1);
@@ -51,6 +51,10 @@ SELECT is(tap.deliver('{org_alice/devices/o/t}', ARRAY[repeat('x', 300000)]) ->>
 SELECT is((SELECT count(*) FROM mqtt.mqtt_dead_letters), 1::bigint, 'not twice');
 
 -- What came when it was published, and then was retained.
+SELECT is(tap.deliver('{org_alice/devices/k/t}', '{1}', '{f}') ->> 'queued', '1', 'what is published while the bridge listens');
+SELECT is(tap.deliver('{org_alice/devices/k/t}', '{0}') ->> 'queued', '1', 'while it waits to be stored, another is stored');
+SELECT is(tap.deliver('{org_alice/devices/m/t,org_alice/devices/m/t}', '{1,2}', '{f,f}') ->> 'queued', '2', 'two are published');
+SELECT is(tap.deliver('{org_alice/devices/m/t}', '{2}') ->> 'repeated', '1', 'of which the last is a repeat when it is sent as retained, while both wait');
 SELECT is(tap.deliver('{org_alice/devices/l/t}', ARRAY['{"b": 1, "a": 2}'], '{f}') ->> 'queued', '1', 'what is published while the bridge listens');
 SELECT mqtt.process_batch() \g /dev/null
 SELECT is(tap.deliver('{org_alice/devices/l/t}', ARRAY['{"b": 1, "a": 2}']) ->> 'repeated', '1', 'is a repeat when it is sent as retained');

@@ -45,6 +45,29 @@ class Server:
         run_psql(f"host=127.0.0.1 port={self.port} user=postgres dbname={dbname} password='{PASSWORD}'", file, *values)
 
 
+def copied_programs(root: Path, *, without: str) -> Path:
+    """A copy of PostgreSQL for tests to add files to, without those whose name holds that; its programs find their files relative to
+    themselves."""
+    version = PROGRAMS.parent.name
+    root.chmod(0o755)
+    programs, original = root / "usr/lib/postgresql" / version / "bin", Path("/usr/share/postgresql") / version
+    shutil.copytree(PROGRAMS, programs)
+    for source, place in (
+        (PROGRAMS.parent / "lib", programs.parent / "lib"),
+        (original, root / "usr/share/postgresql" / version),
+        (original / "extension", extensions_of(programs)),
+    ):
+        place.mkdir(parents=True)
+        for file in source.iterdir():
+            if file.name != "extension" and without not in file.name:
+                (place / file.name).symlink_to(file)
+    return programs
+
+
+def extensions_of(programs: Path) -> Path:
+    return programs.parents[3] / "share/postgresql" / programs.parent.name / "extension"
+
+
 def run_psql(conninfo: str, file: Path, *arguments: str) -> None:
     done = subprocess.run(
         [str(PROGRAMS / "psql"), "-X", "-q", *arguments, "-f", str(file), conninfo],

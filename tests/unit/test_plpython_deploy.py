@@ -2,7 +2,7 @@
 
 import base64
 import json
-import shutil
+import re
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -12,10 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.migrations import planned
+from tests.support.servers import PROGRAMS, copied_programs, extensions_of
 from tests.support.stack import ROOT, Stack
+from tests.test_managed import PASSWORD, deploy, server
 
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PLPYTHON_SCRIPTS = ["deploy/base/plpython.sql", *(f"deploy/base/{path.name}" for path in sorted((ROOT / "deploy/base").glob("py_*.sql")))]
+LIBRARY = PROGRAMS.parent / "lib/plpython3.so"
 CODECS = ("cbor", "msgpack", "sparkplug", "influx", "csv", "cayenne", "senml", "binary", "protobuf", "decompress", "transform", "seal")
 DATABASE_ONLY = ("mosquitto", "postgrest", "gateway", "bridge")
 # Hides the module from the server's Python, and from no virtual environment that a part of the stack runs in.
@@ -33,19 +36,14 @@ Start = Callable[..., Stack]
 
 @pytest.fixture
 def bare_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of PostgreSQL without PL/Python: its programs find their files relative to themselves."""
-    version = PROGRAMS.parent.name
-    root = tmp_path_factory.mktemp("postgres")
-    root.chmod(0o755)
-    shared = root / "usr/share/postgresql" / version
-    (shared / "extension").mkdir(parents=True)
-    shutil.copytree(PROGRAMS, root / "usr/lib/postgresql" / version / "bin")
-    (root / "usr/lib/postgresql" / version / "lib").symlink_to(PROGRAMS.parent / "lib")
-    original = Path("/usr/share/postgresql") / version
-    for file in (*original.iterdir(), *(original / "extension").iterdir()):
-        if file.name != "extension" and "plpython" not in file.name:
-            (shared / file.relative_to(original)).symlink_to(file)
-    return root / "usr/lib/postgresql" / version / "bin"
+    return copied_programs(tmp_path_factory.mktemp("postgres"), without="plpython")
+
+
+def list_plpython(programs: Path) -> None:
+    """Let that server offer the extension, without its library."""
+    extensions = extensions_of(programs)
+    for file in (Path("/usr/share/postgresql") / programs.parent.name / "extension").glob("plpython3u*"):
+        (extensions / file.name).symlink_to(file)
 
 
 def codecs(connection: psycopg.Connection[tuple[str, bool, str]]) -> dict[str, str | None]:
@@ -139,7 +137,6 @@ def secrets_in_clear_are_refused(stack: Stack, role: str) -> None:
             "SELECT settings FROM mqtt.device_integrations WHERE organization_id = %s", (caller.organization,)
         ).fetchall()
         assert sorted(json.dumps(row[0].get("password") or row[0].get("client_key")) for row in rows) == [json.dumps(box)] * 2
-    assert PLANTED not in stack.log("postgres")
 
 
 def payload_rules_read_what_needs_none(stack: Stack) -> None:
@@ -150,14 +147,16 @@ def payload_rules_read_what_needs_none(stack: Stack) -> None:
         caller.run("SELECT api.apply_device_preset(%s, 'homie-4')", integration)
         caller.run("SELECT api.upsert_payload_rule(%s, 'csv/+', '{topic[2]}', decode => 'csv')", integration)
         caller.run("SELECT api.upsert_payload_rule(%s, 'ttn', '{$.id}', decode => 'base64 cayenne of $.data')", integration)
+        caller.run("SELECT api.upsert_payload_rule(%s, 'spBv1.0/#', '{$.device}', decode => 'sparkplug')", integration)
         caller.run("SELECT api.upsert_payload_rule(%s, 'text', '{$.id}', decode => 'hex json of $.data')", integration)
         with pytest.raises(psycopg.DatabaseError) as caught:
             caller.run("SELECT api.upsert_payload_rule(%s, 'means', '{$.id}', transform => '{mean: avg(v)}')", integration)
         assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("PT400", "payload_rule_invalid")
         assert "transform needs PL/Python and JMESPath on the database server" in str(caught.value.diag.message_detail)
-        connection.execute("SELECT mqtt.count_accepted(%s, 6)", (caller.organization,))
+        connection.execute("SELECT mqtt.count_accepted(%s, 7)", (caller.organization,))
         for topic, body in (
             ("homie/d/node/t/$unit", b"\xc2\xb0C"), ("homie/d/node/t", b"21.5"), ("homie/d/$state", b"ready"), ("csv/d", b"a;b\n1;2"),
+            ("spBv1.0/g/NDATA/e", b"\x08\x01"),
             ("ttn", b'{"id": "e", "data": "AWcA"}'), ("text", b'{"id": "f", "data": "7b2274223a20317d"}'),
         ):  # fmt: skip
             connection.execute(
@@ -178,41 +177,55 @@ def payload_rules_read_what_needs_none(stack: Stack) -> None:
             "SELECT decode_error FROM mqtt.mqtt_messages WHERE integration_id = %s AND decode_error IS NOT NULL ORDER BY topic",
             (integration,),
         ).fetchall()
-        assert [str(reason[0]).split(": ")[1:3] for reason in reasons] == [
-            ["codec_unavailable", f"this server does not decode {name} (see mqtt.codecs())"] for name in ("csv", "cayenne")
+        assert [str(reason[0]).split(": ", 1)[1] for reason in reasons] == [
+            "codec_unavailable: this server does not decode csv (see mqtt.codecs())",
+            "it is no Sparkplug B payload, or the server has no PL/Python",
+            "codec_unavailable: this server does not decode cayenne (see mqtt.codecs())",
         ]
 
 
-def test_a_server_without_pl_python_then_with(bare_postgres: Path, fresh_stack: Start, tmp_path: Path) -> None:
+def verified(stack: Stack) -> None:
+    run_script(stack, *(f"verify/{change}.sql" for change in planned()))
+
+
+@pytest.mark.timeout(900)
+def test_a_server_without_pl_python_then_with(bare_postgres: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
+    cluster = tmp_path / "cluster"
+    cluster.mkdir()
     hidden = [tmp_path / f"{module}.py" for module in ("nacl", "jmespath")]
     for file in hidden:
         file.write_text(WITHOUT.format(file.stem))
-    stack = fresh_stack(without=DATABASE_ONLY, TOPICBASE_PG_BIN=str(bare_postgres), PYTHONPATH=str(tmp_path))
-    log = stack.log("sqitch")
+    with server(cluster, bare_postgres, PYTHONPATH=str(tmp_path)) as at:
+        database = f"postgresql://cluster_root:{PASSWORD}@127.0.0.1:{at.port}/app"
+        without_then_with(Stack(cluster, {"DATABASE_URL": database}), deploy(at, "cluster_root"), bare_postgres, hidden)
+    assert PLANTED not in (cluster / "log").read_text(errors="replace")
+
+
+def without_then_with(stack: Stack, log: str, bare_postgres: Path, hidden: list[Path]) -> None:
     assert "The parts in PL/Python are left out, since the server has no PL/Python" in log
     assert "kept byte for byte and flagged" in log
     with stack.connect() as connection:
         assert connection.execute("SELECT count(*) FROM pg_proc WHERE proname LIKE 'py\\_%'").fetchone() == (0,)
         for reason in codecs(connection).values():
             assert "not created, since the server has no PL/Python: install it (Debian: postgresql-plpython3-" in str(reason)
-        assert stack.verify() == ""
+        verified(stack)
         for role in ("authenticated", "service_role"):
             secrets_in_clear_are_refused(stack, role)
         payload_rules_read_what_needs_none(stack)
 
-        extensions = bare_postgres.parents[3] / "share/postgresql" / bare_postgres.parent.name / "extension"
-        for file in (Path("/usr/share/postgresql") / bare_postgres.parent.name / "extension").glob("plpython3u*"):
-            (extensions / file.name).symlink_to(file)
-        assert "CREATE EXTENSION plpython3u" in str(codecs(connection)["cbor"])
-        assert stack.verify() == ""
+    list_plpython(bare_postgres)
+    library = bare_postgres.parent / "lib" / LIBRARY.name
+    a_library_that_does_not_load(stack, library)
+    library.symlink_to(LIBRARY)
     a_python_without_its_libraries(stack)
     for file in hidden:
         file.unlink()
     run_script(stack, *(f"deploy/base/{name}.sql" for name in ("py_seal", "py_check_transform", "py_transform")))
     with stack.connect() as connection:
         assert codecs(connection) == dict.fromkeys(CODECS)
-    assert stack.verify() == ""
+    verified(stack)
+    a_library_that_goes_away(stack, library)
 
 
 def a_python_without_its_libraries(stack: Stack) -> None:
@@ -224,7 +237,32 @@ def a_python_without_its_libraries(stack: Stack) -> None:
     assert "install it (Debian: python3-nacl)" in str(reasons.pop("seal"))
     assert "install it (Debian: python3-jmespath)" in str(reasons.pop("transform"))
     assert set(reasons.values()) == {None}
-    assert stack.verify() == ""
+    verified(stack)
+
+
+def a_library_that_does_not_load(stack: Stack, library: Path) -> None:
+    """The extension is listed, but its library is not there, or needs a Python that is not: that is said, and all else stands."""
+    said = run_script(stack, *PLPYTHON_SCRIPTS)
+    assert 'plpython3u cannot be created: could not access file "$libdir/plpython3"' in said
+    assert "The parts in PL/Python are left out, since this database has no PL/Python" in said
+    library.write_bytes(LIBRARY.read_bytes().replace(b"libpython3.", b"libpython9."))
+    said = run_script(stack, *PLPYTHON_SCRIPTS)
+    assert re.search(r"plpython3u cannot be created: could not load library .*: libpython9\.\S+: cannot open shared object file", said)
+    library.unlink()
+    with stack.connect() as connection:
+        assert "CREATE EXTENSION plpython3u, which says why if it cannot" in str(codecs(connection)["cbor"])
+    verified(stack)
+
+
+def a_library_that_goes_away(stack: Stack, library: Path) -> None:
+    """The functions are there, and nothing runs them: that is said, as where there are none, and stops nobody else's messages."""
+    library.unlink()
+    said = run_script(stack, *PLPYTHON_SCRIPTS)
+    assert 'since the server does not load PL/Python (could not access file "$libdir/plpython3"' in said
+    verified(stack)
+    with stack.connect() as connection:
+        assert {str(reason).split(":")[0] for reason in codecs(connection).values()} == {'could not access file "$libdir/plpython3"'}
+    payload_rules_read_what_needs_none(stack)
 
 
 def test_scripts_run_again(fresh_stack: Start) -> None:

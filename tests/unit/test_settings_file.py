@@ -76,6 +76,26 @@ def test_variables_of_libpq_are_handed_on(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("PGAPPNAME")
 
 
+def test_a_file_that_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGPASSWORD", "PGHOSTADDR", "PGSERVICE", "PGUSER", "PGSSLMODE"):
+        monkeypatch.setenv(name, "of_the_environment")
+    for name in ("PGHOST", "PGPASSFILE"):
+        monkeypatch.delenv(name, raising=False)
+    path = written(tmp_path, "PGUSER=of_the_file\nPGHOST=of_the_file\nPGPASSFILE=of_the_file\n")
+    source = settings.Source(path, overrides=True)
+    source.export()
+    try:
+        left = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+        expected = dict.fromkeys(("PGUSER", "PGHOST", "PGPASSFILE"), "of_the_file") | {"PGSSLMODE": "of_the_environment"}
+        assert {name: left.get(name) for name in (*expected, "PGPASSWORD", "PGHOSTADDR", "PGSERVICE")} == expected | dict.fromkeys(
+            ("PGPASSWORD", "PGHOSTADDR", "PGSERVICE")
+        )
+        assert source.moved() == []
+    finally:
+        for name in ("PGHOST", "PGPASSFILE"):
+            monkeypatch.delenv(name)
+
+
 @given(
     st.dictionaries(
         st.sampled_from(sorted(settings.NAMES - {"TOPICBASE_TOKEN"})), st.text(st.characters(codec="ascii", categories=["L", "N", "P"]))
