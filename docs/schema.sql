@@ -878,8 +878,9 @@ BEGIN
             DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
-    INSERT INTO mqtt.organizations (name, slug)
-    VALUES (create_organization.name, create_organization.slug)
+    INSERT INTO mqtt.organizations (name, slug, max_per_second)
+    SELECT create_organization.name, create_organization.slug, c.default_max_per_second
+    FROM mqtt.configuration AS c
     ON CONFLICT DO NOTHING
     RETURNING * INTO v_organization;
     IF NOT found THEN
@@ -899,7 +900,7 @@ ALTER FUNCTION api.create_organization(name text, slug text, admin_user_id uuid)
 COMMENT ON FUNCTION api.create_organization(name text, slug text, admin_user_id uuid) IS 'Create an organization
 
 For operators. Its devices'' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user''s JWT) becomes its first admin; you can also add one
-later with `add_organization_member`.
+later with `add_organization_member`. It may send `default_max_per_second` messages a second if the installation has that, until `set_organization_limits` says otherwise.
 Returns the organization: id, name, slug, topic_prefix and so on.
 Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.
 Answer: "mqtt.organizations"';
@@ -4659,7 +4660,7 @@ $$;
 
 ALTER FUNCTION bridge.process_heavy(organization_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.process_heavy(organization_id uuid) IS 'Processes queued messages of one organization, for a quarter of a second: {"processed", "failed", "dead", "more"}.';
+COMMENT ON FUNCTION bridge.process_heavy(organization_id uuid) IS 'Processes queued messages of one organization, for a quarter of a second: as mqtt.process_heavy says.';
 
 CREATE FUNCTION bridge.process_queue(batch_size integer DEFAULT 1000, elsewhere uuid[] DEFAULT NULL::uuid[], own uuid[] DEFAULT '{}'::uuid[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6338,9 +6339,11 @@ CREATE TABLE mqtt.configuration (
     max_waiting_per_organization integer DEFAULT 4 NOT NULL,
     max_stream_connections integer DEFAULT 10000 NOT NULL,
     max_calls_per_organization integer DEFAULT 10 NOT NULL,
+    default_max_per_second numeric,
     CONSTRAINT configuration_activity_days_check CHECK ((activity_days > 0)),
     CONSTRAINT configuration_callback_attempts_check CHECK (((callback_attempts >= 1) AND (callback_attempts <= 1000))),
     CONSTRAINT configuration_completed_days_check CHECK ((completed_days > 0)),
+    CONSTRAINT configuration_default_max_per_second_check CHECK ((default_max_per_second > (0)::numeric)),
     CONSTRAINT configuration_failed_days_check CHECK ((failed_days > 0)),
     CONSTRAINT configuration_idempotency_window_check CHECK ((idempotency_window > '00:00:00'::interval)),
     CONSTRAINT configuration_is_only_row_check CHECK (is_only_row),
@@ -6468,6 +6471,8 @@ COMMENT ON COLUMN mqtt.configuration.max_waiting_per_organization IS 'How many o
 COMMENT ON COLUMN mqtt.configuration.max_stream_connections IS 'Connections to the live stream that an organization may have, in all processes together, to within what opens in a second.';
 
 COMMENT ON COLUMN mqtt.configuration.max_calls_per_organization IS 'How many calls of an organization''s members and API keys may run at a time, each of which holds a connection of PostgREST''s pool; a third as many wait up to a second, further ones are answered 429. Half of db-pool.';
+
+COMMENT ON COLUMN mqtt.configuration.default_max_per_second IS 'The max_per_second that an organization is created with; those that there are keep theirs. Null is without limit.';
 
 CREATE TABLE mqtt.device_integrations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -10461,7 +10466,7 @@ DECLARE
     v_share integer := ceil(batch_size / 64.0);
     v_most integer := least(batch_size, 400, current_setting('max_connections')::integer * current_setting('max_locks_per_transaction')::integer / 16);
     v_paused CONSTANT uuid [] := mqtt.out_of_time() || elsewhere;
-    -- Beside organizations that have few messages, none has more than 250 in a batch, so that the next one, with theirs, comes soon.
+    -- Beside organizations that have few messages, none has more than 100 in a batch, so that the next one, with theirs, comes soon.
     v_shared_at timestamptz := (v_memory ->> 'shared_at')::timestamptz;
     v_most_each integer;
     v_locked record;
@@ -10521,7 +10526,7 @@ BEGIN
     END IF;
     v_last := v_locked.organizations[cardinality(v_locked.organizations)];
     v_shared_at := CASE WHEN cardinality(v_locked.organizations) > 1 AND v_share > ANY (v_locked.waiting) THEN v_now ELSE v_shared_at END;
-    v_most_each := CASE WHEN v_now BETWEEN v_shared_at AND v_shared_at + interval '1 second' THEN least(batch_size, greatest(v_share, 250)) ELSE batch_size END;
+    v_most_each := CASE WHEN v_now BETWEEN v_shared_at AND v_shared_at + interval '1 second' THEN least(batch_size, greatest(v_share, 100)) ELSE batch_size END;
     SELECT d.tids, d.messages, d.cuts, d.marks INTO tids, messages, cuts, v_new
     FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_most_each, v_now, v_margin, v_busy_margin) AS d;
     is_full := messages >= v_most_each;
@@ -10545,7 +10550,7 @@ $$;
 
 ALTER FUNCTION mqtt.due_messages(batch_size integer, elsewhere uuid[], OUT tids tid[], OUT messages integer, OUT cuts jsonb, OUT is_full boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.due_messages(batch_size integer, elsewhere uuid[], OUT tids tid[], OUT messages integer, OUT cuts jsonb, OUT is_full boolean) IS 'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction; while some have few, no other has more than 250. is_full: there may be more. None of the organizations that are elsewhere. Keeps its speed while an old transaction holds back vacuum.';
+COMMENT ON FUNCTION mqtt.due_messages(batch_size integer, elsewhere uuid[], OUT tids tid[], OUT messages integer, OUT cuts jsonb, OUT is_full boolean) IS 'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction; while some have few, no other has more than 100. is_full: there may be more. None of the organizations that are elsewhere. Keeps its speed while an old transaction holds back vacuum.';
 
 CREATE FUNCTION mqtt.encode_cursor(at timestamp with time zone, received_at timestamp with time zone, organization_id uuid, id uuid) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -14579,7 +14584,16 @@ CREATE FUNCTION mqtt.leave_heavy(batch tid[], own uuid[], OUT tids tid[], OUT or
     AS $$
 DECLARE
     v_memory jsonb;
+    v_costs jsonb;
 BEGIN
+    IF own <> '{}' THEN
+        -- Those are to be measured again.
+        v_costs := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}');
+        SELECT v_costs || jsonb_object_agg(o.id, 10) INTO v_costs
+        FROM unnest(own) AS o (id)
+        WHERE (v_costs ->> o.id::text)::double precision > 10;
+        PERFORM set_config('topicbase.organization_costs', v_costs::text, false) WHERE v_costs IS NOT NULL;
+    END IF;
     organizations := ARRAY(SELECT p.organization_id FROM mqtt.batch_parts(batch) AS p WHERE p.is_heavy AND p.organization_id <> ALL (own));
     tids := batch;
     IF organizations = '{}' THEN
@@ -17918,6 +17932,7 @@ BEGIN
         v_began := clock_timestamp();
         IF v_was_slow OR (SELECT sum(p.ms) > 100 FROM mqtt.batch_parts(v_tids) AS p) THEN
             v_counts := mqtt.store_in_turns(v_tids);
+            v_is_slow := v_counts[5] = 1;
         ELSE
             v_counts := mqtt.store_or_split(v_tids);
             -- Whose messages these are is measured with the next ones.
@@ -17947,6 +17962,9 @@ DECLARE
     v_tids tid [];
     v_left_since timestamptz;
     v_counts integer [] := '{0,0,0}';
+    v_began timestamptz;
+    v_is_large boolean;
+    v_is_light boolean := false;
 BEGIN
     IF process_heavy.organization_id = ANY (mqtt.out_of_time())
         OR NOT pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(process_heavy.organization_id::text)) THEN
@@ -17968,20 +17986,24 @@ BEGIN
         ORDER BY x.vt
     );
     IF v_tids <> '{}' THEN
-        SELECT s.counts, s.left_since INTO v_counts, v_left_since
+        v_began := clock_timestamp();
+        SELECT s.counts, s.left_since, p.is_heavy INTO v_counts, v_left_since, v_is_large
         FROM mqtt.batch_parts(v_tids) AS p
         CROSS JOIN LATERAL mqtt.store_part(p.tids, p.ms, clock_timestamp() + interval '0.25 seconds') AS s;
+        -- By what they took now, and 10 ms for a batch of any.
+        v_is_light := NOT v_is_large
+            AND extract(EPOCH FROM clock_timestamp() - v_began) * 1000 < 10 + 10 * greatest(1, v_counts[1] + v_counts[2] + v_counts[3]);
     END IF;
     RETURN jsonb_build_object(
         'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3],
         'more', v_left_since IS NOT NULL OR cardinality(v_tids) >= v_most
-    );
+    ) || CASE WHEN v_is_light THEN '{"is_light": true}' ELSE '{}' END::jsonb;
 END;
 $$;
 
 ALTER FUNCTION mqtt.process_heavy(organization_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.process_heavy(organization_id uuid) IS 'Processes due messages of one organization, the oldest first, for about a quarter of a second. For those whose messages are much work each (mqtt.process_batch, elsewhere): nobody else waits for them. {"processed", "failed", "dead", "more"}.';
+COMMENT ON FUNCTION mqtt.process_heavy(organization_id uuid) IS 'Processes due messages of one organization, the oldest first, for about a quarter of a second. For those whose messages are much work each (mqtt.process_batch, elsewhere): nobody else waits for them. {"processed", "failed", "dead", "more"}, and "is_light" if its messages are not much work after all: then they are better off with everyone''s.';
 
 CREATE FUNCTION mqtt.processing_lock() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -26284,39 +26306,78 @@ CREATE FUNCTION mqtt.store_in_turns(tids tid[]) RETURNS integer[]
 DECLARE
     v_ends_at CONSTANT timestamptz := clock_timestamp() + interval '0.1 seconds';
     v_memory CONSTANT jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}');
-    v_costs jsonb := '{}';
+    v_before jsonb := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}');
+    v_costs jsonb;
     v_left jsonb := '{}';
     v_part record;
     v_began timestamptz;
     v_stored record;
     v_counts integer [] := '{0,0,0}';
     v_ms double precision;
+    v_messages integer;
+    v_took jsonb := '{}';
+    v_turns integer := 0;
+    v_is_slow boolean := false;
+    -- What storing anything takes, on this machine and at this time: no message's own work.
+    v_least double precision := 'Infinity';
 BEGIN
-    -- The less work first: whoever sends much of it waits, and nobody for them.
-    FOR v_part IN SELECT p.* FROM mqtt.batch_parts(tids) AS p ORDER BY p.ms LOOP
+    -- The less work first: whoever sends much of it waits, and nobody for them. Those with little of it have a turn together, since each turn
+    -- has its fixed cost.
+    FOR v_part IN
+        SELECT array_agg(DISTINCT p.organization_id) AS organizations, array_agg(u.tid ORDER BY p.organization_id, u.n) AS tids, sum(p.ms / cardinality(p.tids)) AS ms
+        FROM mqtt.batch_parts(store_in_turns.tids) AS p
+        CROSS JOIN LATERAL unnest(p.tids) WITH ORDINALITY AS u (tid, n)
+        GROUP BY CASE WHEN p.ms > 50 THEN p.organization_id END
+        ORDER BY CASE WHEN p.ms > 50 THEN p.organization_id END IS NOT NULL, sum(p.ms / cardinality(p.tids))
+    LOOP
         v_began := clock_timestamp();
-        SELECT s.* INTO v_stored FROM mqtt.store_part(v_part.tids, v_part.ms, v_ends_at) AS s;
+        SELECT s.* INTO v_stored
+        FROM mqtt.store_part(v_part.tids, CASE WHEN cardinality(v_part.organizations) > 1 THEN 50 ELSE v_part.ms END, v_ends_at) AS s;
         v_counts := ARRAY[v_counts[1] + v_stored.counts[1], v_counts[2] + v_stored.counts[2], v_counts[3] + v_stored.counts[3]];
-        v_ms := extract(EPOCH FROM clock_timestamp() - v_began) * 1000 / greatest(1, v_stored.counts[1] + v_stored.counts[2] + v_stored.counts[3]);
-        v_costs := v_costs || jsonb_build_object(v_part.organization_id, v_ms);
+        v_ms := extract(EPOCH FROM clock_timestamp() - v_began) * 1000;
+        v_least := least(v_least, v_ms);
+        v_turns := v_turns + 1;
+        v_messages := greatest(1, v_stored.counts[1] + v_stored.counts[2] + v_stored.counts[3]);
+        IF cardinality(v_part.organizations) > 1 THEN
+            -- Whose work it was is not known: if it was much, each has a turn next time.
+            v_is_slow := v_ms > 300;
+            v_before := CASE
+                WHEN v_is_slow THEN v_before - v_part.organizations::text []
+                ELSE v_before || coalesce((
+                    SELECT jsonb_object_agg(b.key, least(b.value::double precision, v_ms / v_messages))
+                    FROM jsonb_each_text(v_before) AS b
+                    WHERE b.key = ANY (v_part.organizations::text [])
+                ), '{}')
+            END;
+            CONTINUE;
+        END IF;
+        v_took := v_took || jsonb_build_object(v_part.organizations[1], jsonb_build_array(v_ms, v_messages));
         IF v_stored.left_since IS NOT NULL THEN
-            v_left := v_left || jsonb_build_object(v_part.organization_id, v_stored.left_since - interval '1 microsecond');
+            v_left := v_left || jsonb_build_object(v_part.organizations[1], v_stored.left_since - interval '1 microsecond');
         END IF;
     END LOOP;
+    IF v_turns < 2 THEN
+        v_least := 10;
+    END IF;
+    -- Up in steps and down at once: what took long because the machine was busy is soon forgotten.
+    SELECT coalesce(jsonb_object_agg(t.key, least(
+        greatest(0, (t.value ->> 0)::double precision - v_least) / (t.value ->> 1)::integer, 2 * (v_before ->> t.key)::double precision + 5
+    )), '{}') INTO v_costs
+    FROM jsonb_each(v_took) AS t;
     -- Of as many as may matter.
-    IF length(current_setting('topicbase.organization_costs', true)) < 50000 THEN
-        v_costs := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}')::jsonb || v_costs;
+    IF length(v_before::text) < 50000 THEN
+        v_costs := v_before || v_costs;
     END IF;
     PERFORM set_config('topicbase.organization_costs', v_costs::text, false);
     -- Where mqtt.due_messages goes on reading.
     PERFORM set_config('topicbase.queue_memory', (v_memory || jsonb_build_object('marks', coalesce(v_memory -> 'marks', '{}') || v_left))::text, false);
-    RETURN v_counts || (v_left <> '{}')::integer;
+    RETURN v_counts || (v_left <> '{}')::integer || v_is_slow::integer;
 END;
 $$;
 
 ALTER FUNCTION mqtt.store_in_turns(tids tid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.store_in_turns(tids tid[]) IS 'Settles a batch that may take longer than a tenth of a second, organization by organization, those with the least work first, and leaves in the queue what there is no time for. Remembers what a message of each took. Returns how many were stored, failed and became dead letters, and 1 where something is left.';
+COMMENT ON FUNCTION mqtt.store_in_turns(tids tid[]) IS 'Settles a batch that may take longer than a tenth of a second, in turns: first all organizations with little work (50 ms), then one by one, and leaves in the queue what there is no time for. Remembers what a message of each took beyond what storing anything takes. Returns how many were stored, failed and became dead letters, 1 where something is left, and 1 where the first turn took long.';
 
 CREATE FUNCTION mqtt.store_messages(tids tid[]) RETURNS integer[]
     LANGUAGE plpgsql SECURITY DEFINER

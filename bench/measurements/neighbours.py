@@ -32,6 +32,7 @@ TARGET = 2.0
 CLIENTS = 4  # the flood's connections
 QUERIES = 60  # at a time, of a member
 QUOTA = 20  # messages per second that are accepted from the flood
+RATE = 2_000  # what an operator may allow each of those whom it does not know
 # From when a quiet one had sent a message until its row was committed.
 STORED = """
 SELECT extract(EPOCH FROM pg_xact_commit_timestamp(h.xmin)) - (h.payload ->> 'sent')::float8
@@ -44,17 +45,12 @@ def quota_neighbours(bench: Bench) -> None:
     """Pool: nine organizations' ingest beside one that sends as fast as it can, above its quota."""
     settle(bench)
     noisy, quiet = tenants(bench)
-    with bench.connect() as db:
-        db.execute("UPDATE mqtt.organizations SET max_per_second = %s, max_burst = %s WHERE id = %s", (QUOTA, QUOTA, noisy.organization_id))
-    try:
+    with limited(bench, noisy, QUOTA):
         compare(
             bench, "pool, quota", "messages over HTTP, answered", f"a flood on {CLIENTS} connections, above its quota of {QUOTA} a second",
             lambda: posted(f"{bench.api}/rpc/mqtt_ingest", noisy.message().encode(), noisy.headers, CLIENTS),
             lambda: calm(bench, quiet), "a pool of 20",
         )  # fmt: skip
-    finally:
-        with bench.connect() as db:
-            db.execute("UPDATE mqtt.organizations SET max_per_second = NULL, max_burst = NULL WHERE id = %s", (noisy.organization_id,))
 
 
 def pool_neighbours(bench: Bench) -> None:
@@ -108,6 +104,25 @@ def compare(bench: Bench, resource: str, what: str, worst: str, harm: Harm, samp
         f"neighbours-{resource.replace(', ', '-')}", f"{resource}: p99 of {QUIET} organizations' {what}", "the same alone",
         sides["beside"], sides["alone"], target=TARGET, at_least=False, unit="ms", setting=limits, note=worst,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def limited(bench: Bench, tenant: Tenant, rate: int) -> Iterator[None]:
+    with bench.connect() as db:
+        db.execute("UPDATE mqtt.organizations SET max_per_second = %s, max_burst = %s WHERE id = %s", (rate, rate, tenant.organization_id))
+        try:
+            yield
+        finally:
+            db.execute("UPDATE mqtt.organizations SET max_per_second = NULL, max_burst = NULL WHERE id = %s", (tenant.organization_id,))
+
+
+def compare_limited(
+    bench: Bench, noisy: Tenant, resource: str, what: str, worst: str, harm: Harm, sample: Callable[[], Sample], limits: str
+) -> None:
+    """A row as it is by default, and one with a limit of messages a second, which says what is left when there is processor for all."""
+    compare(bench, resource, what, worst, harm, sample, limits)
+    with limited(bench, noisy, RATE):
+        compare(bench, f"{resource}, limited", what, worst, harm, sample, f"max_per_second of {RATE:,}, which is no default; {limits}")
 
 
 def sample_of_times(seconds: list[float], sent: int) -> Sample:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.harness import Bench, Connection
 from bench.load.mqtt import Broker
-from bench.measurements.neighbours import PAUSE, QUIET, STORED, arrived, calm, clock, compare, sample_of_times, tenants
+from bench.measurements.neighbours import PAUSE, QUIET, STORED, arrived, calm, clock, compare, compare_limited, sample_of_times, tenants
 from bench.measurements.webhooks import receiver
 from bench.samples import Sample
 from bench.setup.bridge import bridge
@@ -107,10 +107,10 @@ def inbound_neighbours(bench: Bench) -> None:
     """Inbound: nine organizations' messages over MQTT beside another's broker that floods."""
     noisy, quiet = prepared(bench)
     with bridge(bench), subscribed(bench, quiet), closing(Hostile(floods=True)) as flood:
-        compare(
-            bench, "inbound", "messages over MQTT, from sent to stored", "a broker that delivers as fast as it can",
+        compare_limited(
+            bench, noisy, "inbound", "messages over MQTT, from sent to stored", "a broker that delivers as fast as it can",
             lambda: integrations(bench, noisy, flood.port), lambda: received(bench, quiet),
-            "half of the buffer, 250 messages of a batch and 32 KB of a turn while others deliver; no rate limit",
+            "half of the buffer, 100 messages of a batch and 8 KB of a turn while others deliver",
         )  # fmt: skip
     clear(bench)
 

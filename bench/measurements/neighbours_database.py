@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from bench.harness import Bench
-from bench.measurements.neighbours import compare, posted, stored, tenants
+from bench.measurements.neighbours import compare, compare_limited, posted, stored, tenants
 from bench.setup.bridge import bridge
 from bench.setup.messages import clear, fill_queue, settle
 from bench.setup.tenants import Tenant
@@ -25,10 +25,10 @@ def worker_neighbours(bench: Bench) -> None:
     settle(bench)
     noisy, quiet = tenants(bench)
     wide = f'{{"topic":"{noisy.topic(0)}","payload":{json.dumps({f"member{n}": n for n in range(WIDE)})}}}'
-    limits = "an equal part of each batch, 250 messages at most while others have few; turns of 0.1 s; no max_processing_seconds"
+    limits = "an equal part of each batch, 100 messages at most while others have few; turns of 0.1 s; no max_processing_seconds"
     with bridge(bench):
-        compare(
-            bench, "worker, batches", WHAT, f"batches of {BATCH:,} on {CLIENTS} connections, no quota", lambda: flood(bench, noisy),
+        compare_limited(
+            bench, noisy, "worker, batches", WHAT, f"batches of {BATCH:,} on {CLIENTS} connections, no quota", lambda: flood(bench, noisy),
             lambda: stored(bench, quiet), limits,
         )  # fmt: skip
         compare(

@@ -14,6 +14,8 @@ from bridge.database.thread import DatabaseThread, first_line
 STATEMENT_TIMEOUT, LOCK_TIMEOUT = 30.0, 10.0
 # A message that ends the session, or its time limit, is for the queue worker, which knows how to find it.
 SPOILED_SECONDS = 600.0
+# One that was taken for heavy while the machine was busy is measured again, among the others.
+LIGHT_SECONDS = 10.0
 
 
 class HeavyWorker(DatabaseThread):
@@ -25,7 +27,7 @@ class HeavyWorker(DatabaseThread):
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._taken: dict[UUID, None] = {}  # in the order of their turns
-        self._spoiled: dict[UUID, float] = {}  # until when
+        self._kept_out: dict[UUID, float] = {}  # until when
 
     # ---------------------------------------------------------------------------------------------------- from the queue worker
 
@@ -38,8 +40,8 @@ class HeavyWorker(DatabaseThread):
         """The organizations that are worked off here, None while none can be; and those that should not be."""
         now = time.monotonic()
         with self._lock:
-            self._spoiled = {key: until for key, until in self._spoiled.items() if until > now}
-            return (list(self._taken) if self.is_connected else None), list(self._spoiled)
+            self._kept_out = {key: until for key, until in self._kept_out.items() if until > now}
+            return (list(self._taken) if self.is_connected else None), list(self._kept_out)
 
     # --------------------------------------------------------------------------------------------------------------- this thread
 
@@ -63,15 +65,17 @@ class HeavyWorker(DatabaseThread):
             log.warning("heavy_failed", organization=organization_id, sqlstate=error.sqlstate, reason=first_line(error))
             with self._lock:
                 self._taken.pop(organization_id, None)
-                self._spoiled[organization_id] = time.monotonic() + SPOILED_SECONDS
+                self._kept_out[organization_id] = time.monotonic() + SPOILED_SECONDS
             if database.connection.closed:
                 raise
             return
         with self._lock:
             self._taken.pop(organization_id, None)
-            if counts["more"]:
+            if is_light := bool(counts.get("is_light")):
+                self._kept_out[organization_id] = time.monotonic() + LIGHT_SECONDS
+            elif counts["more"]:
                 self._taken[organization_id] = None  # as the last
-        if not counts["more"]:
+        if is_light or not counts["more"]:
             self.released()
         if counts["processed"]:
             metrics.BATCH_SECONDS.labels("heavy").observe(time.monotonic() - began)

@@ -16,9 +16,9 @@ from bridge.values import Backlog, Incoming, Origin
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20
-PART = 250  # of one organization, while others deliver, too: a message of theirs waits for the batch before its own
+PART = 100  # of one organization, while others deliver, too: a message of theirs waits for the batch before its own
 SHARED_SECONDS = 1.0
-SHARED_TURN_BYTES = 1 << 15
+SHARED_TURN_BYTES = 1 << 13
 LINGER_SECONDS = 0.003
 UNREAD_SECONDS = 0.001
 LAST_LOOK_SECONDS = 0.0005

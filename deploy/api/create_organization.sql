@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/create_organization to pg
+-- requires: base/configuration
 -- requires: integrations/operator_access
 -- requires: tables/log_activity
 BEGIN;
@@ -22,8 +23,9 @@ BEGIN
             DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
-    INSERT INTO mqtt.organizations (name, slug)
-    VALUES (create_organization.name, create_organization.slug)
+    INSERT INTO mqtt.organizations (name, slug, max_per_second)
+    SELECT create_organization.name, create_organization.slug, c.default_max_per_second
+    FROM mqtt.configuration AS c
     ON CONFLICT DO NOTHING
     RETURNING * INTO v_organization;
     IF NOT found THEN
@@ -41,7 +43,7 @@ COMMENT ON FUNCTION api.create_organization(text, text, uuid) IS
 $md$Create an organization
 
 For operators. Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
-later with `add_organization_member`.
+later with `add_organization_member`. It may send `default_max_per_second` messages a second if the installation has that, until `set_organization_limits` says otherwise.
 Returns the organization: id, name, slug, topic_prefix and so on.
 Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.
 Answer: "mqtt.organizations"$md$;

@@ -47,7 +47,8 @@ CREATE TABLE mqtt.configuration (
     max_waiting integer NOT NULL DEFAULT 8 CHECK (max_waiting >= 0),
     max_waiting_per_organization integer NOT NULL DEFAULT 4 CHECK (max_waiting_per_organization >= 0),
     max_stream_connections integer NOT NULL DEFAULT 10000 CHECK (max_stream_connections >= 0),
-    max_calls_per_organization integer NOT NULL DEFAULT 10 CHECK (max_calls_per_organization > 0)
+    max_calls_per_organization integer NOT NULL DEFAULT 10 CHECK (max_calls_per_organization > 0),
+    default_max_per_second numeric CHECK (default_max_per_second > 0)
 );
 COMMENT ON TABLE mqtt.configuration IS 'Limits and terms of this installation: one row, changed by UPDATE as mqtt_owner or superuser, in force from the next call.';
 COMMENT ON COLUMN mqtt.configuration.max_payload_bytes IS 'Largest payload of one message, in bytes of its stored form; larger ones are refused with 413.';
@@ -86,6 +87,8 @@ COMMENT ON COLUMN mqtt.configuration.max_stream_connections IS
 'Connections to the live stream that an organization may have, in all processes together, to within what opens in a second.';
 COMMENT ON COLUMN mqtt.configuration.max_calls_per_organization IS
 'How many calls of an organization''s members and API keys may run at a time, each of which holds a connection of PostgREST''s pool; a third as many wait up to a second, further ones are answered 429. Half of db-pool.';
+COMMENT ON COLUMN mqtt.configuration.default_max_per_second IS
+'The max_per_second that an organization is created with; those that there are keep theirs. Null is without limit.';
 COMMENT ON COLUMN mqtt.configuration.max_wrong_passwords IS
 'Wrong passwords a minute for one username, beyond which further ones are answered 429; the right one always works.';
 COMMENT ON COLUMN mqtt.configuration.max_connection_tests IS 'Connection tests an hour that an organization may ask for; further ones are refused with 429.';

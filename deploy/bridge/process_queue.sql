@@ -22,6 +22,6 @@ BEGIN
     RETURN mqtt.process_heavy(process_heavy.organization_id);
 END;
 $$;
-COMMENT ON FUNCTION bridge.process_heavy(uuid) IS 'Processes queued messages of one organization, for a quarter of a second: {"processed", "failed", "dead", "more"}.';
+COMMENT ON FUNCTION bridge.process_heavy(uuid) IS 'Processes queued messages of one organization, for a quarter of a second: as mqtt.process_heavy says.';
 GRANT EXECUTE ON FUNCTION bridge.process_heavy(uuid) TO mqtt_bridge;
 COMMIT;

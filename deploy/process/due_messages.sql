@@ -45,7 +45,7 @@ DECLARE
     v_share integer := ceil(batch_size / 64.0);
     v_most integer := least(batch_size, 400, current_setting('max_connections')::integer * current_setting('max_locks_per_transaction')::integer / 16);
     v_paused CONSTANT uuid [] := mqtt.out_of_time() || elsewhere;
-    -- Beside organizations that have few messages, none has more than 250 in a batch, so that the next one, with theirs, comes soon.
+    -- Beside organizations that have few messages, none has more than 100 in a batch, so that the next one, with theirs, comes soon.
     v_shared_at timestamptz := (v_memory ->> 'shared_at')::timestamptz;
     v_most_each integer;
     v_locked record;
@@ -105,7 +105,7 @@ BEGIN
     END IF;
     v_last := v_locked.organizations[cardinality(v_locked.organizations)];
     v_shared_at := CASE WHEN cardinality(v_locked.organizations) > 1 AND v_share > ANY (v_locked.waiting) THEN v_now ELSE v_shared_at END;
-    v_most_each := CASE WHEN v_now BETWEEN v_shared_at AND v_shared_at + interval '1 second' THEN least(batch_size, greatest(v_share, 250)) ELSE batch_size END;
+    v_most_each := CASE WHEN v_now BETWEEN v_shared_at AND v_shared_at + interval '1 second' THEN least(batch_size, greatest(v_share, 100)) ELSE batch_size END;
     SELECT d.tids, d.messages, d.cuts, d.marks INTO tids, messages, cuts, v_new
     FROM mqtt.share_due(v_locked.organizations, v_locked.firsts, v_locked.waiting, v_share, batch_size, v_most_each, v_now, v_margin, v_busy_margin) AS d;
     is_full := messages >= v_most_each;
@@ -127,5 +127,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.due_messages(integer, uuid []) IS
-'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction; while some have few, no other has more than 250. is_full: there may be more. None of the organizations that are elsewhere. Keeps its speed while an old transaction holds back vacuum.';
+'Row addresses of the next messages to process, at most batch_size, oldest first, in messages how many they are, and in cuts of which work items only so many messages are to be taken: shared fairly among at most 64 organizations, or more when some need less than their share, each locked for this transaction; while some have few, no other has more than 100. is_full: there may be more. None of the organizations that are elsewhere. Keeps its speed while an old transaction holds back vacuum.';
 COMMIT;

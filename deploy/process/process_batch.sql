@@ -116,37 +116,76 @@ AS $$
 DECLARE
     v_ends_at CONSTANT timestamptz := clock_timestamp() + interval '0.1 seconds';
     v_memory CONSTANT jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}');
-    v_costs jsonb := '{}';
+    v_before jsonb := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}');
+    v_costs jsonb;
     v_left jsonb := '{}';
     v_part record;
     v_began timestamptz;
     v_stored record;
     v_counts integer [] := '{0,0,0}';
     v_ms double precision;
+    v_messages integer;
+    v_took jsonb := '{}';
+    v_turns integer := 0;
+    v_is_slow boolean := false;
+    -- What storing anything takes, on this machine and at this time: no message's own work.
+    v_least double precision := 'Infinity';
 BEGIN
-    -- The less work first: whoever sends much of it waits, and nobody for them.
-    FOR v_part IN SELECT p.* FROM mqtt.batch_parts(tids) AS p ORDER BY p.ms LOOP
+    -- The less work first: whoever sends much of it waits, and nobody for them. Those with little of it have a turn together, since each turn
+    -- has its fixed cost.
+    FOR v_part IN
+        SELECT array_agg(DISTINCT p.organization_id) AS organizations, array_agg(u.tid ORDER BY p.organization_id, u.n) AS tids, sum(p.ms / cardinality(p.tids)) AS ms
+        FROM mqtt.batch_parts(store_in_turns.tids) AS p
+        CROSS JOIN LATERAL unnest(p.tids) WITH ORDINALITY AS u (tid, n)
+        GROUP BY CASE WHEN p.ms > 50 THEN p.organization_id END
+        ORDER BY CASE WHEN p.ms > 50 THEN p.organization_id END IS NOT NULL, sum(p.ms / cardinality(p.tids))
+    LOOP
         v_began := clock_timestamp();
-        SELECT s.* INTO v_stored FROM mqtt.store_part(v_part.tids, v_part.ms, v_ends_at) AS s;
+        SELECT s.* INTO v_stored
+        FROM mqtt.store_part(v_part.tids, CASE WHEN cardinality(v_part.organizations) > 1 THEN 50 ELSE v_part.ms END, v_ends_at) AS s;
         v_counts := ARRAY[v_counts[1] + v_stored.counts[1], v_counts[2] + v_stored.counts[2], v_counts[3] + v_stored.counts[3]];
-        v_ms := extract(EPOCH FROM clock_timestamp() - v_began) * 1000 / greatest(1, v_stored.counts[1] + v_stored.counts[2] + v_stored.counts[3]);
-        v_costs := v_costs || jsonb_build_object(v_part.organization_id, v_ms);
+        v_ms := extract(EPOCH FROM clock_timestamp() - v_began) * 1000;
+        v_least := least(v_least, v_ms);
+        v_turns := v_turns + 1;
+        v_messages := greatest(1, v_stored.counts[1] + v_stored.counts[2] + v_stored.counts[3]);
+        IF cardinality(v_part.organizations) > 1 THEN
+            -- Whose work it was is not known: if it was much, each has a turn next time.
+            v_is_slow := v_ms > 300;
+            v_before := CASE
+                WHEN v_is_slow THEN v_before - v_part.organizations::text []
+                ELSE v_before || coalesce((
+                    SELECT jsonb_object_agg(b.key, least(b.value::double precision, v_ms / v_messages))
+                    FROM jsonb_each_text(v_before) AS b
+                    WHERE b.key = ANY (v_part.organizations::text [])
+                ), '{}')
+            END;
+            CONTINUE;
+        END IF;
+        v_took := v_took || jsonb_build_object(v_part.organizations[1], jsonb_build_array(v_ms, v_messages));
         IF v_stored.left_since IS NOT NULL THEN
-            v_left := v_left || jsonb_build_object(v_part.organization_id, v_stored.left_since - interval '1 microsecond');
+            v_left := v_left || jsonb_build_object(v_part.organizations[1], v_stored.left_since - interval '1 microsecond');
         END IF;
     END LOOP;
+    IF v_turns < 2 THEN
+        v_least := 10;
+    END IF;
+    -- Up in steps and down at once: what took long because the machine was busy is soon forgotten.
+    SELECT coalesce(jsonb_object_agg(t.key, least(
+        greatest(0, (t.value ->> 0)::double precision - v_least) / (t.value ->> 1)::integer, 2 * (v_before ->> t.key)::double precision + 5
+    )), '{}') INTO v_costs
+    FROM jsonb_each(v_took) AS t;
     -- Of as many as may matter.
-    IF length(current_setting('topicbase.organization_costs', true)) < 50000 THEN
-        v_costs := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}')::jsonb || v_costs;
+    IF length(v_before::text) < 50000 THEN
+        v_costs := v_before || v_costs;
     END IF;
     PERFORM set_config('topicbase.organization_costs', v_costs::text, false);
     -- Where mqtt.due_messages goes on reading.
     PERFORM set_config('topicbase.queue_memory', (v_memory || jsonb_build_object('marks', coalesce(v_memory -> 'marks', '{}') || v_left))::text, false);
-    RETURN v_counts || (v_left <> '{}')::integer;
+    RETURN v_counts || (v_left <> '{}')::integer || v_is_slow::integer;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.store_in_turns(tid []) IS
-'Settles a batch that may take longer than a tenth of a second, organization by organization, those with the least work first, and leaves in the queue what there is no time for. Remembers what a message of each took. Returns how many were stored, failed and became dead letters, and 1 where something is left.';
+'Settles a batch that may take longer than a tenth of a second, in turns: first all organizations with little work (50 ms), then one by one, and leaves in the queue what there is no time for. Remembers what a message of each took beyond what storing anything takes. Returns how many were stored, failed and became dead letters, 1 where something is left, and 1 where the first turn took long.';
 
 CREATE OR REPLACE FUNCTION mqtt.leave_heavy(batch tid [], own uuid [], OUT tids tid [], OUT organizations uuid [])
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -157,7 +196,16 @@ SET jit = off
 AS $$
 DECLARE
     v_memory jsonb;
+    v_costs jsonb;
 BEGIN
+    IF own <> '{}' THEN
+        -- Those are to be measured again.
+        v_costs := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}');
+        SELECT v_costs || jsonb_object_agg(o.id, 10) INTO v_costs
+        FROM unnest(own) AS o (id)
+        WHERE (v_costs ->> o.id::text)::double precision > 10;
+        PERFORM set_config('topicbase.organization_costs', v_costs::text, false) WHERE v_costs IS NOT NULL;
+    END IF;
     organizations := ARRAY(SELECT p.organization_id FROM mqtt.batch_parts(batch) AS p WHERE p.is_heavy AND p.organization_id <> ALL (own));
     tids := batch;
     IF organizations = '{}' THEN
@@ -213,6 +261,7 @@ BEGIN
         v_began := clock_timestamp();
         IF v_was_slow OR (SELECT sum(p.ms) > 100 FROM mqtt.batch_parts(v_tids) AS p) THEN
             v_counts := mqtt.store_in_turns(v_tids);
+            v_is_slow := v_counts[5] = 1;
         ELSE
             v_counts := mqtt.store_or_split(v_tids);
             -- Whose messages these are is measured with the next ones.

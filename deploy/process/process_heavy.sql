@@ -15,6 +15,9 @@ DECLARE
     v_tids tid [];
     v_left_since timestamptz;
     v_counts integer [] := '{0,0,0}';
+    v_began timestamptz;
+    v_is_large boolean;
+    v_is_light boolean := false;
 BEGIN
     IF process_heavy.organization_id = ANY (mqtt.out_of_time())
         OR NOT pg_try_advisory_xact_lock(mqtt.processing_lock(), hashtext(process_heavy.organization_id::text)) THEN
@@ -36,16 +39,20 @@ BEGIN
         ORDER BY x.vt
     );
     IF v_tids <> '{}' THEN
-        SELECT s.counts, s.left_since INTO v_counts, v_left_since
+        v_began := clock_timestamp();
+        SELECT s.counts, s.left_since, p.is_heavy INTO v_counts, v_left_since, v_is_large
         FROM mqtt.batch_parts(v_tids) AS p
         CROSS JOIN LATERAL mqtt.store_part(p.tids, p.ms, clock_timestamp() + interval '0.25 seconds') AS s;
+        -- By what they took now, and 10 ms for a batch of any.
+        v_is_light := NOT v_is_large
+            AND extract(EPOCH FROM clock_timestamp() - v_began) * 1000 < 10 + 10 * greatest(1, v_counts[1] + v_counts[2] + v_counts[3]);
     END IF;
     RETURN jsonb_build_object(
         'processed', v_counts[1], 'failed', v_counts[2], 'dead', v_counts[3],
         'more', v_left_since IS NOT NULL OR cardinality(v_tids) >= v_most
-    );
+    ) || CASE WHEN v_is_light THEN '{"is_light": true}' ELSE '{}' END::jsonb;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.process_heavy(uuid) IS
-'Processes due messages of one organization, the oldest first, for about a quarter of a second. For those whose messages are much work each (mqtt.process_batch, elsewhere): nobody else waits for them. {"processed", "failed", "dead", "more"}.';
+'Processes due messages of one organization, the oldest first, for about a quarter of a second. For those whose messages are much work each (mqtt.process_batch, elsewhere): nobody else waits for them. {"processed", "failed", "dead", "more"}, and "is_light" if its messages are not much work after all: then they are better off with everyone''s.';
 COMMIT;

@@ -1,6 +1,6 @@
 -- api.create_organization and its members: who may, the happy path, each error.
 \ir setup.psql
-SELECT plan(41);
+SELECT plan(43);
 SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'create_organization', ARRAY['text', 'text', 'uuid'], 'authenticated', ARRAY['EXECUTE']);
 SELECT function_privs_are('api', 'add_organization_member', ARRAY['uuid', 'uuid', 'text'], 'anon', ARRAY[]::text[]);
@@ -10,6 +10,11 @@ SELECT act_as('service_role');
 SELECT api.create_organization('Carol Ltd', 'carol', :'nobody') ->> 'id' AS org_carol \gset
 SELECT is((SELECT o.topic_prefix FROM mqtt.organizations AS o WHERE o.id = :'org_carol'), 'org_carol', 'the prefix follows the slug');
 SELECT is((SELECT m.role FROM mqtt.organization_members AS m WHERE m.organization_id = :'org_carol'), 'admin', 'its admin is an admin');
+SELECT is((SELECT o.max_per_second FROM mqtt.organizations AS o WHERE o.id = :'org_carol'), NULL, 'without limit by default');
+SELECT act_as('none');
+UPDATE mqtt.configuration SET default_max_per_second = 2000;
+SELECT act_as('service_role');
+SELECT is(api.create_organization('Limited', 'limited') -> 'max_per_second', '2000', 'or with the installation''s limit for new ones');
 SELECT refuses($$SELECT api.create_organization('Carol', 'carol')$$, 'PT409', 'slug_taken', 'a slug once');
 SELECT refuses($$SELECT api.create_organization('Carol', 'Carol')$$, 'PT400', 'slug_invalid', 'an upper case slug');
 SELECT refuses($$SELECT api.create_organization('Carol', 'a/b')$$, 'PT400', 'slug_invalid', 'a slug with a topic separator');

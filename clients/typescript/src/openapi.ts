@@ -475,7 +475,7 @@ export interface paths {
         /**
          * Create an organization
          * @description For operators. Its devices' topics start with `org_<slug>`. The user admin_user_id (the `sub` of that user's JWT) becomes its first admin; you can also add one
-         *     later with `add_organization_member`.
+         *     later with `add_organization_member`. It may send `default_max_per_second` messages a second if the installation has that, until `set_organization_limits` says otherwise.
          *     Returns the organization: id, name, slug, topic_prefix and so on.
          *     Errors: 400 `name_invalid`, `slug_invalid`; 403 `operator_required`; 409 `slug_taken`.
          */
