@@ -3744,7 +3744,7 @@ BEGIN
     VALUES (
         v_integration.organization_id, v_integration.id, sync_device.external_id, sync_device.name, coalesce(sync_device.metadata, '{}')
     )
-    ON CONFLICT ON CONSTRAINT devices_organization_id_integration_id_external_id_key DO UPDATE
+    ON CONFLICT ON CONSTRAINT devices_integration_id_organization_id_external_id_key DO UPDATE
     SET name = coalesce(sync_device.name, d.name), metadata = coalesce(sync_device.metadata, d.metadata)
     RETURNING d.* INTO v_device;
     RETURN mqtt.device_document(v_device);
@@ -5633,7 +5633,7 @@ BEGIN
     UPDATE mqtt.mqtt_credentials AS c
     SET connection_count = c.connection_count + n.uses, last_connected_at = greatest(c.last_connected_at, n.last_connected_at)
     FROM credential AS n
-    WHERE c.id = n.credential_id;
+    WHERE c.id = ANY (ARRAY[n.credential_id]);
     GET DIAGNOSTICS v_credentials = ROW_COUNT;
     RETURN v_credentials;
 END;
@@ -5943,8 +5943,8 @@ BEGIN
         SELECT
             q.organization_id, array_agg(q.ctid ORDER BY q.vt) AS tids, sum(q.message_count) AS messages,
             sum(coalesce(pg_column_size(q.message), 0) + coalesce(pg_column_size(q.body), 0)) AS bytes
-        FROM pgmq.q_mqtt_messages AS q
-        WHERE q.ctid = ANY (batch)
+        -- By address before they are grouped: for that, the index of all that wait may be read.
+        FROM (SELECT x.ctid, x.* FROM pgmq.q_mqtt_messages AS x WHERE x.ctid = ANY (batch) OFFSET 0) AS q
         GROUP BY q.organization_id
     ) AS p;
 END;
@@ -8737,7 +8737,7 @@ CREATE FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, to
              ELSE NULL::integer
          END AS "case"
     FROM mqtt.topics t
-   WHERE ((t.organization_id = current_topic.organization_id) AND (t.integration_id = current_topic.integration_id) AND (hashtextextended(t.topic, (0)::bigint) = hashtextextended(current_topic.topic, (0)::bigint)) AND ("left"(t.topic, 200) = "left"(current_topic.topic, 200)) AND (t.topic = current_topic.topic) AND t.is_current);
+   WHERE ((NOT (t.organization_id IS DISTINCT FROM current_topic.organization_id)) AND (t.integration_id = current_topic.integration_id) AND (hashtextextended(t.topic, (0)::bigint) = hashtextextended(current_topic.topic, (0)::bigint)) AND ("left"(t.topic, 200) = "left"(current_topic.topic, 200)) AND (t.topic = current_topic.topic) AND t.is_current);
 END;
 
 ALTER FUNCTION mqtt.current_topic(organization_id uuid, integration_id uuid, topic text) OWNER TO mqtt_owner;
@@ -10751,9 +10751,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
         RETURN;
     END IF;
-    WITH hooked AS MATERIALIZED (
+    -- By address alone, whatever comes of them: else the index of all that wait may be read.
+    WITH due AS MATERIALIZED (
+        SELECT q.ctid AS tid, q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)
+    ),
+    hooked AS MATERIALIZED (
         SELECT i.organization_id, i.integration_id
-        FROM (SELECT DISTINCT q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)) AS i
+        FROM (SELECT DISTINCT d.organization_id, d.integration_id FROM due AS d) AS i
         WHERE EXISTS (
             SELECT FROM mqtt.mqtt_subscriptions AS s
             WHERE s.organization_id = i.organization_id AND s.integration_id = i.integration_id
@@ -10763,10 +10767,7 @@ BEGIN
     arrived AS MATERIALIZED (
         SELECT m.*
         FROM mqtt.queued_topics(ARRAY(
-            SELECT q.ctid
-            FROM hooked AS i
-            JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
-            WHERE q.ctid = ANY (tids)
+            SELECT d.tid FROM hooked AS i JOIN due AS d ON d.integration_id = i.integration_id AND d.organization_id = i.organization_id
         )) AS m
     ),
     -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.
@@ -13940,7 +13941,7 @@ BEGIN
     RETURN EXISTS (
         SELECT
         FROM mqtt.topics AS t
-        WHERE t.organization_id = is_topic_known.organization_id AND t.integration_id = is_topic_known.integration_id
+        WHERE t.organization_id IS NOT DISTINCT FROM is_topic_known.organization_id AND t.integration_id = is_topic_known.integration_id
             AND hashtextextended(t.topic, 0) = hashtextextended(is_topic_known.topic, 0) AND left(t.topic, 200) = left(is_topic_known.topic, 200)
             AND t.topic = is_topic_known.topic
     );
@@ -14606,8 +14607,8 @@ BEGIN
         SELECT jsonb_object_agg(x.organization_id, x.first - interval '1 microsecond')
         FROM (
             SELECT q.organization_id, min(q.vt) AS first
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.ctid = ANY (batch) AND q.organization_id = ANY (organizations)
+            FROM (SELECT m.* FROM pgmq.q_mqtt_messages AS m WHERE m.ctid = ANY (batch) OFFSET 0) AS q
+            WHERE q.organization_id = ANY (organizations)
             GROUP BY q.organization_id
         ) AS x
     )))::text, false);
@@ -22267,15 +22268,20 @@ BEGIN
     CROSS JOIN mqtt.message_id_key AS k
     WHERE q.ctid = ANY (tids) AND q.organization IS NULL;
     -- Which partitions work items are about is known before the statement that reads them.
-    SELECT min(q.enqueued_at), max(q.enqueued_at) INTO v_since, v_until FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+    SELECT min(q.enqueued_at), max(q.enqueued_at) INTO v_since, v_until FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids) AND num_nulls(q.organization) = 0;
     IF v_since IS NOT NULL THEN
         RETURN QUERY
         SELECT q.organization_id, q.integration_id, t.topic, h.received_at, h.position, h.id
-        FROM pgmq.q_mqtt_messages AS q
-        JOIN mqtt.history AS h ON h.received_at = q.enqueued_at AND h.organization = q.organization
-            AND h.position >= q.msg_id AND h.position < q.msg_id + q.message_count AND h.received_at BETWEEN v_since AND v_until
-        JOIN mqtt.topics AS t ON t.number = h.topic
-        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+        FROM (SELECT x.* FROM pgmq.q_mqtt_messages AS x WHERE x.ctid = ANY (tids) AND num_nulls(x.organization) = 0 OFFSET 0) AS q
+        -- Item by item; and a range, which can be neither hashed nor merged: else all topics may be read, and for each the whole day.
+        CROSS JOIN LATERAL (
+            SELECT x.*
+            FROM mqtt.history AS x
+            WHERE x.received_at = q.enqueued_at AND x.organization = q.organization
+                AND x.position >= q.msg_id AND x.position < q.msg_id + q.message_count AND x.received_at BETWEEN v_since AND v_until
+            OFFSET 0
+        ) AS h
+        JOIN mqtt.topics AS t ON t.number BETWEEN h.topic AND h.topic;
     END IF;
 END;
 $$;
@@ -22941,7 +22947,7 @@ BEGIN
             u.*,
             -- The first use is noted in the activity log, and so at once.
             record_stored.is_deferred
-            AND EXISTS (SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = u.credential_id AND c.connection_count > 0) AS is_deferred
+            AND EXISTS (SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = ANY (ARRAY[u.credential_id]) AND c.connection_count > 0) AS is_deferred
         FROM (
             SELECT s.organization_id, s.credential_id, sum(s.n)::bigint AS uses, max(s.last_at) AS last_at
             FROM stored AS s
@@ -22956,7 +22962,8 @@ BEGIN
         UPDATE mqtt.mqtt_credentials AS c
         SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
         FROM used AS u
-        WHERE c.id = u.credential_id AND NOT u.is_deferred
+        -- An array, so that it cannot be planned as a join that reads all of them.
+        WHERE c.id = ANY (ARRAY[u.credential_id]) AND NOT u.is_deferred
         RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (
@@ -27354,7 +27361,8 @@ DECLARE
 BEGIN
     WITH item AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
-        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL
+        -- Not IS NOT NULL, for which the index of all items that wait may be read.
+        WHERE q.ctid = ANY (tids) AND num_nulls(q.organization) = 0
         RETURNING q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_count, q.organization
     ),
     message AS MATERIALIZED (
@@ -27370,8 +27378,10 @@ BEGIN
                 AND x.position >= i.msg_id AND x.position < i.msg_id + i.message_count
                 -- Which partitions that can be is known before.
                 AND x.received_at BETWEEN take_items.since AND take_items.until
+            OFFSET 0
         ) AS h
-        JOIN mqtt.topics AS t ON t.number = h.topic
+        -- As a range, which can be neither hashed nor merged.
+        JOIN mqtt.topics AS t ON t.number BETWEEN h.topic AND h.topic
     )
     SELECT array_agg(ROW(
         m.position, m.received_at, 0, m.organization_id, m.integration_id, m.credential_id, CASE WHEN m.flags & 16 = 16 THEN m.id END,
@@ -27957,7 +27967,7 @@ CREATE FUNCTION mqtt.topic_number(organization_id uuid, integration_id uuid, top
  SELECT min(t.number) AS min,
      bool_or(t.is_current) AS bool_or
     FROM mqtt.topics t
-   WHERE ((t.organization_id = topic_number.organization_id) AND (t.integration_id = topic_number.integration_id) AND (hashtextextended(t.topic, (0)::bigint) = hashtextextended(topic_number.topic, (0)::bigint)) AND ("left"(t.topic, 200) = "left"(topic_number.topic, 200)) AND (t.topic = topic_number.topic) AND (NOT (t.device_id IS DISTINCT FROM topic_number.device_id)) AND (NOT (t.message_type IS DISTINCT FROM topic_number.message_type)) AND (t.role = topic_number.role));
+   WHERE ((NOT (t.organization_id IS DISTINCT FROM topic_number.organization_id)) AND (t.integration_id = topic_number.integration_id) AND (hashtextextended(t.topic, (0)::bigint) = hashtextextended(topic_number.topic, (0)::bigint)) AND ("left"(t.topic, 200) = "left"(topic_number.topic, 200)) AND (t.topic = topic_number.topic) AND (NOT (t.device_id IS DISTINCT FROM topic_number.device_id)) AND (NOT (t.message_type IS DISTINCT FROM topic_number.message_type)) AND (t.role = topic_number.role));
 END;
 
 ALTER FUNCTION mqtt.topic_number(organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text) OWNER TO mqtt_owner;
@@ -28800,6 +28810,7 @@ COMMENT ON FUNCTION mqtt.untyped_payload(body bytea, content text) IS 'A payload
 CREATE FUNCTION mqtt.update_devices(news mqtt.device_news[]) RETURNS mqtt.seen_device[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'off'
     AS $$
 DECLARE
     v_seen mqtt.seen_device [];
@@ -30954,7 +30965,7 @@ ALTER TABLE ONLY mqtt.device_presets
     ADD CONSTRAINT device_presets_pkey PRIMARY KEY (preset);
 
 ALTER TABLE ONLY mqtt.devices
-    ADD CONSTRAINT devices_organization_id_integration_id_external_id_key UNIQUE (organization_id, integration_id, external_id);
+    ADD CONSTRAINT devices_integration_id_organization_id_external_id_key UNIQUE (integration_id, organization_id, external_id);
 
 ALTER TABLE ONLY mqtt.devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (organization_id, id);
@@ -31210,7 +31221,7 @@ CREATE INDEX stream_tickets_expires_at_idx ON mqtt.stream_tickets USING btree (e
 
 CREATE INDEX topics_device_idx ON mqtt.topics USING btree (device_id) WHERE (device_id IS NOT NULL);
 
-CREATE INDEX topics_topic_idx ON mqtt.topics USING btree (organization_id, integration_id, hashtextextended(topic, (0)::bigint), "left"(topic, 200));
+CREATE INDEX topics_topic_idx ON mqtt.topics USING btree (integration_id, hashtextextended(topic, (0)::bigint), "left"(topic, 200));
 
 CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON api.mqtt_message_queue FOR EACH ROW EXECUTE FUNCTION mqtt.refuse_write();
 

@@ -126,7 +126,7 @@ BEGIN
     VALUES (
         v_integration.organization_id, v_integration.id, sync_device.external_id, sync_device.name, coalesce(sync_device.metadata, '{}')
     )
-    ON CONFLICT ON CONSTRAINT devices_organization_id_integration_id_external_id_key DO UPDATE
+    ON CONFLICT ON CONSTRAINT devices_integration_id_organization_id_external_id_key DO UPDATE
     SET name = coalesce(sync_device.name, d.name), metadata = coalesce(sync_device.metadata, d.metadata)
     RETURNING d.* INTO v_device;
     RETURN mqtt.device_document(v_device);

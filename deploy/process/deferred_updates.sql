@@ -91,7 +91,7 @@ BEGIN
     UPDATE mqtt.mqtt_credentials AS c
     SET connection_count = c.connection_count + n.uses, last_connected_at = greatest(c.last_connected_at, n.last_connected_at)
     FROM credential AS n
-    WHERE c.id = n.credential_id;
+    WHERE c.id = ANY (ARRAY[n.credential_id]);
     GET DIAGNOSTICS v_credentials = ROW_COUNT;
     RETURN v_credentials;
 END;

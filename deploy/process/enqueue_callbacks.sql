@@ -28,15 +28,20 @@ BEGIN
     CROSS JOIN mqtt.message_id_key AS k
     WHERE q.ctid = ANY (tids) AND q.organization IS NULL;
     -- Which partitions work items are about is known before the statement that reads them.
-    SELECT min(q.enqueued_at), max(q.enqueued_at) INTO v_since, v_until FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+    SELECT min(q.enqueued_at), max(q.enqueued_at) INTO v_since, v_until FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids) AND num_nulls(q.organization) = 0;
     IF v_since IS NOT NULL THEN
         RETURN QUERY
         SELECT q.organization_id, q.integration_id, t.topic, h.received_at, h.position, h.id
-        FROM pgmq.q_mqtt_messages AS q
-        JOIN mqtt.history AS h ON h.received_at = q.enqueued_at AND h.organization = q.organization
-            AND h.position >= q.msg_id AND h.position < q.msg_id + q.message_count AND h.received_at BETWEEN v_since AND v_until
-        JOIN mqtt.topics AS t ON t.number = h.topic
-        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL;
+        FROM (SELECT x.* FROM pgmq.q_mqtt_messages AS x WHERE x.ctid = ANY (tids) AND num_nulls(x.organization) = 0 OFFSET 0) AS q
+        -- Item by item; and a range, which can be neither hashed nor merged: else all topics may be read, and for each the whole day.
+        CROSS JOIN LATERAL (
+            SELECT x.*
+            FROM mqtt.history AS x
+            WHERE x.received_at = q.enqueued_at AND x.organization = q.organization
+                AND x.position >= q.msg_id AND x.position < q.msg_id + q.message_count AND x.received_at BETWEEN v_since AND v_until
+            OFFSET 0
+        ) AS h
+        JOIN mqtt.topics AS t ON t.number BETWEEN h.topic AND h.topic;
     END IF;
 END;
 $$;
@@ -55,9 +60,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM mqtt.mqtt_subscriptions AS s WHERE s.callback_url IS NOT NULL AND s.callback_gone_at IS NULL AND NOT s.is_paused) THEN
         RETURN;
     END IF;
-    WITH hooked AS MATERIALIZED (
+    -- By address alone, whatever comes of them: else the index of all that wait may be read.
+    WITH due AS MATERIALIZED (
+        SELECT q.ctid AS tid, q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)
+    ),
+    hooked AS MATERIALIZED (
         SELECT i.organization_id, i.integration_id
-        FROM (SELECT DISTINCT q.organization_id, q.integration_id FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids)) AS i
+        FROM (SELECT DISTINCT d.organization_id, d.integration_id FROM due AS d) AS i
         WHERE EXISTS (
             SELECT FROM mqtt.mqtt_subscriptions AS s
             WHERE s.organization_id = i.organization_id AND s.integration_id = i.integration_id
@@ -67,10 +76,7 @@ BEGIN
     arrived AS MATERIALIZED (
         SELECT m.*
         FROM mqtt.queued_topics(ARRAY(
-            SELECT q.ctid
-            FROM hooked AS i
-            JOIN pgmq.q_mqtt_messages AS q ON q.integration_id = i.integration_id AND q.organization_id = i.organization_id
-            WHERE q.ctid = ANY (tids)
+            SELECT d.tid FROM hooked AS i JOIN due AS d ON d.integration_id = i.integration_id AND d.organization_id = i.organization_id
         )) AS m
     ),
     -- Messages of the same topic are matched once, and filters looked up once for all topics that they may match.

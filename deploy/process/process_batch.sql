@@ -73,8 +73,8 @@ BEGIN
         SELECT
             q.organization_id, array_agg(q.ctid ORDER BY q.vt) AS tids, sum(q.message_count) AS messages,
             sum(coalesce(pg_column_size(q.message), 0) + coalesce(pg_column_size(q.body), 0)) AS bytes
-        FROM pgmq.q_mqtt_messages AS q
-        WHERE q.ctid = ANY (batch)
+        -- By address before they are grouped: for that, the index of all that wait may be read.
+        FROM (SELECT x.ctid, x.* FROM pgmq.q_mqtt_messages AS x WHERE x.ctid = ANY (batch) OFFSET 0) AS q
         GROUP BY q.organization_id
     ) AS p;
 END;
@@ -218,8 +218,8 @@ BEGIN
         SELECT jsonb_object_agg(x.organization_id, x.first - interval '1 microsecond')
         FROM (
             SELECT q.organization_id, min(q.vt) AS first
-            FROM pgmq.q_mqtt_messages AS q
-            WHERE q.ctid = ANY (batch) AND q.organization_id = ANY (organizations)
+            FROM (SELECT m.* FROM pgmq.q_mqtt_messages AS m WHERE m.ctid = ANY (batch) OFFSET 0) AS q
+            WHERE q.organization_id = ANY (organizations)
             GROUP BY q.organization_id
         ) AS x
     )))::text, false);

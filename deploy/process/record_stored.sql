@@ -79,7 +79,7 @@ BEGIN
             u.*,
             -- The first use is noted in the activity log, and so at once.
             record_stored.is_deferred
-            AND EXISTS (SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = u.credential_id AND c.connection_count > 0) AS is_deferred
+            AND EXISTS (SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = ANY (ARRAY[u.credential_id]) AND c.connection_count > 0) AS is_deferred
         FROM (
             SELECT s.organization_id, s.credential_id, sum(s.n)::bigint AS uses, max(s.last_at) AS last_at
             FROM stored AS s
@@ -94,7 +94,8 @@ BEGIN
         UPDATE mqtt.mqtt_credentials AS c
         SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
         FROM used AS u
-        WHERE c.id = u.credential_id AND NOT u.is_deferred
+        -- An array, so that it cannot be planned as a join that reads all of them.
+        WHERE c.id = ANY (ARRAY[u.credential_id]) AND NOT u.is_deferred
         RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (

@@ -15,7 +15,8 @@ DECLARE
 BEGIN
     WITH item AS MATERIALIZED (
         DELETE FROM pgmq.q_mqtt_messages AS q
-        WHERE q.ctid = ANY (tids) AND q.organization IS NOT NULL
+        -- Not IS NOT NULL, for which the index of all items that wait may be read.
+        WHERE q.ctid = ANY (tids) AND num_nulls(q.organization) = 0
         RETURNING q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.credential_id, q.message_count, q.organization
     ),
     message AS MATERIALIZED (
@@ -31,8 +32,10 @@ BEGIN
                 AND x.position >= i.msg_id AND x.position < i.msg_id + i.message_count
                 -- Which partitions that can be is known before.
                 AND x.received_at BETWEEN take_items.since AND take_items.until
+            OFFSET 0
         ) AS h
-        JOIN mqtt.topics AS t ON t.number = h.topic
+        -- As a range, which can be neither hashed nor merged.
+        JOIN mqtt.topics AS t ON t.number BETWEEN h.topic AND h.topic
     )
     SELECT array_agg(ROW(
         m.position, m.received_at, 0, m.organization_id, m.integration_id, m.credential_id, CASE WHEN m.flags & 16 = 16 THEN m.id END,

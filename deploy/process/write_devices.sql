@@ -61,7 +61,8 @@ COMMENT ON FUNCTION mqtt.register_devices(mqtt.device_news []) IS 'Registers dev
 CREATE OR REPLACE FUNCTION mqtt.update_devices(news mqtt.device_news []) RETURNS mqtt.seen_device []
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
--- Further settings are those of mqtt.store_messages, which calls it.
+-- Further settings are those of mqtt.store_messages, which calls it. A hash join would read all devices.
+SET enable_hashjoin = off
 AS $$
 DECLARE
     v_seen mqtt.seen_device [];

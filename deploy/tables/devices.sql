@@ -18,7 +18,8 @@ CREATE TABLE mqtt.devices (
     presence jsonb NOT NULL DEFAULT '{"state": "unknown", "since": null}' CHECK (jsonb_typeof(presence) = 'object'),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, id),
-    UNIQUE (organization_id, integration_id, external_id),
+    -- In an order that the primary key cannot stand in for.
+    UNIQUE (integration_id, organization_id, external_id),
     FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations (organization_id, id) ON DELETE CASCADE
 )
 -- Room for new versions in the page: an update that stays there makes no index entries.

@@ -17,8 +17,8 @@ CREATE TABLE mqtt.topics (
     PRIMARY KEY (organization_id, number)
 );
 CREATE SEQUENCE mqtt.topic_numbers AS integer OWNED BY mqtt.topics.number;
--- A topic may be longer than an index entry.
-CREATE INDEX topics_topic_idx ON mqtt.topics (organization_id, integration_id, hashtextextended(topic, 0), left(topic, 200));
+-- A topic may be longer than an index entry. Without the organization, so that who looks up a topic has no other index to read (mqtt.topic_number).
+CREATE INDEX topics_topic_idx ON mqtt.topics (integration_id, hashtextextended(topic, 0), left(topic, 200));
 CREATE INDEX topics_device_idx ON mqtt.topics (device_id) WHERE device_id IS NOT NULL;
 COMMENT ON TABLE mqtt.topics IS
 'What the history''s topics are: the name, and what the topic pattern made of it when messages came. What it means never changes; when a topic comes to mean something else, it gets another row, and what was stored before keeps the one it has. Without foreign keys: rows stay while the history names them.';
