@@ -23738,6 +23738,7 @@ CREATE FUNCTION mqtt.repeated_retained(owners uuid[], integration_ids uuid[], in
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
 DECLARE

@@ -68,6 +68,8 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+-- The newest that wait are read in the order of their index, and no more of them.
+SET enable_bitmapscan = off
 SET jit = off
 AS $$
 DECLARE

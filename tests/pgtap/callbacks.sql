@@ -260,7 +260,7 @@ FROM generate_series(1, 1000) AS n;
 SELECT arrive(:'bob_hosted', 'org_bob/m/' || n || CASE WHEN n % 2 = 0 THEN '/x' ELSE '' END) FROM generate_series(1, 600) AS n;
 SET LOCAL statement_timeout = '2s';
 SELECT is(
-    (SELECT sum((b.done ->> 'processed')::integer) FROM (SELECT mqtt.process_batch() AS done FROM generate_series(1, 4)) AS b), 600::bigint,
+    (SELECT sum((b.done ->> 'processed')::integer) FROM (SELECT mqtt.process_batch() AS done FROM generate_series(1, 8)) AS b), 600::bigint,
     'batches of 600 topics with 1,000 callbacks take no second'
 );
 RESET statement_timeout;

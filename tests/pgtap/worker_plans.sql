@@ -46,12 +46,6 @@ LANGUAGE sql AS $$
     FROM mqtt.bridge_leases AS l;
     SELECT tap.work();
 $$;
-CREATE FUNCTION tap.defer(numbers integer []) RETURNS void
-LANGUAGE sql AS $$
-    SELECT set_config('topicbase.is_update_deferred', 'true', false);
-    SELECT tap.send_singles(numbers);
-    SELECT mqtt.apply_deferred_updates('-infinity'), set_config('topicbase.is_update_deferred', 'false', false);
-$$;
 CREATE FUNCTION tap.hook(numbers integer []) RETURNS void
 LANGUAGE sql AS $$
     SELECT tap.send_singles(numbers, 'hooked'), tap.deliver(numbers, false, 'hooked');
@@ -59,7 +53,7 @@ $$;
 CREATE TABLE tap.steps (name text, call text);
 INSERT INTO tap.steps VALUES
 ('single messages', 'send_singles(%L)'), ('a batch over HTTP', 'send_batch(%L)'), ('what a broker delivers', 'deliver(%L)'),
-('what a broker has retained', 'deliver(%L, true)'), ('updates that are deferred', 'defer(%L)'), ('webhooks', 'hook(%L)');
+('what a broker has retained', 'deliver(%L, true)'), ('webhooks', 'hook(%L)');
 
 CREATE FUNCTION tap.rows_read() RETURNS TABLE (relation text, n bigint)
 LANGUAGE sql AS $$
