@@ -26,9 +26,10 @@ export function useLoad(load, deps, every = 0, live = null) {
         let runs = 0;
         let answered = 0;
         let came = null; // while a run is on its way
+        let failed = false;
         function plan() {
             clearTimeout(timer);
-            const pause = isFollowed() ? live.every : every;
+            const pause = isFollowed() && !failed ? live.every : every;
             if (pause && !abort.signal.aborted) timer = setTimeout(() => (document.hidden ? plan() : run()), pause);
         }
         async function run() {
@@ -44,6 +45,7 @@ export function useLoad(load, deps, every = 0, live = null) {
             }
             if (abort.signal.aborted || mine < answered) return; // a later run was faster
             answered = mine;
+            failed = Boolean(news.error);
             if (!news.error) for (const [rows, stream] of came) news.data = live.merge(news.data, rows, stream);
             if (mine === runs) came = null;
             set((old) => ({ ...old, ...news }));

@@ -22962,8 +22962,7 @@ BEGIN
         UPDATE mqtt.mqtt_credentials AS c
         SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
         FROM used AS u
-        -- An array, so that it cannot be planned as a join that reads all of them.
-        WHERE c.id = ANY (ARRAY[u.credential_id]) AND NOT u.is_deferred
+        WHERE c.id = ANY (ARRAY[u.credential_id]) AND NOT u.is_deferred -- an array, which no join reads all of them for
         RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (
@@ -23553,6 +23552,30 @@ ALTER FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_ro
 
 COMMENT ON FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_row[]) IS 'Has the rollups made again of the hours in which deleted readings were measured. Returns how many hours of devices cannot be, and are not deleted as a whole by mqtt.delete_rollups_within either.';
 
+CREATE FUNCTION mqtt.remember_costs(before jsonb, took jsonb, least_ms double precision) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_costs jsonb;
+BEGIN
+    -- Up in steps and down at once: what took long because the machine was busy is soon forgotten.
+    SELECT coalesce(jsonb_object_agg(t.key, least(
+        greatest(0, (t.value ->> 0)::double precision - least_ms) / (t.value ->> 1)::integer, 2 * (before ->> t.key)::double precision + 5
+    )), '{}') INTO v_costs
+    FROM jsonb_each(took) AS t;
+    -- Of as many as may matter.
+    IF length(before::text) < 50000 THEN
+        v_costs := before || v_costs;
+    END IF;
+    PERFORM set_config('topicbase.organization_costs', v_costs::text, false);
+END;
+$$;
+
+ALTER FUNCTION mqtt.remember_costs(before jsonb, took jsonb, least_ms double precision) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.remember_costs(before jsonb, took jsonb, least_ms double precision) IS 'Remembers in this session (topicbase.organization_costs, {organization: ms}) what a message of each organization took; took is {organization: [ms, messages]}, least_ms what storing anything takes. A part of mqtt.store_in_turns.';
+
 CREATE FUNCTION mqtt.remove_topics(organization_id uuid, numbers integer[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -23747,8 +23770,7 @@ BEGIN
     WITH came AS MATERIALIZED (
         SELECT
             m.place, m.retain, owners[m.number] AS organization_id, integration_ids[m.number] AS integration_id, m.topic, m.payload, m.content_type,
-            m.properties,
-            sha256(convert_to(m.topic, 'UTF8')) AS topic_hash,
+            m.properties, sha256(convert_to(m.topic, 'UTF8')) AS topic_hash,
             -- The time until it expires runs down at the broker.
             sha256(sha256(m.payload) || convert_to(jsonb_build_array(m.content_type, m.properties - 'message_expiry')::text, 'UTF8')) AS content_hash
         FROM unnest(integration_numbers, topics, payloads, retains, content_types, repeated_retained.properties)
@@ -26315,7 +26337,6 @@ DECLARE
     v_ends_at CONSTANT timestamptz := clock_timestamp() + interval '0.1 seconds';
     v_memory CONSTANT jsonb := coalesce(nullif(current_setting('topicbase.queue_memory', true), ''), '{}');
     v_before jsonb := coalesce(nullif(current_setting('topicbase.organization_costs', true), ''), '{}');
-    v_costs jsonb;
     v_left jsonb := '{}';
     v_part record;
     v_began timestamptz;
@@ -26329,8 +26350,7 @@ DECLARE
     -- What storing anything takes, on this machine and at this time: no message's own work.
     v_least double precision := 'Infinity';
 BEGIN
-    -- The less work first: whoever sends much of it waits, and nobody for them. Those with little of it have a turn together, since each turn
-    -- has its fixed cost.
+    -- The less work first: whoever sends much of it waits, and nobody for them. Those with little share a turn, since each has its fixed cost.
     FOR v_part IN
         SELECT array_agg(DISTINCT p.organization_id) AS organizations, array_agg(u.tid ORDER BY p.organization_id, u.n) AS tids, sum(p.ms / cardinality(p.tids)) AS ms
         FROM mqtt.batch_parts(store_in_turns.tids) AS p
@@ -26364,19 +26384,7 @@ BEGIN
             v_left := v_left || jsonb_build_object(v_part.organizations[1], v_stored.left_since - interval '1 microsecond');
         END IF;
     END LOOP;
-    IF v_turns < 2 THEN
-        v_least := 10;
-    END IF;
-    -- Up in steps and down at once: what took long because the machine was busy is soon forgotten.
-    SELECT coalesce(jsonb_object_agg(t.key, least(
-        greatest(0, (t.value ->> 0)::double precision - v_least) / (t.value ->> 1)::integer, 2 * (v_before ->> t.key)::double precision + 5
-    )), '{}') INTO v_costs
-    FROM jsonb_each(v_took) AS t;
-    -- Of as many as may matter.
-    IF length(v_before::text) < 50000 THEN
-        v_costs := v_before || v_costs;
-    END IF;
-    PERFORM set_config('topicbase.organization_costs', v_costs::text, false);
+    PERFORM mqtt.remember_costs(v_before, v_took, CASE WHEN v_turns < 2 THEN 10 ELSE v_least END);
     -- Where mqtt.due_messages goes on reading.
     PERFORM set_config('topicbase.queue_memory', (v_memory || jsonb_build_object('marks', coalesce(v_memory -> 'marks', '{}') || v_left))::text, false);
     RETURN v_counts || (v_left <> '{}')::integer || v_is_slow::integer;
@@ -33651,6 +33659,8 @@ REVOKE ALL ON FUNCTION mqtt.register_imported(integration mqtt.device_integratio
 REVOKE ALL ON FUNCTION mqtt.register_topics(topics mqtt.numbered_topic[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.remake_rollups(deletion mqtt.deletions, gone mqtt.deleted_row[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.remember_costs(before jsonb, took jsonb, least_ms double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.remove_topics(organization_id uuid, numbers integer[]) FROM PUBLIC;
 

@@ -68,8 +68,7 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
--- The newest that wait are read in the order of their index, and no more of them.
-SET enable_bitmapscan = off
+SET enable_bitmapscan = off -- the newest that wait, and no more of them
 SET jit = off
 AS $$
 DECLARE
@@ -78,8 +77,7 @@ BEGIN
     WITH came AS MATERIALIZED (
         SELECT
             m.place, m.retain, owners[m.number] AS organization_id, integration_ids[m.number] AS integration_id, m.topic, m.payload, m.content_type,
-            m.properties,
-            sha256(convert_to(m.topic, 'UTF8')) AS topic_hash,
+            m.properties, sha256(convert_to(m.topic, 'UTF8')) AS topic_hash,
             -- The time until it expires runs down at the broker.
             sha256(sha256(m.payload) || convert_to(jsonb_build_array(m.content_type, m.properties - 'message_expiry')::text, 'UTF8')) AS content_hash
         FROM unnest(integration_numbers, topics, payloads, retains, content_types, repeated_retained.properties)

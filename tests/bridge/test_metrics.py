@@ -72,7 +72,7 @@ def test_names_and_help(stack: Stack) -> None:
             assert not any("le" in one.labels for one in found.samples), name
         # A label with a value for each tenant would grow without end; those of integrations and organizations are bounded.
         labels = {label for one in found.samples for label in one.labels}
-        assert labels <= {"state", "result", "part", "queue", "le", "version", "integration", "organization"}, name
+        assert labels <= {"state", "result", "part", "queue", "le", "version", "integration", "organization", "kind"}, name
 
 
 def test_counters_are_there_before_they_count(stack: Stack) -> None:
