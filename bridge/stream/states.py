@@ -193,8 +193,9 @@ class Receipts:
         self._recent: dict[Key, str] = {}
 
     def forget(self) -> None:
+        """Transactions count from elsewhere, perhaps; what was settled since the last look is told all the same."""
         self._looks.clear()
-        self._seen = self._since = None
+        self._seen = None
 
     def show(self, _: Watch) -> bool:
         return False
