@@ -53,7 +53,7 @@ $$;
 CREATE TABLE tap.steps (name text, call text);
 INSERT INTO tap.steps VALUES
 ('single messages', 'send_singles(%L)'), ('a batch over HTTP', 'send_batch(%L)'), ('what a broker delivers', 'deliver(%L)'),
-('what a broker has retained', 'deliver(%L, true)'), ('webhooks', 'hook(%L)');
+('webhooks', 'hook(%L)');
 
 CREATE FUNCTION tap.rows_read() RETURNS TABLE (relation text, n bigint)
 LANGUAGE sql AS $$
