@@ -68,7 +68,7 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_bitmapscan = off -- the newest that wait, and no more of them
+SET enable_bitmapscan = off -- else all that wait are read for the newest
 SET jit = off
 AS $$
 DECLARE

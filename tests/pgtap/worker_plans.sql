@@ -36,19 +36,19 @@ BEGIN
     PERFORM tap.act_as('none'), tap.work();
 END;
 $$;
-CREATE FUNCTION tap.deliver(numbers integer [], is_retained boolean DEFAULT false, message_type text DEFAULT 'telemetry') RETURNS void
+CREATE FUNCTION tap.deliver(numbers integer [], message_type text DEFAULT 'telemetry') RETURNS void
 LANGUAGE sql AS $$
     SELECT bridge.ingest(
         'aaaaaaaa-0000-4000-8000-000000000003', ARRAY[l.integration_id], array_fill(1, ARRAY[cardinality(numbers)]), tap.topics(numbers, message_type),
         array_fill('3'::bytea, ARRAY[cardinality(numbers)]), array_fill(1::smallint, ARRAY[cardinality(numbers)]),
-        array_fill(is_retained, ARRAY[cardinality(numbers)])
+        array_fill(false, ARRAY[cardinality(numbers)])
     )
     FROM mqtt.bridge_leases AS l;
     SELECT tap.work();
 $$;
 CREATE FUNCTION tap.hook(numbers integer []) RETURNS void
 LANGUAGE sql AS $$
-    SELECT tap.send_singles(numbers, 'hooked'), tap.deliver(numbers, false, 'hooked');
+    SELECT tap.send_singles(numbers, 'hooked'), tap.deliver(numbers, 'hooked');
 $$;
 CREATE TABLE tap.steps (name text, call text);
 INSERT INTO tap.steps VALUES
