@@ -22962,7 +22962,7 @@ BEGIN
         UPDATE mqtt.mqtt_credentials AS c
         SET connection_count = c.connection_count + u.uses, last_connected_at = greatest(c.last_connected_at, u.last_at)
         FROM used AS u
-        WHERE c.id = ANY (ARRAY[u.credential_id]) AND NOT u.is_deferred -- an array, which no join reads all of them for
+        WHERE c.id = ANY (ARRAY[u.credential_id]) AND NOT u.is_deferred -- as an array, so that no join reads all credentials
         RETURNING c.organization_id, c.integration_id, c.id, c.username, c.connection_count = u.uses AS is_first
     ),
     counted AS (
