@@ -147,10 +147,10 @@ async def connect(name: str) -> Connection:
 class Database:
     """A few connections, each lent to one call at a time."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, connections: int = CONNECTIONS) -> None:
         self._name = name
         self._free: asyncio.Queue[Connection | None] = asyncio.Queue()
-        for _ in range(CONNECTIONS):
+        for _ in range(connections):
             self._free.put_nowait(None)
 
     @contextlib.asynccontextmanager

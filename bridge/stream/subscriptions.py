@@ -52,6 +52,14 @@ class Follower(Subscription):
         self.pattern: str | None = None
         self.device: UUID | None = None
         self.integrations: tuple[UUID, ...] | None = None
+        self.is_blocked = False  # waits for its reader to take what it has
+
+    async def has_room(self) -> None:
+        self.is_blocked = True
+        try:
+            await self.sink.has_room()
+        finally:
+            self.is_blocked = False
 
     def begin(self, starts: list[Start]) -> None:
         for start in starts:
