@@ -113,7 +113,7 @@ class State(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """A row of mqtt.stream_receipts; without id, the cursor, the time and the snapshot."""
+    """A row of mqtt.stream_receipts; without id, the cursor, the time, the snapshot, and the first transaction that had not begun."""
 
     organization: int
     id: UUID | None
@@ -124,7 +124,7 @@ class Receipt(NamedTuple):
     cursor: str
     at: datetime
     snapshot_xmin: str
-    snapshot_xmax: str
+    next_xid: str
 
 
 class Question(Protocol):

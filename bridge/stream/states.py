@@ -250,7 +250,7 @@ class Receipts:
         last = next((row for row in rows if row.id is None), None)
         if last is None:
             return
-        self._looks.append((last.at, int(last.snapshot_xmax)))
+        self._looks.append((last.at, int(last.next_xid)))
         oldest = int(last.snapshot_xmin)
         ended = [at for at, first in self._looks if first <= oldest]
         self._since = max(ended[-1] if ended else last.at - LONGEST_SETTLING, last.at - LONGEST_SETTLING)

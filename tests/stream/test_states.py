@@ -11,6 +11,7 @@ import pytest
 from tests.stream.support import Frames, Viewers, settle
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -31,6 +32,16 @@ def change(frames: Frames, stream: str) -> Any:
     frame = frames.next()
     assert (frame["id"], frame["type"]) == (stream, stream), frame
     return frame[stream]
+
+
+def wait_for_a_look(db: Connection) -> None:
+    """Until the stream has asked for receipts once more."""
+    (now,) = db.execute("SELECT clock_timestamp()").fetchone() or ()
+    query = (
+        "SELECT true FROM pg_stat_activity WHERE usename = 'topicbase_stream' AND query LIKE '%%mqtt.stream_receipts(%%'"
+        " AND query_start > %s"
+    )
+    wait_until(lambda: db.execute(query, (now,)).fetchone() is not None, what="a look for receipts")
 
 
 def set_presence(db: Connection, home: Tenant, device: str, state: str) -> None:
@@ -161,6 +172,21 @@ def test_a_receipt_that_is_committed_late(home: Tenant, viewers: Viewers, stack:
         then = change(frames, "receipts")
         late.commit()
         assert [early["topic"], then["topic"], change(frames, "receipts")["topic"]] == ["early", "then", "late"]
+
+
+def test_a_receipt_whose_transaction_is_the_newest(home: Tenant, viewers: Viewers, stack: Stack, db: Connection) -> None:
+    """A snapshot has one limit for a transaction that is yet to begin and for one that runs and has seen none end that began later."""
+    frames = viewers.frames(home.member)
+    assert begin(frames, "receipts") == []
+    # Not the first one: the stream writes down that it has a viewer.
+    for topic in ("a", "b", "c"):
+        with stack.connect(autocommit=False) as late:
+            enqueue(late, home, topic)
+            acknowledge(late, home, topic)
+            for _ in range(2):  # the second one begins when the first has ended
+                wait_for_a_look(db)
+            late.commit()
+        assert change(frames, "receipts")["topic"] == topic
 
 
 def test_receipts_resume(home: Tenant, viewers: Viewers, db: Connection) -> None:
