@@ -43,6 +43,7 @@ class Hub:
         self.admission = Admission(database, self.process_id)
         self.counts = Counts()
         self.states = States(database, self.counts)
+        self._watched: set[int] = set()  # organizations, as the database knows them
         self._feeds: dict[int, Position] = {}
         self._waiting: dict[int, deque[Row]] = {}  # of organizations, read and not sent yet
         self._told: dict[int, set[int]] = {}  # which subscriptions of an organization know of what is missing in these
@@ -192,6 +193,7 @@ class Hub:
                 self._told.pop(organization, None)
                 self._routes.pop(organization, None)
             heads = await self._database.watch(self.process_id, wanted)
+            self._watched = wanted
             for organization, head in heads.items():
                 self._feeds.setdefault(organization, head)
 
@@ -317,7 +319,7 @@ class Hub:
         """Say so where the last viewer of an organization has gone, for ever."""
         while True:
             await asyncio.sleep(UNWATCH_SECONDS)
-            if set(self._feeds) - {key[0] for key in self._channels}:
+            if self._watched - {key[0] for key in self._channels}:
                 try:
                     await self._watch()
                 except (psycopg.Error, OSError, RefusedError) as error:

@@ -57,6 +57,11 @@ class Watch(Subscription):
     def cursor(self) -> str | None:
         return (super().cursor or None) if self.stream == "receipts" and all(self.cursors.values()) else None
 
+    @property
+    def stands_at_once(self) -> bool:
+        """The others begin with all that there is; of receipts, what is settled before the first reading has gone by."""
+        return self.stream != "receipts"
+
     def owe(self, organization: int, items: Iterable[Item]) -> None:
         if organization not in self.cursors:
             return
@@ -228,9 +233,10 @@ class Receipts:
 
     async def _begin(self, watch: Watch) -> None:
         patterns = [] if watch.pattern is None else [watch.pattern]
+        rows = await self._read_all({number: start.since for number, start in watch.starts.items()}, None, patterns)
+        watch.stand()
         if any(start.is_gap for start in watch.starts.values()):
             watch.gap("history_removed", is_lost=True)
-        rows = await self._read_all({number: start.since for number, start in watch.starts.items()}, None, patterns)
         watch.advance({row.organization: row.cursor for row in rows if row.id is None})
         self._owe(watch, [row for row in rows if row.id is not None], patterns)
         watch.become_current()

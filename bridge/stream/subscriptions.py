@@ -33,6 +33,15 @@ class Subscription:
     def cursor(self) -> str | None:
         return ".".join(self.cursors.values())
 
+    @property
+    def stands_at_once(self) -> bool:
+        """Whether nothing is missed from the moment on that it was opened."""
+        return True
+
+    def stand(self) -> None:
+        """Say that from here on nothing is missed."""
+        self.sink.send(self, "subscribed", self.cursor, "{}")
+
     def gap(self, reason: str, *, is_lost: bool) -> None:
         self.sink.send(self, "gap", self.cursor, json.dumps({"reason": reason, "lost": is_lost}))
 

@@ -189,6 +189,21 @@ def test_a_receipt_whose_transaction_is_the_newest(home: Tenant, viewers: Viewer
         assert change(frames, "receipts")["topic"] == topic
 
 
+def test_receipts_before_the_first_reading(home: Tenant, viewers: Viewers, stack: Stack, db: Connection) -> None:
+    """What is settled between `subscribed` and the first reading is told to nobody: it does not stand yet."""
+    frames = viewers.frames(home.member)
+    with stack.connect(autocommit=False) as late:
+        late.execute("LOCK TABLE mqtt.mqtt_publish_receipts")
+        frames.send(type="subscribe", id="receipts", stream="receipts")
+        query = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mqtt.stream_receipts(%'"
+        wait_until(lambda: db.execute(query).fetchone() is not None, what="a reading that waits")
+        assert frames.ask(type="unsubscribe", id="another")["type"] == "error"
+        enqueue(late, home, "a")
+        acknowledge(late, home, "a")
+        late.commit()
+    assert [frames.next()["type"] for _ in range(2)] == ["subscribed", "current"]
+
+
 def test_receipts_resume(home: Tenant, viewers: Viewers, db: Connection) -> None:
     events = viewers.events(home.member, stream="receipts")
     assert events.next().name == "current"
