@@ -95,7 +95,7 @@ BEGIN
         mqtt.stream_cursor(w.number, floor(extract(EPOCH FROM coalesce(w.since, statement_timestamp())) * 1000000)::bigint, 0, -1, 0, now()),
         statement_timestamp(), pg_snapshot_xmin(s.snapshot)::text, (pg_snapshot_xmax(s.snapshot)::text::bigint + age(pg_snapshot_xmax(s.snapshot)::xid))::text
     FROM wanted AS w
-    -- What runs may be numbered above its xmax, which goes by transactions that have ended; age() goes by all that have begun.
+    -- What runs may be numbered above its `xmax`, which goes by transactions that have ended; age() goes by all that have begun.
     CROSS JOIN pg_current_snapshot() AS s (snapshot)
     ORDER BY 5, 2;
 END;
