@@ -313,4 +313,5 @@ class States:
                 source.forget()
                 log.warning("stream_states_unknown", stream=stream, error=str(error).split("\n", maxsplit=1)[0])
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(min(MOST_PAUSE, SHARE * (time.monotonic() - began)))
+            else:
+                await asyncio.sleep(min(MOST_PAUSE, SHARE * (time.monotonic() - began)))

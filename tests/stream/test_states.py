@@ -3,12 +3,13 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.stream.support import Frames, Viewers, settle
+from tests.stream.support import Frames, Viewers, second_process, settle
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import wait_until
@@ -202,6 +203,28 @@ def test_receipts_before_the_first_reading(home: Tenant, viewers: Viewers, stack
         acknowledge(late, home, "a")
         late.commit()
     assert [frames.next()["type"] for _ in range(2)] == ["subscribed", "current"]
+
+
+def test_receipts_while_the_database_is_away(home: Tenant, stack: Stack, db: Connection, tmp_path: Path) -> None:
+    """What is settled while the stream has no session is told when it has one again."""
+    secret = tmp_path / "jwt_secret"
+    secret.write_text(stack.env["JWT_SECRET"])
+    of_others = [pid for (pid,) in db.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'topicbase_stream'")]
+    with second_process(stack, secret) as url:
+        viewers = Viewers(stack, f"{url}/stream")
+        frames = viewers.frames(home.member)
+        assert begin(frames, "receipts") == []
+        for n in range(5):
+            db.execute(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = 'topicbase_stream' AND pid <> ALL (%s)",
+                (of_others,),
+            )
+            enqueue(db, home, f"{n}")
+            acknowledge(db, home, f"{n}")
+            told = change(frames, "receipts")
+            while told["topic"] != f"{n}" or told["state"] == "queued":
+                told = change(frames, "receipts")
+        viewers.close()
 
 
 def test_receipts_resume(home: Tenant, viewers: Viewers, db: Connection) -> None:
