@@ -113,8 +113,8 @@ class Events:
         expiry = None if expires is None else loop.call_later(max(0.0, expires - time.time()), self._expire)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
-            cursor = subscription.cursor
-            sink.send(subscription, "subscribed", cursor, json.dumps({} if cursor is None else {"cursor": cursor}))
+            if subscription.stands_at_once:
+                subscription.stand()
             sink.begin_heartbeats(self._heartbeat)
             await self._opened.begin(self._hub)
             while frames := await sink.take():
@@ -369,7 +369,8 @@ class Session:
         opened = Opened(Wanted(frame), self._sink, name, self._login)
         await opened.open(self._database, self._hub)
         subscription = self._subscriptions[name] = opened.subscription
-        self._sink.send(subscription, "subscribed", subscription.cursor, "{}")
+        if subscription.stands_at_once:
+            subscription.stand()
         await opened.begin(self._hub)
 
     def _unsubscribe(self, name: str) -> None:

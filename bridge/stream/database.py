@@ -113,7 +113,7 @@ class State(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """A row of mqtt.stream_receipts; without id, the cursor, the time and the snapshot."""
+    """A row of mqtt.stream_receipts; without id, the cursor, the time, the snapshot, and the first transaction that had not begun."""
 
     organization: int
     id: UUID | None
@@ -124,7 +124,7 @@ class Receipt(NamedTuple):
     cursor: str
     at: datetime
     snapshot_xmin: str
-    snapshot_xmax: str
+    next_xid: str
 
 
 class Question(Protocol):
@@ -147,10 +147,10 @@ async def connect(name: str) -> Connection:
 class Database:
     """A few connections, each lent to one call at a time."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, connections: int = CONNECTIONS) -> None:
         self._name = name
         self._free: asyncio.Queue[Connection | None] = asyncio.Queue()
-        for _ in range(CONNECTIONS):
+        for _ in range(connections):
             self._free.put_nowait(None)
 
     @contextlib.asynccontextmanager

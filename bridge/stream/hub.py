@@ -1,7 +1,8 @@
 """What all connections of a process share: one reader of what is settled, and who gets it.
 
 Each organization with viewers has a feed, the position up to which it has been read for all of them. A subscription begins, or goes on
-after its reader was too slow, by reading from its own position until that has reached the feed's; then it follows the feed.
+after its reader was too slow, by reading from its own position until that has reached the feed's; then it follows the feed. Where all
+are too slow, there is no feed until one of them has read the history to its end.
 """
 
 import asyncio
@@ -21,10 +22,11 @@ from bridge.stream.states import States, Watch
 from bridge.stream.subscriptions import Channel, ChannelKey, Follower, Sink, Subscription
 
 MOST_SUBSCRIPTIONS_OF_A_CONNECTION = 100
-MOST_MESSAGES = 1000  # of an organization and direction in one reading for all
+# Of an organization and direction in one reading for all; fewer while others have any, who wait for it.
+MOST_MESSAGES, MOST_SHARED_MESSAGES = 1000, 100
 PAGE = 200  # for one subscription
 # Rows times viewers of one organization, before the others have their turns; fewer while others have any.
-MOST_DELIVERIES, MOST_SHARED_DELIVERIES = 20_000, 2_000
+MOST_DELIVERIES, MOST_SHARED_DELIVERIES = 20_000, 500
 SHARED_SECONDS = 5.0
 MOST_IGNORED = 10_000
 POLL_SECONDS = 1.0
@@ -36,13 +38,16 @@ RETRY_SECONDS = 0.5
 class Hub:
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
+        self._feed_database = Database(name, 1)  # so that the feed never waits for those who catch up
         self.process_id = uuid4()
         self.admission = Admission(database, self.process_id)
         self.counts = Counts()
         self.states = States(database, self.counts)
+        self._watched: set[int] = set()  # organizations, as the database knows them
         self._feeds: dict[int, Position] = {}
         self._waiting: dict[int, deque[Row]] = {}  # of organizations, read and not sent yet
         self._told: dict[int, set[int]] = {}  # which subscriptions of an organization know of what is missing in these
+        self._slow: set[int] = set()  # organizations of which a reader may be too slow
         self._shared_until = 0.0  # since several organizations had messages; time.monotonic()
         self._channels: dict[ChannelKey, Channel] = {}
         self._by_number: dict[int, Channel] = {}
@@ -155,7 +160,8 @@ class Hub:
             if feed is not None and subscription.positions[organization].covers(feed):
                 channel.live.add(subscription)
                 return
-            await subscription.sink.has_room()
+            self._slow.add(organization)
+            await subscription.has_room()
             rows = await self._database.messages(
                 {organization: subscription.positions[organization]},
                 PAGE,
@@ -169,7 +175,7 @@ class Hub:
                     is_told = True
                     self._gap(subscription, "history_removed", is_lost=True)
                 while not subscription.offer(row):
-                    await subscription.sink.has_room()
+                    await subscription.has_room()
                 self.counts.deliveries[subscription.stream] += 1
                 subscription.positions[organization] = row.position
             if not rows and feed is None:
@@ -187,8 +193,23 @@ class Hub:
                 self._told.pop(organization, None)
                 self._routes.pop(organization, None)
             heads = await self._database.watch(self.process_id, wanted)
+            self._watched = wanted
             for organization, head in heads.items():
                 self._feeds.setdefault(organization, head)
+
+    def _rest(self) -> None:
+        """End the feeds that nobody follows, because all readers are too slow: they read from the history, and begin it again."""
+        channels: dict[int, list[Channel]] = {organization: [] for organization in self._slow}
+        for key, channel in self._channels.items() if self._slow else ():
+            if key[0] in channels:
+                channels[key[0]].append(channel)
+        for organization, its in channels.items():
+            if any(channel.live for channel in its):
+                self._slow.discard(organization)
+            elif all(subscription.is_blocked for channel in its for subscription in channel.members):
+                self._slow.discard(organization)
+                for table in (self._feeds, self._waiting, self._told):
+                    table.pop(organization, None)
 
     async def follow(self) -> None:
         """Read what is settled for all subscriptions, for ever."""
@@ -197,6 +218,7 @@ class Hub:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
                 self._woken.clear()
+                self._rest()
                 if self._feeds:
                     self._idle.clear()
                     await self._tick()
@@ -210,10 +232,11 @@ class Hub:
     async def _tick(self) -> None:
         ignored = [topic for routes in self._routes.values() for topic, numbers in routes.items() if not numbers]
         rows: list[Row] = []
+        most = MOST_SHARED_MESSAGES if time.monotonic() < self._shared_until else MOST_MESSAGES
         if feeds := {organization: feed for organization, feed in self._feeds.items() if organization not in self._waiting}:
-            rows = await self._database.messages(
+            rows = await self._feed_database.messages(
                 feeds,
-                MOST_MESSAGES,
+                most,
                 ignored=ignored if len(ignored) <= MOST_IGNORED else (),
                 has_readings=any(subscription.stream == "readings" for subscription in self._subscriptions),
             )
@@ -227,10 +250,15 @@ class Hub:
         now = time.monotonic()
         if len(self._waiting) > 1:
             self._shared_until = now + SHARED_SECONDS
-        most = MOST_SHARED_DELIVERIES if now < self._shared_until else MOST_DELIVERIES
-        for organization in list(self._waiting):
-            self._deliver_turn(organization, most)
-        if self._waiting or len(rows) >= MOST_MESSAGES:
+        deliveries = MOST_SHARED_DELIVERIES if now < self._shared_until else MOST_DELIVERIES
+        # Who has few first, on their way before the next one's turn.
+        for organization in sorted(self._waiting, key=lambda each: len(self._waiting[each])):
+            # What waits may go elsewhere since a channel came.
+            await self._route(list(self._waiting.get(organization, ())))
+            if organization in self._waiting:
+                self._deliver_turn(organization, deliveries)
+            await asyncio.sleep(0)
+        if self._waiting or len(rows) >= most:
             self._woken.set()
 
     def _deliver_turn(self, organization: int, most: int) -> None:
@@ -250,7 +278,7 @@ class Hub:
             organizations = {organization for organization, _ in missing}
             channels = [(channel.number, *channel.key) for channel in self._channels.values() if channel.key[0] in organizations]
             tables = {organization: self._routes[organization] for organization in organizations}
-            found = await self._database.routes({topic for _, topic in missing}, channels) if channels else {}
+            found = await self._feed_database.routes({topic for _, topic in missing}, channels) if channels else {}
             for organization, topic in missing:
                 # Into the table as it was before the wait: a channel that came meanwhile has begun another.
                 tables[organization][topic] = found.get(topic, [])
@@ -282,6 +310,7 @@ class Hub:
     def _fall_behind(self, subscription: Follower, organization: int) -> None:
         """Its reader is too slow for the feed: what follows is read from the history, as fast as it takes it."""
         self._channel(subscription.channel_of(organization)).live.discard(subscription)
+        self._slow.add(organization)
         subscription.positions[organization] = self._feeds[organization].later(subscription.positions[organization])
         self._gap(subscription, "slow_reader", is_lost=False)
         self._read(subscription)
@@ -290,7 +319,7 @@ class Hub:
         """Say so where the last viewer of an organization has gone, for ever."""
         while True:
             await asyncio.sleep(UNWATCH_SECONDS)
-            if set(self._feeds) - {key[0] for key in self._channels}:
+            if self._watched - {key[0] for key in self._channels}:
                 try:
                     await self._watch()
                 except (psycopg.Error, OSError, RefusedError) as error:

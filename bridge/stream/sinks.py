@@ -77,6 +77,8 @@ class EventSource(Buffer[bytes]):
 
     def send(self, subscription: Subscription, event: str, cursor: str | None, body: str) -> bool:
         del subscription  # a connection has one
+        if event == "subscribed" and cursor is not None:
+            body = json.dumps({"cursor": cursor})
         sent = self.put([_event(event, cursor, body)], is_bounded=event not in CONTROL)
         if event == "error":
             self.close()

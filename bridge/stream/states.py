@@ -57,6 +57,11 @@ class Watch(Subscription):
     def cursor(self) -> str | None:
         return (super().cursor or None) if self.stream == "receipts" and all(self.cursors.values()) else None
 
+    @property
+    def stands_at_once(self) -> bool:
+        """The others begin with all that there is; of receipts, what is settled before the first reading has gone by."""
+        return self.stream != "receipts"
+
     def owe(self, organization: int, items: Iterable[Item]) -> None:
         if organization not in self.cursors:
             return
@@ -228,9 +233,10 @@ class Receipts:
 
     async def _begin(self, watch: Watch) -> None:
         patterns = [] if watch.pattern is None else [watch.pattern]
+        rows = await self._read_all({number: start.since for number, start in watch.starts.items()}, None, patterns)
+        watch.stand()
         if any(start.is_gap for start in watch.starts.values()):
             watch.gap("history_removed", is_lost=True)
-        rows = await self._read_all({number: start.since for number, start in watch.starts.items()}, None, patterns)
         watch.advance({row.organization: row.cursor for row in rows if row.id is None})
         self._owe(watch, [row for row in rows if row.id is not None], patterns)
         watch.become_current()
@@ -250,7 +256,7 @@ class Receipts:
         last = next((row for row in rows if row.id is None), None)
         if last is None:
             return
-        self._looks.append((last.at, int(last.snapshot_xmax)))
+        self._looks.append((last.at, int(last.next_xid)))
         oldest = int(last.snapshot_xmin)
         ended = [at for at, first in self._looks if first <= oldest]
         self._since = max(ended[-1] if ended else last.at - LONGEST_SETTLING, last.at - LONGEST_SETTLING)
@@ -307,4 +313,5 @@ class States:
                 source.forget()
                 log.warning("stream_states_unknown", stream=stream, error=str(error).split("\n", maxsplit=1)[0])
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(min(MOST_PAUSE, SHARE * (time.monotonic() - began)))
+            else:
+                await asyncio.sleep(min(MOST_PAUSE, SHARE * (time.monotonic() - began)))

@@ -33,6 +33,15 @@ class Subscription:
     def cursor(self) -> str | None:
         return ".".join(self.cursors.values())
 
+    @property
+    def stands_at_once(self) -> bool:
+        """Whether nothing is missed from the moment on that it was opened."""
+        return True
+
+    def stand(self) -> None:
+        """Say that from here on nothing is missed."""
+        self.sink.send(self, "subscribed", self.cursor, "{}")
+
     def gap(self, reason: str, *, is_lost: bool) -> None:
         self.sink.send(self, "gap", self.cursor, json.dumps({"reason": reason, "lost": is_lost}))
 
@@ -52,6 +61,14 @@ class Follower(Subscription):
         self.pattern: str | None = None
         self.device: UUID | None = None
         self.integrations: tuple[UUID, ...] | None = None
+        self.is_blocked = False  # waits for its reader to take what it has
+
+    async def has_room(self) -> None:
+        self.is_blocked = True
+        try:
+            await self.sink.has_room()
+        finally:
+            self.is_blocked = False
 
     def begin(self, starts: list[Start]) -> None:
         for start in starts:

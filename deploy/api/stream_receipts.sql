@@ -22,7 +22,8 @@ BEGIN
                 coalesce((q.message ->> 'qos')::smallint, 0::smallint), q.attempts, NULL, 'queued', q.message ->> 'topic', NULL
             FROM pgmq.q_mqtt_outbound AS q
             CROSS JOIN mqtt.message_id_key AS k
-            WHERE q.enqueued_at >= since AND q.organization_id = queued_receipts.organization_id AND age(q.xmin) <= age(seen)
+            -- Transactions are dated from their beginning, and numbered from their first change.
+            WHERE q.enqueued_at >= since - '10 seconds'::interval AND q.organization_id = queued_receipts.organization_id AND age(q.xmin) <= age(seen)
         LOOP
             RETURN NEXT v_receipt;
         END LOOP;
@@ -46,12 +47,12 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.queued_receipts(uuid, timestamptz, xid, integer) IS
-'Messages of an organization that wait to be published, as receipts in the state queued: those that were queued since a time and written since a transaction, or where that is null the first so many that are due.';
+'Messages of an organization that wait to be published, as receipts in the state queued: those that were queued since a time, or up to ten seconds before it, and written since a transaction, or where that is null the first so many that are due.';
 
 CREATE OR REPLACE FUNCTION mqtt.stream_receipts(organizations integer [], since timestamptz [], seen text, patterns text [], most integer)
 RETURNS TABLE (
     organization integer, id uuid, integration_id uuid, body text, settled_at timestamptz, matched integer [], cursor text, at timestamptz,
-    snapshot_xmin text, snapshot_xmax text
+    snapshot_xmin text, next_xid text
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -92,12 +93,14 @@ BEGIN
     SELECT
         w.number, NULL, NULL, NULL, NULL, NULL,
         mqtt.stream_cursor(w.number, floor(extract(EPOCH FROM coalesce(w.since, statement_timestamp())) * 1000000)::bigint, 0, -1, 0, now()),
-        statement_timestamp(), pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text
+        statement_timestamp(), pg_snapshot_xmin(s.snapshot)::text, (pg_snapshot_xmax(s.snapshot)::text::bigint + age(pg_snapshot_xmax(s.snapshot)::xid))::text
     FROM wanted AS w
+    -- What runs may be numbered above its `xmax`, which goes by transactions that have ended; age() goes by all that have begun.
+    CROSS JOIN pg_current_snapshot() AS s (snapshot)
     ORDER BY 5, 2;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.stream_receipts(integer [], timestamptz [], text, text [], integer) IS
-'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the patterns that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, and the snapshot.';
+'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the patterns that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, the first transaction that may still run, and the first that has not begun.';
 GRANT EXECUTE ON FUNCTION mqtt.stream_receipts(integer [], timestamptz [], text, text [], integer) TO topicbase_stream;
 COMMIT;

@@ -3,14 +3,16 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.stream.support import Frames, Viewers, settle
+from tests.stream.support import Frames, Viewers, second_process, settle
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
+from tests.support.waiting import wait_until
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -31,6 +33,16 @@ def change(frames: Frames, stream: str) -> Any:
     frame = frames.next()
     assert (frame["id"], frame["type"]) == (stream, stream), frame
     return frame[stream]
+
+
+def wait_for_a_look(db: Connection) -> None:
+    """Until the stream has asked for receipts once more."""
+    (now,) = db.execute("SELECT clock_timestamp()").fetchone() or ()
+    query = (
+        "SELECT true FROM pg_stat_activity WHERE usename = 'topicbase_stream' AND query LIKE '%%mqtt.stream_receipts(%%'"
+        " AND query_start > %s"
+    )
+    wait_until(lambda: db.execute(query, (now,)).fetchone() is not None, what="a look for receipts")
 
 
 def set_presence(db: Connection, home: Tenant, device: str, state: str) -> None:
@@ -161,6 +173,58 @@ def test_a_receipt_that_is_committed_late(home: Tenant, viewers: Viewers, stack:
         then = change(frames, "receipts")
         late.commit()
         assert [early["topic"], then["topic"], change(frames, "receipts")["topic"]] == ["early", "then", "late"]
+
+
+def test_a_receipt_whose_transaction_is_the_newest(home: Tenant, viewers: Viewers, stack: Stack, db: Connection) -> None:
+    """A snapshot has one limit for a transaction that is yet to begin and for one that runs and has seen none end that began later."""
+    frames = viewers.frames(home.member)
+    assert begin(frames, "receipts") == []
+    # Not the first one: the stream writes down that it has a viewer.
+    for topic in ("a", "b", "c"):
+        with stack.connect(autocommit=False) as late:
+            enqueue(late, home, topic)
+            acknowledge(late, home, topic)
+            for _ in range(2):  # the second one begins when the first has ended
+                wait_for_a_look(db)
+            late.commit()
+        assert change(frames, "receipts")["topic"] == topic
+
+
+def test_receipts_before_the_first_reading(home: Tenant, viewers: Viewers, stack: Stack, db: Connection) -> None:
+    """What is settled between `subscribed` and the first reading is told to nobody: it does not stand yet."""
+    frames = viewers.frames(home.member)
+    with stack.connect(autocommit=False) as late:
+        late.execute("LOCK TABLE mqtt.mqtt_publish_receipts")
+        frames.send(type="subscribe", id="receipts", stream="receipts")
+        query = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mqtt.stream_receipts(%'"
+        wait_until(lambda: db.execute(query).fetchone() is not None, what="a reading that waits")
+        assert frames.ask(type="unsubscribe", id="another")["type"] == "error"
+        enqueue(late, home, "a")
+        acknowledge(late, home, "a")
+        late.commit()
+    assert [frames.next()["type"] for _ in range(2)] == ["subscribed", "current"]
+
+
+def test_receipts_while_the_database_is_away(home: Tenant, stack: Stack, db: Connection, tmp_path: Path) -> None:
+    """What is settled while the stream has no session is told when it has one again."""
+    secret = tmp_path / "jwt_secret"
+    secret.write_text(stack.env["JWT_SECRET"])
+    of_others = [pid for (pid,) in db.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'topicbase_stream'")]
+    with second_process(stack, secret) as url:
+        viewers = Viewers(stack, f"{url}/stream")
+        frames = viewers.frames(home.member)
+        assert begin(frames, "receipts") == []
+        for n in range(5):
+            db.execute(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = 'topicbase_stream' AND pid <> ALL (%s)",
+                (of_others,),
+            )
+            enqueue(db, home, f"{n}")
+            acknowledge(db, home, f"{n}")
+            told = change(frames, "receipts")
+            while told["topic"] != f"{n}" or told["state"] == "queued":
+                told = change(frames, "receipts")
+        viewers.close()
 
 
 def test_receipts_resume(home: Tenant, viewers: Viewers, db: Connection) -> None:

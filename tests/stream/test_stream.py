@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -306,6 +307,35 @@ def test_a_slow_reader_is_read_for_from_the_history(home: Tenant, viewers: Viewe
     assert gaps == {("slow_reader", False)}
     settle(home, [{"n": 400}])
     assert payloads_until(slow, 1) == [{"n": 400}]
+
+
+def readings_of_feeds(stack: Stack) -> int:
+    """How often something that was settled has been read for all viewers of an organization at once."""
+    ports = dict(line.split("=", 1) for line in (stack.run_dir / "ports").read_text().splitlines())
+    page = requests.get(f"http://127.0.0.1:{ports['STREAM']}/metrics", timeout=PATIENCE).text
+    return next(int(float(line.split()[1])) for line in page.splitlines() if line.startswith("topicbase_stream_lag_seconds_count"))
+
+
+def test_what_nobody_can_follow_is_read_for_nobody(tenant: Callable[..., Tenant], stack: Stack, home: Tenant, viewers: Viewers) -> None:
+    """While all viewers of an organization are too slow, its messages cost the others nothing; afterwards none is missing."""
+    crowd, sent = tenant(), 0
+    slow, quiet = viewers.events(crowd.member), viewers.events(home.member)
+
+    def is_read_for_nobody() -> bool:
+        nonlocal sent
+        settle(crowd, [{"n": sent + n, "filler": "x" * 50_000} for n in range(40)])
+        sent += 40
+        before = readings_of_feeds(stack)
+        settle(crowd, [{"n": sent}])
+        sent += 1
+        settle(home, [sent])
+        assert quiet.payloads(1) == [sent]
+        return readings_of_feeds(stack) == before + 1
+
+    wait_until(is_read_for_nobody, what="the end of the feed that nobody follows")
+    assert [payload["n"] for payload in payloads_until(slow, sent)] == list(range(sent))
+    settle(crowd, [{"n": sent}])
+    assert payloads_until(slow, 1) == [{"n": sent}]
 
 
 def payloads_until(events: Events, count: int) -> list[Any]:
