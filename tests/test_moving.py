@@ -239,7 +239,7 @@ def _move_all(here: Stack, there: Stack, move: Move, router: Router) -> None:
         refused = move(tenant.slug, here, there, router, "--wait", "1")
     assert refused.returncode == 1
     assert "a transaction of a report" in refused.stderr
-    assert one.send(router, 1), "it is open again"
+    wait_until(lambda: one.send(router, 1), what="its being open again, once the router has read its map")
     assert rows(there, "SELECT FROM mqtt.organizations WHERE slug = %s", tenant.slug) == []
 
     ended = move(tenant.slug, here, there, router)

@@ -9,12 +9,14 @@ CREATE OR REPLACE FUNCTION api.check_mqtt_ledger() RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT * FROM mqtt.check_ledger();
+    SELECT * FROM mqtt.check_ledger()
+    UNION ALL
+    SELECT * FROM mqtt.check_stored(now() - interval '1 hour');
 $$;
 COMMENT ON FUNCTION api.check_mqtt_ledger() IS
 $md$Prove that no accepted message was lost
 
 Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
-empty list proves that the ledger balances.$md$;
+empty list proves that the ledger balances. Of this hour and the one before, also where the history has fewer messages than were completed.$md$;
 GRANT EXECUTE ON FUNCTION api.check_mqtt_ledger() TO service_role;
 COMMIT;

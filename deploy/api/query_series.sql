@@ -32,10 +32,12 @@ BEGIN ATOMIC
     FROM generate_series(mqtt.bucket_start(since, bucket, time_zone), until, bucket) AS t (at)
     WHERE bucket <= '1 hour' AND t.at < until
     UNION
-    -- By the clock of the zone, on which all buckets are equally long.
-    SELECT t.at AT TIME ZONE time_zone
-    FROM generate_series(mqtt.bucket_start(since, bucket, time_zone) AT TIME ZONE time_zone, until AT TIME ZONE time_zone, bucket) AS t (at)
-    WHERE bucket > '1 hour' AND t.at AT TIME ZONE time_zone < until;
+    -- By the clock of the zone, on which all buckets are equally long. When put back, it shows again what belongs to the one before.
+    SELECT s.at
+    FROM generate_series(mqtt.bucket_shown(since, bucket, time_zone) - bucket, until AT TIME ZONE time_zone + interval '3 hours', bucket) AS t (shown)
+    CROSS JOIN LATERAL (VALUES (t.shown + bucket - interval '1 microsecond')) AS l (last_shown)
+    CROSS JOIN LATERAL (VALUES (mqtt.first_time(t.shown, time_zone))) AS s (at)
+    WHERE bucket > '1 hour' AND s.at < until AND l.last_shown AT TIME ZONE time_zone >= since AND (t.shown + bucket) AT TIME ZONE time_zone > since;
 END;
 COMMENT ON FUNCTION mqtt.bucket_starts(timestamptz, timestamptz, interval, text) IS 'The starts of the buckets that a range has a part of.';
 

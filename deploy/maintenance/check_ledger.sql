@@ -1,4 +1,5 @@
 -- Deploy topicbase:maintenance/check_ledger to pg
+-- requires: tables/history
 -- requires: tables/ledger
 -- requires: tables/queues
 BEGIN;
@@ -34,4 +35,32 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.check_ledger(boolean) IS
 'Hours of an organization in which accepted differs from completed + dead + expired + queued: none, unless messages were lost, duplicated or deleted by hand. With is_full false, hours that were found settled before are not checked again.';
+
+CREATE OR REPLACE FUNCTION mqtt.check_stored(since timestamptz) RETURNS TABLE (
+    organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.organization_id, l.hour, l.accepted, l.completed, l.dead, l.expired, 0::bigint, l.completed - l.deleted - coalesce(s.stored, 0)
+    FROM (
+        SELECT
+            x.organization_id, date_trunc('hour', x.bucket) AS hour, sum(x.accepted)::bigint AS accepted, sum(x.completed)::bigint AS completed,
+            sum(x.dead)::bigint AS dead, sum(x.expired)::bigint AS expired, sum(x.deleted)::bigint AS deleted
+        FROM mqtt.ledger AS x
+        WHERE x.bucket >= date_trunc('hour', check_stored.since)
+        GROUP BY 1, 2
+    ) AS l
+    LEFT JOIN (
+        SELECT o.id, date_trunc('hour', h.received_at) AS hour, count(*) AS stored
+        FROM mqtt.history AS h
+        INNER JOIN mqtt.organizations AS o ON o.number = h.organization
+        -- What was published is not in the ledger, and what failed counts as dead there.
+        WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.flags & (8 + 256) = 0
+        GROUP BY 1, 2
+    ) AS s ON s.id = l.organization_id AND s.hour = l.hour
+    WHERE l.completed - l.deleted > coalesce(s.stored, 0);
+$$;
+COMMENT ON FUNCTION mqtt.check_stored(timestamptz) IS
+'Hours of an organization, from that of a time on, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the time is to be recent; of days that are packed, and of those past their term, it knows nothing.';
 COMMIT;

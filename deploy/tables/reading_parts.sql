@@ -5,23 +5,46 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.first_time(shown timestamp, time_zone text) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN x.earlier AT TIME ZONE time_zone = shown THEN x.earlier ELSE x.later END
+    FROM (
+        -- By how far the clock was from UTC a day before: while it shows a time for the second time, that is the first one.
+        SELECT s.at AS later, (shown - ((s.at - interval '24 hours') AT TIME ZONE time_zone - (s.at - interval '24 hours') AT TIME ZONE 'UTC')) AT TIME ZONE 'UTC' AS earlier
+        FROM (SELECT shown AT TIME ZONE time_zone AS at) AS s
+    ) AS x;
+END;
+COMMENT ON FUNCTION mqtt.first_time(timestamp, text) IS
+'When the clock of a time zone first shows that. Of an hour that comes twice AT TIME ZONE gives the second; one that is left out is where the clock goes on.';
+
+CREATE OR REPLACE FUNCTION mqtt.bucket_shown(at timestamptz, bucket interval, time_zone text) RETURNS timestamp
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN bucket < '28 days' OR extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) = 0
+            -- 2000-01-03 was a Monday.
+            THEN date_bin(bucket, at AT TIME ZONE time_zone, '2000-01-03 00:00:00'::timestamp)
+        ELSE '2000-01-01 00:00:00'::timestamp + floor(
+            ((extract(YEAR FROM at AT TIME ZONE time_zone) - 2000) * 12 + extract(MONTH FROM at AT TIME ZONE time_zone) - 1)
+            / (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket))
+        )::double precision * bucket
+    END;
+END;
+COMMENT ON FUNCTION mqtt.bucket_shown(timestamptz, interval, text) IS
+'What the clock of a time zone shows at the start of the span that a time is in: spans of days or less since midnight of a Monday, of months since a January.';
+
 CREATE OR REPLACE FUNCTION mqtt.bucket_start(at timestamptz, bucket interval, time_zone text) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN bucket < '28 days' OR extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) = 0 THEN CASE
-            -- 2000-01-03 was a Monday. Up to an hour by elapsed time, so that the hour that comes twice in autumn is two.
-            WHEN bucket <= '1 hour' THEN date_bin(bucket, at, '2000-01-03 00:00:00'::timestamp AT TIME ZONE time_zone)
-            ELSE date_bin(bucket, at AT TIME ZONE time_zone, '2000-01-03 00:00:00'::timestamp) AT TIME ZONE time_zone
-        END
-        ELSE ('2000-01-01 00:00:00'::timestamp + floor(
-            ((extract(YEAR FROM at AT TIME ZONE time_zone) - 2000) * 12 + extract(MONTH FROM at AT TIME ZONE time_zone) - 1)
-            / (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket))
-        )::double precision * bucket) AT TIME ZONE time_zone
+        -- Up to an hour by elapsed time, so that the hour that comes twice in autumn is two.
+        WHEN bucket <= '1 hour' THEN date_bin(bucket, at, '2000-01-03 00:00:00'::timestamp AT TIME ZONE time_zone)
+        WHEN time_zone = 'UTC' THEN mqtt.bucket_shown(at, bucket, 'UTC') AT TIME ZONE 'UTC'
+        ELSE mqtt.first_time(mqtt.bucket_shown(at, bucket, time_zone), time_zone)
     END;
 END;
-COMMENT ON FUNCTION mqtt.bucket_start(timestamptz, interval, text) IS
-'The start of the span that a time is in, by the clock of a time zone: spans of days or less since midnight of a Monday, of months since a January.';
+COMMENT ON FUNCTION mqtt.bucket_start(timestamptz, interval, text) IS 'The start of the span that a time is in, by the clock of a time zone.';
 
 CREATE OR REPLACE FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, device_id uuid) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -193,7 +216,8 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.unordered_parts(mqtt.reading_span [], text [], interval, text) IS
 'The same as mqtt.reading_parts, but without first_value, last_value and delta, and so without sorting: in half the time.';
-GRANT EXECUTE ON FUNCTION mqtt.bucket_start(timestamptz, interval, text), mqtt.counter_step(numeric, numeric),
+GRANT EXECUTE ON FUNCTION mqtt.first_time(timestamp, text), mqtt.bucket_shown(timestamptz, interval, text),
+mqtt.bucket_start(timestamptz, interval, text), mqtt.counter_step(numeric, numeric),
 mqtt.device_rolled_until(mqtt.rollup_progress, uuid), mqtt.received_since(mqtt.reading_span []),
 mqtt.packed_span_readings(mqtt.reading_span [], timestamptz), mqtt.span_readings(mqtt.reading_span [], timestamptz),
 mqtt.reading_parts(mqtt.reading_span [], text [], interval, text),

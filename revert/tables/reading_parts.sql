@@ -8,4 +8,6 @@ DROP FUNCTION mqtt.received_since(mqtt.reading_span []);
 DROP FUNCTION mqtt.device_rolled_until(mqtt.rollup_progress, uuid);
 DROP FUNCTION mqtt.counter_step(numeric, numeric);
 DROP FUNCTION mqtt.bucket_start(timestamptz, interval, text);
+DROP FUNCTION mqtt.bucket_shown(timestamptz, interval, text);
+DROP FUNCTION mqtt.first_time(timestamp, text);
 COMMIT;

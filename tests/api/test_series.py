@@ -64,6 +64,7 @@ class Pair:
             "DELETE FROM mqtt.history AS h USING mqtt.organizations AS o WHERE o.number = h.organization AND o.id = %s",
             (self.rolled.organization_id,),
         )
+        self.db.execute("UPDATE mqtt.ledger SET deleted = completed WHERE organization_id = %s", (self.rolled.organization_id,))
         self.db.execute(
             "UPDATE mqtt.rollup_progress SET raw_since = now() + interval '2 days' WHERE organization_id = %s",
             (self.rolled.organization_id,),

@@ -1,6 +1,6 @@
 -- api.query_telemetry: filters, buckets, each documented error and isolation.
 \ir setup.psql
-SELECT plan(81);
+SELECT plan(87);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
 INSERT INTO mqtt.mqtt_messages (
@@ -197,8 +197,29 @@ FROM (VALUES
     ('2030-10-27 00:30Z', '1 hour', 'Europe/Berlin', '2030-10-27 00:00Z'), ('2030-10-27 01:30Z', '1 hour', 'Europe/Berlin', '2030-10-27 01:00Z'),
     ('2030-10-27 20:00Z', '1 day', 'Europe/Berlin', '2030-10-26 22:00Z'), ('2030-05-15 12:00Z', '3 months', 'UTC', '2030-04-01 00:00Z'),
     ('1999-12-31 12:00Z', '1 month', 'UTC', '1999-12-01 00:00Z'), ('2030-05-15 12:00Z', '1 year', 'UTC', '2030-01-01 00:00Z'),
-    ('2030-05-15 12:10Z', '30 minutes', 'Asia/Kolkata', '2030-05-15 12:00Z'), ('2030-05-15 12:10Z', '1 hour', 'Asia/Kolkata', '2030-05-15 11:30Z')
+    ('2030-05-15 12:10Z', '30 minutes', 'Asia/Kolkata', '2030-05-15 12:00Z'), ('2030-05-15 12:10Z', '1 hour', 'Asia/Kolkata', '2030-05-15 11:30Z'),
+    ('2025-10-26 00:10Z', '2 hours', 'Europe/Berlin', '2025-10-26 00:00Z'), ('2025-10-26 01:10Z', '2 hours', 'Europe/Berlin', '2025-10-26 00:00Z'),
+    ('2025-11-02 04:30Z', '1 day', 'America/Havana', '2025-11-02 04:00Z'), ('2025-11-02 12:00Z', '1 day', 'America/Havana', '2025-11-02 04:00Z'),
+    ('2025-04-25 12:00Z', '1 day', 'Africa/Cairo', '2025-04-24 22:00Z')
 ) AS a (at, bucket, zone, start);
+SELECT is_empty(
+    $$SELECT z.zone, b.bucket, r.since
+    FROM unnest('{UTC,Europe/Berlin,Africa/Cairo,America/Havana,America/St_Johns,Asia/Kolkata,Australia/Lord_Howe}'::text []) AS z (zone)
+    CROSS JOIN unnest('{15 minutes,1 hour,90 minutes,2 hours,6 hours,1 day,1 week,1 month}'::interval []) AS b (bucket)
+    -- From every hour around the days on which one of these clocks is changed.
+    CROSS JOIN unnest('{2025-03-09,2025-03-30,2025-04-06,2025-04-25,2025-10-05,2025-10-26,2025-10-31,2025-11-02}'::date []) AS d (day)
+    CROSS JOIN LATERAL generate_series(d.day - interval '10 hours', d.day + interval '20 hours', '1 hour') AS s (at)
+    CROSS JOIN LATERAL (SELECT s.at AT TIME ZONE 'UTC' AS since, s.at AT TIME ZONE 'UTC' + interval '8 hours' AS until) AS r
+    CROSS JOIN LATERAL (
+        SELECT array_agg(DISTINCT y.start ORDER BY y.start) AS starts, bool_or(y.start > y.at) AS is_after
+        FROM (
+            SELECT g.at, mqtt.bucket_start(g.at, b.bucket, z.zone) AS start
+            FROM generate_series(r.since, r.until - interval '15 minutes', '15 minutes') AS g (at)
+        ) AS y
+    ) AS e
+    WHERE e.is_after OR e.starts IS DISTINCT FROM ARRAY(SELECT x.at FROM mqtt.bucket_starts(r.since, r.until, b.bucket, z.zone) AS x (at) ORDER BY 1)$$,
+    'whenever a range begins, charts have the spans that its times are in, which begin no later than these'
+);
 SELECT refuses(format('SELECT * FROM api.query_telemetry(%s)', a.argument), 'PT400', a.slug, a.argument)
 FROM (VALUES
     ('cursor => ''x''', 'cursor_invalid'), ('cursor => repeat(''f'', 64)', 'cursor_invalid'), ('"time" => ''sent''', 'time_invalid'), ('"time" => NULL', 'time_invalid'),

@@ -1,5 +1,7 @@
 -- Verify topicbase:tables/reading_parts on pg
 BEGIN;
+SELECT mqtt.verify_function('mqtt.first_time(timestamp, text)', false, 'i', '{authenticated,service_role}');
+SELECT mqtt.verify_function('mqtt.bucket_shown(timestamptz, interval, text)', false, 'i', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.bucket_start(timestamptz, interval, text)', false, 'i', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.counter_step(numeric, numeric)', false, 'i', '{authenticated,service_role}');
 SELECT mqtt.verify_function('mqtt.reading_parts(mqtt.reading_span [], text [], interval, text)', false, 's', '{authenticated,service_role}');
