@@ -35,7 +35,10 @@ log_error_verbosity = verbose
 log_min_messages = info
 pg_stat_statements.track = all
 """
-SHOWS_ITS_SECRET = ("/rpc/create_", "/rpc/mqtt_subscribe", "/rpc/generate_", "/rpc/rotate_", "/rpc/mqtt_hybrid_credentials", "/mqtt-hybrid/credentials")
+SHOWS_ITS_SECRET = (
+    *("/rpc/create_", "/rpc/generate_", "/rpc/mqtt_subscribe", "/rpc/rotate_"),
+    *("/rpc/mqtt_hybrid_credentials", "/mqtt-hybrid/credentials"),
+)
 
 
 @dataclass
