@@ -224,7 +224,8 @@ def test_an_answer_has_a_million_points(home: Tenant, queue: Queue) -> None:
     now = datetime.now(UTC)
     assert device.send({f"m{number}": 1 for number in range(101)}).status_code == 202
     queue.work()
-    query = {"since": (now - timedelta(seconds=5000)).isoformat(), "until": (now + timedelta(seconds=4990)).isoformat(), "bucket": "1 second"}
+    since, until = now - timedelta(seconds=5000), now + timedelta(seconds=4990)
+    query = {"since": since.isoformat(), "until": until.isoformat(), "bucket": "1 second"}
     query |= {"integration_id": home.integration_id, "fill": "zero"}
     refused(home.api.call("query_series", query, token=home.member), 413, "too_many_points")
     metrics = [f"m{number}" for number in range(3)]

@@ -204,7 +204,7 @@ def test_a_reader_s_role_is_closed_until_it_has_a_password(stack: Stack) -> None
 
 
 def test_a_reader_that_abuses_its_session(stack: Stack) -> None:
-    """It may take no advisory lock and make no large object or temporary table; where the operator has not forbidden that, its session is ended."""
+    """It may take no advisory lock, make no large object or temporary table; where it may take a lock, its session is ended."""
     with stack.connect() as db:
         db.execute("ALTER ROLE emqx_reader LOGIN PASSWORD 'reader'")
         try:
