@@ -33,6 +33,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_receipts mqtt.mqtt_publish_receipts [];
     v_queued bigint [];
     v_cancelled bigint [];
 BEGIN
@@ -42,13 +43,9 @@ BEGIN
             DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
-    v_queued := ARRAY(
-        SELECT q.msg_id
-        FROM mqtt.publish_receipts(receipt_ids) AS r
-        JOIN pgmq.q_mqtt_outbound AS q ON q.enqueued_at = r.queued_at
-        JOIN mqtt.message_id_key AS k ON coalesce(q.receipt_id, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key)) = r.receipt_id
-        WHERE r.state = 'queued'
-    );
+    -- All that the caller's ids can make expensive comes before the lock.
+    v_receipts := ARRAY(SELECT r FROM mqtt.publish_receipts(receipt_ids) AS r);
+    v_queued := ARRAY(SELECT q.msg_id FROM mqtt.receipts_in_queue(receipt_ids) AS q);
     IF cardinality(v_queued) > 0 THEN
         PERFORM mqtt.lock_outbound();
     END IF;
@@ -70,7 +67,20 @@ BEGIN
             array_fill('Cancelled before it was sent to the broker.'::text, ARRAY[cardinality(v_cancelled)])
         );
     END IF;
-    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+    RETURN QUERY
+    SELECT
+        r.id, coalesce(s.state, r.state), r.organization_id, r.integration_id, r.topic, r.qos, coalesce(s.attempts, r.attempts),
+        coalesce(s.reason_code, r.reason_code), coalesce(s.reason, r.reason), r.queued_at, coalesce(s.settled_at, r.settled_at)
+    FROM unnest(v_receipts) WITH ORDINALITY AS r (
+        queued_at, settled_at, organization_id, id, integration_id, qos, attempts, reason_code, state, topic, reason, place
+    )
+    LEFT JOIN LATERAL (
+        SELECT x.*
+        FROM mqtt.mqtt_publish_receipts AS x
+        WHERE r.state = 'queued' AND x.organization_id = r.organization_id AND x.queued_at = r.queued_at AND x.id = r.id
+        LIMIT 1
+    ) AS s ON true
+    ORDER BY r.place;
 END;
 $$;
 COMMENT ON FUNCTION api.cancel_mqtt_publish(uuid []) IS

@@ -47,11 +47,35 @@ COMMENT ON FUNCTION mqtt.may_wait(uuid) IS
 'Takes a place, until the end of the transaction, among the calls that wait for this organization and among all; false, and Retry-After is set, where there is none (configuration.max_waiting).';
 GRANT EXECUTE ON FUNCTION mqtt.may_wait(uuid) TO authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION mqtt.publish_receipts(receipt_ids uuid [])
+CREATE OR REPLACE FUNCTION mqtt.receipts_in_queue(receipt_ids uuid [])
 RETURNS TABLE (
-    receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint,
-    reason text, queued_at timestamptz, settled_at timestamptz
+    receipt_id uuid, msg_id bigint, queued_at timestamptz, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint
 )
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The messages of one call have one time: it is looked up once, and each message makes its id once.
+    RETURN QUERY
+    SELECT q.id, q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.topic, q.qos, q.attempts
+    FROM (SELECT DISTINCT mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) AS a (id)) AS t
+    CROSS JOIN LATERAL (
+        SELECT
+            x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.message ->> 'topic' AS topic,
+            coalesce((x.message ->> 'qos')::smallint, 0::smallint) AS qos, x.attempts,
+            coalesce(x.receipt_id, mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k))) AS id
+        FROM pgmq.q_mqtt_outbound AS x
+        WHERE x.enqueued_at = t.queued_at
+            AND ((SELECT mqtt.is_operator()) OR x.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []))
+        OFFSET 0  -- an index scan for each time, never a scan of a queue that may be long
+    ) AS q
+    -- IS TRUE: always a table of hashes, however few messages the planner expects.
+    WHERE (q.id IN (SELECT a.id FROM unnest(receipt_ids) AS a (id))) IS TRUE AND mqtt.key_allows(q.integration_id);
+END;
+$$;
+COMMENT ON FUNCTION mqtt.receipts_in_queue(uuid []) IS 'The queued messages among these that the caller may see.';
+
+CREATE OR REPLACE FUNCTION mqtt.publish_receipts(receipt_ids uuid []) RETURNS SETOF mqtt.mqtt_publish_receipts
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,23 +83,23 @@ BEGIN
     -- In PL/pgSQL, because it keeps the plan, and because Citus does not plan SQL functions with arguments.
     RETURN QUERY
     WITH asked AS (
-        SELECT DISTINCT a.id, mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) AS a (id)
+        SELECT a.id, min(a.place) AS place, mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) WITH ORDINALITY AS a (id, place) GROUP BY a.id
     ),
     visible AS MATERIALIZED (
         SELECT o.id FROM mqtt.organizations AS o WHERE (SELECT mqtt.is_operator()) OR o.id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
     )
     SELECT
-        a.id,
-        coalesce(r.state, CASE WHEN q.msg_id IS NOT NULL THEN 'queued' ELSE 'unknown' END),
+        coalesce(r.queued_at, q.queued_at),
+        r.settled_at,
         coalesce(r.organization_id, q.organization_id),
+        a.id,
         coalesce(r.integration_id, q.integration_id),
-        coalesce(r.topic, q.message ->> 'topic'),
-        coalesce(r.qos, CASE WHEN q.msg_id IS NOT NULL THEN coalesce((q.message ->> 'qos')::smallint, 0::smallint) END),
+        coalesce(r.qos, q.qos),
         coalesce(r.attempts, q.attempts),
         r.reason_code,
-        r.reason,
-        coalesce(r.queued_at, q.enqueued_at),
-        r.settled_at
+        coalesce(r.state, CASE WHEN q.msg_id IS NOT NULL THEN 'queued' ELSE 'unknown' END),
+        coalesce(r.topic, q.topic),
+        r.reason
     FROM asked AS a
     LEFT JOIN LATERAL (
         SELECT s.*
@@ -84,17 +108,12 @@ BEGIN
         WHERE s.id = a.id AND s.queued_at = a.queued_at AND mqtt.key_allows(s.integration_id)
         LIMIT 1
     ) AS r ON true
-    LEFT JOIN LATERAL (
-        SELECT x.*
-        FROM pgmq.q_mqtt_outbound AS x
-        CROSS JOIN mqtt.message_id_key AS k
-        WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND coalesce(x.receipt_id, mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key)) = a.id
-            AND x.organization_id IN (SELECT v.id FROM visible AS v) AND mqtt.key_allows(x.integration_id)
-        LIMIT 1
-    ) AS q ON true;
+    LEFT JOIN mqtt.receipts_in_queue(receipt_ids) AS q ON q.receipt_id = a.id
+    ORDER BY a.place;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS 'State of each receipt that the caller may see; unknown for the others.';
+COMMENT ON FUNCTION mqtt.publish_receipts(uuid []) IS
+'State of each receipt that the caller may see, in the order given; unknown, and otherwise empty, for the others.';
 
 CREATE OR REPLACE FUNCTION api.get_mqtt_publish_receipts(receipt_ids uuid [], wait numeric DEFAULT 0)
 RETURNS TABLE (
@@ -125,7 +144,10 @@ BEGIN
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
         v_step := least(v_step * 1.5, 0.2);
     END LOOP;
-    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+    RETURN QUERY
+    SELECT
+        r.id, r.state, r.organization_id, r.integration_id, r.topic, r.qos, r.attempts, r.reason_code, r.reason, r.queued_at, r.settled_at
+    FROM mqtt.publish_receipts(receipt_ids) AS r;
 END;
 $$;
 COMMENT ON FUNCTION api.get_mqtt_publish_receipts(uuid [], numeric) IS

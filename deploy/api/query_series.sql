@@ -41,6 +41,18 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.bucket_starts(timestamptz, timestamptz, interval, text) IS 'The starts of the buckets that a range has a part of.';
 
+CREATE OR REPLACE FUNCTION mqtt.refuse_points() RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'too_many_points' USING
+        ERRCODE = 'PT413', DETAIL = 'A series has at most 10000 points, and an answer 1000000.',
+        HINT = 'Send a longer bucket, fewer devices or metrics, or a shorter range; with max_points instead of bucket, a bucket that fits is chosen.';
+END;
+$$;
+COMMENT ON FUNCTION mqtt.refuse_points() IS 'Raises PT413 too_many_points.';
+
 CREATE OR REPLACE FUNCTION mqtt.check_series(
     since timestamptz, until timestamptz, bucket interval, max_points integer, fill text, devices bigint
 ) RETURNS void
@@ -64,9 +76,7 @@ BEGIN
             ERRCODE = 'PT400', DETAIL = 'since is before until, and both are times between 1970 and ten years from now.',
             HINT = 'Omit them for the last 24 hours.';
     ELSIF v_points > 10000 OR v_points * devices > 1000000 THEN
-        RAISE EXCEPTION 'too_many_points' USING
-            ERRCODE = 'PT413', DETAIL = 'A series has at most 10000 points, and those of all devices 1000000 for each metric.',
-            HINT = 'Send a longer bucket, fewer devices or a shorter range; with max_points instead of bucket, a bucket that fits is chosen.';
+        PERFORM mqtt.refuse_points();
     END IF;
 END;
 $$;
@@ -83,6 +93,7 @@ AS $$
 DECLARE
     v_filler CONSTANT numeric [] := array_fill(CASE fill WHEN 'zero' THEN 0 END::numeric, ARRAY[cardinality(aggregates)]);
     v_answer json;
+    v_count bigint;
 BEGIN
     EXECUTE format(
         $query$
@@ -103,23 +114,28 @@ BEGIN
         ),
         series AS (
             SELECT
-                p.organization_id, p.device_id, p.metric,
+                p.organization_id, p.device_id, p.metric, count(*) AS points_count,
                 json_agg(to_json(round(extract(EPOCH FROM p.starts_at) * 1000)::bigint || p.summary) ORDER BY p.starts_at) AS points
-            FROM point AS p
+            FROM (SELECT x.* FROM point AS x LIMIT 1000001) AS p
             GROUP BY p.organization_id, p.device_id, p.metric
         )
-        SELECT json_agg(json_build_object('deviceId', d.external_id, 'metric', s.metric, 'points', s.points) ORDER BY d.external_id, d.id, s.metric)
+        SELECT
+            json_agg(json_build_object('deviceId', d.external_id, 'metric', s.metric, 'points', s.points) ORDER BY d.external_id, d.id, s.metric),
+            sum(s.points_count)
         FROM series AS s
         JOIN mqtt.devices AS d ON d.organization_id = s.organization_id AND d.id = s.device_id
         $query$,
         mqtt.bucket_summaries_sql(aggregates, false)
-    ) INTO v_answer USING request, bucket, time_zone, fill, v_filler;
+    ) INTO v_answer, v_count USING request, bucket, time_zone, fill, v_filler;
+    IF v_count > 1000000 THEN
+        PERFORM mqtt.refuse_points();
+    END IF;
     RETURN coalesce(v_answer, '[]');
 END;
 $$;
 COMMENT ON FUNCTION mqtt.series_points(mqtt.telemetry_request, interval, text, text [], text) IS
 'The answer of api.query_series: a series for each device and metric, its points in order of time.';
-GRANT EXECUTE ON FUNCTION mqtt.nice_bucket(timestamptz, timestamptz, text, integer), mqtt.bucket_starts(timestamptz, timestamptz, interval, text),
+GRANT EXECUTE ON FUNCTION mqtt.refuse_points(), mqtt.nice_bucket(timestamptz, timestamptz, text, integer), mqtt.bucket_starts(timestamptz, timestamptz, interval, text),
 mqtt.check_series(timestamptz, timestamptz, interval, integer, text, bigint),
 mqtt.series_points(mqtt.telemetry_request, interval, text, text [], text) TO authenticated, service_role;
 

@@ -37,9 +37,9 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF (cardinality(aggregates) > 0 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
+    IF (cardinality(aggregates) BETWEEN 1 AND 8 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
         RAISE EXCEPTION 'aggregates_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'aggregates are some of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
+            ERRCODE = 'PT400', DETAIL = 'aggregates are at most eight of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
     END IF;
     -- Postgres also takes abbreviations, and offsets with their sign reversed.
     IF time_zone ~ '^(UTC|GMT|Etc/GMT[+-][0-9]{1,2}|[A-Za-z_]+(/[A-Za-z_-]+)+)$' THEN

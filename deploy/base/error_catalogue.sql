@@ -11,7 +11,7 @@ AS $catalogue$
     SELECT '{
 "action_invalid": {"status": 400, "meaning": "`action` is not one of the call''s actions", "remedy": "send one of the actions that `details` names"},
 "admin_required": {"status": 403, "meaning": "you are a member of the organization, but not an admin", "remedy": "ask an admin of the organization to do it, or to make you one"},
-"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing", "remedy": "omit it for avg, min, max and count"},
+"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing, or more than eight", "remedy": "omit it for avg, min, max and count"},
 "api_key_invalid": {"status": 401, "meaning": "`X-API-Key` is not a key, or one that has expired or was revoked", "remedy": "make a new one with `create_api_key`"},
 "api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
 "api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},
@@ -128,7 +128,7 @@ AS $catalogue$
 "timestamp_invalid": {"status": 400, "meaning": "`timestamp` is neither an RFC 3339 date and time nor a time since 1970", "remedy": "send one such as `2026-02-19T12:00:00Z` or `1771502400` ([all forms](api\u002emd#times-of-devices))"},
 "token_incomplete": {"status": 401, "meaning": "the JWT has no `exp` or no `aud`", "remedy": "issue JWTs with `exp` and `aud`"},
 "too_many_calls": {"status": 429, "meaning": "as many calls of the organization are running as may (`max_calls_per_organization`)", "remedy": "wait for `Retry-After`, and send fewer calls at a time"},
-"too_many_points": {"status": 413, "meaning": "a series would have more than 10,000 points, or those of all devices more than 1,000,000", "remedy": "send a longer `bucket`, fewer devices or a shorter range, or `max_points` instead of `bucket`"},
+"too_many_points": {"status": 413, "meaning": "a series would have more than 10,000 points, or an answer more than 1,000,000", "remedy": "send a longer `bucket`, fewer devices or a shorter range, or `max_points` instead of `bucket`"},
 "too_many_tests": {"status": 429, "meaning": "the organization has made `max_connection_tests` tests within an hour", "remedy": "retry after `Retry-After` seconds; `status_detail` of the integration says how its own connection fares"},
 "too_many_wrong_passwords": {"status": 429, "meaning": "too many wrong passwords for this username within a minute; the right one still works", "remedy": "retry with the right password, or after `Retry-After` seconds"},
 "topic_invalid": {"status": 400, "meaning": "the topic is not a valid topic name or topic filter (MQTT 5 section 4.7)", "remedy": "`details` says which rule it breaks"},

@@ -24,7 +24,9 @@ BEGIN
             SELECT s.name, s.value
             FROM (VALUES
                 ('statement_timeout', '10s'), ('lock_timeout', '2s'), ('idle_in_transaction_session_timeout', '10s'), ('temp_file_limit', '64MB'),
-                ('default_transaction_read_only', 'on'), ('search_path', 'broker')
+                ('default_transaction_read_only', 'on'), ('search_path', 'broker'),
+                -- VerneMQ's method crypt sends devices' passwords as parameters.
+                ('log_parameter_max_length', '0'), ('log_parameter_max_length_on_error', '0')
             ) AS s (name, value)
             INNER JOIN pg_catalog.pg_settings AS p ON p.name = s.name
             WHERE pg_catalog.shobj_description(v_role::regrole, 'pg_authid') = 'Created by Topicbase'

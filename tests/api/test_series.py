@@ -209,6 +209,7 @@ def test_series_of_others(chart: tuple[Tenant, datetime], tenant: Callable[..., 
         ({"since": "2026-02-19T00:00:00Z", "until": "2026-02-19T00:00:00Z"}, 400, "range_invalid"),
         ({"since": "-infinity"}, 400, "range_invalid"),
         ({"aggregates": ["median"]}, 400, "aggregates_invalid"),
+        ({"aggregates": ["avg"] * 9}, 400, "aggregates_invalid"),
         ({"time_zone": "Mars/Olympus"}, 400, "time_zone_invalid"),
         ({"bucket": "1 second"}, 413, "too_many_points"),
         ({"device_ids": ["nothing"]}, 404, "device_not_found"),
@@ -216,3 +217,18 @@ def test_series_of_others(chart: tuple[Tenant, datetime], tenant: Callable[..., 
 )
 def test_series_that_cannot_be(home: Tenant, query: dict[str, Any], status: int, slug: str) -> None:
     refused(home.api.call("query_series", query, token=home.member), status, slug)
+
+
+def test_an_answer_has_a_million_points(home: Tenant, queue: Queue) -> None:
+    """As many as its devices and metrics make of a range, which the range alone does not tell."""
+    device = home.device()
+    now = datetime.now(UTC)
+    assert device.send({f"m{number}": 1 for number in range(101)}).status_code == 202
+    queue.work()
+    since, until = now - timedelta(seconds=5000), now + timedelta(seconds=4990)
+    query = {"since": since.isoformat(), "until": until.isoformat(), "bucket": "1 second"}
+    query |= {"integration_id": home.integration_id, "fill": "zero"}
+    refused(home.api.call("query_series", query, token=home.member), 413, "too_many_points")
+    metrics = [f"m{number}" for number in range(3)]
+    series = home.api.ok("query_series", {**query, "metrics": metrics}, token=home.member)
+    assert [len(each["points"]) for each in series] == [9991] * 3

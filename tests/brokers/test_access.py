@@ -204,7 +204,7 @@ def test_a_reader_s_role_is_closed_until_it_has_a_password(stack: Stack) -> None
 
 
 def test_a_reader_that_abuses_its_session(stack: Stack) -> None:
-    """It may take no advisory lock and make no large object; where the operator has not forbidden that, its session is ended."""
+    """It may take no advisory lock, make no large object or temporary table; where it may take a lock, its session is ended."""
     with stack.connect() as db:
         db.execute("ALTER ROLE emqx_reader LOGIN PASSWORD 'reader'")
         try:
@@ -212,7 +212,8 @@ def test_a_reader_that_abuses_its_session(stack: Stack) -> None:
                 stack.connect(user="emqx_reader", password="reader") as other,
                 stack.connect(user="emqx_reader", password="reader") as reader,
             ):
-                for statement in ("SELECT lo_create(0)", "SELECT pg_advisory_lock(1)"):
+                other.execute("SET default_transaction_read_only = off")  # as anybody may
+                for statement in ("SELECT lo_create(0)", "SELECT pg_advisory_lock(1)", "CREATE TEMPORARY TABLE x ()"):
                     with pytest.raises(psycopg.errors.InsufficientPrivilege):
                         other.execute(statement.encode())
                 db.execute("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO emqx_reader")

@@ -297,6 +297,14 @@ def test_a_request_after_head_is_not_lost(stack: Stack, home: Tenant) -> None:
             assert session.get(f"{stack.gateway_url}/rest/v1/devices?limit=0", headers=headers).status_code == 200
 
 
+def test_a_device_s_message_after_anybody_s_head_is_not_lost(stack: Stack, device: Device) -> None:
+    message = {"topic": device.topic(), "payload": 1}
+    with requests.Session() as session:
+        for _ in range(100):
+            session.head(f"{stack.gateway_url}/rest/v1/rpc/rabbitmq_user")
+            assert session.post(f"{stack.gateway_url}{INGEST}", json=message, headers=device.headers).status_code == 202
+
+
 def test_an_app_in_a_browser_may_ask_first(stack: Stack) -> None:
     headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     response = requests.options(f"{stack.gateway_url}/rest/v1/rpc/list_devices", headers=headers)
@@ -317,6 +325,17 @@ def test_the_api_being_away(post: Callable[..., requests.Response], stack: Stack
     finally:
         stack.start("intake")
     wait_until(lambda: post(INGEST, json=message, headers=bearer).status_code == 202, what="the gateway finding the API again")
+
+
+def test_the_stream_being_away(stack: Stack) -> None:
+    stack.stop("stream")
+    try:
+        response = requests.get(f"{stack.gateway_url}/stream", headers={"Origin": "https://app.example"})
+        is_refused(response, 503, "upstream_unavailable")
+        assert response.headers["Retry-After"] == "1"
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+    finally:
+        stack.start("stream")
 
 
 def test_members_queries_hold_no_connection_that_a_device_needs(stack: Stack, home: Tenant, device: Device) -> None:
@@ -376,6 +395,8 @@ REFUSED: dict[str, tuple[str, int, str]] = {
     "nine payloads": (f"GET /rest/v1/mqtt_messages?select={','.join(f'a{n}:payload' for n in range(9))} HTTP/1.1", 400, "bad_request"),
     "an escaped letter": ("GET /rest/v1/mqtt_messages?select=%70ayload HTTP/1.1", 400, "bad_request"),
     "an unknown path": ("GET /nowhere HTTP/1.1", 404, "route_not_found"),
+    "a body that the stream does not take": ("POST /stream HTTP/1.1\r\nContent-Length: 3000000", 413, "body_too_large"),
+    "a file's other version": ('GET /console/ HTTP/1.1\r\nIf-Match: "other"', 400, "bad_request"),
 }
 
 
@@ -387,7 +408,42 @@ def test_the_gateway_s_own_answers_are_json_that_any_page_may_read(stack: Stack,
     assert headers["content-type"] == "application/json"
     assert headers["access-control-allow-origin"] == "*"
     assert "Retry-After" in headers["access-control-expose-headers"]
-    assert ("POST" in headers.get("allow", "")) == (status == 405)
+    assert ("allow" in headers) == (status == 405)
+
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
+DOORS = {
+    "POST, OPTIONS": [
+        INGEST, f"{INGEST}/batch", f"{INGEST}/binary", "/in/someone/t", "/in-secret/someone:secret/t",
+        *(f"/functions/v1/mqtt-hybrid/{call}" for call in ("publish", "subscribe", "test", "credentials")),
+        *(f"/rest/v1/rpc/{call}" for call in ("mqtt_ingest", "mqtt_ingest_batch", "mqtt_ingest_binary", "rabbitmq_user", "emqx_authorize")),
+    ],
+    "GET, HEAD": ["/console/"],
+    "GET, HEAD, OPTIONS": ["/stream"],
+    "GET, HEAD, POST, OPTIONS": ["/rest/v1/rpc/list_devices"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("allowed", "path"), [(allowed, path) for allowed, paths in DOORS.items() for path in paths])
+def test_a_method_that_is_refused_is_told_which_are_not(stack: Stack, home: Tenant, allowed: str, path: str) -> None:
+    for method in METHODS:
+        # The stream does not end what it takes.
+        login = "" if path == "/stream" else f"\r\nAuthorization: Bearer {home.member}"
+        status, headers, _ = raw(stack, f"{method} {path} HTTP/1.1{login}\r\nContent-Type: application/json")
+        assert (status == 405) == (method not in allowed), method
+        assert status != 405 or headers["allow"] == allowed, method
+
+
+def test_a_call_that_changes_something_is_not_for_get(stack: Stack, home: Tenant) -> None:
+    headers = {"Authorization": f"Bearer {home.member}"}
+    response = requests.get(f"{stack.gateway_url}/rest/v1/rpc/create_stream_ticket", headers=headers)
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST, OPTIONS")
+
+
+def test_an_unknown_version_and_a_range_that_a_file_does_not_have(stack: Stack) -> None:
+    status, headers, body = raw(stack, "GET /rest/v1/devices HTTP/3.0")
+    assert (status, headers["content-type"], json.loads(body)["message"]) == (501, "application/json", "not_implemented")
+    assert raw(stack, "GET /console/ HTTP/1.1\r\nRange: bytes=9999999-")[0] == 200
 
 
 def test_a_host_that_is_no_text(stack: Stack) -> None:

@@ -50,6 +50,8 @@ def test_the_gateway_with_tls(stack: Stack, api: Api, tmp_path: Path) -> None:
             assert response.status_code == 202, response.text
             assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+            response = session.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE)
+            assert (response.status_code, response.json()["message"]) == (400, "bad_request")
         finally:
             process.terminate()
             process.wait(PATIENCE)

@@ -1,7 +1,7 @@
 -- What each role that logs in, or that a login may become, may not do: asked of the catalogue, so that no role that comes later is left out.
 \ir setup.psql
 \ir ../../packaging/restrict-public.sql
-SELECT plan(7);
+SELECT plan(9);
 CREATE TEMPORARY VIEW login AS
 SELECT r.rolname::text COLLATE "default" AS name, r.*
 FROM pg_catalog.pg_roles AS r
@@ -62,6 +62,21 @@ SELECT is_empty(
         AND (p.proname ~ 'advisory|^lo_(creat|create|from_bytea|import|export)$'
             OR p.proname ~ '^pg_(read_(binary_)?file|ls_.*|stat_file|reload_conf|rotate_logfile|switch_wal|promote|create_restore_point|backup_.*)$')$$,
     'no advisory lock, no large object, no file of the server'
+);
+SELECT is_empty(
+    $$SELECT l.name FROM login AS l WHERE l.name ~ 'reader$' AND has_database_privilege(l.oid, current_database(), 'temporary')$$,
+    'whoever only reads makes no temporary table'
+);
+SELECT is_empty(
+    $$SELECT l.name, s.name
+    FROM login AS l
+    CROSS JOIN unnest('{log_parameter_max_length,log_parameter_max_length_on_error}'::text []) AS s (name)
+    WHERE l.name NOT IN ('anon', 'authenticated', 'service_role', 'topicbase_reader') AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_db_role_setting AS d
+        WHERE d.setrole = l.oid AND s.name || '=0' = ANY (d.setconfig)
+            AND d.setdatabase = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = current_database())
+    )$$,
+    'parameters of whoever logs in are not logged: they carry devices'' passwords'
 );
 SELECT * FROM finish();
 ROLLBACK;

@@ -22,6 +22,8 @@ SELECT throws_ok(format('SELECT mqtt.grant_reader(%L, %L)', 'topicbase_test_read
 SELECT lives_ok(format('SELECT mqtt.grant_reader(%L, %L)', 'topicbase_test_reader', :'org_alice'), 'granted');
 SELECT lives_ok(format('SELECT mqtt.grant_reader(%L, %L)', 'topicbase_test_reader', :'org_alice'), 'granted once more');
 
+-- As where the operator has not taken it from PUBLIC: what a function of one's own sees is tried below.
+SELECT format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()) \gexec
 SET SESSION AUTHORIZATION topicbase_test_reader;
 SELECT results_eq('SELECT device_id FROM readings.devices', ARRAY[:'pump'::uuid], 'the devices of its organization');
 SELECT results_eq($$SELECT device, metric, value, date_part('minute', at) FROM readings.latest ORDER BY metric$$, $$VALUES ('pump', 'humidity', 40::double precision, 4::double precision), ('pump', 'temperature', 21.5, 3)$$, 'their latest values');

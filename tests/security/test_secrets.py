@@ -35,7 +35,10 @@ log_error_verbosity = verbose
 log_min_messages = info
 pg_stat_statements.track = all
 """
-SHOWS_ITS_SECRET = ("/rpc/generate_", "/rpc/rotate_", "/rpc/mqtt_hybrid_credentials", "/mqtt-hybrid/credentials")
+SHOWS_ITS_SECRET = (
+    *("/rpc/create_", "/rpc/generate_", "/rpc/mqtt_subscribe", "/rpc/rotate_"),
+    *("/rpc/mqtt_hybrid_credentials", "/mqtt-hybrid/credentials"),
+)
 
 
 @dataclass
@@ -72,7 +75,7 @@ class Ground:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings = tmp_path_factory.mktemp("conf") / "logging.conf"
     settings.write_text(LOGGING)
-    running = start_stack(TOPICBASE_PG_CONF=str(settings))
+    running = start_stack(stream=True, TOPICBASE_PG_CONF=str(settings))
     yield running
     running.down()
 
@@ -200,6 +203,36 @@ def use_foreign_brokers(ground: Ground, tenant: Tenant, broker: Broker) -> None:
                 connection.rollback()
 
 
+def use_the_stream(ground: Ground, tenant: Tenant) -> None:
+    """With each kind of login, from a browser that can send no header, too: while the stream runs, and while it does not."""
+    api, gateway = tenant.api, f"{ground.stack.gateway_url}/stream"
+    body = {"organization_id": tenant.organization_id, "name": "app", "scope": "read"}
+    key = ground.plant("API key", api.ok("create_api_key", body, token=tenant.admin)["key"])
+    body = {"integration_id": tenant.integration_id, "topic": f"org_{tenant.slug}/#", "callback_url": "https://receiver.example/"}
+    ground.plant("webhook secret", api.ok("mqtt_subscribe", body, token=tenant.admin)["callback_secret"])
+    tickets = [ground.plant(f"ticket {n}", api.ok("create_stream_ticket", token=tenant.member)["ticket"]) for n in range(2)]
+    token = ground.plant("token", tenant.member)
+
+    def ask(ticket: str) -> list[int]:
+        logins: list[dict[str, Any]] = [
+            {"params": {"ticket": ticket}},
+            {"params": {"ticket": f"{ticket}\0"}},
+            {"params": {"ticket": ticket, "since": ticket, "topic": "#/"}},
+            *({"headers": {"X-API-Key": value}} for value in (key, f"{key}x")),
+            *({"headers": {"Authorization": f"Bearer {value}"}} for value in (token, f"{token}x", f"{token} {key}")),
+        ]
+        statuses = []
+        for login in logins:
+            with requests.get(gateway, stream=True, timeout=PATIENCE, **login) as answer:
+                statuses.append(answer.status_code)
+        return statuses
+
+    assert set(ask(tickets[0])) == {200, 401}
+    ground.stack.stop("stream")
+    assert set(ask(tickets[1])) == {503}
+    ground.stack.start("stream")
+
+
 @pytest.fixture(scope="module")
 def ground(stack: Stack) -> Ground:
     """Everything has happened, the parts of the stack run still, and nobody has looked yet."""
@@ -221,6 +254,7 @@ def ground(stack: Stack) -> Ground:
         with Broker() as broker:
             use_devices(ground, tenant, gateway)
             use_foreign_brokers(ground, tenant, broker)
+        use_the_stream(ground, tenant)
         stack.stop("postgrest", "intake")
         for password in (ground.planted["device password"], ground.planted["wrong device password"]):
             login = {"X-Username": "u", "X-Password": password, "X-Client-ID": "c"}
@@ -238,7 +272,7 @@ def ground(stack: Stack) -> Ground:
     return ground
 
 
-@pytest.mark.parametrize("part", ["postgres", "postgrest", "gateway", "bridge", "mosquitto", "sqitch", "initdb"])
+@pytest.mark.parametrize("part", ["postgres", "postgrest", "intake", "gateway", "bridge", "stream", "mosquitto", "sqitch", "initdb"])
 def test_logs(ground: Ground, part: str) -> None:
     path = ground.stack.run_dir / "log" / f"{part}.log"
     log = path.read_text(errors="replace") if path.exists() else ""
@@ -265,7 +299,7 @@ def test_running_statements(ground: Ground) -> None:
 def test_arguments_and_environment_of_processes(ground: Ground) -> None:
     assert any("-m bridge run" in line for line in ground.arguments)
     assert ground.found_in("\n".join(ground.arguments)) == []
-    for part in ("postgres", "postgrest", "gateway", "bridge", "mosquitto"):
+    for part in ("postgres", "postgrest", "intake", "gateway", "bridge", "stream", "mosquitto"):
         environment = Path(f"/proc/{ground.stack.pid(part)}/environ").read_bytes().decode(errors="replace")
         assert ground.found_in(environment) == [], part
 
