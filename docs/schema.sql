@@ -677,6 +677,7 @@ CREATE FUNCTION api.cancel_mqtt_publish(receipt_ids uuid[]) RETURNS TABLE(receip
     AS $$
 DECLARE
     v_limit integer := (SELECT c.max_batch_messages FROM mqtt.configuration AS c);
+    v_receipts mqtt.mqtt_publish_receipts [];
     v_queued bigint [];
     v_cancelled bigint [];
 BEGIN
@@ -686,13 +687,9 @@ BEGIN
             DETAIL = format('%s receipt ids are more than the %s that one call may have.', cardinality(receipt_ids), v_limit),
             HINT = 'Cancel them in several calls.';
     END IF;
-    v_queued := ARRAY(
-        SELECT q.msg_id
-        FROM mqtt.publish_receipts(receipt_ids) AS r
-        JOIN pgmq.q_mqtt_outbound AS q ON q.enqueued_at = r.queued_at
-        JOIN mqtt.message_id_key AS k ON coalesce(q.receipt_id, mqtt.keyed_message_id(q.enqueued_at, -q.msg_id, k.key)) = r.receipt_id
-        WHERE r.state = 'queued'
-    );
+    -- All that the caller's ids can make expensive comes before the lock.
+    v_receipts := ARRAY(SELECT r FROM mqtt.publish_receipts(receipt_ids) AS r);
+    v_queued := ARRAY(SELECT q.msg_id FROM mqtt.receipts_in_queue(receipt_ids) AS q);
     IF cardinality(v_queued) > 0 THEN
         PERFORM mqtt.lock_outbound();
     END IF;
@@ -714,7 +711,20 @@ BEGIN
             array_fill('Cancelled before it was sent to the broker.'::text, ARRAY[cardinality(v_cancelled)])
         );
     END IF;
-    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+    RETURN QUERY
+    SELECT
+        r.id, coalesce(s.state, r.state), r.organization_id, r.integration_id, r.topic, r.qos, coalesce(s.attempts, r.attempts),
+        coalesce(s.reason_code, r.reason_code), coalesce(s.reason, r.reason), r.queued_at, coalesce(s.settled_at, r.settled_at)
+    FROM unnest(v_receipts) WITH ORDINALITY AS r (
+        queued_at, settled_at, organization_id, id, integration_id, qos, attempts, reason_code, state, topic, reason, place
+    )
+    LEFT JOIN LATERAL (
+        SELECT x.*
+        FROM mqtt.mqtt_publish_receipts AS x
+        WHERE r.state = 'queued' AND x.organization_id = r.organization_id AND x.queued_at = r.queued_at AND x.id = r.id
+        LIMIT 1
+    ) AS s ON true
+    ORDER BY r.place;
 END;
 $$;
 
@@ -730,7 +740,9 @@ CREATE FUNCTION api.check_mqtt_ledger() RETURNS TABLE(organization_id uuid, hour
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT * FROM mqtt.check_ledger();
+    SELECT * FROM mqtt.check_ledger()
+    UNION ALL
+    SELECT * FROM mqtt.check_stored(now() - interval '1 hour');
 $$;
 
 ALTER FUNCTION api.check_mqtt_ledger() OWNER TO mqtt_owner;
@@ -738,7 +750,7 @@ ALTER FUNCTION api.check_mqtt_ledger() OWNER TO mqtt_owner;
 COMMENT ON FUNCTION api.check_mqtt_ledger() IS 'Prove that no accepted message was lost
 
 Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
-empty list proves that the ledger balances.';
+empty list proves that the ledger balances. Of this hour and the one before, also where the history has fewer messages than were completed.';
 
 CREATE FUNCTION api.cleanup_mqtt_queue() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -1703,7 +1715,10 @@ BEGIN
         PERFORM pg_sleep(least(v_step, extract(epoch FROM v_until - clock_timestamp())));
         v_step := least(v_step * 1.5, 0.2);
     END LOOP;
-    RETURN QUERY SELECT r.* FROM mqtt.publish_receipts(receipt_ids) AS r ORDER BY array_position(receipt_ids, r.receipt_id);
+    RETURN QUERY
+    SELECT
+        r.id, r.state, r.organization_id, r.integration_id, r.topic, r.qos, r.attempts, r.reason_code, r.reason, r.queued_at, r.settled_at
+    FROM mqtt.publish_receipts(receipt_ids) AS r;
 END;
 $$;
 
@@ -6637,23 +6652,51 @@ ALTER FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval
 
 COMMENT ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) IS 'The request with the range that spans of time are made of: up to the cursor''s, and without since back that many.';
 
+CREATE FUNCTION mqtt.bucket_shown(at timestamp with time zone, bucket interval, time_zone text) RETURNS timestamp without time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((bucket < '28 days'::interval) OR (((EXTRACT(year FROM bucket) * (12)::numeric) + EXTRACT(month FROM bucket)) = (0)::numeric)) THEN date_bin(bucket, (at AT TIME ZONE time_zone), '2000-01-03 00:00:00'::timestamp without time zone)
+             ELSE ('2000-01-01 00:00:00'::timestamp without time zone + ((floor((((((EXTRACT(year FROM (at AT TIME ZONE time_zone)) - (2000)::numeric) * (12)::numeric) + EXTRACT(month FROM (at AT TIME ZONE time_zone))) - (1)::numeric) / ((EXTRACT(year FROM bucket) * (12)::numeric) + EXTRACT(month FROM bucket)))))::double precision * bucket))
+         END AS "case";
+END;
+
+ALTER FUNCTION mqtt.bucket_shown(at timestamp with time zone, bucket interval, time_zone text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.bucket_shown(at timestamp with time zone, bucket interval, time_zone text) IS 'What the clock of a time zone shows at the start of the span that a time is in: spans of days or less since midnight of a Monday, of months since a January.';
+
+CREATE FUNCTION mqtt.first_time(shown timestamp without time zone, time_zone text) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((x.earlier AT TIME ZONE first_time.time_zone) = first_time.shown) THEN x.earlier
+             ELSE x.later
+         END AS later
+    FROM ( SELECT s.at AS later,
+             ((first_time.shown - (((s.at - '24:00:00'::interval) AT TIME ZONE first_time.time_zone) - ((s.at - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) AS earlier
+            FROM ( SELECT (first_time.shown AT TIME ZONE first_time.time_zone) AS at) s) x;
+END;
+
+ALTER FUNCTION mqtt.first_time(shown timestamp without time zone, time_zone text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.first_time(shown timestamp without time zone, time_zone text) IS 'When the clock of a time zone first shows that. Of an hour that comes twice AT TIME ZONE gives the second; one that is left out is where the clock goes on.';
+
 CREATE FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT
          CASE
-             WHEN ((bucket < '28 days'::interval) OR (((EXTRACT(year FROM bucket) * (12)::numeric) + EXTRACT(month FROM bucket)) = (0)::numeric)) THEN
-             CASE
-                 WHEN (bucket <= '01:00:00'::interval) THEN date_bin(bucket, at, ('2000-01-03 00:00:00'::timestamp without time zone AT TIME ZONE time_zone))
-                 ELSE (date_bin(bucket, (at AT TIME ZONE time_zone), '2000-01-03 00:00:00'::timestamp without time zone) AT TIME ZONE time_zone)
-             END
-             ELSE (('2000-01-01 00:00:00'::timestamp without time zone + ((floor((((((EXTRACT(year FROM (at AT TIME ZONE time_zone)) - (2000)::numeric) * (12)::numeric) + EXTRACT(month FROM (at AT TIME ZONE time_zone))) - (1)::numeric) / ((EXTRACT(year FROM bucket) * (12)::numeric) + EXTRACT(month FROM bucket)))))::double precision * bucket)) AT TIME ZONE time_zone)
-         END AS timezone;
+             WHEN (bucket <= '01:00:00'::interval) THEN date_bin(bucket, at, ('2000-01-03 00:00:00'::timestamp without time zone AT TIME ZONE time_zone))
+             WHEN (time_zone = 'UTC'::text) THEN (mqtt.bucket_shown(at, bucket, 'UTC'::text) AT TIME ZONE 'UTC'::text)
+             ELSE mqtt.first_time(mqtt.bucket_shown(at, bucket, time_zone), time_zone)
+         END AS first_time;
 END;
 
 ALTER FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) IS 'The start of the span that a time is in, by the clock of a time zone: spans of days or less since midnight of a Monday, of months since a January.';
+COMMENT ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) IS 'The start of the span that a time is in, by the clock of a time zone.';
 
 CREATE FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timestamp with time zone, bucket interval, time_zone text) RETURNS SETOF timestamp with time zone
     LANGUAGE sql STABLE ROWS 500
@@ -6662,9 +6705,11 @@ CREATE FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timesta
     FROM generate_series(mqtt.bucket_start(bucket_starts.since, bucket_starts.bucket, bucket_starts.time_zone), bucket_starts.until, bucket_starts.bucket) t(at)
    WHERE ((bucket_starts.bucket <= '01:00:00'::interval) AND (t.at < bucket_starts.until))
  UNION
-  SELECT (t.at AT TIME ZONE bucket_starts.time_zone) AS timezone
-    FROM generate_series((mqtt.bucket_start(bucket_starts.since, bucket_starts.bucket, bucket_starts.time_zone) AT TIME ZONE bucket_starts.time_zone), (bucket_starts.until AT TIME ZONE bucket_starts.time_zone), bucket_starts.bucket) t(at)
-   WHERE ((bucket_starts.bucket > '01:00:00'::interval) AND ((t.at AT TIME ZONE bucket_starts.time_zone) < bucket_starts.until));
+  SELECT s.at
+    FROM ((generate_series((mqtt.bucket_shown(bucket_starts.since, bucket_starts.bucket, bucket_starts.time_zone) - bucket_starts.bucket), ((bucket_starts.until AT TIME ZONE bucket_starts.time_zone) + '03:00:00'::interval), bucket_starts.bucket) t(shown)
+      CROSS JOIN LATERAL ( VALUES (((t.shown + bucket_starts.bucket) - '00:00:00.000001'::interval))) l(last_shown))
+      CROSS JOIN LATERAL ( VALUES (mqtt.first_time(t.shown, bucket_starts.time_zone))) s(at))
+   WHERE ((bucket_starts.bucket > '01:00:00'::interval) AND (s.at < bucket_starts.until) AND ((l.last_shown AT TIME ZONE bucket_starts.time_zone) >= bucket_starts.since) AND (((t.shown + bucket_starts.bucket) AT TIME ZONE bucket_starts.time_zone) > bucket_starts.since));
 END;
 
 ALTER FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timestamp with time zone, bucket interval, time_zone text) OWNER TO mqtt_owner;
@@ -7149,9 +7194,9 @@ CREATE FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) RETURNS
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
-    IF (cardinality(aggregates) > 0 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
+    IF (cardinality(aggregates) BETWEEN 1 AND 8 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
         RAISE EXCEPTION 'aggregates_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'aggregates are some of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
+            ERRCODE = 'PT400', DETAIL = 'aggregates are at most eight of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
     END IF;
     -- Postgres also takes abbreviations, and offsets with their sign reversed.
     IF time_zone ~ '^(UTC|GMT|Etc/GMT[+-][0-9]{1,2}|[A-Za-z_]+(/[A-Za-z_-]+)+)$' THEN
@@ -7668,9 +7713,7 @@ BEGIN
             ERRCODE = 'PT400', DETAIL = 'since is before until, and both are times between 1970 and ten years from now.',
             HINT = 'Omit them for the last 24 hours.';
     ELSIF v_points > 10000 OR v_points * devices > 1000000 THEN
-        RAISE EXCEPTION 'too_many_points' USING
-            ERRCODE = 'PT413', DETAIL = 'A series has at most 10000 points, and those of all devices 1000000 for each metric.',
-            HINT = 'Send a longer bucket, fewer devices or a shorter range; with max_points instead of bucket, a bucket that fits is chosen.';
+        PERFORM mqtt.refuse_points();
     END IF;
 END;
 $$;
@@ -7678,6 +7721,34 @@ $$;
 ALTER FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) IS 'Raises PT400 fill_invalid, limit_invalid, argument_conflict or range_invalid, or PT413 too_many_points, unless api.query_series takes these.';
+
+CREATE FUNCTION mqtt.check_stored(since timestamp with time zone) RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT l.organization_id, l.hour, l.accepted, l.completed, l.dead, l.expired, 0::bigint, l.completed - l.deleted - coalesce(s.stored, 0)
+    FROM (
+        SELECT
+            x.organization_id, date_trunc('hour', x.bucket) AS hour, sum(x.accepted)::bigint AS accepted, sum(x.completed)::bigint AS completed,
+            sum(x.dead)::bigint AS dead, sum(x.expired)::bigint AS expired, sum(x.deleted)::bigint AS deleted
+        FROM mqtt.ledger AS x
+        WHERE x.bucket >= date_trunc('hour', check_stored.since)
+        GROUP BY 1, 2
+    ) AS l
+    LEFT JOIN (
+        SELECT o.id, date_trunc('hour', h.received_at) AS hour, count(*) AS stored
+        FROM mqtt.history AS h
+        INNER JOIN mqtt.organizations AS o ON o.number = h.organization
+        -- What was published is not in the ledger, and what failed counts as dead there.
+        WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.flags & (8 + 256) = 0
+        GROUP BY 1, 2
+    ) AS s ON s.id = l.organization_id AND s.hour = l.hour
+    WHERE l.completed - l.deleted > coalesce(s.stored, 0);
+$$;
+
+ALTER FUNCTION mqtt.check_stored(since timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.check_stored(since timestamp with time zone) IS 'Hours of an organization, from that of a time on, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the time is to be recent; of days that are packed, and of those past their term, it knows nothing.';
 
 CREATE FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -10953,7 +11024,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
     SELECT '{
 "action_invalid": {"status": 400, "meaning": "`action` is not one of the call''s actions", "remedy": "send one of the actions that `details` names"},
 "admin_required": {"status": 403, "meaning": "you are a member of the organization, but not an admin", "remedy": "ask an admin of the organization to do it, or to make you one"},
-"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing", "remedy": "omit it for avg, min, max and count"},
+"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing, or more than eight", "remedy": "omit it for avg, min, max and count"},
 "api_key_invalid": {"status": 401, "meaning": "`X-API-Key` is not a key, or one that has expired or was revoked", "remedy": "make a new one with `create_api_key`"},
 "api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
 "api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},
@@ -11070,7 +11141,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "timestamp_invalid": {"status": 400, "meaning": "`timestamp` is neither an RFC 3339 date and time nor a time since 1970", "remedy": "send one such as `2026-02-19T12:00:00Z` or `1771502400` ([all forms](api\u002emd#times-of-devices))"},
 "token_incomplete": {"status": 401, "meaning": "the JWT has no `exp` or no `aud`", "remedy": "issue JWTs with `exp` and `aud`"},
 "too_many_calls": {"status": 429, "meaning": "as many calls of the organization are running as may (`max_calls_per_organization`)", "remedy": "wait for `Retry-After`, and send fewer calls at a time"},
-"too_many_points": {"status": 413, "meaning": "a series would have more than 10,000 points, or those of all devices more than 1,000,000", "remedy": "send a longer `bucket`, fewer devices or a shorter range, or `max_points` instead of `bucket`"},
+"too_many_points": {"status": 413, "meaning": "a series would have more than 10,000 points, or an answer more than 1,000,000", "remedy": "send a longer `bucket`, fewer devices or a shorter range, or `max_points` instead of `bucket`"},
 "too_many_tests": {"status": 429, "meaning": "the organization has made `max_connection_tests` tests within an hour", "remedy": "retry after `Retry-After` seconds; `status_detail` of the integration says how its own connection fares"},
 "too_many_wrong_passwords": {"status": 429, "meaning": "too many wrong passwords for this username within a minute; the right one still works", "remedy": "retry with the right password, or after `Retry-After` seconds"},
 "topic_invalid": {"status": 400, "meaning": "the topic is not a valid topic name or topic filter (MQTT 5 section 4.7)", "remedy": "`details` says which rule it breaks"},
@@ -18247,7 +18318,35 @@ ALTER FUNCTION mqtt.publish_reason(message jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.publish_reason(message jsonb) IS 'Why the message cannot be published, in words; null when it can.';
 
-CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, state text, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint, reason_code smallint, reason text, queued_at timestamp with time zone, settled_at timestamp with time zone)
+CREATE TABLE mqtt.mqtt_publish_receipts (
+    queued_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    integration_id uuid NOT NULL,
+    qos smallint NOT NULL,
+    attempts smallint NOT NULL,
+    reason_code smallint,
+    state text NOT NULL,
+    topic text NOT NULL,
+    reason text,
+    CONSTRAINT mqtt_publish_receipts_state_check CHECK ((state = ANY (ARRAY['sent'::text, 'acknowledged'::text, 'failed'::text, 'expired'::text, 'cancelled'::text])))
+)
+PARTITION BY RANGE (queued_at);
+
+ALTER TABLE mqtt.mqtt_publish_receipts OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.mqtt_publish_receipts IS 'What became of each message published; a row is written when that is settled, until then the message stands in the outbound queue.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.attempts IS 'How often it was handed to the broker.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.reason_code IS 'MQTT 5 reason code of the broker''s answer (section 2.4); null where there was none.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.state IS 'sent (QoS 0, handed to the broker''s socket), acknowledged (PUBACK or PUBCOMP), failed (refused; see reason), expired (message_expiry passed) or cancelled.';
+
+COMMENT ON COLUMN mqtt.mqtt_publish_receipts.reason IS 'The reason in words.';
+
+CREATE FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) RETURNS SETOF mqtt.mqtt_publish_receipts
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -18255,23 +18354,23 @@ BEGIN
     -- In PL/pgSQL, because it keeps the plan, and because Citus does not plan SQL functions with arguments.
     RETURN QUERY
     WITH asked AS (
-        SELECT DISTINCT a.id, mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) AS a (id)
+        SELECT a.id, min(a.place) AS place, mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) WITH ORDINALITY AS a (id, place) GROUP BY a.id
     ),
     visible AS MATERIALIZED (
         SELECT o.id FROM mqtt.organizations AS o WHERE (SELECT mqtt.is_operator()) OR o.id = ANY ((SELECT mqtt.current_organization_ids())::uuid [])
     )
     SELECT
-        a.id,
-        coalesce(r.state, CASE WHEN q.msg_id IS NOT NULL THEN 'queued' ELSE 'unknown' END),
+        coalesce(r.queued_at, q.queued_at),
+        r.settled_at,
         coalesce(r.organization_id, q.organization_id),
+        a.id,
         coalesce(r.integration_id, q.integration_id),
-        coalesce(r.topic, q.message ->> 'topic'),
-        coalesce(r.qos, CASE WHEN q.msg_id IS NOT NULL THEN coalesce((q.message ->> 'qos')::smallint, 0::smallint) END),
+        coalesce(r.qos, q.qos),
         coalesce(r.attempts, q.attempts),
         r.reason_code,
-        r.reason,
-        coalesce(r.queued_at, q.enqueued_at),
-        r.settled_at
+        coalesce(r.state, CASE WHEN q.msg_id IS NOT NULL THEN 'queued' ELSE 'unknown' END),
+        coalesce(r.topic, q.topic),
+        r.reason
     FROM asked AS a
     LEFT JOIN LATERAL (
         SELECT s.*
@@ -18280,20 +18379,14 @@ BEGIN
         WHERE s.id = a.id AND s.queued_at = a.queued_at AND mqtt.key_allows(s.integration_id)
         LIMIT 1
     ) AS r ON true
-    LEFT JOIN LATERAL (
-        SELECT x.*
-        FROM pgmq.q_mqtt_outbound AS x
-        CROSS JOIN mqtt.message_id_key AS k
-        WHERE r.id IS NULL AND x.enqueued_at = a.queued_at AND coalesce(x.receipt_id, mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, k.key)) = a.id
-            AND x.organization_id IN (SELECT v.id FROM visible AS v) AND mqtt.key_allows(x.integration_id)
-        LIMIT 1
-    ) AS q ON true;
+    LEFT JOIN mqtt.receipts_in_queue(receipt_ids) AS q ON q.receipt_id = a.id
+    ORDER BY a.place;
 END;
 $$;
 
 ALTER FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) IS 'State of each receipt that the caller may see; unknown for the others.';
+COMMENT ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) IS 'State of each receipt that the caller may see, in the order given; unknown, and otherwise empty, for the others.';
 
 CREATE FUNCTION mqtt.py_check_transform(expression text) RETURNS text
     LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE
@@ -22181,34 +22274,6 @@ ALTER FUNCTION mqtt.queued_messages() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.queued_messages() IS 'Messages of the caller''s organizations that wait in the queue: pending, or processing while another pgmq reader holds them.';
 
-CREATE TABLE mqtt.mqtt_publish_receipts (
-    queued_at timestamp with time zone NOT NULL,
-    settled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    organization_id uuid NOT NULL,
-    id uuid NOT NULL,
-    integration_id uuid NOT NULL,
-    qos smallint NOT NULL,
-    attempts smallint NOT NULL,
-    reason_code smallint,
-    state text NOT NULL,
-    topic text NOT NULL,
-    reason text,
-    CONSTRAINT mqtt_publish_receipts_state_check CHECK ((state = ANY (ARRAY['sent'::text, 'acknowledged'::text, 'failed'::text, 'expired'::text, 'cancelled'::text])))
-)
-PARTITION BY RANGE (queued_at);
-
-ALTER TABLE mqtt.mqtt_publish_receipts OWNER TO mqtt_owner;
-
-COMMENT ON TABLE mqtt.mqtt_publish_receipts IS 'What became of each message published; a row is written when that is settled, until then the message stands in the outbound queue.';
-
-COMMENT ON COLUMN mqtt.mqtt_publish_receipts.attempts IS 'How often it was handed to the broker.';
-
-COMMENT ON COLUMN mqtt.mqtt_publish_receipts.reason_code IS 'MQTT 5 reason code of the broker''s answer (section 2.4); null where there was none.';
-
-COMMENT ON COLUMN mqtt.mqtt_publish_receipts.state IS 'sent (QoS 0, handed to the broker''s socket), acknowledged (PUBACK or PUBCOMP), failed (refused; see reason), expired (message_expiry passed) or cancelled.';
-
-COMMENT ON COLUMN mqtt.mqtt_publish_receipts.reason IS 'The reason in words.';
-
 CREATE FUNCTION mqtt.queued_receipts(organization_id uuid, since timestamp with time zone, seen xid, most integer) RETURNS SETOF mqtt.mqtt_publish_receipts
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -22224,7 +22289,8 @@ BEGIN
                 coalesce((q.message ->> 'qos')::smallint, 0::smallint), q.attempts, NULL, 'queued', q.message ->> 'topic', NULL
             FROM pgmq.q_mqtt_outbound AS q
             CROSS JOIN mqtt.message_id_key AS k
-            WHERE q.enqueued_at >= since AND q.organization_id = queued_receipts.organization_id AND age(q.xmin) <= age(seen)
+            -- Transactions are dated from their beginning, and numbered from their first change.
+            WHERE q.enqueued_at >= since - '10 seconds'::interval AND q.organization_id = queued_receipts.organization_id AND age(q.xmin) <= age(seen)
         LOOP
             RETURN NEXT v_receipt;
         END LOOP;
@@ -22250,7 +22316,7 @@ $$;
 
 ALTER FUNCTION mqtt.queued_receipts(organization_id uuid, since timestamp with time zone, seen xid, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.queued_receipts(organization_id uuid, since timestamp with time zone, seen xid, most integer) IS 'Messages of an organization that wait to be published, as receipts in the state queued: those that were queued since a time and written since a transaction, or where that is null the first so many that are due.';
+COMMENT ON FUNCTION mqtt.queued_receipts(organization_id uuid, since timestamp with time zone, seen xid, most integer) IS 'Messages of an organization that wait to be published, as receipts in the state queued: those that were queued since a time, or up to ten seconds before it, and written since a transaction, or where that is null the first so many that are due.';
 
 CREATE FUNCTION mqtt.queued_topics(tids tid[]) RETURNS TABLE(organization_id uuid, integration_id uuid, topic text, enqueued_at timestamp with time zone, msg_id bigint, id uuid)
     LANGUAGE plpgsql STABLE
@@ -22653,6 +22719,34 @@ $$;
 ALTER FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) IS 'Replaces the readings of stored messages, the devices and roles that they count for, and why anything is missing by what the payload rules of today make of them; returns how many readings there are. Leaves alone what mqtt.with_all_they_need leaves out.';
+
+CREATE FUNCTION mqtt.receipts_in_queue(receipt_ids uuid[]) RETURNS TABLE(receipt_id uuid, msg_id bigint, queued_at timestamp with time zone, organization_id uuid, integration_id uuid, topic text, qos smallint, attempts smallint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- The messages of one call have one time: it is looked up once, and each message makes its id once.
+    RETURN QUERY
+    SELECT q.id, q.msg_id, q.enqueued_at, q.organization_id, q.integration_id, q.topic, q.qos, q.attempts
+    FROM (SELECT DISTINCT mqtt.message_id_time(a.id) AS queued_at FROM unnest(receipt_ids) AS a (id)) AS t
+    CROSS JOIN LATERAL (
+        SELECT
+            x.msg_id, x.enqueued_at, x.organization_id, x.integration_id, x.message ->> 'topic' AS topic,
+            coalesce((x.message ->> 'qos')::smallint, 0::smallint) AS qos, x.attempts,
+            coalesce(x.receipt_id, mqtt.keyed_message_id(x.enqueued_at, -x.msg_id, (SELECT k.key FROM mqtt.message_id_key AS k))) AS id
+        FROM pgmq.q_mqtt_outbound AS x
+        WHERE x.enqueued_at = t.queued_at
+            AND ((SELECT mqtt.is_operator()) OR x.organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []))
+        OFFSET 0  -- an index scan for each time, never a scan of a queue that may be long
+    ) AS q
+    -- IS TRUE: always a table of hashes, however few messages the planner expects.
+    WHERE (q.id IN (SELECT a.id FROM unnest(receipt_ids) AS a (id))) IS TRUE AND mqtt.key_allows(q.integration_id);
+END;
+$$;
+
+ALTER FUNCTION mqtt.receipts_in_queue(receipt_ids uuid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.receipts_in_queue(receipt_ids uuid[]) IS 'The queued messages among these that the caller may see.';
 
 CREATE FUNCTION mqtt.received_parts(request mqtt.telemetry_request, bucket interval, time_zone text) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
@@ -23342,6 +23436,21 @@ $$;
 ALTER FUNCTION mqtt.refuse_packed_day(day date) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.refuse_packed_day(day date) IS 'Raises PT409 day_packed.';
+
+CREATE FUNCTION mqtt.refuse_points() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'too_many_points' USING
+        ERRCODE = 'PT413', DETAIL = 'A series has at most 10000 points, and an answer 1000000.',
+        HINT = 'Send a longer bucket, fewer devices or metrics, or a shorter range; with max_points instead of bucket, a bucket that fits is chosen.';
+END;
+$$;
+
+ALTER FUNCTION mqtt.refuse_points() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.refuse_points() IS 'Raises PT413 too_many_points.';
 
 CREATE FUNCTION mqtt.refuse_rule(place text, reason text) RETURNS void
     LANGUAGE plpgsql
@@ -25331,6 +25440,7 @@ CREATE FUNCTION mqtt.series_points(request mqtt.telemetry_request, bucket interv
 DECLARE
     v_filler CONSTANT numeric [] := array_fill(CASE fill WHEN 'zero' THEN 0 END::numeric, ARRAY[cardinality(aggregates)]);
     v_answer json;
+    v_count bigint;
 BEGIN
     EXECUTE format(
         $query$
@@ -25351,17 +25461,22 @@ BEGIN
         ),
         series AS (
             SELECT
-                p.organization_id, p.device_id, p.metric,
+                p.organization_id, p.device_id, p.metric, count(*) AS points_count,
                 json_agg(to_json(round(extract(EPOCH FROM p.starts_at) * 1000)::bigint || p.summary) ORDER BY p.starts_at) AS points
-            FROM point AS p
+            FROM (SELECT x.* FROM point AS x LIMIT 1000001) AS p
             GROUP BY p.organization_id, p.device_id, p.metric
         )
-        SELECT json_agg(json_build_object('deviceId', d.external_id, 'metric', s.metric, 'points', s.points) ORDER BY d.external_id, d.id, s.metric)
+        SELECT
+            json_agg(json_build_object('deviceId', d.external_id, 'metric', s.metric, 'points', s.points) ORDER BY d.external_id, d.id, s.metric),
+            sum(s.points_count)
         FROM series AS s
         JOIN mqtt.devices AS d ON d.organization_id = s.organization_id AND d.id = s.device_id
         $query$,
         mqtt.bucket_summaries_sql(aggregates, false)
-    ) INTO v_answer USING request, bucket, time_zone, fill, v_filler;
+    ) INTO v_answer, v_count USING request, bucket, time_zone, fill, v_filler;
+    IF v_count > 1000000 THEN
+        PERFORM mqtt.refuse_points();
+    END IF;
     RETURN coalesce(v_answer, '[]');
 END;
 $_$;
@@ -27023,7 +27138,7 @@ ALTER FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) OWNE
 
 COMMENT ON FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) IS 'What a message says of its device, as an array of rows as api.query_telemetry has them; null if that is nothing.';
 
-CREATE FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) RETURNS TABLE(organization integer, id uuid, integration_id uuid, body text, settled_at timestamp with time zone, matched integer[], cursor text, at timestamp with time zone, snapshot_xmin text, snapshot_xmax text)
+CREATE FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) RETURNS TABLE(organization integer, id uuid, integration_id uuid, body text, settled_at timestamp with time zone, matched integer[], cursor text, at timestamp with time zone, snapshot_xmin text, next_xid text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -27063,15 +27178,17 @@ BEGIN
     SELECT
         w.number, NULL, NULL, NULL, NULL, NULL,
         mqtt.stream_cursor(w.number, floor(extract(EPOCH FROM coalesce(w.since, statement_timestamp())) * 1000000)::bigint, 0, -1, 0, now()),
-        statement_timestamp(), pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text
+        statement_timestamp(), pg_snapshot_xmin(s.snapshot)::text, (pg_snapshot_xmax(s.snapshot)::text::bigint + age(pg_snapshot_xmax(s.snapshot)::xid))::text
     FROM wanted AS w
+    -- What runs may be numbered above its `xmax`, which goes by transactions that have ended; age() goes by all that have begun.
+    CROSS JOIN pg_current_snapshot() AS s (snapshot)
     ORDER BY 5, 2;
 END;
 $$;
 
 ALTER FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) IS 'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the patterns that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, and the snapshot.';
+COMMENT ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) IS 'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the patterns that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, the first transaction that may still run, and the first that has not begun.';
 
 CREATE FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[], integrations text[]) RETURNS TABLE(topic integer, channels integer[])
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -32450,6 +32567,14 @@ REVOKE ALL ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket 
 GRANT ALL ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.bucket_range(request mqtt.telemetry_request, bucket interval, time_zone text, cursor mqtt.message_cursor, most integer) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.bucket_shown(at timestamp with time zone, bucket interval, time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.bucket_shown(at timestamp with time zone, bucket interval, time_zone text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.bucket_shown(at timestamp with time zone, bucket interval, time_zone text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.first_time(shown timestamp without time zone, time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.first_time(shown timestamp without time zone, time_zone text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.first_time(shown timestamp without time zone, time_zone text) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.bucket_start(at timestamp with time zone, bucket interval, time_zone text) TO service_role;
@@ -32546,6 +32671,8 @@ REVOKE ALL ON FUNCTION mqtt.check_payload_rule() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.check_stored(since timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) TO authenticated;
@@ -33502,6 +33629,9 @@ REVOKE ALL ON FUNCTION mqtt.user_properties_reason(value jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.publish_reason(message jsonb) FROM PUBLIC;
 
+GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO authenticated;
+GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.publish_receipts(receipt_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.py_check_transform(expression text) FROM PUBLIC;
@@ -33548,9 +33678,6 @@ REVOKE ALL ON FUNCTION mqtt.queued_messages() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.queued_messages() TO service_role;
 
-GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO authenticated;
-GRANT SELECT ON TABLE mqtt.mqtt_publish_receipts TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.queued_receipts(organization_id uuid, since timestamp with time zone, seen xid, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.queued_topics(tids tid[]) FROM PUBLIC;
@@ -33592,6 +33719,8 @@ GRANT ALL ON FUNCTION mqtt.reading_parts(spans mqtt.reading_span[], names text[]
 GRANT ALL ON FUNCTION mqtt.reading_parts(spans mqtt.reading_span[], names text[], bucket interval, time_zone text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.reapply_rules(messages mqtt.mqtt_messages[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.receipts_in_queue(receipt_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.received_parts(request mqtt.telemetry_request, bucket interval, time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.received_parts(request mqtt.telemetry_request, bucket interval, time_zone text) TO authenticated;
@@ -33643,6 +33772,10 @@ REVOKE ALL ON FUNCTION mqtt.refuse_message(slug text, topic text, prefix text, m
 REVOKE ALL ON FUNCTION mqtt.refuse_outbound(fault text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_packed_day(day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.refuse_points() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.refuse_points() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.refuse_points() TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.refuse_rule(place text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.refuse_rule(place text, reason text) TO authenticated;

@@ -382,7 +382,7 @@ export interface paths {
         /**
          * Prove that no accepted message was lost
          * @description Lists each organization and hour where the accepted messages are not all completed, dead, expired or still queued, with the difference; an
-         *     empty list proves that the ledger balances.
+         *     empty list proves that the ledger balances. Of this hour and the one before, also where the history has fewer messages than were completed.
          */
         post: operations["check_mqtt_ledger"];
         delete?: never;
