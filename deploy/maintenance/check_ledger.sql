@@ -36,7 +36,7 @@ $$;
 COMMENT ON FUNCTION mqtt.check_ledger(boolean) IS
 'Hours of an organization in which accepted differs from completed + dead + expired + queued: none, unless messages were lost, duplicated or deleted by hand. With is_full false, hours that were found settled before are not checked again.';
 
-CREATE OR REPLACE FUNCTION mqtt.check_stored(since timestamptz) RETURNS TABLE (
+CREATE OR REPLACE FUNCTION mqtt.check_stored(since timestamptz, until timestamptz DEFAULT 'infinity') RETURNS TABLE (
     organization_id uuid, hour timestamptz, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint
 )
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -48,19 +48,20 @@ AS $$
             x.organization_id, date_trunc('hour', x.bucket) AS hour, sum(x.accepted)::bigint AS accepted, sum(x.completed)::bigint AS completed,
             sum(x.dead)::bigint AS dead, sum(x.expired)::bigint AS expired, sum(x.deleted)::bigint AS deleted
         FROM mqtt.ledger AS x
-        WHERE x.bucket >= date_trunc('hour', check_stored.since)
+        WHERE x.bucket >= date_trunc('hour', check_stored.since) AND x.bucket < check_stored.until
         GROUP BY 1, 2
     ) AS l
+    INNER JOIN mqtt.organizations AS t ON t.id = l.organization_id AND (t.history_trimmed_to IS NULL OR t.history_trimmed_to <= l.hour)
     LEFT JOIN (
         SELECT o.id, date_trunc('hour', h.received_at) AS hour, count(*) AS stored
         FROM mqtt.history AS h
         INNER JOIN mqtt.organizations AS o ON o.number = h.organization
         -- What was published is not in the ledger, and what failed counts as dead there.
-        WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.flags & (8 + 256) = 0
+        WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.received_at < check_stored.until AND h.flags & (8 + 256) = 0
         GROUP BY 1, 2
     ) AS s ON s.id = l.organization_id AND s.hour = l.hour
     WHERE l.completed - l.deleted > coalesce(s.stored, 0);
 $$;
-COMMENT ON FUNCTION mqtt.check_stored(timestamptz) IS
-'Hours of an organization, from that of a time on, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the time is to be recent; of days that are packed, and of those past their term, it knows nothing.';
+COMMENT ON FUNCTION mqtt.check_stored(timestamptz, timestamptz) IS
+'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, and of those past their term, it knows nothing.';
 COMMIT;

@@ -166,6 +166,7 @@ DECLARE
     v_row_bytes bigint;
     v_before bigint;
     v_day date;
+    v_missing bigint;
     p mqtt.packed_days;
 BEGIN
     -- A pack in progress can wait for whoever has changed its day and is not done yet.
@@ -188,12 +189,17 @@ BEGIN
         WHERE d.day = p.day;
     ELSIF mqtt.finish_packing(p) THEN
         v_day := p.day;
+        -- The last time that its rows can be counted.
+        v_missing := (SELECT sum(l.difference) FROM mqtt.check_stored(p.day::timestamp AT TIME ZONE 'UTC', (p.day + 1)::timestamp AT TIME ZONE 'UTC') AS l);
+        IF v_missing > 0 THEN
+            RAISE LOG 'topicbase: the history of % lacked % messages that the ledger counts as completed when it was packed', p.day, v_missing;
+        END IF;
     END IF;
-    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'more', true));
+    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'messages_missing', v_missing, 'more', true));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.pack_next(integer) IS
-'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead. A part of mqtt.pack_days.';
+'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead, and the answer and the log say how many of its messages are missing. A part of mqtt.pack_days.';
 
 CREATE OR REPLACE FUNCTION mqtt.pack_days(most integer DEFAULT 20000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

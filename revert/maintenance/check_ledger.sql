@@ -1,5 +1,5 @@
 -- Revert topicbase:maintenance/check_ledger from pg
 BEGIN;
-DROP FUNCTION mqtt.check_stored(timestamptz);
+DROP FUNCTION mqtt.check_stored(timestamptz, timestamptz);
 DROP FUNCTION mqtt.check_ledger(boolean);
 COMMIT;

@@ -1,6 +1,6 @@
 -- Packed days: what every public read answers before and after, ids, what packing waits for, changes meanwhile, deletion in packs, retention.
 \ir setup.psql
-SELECT plan(89);
+SELECT plan(90);
 SET LOCAL timezone = 'UTC';
 UPDATE mqtt.configuration SET completed_days = 90, settled_days = 2;
 SELECT (now() AT TIME ZONE 'UTC')::date - 9 AS day, (now() AT TIME ZONE 'UTC')::date - 8 AS day_after, to_char((now() AT TIME ZONE 'UTC')::date - 9, 'YYYYMMDD') AS suffix \gset
@@ -114,6 +114,7 @@ BEGIN
     END LOOP;
 END;
 $$;
+CREATE TEMPORARY TABLE told (step jsonb);
 CREATE FUNCTION tap.pack(most integer DEFAULT 300) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -126,6 +127,7 @@ BEGIN
         IF v_step ? 'rows_dropped_of' AND v_step - 'rows_dropped_of' <> '{"more": true, "messages_packed": 0}' THEN
             RAISE 'the history is locked, and more is done: %', v_step;
         END IF;
+        INSERT INTO told VALUES (v_step);
         EXIT WHEN NOT (v_step ->> 'more')::boolean OR v_steps >= 200;
     END LOOP;
     RETURN v_steps;
@@ -172,7 +174,12 @@ UPDATE mqtt.history AS h SET flags = h.flags WHERE h.id = :'id_123';
 SELECT ok((SELECT d.changed_by IS NOT NULL FROM mqtt.packed_days AS d), 'a change meanwhile is noted');
 SELECT is(mqtt.pack_days(300), '{"more": true, "messages_packed": 0}', 'so the day is packed again from the start');
 SELECT is((SELECT count(*) FROM mqtt.packs), 0::bigint, 'without what was packed before');
+INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted, completed)
+SELECT :'org_alice', :'day'::date + interval '13 hours', mqtt.ledger_level_hour(), count(*) + 3, count(*) + 3
+FROM mqtt.history AS h
+WHERE h.received_at >= :'day'::date + interval '13 hours' AND h.received_at < :'day'::date + interval '14 hours';
 SELECT cmp_ok(tap.pack(), '<', 20, 'both days are packed, step by step');
+SELECT is((SELECT jsonb_agg(t.step -> 'messages_missing') FROM told AS t WHERE t.step ? 'messages_missing'), '[3]', 'and messages whose rows are missing are named when it is');
 SELECT is(
     (SELECT string_agg(concat_ws(' ', d.day, d.state, d.message_count), ', ' ORDER BY d.day) FROM mqtt.packed_days AS d),
     format('%s dropped 888, %s dropped 120', :'day', :'day_after'), 'and their rows are dropped, as nobody else sees them'

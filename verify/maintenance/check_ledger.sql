@@ -1,5 +1,5 @@
 -- Verify topicbase:maintenance/check_ledger on pg
 BEGIN;
 SELECT mqtt.verify_function('mqtt.check_ledger(boolean)', true, 's', '{}');
-SELECT mqtt.verify_function('mqtt.check_stored(timestamptz)', true, 's', '{}');
+SELECT mqtt.verify_function('mqtt.check_stored(timestamptz, timestamptz)', true, 's', '{}');
 ROLLBACK;
