@@ -37,9 +37,9 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF (cardinality(aggregates) BETWEEN 1 AND 8 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
+    IF (cardinality(aggregates) BETWEEN 1 AND 8 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta,p50,p90,p95,p99}') IS NOT TRUE THEN
         RAISE EXCEPTION 'aggregates_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'aggregates are at most eight of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
+            ERRCODE = 'PT400', DETAIL = 'aggregates are at most eight of avg, min, max, sum, count, first, last, delta, p50, p90, p95 and p99.', HINT = 'Omit it for avg, min, max and count.';
     END IF;
     -- Postgres also takes abbreviations, and offsets with their sign reversed.
     IF time_zone ~ '^(UTC|GMT|Etc/GMT[+-][0-9]{1,2}|[A-Za-z_]+(/[A-Za-z_-]+)+)$' THEN
@@ -152,7 +152,8 @@ ids), by since (from) and until (before), by metrics (names; nested ones by path
 page, send the cursor of the last row. With `time` "received", timestamp, since, until, order and buckets are by when messages were received.
 With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device's numbers, also those in strings, over that span:
 `{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
-sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
+sum, count, first, last, delta, and the percentiles p50, p90, p95 and p99, each a number that was measured, and null where
+readings of the span are gone. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
 Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.$md$;
 GRANT EXECUTE ON FUNCTION api.query_telemetry(

@@ -21,21 +21,47 @@ END;
 COMMENT ON FUNCTION mqtt.aggregate_sql(text) IS
 'The expression for an aggregate of the parts in a bucket. delta is how far a counter went on: after a reset it counts from 0.';
 
+CREATE OR REPLACE FUNCTION mqtt.percentile(aggregate text) RETURNS numeric
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT substring(aggregate, '^p(50|90|95|99)$')::numeric / 100;
+END;
+COMMENT ON FUNCTION mqtt.percentile(text) IS 'What part of the numbers are at most as high as this aggregate; null of one that is no percentile.';
+
+CREATE OR REPLACE FUNCTION mqtt.percentiles_sql(aggregates text []) RETURNS text
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    -- Rollups know none; where readings are gone that they count, those that are left say nothing.
+    SELECT format(
+        ' LEFT JOIN (SELECT v.organization_id, v.device_id, mqtt.bucket_start(v.at, $2, $3) AS starts_at, v.metric, count(*) AS n, %s'
+        ' FROM mqtt.telemetry_numbers($1) AS v GROUP BY 1, 2, 3, 4) AS q USING (organization_id, device_id, starts_at, metric, n)',
+        string_agg(DISTINCT format('percentile_disc(%s) WITHIN GROUP (ORDER BY v.value) AS %I', mqtt.percentile(a.name), a.name), ', ')
+    )
+    FROM unnest(aggregates) AS a (name)
+    WHERE mqtt.percentile(a.name) IS NOT NULL
+    HAVING count(*) > 0;
+END;
+COMMENT ON FUNCTION mqtt.percentiles_sql(text []) IS
+'What joins the percentiles among the aggregates to the other summaries of mqtt.bucket_summaries_sql; null where there are none.';
+
 CREATE OR REPLACE FUNCTION mqtt.bucket_summaries_sql(aggregates text [], as_object boolean) RETURNS text
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT format(
-        'SELECT x.organization_id, x.device_id, mqtt.bucket_start(x.starts_at, $2, $3) AS starts_at, x.metric, %s AS summary '
-        'FROM (SELECT p.*%s FROM mqtt.telemetry_parts($1, $2, $3, %L) AS p) AS x GROUP BY 1, 2, 3, 4',
-        CASE
-            WHEN as_object THEN format('jsonb_build_object(%s)', (SELECT string_agg(format('%L, %s', a.name, mqtt.aggregate_sql(a.name)), ', ') FROM unnest(aggregates) AS a (name)))
-            ELSE format('ARRAY[%s]::numeric []', (
-                SELECT string_agg(mqtt.aggregate_sql(a.name), ', ' ORDER BY a.ordinality) FROM unnest(aggregates) WITH ORDINALITY AS a (name)
-            ))
-        END,
+        'SELECT organization_id, device_id, starts_at, metric, %1$s AS summary FROM ('
+        'SELECT x.organization_id, x.device_id, mqtt.bucket_start(x.starts_at, $2, $3) AS starts_at, x.metric, sum(x.n) AS n%2$s '
+        'FROM (SELECT p.*%3$s FROM mqtt.telemetry_parts($1, $2, $3, %4$L) AS p) AS x GROUP BY 1, 2, 3, 4) AS s%5$s',
+        CASE WHEN as_object THEN format('jsonb_build_object(%s)', a.names_columns) ELSE format('ARRAY[%s]::numeric []', a.columns) END,
+        a.expressions,
         CASE WHEN 'delta' = ANY (aggregates) THEN ', lag(p.last_value) OVER (PARTITION BY p.device_id, p.metric ORDER BY p.first_at, p.starts_at) AS previous' END,
-        aggregates && '{first,last,delta}'
-    );
+        aggregates && '{first,last,delta}', mqtt.percentiles_sql(aggregates)
+    )
+    FROM (
+        SELECT
+            string_agg(format('%L, %I', x.name, x.name), ', ') AS names_columns, string_agg(format('%I', x.name), ', ' ORDER BY x.ordinality) AS columns,
+            string_agg(DISTINCT format(', %s AS %I', mqtt.aggregate_sql(x.name), x.name), '') FILTER (WHERE mqtt.percentile(x.name) IS NULL) AS expressions
+        FROM unnest(aggregates) WITH ORDINALITY AS x (name)
+    ) AS a;
 END;
 COMMENT ON FUNCTION mqtt.bucket_summaries_sql(text [], boolean) IS
 'A query for telemetry by bucket ($1: which, $2, $3: buckets of which zone): a row for each device, bucket and metric with those aggregates, by name or as an array.';
@@ -93,7 +119,7 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.bucket_range(mqtt.telemetry_request, interval, text, mqtt.message_cursor, integer) IS
 'The request with the range that spans of time are made of: up to the cursor''s, and without since back that many.';
-GRANT EXECUTE ON FUNCTION mqtt.aggregate_sql(text), mqtt.bucket_summaries_sql(text [], boolean),
+GRANT EXECUTE ON FUNCTION mqtt.aggregate_sql(text), mqtt.percentile(text), mqtt.percentiles_sql(text []), mqtt.bucket_summaries_sql(text [], boolean),
 mqtt.telemetry_buckets(mqtt.telemetry_request, interval, text, text [], mqtt.message_cursor, integer),
 mqtt.bucket_range(mqtt.telemetry_request, interval, text, mqtt.message_cursor, integer) TO authenticated, service_role;
 COMMIT;

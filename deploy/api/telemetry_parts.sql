@@ -4,6 +4,23 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
+CREATE OR REPLACE FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request)
+RETURNS TABLE (organization_id uuid, device_id uuid, metric text, at timestamptz, "position" bigint, value numeric)
+LANGUAGE sql STABLE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT v.organization_id, v.device_id, v.metric, v.at, v.position, v.value
+    FROM (
+        SELECT
+            r.organization_id, r.device_id, e.metric, CASE WHEN request.by_received THEN r.received_at ELSE r.measured_at END AS at, r.position,
+            mqtt.metric_number(e.value) AS value
+        FROM mqtt.telemetry(request) AS r
+        CROSS JOIN LATERAL mqtt.metric_values(r.payload, request.metrics) AS e
+        OFFSET 0
+    ) AS v
+    WHERE v.value IS NOT NULL;
+END;
+COMMENT ON FUNCTION mqtt.telemetry_numbers(mqtt.telemetry_request) IS 'The numbers of mqtt.telemetry, each with its metric and the time by which it was asked for.';
+
 CREATE OR REPLACE FUNCTION mqtt.received_parts(request mqtt.telemetry_request, bucket interval, time_zone text) RETURNS SETOF mqtt.rollup_part
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -17,18 +34,7 @@ BEGIN
         sum(mqtt.counter_step(x.previous, x.value))
     FROM (
         SELECT v.*, lag(v.value) OVER w AS previous, lead(v.value) OVER w AS following
-        FROM (
-            SELECT t.*, mqtt.bucket_start(t.at, bucket, time_zone) AS starts_at, mqtt.metric_number(t.json) AS value
-            FROM (
-                SELECT
-                    r.organization_id, r.device_id, CASE WHEN request.by_received THEN r.received_at ELSE r.measured_at END AS at, r.position, e.metric,
-                    e.value AS json
-                FROM mqtt.telemetry(request) AS r
-                CROSS JOIN LATERAL mqtt.metric_values(r.payload, request.metrics) AS e
-                OFFSET 0
-            ) AS t
-        ) AS v
-        WHERE v.value IS NOT NULL
+        FROM (SELECT t.*, mqtt.bucket_start(t.at, bucket, time_zone) AS starts_at FROM mqtt.telemetry_numbers(request) AS t) AS v
         WINDOW w AS (PARTITION BY v.device_id, v.metric, v.starts_at ORDER BY v.at, v.position)
     ) AS x
     GROUP BY x.organization_id, x.device_id, x.metric, x.starts_at;
@@ -109,7 +115,7 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.telemetry_parts(mqtt.telemetry_request, interval, text, boolean) IS
 'The numbers of telemetry in parts that lie each in one bucket: rollups where they serve, and the history for the rest. With is_ordered false, first_value, last_value and delta may be missing.';
-GRANT EXECUTE ON FUNCTION mqtt.received_parts(mqtt.telemetry_request, interval, text),
+GRANT EXECUTE ON FUNCTION mqtt.telemetry_numbers(mqtt.telemetry_request), mqtt.received_parts(mqtt.telemetry_request, interval, text),
 mqtt.unrolled_parts(mqtt.rolled_span [], mqtt.reading_span [], text [], interval, text),
 mqtt.telemetry_parts(mqtt.telemetry_request, interval, text, boolean) TO authenticated, service_role;
 COMMIT;

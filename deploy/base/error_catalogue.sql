@@ -11,7 +11,7 @@ AS $catalogue$
     SELECT '{
 "action_invalid": {"status": 400, "meaning": "`action` is not one of the call''s actions", "remedy": "send one of the actions that `details` names"},
 "admin_required": {"status": 403, "meaning": "you are a member of the organization, but not an admin", "remedy": "ask an admin of the organization to do it, or to make you one"},
-"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing, or more than eight", "remedy": "omit it for avg, min, max and count"},
+"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last, delta, p50, p90, p95 and p99, or nothing, or more than eight", "remedy": "omit it for avg, min, max and count"},
 "api_key_invalid": {"status": 401, "meaning": "`X-API-Key` is not a key, or one that has expired or was revoked", "remedy": "make a new one with `create_api_key`"},
 "api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
 "api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},

@@ -1,6 +1,6 @@
 -- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(54);
+SELECT plan(56);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
@@ -68,6 +68,7 @@ SELECT roll_up() \g /dev/null
 SELECT is(hour_of('t'), '4 99.5 18 40 20 18 38.0', 'the hour is made again');
 SELECT is_empty('SELECT FROM mqtt.late_readings', 'and it is not late any longer');
 SELECT is(series($$metrics => '{t}', aggregates => '{count,sum,max}'$$), '[[4, 99.5, 40], [1, 19, 19]]', 'queries see the same');
+SELECT is(series($$metrics => '{t}', aggregates => '{p50,count,p90,p50}'$$), '[[20, 4, 40, 20], [19, 1, 19, 19]]', 'percentiles are numbers that were measured');
 
 -- Readings of payload rules: late ones, and those that change as rules are applied again.
 CREATE FUNCTION tap.reapply() RETURNS integer
@@ -129,6 +130,7 @@ SELECT is(raw_since, date_trunc('hour', now()) - interval '7 days' + interval '1
 UPDATE mqtt.rollup_progress SET raw_since = now() + interval '2 days';
 SELECT tap.measure('50 minutes', '{"t": 50, "new": 1}'), tap.measure('1 minute 40 seconds', '{"t": 1}') \g /dev/null
 SELECT is(series($$metrics => '{t}', aggregates => '{count,sum,first,last}'$$), '[[6, 150.5, 20, 50], [1, 19, 19, 19]]', 'queries add what is late');
+SELECT is(series($$metrics => '{t}', aggregates => '{count,p50}'$$), '[[6, null], [1, null]]', 'where messages are gone, those that are left have no percentile');
 SELECT roll_up() \g /dev/null
 SELECT is(hour_of('t'), '6 150.5 1 50 20 50 70.0', 'so does maintenance: never from what is left of the messages');
 SELECT is(hour_of('new'), '1 1 1 1 1 1 0', 'a metric that is new is made');

@@ -1,6 +1,6 @@
 -- api.query_telemetry: filters, buckets, each documented error and isolation.
 \ir setup.psql
-SELECT plan(87);
+SELECT plan(88);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
 INSERT INTO mqtt.mqtt_messages (
@@ -153,6 +153,11 @@ SELECT is(
     meter($$device_id => 'pump', bucket => '1 month', aggregates => '{sum,count,first,last,delta}', metrics => '{ENERGY.Total}'$$),
     '[["2030-02-01T00:00:00+00:00", {"ENERGY.Total": {"sum": 9, "count": 2, "first": 2, "last": 7, "delta": 7}}],
       ["2030-01-01T00:00:00+00:00", {"ENERGY.Total": {"sum": 13, "count": 2, "first": 5, "last": 8, "delta": 3}}]]', 'months; a counter that was reset goes on from 0'
+);
+SELECT is(
+    meter($$device_id => 'pump', bucket => '1 month', aggregates => '{p50,p95}', metrics => '{ENERGY.Power}', "time" => 'received'$$),
+    '[["2030-02-01T00:00:00+00:00", {"ENERGY.Power": {"p50": 10, "p95": 10}}], ["2030-01-01T00:00:00+00:00", {"ENERGY.Power": {"p50": 100, "p95": 150.5}}]]',
+    'percentiles'
 );
 SELECT is(
     meter($$device_id => 'pump', bucket => '1 week', aggregates => '{count}', metrics => '{ENERGY}', until => '2030-02-01Z'$$),
