@@ -276,9 +276,11 @@ class States:
         self._woken = {stream: asyncio.Event() for stream in self._sources}
 
     def begin(self, watch: Watch) -> None:
-        self._watches[watch.stream][watch] = None
+        watches = self._watches[watch.stream]
+        watches[watch] = None
         watch.reader = asyncio.create_task(watch.work())
-        if not self._sources[watch.stream].show(watch):
+        # What the first one is shown may be of long ago, and nobody looks any more.
+        if not self._sources[watch.stream].show(watch) or len(watches) == 1:
             self._woken[watch.stream].set()
 
     def end(self, watch: Watch) -> None:

@@ -227,6 +227,22 @@ def test_receipts_while_the_database_is_away(home: Tenant, stack: Stack, db: Con
         viewers.close()
 
 
+def test_who_comes_long_after_the_last_has_gone(home: Tenant, viewers: Viewers, db: Connection) -> None:
+    """What was known then is shown, and looked after again, also where the last one left while the stream rested from a look."""
+    settle(home, [1])
+    frames = viewers.frames(home.member)
+    begin(frames, "presence")
+    set_presence(db, home, "d1", "online")
+    assert change(frames, "presence")["state"] == "online"
+    assert frames.ask(type="unsubscribe", id="presence")["type"] == "unsubscribed"
+    begin(frames, "statistics")
+    change(frames, "statistics")  # seconds later
+    frames.ask(type="unsubscribe", id="statistics")
+    begin(frames, "presence")
+    set_presence(db, home, "d1", "offline")
+    assert change(frames, "presence")["state"] == "offline"
+
+
 def test_receipts_resume(home: Tenant, viewers: Viewers, db: Connection) -> None:
     events = viewers.events(home.member, stream="receipts")
     assert events.next().name == "current"
