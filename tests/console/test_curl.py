@@ -190,7 +190,7 @@ class Walk:
         assert '"replayed":0' in self.run("Dry run", in_dialog=True).replace(" ", "")
         assert '"replayed":1' in self.run("Replay", in_dialog=True).replace(" ", "")
         self.close()
-        expect(self.page.get_by_text("replayed")).to_be_visible()
+        expect(self.page.get_by_text("replayed", exact=True)).to_be_visible()
 
 
 def test_every_action_as_curl(

@@ -7,6 +7,7 @@ import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,14 +76,14 @@ def test_it_adds_up_again_and_again(stack: Stack) -> None:
 def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
     began = datetime.now(UTC)
     demo = start(stack, "--seconds", "6")
-    deleted: list[str] = []
+    deleted: list[Any] = []
 
     def delete_one() -> bool:
         with stack.connect() as connection:
             row = connection.execute(
                 "DELETE FROM mqtt.mqtt_messages AS m USING (SELECT x.id, x.received_at FROM mqtt.mqtt_messages AS x"
                 " WHERE x.topic = 'org_demo/devices/cpu/telemetry' AND x.received_at > %s LIMIT 1) AS one"
-                " WHERE m.id = one.id AND m.received_at = one.received_at RETURNING m.payload ->> 'seq'",
+                " WHERE m.id = one.id AND m.received_at = one.received_at RETURNING m.payload ->> 'seq', m.organization_id, m.received_at",
                 (began,),
             ).fetchone()
         deleted.extend(row or [])
@@ -93,6 +94,14 @@ def test_a_row_that_is_gone_is_found_missing(stack: Stack) -> None:
     assert status == 1, out
     assert f"cpu: 1 accepted and not stored: number {deleted[0]}" in out
     assert "It does NOT add up" in out
+    assert re.search(r"WRONG\s*api.check_mqtt_ledger", out), out
+    with stack.connect() as connection:  # so that nobody else misses it
+        connection.execute(
+            "INSERT INTO mqtt.ledger AS l (organization_id, bucket, shard, deleted)"
+            " VALUES (%s, date_trunc('minute', %s), mqtt.ledger_level_outcomes(), 1)"
+            " ON CONFLICT (organization_id, bucket, shard) DO UPDATE SET deleted = l.deleted + 1",
+            deleted[1:],
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

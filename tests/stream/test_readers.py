@@ -214,4 +214,5 @@ def test_what_is_accepted_is_read_everywhere(home: Home, door: str, sent: list[b
         home.db.execute("SELECT mqtt.close_readings()")
     home.db.execute("SELECT mqtt.roll_up_organization(%s, 1000000)", (home.tenant.organization_id,))
     assert series(home, name, since) == before
-    assert home.api.ok("check_mqtt_ledger", token=home.service) == []
+    faults = home.api.ok("check_mqtt_ledger", token=home.service)
+    assert [fault for fault in faults if fault["organization_id"] == home.tenant.organization_id] == []
