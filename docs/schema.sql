@@ -2943,11 +2943,12 @@ Answers `[{"deviceId", "metric", "points": [[epoch_ms, value, …], …]}]`: for
 of time, each the start of a span and the aggregates over it in the order asked for. since (from; default: 24 hours before until) and until (before;
 default: now) are by when it was measured. bucket is the length of a span as in query_telemetry; without it, the shortest usual one is taken of which
 the range has at most max_points (2 to 10000, default 500). device_ids (ids or external ids), metrics, integration_id and organization_id narrow
-the answer. aggregates are some of avg, min, max, sum, count, first, last and delta. fill says what a span without readings has: null (omitted), no
+the answer. aggregates are some of avg, min, max, sum, count, first, last, delta, and the percentiles p50, p90, p95 and p99 (null
+where readings of the span are gone). fill says what a span without readings has: null (omitted), no
 point ("none"), the values of the span before ("previous"), or 0 ("zero"). Numbers are the same as those of query_telemetry.
 Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.
-Body: {"fill": "none|previous|zero", "aggregates": ["avg|min|max|sum|count|first|last|delta"]}
+Body: {"fill": "none|previous|zero", "aggregates": ["avg|min|max|sum|count|first|last|delta|p50|p90|p95|p99"]}
 Answer: [{"deviceId": "text", "metric": "text", "points": [["number?"]]}]';
 
 CREATE FUNCTION api.query_telemetry(integration_id uuid DEFAULT NULL::uuid, device_id text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, metrics text[] DEFAULT NULL::text[], bucket interval DEFAULT NULL::interval, "limit" integer DEFAULT 100, message_types text[] DEFAULT NULL::text[], organization_id uuid DEFAULT NULL::uuid, external_id text DEFAULT NULL::text, device_ids text[] DEFAULT NULL::text[], "time" text DEFAULT 'measured'::text, cursor text DEFAULT NULL::text, aggregates text[] DEFAULT '{avg,min,max,count}'::text[], time_zone text DEFAULT 'UTC'::text) RETURNS SETOF mqtt.telemetry_data
@@ -3016,7 +3017,8 @@ ids), by since (from) and until (before), by metrics (names; nested ones by path
 page, send the cursor of the last row. With `time` "received", timestamp, since, until, order and buckets are by when messages were received.
 With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device''s numbers, also those in strings, over that span:
 `{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
-sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
+sum, count, first, last, delta, and the percentiles p50, p90, p95 and p99, each a number that was measured, and null where
+readings of the span are gone. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
 Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
 404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.';
 
@@ -6716,20 +6718,45 @@ ALTER FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timestam
 
 COMMENT ON FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timestamp with time zone, bucket interval, time_zone text) IS 'The starts of the buckets that a range has a part of.';
 
+CREATE FUNCTION mqtt.percentile(aggregate text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (("substring"(aggregate, '^p(50|90|95|99)$'::text))::numeric / (100)::numeric);
+END;
+
+ALTER FUNCTION mqtt.percentile(aggregate text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.percentile(aggregate text) IS 'What part of the numbers are at most as high as this aggregate; null of one that is no percentile.';
+
+CREATE FUNCTION mqtt.percentiles_sql(aggregates text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT format(' LEFT JOIN (SELECT v.organization_id, v.device_id, mqtt.bucket_start(v.at, $2, $3) AS starts_at, v.metric, count(*) AS n, %s FROM mqtt.telemetry_numbers($1) AS v GROUP BY 1, 2, 3, 4) AS q USING (organization_id, device_id, starts_at, metric, n)'::text, string_agg(DISTINCT format('percentile_disc(%s) WITHIN GROUP (ORDER BY v.value) AS %I'::text, mqtt.percentile(a.name), a.name), ', '::text)) AS format
+    FROM unnest(percentiles_sql.aggregates) a(name)
+   WHERE (mqtt.percentile(a.name) IS NOT NULL)
+  HAVING (count(*) > 0);
+END;
+
+ALTER FUNCTION mqtt.percentiles_sql(aggregates text[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.percentiles_sql(aggregates text[]) IS 'What joins the percentiles among the aggregates to the other summaries of mqtt.bucket_summaries_sql; null where there are none.';
+
 CREATE FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT format('SELECT x.organization_id, x.device_id, mqtt.bucket_start(x.starts_at, $2, $3) AS starts_at, x.metric, %s AS summary FROM (SELECT p.*%s FROM mqtt.telemetry_parts($1, $2, $3, %L) AS p) AS x GROUP BY 1, 2, 3, 4'::text,
+ SELECT format('SELECT organization_id, device_id, starts_at, metric, %1$s AS summary FROM (SELECT x.organization_id, x.device_id, mqtt.bucket_start(x.starts_at, $2, $3) AS starts_at, x.metric, sum(x.n) AS n%2$s FROM (SELECT p.*%3$s FROM mqtt.telemetry_parts($1, $2, $3, %4$L) AS p) AS x GROUP BY 1, 2, 3, 4) AS s%5$s'::text,
          CASE
-             WHEN as_object THEN format('jsonb_build_object(%s)'::text, ( SELECT string_agg(format('%L, %s'::text, a.name, mqtt.aggregate_sql(a.name)), ', '::text) AS string_agg
-                FROM unnest(bucket_summaries_sql.aggregates) a(name)))
-             ELSE format('ARRAY[%s]::numeric []'::text, ( SELECT string_agg(mqtt.aggregate_sql(a.name), ', '::text ORDER BY a.ordinality) AS string_agg
-                FROM unnest(bucket_summaries_sql.aggregates) WITH ORDINALITY a(name, ordinality)))
-         END,
+             WHEN bucket_summaries_sql.as_object THEN format('jsonb_build_object(%s)'::text, a.names_columns)
+             ELSE format('ARRAY[%s]::numeric []'::text, a.columns)
+         END, a.expressions,
          CASE
-             WHEN ('delta'::text = ANY (aggregates)) THEN ', lag(p.last_value) OVER (PARTITION BY p.device_id, p.metric ORDER BY p.first_at, p.starts_at) AS previous'::text
+             WHEN ('delta'::text = ANY (bucket_summaries_sql.aggregates)) THEN ', lag(p.last_value) OVER (PARTITION BY p.device_id, p.metric ORDER BY p.first_at, p.starts_at) AS previous'::text
              ELSE NULL::text
-         END, (aggregates && '{first,last,delta}'::text[])) AS format;
+         END, (bucket_summaries_sql.aggregates && '{first,last,delta}'::text[]), mqtt.percentiles_sql(bucket_summaries_sql.aggregates)) AS format
+    FROM ( SELECT string_agg(format('%L, %I'::text, x.name, x.name), ', '::text) AS names_columns,
+             string_agg(format('%I'::text, x.name), ', '::text ORDER BY x.ordinality) AS columns,
+             string_agg(DISTINCT format(', %s AS %I'::text, mqtt.aggregate_sql(x.name), x.name), ''::text) FILTER (WHERE (mqtt.percentile(x.name) IS NULL)) AS expressions
+            FROM unnest(bucket_summaries_sql.aggregates) WITH ORDINALITY x(name, ordinality)) a;
 END;
 
 ALTER FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) OWNER TO mqtt_owner;
@@ -7194,9 +7221,9 @@ CREATE FUNCTION mqtt.check_aggregates(aggregates text[], time_zone text) RETURNS
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
-    IF (cardinality(aggregates) BETWEEN 1 AND 8 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta}') IS NOT TRUE THEN
+    IF (cardinality(aggregates) BETWEEN 1 AND 8 AND aggregates <@ '{avg,min,max,sum,count,first,last,delta,p50,p90,p95,p99}') IS NOT TRUE THEN
         RAISE EXCEPTION 'aggregates_invalid' USING
-            ERRCODE = 'PT400', DETAIL = 'aggregates are at most eight of avg, min, max, sum, count, first, last and delta.', HINT = 'Omit it for avg, min, max and count.';
+            ERRCODE = 'PT400', DETAIL = 'aggregates are at most eight of avg, min, max, sum, count, first, last, delta, p50, p90, p95 and p99.', HINT = 'Omit it for avg, min, max and count.';
     END IF;
     -- Postgres also takes abbreviations, and offsets with their sign reversed.
     IF time_zone ~ '^(UTC|GMT|Etc/GMT[+-][0-9]{1,2}|[A-Za-z_]+(/[A-Za-z_-]+)+)$' THEN
@@ -7722,7 +7749,7 @@ ALTER FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp
 
 COMMENT ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) IS 'Raises PT400 fill_invalid, limit_invalid, argument_conflict or range_invalid, or PT413 too_many_points, unless api.query_series takes these.';
 
-CREATE FUNCTION mqtt.check_stored(since timestamp with time zone) RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
+CREATE FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone) RETURNS TABLE(organization_id uuid, hour timestamp with time zone, accepted bigint, completed bigint, dead bigint, expired bigint, queued bigint, difference bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7732,23 +7759,24 @@ CREATE FUNCTION mqtt.check_stored(since timestamp with time zone) RETURNS TABLE(
             x.organization_id, date_trunc('hour', x.bucket) AS hour, sum(x.accepted)::bigint AS accepted, sum(x.completed)::bigint AS completed,
             sum(x.dead)::bigint AS dead, sum(x.expired)::bigint AS expired, sum(x.deleted)::bigint AS deleted
         FROM mqtt.ledger AS x
-        WHERE x.bucket >= date_trunc('hour', check_stored.since)
+        WHERE x.bucket >= date_trunc('hour', check_stored.since) AND x.bucket < check_stored.until
         GROUP BY 1, 2
     ) AS l
+    INNER JOIN mqtt.organizations AS t ON t.id = l.organization_id AND (t.history_trimmed_to IS NULL OR t.history_trimmed_to <= l.hour)
     LEFT JOIN (
         SELECT o.id, date_trunc('hour', h.received_at) AS hour, count(*) AS stored
         FROM mqtt.history AS h
         INNER JOIN mqtt.organizations AS o ON o.number = h.organization
         -- What was published is not in the ledger, and what failed counts as dead there.
-        WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.flags & (8 + 256) = 0
+        WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.received_at < check_stored.until AND h.flags & (8 + 256) = 0
         GROUP BY 1, 2
     ) AS s ON s.id = l.organization_id AND s.hour = l.hour
     WHERE l.completed - l.deleted > coalesce(s.stored, 0);
 $$;
 
-ALTER FUNCTION mqtt.check_stored(since timestamp with time zone) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.check_stored(since timestamp with time zone) IS 'Hours of an organization, from that of a time on, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the time is to be recent; of days that are packed, and of those past their term, it knows nothing.';
+COMMENT ON FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone) IS 'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, and of those past their term, it knows nothing.';
 
 CREATE FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -11024,7 +11052,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
     SELECT '{
 "action_invalid": {"status": 400, "meaning": "`action` is not one of the call''s actions", "remedy": "send one of the actions that `details` names"},
 "admin_required": {"status": 403, "meaning": "you are a member of the organization, but not an admin", "remedy": "ask an admin of the organization to do it, or to make you one"},
-"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last and delta, or nothing, or more than eight", "remedy": "omit it for avg, min, max and count"},
+"aggregates_invalid": {"status": 400, "meaning": "`aggregates` has something other than avg, min, max, sum, count, first, last, delta, p50, p90, p95 and p99, or nothing, or more than eight", "remedy": "omit it for avg, min, max and count"},
 "api_key_invalid": {"status": 401, "meaning": "`X-API-Key` is not a key, or one that has expired or was revoked", "remedy": "make a new one with `create_api_key`"},
 "api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
 "api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},
@@ -17034,6 +17062,7 @@ DECLARE
     v_row_bytes bigint;
     v_before bigint;
     v_day date;
+    v_missing bigint;
     p mqtt.packed_days;
 BEGIN
     -- A pack in progress can wait for whoever has changed its day and is not done yet.
@@ -17056,14 +17085,19 @@ BEGIN
         WHERE d.day = p.day;
     ELSIF mqtt.finish_packing(p) THEN
         v_day := p.day;
+        -- The last time that its rows can be counted.
+        v_missing := (SELECT sum(l.difference) FROM mqtt.check_stored(p.day::timestamp AT TIME ZONE 'UTC', (p.day + 1)::timestamp AT TIME ZONE 'UTC') AS l);
+        IF v_missing > 0 THEN
+            RAISE LOG 'topicbase: the history of % lacked % messages that the ledger counts as completed when it was packed', p.day, v_missing;
+        END IF;
     END IF;
-    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'more', true));
+    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'messages_missing', v_missing, 'more', true));
 END;
 $$;
 
 ALTER FUNCTION mqtt.pack_next(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.pack_next(most integer) IS 'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead. A part of mqtt.pack_days.';
+COMMENT ON FUNCTION mqtt.pack_next(most integer) IS 'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead, and the answer and the log say how many of its messages are missing. A part of mqtt.pack_days.';
 
 CREATE FUNCTION mqtt.pack_of(messages mqtt.history[]) RETURNS mqtt.packs
     LANGUAGE plpgsql STABLE
@@ -22761,18 +22795,7 @@ BEGIN
         sum(mqtt.counter_step(x.previous, x.value))
     FROM (
         SELECT v.*, lag(v.value) OVER w AS previous, lead(v.value) OVER w AS following
-        FROM (
-            SELECT t.*, mqtt.bucket_start(t.at, bucket, time_zone) AS starts_at, mqtt.metric_number(t.json) AS value
-            FROM (
-                SELECT
-                    r.organization_id, r.device_id, CASE WHEN request.by_received THEN r.received_at ELSE r.measured_at END AS at, r.position, e.metric,
-                    e.value AS json
-                FROM mqtt.telemetry(request) AS r
-                CROSS JOIN LATERAL mqtt.metric_values(r.payload, request.metrics) AS e
-                OFFSET 0
-            ) AS t
-        ) AS v
-        WHERE v.value IS NOT NULL
+        FROM (SELECT t.*, mqtt.bucket_start(t.at, bucket, time_zone) AS starts_at FROM mqtt.telemetry_numbers(request) AS t) AS v
         WINDOW w AS (PARTITION BY v.device_id, v.metric, v.starts_at ORDER BY v.at, v.position)
     ) AS x
     GROUP BY x.organization_id, x.device_id, x.metric, x.starts_at;
@@ -27870,6 +27893,34 @@ ALTER FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) OWNER TO mqtt
 
 COMMENT ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) IS 'The metrics in a payload: its members as they are, or {"value": payload} if it is not an object; or those named, by name; null if it has none of them.';
 
+CREATE FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request) RETURNS TABLE(organization_id uuid, device_id uuid, metric text, at timestamp with time zone, "position" bigint, value numeric)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT v.organization_id,
+     v.device_id,
+     v.metric,
+     v.at,
+     v."position",
+     v.value
+    FROM ( SELECT r.organization_id,
+             r.device_id,
+             e.metric,
+                 CASE
+                     WHEN (telemetry_numbers.request).by_received THEN r.received_at
+                     ELSE r.measured_at
+                 END AS at,
+             r."position",
+             mqtt.metric_number(e.value) AS value
+            FROM (mqtt.telemetry(telemetry_numbers.request) r(organization_id, integration_id, device_id, message_id, message_type, role, received_at, measured_at, "position", payload, topic_number, organization, is_packed, pack, first_received_at, last_received_at, first_measured_at, last_measured_at)
+              CROSS JOIN LATERAL mqtt.metric_values(r.payload, (telemetry_numbers.request).metrics) e(metric, value))
+          OFFSET 0) v
+   WHERE (v.value IS NOT NULL);
+END;
+
+ALTER FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request) IS 'The numbers of mqtt.telemetry, each with its metric and the time by which it was asked for.';
+
 CREATE FUNCTION mqtt.telemetry_parts(request mqtt.telemetry_request, bucket interval, time_zone text, is_ordered boolean) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -32583,6 +32634,14 @@ REVOKE ALL ON FUNCTION mqtt.bucket_starts(since timestamp with time zone, until 
 GRANT ALL ON FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timestamp with time zone, bucket interval, time_zone text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.bucket_starts(since timestamp with time zone, until timestamp with time zone, bucket interval, time_zone text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.percentile(aggregate text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.percentile(aggregate text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.percentile(aggregate text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.percentiles_sql(aggregates text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.percentiles_sql(aggregates text[]) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.percentiles_sql(aggregates text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.bucket_summaries_sql(aggregates text[], as_object boolean) TO service_role;
@@ -32672,7 +32731,7 @@ REVOKE ALL ON FUNCTION mqtt.check_series(since timestamp with time zone, until t
 GRANT ALL ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.check_series(since timestamp with time zone, until timestamp with time zone, bucket interval, max_points integer, fill text, devices bigint) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.check_stored(since timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.check_stored(since timestamp with time zone, until timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.check_subscription(integration mqtt.device_integrations, topic text, qos integer, retain_handling integer, callback_url text) TO authenticated;
@@ -34110,6 +34169,10 @@ GRANT ALL ON FUNCTION mqtt.telemetry_by_received(request mqtt.telemetry_request)
 REVOKE ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.telemetry_metrics(payload jsonb, names text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.telemetry_parts(request mqtt.telemetry_request, bucket interval, time_zone text, is_ordered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.telemetry_parts(request mqtt.telemetry_request, bucket interval, time_zone text, is_ordered boolean) TO authenticated;

@@ -1082,7 +1082,7 @@ class ProcessMqttQueueMessage(TypedDict):
 
 
 class QuerySeriesArguments(TypedDict):
-    aggregates: NotRequired[list[Literal["avg", "min", "max", "sum", "count", "first", "last", "delta"]] | None]
+    aggregates: NotRequired[list[Literal["avg", "min", "max", "sum", "count", "first", "last", "delta", "p50", "p90", "p95", "p99"]] | None]
     bucket: NotRequired[str | float | None]
     device_ids: NotRequired[list[str] | None]
     fill: NotRequired[Literal["none", "previous", "zero", None]]

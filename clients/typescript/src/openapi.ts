@@ -1656,7 +1656,8 @@ export interface paths {
          *     of time, each the start of a span and the aggregates over it in the order asked for. since (from; default: 24 hours before until) and until (before;
          *     default: now) are by when it was measured. bucket is the length of a span as in query_telemetry; without it, the shortest usual one is taken of which
          *     the range has at most max_points (2 to 10000, default 500). device_ids (ids or external ids), metrics, integration_id and organization_id narrow
-         *     the answer. aggregates are some of avg, min, max, sum, count, first, last and delta. fill says what a span without readings has: null (omitted), no
+         *     the answer. aggregates are some of avg, min, max, sum, count, first, last, delta, and the percentiles p50, p90, p95 and p99 (null
+         *     where readings of the span are gone). fill says what a span without readings has: null (omitted), no
          *     point ("none"), the values of the span before ("previous"), or 0 ("zero"). Numbers are the same as those of query_telemetry.
          *     Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `fill_invalid`, `range_invalid`, `time_zone_invalid`, `aggregates_invalid`, `argument_conflict`;
          *     404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`, `too_many_points`.
@@ -1691,7 +1692,8 @@ export interface paths {
          *     page, send the cursor of the last row. With `time` "received", timestamp, since, until, order and buckets are by when messages were received.
          *     With bucket (`"5 minutes"`, seconds, `"1 week"`, `"1 month"`) each row summarizes a device's numbers, also those in strings, over that span:
          *     `{"temperature": {"avg", "min", "max", "count"}}`, where timestamp is its start by the clock of time_zone. aggregates are some of avg, min, max,
-         *     sum, count, first, last and delta. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
+         *     sum, count, first, last, delta, and the percentiles p50, p90, p95 and p99, each a number that was measured, and null where
+         *     readings of the span are gone. limit is the number of rows, of which each span has one for each device; without since it goes back limit spans.
          *     Errors: 400 `limit_invalid`, `organization_required` (you belong to several), `bucket_invalid`, `time_invalid`, `time_zone_invalid`, `aggregates_invalid`, `cursor_invalid`, `argument_conflict`;
          *     404 `integration_not_found`, `organization_not_found`, `device_not_found`; 409 `device_ambiguous`; 413 `range_too_large`.
          */
@@ -9026,7 +9028,7 @@ export interface operations {
         requestBody?: {
             content: {
                 "application/json": {
-                    aggregates?: ("avg" | "min" | "max" | "sum" | "count" | "first" | "last" | "delta")[] | null;
+                    aggregates?: ("avg" | "min" | "max" | "sum" | "count" | "first" | "last" | "delta" | "p50" | "p90" | "p95" | "p99")[] | null;
                     bucket?: string | number | null;
                     /**
                      * @example [
