@@ -5,7 +5,7 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.telemetry_numbers(request mqtt.telemetry_request)
-RETURNS TABLE (organization_id uuid, device_id uuid, metric text, at timestamptz, "position" bigint, value numeric)
+RETURNS TABLE (organization_id uuid, device_id uuid, metric text, at timestamptz, "position" bigint, value numeric)  -- noqa: RF06
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT v.organization_id, v.device_id, v.metric, v.at, v.position, v.value

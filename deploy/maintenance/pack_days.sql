@@ -195,7 +195,7 @@ BEGIN
             RAISE LOG 'topicbase: the history of % lacked % messages that the ledger counts as completed when it was packed', p.day, v_missing;
         END IF;
     END IF;
-    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'messages_missing', v_missing, 'more', true));
+    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.pack_next(integer) IS

@@ -179,7 +179,7 @@ SELECT :'org_alice', :'day'::date + interval '13 hours', mqtt.ledger_level_hour(
 FROM mqtt.history AS h
 WHERE h.received_at >= :'day'::date + interval '13 hours' AND h.received_at < :'day'::date + interval '14 hours';
 SELECT cmp_ok(tap.pack(), '<', 20, 'both days are packed, step by step');
-SELECT is((SELECT jsonb_agg(t.step -> 'messages_missing') FROM told AS t WHERE t.step ? 'messages_missing'), '[3]', 'and messages whose rows are missing are named when it is');
+SELECT is((SELECT jsonb_agg(t.step -> 'lacking') FROM told AS t WHERE t.step ? 'lacking'), '[3]', 'and messages whose rows are missing are named when it is');
 SELECT is(
     (SELECT string_agg(concat_ws(' ', d.day, d.state, d.message_count), ', ' ORDER BY d.day) FROM mqtt.packed_days AS d),
     format('%s dropped 888, %s dropped 120', :'day', :'day_after'), 'and their rows are dropped, as nobody else sees them'
