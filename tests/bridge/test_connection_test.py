@@ -83,8 +83,15 @@ def test_a_login_that_has_one_client_id(stack: Stack, db: Connection, tenant: Te
     options = {"username": device.username, "password": device.password, "client_id": device.client_id}
     integration_id = foreign(owner, stack.mqtt_port, **options)
     wait_until(lambda: status(stack, integration_id) == ("active", None), what="the integration is connected")
-    found = verdict(owner, integration_id)
-    assert (found["ok"], found["stage"], "reason_code" in found) == (True, "round_trip", False), found
+    verdicts: list[dict[str, Any]] = []
+
+    def is_through() -> bool:
+        """On a busy machine both client ids have been refused at first."""
+        verdicts.append(verdict(owner, integration_id))
+        return bool(verdicts[-1]["ok"])
+
+    wait_until(is_through, what="a verdict like that of the integration")
+    assert (verdicts[-1]["stage"], "reason_code" in verdicts[-1]) == ("round_trip", False), verdicts
     # The hosted integration hears both, and no test is a device's message.
     assert verdict(owner, owner.integration_id)["stage"] == "round_trip"
     (sent,) = receipts(owner, publish(owner, [{"topic": f"{prefix(owner)}/x", "payload": 1, "qos": 1}], integration_id))
