@@ -91,6 +91,8 @@ class Opened:
             hub.admission.admit(self.sink, self.login, {start.organization: start.free for start in starts})
 
     async def begin(self, hub: Hub) -> None:
+        if self.subscription.stands_at_once:
+            self.subscription.stand()
         if isinstance(self.subscription, Watch):
             hub.watch(self.subscription)
         elif isinstance(self.subscription, Follower):
@@ -107,14 +109,12 @@ class Events:
         self._hub, self._opened, self._sink, self._heartbeat = hub, opened, sink, heartbeat
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        sink, subscription, expires = self._sink, self._opened.subscription, self._opened.login.expires
+        sink, expires = self._sink, self._opened.login.expires
         loop = asyncio.get_running_loop()
         gone = loop.create_task(self._until_gone(receive))
         expiry = None if expires is None else loop.call_later(max(0.0, expires - time.time()), self._expire)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
-            if subscription.stands_at_once:
-                subscription.stand()
             sink.begin_heartbeats(self._heartbeat)
             await self._opened.begin(self._hub)
             while frames := await sink.take():
@@ -368,9 +368,7 @@ class Session:
             raise RefusedError(429, "stream_limit_reached", "The connection has as many subscriptions as it may.", "Unsubscribe from some.")
         opened = Opened(Wanted(frame), self._sink, name, self._login)
         await opened.open(self._database, self._hub)
-        subscription = self._subscriptions[name] = opened.subscription
-        if subscription.stands_at_once:
-            subscription.stand()
+        self._subscriptions[name] = opened.subscription
         await opened.begin(self._hub)
 
     def _unsubscribe(self, name: str) -> None:
