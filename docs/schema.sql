@@ -5796,6 +5796,7 @@ DECLARE
     v_expired jsonb;
     v_partitions regclass [];
     v_postponed text;
+    v_lacking bigint;
 BEGIN
     -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
@@ -5833,6 +5834,12 @@ BEGIN
         coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
         coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
     INTO v_expired, v_partitions;
+    -- Of a partition of several days, rows were deleted one by one.
+    v_lacking := (
+        SELECT sum(mqtt.count_lacking((r.first_at AT TIME ZONE 'UTC')::date, 'dropped'))
+        FROM mqtt.partition_ranges('mqtt.history') AS r
+        WHERE r.partition = ANY (v_partitions) AND r.end_at = r.first_at + interval '24 hours'
+    );
     -- A session that reads a table for hours (a dump, for example) must not prevent the rest of this.
     BEGIN
         PERFORM mqtt.drop_partitions(v_partitions);
@@ -5842,13 +5849,13 @@ BEGIN
     END;
     RETURN (
         SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
-    ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
+    ) || jsonb_strip_nulls(jsonb_build_object('more', v_is_more, 'postponed', v_postponed, 'lacking', v_lacking));
 END;
 $$;
 
 ALTER FUNCTION mqtt.apply_retention(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind.';
+COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind, and how many the days lacked that were dropped ("lacking", mqtt.count_lacking).';
 
 CREATE FUNCTION mqtt.archive_state() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -8472,6 +8479,25 @@ $$;
 ALTER FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) IS 'Counts a message accepted at that time that became a dead letter.';
+
+CREATE FUNCTION mqtt.count_lacking(day date, fate text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_lacking CONSTANT bigint := (SELECT sum(l.difference) FROM mqtt.check_stored(day::timestamptz, (day + 1)::timestamptz) AS l);
+BEGIN
+    IF v_lacking > 0 THEN
+        RAISE LOG 'topicbase: the history of % lacks % messages that the ledger counts as completed, and is %', day, v_lacking, fate;
+    END IF;
+    RETURN v_lacking;
+END;
+$$;
+
+ALTER FUNCTION mqtt.count_lacking(day date, fate text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.count_lacking(day date, fate text) IS 'How many messages of a day (UTC) mqtt.check_stored misses, the last time that its rows can be counted: null if none. Says so in the server''s log, with what becomes of the day (packed, dropped).';
 
 CREATE FUNCTION mqtt.count_outbound(enough bigint) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -17085,11 +17111,7 @@ BEGIN
         WHERE d.day = p.day;
     ELSIF mqtt.finish_packing(p) THEN
         v_day := p.day;
-        -- The last time that its rows can be counted.
-        v_missing := (SELECT sum(l.difference) FROM mqtt.check_stored(p.day::timestamp AT TIME ZONE 'UTC', (p.day + 1)::timestamp AT TIME ZONE 'UTC') AS l);
-        IF v_missing > 0 THEN
-            RAISE LOG 'topicbase: the history of % lacked % messages that the ledger counts as completed when it was packed', p.day, v_missing;
-        END IF;
+        v_missing := mqtt.count_lacking(p.day, 'packed');
     END IF;
     RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
 END;
@@ -32796,6 +32818,8 @@ REVOKE ALL ON FUNCTION mqtt.correct_rollups(progress mqtt.rollup_progress, devic
 REVOKE ALL ON FUNCTION mqtt.count_accepted(organization_id uuid, messages integer, wakes boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.count_dead(organization_id uuid, accepted_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.count_lacking(day date, fate text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.count_outbound(enough bigint) FROM PUBLIC;
 

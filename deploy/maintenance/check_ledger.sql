@@ -64,4 +64,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION mqtt.check_stored(timestamptz, timestamptz) IS
 'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, and of those past their term, it knows nothing.';
+
+CREATE OR REPLACE FUNCTION mqtt.count_lacking(day date, fate text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    v_lacking CONSTANT bigint := (SELECT sum(l.difference) FROM mqtt.check_stored(day::timestamptz, (day + 1)::timestamptz) AS l);
+BEGIN
+    IF v_lacking > 0 THEN
+        RAISE LOG 'topicbase: the history of % lacks % messages that the ledger counts as completed, and is %', day, v_lacking, fate;
+    END IF;
+    RETURN v_lacking;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.count_lacking(date, text) IS
+'How many messages of a day (UTC) mqtt.check_stored misses, the last time that its rows can be counted: null if none. Says so in the server''s log, with what becomes of the day (packed, dropped).';
 COMMIT;

@@ -189,11 +189,7 @@ BEGIN
         WHERE d.day = p.day;
     ELSIF mqtt.finish_packing(p) THEN
         v_day := p.day;
-        -- The last time that its rows can be counted.
-        v_missing := (SELECT sum(l.difference) FROM mqtt.check_stored(p.day::timestamp AT TIME ZONE 'UTC', (p.day + 1)::timestamp AT TIME ZONE 'UTC') AS l);
-        IF v_missing > 0 THEN
-            RAISE LOG 'topicbase: the history of % lacked % messages that the ledger counts as completed when it was packed', p.day, v_missing;
-        END IF;
+        v_missing := mqtt.count_lacking(p.day, 'packed');
     END IF;
     RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
 END;

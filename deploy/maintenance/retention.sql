@@ -1,5 +1,6 @@
 -- Deploy topicbase:maintenance/retention to pg
 -- requires: base/locks
+-- requires: maintenance/check_ledger
 -- requires: maintenance/trim_rows
 -- requires: tables/ended_logins
 -- requires: tables/ingest_keys
@@ -146,6 +147,7 @@ DECLARE
     v_expired jsonb;
     v_partitions regclass [];
     v_postponed text;
+    v_lacking bigint;
 BEGIN
     -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
@@ -183,6 +185,12 @@ BEGIN
         coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
         coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
     INTO v_expired, v_partitions;
+    -- Of a partition of several days, rows were deleted one by one.
+    v_lacking := (
+        SELECT sum(mqtt.count_lacking((r.first_at AT TIME ZONE 'UTC')::date, 'dropped'))
+        FROM mqtt.partition_ranges('mqtt.history') AS r
+        WHERE r.partition = ANY (v_partitions) AND r.end_at = r.first_at + interval '24 hours'
+    );
     -- A session that reads a table for hours (a dump, for example) must not prevent the rest of this.
     BEGIN
         PERFORM mqtt.drop_partitions(v_partitions);
@@ -192,9 +200,9 @@ BEGIN
     END;
     RETURN (
         SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
-    ) || jsonb_build_object('more', v_is_more) || CASE WHEN v_postponed IS NULL THEN '{}' ELSE jsonb_build_object('postponed', v_postponed) END;
+    ) || jsonb_strip_nulls(jsonb_build_object('more', v_is_more, 'postponed', v_postponed, 'lacking', v_lacking));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.apply_retention(integer) IS
-'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind.';
+'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind, and how many the days lacked that were dropped ("lacking", mqtt.count_lacking).';
 COMMIT;

@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, capacity, statistics, replay.
 \ir setup.psql
-SELECT plan(116);
+SELECT plan(118);
 
 -- Partitions.
 SELECT is(
@@ -144,6 +144,18 @@ SELECT act_as('service_role');
 SELECT refuses(format('SELECT api.set_organization_limits(%L, max_per_second => -1)', :'org_bob'), 'PT400', 'limit_invalid', 'a limit below 1');
 SELECT refuses(format('SELECT api.set_organization_limits(%L)', :'unknown'), 'PT404', 'organization_not_found', 'an unknown organization');
 SELECT act_as('none');
+-- Days that were never packed are counted before they go.
+SELECT ((now() AT TIME ZONE 'UTC')::date - 9)::timestamp AT TIME ZONE 'UTC' AS gone_day \gset
+SELECT mqtt.create_partition('mqtt.history', (now() AT TIME ZONE 'UTC')::date - 9) IS NOT NULL AS done \gset
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
+SELECT :'gone_day'::timestamptz + interval '5 hours', now(), n, o.id, gen_random_uuid(), :'hosted', 'incoming', 'gone', '1'
+FROM mqtt.organizations AS o CROSS JOIN generate_series(1, 2) AS n WHERE o.slug IN ('alice', 'bob');
+INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted, completed, deleted)
+SELECT o.id, :'gone_day'::timestamptz + interval '5 hours', mqtt.ledger_level_settled(), 5, 5, CASE o.slug WHEN 'bob' THEN 3 ELSE 1 END
+FROM mqtt.organizations AS o WHERE o.slug IN ('alice', 'bob');
+SELECT is(mqtt.apply_retention() -> 'lacking', '2', 'messages of a day that are neither stored nor were deleted by request are named before its rows go');
+SELECT is(mqtt.apply_retention() -> 'lacking', NULL, 'once');
+DELETE FROM mqtt.ledger;
 INSERT INTO mqtt.ingest_keys (organization_id, credential_id, message_id, received_at)
 VALUES (:'org_alice', :'pump_login', gen_random_uuid(), now() - interval '25 hours'), (:'org_alice', :'pump_login', gen_random_uuid(), now());
 SELECT is(mqtt.apply_retention() ->> 'idempotency_keys', '1', 'message ids are forgotten after their window');
