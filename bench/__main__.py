@@ -81,6 +81,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "series": series.series,
 }
 SCALE: dict[str, Callable[[Bench], None]] = {
+    "packing-beside": packing.packing_beside,
     "growth-queue": growth.queue_depth,
     "growth-organizations": growth.organizations,
     "growth-devices": growth.devices,
@@ -96,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     made.add_argument("parts", nargs="*", metavar="PART", help="names or patterns of parts (default: all rows, no plots)")
     made.add_argument("--quick", action="store_true", help="two short rounds each, to try something; not written to the results")
-    made.add_argument("--scale", action="store_true", help="also the growth plots, which take about an hour")
+    made.add_argument("--scale", action="store_true", help="also the growth plots and the packing of ten million, an hour and a half more")
     made.add_argument("--rounds", type=int, help="alternating rounds (default: 5, quick: 2)")
     made.add_argument("--seconds", type=int, help="seconds of each HTTP run (default: 3, quick: 1)")
     made.add_argument("--rows", type=int, help="stored rows of history and growth-history (default: 10,000,000, quick: 200,000)")

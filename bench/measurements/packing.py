@@ -1,12 +1,16 @@
-"""What a packed message costs on disk, how fast a day is packed, and what reading it takes."""
+"""What a packed message costs on disk, how fast a day is packed, what reading it takes, and what ingest notices of it."""
 
 from __future__ import annotations
 
 import time
 
 from bench.harness import Bench, Connection
+from bench.load.inbound import until_stored
 from bench.load.queries import query
+from bench.measurements.latency import maximum, paced
 from bench.measurements.series import TOPICS
+from bench.samples import Sample, Side, sample_of
+from bench.setup.bridge import bridge
 from bench.setup.messages import clear, empty_history
 from bench.setup.tenants import Tenant, make_tenants
 from bench.waiting import scalar
@@ -37,6 +41,11 @@ FROM (
 ) AS w
 CROSS JOIN mqtt.message_id_key AS k
 ORDER BY w.at
+"""
+# Of what was sent since then: from when it was due to the commit of its row.
+STORED = """
+SELECT extract(EPOCH FROM pg_xact_commit_timestamp(h.xmin)) - (h.payload ->> 'sent')::numeric
+FROM mqtt.history AS h WHERE h.received_at >= %s AND h.payload ? 'sent'
 """
 DAY = "SELECT ((now() AT TIME ZONE 'UTC')::date - 9)::text"
 
@@ -93,3 +102,47 @@ def packing(bench: Bench) -> None:
         )
         db.execute("UPDATE mqtt.configuration SET pack_after = NULL, completed_days = DEFAULT, settled_days = DEFAULT")
         db.execute("TRUNCATE mqtt.packs, mqtt.packed_days")
+
+
+def packing_beside(bench: Bench) -> None:
+    """A day of ten million is packed by the bridge while single messages come at half the maximum rate, beside the same without."""
+    clear(bench)
+    beside, alone = Side("packing"), Side("alone")
+    with bench.connect() as db:
+        tenant = make_tenants(db, 1)[0]
+        with bridge(bench):
+            rate = maximum(bench, tenant) / 2
+        db.execute("UPDATE mqtt.configuration SET pack_after = NULL, completed_days = 90, settled_days = 7")
+        _, stored = fill(db, tenant, 60 if bench.options.quick else 2970)
+        part = 2 if bench.options.quick else 20
+
+        def send() -> Sample:
+            since = db.execute("SELECT now()").fetchone()
+            reached = paced(bench, tenant, rate, 16, part)
+            until_stored(db)
+            latencies = [float(row[0]) for row in db.execute(STORED, since).fetchall()]
+            return sample_of(round(reached * part), part, latencies)
+
+        with bridge(bench):
+            alone.samples += [send() for _ in range(3)]
+            db.execute("UPDATE mqtt.configuration SET pack_after = 8")
+            started = time.monotonic()
+            while not scalar(db, "SELECT count(*) FROM mqtt.packed_days WHERE state IN ('packed', 'dropped')"):
+                beside.samples.append(send())
+            minutes = (time.monotonic() - started) / 60
+            db.execute("UPDATE mqtt.configuration SET pack_after = NULL")
+            alone.samples += [send() for _ in range(3)]
+        setting = f"{stored:,} messages of 2,970 devices; {rate:.0f} POST/s due, 100 B JSON, 16 connections; the bridge stores and packs"
+        bench.absolute(
+            "packing-minutes", "packing a day of ten million, beside single ingest at half its maximum rate", [minutes],
+            target=30, unit="min", setting=setting,
+        )  # fmt: skip
+        pairs = min(len(beside.samples), len(alone.samples))
+        del beside.samples[pairs:], alone.samples[pairs:]
+        bench.compare(
+            "packing-ingest", "single ingest at half its maximum rate, while a day of ten million is packed", "the same without",
+            beside, alone, target=0.9, setting=setting,
+        )  # fmt: skip
+        db.execute("UPDATE mqtt.configuration SET completed_days = DEFAULT, settled_days = DEFAULT")
+        db.execute("TRUNCATE mqtt.packs, mqtt.packed_days")
+    clear(bench)
