@@ -121,6 +121,8 @@ class Probe:
                 self._attempt(dataclasses.replace(target, client_id=other), deadline)
             finally:
                 if not self.result["authenticated"]:
+                    second = self.result
+                    log.info("test_failed_twice", integration=self.request.integration_id, stage=second["stage"], reason=second["reason"])
                     self.result = refusal
 
     def _attempt(self, target: Target, deadline: float) -> bool:
