@@ -5794,9 +5794,6 @@ DECLARE
     v_packed bigint;
     v_is_more boolean;
     v_expired jsonb;
-    v_partitions regclass [];
-    v_postponed text;
-    v_lacking bigint;
 BEGIN
     -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
@@ -5827,35 +5824,16 @@ BEGIN
     v_small := mqtt.trim_small_tables(10 * most);
     v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
     v_counts := v_counts || v_small;
-    WITH expired AS (
-        SELECT e.* FROM mqtt.expired_days() AS e
-    )
-    SELECT
-        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
-        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
-    INTO v_expired, v_partitions;
-    -- Of a partition of several days, rows were deleted one by one.
-    v_lacking := (
-        SELECT sum(mqtt.count_lacking((r.first_at AT TIME ZONE 'UTC')::date, 'dropped'))
-        FROM mqtt.partition_ranges('mqtt.history') AS r
-        WHERE r.partition = ANY (v_partitions) AND r.end_at = r.first_at + interval '24 hours'
-    );
-    -- A session that reads a table for hours (a dump, for example) must not prevent the rest of this.
-    BEGIN
-        PERFORM mqtt.drop_partitions(v_partitions);
-    EXCEPTION WHEN lock_not_available THEN
-        v_expired := '{}';
-        v_postponed := SQLERRM;
-    END;
+    v_expired := mqtt.drop_expired_days();
     RETURN (
-        SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired ->> c.key)::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
-    ) || jsonb_strip_nulls(jsonb_build_object('more', v_is_more, 'postponed', v_postponed, 'lacking', v_lacking));
+        SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired #>> ARRAY['removed', c.key])::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
+    ) || jsonb_build_object('more', v_is_more) || (v_expired - 'removed');
 END;
 $$;
 
 ALTER FUNCTION mqtt.apply_retention(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind, and how many the days lacked that were dropped ("lacking", mqtt.count_lacking).';
+COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind, and how many messages the days lacked that were dropped ("lacking").';
 
 CREATE FUNCTION mqtt.archive_state() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -10413,6 +10391,41 @@ $$;
 ALTER FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) IS 'The topic of a posted document: by the integration''s http_topic, else the path in the URL, else http; with the credential''s prefix before it. Raises 400 http_topic_incomplete.';
+
+CREATE FUNCTION mqtt.drop_expired_days() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_removed jsonb;
+    v_partitions regclass [];
+    v_lacking bigint;
+BEGIN
+    WITH expired AS (
+        SELECT e.* FROM mqtt.expired_days() AS e
+    )
+    SELECT
+        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
+        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
+    INTO v_removed, v_partitions;
+    -- Of a partition of several days, rows were deleted one by one.
+    v_lacking := (
+        SELECT sum(mqtt.count_lacking((r.first_at AT TIME ZONE 'UTC')::date, 'dropped'))
+        FROM mqtt.partition_ranges('mqtt.history') AS r
+        WHERE r.partition = ANY (v_partitions) AND r.end_at = r.first_at + interval '24 hours'
+    );
+    PERFORM mqtt.drop_partitions(v_partitions);
+    RETURN jsonb_strip_nulls(jsonb_build_object('removed', v_removed, 'lacking', v_lacking));
+EXCEPTION
+    -- A session that reads a table for hours (a dump, for example) must not prevent the rest of retention.
+    WHEN lock_not_available THEN
+        RETURN jsonb_build_object('removed', jsonb_build_object(), 'postponed', SQLERRM);
+END;
+$$;
+
+ALTER FUNCTION mqtt.drop_expired_days() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.drop_expired_days() IS 'Drops the partitions of mqtt.expired_days: {"removed": rows by kind, "lacking": how many messages their days lacked (mqtt.count_lacking)}, or, when another session has locked a table, nothing, and "postponed" says why.';
 
 CREATE FUNCTION mqtt.drop_packed_rows() RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -33005,6 +33018,8 @@ GRANT ALL ON FUNCTION mqtt.device_rolled_until(progress mqtt.rollup_progress, de
 REVOKE ALL ON FUNCTION mqtt.document_reason(role text, decoded mqtt.decoded_payload) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.document_topic(session mqtt.device_session, path text, document jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.drop_expired_days() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.drop_packed_rows() FROM PUBLIC;
 

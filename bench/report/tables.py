@@ -26,7 +26,8 @@ ORDER = (
     "latency-webhook", "latency-publish-p50", "latency-publish-p99", "stream-browser-p50", "stream-browser-p99", "stream-peers-poll",
     "stream-peers-websocket", "stream-deliveries", "stream-memory", "stream-worker-idle", "stream-worker-watched", "stream-ingest-idle",
     "stream-ingest-watched", "console-task", "listening", "history-ingest", "history-read", "series-day",
-    "series-month", "stats", "rls", "rls-client", "storage", "packed", "packing", "packed-read", "packing-minutes", "packing-ingest", "wal", "memory",
+    "series-month", "stats", "rls", "rls-client", "storage", "packed", "packing", "packed-read",
+    "packing-minutes", "packing-ingest", "wal", "memory",
 )  # fmt: skip
 NEIGHBOURS = "neighbours-"  # rows of a table of their own
 # Rows that docs/explanation/performance.md quotes.

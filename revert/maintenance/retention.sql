@@ -1,6 +1,7 @@
 -- Revert topicbase:maintenance/retention from pg
 BEGIN;
 DROP FUNCTION mqtt.apply_retention(integer);
+DROP FUNCTION mqtt.drop_expired_days();
 DROP FUNCTION mqtt.expired_days();
 DROP FUNCTION mqtt.note_retention();
 DROP FUNCTION mqtt.trim_packs(integer);

@@ -4,5 +4,6 @@ SELECT mqtt.verify_function('mqtt.trim_small_tables(integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.trim_packs(integer)', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.note_retention()', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.expired_days()', true, 's', '{}');
+SELECT mqtt.verify_function('mqtt.drop_expired_days()', true, 'v', '{}');
 SELECT mqtt.verify_function('mqtt.apply_retention(integer)', true, 'v', '{}');
 ROLLBACK;
