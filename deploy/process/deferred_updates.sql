@@ -6,16 +6,17 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.apply_deferred_devices(noted_after timestamptz) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION mqtt.take_deferred_devices(noted_after timestamptz) RETURNS TABLE (
+    organization_id uuid, device_id uuid, last_data jsonb, last_data_at timestamptz, last_seen_at timestamptz, latest jsonb, latest_since timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET jit = off
+-- Further settings are those of mqtt.apply_deferred_devices, which calls it. Planned while the table is empty, rows would be compared with each other.
+SET enable_nestloop = off
 AS $$
-DECLARE
-    v_devices bigint;
+#variable_conflict use_column
 BEGIN
+    RETURN QUERY
     WITH taken AS (
         DELETE FROM mqtt.deferred_device_updates AS u
         WHERE u.noted_at > noted_after
@@ -28,20 +29,59 @@ BEGIN
         FROM taken AS t
         ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
     ),
+    -- Of each device whose last_data tells latest values, that of the newest row: mostly it has all metrics that the others have.
+    newest AS MATERIALIZED (
+        SELECT n.*, mqtt.metric_names(n.last_data) AS names
+        FROM (
+            SELECT DISTINCT ON (t.device_id) t.device_id, t.number, t.last_data
+            FROM taken AS t
+            WHERE t.is_data_latest
+            ORDER BY t.device_id, t.last_data_at DESC, t.noted_at DESC, t.number DESC
+        ) AS n
+    ),
+    telling AS MATERIALIZED (
+        SELECT t.*
+        FROM taken AS t
+        LEFT JOIN newest AS n ON n.device_id = t.device_id
+        WHERE t.latest <> '{}'
+            OR t.is_data_latest AND (
+                t.number = n.number
+                OR NOT mqtt.has_only_metrics(t.last_data, n.names, n.last_data)
+                -- A time is not a metric, but something else may have been called so.
+                OR t.last_data ?| '{timestamp,ts}' AND mqtt.data_of_payload(t.last_data, t.last_data_at) ?| '{timestamp,ts}'
+            )
+    ),
     -- The last of a key wins.
     latest AS MATERIALIZED (
         SELECT
             t.device_id, min((e.value ->> 'at')::timestamptz) AS latest_since,
             jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
-        FROM taken AS t
+        FROM telling AS t
         CROSS JOIN LATERAL jsonb_each(mqtt.latest_values(t.latest, t.last_data, t.last_data_at, t.is_data_latest)) AS e
         GROUP BY t.device_id
-    ),
+    )
+    SELECT n.organization_id, n.device_id, n.last_data, n.last_data_at, n.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
+    FROM news AS n
+    LEFT JOIN latest AS l ON l.device_id = n.device_id;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.take_deferred_devices(timestamptz) IS
+'Deletes what was deferred of devices after that time, and returns what it says of each: its newest payload, and the newest value of each metric. A part of mqtt.apply_deferred_devices.';
+
+CREATE OR REPLACE FUNCTION mqtt.apply_deferred_devices(noted_after timestamptz) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    v_devices bigint;
+BEGIN
     -- In the workers' order. A device deleted meanwhile has no row.
-    device AS MATERIALIZED (
-        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest, l.latest_since
-        FROM news AS n
-        LEFT JOIN latest AS l ON l.device_id = n.device_id
+    WITH device AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM mqtt.take_deferred_devices(noted_after) AS n
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
         ORDER BY d.organization_id, d.integration_id, d.external_id
         FOR NO KEY UPDATE OF d

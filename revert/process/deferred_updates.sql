@@ -4,4 +4,5 @@ DROP FUNCTION mqtt.apply_due_updates();
 DROP FUNCTION mqtt.apply_deferred_updates(timestamptz);
 DROP FUNCTION mqtt.apply_deferred_credentials(timestamptz);
 DROP FUNCTION mqtt.apply_deferred_devices(timestamptz);
+DROP FUNCTION mqtt.take_deferred_devices(timestamptz);
 COMMIT;

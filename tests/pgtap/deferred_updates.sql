@@ -1,6 +1,6 @@
 -- Devices and credentials while vacuum is held back: put aside by the batches, made up for every few seconds.
 \ir setup.psql
-SELECT plan(27);
+SELECT plan(30);
 
 CREATE FUNCTION tap.queue(device text, payload jsonb, sent_at timestamptz, credential_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE sql AS $$
@@ -113,6 +113,33 @@ SELECT mqtt.apply_deferred_updates(now() - interval '1 hour') \g /dev/null
 SELECT tap.second_passes() \g /dev/null
 SELECT mqtt.process_batch(100) \g /dev/null
 SELECT is_empty('SELECT FROM mqtt.deferred_device_ids', 'nor is any when vacuum is let go');
+
+-- Of many rows of a device, the newest mostly tells all; of the others, what it lacks.
+CREATE FUNCTION tap.latest(device text) RETURNS jsonb
+LANGUAGE sql AS $$
+    SELECT jsonb_object_agg(l.key, l.value -> 'value') FROM mqtt.devices AS d CROSS JOIN LATERAL jsonb_each(mqtt.latest_of(d)) AS l WHERE d.external_id = device;
+$$;
+SELECT tap.queue('mixer', '{"a": 0}', now() - interval '1 hour') \g /dev/null
+SELECT tap.batch(false) \g /dev/null
+SELECT tap.queue('mixer', '{"a": 1, "b": 1, "c": {"d": 1}}', now() - interval '9 s') \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT tap.queue('mixer', '{"a": 5, "e": "x"}', now() - interval '2 s') \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT tap.queue('mixer', '{"a": 4, "timestamp": "noon"}', now() - interval '4 s') \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT tap.queue('mixer', '{"a": 3, "b": 3}', now() - interval '5 s') \g /dev/null
+SELECT tap.batch(true) \g /dev/null
+SELECT mqtt.apply_deferred_updates() \g /dev/null
+SELECT is(tap.latest('mixer'), '{"a": 5, "b": 3, "c.d": 1, "e": "x", "timestamp": "noon"}', 'each metric has its newest value, whichever batch told it');
+SET LOCAL track_functions = 'all';
+SELECT tap.queue('mixer', jsonb_build_object('a', n, 'b', n, 'e', n), now() + n * interval '1 ms'), tap.batch(true) FROM generate_series(1, 20) AS n \g /dev/null
+SELECT coalesce(pg_stat_get_xact_function_calls('mqtt.data_values(jsonb, timestamptz)'::regprocedure), 0) AS before \gset
+SELECT mqtt.apply_deferred_updates() \g /dev/null
+SELECT is(tap.latest('mixer') -> 'a', '20', 'of twenty rows the newest stands');
+SELECT cmp_ok(
+    pg_stat_get_xact_function_calls('mqtt.data_values(jsonb, timestamptz)'::regprocedure) - :before, '<=', 2::bigint,
+    'and the others, which tell no more, are not taken apart'
+);
 
 SELECT is_empty(
     $$SELECT t, r FROM unnest('{deferred_device_updates,deferred_credential_updates,deferred_device_ids}'::text []) AS t
