@@ -5670,32 +5670,10 @@ CREATE FUNCTION mqtt.apply_deferred_devices(noted_after timestamp with time zone
 DECLARE
     v_devices bigint;
 BEGIN
-    WITH taken AS (
-        DELETE FROM mqtt.deferred_device_updates AS u
-        WHERE u.noted_at > noted_after
-        RETURNING u.*
-    ),
-    news AS MATERIALIZED (
-        SELECT DISTINCT ON (t.organization_id, t.device_id)
-            t.organization_id, t.device_id, t.last_data, t.last_data_at,
-            max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
-        FROM taken AS t
-        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
-    ),
-    -- The last of a key wins.
-    latest AS MATERIALIZED (
-        SELECT
-            t.device_id, min((e.value ->> 'at')::timestamptz) AS latest_since,
-            jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
-        FROM taken AS t
-        CROSS JOIN LATERAL jsonb_each(mqtt.latest_values(t.latest, t.last_data, t.last_data_at, t.is_data_latest)) AS e
-        GROUP BY t.device_id
-    ),
     -- In the workers' order. A device deleted meanwhile has no row.
-    device AS MATERIALIZED (
-        SELECT d.id, n.*, coalesce(l.latest, '{}') AS latest, l.latest_since
-        FROM news AS n
-        LEFT JOIN latest AS l ON l.device_id = n.device_id
+    WITH device AS MATERIALIZED (
+        SELECT d.id, n.*
+        FROM mqtt.take_deferred_devices(noted_after) AS n
         JOIN mqtt.devices AS d ON d.organization_id = n.organization_id AND d.id = n.device_id
         ORDER BY d.organization_id, d.integration_id, d.external_id
         FOR NO KEY UPDATE OF d
@@ -27505,6 +27483,67 @@ ALTER FUNCTION mqtt.take_call_place() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.take_call_place() IS 'Takes a place among the calls that run for the caller''s organization, until the end of the transaction, or waits up to a second for one. Raises 429 too_many_calls. Of a user in several organizations it is always the same one that counts.';
 
+CREATE FUNCTION mqtt.take_deferred_devices(noted_after timestamp with time zone) RETURNS TABLE(organization_id uuid, device_id uuid, last_data jsonb, last_data_at timestamp with time zone, last_seen_at timestamp with time zone, latest jsonb, latest_since timestamp with time zone)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH taken AS (
+        DELETE FROM mqtt.deferred_device_updates AS u
+        WHERE u.noted_at > noted_after
+        RETURNING u.*
+    ),
+    news AS MATERIALIZED (
+        SELECT DISTINCT ON (t.organization_id, t.device_id)
+            t.organization_id, t.device_id, t.last_data, t.last_data_at,
+            max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
+        FROM taken AS t
+        ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
+    ),
+    -- Of each device whose last_data tells latest values, that of the newest row: mostly it has all metrics that the others have.
+    newest AS MATERIALIZED (
+        SELECT n.*, mqtt.metric_names(n.last_data) AS names
+        FROM (
+            SELECT DISTINCT ON (t.device_id) t.device_id, t.number, t.last_data
+            FROM taken AS t
+            WHERE t.is_data_latest
+            ORDER BY t.device_id, t.last_data_at DESC, t.noted_at DESC, t.number DESC
+        ) AS n
+    ),
+    telling AS MATERIALIZED (
+        SELECT t.*
+        FROM taken AS t
+        LEFT JOIN newest AS n ON n.device_id = t.device_id
+        WHERE t.latest <> '{}'
+            OR t.is_data_latest AND (
+                t.number = n.number
+                OR NOT mqtt.has_only_metrics(t.last_data, n.names, n.last_data)
+                -- A time is not a metric, but something else may have been called so.
+                OR t.last_data ?| '{timestamp,ts}' AND mqtt.data_of_payload(t.last_data, t.last_data_at) ?| '{timestamp,ts}'
+            )
+    ),
+    -- The last of a key wins.
+    latest AS MATERIALIZED (
+        SELECT
+            t.device_id, min((e.value ->> 'at')::timestamptz) AS latest_since,
+            jsonb_object_agg(e.key, e.value ORDER BY (e.value ->> 'at')::timestamptz, t.noted_at, t.number) AS latest
+        FROM telling AS t
+        CROSS JOIN LATERAL jsonb_each(mqtt.latest_values(t.latest, t.last_data, t.last_data_at, t.is_data_latest)) AS e
+        GROUP BY t.device_id
+    )
+    SELECT n.organization_id, n.device_id, n.last_data, n.last_data_at, n.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
+    FROM news AS n
+    LEFT JOIN latest AS l ON l.device_id = n.device_id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.take_deferred_devices(noted_after timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.take_deferred_devices(noted_after timestamp with time zone) IS 'Deletes what was deferred of devices after that time, and returns what it says of each: its newest payload, and the newest value of each metric. A part of mqtt.apply_deferred_devices.';
+
 CREATE FUNCTION mqtt.take_from_pack(pack bigint, ids uuid[]) RETURNS SETOF mqtt.history
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -34176,6 +34215,8 @@ REVOKE ALL ON FUNCTION mqtt.take_bytes(organization_id uuid, rate bigint, bytes 
 
 REVOKE ALL ON FUNCTION mqtt.take_call_place() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.take_call_place() TO authenticated;
+
+REVOKE ALL ON FUNCTION mqtt.take_deferred_devices(noted_after timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.take_from_pack(pack bigint, ids uuid[]) FROM PUBLIC;
 
