@@ -18,11 +18,11 @@ from psycopg import sql
 from tests.support.api import Api, one
 from tests.support.migrations import planned
 from tests.support.ports import Port
+from tests.support.servers import PROGRAMS
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
-PROGRAMS = Path(os.environ.get("TOPICBASE_PG_BIN") or max(Path("/usr/lib/postgresql").glob("*/bin"), default=""))
 PASSWORD = "a-password-of-the-test"
 JWT_SECRET = "a-secret-of-the-test-with-forty-four-letters"
 

@@ -14,11 +14,10 @@ import requests
 
 from tests.support.api import Api
 from tests.support.ports import Port
+from tests.support.servers import PROGRAMS
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import make_tenant
 from tests.support.waiting import PATIENCE, wait_until
-
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
 
 @contextmanager

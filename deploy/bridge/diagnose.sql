@@ -138,16 +138,18 @@ CREATE OR REPLACE FUNCTION mqtt.archive_state() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT
+DECLARE
+    v_packs CONSTANT regclass := (
+        SELECT c.oid
         FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = 'archive' AND c.relname = 'packs' AND c.relkind = 'f'
-    ) THEN
+    );
+BEGIN
+    IF v_packs IS NULL THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT FROM %I.packs AS p WHERE p.number = 0', 'archive');
+    EXECUTE format('SELECT FROM %s AS p WHERE p.number = 0', v_packs);
     RETURN '{"failure": null}';
 -- 08: it is not reached; HV: it answers something else than postgres_fdw expects.
 EXCEPTION

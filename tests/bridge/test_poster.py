@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import socket
 import ssl
 import threading
@@ -89,6 +90,9 @@ def test_as_many_connections_are_kept_as_one_organization_uses_and_no_more_in_al
 
 def test_a_connection_is_kept_beside_more_than_a_thousand_open_files(receiver: Receiver, trusting: Poster) -> None:
     with contextlib.ExitStack() as opened:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]) if limits[1] > 0 else 4096, limits[1]))
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
         for _ in range(1024):
             opened.enter_context(Path(os.devnull).open())
         for _ in range(3):

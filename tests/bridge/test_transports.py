@@ -79,7 +79,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
     held = {name: Port() for name in names}
     ports = {name: port.number for name, port in held.items()}
     right = authority.issue("localhost", "DNS:localhost,IP:127.0.0.1")
-    expired = authority.issue("expired", "DNS:localhost,IP:127.0.0.1", "-days", "-1")
+    expired = authority.issue("expired", "DNS:localhost,IP:127.0.0.1", "-days", "0")  # before Mosquitto has begun
     elsewhere = authority.issue("elsewhere", "DNS:broker.example.com")
     authority.issue("plant", "DNS:plant")
     lines = ["per_listener_settings true"]

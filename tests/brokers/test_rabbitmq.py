@@ -286,8 +286,9 @@ def test_nobody_takes_over_a_session_by_its_client_id(rabbitmq: RabbitMQ, home: 
 
 
 def cut_ended_sessions(rabbitmq: RabbitMQ, stack: Stack) -> None:
-    """The script of docs/how-to/brokers/rabbitmq.md, as it stands there."""
-    script = block("lists:member")
+    """The script of docs/how-to/brokers/rabbitmq.md for this version, as it stands there."""
+    major, minor = (int(part) for part in rabbitmq.control("version").split(".")[:2])
+    script = block("close_all_user_connections" if (major, minor) >= (3, 12) else "lists:member")
     where = psycopg.conninfo.conninfo_to_dict(stack.database_url)
     environment = {
         **rabbitmq.environment,

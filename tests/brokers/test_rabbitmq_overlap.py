@@ -35,12 +35,12 @@ def copies(rabbitmq: RabbitMQ, *filters: tuple[str, int]) -> list[int]:
         for filter_, qos in filters:
             device.subscribe(filter_, qos)
         device.publish("a/b", b"1")
-        device.publish("last", b"end")
+        device.publish("last/a", b"end")
         found = []
         ends = sum(1 for qos in {min(qos, 1) for _, qos in filters})
         while ends:
             message = device.next()
-            if message.topic == "last":
+            if message.topic == "last/a":
                 ends -= 1
             else:
                 found.append(message.qos)
@@ -50,10 +50,10 @@ def copies(rabbitmq: RabbitMQ, *filters: tuple[str, int]) -> list[int]:
 
 
 def test_rabbitmq_sends_one_copy_for_each_qos(rabbitmq: RabbitMQ) -> None:
-    assert copies(rabbitmq, ("a/#", 1), ("a/+", 1), ("last", 1)) == [1]
-    assert copies(rabbitmq, ("a/#", 0), ("a/+", 0), ("last", 0)) == [0]
-    assert copies(rabbitmq, ("a/#", 1), ("a/+", 2), ("last", 1)) == [1], "QoS 2 is QoS 1 there"
-    assert copies(rabbitmq, ("a/#", 0), ("a/+", 1), ("last", 0), ("last", 1)) == [0, 1]
+    assert copies(rabbitmq, ("a/#", 1), ("a/+", 1), ("last/#", 1)) == [1]
+    assert copies(rabbitmq, ("a/#", 0), ("a/+", 0), ("last/#", 0)) == [0]
+    assert copies(rabbitmq, ("a/#", 1), ("a/+", 2), ("last/#", 1)) == [1], "QoS 2 is QoS 1 there"
+    assert copies(rabbitmq, ("a/#", 0), ("a/+", 1), ("last/#", 0), ("last/+", 1)) == [0, 1]
 
 
 @pytest.mark.parametrize(

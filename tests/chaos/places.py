@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.world import World
+from tests.support.servers import PROGRAMS
 from tests.support.stack import ROOT, TEMPLATE, Stack
 from tests.support.waiting import wait_until
 
@@ -36,16 +37,13 @@ def faketime(directory: Path) -> Iterator[tuple[Path, Path]]:
     clock.write_text("+0")
     clock.chmod(0o644)
     programs.mkdir()
-    real = Path(subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False).stdout.strip() or ".")
-    if not (real / "postgres").exists():
-        real = Path("/usr/lib/postgresql/15/bin")
-    for program in real.iterdir():
+    for program in PROGRAMS.iterdir():
         (programs / program.name).symlink_to(program)
     (programs / "postgres").unlink()
     (programs / "postgres").write_text(
         "#!/bin/sh\n"
         f"export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
-        f'exec {real}/postgres "$@"\n'
+        f'exec {PROGRAMS}/postgres "$@"\n'
     )
     (programs / "postgres").chmod(0o755)
     yield programs, clock

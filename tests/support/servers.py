@@ -14,7 +14,16 @@ import psycopg
 from tests.support.ports import Port
 from tests.support.waiting import PATIENCE, wait_until
 
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+
+def _programs() -> Path:
+    """PostgreSQL's, those that bin/stack takes."""
+    if named := os.environ.get("TOPICBASE_PG_BIN"):
+        return Path(named)
+    installed = {int(path.parent.name): path for path in Path("/usr/lib/postgresql").glob("*/bin")}
+    return installed.get(15) or installed[max(installed)]
+
+
+PROGRAMS = _programs()
 PASSWORD = "of a test"
 
 

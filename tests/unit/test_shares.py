@@ -42,7 +42,16 @@ def test_dials_of_one_organization_leave_others_a_thread() -> None:
     assert dialed.wait(PATIENCE)
     assert len(begun) == 4
     gate.set()
-    wait_until(lambda: len(begun) == 20, what="the others, one after the other")
+    wait_until(lambda: len(begun) == 20, what="the others")
+    dialers.end()
+
+
+def test_dials_begin_in_order() -> None:
+    dialers = Dialers(2)  # half of them for one organization: one after the other
+    begun: list[int] = []
+    for number in range(20):
+        dialers.submit(SLOW, lambda number=number: begun.append(number))  # type: ignore[misc]
+    wait_until(lambda: len(begun) == 20, what="all")
     assert begun == sorted(begun)
     dialers.end()
 
