@@ -24,11 +24,11 @@ BEGIN
     ),
     news AS MATERIALIZED (
         SELECT DISTINCT ON (t.organization_id, t.device_id)
-            t.organization_id, t.device_id, t.last_data, t.last_data_at,
-            max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
+            t.organization_id, t.device_id, t.last_data, t.last_data_at
         FROM taken AS t
         ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
     ),
+    seen AS MATERIALIZED (SELECT t.device_id, max(t.last_seen_at) AS last_seen_at FROM taken AS t GROUP BY t.device_id),
     -- Of each device whose last_data tells latest values, that of the newest row: mostly it has all metrics that the others have.
     newest AS MATERIALIZED (
         SELECT n.*, mqtt.metric_names(n.last_data) AS names
@@ -60,8 +60,9 @@ BEGIN
         CROSS JOIN LATERAL jsonb_each(mqtt.latest_values(t.latest, t.last_data, t.last_data_at, t.is_data_latest)) AS e
         GROUP BY t.device_id
     )
-    SELECT n.organization_id, n.device_id, n.last_data, n.last_data_at, n.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
+    SELECT n.organization_id, n.device_id, n.last_data, n.last_data_at, s.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
     FROM news AS n
+    JOIN seen AS s ON s.device_id = n.device_id
     LEFT JOIN latest AS l ON l.device_id = n.device_id;
 END;
 $$;
