@@ -40,13 +40,16 @@ AS $$
     SELECT min(f.measured_at)
     FROM mqtt.topics AS t
     CROSS JOIN LATERAL (
-        (SELECT r.measured_at FROM mqtt.readings AS r WHERE NOT r.is_packed AND r.topic_number = t.number ORDER BY r.measured_at LIMIT 1)
+        -- From the tables, whose indexes are in this order; the view of readings would be sorted, all of a topic.
+        (SELECT h.measured_at FROM mqtt.history AS h WHERE h.topic = t.number ORDER BY h.measured_at LIMIT 1)
+        UNION ALL
+        (SELECT r.measured_at FROM mqtt.reading_rows AS r WHERE r.topic = t.number ORDER BY r.measured_at LIMIT 1)
         UNION ALL
         SELECT min(p.first_measured_at) FROM mqtt.packs AS p WHERE p.topic = t.number
     ) AS f
     WHERE t.organization_id = first_measured_at.organization_id AND t.device_id IS NOT NULL AND t.role = 'telemetry';
 $$;
-COMMENT ON FUNCTION mqtt.first_measured_at(uuid) IS 'When the oldest reading was measured that an organization has; null if it has none.';
+COMMENT ON FUNCTION mqtt.first_measured_at(uuid) IS 'When the oldest message of an organization''s telemetry was measured that is kept, or earlier; null if it has none.';
 
 CREATE OR REPLACE FUNCTION mqtt.lock_processing(organization_id uuid, waits boolean) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
