@@ -5817,16 +5817,18 @@ CREATE FUNCTION mqtt.archive_state() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT
+DECLARE
+    v_packs CONSTANT regclass := (
+        SELECT c.oid
         FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = 'archive' AND c.relname = 'packs' AND c.relkind = 'f'
-    ) THEN
+    );
+BEGIN
+    IF v_packs IS NULL THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT FROM %I.packs AS p WHERE p.number = 0', 'archive');
+    EXECUTE format('SELECT FROM %s AS p WHERE p.number = 0', v_packs);
     RETURN '{"failure": null}';
 EXCEPTION
     WHEN connection_exception OR fdw_error OR insufficient_privilege OR undefined_table THEN
@@ -11715,7 +11717,10 @@ CREATE FUNCTION mqtt.first_measured_at(organization_id uuid) RETURNS timestamp w
     SELECT min(f.measured_at)
     FROM mqtt.topics AS t
     CROSS JOIN LATERAL (
-        (SELECT r.measured_at FROM mqtt.readings AS r WHERE NOT r.is_packed AND r.topic_number = t.number ORDER BY r.measured_at LIMIT 1)
+        -- From the tables, whose indexes are in this order; the view of readings would be sorted, all of a topic.
+        (SELECT h.measured_at FROM mqtt.history AS h WHERE h.topic = t.number ORDER BY h.measured_at LIMIT 1)
+        UNION ALL
+        (SELECT r.measured_at FROM mqtt.reading_rows AS r WHERE r.topic = t.number ORDER BY r.measured_at LIMIT 1)
         UNION ALL
         SELECT min(p.first_measured_at) FROM mqtt.packs AS p WHERE p.topic = t.number
     ) AS f
@@ -11724,7 +11729,7 @@ $$;
 
 ALTER FUNCTION mqtt.first_measured_at(organization_id uuid) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.first_measured_at(organization_id uuid) IS 'When the oldest reading was measured that an organization has; null if it has none.';
+COMMENT ON FUNCTION mqtt.first_measured_at(organization_id uuid) IS 'When the oldest message of an organization''s telemetry was measured that is kept, or earlier; null if it has none.';
 
 CREATE FUNCTION mqtt.flat_members(document jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -27498,11 +27503,11 @@ BEGIN
     ),
     news AS MATERIALIZED (
         SELECT DISTINCT ON (t.organization_id, t.device_id)
-            t.organization_id, t.device_id, t.last_data, t.last_data_at,
-            max(t.last_seen_at) OVER (PARTITION BY t.organization_id, t.device_id) AS last_seen_at
+            t.organization_id, t.device_id, t.last_data, t.last_data_at
         FROM taken AS t
         ORDER BY t.organization_id, t.device_id, t.last_data IS NOT NULL DESC, t.last_data_at DESC NULLS LAST, t.noted_at DESC
     ),
+    seen AS MATERIALIZED (SELECT t.device_id, max(t.last_seen_at) AS last_seen_at FROM taken AS t GROUP BY t.device_id),
     -- Of each device whose last_data tells latest values, that of the newest row: mostly it has all metrics that the others have.
     newest AS MATERIALIZED (
         SELECT n.*, mqtt.metric_names(n.last_data) AS names
@@ -27534,8 +27539,9 @@ BEGIN
         CROSS JOIN LATERAL jsonb_each(mqtt.latest_values(t.latest, t.last_data, t.last_data_at, t.is_data_latest)) AS e
         GROUP BY t.device_id
     )
-    SELECT n.organization_id, n.device_id, n.last_data, n.last_data_at, n.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
+    SELECT n.organization_id, n.device_id, n.last_data, n.last_data_at, s.last_seen_at, coalesce(l.latest, '{}'), l.latest_since
     FROM news AS n
+    JOIN seen AS s ON s.device_id = n.device_id
     LEFT JOIN latest AS l ON l.device_id = n.device_id;
 END;
 $$;

@@ -1,6 +1,6 @@
 -- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(56);
+SELECT plan(58);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
@@ -178,6 +178,19 @@ SELECT ok(count(*) > 0 AND NOT EXISTS (SELECT FROM mqtt.rollup_minutes), 'minute
 UPDATE mqtt.organizations SET rollup_days = 1 WHERE id = :'org_alice';
 SELECT mqtt.trim_rollups(1) \g /dev/null
 SELECT is(is_trimmed, false, 'what is left is for the next call') FROM mqtt.rollup_progress WHERE organization_id = :'org_alice';
+-- Where an organization's rollups begin is looked up: of each topic one row is read, however many there are.
+INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
+SELECT now(), now() + n * interval '1 ms', n, :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 'org_alice/devices/pump/telemetry', '{"t": 1}'
+FROM generate_series(1, 500) AS n;
+CREATE FUNCTION tap.rows_fetched() RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT sum(pg_stat_get_xact_tuples_fetched(i.inhrelid) + pg_stat_get_xact_tuples_returned(i.inhrelid))::bigint
+    FROM pg_inherits AS i WHERE i.inhparent = 'mqtt.history'::regclass;
+$$;
+SELECT is(mqtt.first_measured_at(:'org_alice'), (SELECT min(h.measured_at) FROM mqtt.mqtt_messages AS h WHERE h.organization_id = :'org_alice'), 'that is its oldest message');
+SELECT tap.rows_fetched() AS between \gset
+SELECT mqtt.first_measured_at(:'org_alice') \g /dev/null
+SELECT cmp_ok(tap.rows_fetched() - :between, '<', 100::bigint, 'found without reading the others');
 DELETE FROM mqtt.device_integrations WHERE id = :'hosted';
 SELECT mqtt.work_deletions() FROM generate_series(1, 2) \g /dev/null
 SELECT is_empty('SELECT FROM mqtt.rollups UNION ALL SELECT FROM mqtt.rollup_series UNION ALL SELECT FROM mqtt.late_readings', 'all goes with the integration');
