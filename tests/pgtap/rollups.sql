@@ -179,9 +179,14 @@ UPDATE mqtt.organizations SET rollup_days = 1 WHERE id = :'org_alice';
 SELECT mqtt.trim_rollups(1) \g /dev/null
 SELECT is(is_trimmed, false, 'what is left is for the next call') FROM mqtt.rollup_progress WHERE organization_id = :'org_alice';
 -- Where an organization's rollups begin is looked up: of each topic one row is read, however many there are.
-INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload)
-SELECT now(), now() + n * interval '1 ms', n, :'org_alice', gen_random_uuid(), :'hosted', 'incoming', 'org_alice/devices/pump/telemetry', '{"t": 1}'
-FROM generate_series(1, 500) AS n;
+INSERT INTO mqtt.history (received_at, measured_at, position, id, organization, topic, stored_after, flags, payload)
+SELECT h.received_at, h.measured_at + n * interval '1 ms', h.position + n, gen_random_uuid(), h.organization, h.topic, h.stored_after, h.flags, h.payload
+FROM (
+    SELECT x.*
+    FROM mqtt.history AS x INNER JOIN mqtt.topics AS t ON t.number = x.topic
+    WHERE t.device_id = :'pump' AND t.role = 'telemetry' AND x.payload IS NOT NULL AND x.flags & 8 = 0
+    LIMIT 1
+) AS h CROSS JOIN generate_series(1, 500) AS n;
 CREATE FUNCTION tap.rows_fetched() RETURNS bigint
 LANGUAGE sql AS $$
     SELECT sum(pg_stat_get_xact_tuples_fetched(i.inhrelid) + pg_stat_get_xact_tuples_returned(i.inhrelid))::bigint
