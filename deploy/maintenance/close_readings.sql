@@ -1,8 +1,10 @@
 -- Deploy topicbase:maintenance/close_readings to pg
 -- requires: base/locks
+-- requires: tables/history
 -- requires: tables/ledger
+-- requires: tables/packs
 -- requires: tables/queues
--- requires: tables/readings
+-- requires: tables/reading_rows
 -- requires: tables/rollups
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
