@@ -15569,9 +15569,9 @@ COMMENT ON FUNCTION mqtt.metric_number(value jsonb) IS 'A number, or a string th
 CREATE FUNCTION mqtt.metric_values(payload jsonb, names text[]) RETURNS TABLE(metric text, value jsonb)
     LANGUAGE sql IMMUTABLE ROWS 5 PARALLEL SAFE
     BEGIN ATOMIC
- SELECT concat_ws('.'::text, a.key, b.key, c.key) AS concat_ws,
-     COALESCE(c.value, b.value, a.value) AS "coalesce"
-    FROM ((( SELECT n.name AS key,
+ SELECT m.metric,
+     m.value
+    FROM (( SELECT n.name AS key,
                  CASE jsonb_typeof(metric_values.payload)
                      WHEN 'object'::text THEN (metric_values.payload -> n.name)
                      ELSE
@@ -15602,17 +15602,23 @@ CREATE FUNCTION mqtt.metric_values(payload jsonb, names text[]) RETURNS TABLE(me
                      ELSE NULL::jsonb
                  END) e(key, value)
            WHERE ((array_to_string(metric_values.names, ' '::text) ~~ '%.%'::text) AND (jsonb_typeof(e.value) = 'object'::text) AND (e.key <> ALL (metric_values.names)))) a
-      LEFT JOIN LATERAL jsonb_each(
-         CASE jsonb_typeof(a.value)
-             WHEN 'object'::text THEN a.value
-             ELSE NULL::jsonb
-         END) b(key, value) ON (true))
-      LEFT JOIN LATERAL jsonb_each(
-         CASE jsonb_typeof(b.value)
-             WHEN 'object'::text THEN b.value
-             ELSE NULL::jsonb
-         END) c(key, value) ON (true))
-   WHERE ((jsonb_typeof(COALESCE(c.value, b.value, a.value)) <> 'object'::text) AND (a.is_named OR mqtt.is_named(concat_ws('.'::text, a.key, b.key, c.key), metric_values.names)));
+      CROSS JOIN LATERAL ( SELECT a.key AS metric,
+             a.value
+           WHERE (jsonb_typeof(a.value) <> 'object'::text)
+         UNION ALL
+          SELECT concat_ws('.'::text, a.key, b.key, c.key) AS concat_ws,
+             COALESCE(c.value, b.value) AS "coalesce"
+            FROM (jsonb_each(
+                 CASE jsonb_typeof(a.value)
+                     WHEN 'object'::text THEN a.value
+                     ELSE NULL::jsonb
+                 END) b(key, value)
+              LEFT JOIN LATERAL jsonb_each(
+                 CASE jsonb_typeof(b.value)
+                     WHEN 'object'::text THEN b.value
+                     ELSE NULL::jsonb
+                 END) c(key, value) ON (true))
+           WHERE ((jsonb_typeof(a.value) = 'object'::text) AND (jsonb_typeof(COALESCE(c.value, b.value)) <> 'object'::text) AND (a.is_named OR mqtt.is_named(concat_ws('.'::text, a.key, b.key, c.key), metric_values.names)))) m);
 END;
 
 ALTER FUNCTION mqtt.metric_values(payload jsonb, names text[]) OWNER TO mqtt_owner;
@@ -24925,7 +24931,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT x.*
         FROM mqtt.rollup_minutes AS x
-        WHERE x.organization_id = s.organization_id AND x.series_id = s.id AND x.starts_at >= w.hour AND x.starts_at < w.until
+        WHERE w.since < w.until AND x.organization_id = s.organization_id AND x.series_id = s.id AND x.starts_at >= w.hour AND x.starts_at < w.until
         OFFSET 0
     ) AS m
     CROSS JOIN LATERAL unnest(m.minutes, m.totals, m.counts, m.lows, m.highs, m.firsts, m.lasts, m.deltas)

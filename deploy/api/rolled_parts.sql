@@ -140,7 +140,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT x.*
         FROM mqtt.rollup_minutes AS x
-        WHERE x.organization_id = s.organization_id AND x.series_id = s.id AND x.starts_at >= w.hour AND x.starts_at < w.until
+        WHERE w.since < w.until AND x.organization_id = s.organization_id AND x.series_id = s.id AND x.starts_at >= w.hour AND x.starts_at < w.until
         OFFSET 0
     ) AS m
     CROSS JOIN LATERAL unnest(m.minutes, m.totals, m.counts, m.lows, m.highs, m.firsts, m.lasts, m.deltas)

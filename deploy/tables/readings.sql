@@ -68,7 +68,7 @@ COMMENT ON FUNCTION mqtt.is_named(text, text []) IS 'Whether a metric is one of 
 CREATE OR REPLACE FUNCTION mqtt.metric_values(payload jsonb, names text []) RETURNS TABLE (metric text, value jsonb)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE ROWS 5
 BEGIN ATOMIC
-    SELECT concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value, a.value)
+    SELECT m.metric, m.value
     FROM (
         SELECT n.name AS key, CASE jsonb_typeof(payload) WHEN 'object' THEN payload -> n.name ELSE CASE n.name WHEN 'value' THEN payload END END AS value, true AS is_named
         FROM unnest(names) AS n (name)
@@ -82,10 +82,17 @@ BEGIN ATOMIC
         FROM jsonb_each(CASE jsonb_typeof(payload) WHEN 'object' THEN payload END) AS e
         WHERE array_to_string(names, ' ') LIKE '%.%' AND jsonb_typeof(e.value) = 'object' AND e.key <> ALL (names)
     ) AS a
-    LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b ON true
-    LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
-    WHERE jsonb_typeof(coalesce(c.value, b.value, a.value)) <> 'object'
-        AND (a.is_named OR mqtt.is_named(concat_ws('.', a.key, b.key, c.key), names));
+    -- Apart, so that a plain member costs no call of jsonb_each.
+    CROSS JOIN LATERAL (
+        SELECT a.key AS metric, a.value
+        WHERE jsonb_typeof(a.value) <> 'object'
+        UNION ALL
+        SELECT concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value)
+        FROM jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b
+        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
+        WHERE jsonb_typeof(a.value) = 'object' AND jsonb_typeof(coalesce(c.value, b.value)) <> 'object'
+            AND (a.is_named OR mqtt.is_named(concat_ws('.', a.key, b.key, c.key), names))
+    ) AS m;
 END;
 COMMENT ON FUNCTION mqtt.metric_values(jsonb, text []) IS
 'The metrics of a payload, nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object. If names are given, those named and those below them.';
