@@ -25492,6 +25492,14 @@ BEGIN
     EXECUTE format(
         $query$
         WITH found AS MATERIALIZED (SELECT s.* FROM (%1$s) AS s WHERE s.summary IS NOT NULL),
+        named AS MATERIALIZED (SELECT DISTINCT x.organization_id, x.device_id, x.metric FROM found AS x WHERE $4 IS DISTINCT FROM 'none'),
+        span AS MATERIALIZED (SELECT b.* FROM mqtt.bucket_starts(($1).since, ($1).until, $2, $3) AS b (starts_at) WHERE $4 IS DISTINCT FROM 'none'),
+        size AS MATERIALIZED (
+            SELECT CASE $4
+                WHEN 'none' THEN (SELECT count(*) FROM found)
+                ELSE (SELECT count(*) FROM named) * (SELECT count(*) FROM span)
+            END AS points_count
+        ),
         point AS (
             SELECT f.organization_id, f.device_id, f.metric, f.starts_at, f.summary FROM found AS f WHERE $4 = 'none'
             UNION ALL
@@ -25500,22 +25508,22 @@ BEGIN
             )
             FROM (
                 SELECT n.*, b.starts_at, f.summary, count(f.summary) OVER (PARTITION BY n.device_id, n.metric ORDER BY b.starts_at) AS place
-                FROM (SELECT DISTINCT x.organization_id, x.device_id, x.metric FROM found AS x) AS n
-                CROSS JOIN mqtt.bucket_starts(($1).since, ($1).until, $2, $3) AS b (starts_at)
+                FROM named AS n
+                CROSS JOIN span AS b
                 LEFT JOIN found AS f ON f.device_id = n.device_id AND f.metric = n.metric AND f.starts_at = b.starts_at
             ) AS g
-            WHERE $4 IS DISTINCT FROM 'none'
         ),
         series AS (
             SELECT
-                p.organization_id, p.device_id, p.metric, count(*) AS points_count,
+                p.organization_id, p.device_id, p.metric,
                 json_agg(to_json(round(extract(EPOCH FROM p.starts_at) * 1000)::bigint || p.summary) ORDER BY p.starts_at) AS points
-            FROM (SELECT x.* FROM point AS x LIMIT 1000001) AS p
+            FROM point AS p
+            WHERE (SELECT z.points_count FROM size AS z) <= 1000000
             GROUP BY p.organization_id, p.device_id, p.metric
         )
         SELECT
             json_agg(json_build_object('deviceId', d.external_id, 'metric', s.metric, 'points', s.points) ORDER BY d.external_id, d.id, s.metric),
-            sum(s.points_count)
+            (SELECT z.points_count FROM size AS z)
         FROM series AS s
         JOIN mqtt.devices AS d ON d.organization_id = s.organization_id AND d.id = s.device_id
         $query$,

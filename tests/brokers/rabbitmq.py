@@ -47,7 +47,7 @@ class RabbitMQ:
         self._ports = [Port() for _ in range(3)]
         self.port, self._dist_port, self._epmd_port = (port.number for port in self._ports)
         # Short, and without dots: the node's name comes from it.
-        self.dir = Path(tempfile.mkdtemp(prefix="tbr.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/tmp")))  # noqa: S108
+        self.dir = Path(tempfile.mkdtemp(prefix="tbr.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/var/tmp")))  # noqa: S108
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property

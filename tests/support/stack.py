@@ -133,7 +133,7 @@ def start_stack(without: Iterable[str] = (), *, stream: bool = False, **environm
     applies every migration itself; otherwise, or with `TOPICBASE_TEMPLATE=TEMPLATE`, it may start as a copy of the test run's first deploy.
     The directory is short, since a unix socket's path must be.
     """
-    base = Path(tempfile.mkdtemp(prefix="tb.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/tmp")))  # noqa: S108
+    base = Path(tempfile.mkdtemp(prefix="tb.", dir=os.environ.get("TOPICBASE_TEST_DIR", "/var/tmp")))  # noqa: S108
     base.chmod(0o711)
     run_dir = base / "run"
     arguments = ["up", "--free-ports"]
