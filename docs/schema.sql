@@ -2153,7 +2153,7 @@ BEGIN
     END IF;
     v_request.organizations := ARRAY(SELECT o.number FROM mqtt.organizations AS o WHERE o.id = ANY (v_organization_ids));
     v_request.topics := mqtt.topics_of(
-        v_organization_ids, list_messages.integration_id, v_device.id, list_messages.topic, mqtt.topic_filter_pattern(list_messages.filter)
+        v_organization_ids, list_messages.integration_id, v_device.id, list_messages.topic, list_messages.filter
     );
     v_request.is_restricted := coalesce(list_messages.integration_id::text, v_device.id::text, list_messages.topic, list_messages.filter) IS NOT NULL;
     v_request.is_oldest_first := coalesce(list_messages.oldest_first, false);
@@ -5305,6 +5305,7 @@ CREATE FUNCTION mqtt.topic_filter_reason(filter text) RETURNS text
  SELECT
          CASE
              WHEN ((filter IS NULL) OR (filter = ''::text)) THEN 'A topic filter must have at least one character.'::text
+             WHEN ((length(filter) - length(replace(filter, '/'::text, ''::text))) >= 200) THEN 'A topic filter must have at most 200 levels.'::text
              WHEN (octet_length(filter) > 65535) THEN 'A topic filter must have at most 65,535 bytes in UTF-8.'::text
              WHEN mqtt.has_forbidden_character(filter) THEN 'A topic filter must not contain control characters or non-characters.'::text
              WHEN (filter ~ '[^/]\+|\+[^/]'::text) THEN 'The wildcard + must be a whole level.'::text
@@ -5368,33 +5369,63 @@ ALTER FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) OWNER TO mqtt
 
 COMMENT ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) IS 'What a credential may do: actions (publish, subscribe) and topic filters, each written out in full. Does not check whether the credential is valid now.';
 
-CREATE FUNCTION mqtt.topic_filter_pattern(filter text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT (
+ SELECT
          CASE
-             WHEN (f.bare ~ '^[+#]'::text) THEN '^(?!\$)'::text
-             ELSE '^'::text
-         END ||
-         CASE
-             WHEN (f.bare = '#'::text) THEN ''::text
-             ELSE (replace(regexp_replace(regexp_replace(f.bare, '/#$'::text, ''::text), '([.*?\\^${}()|\[\]])'::text, '\\\1'::text, 'g'::text), '+'::text, '[^/]*'::text) ||
+             WHEN (
              CASE
-                 WHEN (f.bare ~~ '%/#'::text) THEN '(/|$)'::text
-                 ELSE '$'::text
-             END)
-         END)
-    FROM ( SELECT regexp_replace(topic_filter_pattern.filter, '^\$share/[^/]+/'::text, ''::text) AS bare) f;
+                 WHEN (topic_levels > 0) THEN ((topic ~~ topic_like) AND (cardinality(string_to_array(topic, '/'::text)) = topic_levels))
+                 ELSE ((topic ~~ (topic_like || '%'::text)) AND (array_to_string((string_to_array(topic, '/'::text))[1:(- topic_levels)], '/'::text) ~~ topic_like) AND (cardinality(string_to_array(topic, '/'::text)) >= (- topic_levels)))
+             END AND (NOT (starts_with(topic, '$'::text) AND starts_with(topic_like, '%'::text)))) THEN string_to_array(topic, '/'::text)
+             ELSE NULL::text[]
+         END AS "case";
 END;
 
-ALTER FUNCTION mqtt.topic_filter_pattern(filter text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topic_filter_pattern(filter text) IS 'The filter as a regular expression for topic names: a leading wildcard does not match topics that start with $, a/# matches a, and $share/<name>/ is omitted (MQTT 5 section 4.7).';
+COMMENT ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) IS 'The levels of a topic name if it matches, exactly as MQTT 5 section 4.7 says, else null. A part of the statement that asks. topic_like: the levels, % for each that varies; topic_levels: how many a topic has, less than 0: so many or more (#).';
+
+CREATE FUNCTION mqtt.topic_filter_levels(filter text) RETURNS TABLE(topic_like text, topic_levels smallint)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (f.bare = '#'::text) THEN '%'::text
+             ELSE replace(replace(replace(replace(
+             CASE
+                 WHEN (f.bare ~~ '%/#'::text) THEN "left"(f.bare, '-2'::integer)
+                 ELSE f.bare
+             END, '\'::text, '\\'::text), '%'::text, '\%'::text), '_'::text, '\_'::text), '+'::text, '%'::text)
+         END AS replace,
+     (
+         CASE
+             WHEN (f.bare ~~ '%#'::text) THEN LEAST((length(replace(f.bare, '/'::text, ''::text)) - length(f.bare)), '-1'::integer)
+             ELSE ((length(f.bare) - length(replace(f.bare, '/'::text, ''::text))) + 1)
+         END)::smallint AS int2
+    FROM ( SELECT
+                 CASE
+                     WHEN starts_with(topic_filter_levels.filter, '$share/'::text) THEN regexp_replace(topic_filter_levels.filter, '^\$share/[^/]+/'::text, ''::text)
+                     ELSE topic_filter_levels.filter
+                 END AS bare) f;
+END;
+
+ALTER FUNCTION mqtt.topic_filter_levels(filter text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topic_filter_levels(filter text) IS 'A topic filter as mqtt.matched_levels takes it; $share/<name>/ is omitted.';
 
 CREATE FUNCTION mqtt.filter_contains(allowed text, requested text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT (regexp_replace(requested, '^\$share/[^/]+/'::text, ''::text) ~ replace(mqtt.topic_filter_pattern(allowed), '[^/]*'::text, '[^/#]*'::text));
+ SELECT
+         CASE
+             WHEN (r.bare = '#'::text) THEN ((l.topic_like = '%'::text) AND (l.topic_levels < 0))
+             WHEN (r.bare ~~ '%/#'::text) THEN ((l.topic_levels < 0) AND (mqtt.matched_levels("left"(r.bare, '-2'::integer), l.topic_like, l.topic_levels) IS NOT NULL))
+             ELSE (mqtt.matched_levels(r.bare, l.topic_like, l.topic_levels) IS NOT NULL)
+         END AS "case"
+    FROM (( SELECT regexp_replace(filter_contains.requested, '^\$share/[^/]+/'::text, ''::text) AS bare) r
+      CROSS JOIN mqtt.topic_filter_levels(filter_contains.allowed) l(topic_like, topic_levels));
 END;
 
 ALTER FUNCTION mqtt.filter_contains(allowed text, requested text) OWNER TO mqtt_owner;
@@ -5404,7 +5435,8 @@ COMMENT ON FUNCTION mqtt.filter_contains(allowed text, requested text) IS 'Wheth
 CREATE FUNCTION mqtt.topic_matches(filter text, topic text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT (topic ~ mqtt.topic_filter_pattern(filter));
+ SELECT (mqtt.matched_levels(topic_matches.topic, l.topic_like, l.topic_levels) IS NOT NULL)
+    FROM mqtt.topic_filter_levels(topic_matches.filter) l(topic_like, topic_levels);
 END;
 
 ALTER FUNCTION mqtt.topic_matches(filter text, topic text) OWNER TO mqtt_owner;
@@ -7002,7 +7034,6 @@ CREATE TABLE mqtt.mqtt_subscriptions (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     prefix text GENERATED ALWAYS AS (mqtt.topic_filter_prefix(topic)) STORED NOT NULL,
-    pattern text GENERATED ALWAYS AS (mqtt.topic_filter_pattern(topic)) STORED NOT NULL,
     CONSTRAINT mqtt_subscriptions_callback_url_check CHECK ((octet_length(callback_url) <= 2048)),
     CONSTRAINT mqtt_subscriptions_number_check CHECK (((number >= 1) AND (number <= 268435455))),
     CONSTRAINT mqtt_subscriptions_qos_check CHECK (((qos >= 0) AND (qos <= 2))),
@@ -7038,8 +7069,6 @@ COMMENT ON COLUMN mqtt.mqtt_subscriptions.number IS 'Its Subscription Identifier
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.active_at IS 'Since when the broker grants it without a break.';
 
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.prefix IS 'The topic filter''s levels before the first wildcard, by which those that may match a topic are found.';
-
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.pattern IS 'The topic filter as a regular expression for topic names.';
 
 CREATE FUNCTION mqtt.callback_hooks(bridge_id uuid, due_at timestamp with time zone, room integer, busy_ids uuid[], busy_counts integer[], quick_ids uuid[]) RETURNS TABLE(organization_id uuid, id uuid, is_ordered boolean, busy bigint, slots integer, room integer)
     LANGUAGE sql STABLE
@@ -9018,11 +9047,12 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT d.is_stored AND request.patch IS NULL AND coalesce(request.to_integration_id = d.integration_id, true) AS is_kept
     ) AS k
+    CROSS JOIN mqtt.topic_filter_levels(request.topic) AS l
     LEFT JOIN unnest(v_marked) AS m ON k.is_kept AND m.id = d.id AND m.received_at = d.received_at
     WHERE d.organization_id = request.organization_id
         -- Of too large a payload only the first part is there.
         AND ((d.message ? 'payload_bytes') IS NOT TRUE OR request.patch ? 'payload')
-        AND (request.topic IS NULL OR mqtt.topic_matches(request.topic, d.topic))
+        AND (request.topic IS NULL OR mqtt.matched_levels(d.topic, l.topic_like, l.topic_levels) IS NOT NULL)
         AND (request.error IS NULL OR position(request.error IN d.error_message) > 0)
         AND (request.since IS NULL OR d.failed_at >= request.since)
         AND (request.until IS NULL OR d.failed_at < request.until)
@@ -9258,24 +9288,6 @@ END;
 ALTER FUNCTION mqtt.device_name(name text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.device_name(name text) IS 'The name if it can be a device''s external id, else null.';
-
-CREATE FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) RETURNS text[]
-    LANGUAGE sql STABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (
-             CASE
-                 WHEN (topic_levels > 0) THEN ((topic ~~ topic_like) AND (cardinality(string_to_array(topic, '/'::text)) = topic_levels))
-                 ELSE ((array_to_string((string_to_array(topic, '/'::text))[1:(- topic_levels)], '/'::text) ~~ topic_like) AND (cardinality(string_to_array(topic, '/'::text)) >= (- topic_levels)))
-             END AND (NOT (starts_with(topic, '$'::text) AND starts_with(topic_like, '%'::text)))) THEN string_to_array(topic, '/'::text)
-             ELSE NULL::text[]
-         END AS "case";
-END;
-
-ALTER FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) IS 'The levels of a topic name if it matches, exactly as MQTT 5 section 4.7 says, else null. A part of the statement that asks. topic_like: the levels, % for each that varies; topic_levels: how many a topic has, less than 0: so many or more (#).';
 
 CREATE FUNCTION mqtt.message_role(message_type text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -9531,11 +9543,11 @@ DECLARE
     v_deleted integer;
 BEGIN
     EXECUTE format(
-        'DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY(SELECT x.ctid FROM %1$s AS x '
-        'WHERE x.organization_id = $1 AND ($2 IS NULL OR x.integration_id = $2) AND ($4 IS NULL OR x.topic ~ $4) '
+        'DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY(SELECT x.ctid FROM %1$s AS x CROSS JOIN mqtt.topic_filter_levels($4) AS l '
+        'WHERE x.organization_id = $1 AND ($2 IS NULL OR x.integration_id = $2) AND ($4 IS NULL OR mqtt.matched_levels(x.topic, l.topic_like, l.topic_levels) IS NOT NULL) '
         'AND ($3 IS NULL OR x.topic = ANY (ARRAY(SELECT t.topic FROM mqtt.topics AS t WHERE t.organization_id = $1 AND t.device_id = $3))) '
         'AND x.received_at >= $5 AND x.received_at < $6 AND x.received_at < $7 LIMIT $8))', leaf
-    ) USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
+    ) USING deletion.organization_id, deletion.integration_id, deletion.device_id, deletion.filter,
         deletion.since, deletion.until, deletion.requested_at, most;
     GET DIAGNOSTICS v_deleted = ROW_COUNT;
     RETURN v_deleted;
@@ -9754,7 +9766,6 @@ CREATE FUNCTION mqtt.delete_packed(deletion mqtt.deletions, most integer) RETURN
     SET jit TO 'off'
     AS $$
 DECLARE
-    v_pattern CONSTANT text := mqtt.topic_filter_pattern(deletion.filter);
     v_requested_at CONSTANT timestamptz := CASE deletion.kind WHEN 'messages' THEN deletion.requested_at ELSE 'infinity' END;
     v_pack record;
     v_gone mqtt.deleted_row [] := '{}';
@@ -9772,8 +9783,9 @@ BEGIN
                 END
             OFFSET 0
         ) AS p
+        CROSS JOIN mqtt.topic_filter_levels(deletion.filter) AS l
         WHERE t.organization_id = deletion.organization_id AND (deletion.integration_id IS NULL OR t.integration_id = deletion.integration_id)
-            AND (deletion.device_id IS NULL OR t.device_id = deletion.device_id) AND (v_pattern IS NULL OR t.topic ~ v_pattern)
+            AND (deletion.device_id IS NULL OR t.device_id = deletion.device_id) AND (deletion.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             -- Of a day that is being packed, the history has the rows.
             AND p.run <> ALL (ARRAY(SELECT u.run FROM mqtt.unread_runs AS u))
     LOOP
@@ -9913,15 +9925,15 @@ BEGIN
     -- By row address within one partition, where it is unique; by topic, as an index has them, whoever else's rows the partition has.
     EXECUTE format(
         'WITH gone AS (DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY('
-        'SELECT y.address FROM mqtt.topics AS t CROSS JOIN LATERAL ('
+        'SELECT y.address FROM mqtt.topics AS t CROSS JOIN mqtt.topic_filter_levels($4) AS l CROSS JOIN LATERAL ('
         'SELECT x.ctid AS address FROM %1$s AS x WHERE x.topic = t.number AND x.%2$I >= $5 AND x.%2$I < $6 AND x.received_at < $7%4$s LIMIT $8 OFFSET 0) AS y '
-        'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) AND ($4 IS NULL OR t.topic ~ $4) '
-        'LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
+        'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) '
+        'AND ($4 IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL) LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
         leaf, CASE WHEN deletion.by_received THEN 'received_at' ELSE 'measured_at' END,
         CASE WHEN is_history THEN 'true, h.flags & 264 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END,
         -- What the worker has yet to settle comes in a later pass.
         CASE WHEN is_history AND deletion.kind <> 'organization' THEN ' AND NOT mqtt.is_pending(x.position)' ELSE '' END
-    ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
+    ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, deletion.filter,
         deletion.since, deletion.until, CASE deletion.kind WHEN 'messages' THEN deletion.requested_at ELSE 'infinity' END, most;
     RETURN coalesce(v_gone, '{}');
 END;
@@ -10028,12 +10040,11 @@ ALTER FUNCTION mqtt.deletion_places(kind text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.deletion_places(kind text) IS 'The tables and partitions that a deletion goes through, in order.';
 
-CREATE FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) RETURNS TABLE(id uuid, topic text, pattern text, number integer, granted_qos smallint, no_local boolean, active_at timestamp with time zone)
+CREATE FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) RETURNS TABLE(id uuid, topic text, number integer, granted_qos smallint, no_local boolean, active_at timestamp with time zone)
     LANGUAGE sql STABLE ROWS 2
     BEGIN ATOMIC
  SELECT f.id,
      f.topic,
-     f.pattern,
      f.number,
      f.granted_qos,
      f.no_local,
@@ -10049,7 +10060,7 @@ END;
 
 ALTER FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) IS 'Topic filters with that prefix (one of mqtt.topic_prefixes of a topic) that are held at the broker, or that have a callback: those whose patterns a message is then tried with. for_callbacks is a literal, so that the planner finds the index. Whoever tries many patterns tries each with all its topics before the next: PostgreSQL keeps 32 compiled expressions. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.filters_by_prefix(organization_id uuid, integration_id uuid, prefix text, for_callbacks boolean) IS 'Topic filters with that prefix (one of mqtt.topic_prefixes of a topic) that are held at the broker, or that have a callback: those that a message is then tried with. for_callbacks is a literal, so that the planner finds the index. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.is_uuid(value text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -10109,10 +10120,12 @@ CREATE FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], inte
              s.no_local,
              s.active_at,
              starts_with(s.topic, '$share/'::text) AS is_shared,
-             s.pattern
-            FROM ((alike k
+             l.topic_like,
+             l.topic_levels
+            FROM (((alike k
               CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) p(prefix))
-              CROSS JOIN LATERAL mqtt.filters_by_prefix(k.organization_id, k.integration_id, p.prefix, false) s(id, topic, pattern, number, granted_qos, no_local, active_at))
+              CROSS JOIN LATERAL mqtt.filters_by_prefix(k.organization_id, k.integration_id, p.prefix, false) s(id, topic, number, granted_qos, no_local, active_at))
+              CROSS JOIN LATERAL mqtt.topic_filter_levels(s.topic) l(topic_like, topic_levels))
            ORDER BY s.number
          ), filter AS (
           SELECT c.alike_id,
@@ -10127,14 +10140,15 @@ CREATE FUNCTION mqtt.matched_filters(owners uuid[], integration_ids uuid[], inte
              c.no_local,
              c.active_at,
              c.is_shared,
-             c.pattern,
+             c.topic_like,
+             c.topic_levels,
              max(c.number) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_number,
              max(c.active_at) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_active_at,
              max(c.granted_qos) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_granted_qos,
              bool_or(c.no_local) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_no_local,
              bool_or(c.is_shared) FILTER (WHERE (c.number = c.subscription_number)) OVER own AS own_is_shared
             FROM candidate c
-           WHERE (c.topic ~ c.pattern)
+           WHERE (mqtt.matched_levels(c.topic, c.topic_like, c.topic_levels) IS NOT NULL)
            WINDOW own AS (PARTITION BY c.alike_id)
          )
   SELECT unnest(f.places) AS unnest,
@@ -12290,7 +12304,10 @@ BEGIN
             )
             -- + 0: by the index of the organization, which is in order.
             AND m.topic_number + 0 = ANY (ARRAY(
-                SELECT t.number FROM mqtt.topics AS t WHERE t.integration_id = request.integration_id AND mqtt.topic_matches(request.topic, t.topic)
+                SELECT t.number
+                FROM mqtt.topics AS t
+                CROSS JOIN mqtt.topic_filter_levels(request.topic) AS l
+                WHERE t.integration_id = request.integration_id AND mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL
             ))
             AND m.direction = 'incoming'
             AND m.received_at >= request.since
@@ -12571,8 +12588,9 @@ CREATE FUNCTION mqtt.topic_matches_any(filters text[], topic text) RETURNS boole
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
  SELECT (EXISTS ( SELECT
-            FROM unnest(topic_matches_any.filters) f(filter)
-           WHERE mqtt.topic_matches(f.filter, topic_matches_any.topic))) AS "exists";
+            FROM (unnest(topic_matches_any.filters) f(filter)
+              CROSS JOIN LATERAL mqtt.topic_filter_levels(f.filter) l(topic_like, topic_levels))
+           WHERE (mqtt.matched_levels(topic_matches_any.topic, l.topic_like, l.topic_levels) IS NOT NULL))) AS "exists";
 END;
 
 ALTER FUNCTION mqtt.topic_matches_any(filters text[], topic text) OWNER TO mqtt_owner;
@@ -16357,7 +16375,7 @@ ALTER FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_nam
 
 COMMENT ON FUNCTION mqtt.one_of(preferred anyelement, alias anyelement, preferred_name text, alias_name text) IS 'The value of an argument that has two names: of whichever was given, null if neither was. Raises PT400 argument_conflict if both were given and differ.';
 
-CREATE FUNCTION mqtt.open_states(claims jsonb, stream text, organization_id uuid, topic text, device_id text, cursors text[], process_id uuid) RETURNS TABLE(organization integer, since timestamp with time zone, is_gap boolean, topic_pattern text, device uuid, integrations uuid[], free_connections integer)
+CREATE FUNCTION mqtt.open_states(claims jsonb, stream text, organization_id uuid, topic text, device_id text, cursors text[], process_id uuid) RETURNS TABLE(organization integer, since timestamp with time zone, is_gap boolean, topic_filter text, device uuid, integrations uuid[], free_connections integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -16383,7 +16401,7 @@ BEGIN
         WHERE stream = 'receipts'
     )
     SELECT
-        n.number, g.since, coalesce(g.since < now() - make_interval(days => c.receipt_days), false), mqtt.topic_filter_pattern(open_states.topic), v_device,
+        n.number, g.since, coalesce(g.since < now() - make_interval(days => c.receipt_days), false), open_states.topic, v_device,
         v_integrations, mqtt.free_connections(process_id, n.number)
     FROM unnest(v_numbers) AS n (number)
     LEFT JOIN given AS g ON g.organization = n.number AND g.incoming_place = -1
@@ -16404,7 +16422,7 @@ ALTER FUNCTION mqtt.open_states(claims jsonb, stream text, organization_id uuid,
 
 COMMENT ON FUNCTION mqtt.open_states(claims jsonb, stream text, organization_id uuid, topic text, device_id text, cursors text[], process_id uuid) IS 'What a subscription to presence, integrations, statistics or receipts may see. since: of receipts, where its cursor says to begin. is_gap: receipts after that may be gone. Errors: those of mqtt.states_organizations, and PT400 `topic_invalid`, `cursor_invalid`; PT404 `device_not_found`; PT409 `device_ambiguous`.';
 
-CREATE FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[], process_id uuid) RETURNS TABLE(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, cursor text, is_resumed boolean, is_gap boolean, topic_pattern text, device uuid, integrations uuid[], free_connections integer)
+CREATE FUNCTION mqtt.open_stream(claims jsonb, organization_id uuid, topic text, device_id text, cursors text[], process_id uuid) RETURNS TABLE(organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, cursor text, is_resumed boolean, is_gap boolean, topic_filter text, device uuid, integrations uuid[], free_connections integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -16431,7 +16449,7 @@ BEGIN
     SELECT
         p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place,
         mqtt.stream_cursor(p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place, p.settled_at), p.is_resumed,
-        p.settled_at < now() - make_interval(days => c.settled_days), mqtt.topic_filter_pattern(open_stream.topic), v_device,
+        p.settled_at < now() - make_interval(days => c.settled_days), open_stream.topic, v_device,
         mqtt.claimed_integrations(claims), mqtt.free_connections(process_id, p.organization)
     FROM (
         SELECT g.organization, g.incoming, g.outgoing, g.incoming_place, g.outgoing_place, g.settled_at, true AS is_resumed
@@ -23250,8 +23268,9 @@ DECLARE
         SELECT DISTINCT x.id
         FROM mqtt.topics AS t
         JOIN mqtt.devices AS x ON x.organization_id = t.organization_id AND x.id = t.device_id
+        CROSS JOIN mqtt.topic_filter_levels(d.filter) AS l
         WHERE t.organization_id = d.organization_id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
-            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR t.topic ~ mqtt.topic_filter_pattern(d.filter))
+            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             AND (d.place IS NULL OR x.id > d.place::uuid)
         ORDER BY x.id
         LIMIT 20
@@ -27035,7 +27054,7 @@ ALTER FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, exte
 
 COMMENT ON FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) IS 'A message as the live stream shows it: as in mqtt.callback_bodies, without what belongs to a subscription, with its direction.';
 
-CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text, lag double precision)
+CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text, lag double precision)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -27073,8 +27092,10 @@ BEGIN
         END,
         CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END
     FROM settled AS s
+    CROSS JOIN mqtt.topic_filter_levels(stream_messages.topic_filter) AS l
     LEFT JOIN mqtt.topics AS t
-        ON t.number = (s.message).topic AND (stream_messages.topic_pattern IS NULL OR t.topic ~ stream_messages.topic_pattern)
+        ON t.number = (s.message).topic
+            AND (stream_messages.topic_filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             AND (stream_messages.device IS NULL OR t.device_id = stream_messages.device)
             AND (t.integration_id = ANY (stream_messages.integrations)) IS NOT FALSE
             AND NOT EXISTS (SELECT FROM unnest(stream_messages.ignored) AS i (number) WHERE i.number = (s.message).topic)
@@ -27084,9 +27105,9 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the pattern and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
+COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the filter and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
 
 CREATE FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) RETURNS integer[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -27193,7 +27214,7 @@ ALTER FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) OWNE
 
 COMMENT ON FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) IS 'What a message says of its device, as an array of rows as api.query_telemetry has them; null if that is nothing.';
 
-CREATE FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) RETURNS TABLE(organization integer, id uuid, integration_id uuid, body text, settled_at timestamp with time zone, matched integer[], cursor text, at timestamp with time zone, snapshot_xmin text, next_xid text)
+CREATE FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, filters text[], most integer) RETURNS TABLE(organization integer, id uuid, integration_id uuid, body text, settled_at timestamp with time zone, matched integer[], cursor text, at timestamp with time zone, snapshot_xmin text, next_xid text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -27226,7 +27247,12 @@ BEGIN
             'receipt_id', f.id, 'state', f.state, 'organization_id', f.organization_id, 'integration_id', f.integration_id, 'topic', f.topic,
             'qos', f.qos, 'attempts', f.attempts, 'reason_code', f.reason_code, 'reason', f.reason, 'queued_at', f.queued_at, 'settled_at', f.settled_at
         )::text,
-        f.settled_at, ARRAY(SELECT p.n::integer FROM unnest(patterns) WITH ORDINALITY AS p (pattern, n) WHERE f.topic ~ p.pattern),
+        f.settled_at, ARRAY(
+            SELECT p.n::integer
+            FROM unnest(filters) WITH ORDINALITY AS p (filter, n)
+            CROSS JOIN LATERAL mqtt.topic_filter_levels(p.filter) AS l
+            WHERE mqtt.matched_levels(f.topic, l.topic_like, l.topic_levels) IS NOT NULL
+        ),
         NULL::text, NULL::timestamptz, NULL::text, NULL::text
     FROM found AS f
     UNION ALL
@@ -27241,26 +27267,27 @@ BEGIN
 END;
 $$;
 
-ALTER FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, filters text[], most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) IS 'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the patterns that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, the first transaction that may still run, and the first that has not begun.';
+COMMENT ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, filters text[], most integer) IS 'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the topic filters that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, the first transaction that may still run, and the first that has not begun.';
 
-CREATE FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[], integrations text[]) RETURNS TABLE(topic integer, channels integer[])
+CREATE FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_filters text[], devices uuid[], integrations text[]) RETURNS TABLE(topic integer, channels integer[])
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT t.number, array_agg(c.channel)
-    FROM unnest(channels, organizations, topic_patterns, devices, integrations) AS c (channel, organization, topic_pattern, device, integrations)
+    FROM unnest(channels, organizations, topic_filters, devices, integrations) AS c (channel, organization, topic_filter, device, integrations)
+    CROSS JOIN LATERAL mqtt.topic_filter_levels(c.topic_filter) AS l
     JOIN mqtt.organizations AS o ON o.number = c.organization
     JOIN mqtt.topics AS t ON t.number = ANY (topics) AND t.organization_id = o.id
-    WHERE (c.topic_pattern IS NULL OR t.topic ~ c.topic_pattern) AND (c.device IS NULL OR t.device_id = c.device)
+    WHERE (c.topic_filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL) AND (c.device IS NULL OR t.device_id = c.device)
         AND (t.integration_id = ANY (c.integrations::uuid [])) IS NOT FALSE
     GROUP BY t.number;
 $$;
 
-ALTER FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[], integrations text[]) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_filters text[], devices uuid[], integrations text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[], integrations text[]) IS 'Which of these channels (an organization, a topic filter as a pattern, a device, an array of integrations as text) the messages of these topics go to.';
+COMMENT ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_filters text[], devices uuid[], integrations text[]) IS 'Which of these channels (an organization, a topic filter, a device, an array of integrations as text) the messages of these topics go to.';
 
 CREATE FUNCTION mqtt.stream_statistics(organizations integer[]) RETURNS TABLE(organization integer, body text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -28204,34 +28231,6 @@ ALTER FUNCTION mqtt.top_errors(organization_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.top_errors(organization_id uuid) IS 'The five most frequent of the organization''s last 1,000 errors within the hour: [{"code", "error", "count"}], most frequent first.';
 
-CREATE FUNCTION mqtt.topic_filter_levels(filter text) RETURNS TABLE(topic_like text, topic_levels smallint)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (f.bare = '#'::text) THEN '%'::text
-             ELSE replace(replace(replace(replace(
-             CASE
-                 WHEN (f.bare ~~ '%/#'::text) THEN "left"(f.bare, '-2'::integer)
-                 ELSE f.bare
-             END, '\'::text, '\\'::text), '%'::text, '\%'::text), '_'::text, '\_'::text), '+'::text, '%'::text)
-         END AS replace,
-     (
-         CASE
-             WHEN (f.bare ~~ '%#'::text) THEN LEAST((length(replace(f.bare, '/'::text, ''::text)) - length(f.bare)), '-1'::integer)
-             ELSE ((length(f.bare) - length(replace(f.bare, '/'::text, ''::text))) + 1)
-         END)::smallint AS int2
-    FROM ( SELECT
-                 CASE
-                     WHEN starts_with(topic_filter_levels.filter, '$share/'::text) THEN regexp_replace(topic_filter_levels.filter, '^\$share/[^/]+/'::text, ''::text)
-                     ELSE topic_filter_levels.filter
-                 END AS bare) f;
-END;
-
-ALTER FUNCTION mqtt.topic_filter_levels(filter text) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.topic_filter_levels(filter text) IS 'A topic filter as mqtt.matched_levels takes it; $share/<name>/ is omitted.';
-
 CREATE FUNCTION mqtt.topic_number(organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text) RETURNS TABLE(number integer, is_current boolean)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
@@ -28303,7 +28302,7 @@ ALTER FUNCTION mqtt.topics_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.topics_lock() IS 'Advisory lock of an organization''s topics, with hashtext(organization_id::text): shared by who stores published messages, exclusive (with mqtt.processing_lock, which who stores received ones has) by who removes unused topics.';
 
-CREATE FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, topic_pattern text) RETURNS integer[]
+CREATE FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) RETURNS integer[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -28311,16 +28310,17 @@ BEGIN
     RETURN ARRAY(
         SELECT t.number
         FROM mqtt.topics AS t
+        CROSS JOIN mqtt.topic_filter_levels(topics_of.filter) AS l
         WHERE t.organization_id = ANY (organization_ids) AND (topics_of.integration_id IS NULL OR t.integration_id = topics_of.integration_id)
             AND (topics_of.device_id IS NULL OR t.device_id = topics_of.device_id) AND (topics_of.topic IS NULL OR t.topic = topics_of.topic)
-            AND (topics_of.topic_pattern IS NULL OR t.topic ~ topics_of.topic_pattern)
+            AND (topics_of.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
     );
 END;
 $$;
 
-ALTER FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, topic_pattern text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, topic_pattern text) IS 'Numbers of the topics that match all that is given.';
+COMMENT ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) IS 'Numbers of the topics that match all that is given.';
 
 CREATE FUNCTION mqtt.transform_reason(transform text) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -32605,9 +32605,13 @@ GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO emq
 GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO vernemq_reader;
 GRANT ALL ON FUNCTION mqtt.access_rules(credential mqtt.mqtt_credentials) TO go_auth_reader;
 
-REVOKE ALL ON FUNCTION mqtt.topic_filter_pattern(filter text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_filter_pattern(filter text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_filter_pattern(filter text) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.topic_filter_levels(filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topic_filter_levels(filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topic_filter_levels(filter text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.filter_contains(allowed text, requested text) FROM PUBLIC;
 
@@ -32976,10 +32980,6 @@ REVOKE ALL ON FUNCTION mqtt.rule_document(decode text, payload jsonb, body bytea
 REVOKE ALL ON FUNCTION mqtt.decoded_for(rule_decode text, layout jsonb, payload jsonb, body bytea, received_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.device_name(name text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.message_role(message_type text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.message_role(message_type text) TO authenticated;
@@ -34202,8 +34202,8 @@ GRANT ALL ON FUNCTION mqtt.stream_members(users uuid[], keys uuid[]) TO topicbas
 
 REVOKE ALL ON FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) TO topicbase_stream;
+REVOKE ALL ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) TO topicbase_stream;
 
 REVOKE ALL ON FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) FROM PUBLIC;
 
@@ -34212,11 +34212,11 @@ GRANT ALL ON FUNCTION mqtt.stream_presence(organizations integer[], seen text[])
 
 REVOKE ALL ON FUNCTION mqtt.stream_readings(message mqtt.history, external_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, patterns text[], most integer) TO topicbase_stream;
+REVOKE ALL ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, filters text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.stream_receipts(organizations integer[], since timestamp with time zone[], seen text, filters text[], most integer) TO topicbase_stream;
 
-REVOKE ALL ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[], integrations text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_patterns text[], devices uuid[], integrations text[]) TO topicbase_stream;
+REVOKE ALL ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_filters text[], devices uuid[], integrations text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.stream_routes(topics integer[], channels integer[], organizations integer[], topic_filters text[], devices uuid[], integrations text[]) TO topicbase_stream;
 
 REVOKE ALL ON FUNCTION mqtt.stream_statistics(organizations integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.stream_statistics(organizations integer[]) TO topicbase_stream;
@@ -34294,10 +34294,6 @@ REVOKE ALL ON FUNCTION mqtt.told_values(payload jsonb, measured_at timestamp wit
 
 REVOKE ALL ON FUNCTION mqtt.top_errors(organization_id uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.topic_filter_levels(filter text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topic_filter_levels(filter text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topic_filter_levels(filter text) TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.topic_number(organization_id uuid, integration_id uuid, topic text, device_id uuid, message_type text, role text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.topic_of_routing_key(routing_key text, wildcards boolean) FROM PUBLIC;
@@ -34310,9 +34306,9 @@ REVOKE ALL ON FUNCTION mqtt.topic_prefix_reason(prefix text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.topics_lock() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, topic_pattern text) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, topic_pattern text) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, topic_pattern text) TO service_role;
+REVOKE ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.transform_reason(transform text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.transform_reason(transform text) TO authenticated;

@@ -83,7 +83,7 @@ class Start(NamedTuple):
     position: Position
     cursor: str
     is_gap: bool
-    topic_pattern: str | None
+    topic_filter: str | None
     device: UUID | None
     integrations: tuple[UUID, ...] | None
     free: int
@@ -95,7 +95,7 @@ class StateStart(NamedTuple):
     organization: int
     since: datetime | None
     is_gap: bool
-    topic_pattern: str | None
+    topic_filter: str | None
     device: UUID | None
     integrations: tuple[UUID, ...] | None
     free: int
@@ -178,7 +178,7 @@ class Database:
 
     async def open(self, process_id: UUID, claims: dict[str, Any], wanted: "Question") -> list[Start]:
         rows = await self._rows(
-            "SELECT organization, incoming, outgoing, incoming_place, outgoing_place, cursor, coalesce(is_gap, false), topic_pattern,"
+            "SELECT organization, incoming, outgoing, incoming_place, outgoing_place, cursor, coalesce(is_gap, false), topic_filter,"
             " device, integrations, free_connections FROM mqtt.open_stream(%s, %s::uuid, %s::text, %s::text, %s::text[], %s)",
             (Jsonb(claims), wanted.organization_id, wanted.topic, wanted.device_id, wanted.cursors, process_id),
         )
@@ -186,7 +186,7 @@ class Database:
 
     async def open_states(self, process_id: UUID, claims: dict[str, Any], stream: str, wanted: "Question") -> list[StateStart]:
         rows = await self._rows(
-            "SELECT organization, since, is_gap, topic_pattern, device, integrations, free_connections"
+            "SELECT organization, since, is_gap, topic_filter, device, integrations, free_connections"
             " FROM mqtt.open_states(%s, %s, %s::uuid, %s::text, %s::text, %s::text[], %s)",
             (Jsonb(claims), stream, wanted.organization_id, wanted.topic, wanted.device_id, wanted.cursors, process_id),
         )
@@ -222,10 +222,10 @@ class Database:
     async def statistics(self, organizations: Iterable[int]) -> dict[int, str]:
         return dict(await self._rows("SELECT organization, body FROM mqtt.stream_statistics(%s::integer[])", (list(organizations),)))
 
-    async def receipts(self, since: Mapping[int, datetime | None], seen: str | None, patterns: Sequence[str], most: int) -> list[Receipt]:
+    async def receipts(self, since: Mapping[int, datetime | None], seen: str | None, filters: Sequence[str], most: int) -> list[Receipt]:
         rows = await self._rows(
             "SELECT * FROM mqtt.stream_receipts(%s::integer[], %s::timestamptz[], %s::text, %s::text[], %s)",
-            (list(since), list(since.values()), seen, list(patterns), most),
+            (list(since), list(since.values()), seen, list(filters), most),
         )
         return [Receipt(*row) for row in rows]
 
@@ -239,7 +239,7 @@ class Database:
         most: int,
         *,
         ignored: Iterable[int] = (),
-        pattern: str | None = None,
+        topic_filter: str | None = None,
         device: UUID | None = None,
         integrations: Sequence[UUID] | None = None,
         has_readings: bool = False,
@@ -252,7 +252,7 @@ class Database:
                 list(positions),
                 *(list(column) for column in columns),
                 list(ignored),
-                pattern,
+                topic_filter,
                 device,
                 None if integrations is None else list(integrations),
                 has_readings,
@@ -264,11 +264,11 @@ class Database:
     async def routes(
         self, topics: Iterable[int], channels: list[tuple[int, int, str | None, UUID | None, tuple[UUID, ...] | None]]
     ) -> dict[int, list[int]]:
-        numbers, organizations, patterns, devices, integrations = (list(column) for column in zip(*channels, strict=True))
+        numbers, organizations, filters, devices, integrations = (list(column) for column in zip(*channels, strict=True))
         sets = [None if chosen is None else f"{{{','.join(map(str, chosen))}}}" for chosen in integrations]
         rows = await self._rows(
             "SELECT topic, channels FROM mqtt.stream_routes(%s::integer[], %s::integer[], %s::integer[], %s::text[], %s::uuid[],"
             " %s::text[])",
-            (list(topics), numbers, organizations, patterns, devices, sets),
+            (list(topics), numbers, organizations, filters, devices, sets),
         )
         return dict(rows)

@@ -165,7 +165,7 @@ class Hub:
             rows = await self._database.messages(
                 {organization: subscription.positions[organization]},
                 PAGE,
-                pattern=subscription.pattern,
+                topic_filter=subscription.topic_filter,
                 device=subscription.device,
                 integrations=subscription.integrations,
                 has_readings=subscription.stream == "readings",

@@ -46,7 +46,7 @@ class Watch(Subscription):
         self.starts = {start.organization: start for start in starts}
         self.cursors = dict.fromkeys(self.starts, "")
         self.device = starts[0].device
-        self.pattern = starts[0].topic_pattern
+        self.topic_filter = starts[0].topic_filter
         self._integrations = None if starts[0].integrations is None else frozenset(starts[0].integrations)
         self._counts = counts
         self._owed: dict[Key | None, str] = {}  # null: that all that there was has been sent
@@ -208,8 +208,8 @@ class Receipts:
     async def look(self, watches: Collection[Watch]) -> None:
         asked = list(watches)
         numbers = {number for watch in asked for number in watch.cursors}
-        patterns = sorted({watch.pattern for watch in asked if watch.pattern is not None})
-        rows = await self._read_all(dict.fromkeys(numbers, self._since), self._seen, patterns)
+        filters = sorted({watch.topic_filter for watch in asked if watch.topic_filter is not None})
+        rows = await self._read_all(dict.fromkeys(numbers, self._since), self._seen, filters)
         cursors = {row.organization: row.cursor for row in rows if row.id is None}
         changed = [row for row in rows if row.id is not None and self._recent.get((row.organization, row.id)) != row.body]
         for row in changed:
@@ -219,33 +219,33 @@ class Receipts:
         for watch in asked:
             if watch.is_current and not watch.is_ended:
                 watch.advance(cursors)
-                self._owe(watch, changed, patterns)
+                self._owe(watch, changed, filters)
         self._advance(rows)
         for watch in asked:
             if not watch.is_current and not watch.is_ended:
                 await self._begin(watch)
 
-    def _owe(self, watch: Watch, rows: list[Receipt], patterns: list[str]) -> None:
-        place = None if watch.pattern is None else patterns.index(watch.pattern) + 1
+    def _owe(self, watch: Watch, rows: list[Receipt], filters: list[str]) -> None:
+        place = None if watch.topic_filter is None else filters.index(watch.topic_filter) + 1
         for row in rows:
             if place is None or place in (row.matched or ()):
                 watch.owe(row.organization, [Item(row.id, row.integration, row.body)])
 
     async def _begin(self, watch: Watch) -> None:
-        patterns = [] if watch.pattern is None else [watch.pattern]
-        rows = await self._read_all({number: start.since for number, start in watch.starts.items()}, None, patterns)
+        filters = [] if watch.topic_filter is None else [watch.topic_filter]
+        rows = await self._read_all({number: start.since for number, start in watch.starts.items()}, None, filters)
         watch.stand()
         if any(start.is_gap for start in watch.starts.values()):
             watch.gap("history_removed", is_lost=True)
         watch.advance({row.organization: row.cursor for row in rows if row.id is None})
-        self._owe(watch, [row for row in rows if row.id is not None], patterns)
+        self._owe(watch, [row for row in rows if row.id is not None], filters)
         watch.become_current()
 
-    async def _read_all(self, since: Mapping[int, datetime | None], seen: str | None, patterns: list[str]) -> list[Receipt]:
+    async def _read_all(self, since: Mapping[int, datetime | None], seen: str | None, filters: list[str]) -> list[Receipt]:
         """All of it, page by page; of the rows without id those of the first page, before which nothing is missing."""
         found: list[Receipt] = []
         while True:
-            page = await self._database.receipts(since, seen, patterns, MOST_RECEIPTS)
+            page = await self._database.receipts(since, seen, filters, MOST_RECEIPTS)
             found += page if not found else [row for row in page if row.id is not None]
             settled = [row.settled_at for row in page if row.settled_at is not None]
             if len(settled) < MOST_RECEIPTS:

@@ -58,7 +58,7 @@ class Follower(Subscription):
         super().__init__(sink, name, stream, login)
         self.metrics = metrics
         self.positions: dict[int, Position] = {}  # where the feed's is not its own
-        self.pattern: str | None = None
+        self.topic_filter: str | None = None
         self.device: UUID | None = None
         self.integrations: tuple[UUID, ...] | None = None
         self.is_blocked = False  # waits for its reader to take what it has
@@ -74,10 +74,10 @@ class Follower(Subscription):
         for start in starts:
             self.cursors[start.organization] = start.cursor
             self.positions[start.organization] = start.position
-            self.pattern, self.device, self.integrations = start.topic_pattern, start.device, start.integrations
+            self.topic_filter, self.device, self.integrations = start.topic_filter, start.device, start.integrations
 
     def channel_of(self, organization: int) -> "ChannelKey":
-        return (organization, self.pattern, self.device, self.integrations)
+        return (organization, self.topic_filter, self.device, self.integrations)
 
     def offer(self, row: Row) -> bool:
         """Send what a row has for this subscription; false if there is no room."""

@@ -63,7 +63,7 @@ BEGIN
     END IF;
     v_request.organizations := ARRAY(SELECT o.number FROM mqtt.organizations AS o WHERE o.id = ANY (v_organization_ids));
     v_request.topics := mqtt.topics_of(
-        v_organization_ids, list_messages.integration_id, v_device.id, list_messages.topic, mqtt.topic_filter_pattern(list_messages.filter)
+        v_organization_ids, list_messages.integration_id, v_device.id, list_messages.topic, list_messages.filter
     );
     v_request.is_restricted := coalesce(list_messages.integration_id::text, v_device.id::text, list_messages.topic, list_messages.filter) IS NOT NULL;
     v_request.is_oldest_first := coalesce(list_messages.oldest_first, false);

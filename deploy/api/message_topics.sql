@@ -1,9 +1,10 @@
 -- Deploy topicbase:api/message_topics to pg
 -- requires: tables/pack_rows
+-- requires: topics/filters
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.topics_of(organization_ids uuid [], integration_id uuid, device_id uuid, topic text, topic_pattern text) RETURNS integer []
+CREATE OR REPLACE FUNCTION mqtt.topics_of(organization_ids uuid [], integration_id uuid, device_id uuid, topic text, filter text) RETURNS integer []
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,9 +12,10 @@ BEGIN
     RETURN ARRAY(
         SELECT t.number
         FROM mqtt.topics AS t
+        CROSS JOIN mqtt.topic_filter_levels(topics_of.filter) AS l
         WHERE t.organization_id = ANY (organization_ids) AND (topics_of.integration_id IS NULL OR t.integration_id = topics_of.integration_id)
             AND (topics_of.device_id IS NULL OR t.device_id = topics_of.device_id) AND (topics_of.topic IS NULL OR t.topic = topics_of.topic)
-            AND (topics_of.topic_pattern IS NULL OR t.topic ~ topics_of.topic_pattern)
+            AND (topics_of.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
     );
 END;
 $$;

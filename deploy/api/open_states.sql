@@ -32,7 +32,7 @@ COMMENT ON FUNCTION mqtt.states_organizations(jsonb, text, uuid) IS
 CREATE OR REPLACE FUNCTION mqtt.open_states(
     claims jsonb, stream text, organization_id uuid, topic text, device_id text, cursors text [], process_id uuid
 ) RETURNS TABLE (
-    organization integer, since timestamptz, is_gap boolean, topic_pattern text, device uuid, integrations uuid [], free_connections integer
+    organization integer, since timestamptz, is_gap boolean, topic_filter text, device uuid, integrations uuid [], free_connections integer
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ BEGIN
         WHERE stream = 'receipts'
     )
     SELECT
-        n.number, g.since, coalesce(g.since < now() - make_interval(days => c.receipt_days), false), mqtt.topic_filter_pattern(open_states.topic), v_device,
+        n.number, g.since, coalesce(g.since < now() - make_interval(days => c.receipt_days), false), open_states.topic, v_device,
         v_integrations, mqtt.free_connections(process_id, n.number)
     FROM unnest(v_numbers) AS n (number)
     LEFT JOIN given AS g ON g.organization = n.number AND g.incoming_place = -1

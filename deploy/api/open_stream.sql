@@ -38,7 +38,7 @@ CREATE OR REPLACE FUNCTION mqtt.open_stream(
     claims jsonb, organization_id uuid, topic text, device_id text, cursors text [], process_id uuid
 ) RETURNS TABLE (
     organization integer, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, cursor text, is_resumed boolean,
-    is_gap boolean, topic_pattern text, device uuid, integrations uuid [], free_connections integer
+    is_gap boolean, topic_filter text, device uuid, integrations uuid [], free_connections integer
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -67,7 +67,7 @@ BEGIN
     SELECT
         p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place,
         mqtt.stream_cursor(p.organization, p.incoming, p.outgoing, p.incoming_place, p.outgoing_place, p.settled_at), p.is_resumed,
-        p.settled_at < now() - make_interval(days => c.settled_days), mqtt.topic_filter_pattern(open_stream.topic), v_device,
+        p.settled_at < now() - make_interval(days => c.settled_days), open_stream.topic, v_device,
         mqtt.claimed_integrations(claims), mqtt.free_connections(process_id, p.organization)
     FROM (
         SELECT g.organization, g.incoming, g.outgoing, g.incoming_place, g.outgoing_place, g.settled_at, true AS is_resumed

@@ -60,7 +60,7 @@ COMMENT ON FUNCTION mqtt.stream_readings(mqtt.history, text) IS 'What a message 
 
 CREATE OR REPLACE FUNCTION mqtt.stream_messages(
     organizations integer [], from_incoming bigint [], from_outgoing bigint [], incoming_places integer [], outgoing_places integer [], ignored integer [],
-    topic_pattern text, device uuid, integrations uuid [], has_readings boolean, most integer
+    topic_filter text, device uuid, integrations uuid [], has_readings boolean, most integer
 ) RETURNS TABLE (
     organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer,
     is_missing boolean, cursor text, message text, readings text, lag double precision
@@ -102,8 +102,10 @@ BEGIN
         END,
         CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END
     FROM settled AS s
+    CROSS JOIN mqtt.topic_filter_levels(stream_messages.topic_filter) AS l
     LEFT JOIN mqtt.topics AS t
-        ON t.number = (s.message).topic AND (stream_messages.topic_pattern IS NULL OR t.topic ~ stream_messages.topic_pattern)
+        ON t.number = (s.message).topic
+            AND (stream_messages.topic_filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             AND (stream_messages.device IS NULL OR t.device_id = stream_messages.device)
             AND (t.integration_id = ANY (stream_messages.integrations)) IS NOT FALSE
             AND NOT EXISTS (SELECT FROM unnest(stream_messages.ignored) AS i (number) WHERE i.number = (s.message).topic)
@@ -113,25 +115,26 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.stream_messages(integer [], bigint [], bigint [], integer [], integer [], integer [], text, uuid, uuid [], boolean, integer) IS
-'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the pattern and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
+'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the filter and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
 
 CREATE OR REPLACE FUNCTION mqtt.stream_routes(
-    topics integer [], channels integer [], organizations integer [], topic_patterns text [], devices uuid [], integrations text []
+    topics integer [], channels integer [], organizations integer [], topic_filters text [], devices uuid [], integrations text []
 )
 RETURNS TABLE (topic integer, channels integer [])
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.number, array_agg(c.channel)
-    FROM unnest(channels, organizations, topic_patterns, devices, integrations) AS c (channel, organization, topic_pattern, device, integrations)
+    FROM unnest(channels, organizations, topic_filters, devices, integrations) AS c (channel, organization, topic_filter, device, integrations)
+    CROSS JOIN LATERAL mqtt.topic_filter_levels(c.topic_filter) AS l
     JOIN mqtt.organizations AS o ON o.number = c.organization
     JOIN mqtt.topics AS t ON t.number = ANY (topics) AND t.organization_id = o.id
-    WHERE (c.topic_pattern IS NULL OR t.topic ~ c.topic_pattern) AND (c.device IS NULL OR t.device_id = c.device)
+    WHERE (c.topic_filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL) AND (c.device IS NULL OR t.device_id = c.device)
         AND (t.integration_id = ANY (c.integrations::uuid [])) IS NOT FALSE
     GROUP BY t.number;
 $$;
 COMMENT ON FUNCTION mqtt.stream_routes(integer [], integer [], integer [], text [], uuid [], text []) IS
-'Which of these channels (an organization, a topic filter as a pattern, a device, an array of integrations as text) the messages of these topics go to.';
+'Which of these channels (an organization, a topic filter, a device, an array of integrations as text) the messages of these topics go to.';
 GRANT EXECUTE ON FUNCTION mqtt.stream_messages(integer [], bigint [], bigint [], integer [], integer [], integer [], text, uuid, uuid [], boolean, integer),
 mqtt.stream_routes(integer [], integer [], integer [], text [], uuid [], text []) TO topicbase_stream;
 COMMIT;

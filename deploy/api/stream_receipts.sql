@@ -4,6 +4,7 @@
 -- requires: tables/mqtt_publish_receipts
 -- requires: tables/queues
 -- requires: tables/stream_cursors
+-- requires: topics/filters
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -49,7 +50,7 @@ $$;
 COMMENT ON FUNCTION mqtt.queued_receipts(uuid, timestamptz, xid, integer) IS
 'Messages of an organization that wait to be published, as receipts in the state queued: those that were queued since a time, or up to ten seconds before it, and written since a transaction, or where that is null the first so many that are due.';
 
-CREATE OR REPLACE FUNCTION mqtt.stream_receipts(organizations integer [], since timestamptz [], seen text, patterns text [], most integer)
+CREATE OR REPLACE FUNCTION mqtt.stream_receipts(organizations integer [], since timestamptz [], seen text, filters text [], most integer)
 RETURNS TABLE (
     organization integer, id uuid, integration_id uuid, body text, settled_at timestamptz, matched integer [], cursor text, at timestamptz,
     snapshot_xmin text, next_xid text
@@ -86,7 +87,12 @@ BEGIN
             'receipt_id', f.id, 'state', f.state, 'organization_id', f.organization_id, 'integration_id', f.integration_id, 'topic', f.topic,
             'qos', f.qos, 'attempts', f.attempts, 'reason_code', f.reason_code, 'reason', f.reason, 'queued_at', f.queued_at, 'settled_at', f.settled_at
         )::text,
-        f.settled_at, ARRAY(SELECT p.n::integer FROM unnest(patterns) WITH ORDINALITY AS p (pattern, n) WHERE f.topic ~ p.pattern),
+        f.settled_at, ARRAY(
+            SELECT p.n::integer
+            FROM unnest(filters) WITH ORDINALITY AS p (filter, n)
+            CROSS JOIN LATERAL mqtt.topic_filter_levels(p.filter) AS l
+            WHERE mqtt.matched_levels(f.topic, l.topic_like, l.topic_levels) IS NOT NULL
+        ),
         NULL::text, NULL::timestamptz, NULL::text, NULL::text
     FROM found AS f
     UNION ALL
@@ -101,6 +107,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.stream_receipts(integer [], timestamptz [], text, text [], integer) IS
-'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the patterns that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, the first transaction that may still run, and the first that has not begun.';
+'Receipts that were settled since a time, one for each organization, and written since a snapshot, and messages that are queued, each with the places of the topic filters that its topic matches: the queued ones, so many at most, and the first so many that are settled. Last, for each organization a row without id: a cursor from which to read all this again, the time, the first transaction that may still run, and the first that has not begun.';
 GRANT EXECUTE ON FUNCTION mqtt.stream_receipts(integer [], timestamptz [], text, text [], integer) TO topicbase_stream;
 COMMIT;

@@ -24,10 +24,11 @@ BEGIN ATOMIC
     ), candidate AS MATERIALIZED (
         SELECT
             k.id AS alike_id, k.places, k.topic, k.qos, k.retain, k.subscription_number, s.id, s.number, s.granted_qos, s.no_local,
-            s.active_at, starts_with(s.topic, '$share/') AS is_shared, s.pattern
+            s.active_at, starts_with(s.topic, '$share/') AS is_shared, l.topic_like, l.topic_levels
         FROM alike AS k
         CROSS JOIN LATERAL mqtt.topic_prefixes(k.topic) AS p (prefix)
         CROSS JOIN LATERAL mqtt.filters_by_prefix(k.organization_id, k.integration_id, p.prefix, false) AS s
+        CROSS JOIN LATERAL mqtt.topic_filter_levels(s.topic) AS l
         ORDER BY s.number
     ), filter AS (
         SELECT
@@ -38,7 +39,7 @@ BEGIN ATOMIC
             bool_or(c.no_local) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_no_local,
             bool_or(c.is_shared) FILTER (WHERE c.number = c.subscription_number) OVER own AS own_is_shared
         FROM candidate AS c
-        WHERE c.topic ~ c.pattern
+        WHERE mqtt.matched_levels(c.topic, c.topic_like, c.topic_levels) IS NOT NULL
         WINDOW own AS (PARTITION BY c.alike_id)
     )
     SELECT

@@ -7,8 +7,14 @@ SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.filter_contains(allowed text, requested text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
-    -- Matches the requested filter as text against the allowed filter's pattern, except that a + must not match a #.
-    SELECT regexp_replace(requested, '^\$share/[^/]+/', '') ~ replace(mqtt.topic_filter_pattern(allowed), '[^/]*', '[^/#]*');
+    -- The requested filter is matched as if it were a topic name, without its #, which only another # takes in.
+    SELECT CASE
+        WHEN r.bare = '#' THEN l.topic_like = '%' AND l.topic_levels < 0
+        WHEN r.bare LIKE '%/#' THEN l.topic_levels < 0 AND mqtt.matched_levels(left(r.bare, -2), l.topic_like, l.topic_levels) IS NOT NULL
+        ELSE mqtt.matched_levels(r.bare, l.topic_like, l.topic_levels) IS NOT NULL
+    END
+    FROM (SELECT regexp_replace(requested, '^\$share/[^/]+/', '') AS bare) AS r
+    CROSS JOIN mqtt.topic_filter_levels(allowed) AS l;
 END;
 COMMENT ON FUNCTION mqtt.filter_contains(text, text) IS
 'Whether the allowed filter matches every topic that the requested one matches; of $share/<name>/<filter> only the filter counts. Both must be valid filters.';

@@ -12,7 +12,6 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    v_pattern CONSTANT text := mqtt.topic_filter_pattern(deletion.filter);
     v_requested_at CONSTANT timestamptz := CASE deletion.kind WHEN 'messages' THEN deletion.requested_at ELSE 'infinity' END;
     v_pack record;
     v_gone mqtt.deleted_row [] := '{}';
@@ -30,8 +29,9 @@ BEGIN
                 END
             OFFSET 0
         ) AS p
+        CROSS JOIN mqtt.topic_filter_levels(deletion.filter) AS l
         WHERE t.organization_id = deletion.organization_id AND (deletion.integration_id IS NULL OR t.integration_id = deletion.integration_id)
-            AND (deletion.device_id IS NULL OR t.device_id = deletion.device_id) AND (v_pattern IS NULL OR t.topic ~ v_pattern)
+            AND (deletion.device_id IS NULL OR t.device_id = deletion.device_id) AND (deletion.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             -- Of a day that is being packed, the history has the rows.
             AND p.run <> ALL (ARRAY(SELECT u.run FROM mqtt.unread_runs AS u))
     LOOP

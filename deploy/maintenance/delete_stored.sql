@@ -34,15 +34,15 @@ BEGIN
     -- By row address within one partition, where it is unique; by topic, as an index has them, whoever else's rows the partition has.
     EXECUTE format(
         'WITH gone AS (DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY('
-        'SELECT y.address FROM mqtt.topics AS t CROSS JOIN LATERAL ('
+        'SELECT y.address FROM mqtt.topics AS t CROSS JOIN mqtt.topic_filter_levels($4) AS l CROSS JOIN LATERAL ('
         'SELECT x.ctid AS address FROM %1$s AS x WHERE x.topic = t.number AND x.%2$I >= $5 AND x.%2$I < $6 AND x.received_at < $7%4$s LIMIT $8 OFFSET 0) AS y '
-        'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) AND ($4 IS NULL OR t.topic ~ $4) '
-        'LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
+        'WHERE t.organization_id = $1 AND ($2 IS NULL OR t.integration_id = $2) AND ($3 IS NULL OR t.device_id = $3) '
+        'AND ($4 IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL) LIMIT $8)) RETURNING ROW(h.topic, h.received_at, h.measured_at, h.id, %3$s)::mqtt.deleted_row AS r) SELECT array_agg(g.r) FROM gone AS g',
         leaf, CASE WHEN deletion.by_received THEN 'received_at' ELSE 'measured_at' END,
         CASE WHEN is_history THEN 'true, h.flags & 264 = 0, h.flags & 72 = 0' ELSE 'false, false, true' END,
         -- What the worker has yet to settle comes in a later pass.
         CASE WHEN is_history AND deletion.kind <> 'organization' THEN ' AND NOT mqtt.is_pending(x.position)' ELSE '' END
-    ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
+    ) INTO v_gone USING deletion.organization_id, deletion.integration_id, deletion.device_id, deletion.filter,
         deletion.since, deletion.until, CASE deletion.kind WHEN 'messages' THEN deletion.requested_at ELSE 'infinity' END, most;
     RETURN coalesce(v_gone, '{}');
 END;
@@ -58,11 +58,11 @@ DECLARE
     v_deleted integer;
 BEGIN
     EXECUTE format(
-        'DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY(SELECT x.ctid FROM %1$s AS x '
-        'WHERE x.organization_id = $1 AND ($2 IS NULL OR x.integration_id = $2) AND ($4 IS NULL OR x.topic ~ $4) '
+        'DELETE FROM %1$s AS h WHERE h.ctid = ANY (ARRAY(SELECT x.ctid FROM %1$s AS x CROSS JOIN mqtt.topic_filter_levels($4) AS l '
+        'WHERE x.organization_id = $1 AND ($2 IS NULL OR x.integration_id = $2) AND ($4 IS NULL OR mqtt.matched_levels(x.topic, l.topic_like, l.topic_levels) IS NOT NULL) '
         'AND ($3 IS NULL OR x.topic = ANY (ARRAY(SELECT t.topic FROM mqtt.topics AS t WHERE t.organization_id = $1 AND t.device_id = $3))) '
         'AND x.received_at >= $5 AND x.received_at < $6 AND x.received_at < $7 LIMIT $8))', leaf
-    ) USING deletion.organization_id, deletion.integration_id, deletion.device_id, mqtt.topic_filter_pattern(deletion.filter),
+    ) USING deletion.organization_id, deletion.integration_id, deletion.device_id, deletion.filter,
         deletion.since, deletion.until, deletion.requested_at, most;
     GET DIAGNOSTICS v_deleted = ROW_COUNT;
     RETURN v_deleted;

@@ -50,8 +50,9 @@ DECLARE
         SELECT DISTINCT x.id
         FROM mqtt.topics AS t
         JOIN mqtt.devices AS x ON x.organization_id = t.organization_id AND x.id = t.device_id
+        CROSS JOIN mqtt.topic_filter_levels(d.filter) AS l
         WHERE t.organization_id = d.organization_id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
-            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR t.topic ~ mqtt.topic_filter_pattern(d.filter))
+            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             AND (d.place IS NULL OR x.id > d.place::uuid)
         ORDER BY x.id
         LIMIT 20

@@ -37,11 +37,12 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT d.is_stored AND request.patch IS NULL AND coalesce(request.to_integration_id = d.integration_id, true) AS is_kept
     ) AS k
+    CROSS JOIN mqtt.topic_filter_levels(request.topic) AS l
     LEFT JOIN unnest(v_marked) AS m ON k.is_kept AND m.id = d.id AND m.received_at = d.received_at
     WHERE d.organization_id = request.organization_id
         -- Of too large a payload only the first part is there.
         AND ((d.message ? 'payload_bytes') IS NOT TRUE OR request.patch ? 'payload')
-        AND (request.topic IS NULL OR mqtt.topic_matches(request.topic, d.topic))
+        AND (request.topic IS NULL OR mqtt.matched_levels(d.topic, l.topic_like, l.topic_levels) IS NOT NULL)
         AND (request.error IS NULL OR position(request.error IN d.error_message) > 0)
         AND (request.since IS NULL OR d.failed_at >= request.since)
         AND (request.until IS NULL OR d.failed_at < request.until)
@@ -88,7 +89,10 @@ BEGIN
             )
             -- + 0: by the index of the organization, which is in order.
             AND m.topic_number + 0 = ANY (ARRAY(
-                SELECT t.number FROM mqtt.topics AS t WHERE t.integration_id = request.integration_id AND mqtt.topic_matches(request.topic, t.topic)
+                SELECT t.number
+                FROM mqtt.topics AS t
+                CROSS JOIN mqtt.topic_filter_levels(request.topic) AS l
+                WHERE t.integration_id = request.integration_id AND mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL
             ))
             AND m.direction = 'incoming'
             AND m.received_at >= request.since

@@ -25,7 +25,6 @@ CREATE TABLE mqtt.mqtt_subscriptions (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     prefix text NOT NULL GENERATED ALWAYS AS (mqtt.topic_filter_prefix(topic)) STORED,
-    pattern text NOT NULL GENERATED ALWAYS AS (mqtt.topic_filter_pattern(topic)) STORED,
     PRIMARY KEY (organization_id, id),
     UNIQUE (organization_id, integration_id, topic),
     FOREIGN KEY (organization_id, integration_id) REFERENCES mqtt.device_integrations (organization_id, id) ON DELETE CASCADE
@@ -47,7 +46,6 @@ COMMENT ON COLUMN mqtt.mqtt_subscriptions.granted_qos IS 'QoS that the broker gr
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.number IS 'Its Subscription Identifier at the broker, which tells nobody how many there are; a new one with each change of what is asked for, so that what a broker has queued for the old is told apart.';
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.active_at IS 'Since when the broker grants it without a break.';
 COMMENT ON COLUMN mqtt.mqtt_subscriptions.prefix IS 'The topic filter''s levels before the first wildcard, by which those that may match a topic are found.';
-COMMENT ON COLUMN mqtt.mqtt_subscriptions.pattern IS 'The topic filter as a regular expression for topic names.';
 ALTER TABLE mqtt.mqtt_subscriptions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON mqtt.mqtt_subscriptions FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));

@@ -31,23 +31,6 @@ END;
 COMMENT ON FUNCTION mqtt.topic_pattern_reason(text) IS
 'Why this is not a topic pattern, as the end of a sentence; null if it is one: levels of text, + (any), {organization_prefix}, {device_id}, {message_type}, and # at the end.';
 
-CREATE OR REPLACE FUNCTION mqtt.topic_filter_levels(filter text) RETURNS TABLE (topic_like text, topic_levels smallint)
-LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    -- Plain replacements, since thousands of filters may be tried with one message.
-    SELECT
-        CASE
-            WHEN f.bare = '#' THEN '%'
-            ELSE replace(replace(replace(replace(CASE WHEN f.bare LIKE '%/#' THEN left(f.bare, -2) ELSE f.bare END, '\', '\\'), '%', '\%'), '_', '\_'), '+', '%')
-        END,
-        (CASE
-            WHEN f.bare LIKE '%#' THEN least(length(replace(f.bare, '/', '')) - length(f.bare), -1)
-            ELSE length(f.bare) - length(replace(f.bare, '/', '')) + 1
-        END)::smallint
-    FROM (SELECT CASE WHEN starts_with(filter, '$share/') THEN regexp_replace(filter, '^\$share/[^/]+/', '') ELSE filter END AS bare) AS f;
-END;
-COMMENT ON FUNCTION mqtt.topic_filter_levels(text) IS 'A topic filter as mqtt.matched_levels takes it; $share/<name>/ is omitted.';
-
 CREATE OR REPLACE FUNCTION mqtt.topic_pattern_levels(pattern text, organization_prefix text)
 RETURNS TABLE (topic_like text, topic_levels smallint, device_level smallint, message_type_level smallint)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
@@ -62,22 +45,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.topic_pattern_levels(text, text) IS
 'The topic pattern as mqtt.matched_levels takes it, and the levels of device id and message type, counted from 1 (0: none).';
-
-CREATE OR REPLACE FUNCTION mqtt.matched_levels(topic text, topic_like text, topic_levels smallint) RETURNS text []
-LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
-BEGIN ATOMIC
-    -- With as many slashes on both sides no % can cross one, so this is exact. So would be a regular expression, but a batch of many integrations
-    -- would compile one for each message, as Postgres keeps the last 32.
-    SELECT CASE
-        WHEN CASE
-            WHEN topic_levels > 0 THEN topic LIKE topic_like AND cardinality(string_to_array(topic, '/')) = topic_levels
-            ELSE array_to_string((string_to_array(topic, '/'))[1:-topic_levels], '/') LIKE topic_like AND cardinality(string_to_array(topic, '/')) >= -topic_levels
-        END AND NOT (starts_with(topic, '$') AND starts_with(topic_like, '%'))
-            THEN string_to_array(topic, '/')
-    END;
-END;
-COMMENT ON FUNCTION mqtt.matched_levels(text, text, smallint) IS
-'The levels of a topic name if it matches, exactly as MQTT 5 section 4.7 says, else null. A part of the statement that asks. topic_like: the levels, % for each that varies; topic_levels: how many a topic has, less than 0: so many or more (#).';
 
 CREATE OR REPLACE FUNCTION mqtt.message_type_of_topic(topic text, topic_like text, topic_levels smallint, message_type_level smallint) RETURNS text
 LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
@@ -111,5 +78,5 @@ END;
 COMMENT ON FUNCTION mqtt.device_prefix(text, text, text) IS
 'The topic prefix that only this device''s topics have; null if the pattern has a variable level before the device id.';
 GRANT EXECUTE ON FUNCTION mqtt.default_topic_pattern(), mqtt.message_role(text), mqtt.topic_pattern_reason(text), mqtt.topic_pattern_levels(text, text),
-mqtt.topic_filter_levels(text), mqtt.matched_levels(text, text, smallint), mqtt.device_prefix(text, text, text) TO authenticated, service_role;
+mqtt.device_prefix(text, text, text) TO authenticated, service_role;
 COMMIT;

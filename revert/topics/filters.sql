@@ -4,6 +4,7 @@ DROP FUNCTION mqtt.topic_matches_any(text [], text);
 DROP FUNCTION mqtt.topic_prefixes(text);
 DROP FUNCTION mqtt.topic_filter_prefix(text);
 DROP FUNCTION mqtt.topic_matches(text, text);
-DROP FUNCTION mqtt.topic_filter_pattern(text);
+DROP FUNCTION mqtt.matched_levels(text, text, smallint);
+DROP FUNCTION mqtt.topic_filter_levels(text);
 DROP FUNCTION mqtt.topic_filter_reason(text);
 COMMIT;

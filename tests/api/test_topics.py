@@ -15,6 +15,7 @@ from tests.support.stack import Stack
 from tests.support.tenant import make_tenant
 
 MOST_BYTES = 65_535
+MOST_LEVELS = 200
 
 
 def is_text_of_mqtt(text: str) -> bool:
@@ -35,7 +36,8 @@ def is_filter(text: str) -> bool:
         return False
     levels = text.split("/")
     if (
-        any("+" in level and level != "+" for level in levels)
+        len(levels) > MOST_LEVELS
+        or any("+" in level and level != "+" for level in levels)
         or any("#" in level and level != "#" for level in levels)
         or "#" in levels[:-1]
     ):
@@ -171,7 +173,7 @@ def test_every_short_filter_matches_every_short_name_as_specified(rules: Callabl
         "$share/g/#",
         "$share/g//",
     ]
-    topics = combinations(["", "a", "b.", "bx", "$a"], 3)
+    topics = [topic for topic in combinations(["", "a", "b.", "bx", "$a"], 3) if topic]  # an empty one is none
     pairs = rules(
         "array_agg(ARRAY[f, t]) FROM unnest(%s::text[]) AS f (f) CROSS JOIN unnest(%s::text[]) AS t (t) WHERE mqtt.topic_matches(f, t)",
         texts,

@@ -1,6 +1,6 @@
 -- MQTT topic names and filters: validity, matching, prefixes (MQTT 5 section 4.7).
 \ir setup.psql
-SELECT plan(53);
+SELECT plan(57);
 
 SELECT is(mqtt.topic_name_reason(t), NULL, 'a topic name: ' || left(t, 30))
 FROM unnest(ARRAY['a', '/', 'a/', '//', 'a b', 'org_alice/devices/1/telemetry', 'größe/日本', repeat('x', 65535)]) AS t;
@@ -11,9 +11,9 @@ SELECT isnt(mqtt.outbound_topic_reason(t), NULL, 'it cannot: ' || t) FROM unnest
 SELECT isnt(mqtt.topic_name_reason(NULL), NULL, 'null is no topic name');
 
 SELECT is(mqtt.topic_filter_reason(f), NULL, 'a topic filter: ' || f)
-FROM unnest(ARRAY['#', '+', 'a/#', '+/+/#', '/+', 'a//b', '$SYS/#', '$share/g/a/+']) AS f;
+FROM unnest(ARRAY['#', '+', 'a/#', '+/+/#', '/+', 'a//b', '$SYS/#', '$share/g/a/+', repeat('+/', 199) || '#']) AS f;
 SELECT isnt(mqtt.topic_filter_reason(f), NULL, 'no topic filter: ' || f)
-FROM unnest(ARRAY['', 'a+', '+a', 'a/#/b', 'a#', '##', '$share/g', '$share//a', '$share/g+/a']) AS f;
+FROM unnest(ARRAY['', 'a+', '+a', 'a/#/b', 'a#', '##', '$share/g', '$share//a', '$share/g+/a', repeat('+/', 200) || '#']) AS f;
 
 SELECT results_eq(
     $$SELECT f, t FROM (VALUES
@@ -33,6 +33,9 @@ SELECT is_empty(
     ) AS m (f, t) WHERE NOT mqtt.topic_matches(f, t) OR mqtt.topic_filter_prefix(f) NOT IN (SELECT p FROM mqtt.topic_prefixes(t) AS p)$$,
     'a filter that matches is found by one of the topic''s prefixes'
 );
+SELECT ok(mqtt.topic_matches(f, t), 'a long filter matches') FROM (VALUES
+    (repeat('x', 50000), repeat('x', 50000)), (repeat('+/', 199) || '#', repeat('/', 30000))
+) AS m (f, t);
 SELECT bag_eq($$SELECT p FROM mqtt.topic_prefixes('/a/b') AS p$$, $$VALUES (''), ('/a'), ('/a/b')$$, 'the prefixes of a topic, each once');
 SELECT ok(mqtt.topic_is_under('org_a/x', 'org_a'), 'below a prefix');
 SELECT ok(NOT mqtt.topic_is_under(t, 'org_a'), 'not below org_a: ' || t)

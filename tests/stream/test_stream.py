@@ -169,6 +169,7 @@ def test_frames(home: Tenant, viewers: Viewers) -> None:
         ({"type": "subscribe", "id": "x", "metrics": "temperature"}, "frame_invalid"),
         ({"type": "subscribe", "id": "x", "topic": "a\x00"}, "frame_invalid"),
         ({"type": "subscribe", "id": "x", "topic": "a/#/b"}, "topic_invalid"),
+        ({"type": "subscribe", "id": "x", "topic": "+/" * 200 + "+"}, "topic_invalid"),
         ({"type": "subscribe", "id": "x", "stream": "nothing"}, "stream_unknown"),
         ({"type": "subscribe", "id": "x", "since": "nothing"}, "cursor_invalid"),
         ({"type": "subscribe", "id": "x", "device_id": "nothing"}, "device_not_found"),

@@ -12,7 +12,7 @@ from bridge.stream.states import MOST_OWED, Item, Watch
 
 
 def watching(sink: EventSource, stream: str) -> Watch:
-    start = StateStart(1, None, is_gap=False, topic_pattern=None, device=None, integrations=None, free=1)
+    start = StateStart(1, None, is_gap=False, topic_filter=None, device=None, integrations=None, free=1)
     return Watch(sink, "", stream, Login("authenticated", None, None), [start], Counts())
 
 
