@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bridge import tokens
+from bridge import exact, tokens
 from bridge.api import Api, ApiError, RefusedError, UnreachableError
 from bridge.database.calls import OperatorCalls
 from bridge.settings import Settings, SettingsError, Source, secret_of_file
@@ -132,8 +132,8 @@ def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def api() -> Iterator[Api]:
-    """PostgREST, with the caller's token; a refusal ends the command with its reason."""
+def api(parse: Callable[[str | bytes], Any] = json.loads) -> Iterator[Api]:
+    """PostgREST, with the caller's token; a refusal ends the command with its reason. parse: how answers are read."""
     try:
         values = _source.values()
         url = values.get("TOPICBASE_API_URL")
@@ -159,7 +159,7 @@ def api() -> Iterator[Api]:
     except tokens.TokenError as error:
         fail(f"{'TOPICBASE_TOKEN' if values.get('TOPICBASE_TOKEN') else f'{file}, TOPICBASE_TOKEN_FILE,'} is not a JWT: {error}", WRONG)
     try:
-        yield Api(url, token)
+        yield Api(url, token, parse)
     except UnreachableError as error:
         fail(str(error), UNREACHABLE)
     except RefusedError as error:
@@ -202,6 +202,14 @@ def as_text(value: Any) -> str:
 def printable(value: str) -> str:
     """Outside values may contain control sequences for a terminal: shown, not obeyed."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+
+
+def json_or_text(value: str) -> Any:
+    """JSON, or the text itself; NaN and infinities, which Python's own parser takes, are text."""
+    try:
+        return exact.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def confirm(question: str, *, yes: bool) -> None:

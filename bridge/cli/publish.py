@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import json as jsons
 import sys
 import time
 from collections import Counter
@@ -77,14 +76,7 @@ def _payloads(payload: str | None, file: Path | None, *, lines: bool, text: bool
             common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
         return iter([{"payload": data, "payload_encoding": "base64"}])
     values = (line.rstrip("\r\n") for line in sys.stdin) if lines else [sys.stdin.read() if payload is None else payload]
-    return ({"payload": value if text else _json_or_text(value)} for value in values)
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return jsons.loads(value)
-    except ValueError:
-        return value
+    return ({"payload": value if text else common.json_or_text(value)} for value in values)
 
 
 def _show(rows: list[dict[str, Any]], *, json: bool) -> None:
