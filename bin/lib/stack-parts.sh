@@ -125,7 +125,6 @@ command_topicbase() {
     [[ ! -f $run/place ]] || place=$(< "$run/place")
     [[ -s $run/demo && -s $run/jwt-secret && -s $place/bridge/pgpass ]] || die "the stack was never started here: run make up"
     load_ports
-    load_demo
     export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_STREAM_URL=http://127.0.0.1:${port[GATEWAY]}/stream TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
     case ${1:-} in
         run | status | doctor | keygen | reseal) use_bridge ;;
@@ -140,7 +139,10 @@ command_topicbase() {
 }
 
 set_token() { # set_token ROLE, unless the caller has one
-    [[ -n ${TOPICBASE_TOKEN:-}${TOPICBASE_TOKEN_FILE:-} ]] || TOPICBASE_TOKEN=$("$root/.venv/bin/topicbase" token add --role "$1" --user "$demo_user_id")
+    if [[ -z ${TOPICBASE_TOKEN:-}${TOPICBASE_TOKEN_FILE:-} ]]; then
+        require_demo_user
+        TOPICBASE_TOKEN=$("$root/.venv/bin/topicbase" token add --role "$1" --user "$demo_user_id")
+    fi
     export TOPICBASE_TOKEN
 }
 

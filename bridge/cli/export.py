@@ -64,8 +64,12 @@ def messages(
     """
     if direction not in (None, "incoming", "outgoing"):
         common.fail("--direction must be incoming or outgoing", common.WRONG)
-    query = {"filter": filter, "device_id": device, "direction": direction, "since": _time("--since", since)}
-    query |= {"until": _time("--until", until) or (datetime.now(UTC) - SETTLED).isoformat(), "oldest_first": "true", "page_size": str(PAGE)}
+    query = {"filter": filter, "device_id": device, "direction": direction, "since": common.time_of("--since", since)}
+    query |= {
+        "until": common.time_of("--until", until) or (datetime.now(UTC) - SETTLED).isoformat(),
+        "oldest_first": "true",
+        "page_size": str(PAGE),
+    }
     with common.api(exact.loads) as client:
         query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
 
@@ -95,7 +99,13 @@ def readings(
       topicbase export readings --since 2026-01-01 -o readings.jsonl
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
-    body = {"device_id": device, "since": _time("--since", since), "until": _time("--until", until), "metrics": names, "limit": PAGE}
+    body = {
+        "device_id": device,
+        "since": common.time_of("--since", since),
+        "until": common.time_of("--until", until),
+        "metrics": names,
+        "limit": PAGE,
+    }
     body["time"] = "received" if by_received else "measured"
     columns = ("device_id", "timestamp", *(names or ("metrics",)), "cursor")
     with common.api(exact.loads) as client:
@@ -110,17 +120,6 @@ def readings(
 def _reading(row: Row, names: list[str] | None) -> Row:
     found = {name: row["metrics"].get(name) for name in names} if names else {"metrics": row["metrics"]}
     return {"device_id": row["deviceId"], "timestamp": row["timestamp"], **found, "cursor": row["cursor"]}
-
-
-def _time(option: str, value: str | None) -> str | None:
-    """The time in UTC where it names no zone."""
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        common.fail(f"{option} {value} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", common.WRONG)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
 def _export(

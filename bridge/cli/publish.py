@@ -47,7 +47,8 @@ def publish(
     """
     if sum((payload is not None, file is not None, lines)) > 1:
         common.fail("give only one of PAYLOAD, --file and --lines", common.WRONG)
-    fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry, "deliver_at": deliver_at}
+    fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry}
+    fields["deliver_at"] = common.time_of("--deliver-at", deliver_at)
     fields = {"topic": topic, **{key: value for key, value in fields.items() if value is not None}}
     messages = ({**fields, **message} for message in _payloads(payload, file, lines=lines, text=text))
     with common.api() as client:
