@@ -127,7 +127,10 @@ command_topicbase() {
     load_ports
     export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_STREAM_URL=http://127.0.0.1:${port[GATEWAY]}/stream TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
     case ${1:-} in
-        run | status | doctor | keygen | reseal) use_bridge ;;
+        run | status | doctor | keygen | reseal)
+            use_bridge
+            export TOPICBASE_STACK=bin/stack # for what doctor says
+            ;;
         operators) use_superuser ;;
         '' | --* | token) [[ ${2:-} != show ]] || set_token authenticated ;;
         *)
