@@ -25,7 +25,7 @@ def add(
     admin: Annotated[str | None, typer.Option(help="Id of the user who becomes its first admin.")] = None,
     json: Json = False,
 ) -> None:
-    """Create an organization, with a token of role service_role.
+    """Create an organization, as an operator or with a token of role service_role.
 
     \b
     Example:

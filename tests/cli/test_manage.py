@@ -183,7 +183,7 @@ def test_what_an_organization_uses_and_may_use(stack: Stack, app: Apps, api: Api
         assert (ended.returncode, ended.stderr.startswith(f"topicbase: {wrong} is not NAME=VALUE")) == (2, True)
 
 
-def test_operators(stack: Stack, cli: Cli, api: Api) -> None:
+def test_operators(stack: Stack, cli: Cli, app: Apps, api: Api) -> None:
     user, server = str(uuid.uuid4()), urlsplit(stack.database_url)
     superuser = {"PGUSER": server.username, "PGPASSWORD": server.password, "PGHOST": server.hostname, "PGPASSFILE": None}
     operators, token = partial(cli, "operators", **superuser), stack.token("authenticated", user)
@@ -197,6 +197,7 @@ def test_operators(stack: Stack, cli: Cli, api: Api) -> None:
     assert row(operators, "add", user) == added, "twice is once"
     assert may_operate()
     assert api.rows("organizations", token=token) == [], "and a member of nothing"
+    assert row(app(token), "org", "add", "Firm", "--slug", f"c{uuid.uuid4().hex[:10]}")["name"] == "Firm"
     assert added in rows(operators, "list")
     listed = stack.run("topicbase", "operators", "list").stdout
     assert user in listed
