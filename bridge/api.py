@@ -6,8 +6,10 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from bridge import exact
 
 MOST_LEVELS = 200  # of JSON that is shown; the parser's recursion ends at fewer than 1,000
 BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
@@ -26,6 +28,10 @@ _WAYS = (
 class ApiError(Exception):
     """The API returned an error; the message has its slug, details and hint."""
 
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
 
 class RefusedError(ApiError):
     """The token is not accepted."""
@@ -41,15 +47,17 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Api:
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, parse: Callable[[str | bytes], Any] = json.loads) -> None:
+        """parse: how answers are read, such as exact.loads."""
         self.token = token
+        self._parse = parse
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def call(self, rpc: str, body: dict[str, Any]) -> Any:
         """POST to /rpc/<rpc>. Raises ApiError, UnreachableError."""
-        data = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
+        data = exact.dumps({key: value for key, value in body.items() if value is not None}).encode()
         return self._send(f"/rpc/{rpc}", data)
 
     def rows(self, view: str, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -66,7 +74,7 @@ class Api:
         except (OSError, urllib.error.URLError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from None
         try:
-            return loads(body) if body else None
+            return _parsed(self._parse, body) if body else None
         except ValueError:
             raise UnreachableError(f"{self._url} does not answer as PostgREST does") from None
 
@@ -94,10 +102,14 @@ def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, s
 
 def loads(text: bytes) -> Any:
     """Parse JSON. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
+    return _parsed(json.loads, text)
+
+
+def _parsed(parse: Callable[[str | bytes], Any], text: bytes) -> Any:
     try:
-        return json.loads(text)
+        return parse(text)
     except RecursionError:
-        return json.loads(_without_depths(text.decode()))
+        return parse(_without_depths(text.decode()))
 
 
 def _without_depths(text: str) -> str:
@@ -126,5 +138,5 @@ def _refusal(status: int, body: bytes) -> Exception:
         hint = next((way for sign, way in _WAYS if sign in words), None)
     text = f"{words or 'no reason given'} (HTTP {status})" + (f"\n{hint}" if hint else "")
     if status == 401:
-        return RefusedError(text)
-    return ApiError(text) if words or status < 500 else UnreachableError(f"the API fails: HTTP {status}")
+        return RefusedError(text, status)
+    return ApiError(text, status) if words or status < 500 else UnreachableError(f"the API fails: HTTP {status}")

@@ -106,7 +106,11 @@ class Coordinator:
             log.warning("no_private_key", reason=self.settings.private_key_fault)
         server = None
         if self.settings.metrics_address is not None:
-            server = metrics.Server(*self.settings.metrics_address, self.live_fault, self.ready_fault)
+            host, port = self.settings.metrics_address
+            try:
+                server = metrics.Server(host, port, self.live_fault, self.ready_fault)
+            except OSError as error:
+                raise OSError(f"it cannot listen on {host}:{port} (TOPICBASE_METRICS_ADDRESS): {error.strerror}") from None
         for thread in (self.watchdog, self.network, *self._threads):
             thread.start()
         keep_connected(

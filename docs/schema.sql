@@ -4243,6 +4243,7 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+    WITH s AS MATERIALIZED (SELECT bridge.status() AS status)
     SELECT jsonb_build_object(
         'schema_version', 1,
         'changes', mqtt.deployed_changes(),
@@ -4275,14 +4276,20 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         'ingest_pause', c.ingest_pause,
         'publish_pause', c.publish_pause,
         'allow_private_addresses', c.allow_private_addresses,
-        'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
+        'live_bridges', (SELECT count(*) FROM jsonb_array_elements(s.status -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean),
+        'failing_integrations', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('organization', i -> 'organization', 'name', i -> 'name', 'reason', i -> 'reason')), '[]')
+            FROM jsonb_array_elements(s.status -> 'integrations') AS i
+            WHERE i ->> 'status' = 'error'
+        )
     )
-    FROM mqtt.configuration AS c;
+    FROM mqtt.configuration AS c
+    CROSS JOIN s;
 $$;
 
 ALTER FUNCTION bridge.diagnose() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 
 CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
     LANGUAGE sql

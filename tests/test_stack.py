@@ -42,6 +42,19 @@ def test_up_again_changes_nothing(stack: Stack) -> None:
     assert secrets(stack) == keys
 
 
+def test_up_gives_the_demo_its_admin_back(stack: Stack) -> None:
+    user = stack.env["DEMO_USER_ID"]
+    left = json.loads(stack.run("topicbase", "members", "remove", user, "--yes", "--json").stdout)
+    assert (left["user_id"], left["role"]) == (user, "admin")
+    stack.run("up")
+    assert user in stack.run("topicbase", "members", "list").stdout
+    assert f"DEMO_USER_ID={user}" in stack.run("env").stdout
+    token = stack.run("console").stdout.strip().split("#token=")[1]
+    headers = {"Authorization": f"Bearer {token}"}
+    found = requests.get(f"{stack.api_url}/organizations", headers=headers, timeout=PATIENCE).json()
+    assert [(one["slug"], one["role"]) for one in found] == [("demo", "admin")]
+
+
 def test_env_names_everything(stack: Stack) -> None:
     assert set(stack.env) == {
         "DATABASE_URL",

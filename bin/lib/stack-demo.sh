@@ -15,11 +15,17 @@ load_demo() {
     done < "$run/demo"
 }
 
+# The demo's admin, for what acts as them: someone may have removed all admins.
+require_demo_user() {
+    load_demo
+    [[ -n $demo_user_id ]] || die "the demo's organization has no admin: run bin/stack up, which adds one"
+}
+
 command_console() {
     [[ -f $run/secrets && -f $run/demo ]] || die "the stack was never started here: run make up"
     load_ports
     load_secrets
-    load_demo
+    require_demo_user
     printf 'http://127.0.0.1:%s/console/#token=' "${port[GATEWAY]}"
     # The secret goes through a pipe, since all users see arguments.
     printf '%s\n' "${secret[JWT_SECRET]}" "$jwt_audience" "$demo_user_id" | "$root/.venv/bin/python" -c '
@@ -29,9 +35,10 @@ print(jwt.encode({"role": "authenticated", "sub": user, "aud": audience, "exp": 
 }
 
 # Uses the product's own functions: the organization is created as the service would, the integration as its admin would. Its admin is an
-# operator, too.
+# operator, too. Where all admins were removed, or left, the one of before is added again.
 provision_demo() {
-    superuser_psql --tuples-only --no-align --file=- > "$run/demo.new" << 'SQL'
+    load_demo
+    superuser_psql --tuples-only --no-align --set=former="$demo_user_id" --file=- > "$run/demo.new" << 'SQL'
 SET client_min_messages = warning;
 SELECT count(*) = 0 AS missing FROM mqtt.organizations WHERE slug = 'demo' \gset
 \if :missing
@@ -47,6 +54,19 @@ SELECT count(*) = 0 AS missing FROM mqtt.organizations WHERE slug = 'demo' \gset
     SELECT api.upsert_integration(
         organization_id => :'organization', name => 'Hosted broker', integration_type => 'mqtt_hosted', settings => '{}') \g /dev/null
     RESET ROLE;
+    COMMIT;
+\endif
+SELECT NOT EXISTS (
+    SELECT FROM mqtt.organization_members AS m INNER JOIN mqtt.organizations AS o ON m.organization_id = o.id
+    WHERE o.slug = 'demo' AND m.role = 'admin'
+) AS has_no_admin \gset
+\if :has_no_admin
+    BEGIN;
+    SELECT set_config('request.jwt.claims', '{"role": "service_role"}', true) \g /dev/null
+    SET LOCAL ROLE service_role;
+    SELECT api.add_organization_member(o.id, coalesce(nullif(:'former', '')::uuid, gen_random_uuid()), 'admin')
+    FROM api.organizations AS o
+    WHERE o.slug = 'demo' \g /dev/null
     COMMIT;
 \endif
 INSERT INTO mqtt.operators (user_id)

@@ -125,10 +125,12 @@ command_topicbase() {
     [[ ! -f $run/place ]] || place=$(< "$run/place")
     [[ -s $run/demo && -s $run/jwt-secret && -s $place/bridge/pgpass ]] || die "the stack was never started here: run make up"
     load_ports
-    load_demo
     export TOPICBASE_API_URL=http://127.0.0.1:${port[API]} TOPICBASE_STREAM_URL=http://127.0.0.1:${port[GATEWAY]}/stream TOPICBASE_JWT_SECRET_FILE=$run/jwt-secret TOPICBASE_JWT_AUDIENCE=$jwt_audience
     case ${1:-} in
-        run | status | doctor | keygen | reseal) use_bridge ;;
+        run | status | doctor | keygen | reseal)
+            use_bridge
+            export TOPICBASE_STACK=bin/stack # for what doctor says
+            ;;
         operators) use_superuser ;;
         '' | --* | token) [[ ${2:-} != show ]] || set_token authenticated ;;
         *)
@@ -140,7 +142,10 @@ command_topicbase() {
 }
 
 set_token() { # set_token ROLE, unless the caller has one
-    [[ -n ${TOPICBASE_TOKEN:-}${TOPICBASE_TOKEN_FILE:-} ]] || TOPICBASE_TOKEN=$("$root/.venv/bin/topicbase" token add --role "$1" --user "$demo_user_id")
+    if [[ -z ${TOPICBASE_TOKEN:-}${TOPICBASE_TOKEN_FILE:-} ]]; then
+        require_demo_user
+        TOPICBASE_TOKEN=$("$root/.venv/bin/topicbase" token add --role "$1" --user "$demo_user_id")
+    fi
     export TOPICBASE_TOKEN
 }
 

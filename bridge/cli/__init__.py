@@ -85,7 +85,7 @@ def _main(
       rules    shows what payload rules make of a message
 
     \b
-    Anywhere, likewise, each with add, list, show, remove where the API has it (org add: with a token of role service_role):
+    Anywhere, likewise, each with add, list, show, remove where the API has it (org add: as an operator, or as service_role):
       org, members, integration, devices, credentials, token, keys
 
     \b

@@ -27,7 +27,8 @@ def add(
     """
     with common.api() as client:
         body = {
-            "organization_id": common.organization(client, organization), "name": name, "scope": scope, "expires_at": expires_at,
+            "organization_id": common.organization(client, organization), "name": name, "scope": scope,
+            "expires_at": common.time_of("--expires-at", expires_at),
             "integration_ids": [common.find(client, "device_integrations", one, "name")["id"] for one in integration or []] or None,
         }  # fmt: skip
         common.show(client.call("create_api_key", body), json=json)
@@ -45,4 +46,4 @@ def list_all(organization: Organization = None, json: Json = False) -> None:
 def remove(key: Annotated[str, typer.Argument(help="Id of the key, as `keys list` shows it.")], json: Json = False) -> None:
     """Revoke a key: its next request is refused."""
     with common.api() as client:
-        common.show(client.call("revoke_api_key", {"key_id": key}), json=json)
+        common.show(client.call("revoke_api_key", {"key_id": common.id_of("KEY", key, "`keys list` shows them")}), json=json)

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
 import psycopg
@@ -14,13 +15,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bridge import tokens
+from bridge import exact, tokens
 from bridge.api import Api, ApiError, RefusedError, UnreachableError
 from bridge.database.calls import OperatorCalls
 from bridge.settings import Settings, SettingsError, Source, secret_of_file
 
 NO, WRONG, UNREACHABLE = 1, 2, 3
 CONNECT_SECONDS = 10
+ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 T = TypeVar("T")
 
@@ -132,8 +134,8 @@ def ask(calls: OperatorCalls, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def api() -> Iterator[Api]:
-    """PostgREST, with the caller's token; a refusal ends the command with its reason."""
+def api(parse: Callable[[str | bytes], Any] = json.loads) -> Iterator[Api]:
+    """PostgREST, with the caller's token; a refusal ends the command with its reason. parse: how answers are read."""
     try:
         values = _source.values()
         url = values.get("TOPICBASE_API_URL")
@@ -159,7 +161,7 @@ def api() -> Iterator[Api]:
     except tokens.TokenError as error:
         fail(f"{'TOPICBASE_TOKEN' if values.get('TOPICBASE_TOKEN') else f'{file}, TOPICBASE_TOKEN_FILE,'} is not a JWT: {error}", WRONG)
     try:
-        yield Api(url, token)
+        yield Api(url, token, parse)
     except UnreachableError as error:
         fail(str(error), UNREACHABLE)
     except RefusedError as error:
@@ -204,6 +206,32 @@ def printable(value: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
+def json_or_text(value: str) -> Any:
+    """JSON, or the text itself; NaN and infinities, which Python's own parser takes, are text."""
+    try:
+        return exact.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def id_of(name: str, value: str, hint: str) -> str:
+    """The value of an argument that takes a UUID and nothing else."""
+    if not ID.fullmatch(value):
+        fail(f"{name} {value} is not an id such as 7b1f7b0e-7b8a-4c39-9a0c-1d6f2f7f3c11: {hint}", WRONG)
+    return value
+
+
+def time_of(option: str, value: str | None) -> str | None:
+    """The time of an option, in UTC where it names no zone."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        fail(f"{option} {value} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", WRONG)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Go on only if that is wanted."""
     if yes:
@@ -226,8 +254,7 @@ def organization(client: Api, wanted: str | None) -> str:
 
 def find(client: Api, view: str, wanted: str, column: str) -> dict[str, Any]:
     """The row with that id or name; ends the command when there is none, or more than one."""
-    is_id = len(wanted) == 36 and wanted.count("-") == 4
-    rows = client.rows(view, {("id" if is_id else column): f"eq.{wanted}", "limit": "2"})
+    rows = client.rows(view, {("id" if ID.fullmatch(wanted) else column): f"eq.{wanted}", "limit": "2"})
     if not rows:
         fail(f"there is no {wanted} in {view} that you may see", NO)
     if len(rows) > 1:

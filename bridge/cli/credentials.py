@@ -12,7 +12,7 @@ from bridge import tokens
 from bridge.api import Api
 from bridge.cli import common
 from bridge.cli.integrations import Integration
-from bridge.cli.organizations import Json
+from bridge.cli.organizations import USER_HINT, Json
 from bridge.settings import SettingsError, secret_of_file
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Credentials: the logins of devices, over HTTP and MQTT.")
@@ -44,7 +44,7 @@ def add(
             client.call("sync_device", {"integration_id": integration_id, "external_id": device})
         body = {
             "integration_id": integration_id, "external_id": device, "topic_prefix": topic_prefix, "client_id": client_id,
-            "expires_at": expires_at,
+            "expires_at": common.time_of("--expires-at", expires_at),
         }  # fmt: skip
         common.show(client.call("generate_mqtt_credentials", body), json=json)
 
@@ -120,6 +120,8 @@ def add_token(
         common.fail("TOPICBASE_JWT_SECRET_FILE must name a file that holds PostgREST's `jwt-secret`", common.WRONG)
     if role == "authenticated" and user is None:
         common.fail("--user is missing: the API finds a user's organizations by it", common.WRONG)
+    if user is not None:
+        common.id_of("--user", user, USER_HINT)
     claims = {"role": role, "aud": values.get("TOPICBASE_JWT_AUDIENCE") or "topicbase", **({} if user is None else {"sub": user})}
     made = tokens.make(secret, tokens.lifetime(days, claims))
     if file is None:

@@ -58,8 +58,8 @@ def messages(
             "filter": filter,
             "integration_id": common.find(client, "device_integrations", integration, "name")["id"] if integration else None,
             "device_id": device,
-            "since": since,
-            "until": until,
+            "since": common.time_of("--since", since),
+            "until": common.time_of("--until", until),
             "organization_id": common.organization(client, organization) if organization or not (integration or device) else None,
         }
         wanted = ", ".join(f"{name} {value}" for name, value in body.items() if value is not None and name != "organization_id")
@@ -84,4 +84,5 @@ def list_all(
 def show(deletion: Annotated[str, typer.Argument(help="Id of the deletion.")], wait: Wait = False, json: Json = False) -> None:
     """Show how far a deletion is, and what it has deleted."""
     with common.api() as client:
-        finish(client, client.call("get_deletion", {"deletion_id": deletion}), wait=wait, json=json)
+        deletion_id = common.id_of("DELETION", deletion, "`delete list` shows them")
+        finish(client, client.call("get_deletion", {"deletion_id": deletion_id}), wait=wait, json=json)

@@ -1,5 +1,6 @@
 """What is wrong with an installation, and how to fix it."""
 
+import os
 import re
 import shutil
 import time
@@ -22,6 +23,7 @@ from bridge.values import Request
 
 SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
 HELD_FAULT = 3600.0
+STACK = "TOPICBASE_STACK"  # set by bin/stack of a checkout: the command that starts and stops its parts
 WAITING_FAULT = 300.0  # pg_cron runs every minute
 _GRANTS = "GRANT USAGE ON SCHEMA bridge TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
 _MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "fault": "[red]fault[/]"}
@@ -43,8 +45,9 @@ def doctor(
     """Check this installation, and say how to fix what is wrong.
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
-    pg_cron, an archive, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and the hosted broker: name,
-    address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's user.
+    pg_cron, integrations in error, an archive, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and
+    the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's
+    user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -115,7 +118,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if facts["schema_version"] != SCHEMA_VERSION or "functions" not in facts:  # facts of another release cannot be judged
         yield _schema(facts)
         return
-    for check in (_schema, _changes, _functions, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices):
+    for check in (_schema, _changes, _functions, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices, _integrations):
         yield check(facts)
     yield from _archive(facts)
     yield from _capacity(facts)
@@ -287,7 +290,7 @@ def _maintenance(facts: dict[str, Any]) -> Finding:
             "maintenance",
             "fault",
             "no bridge is running: nothing is stored, published or cleaned up",
-            "topicbase run, or pg_cron (docs/how-to/install.md)",
+            f"{stack} start bridge" if (stack := os.environ.get(STACK)) else "topicbase run, or pg_cron (docs/how-to/install.md)",
         )
     return Finding("maintenance", "ok", words)
 
@@ -319,6 +322,18 @@ def _notices(facts: dict[str, Any]) -> Finding:
         ratio < 0.1,
         f"{ratio:.0%} full",
         "a listening session that stays in a transaction fills it; once it is full, commits fail",
+    )
+
+
+def _integrations(facts: dict[str, Any]) -> Finding:
+    # A note: at an installation of many organizations the broker of one of them may be down, and nothing is wrong here.
+    failing = [f"{one['organization']}/{one['name']} ({one['reason'] or 'no reason is known'})" for one in facts["failing_integrations"]]
+    return _judged(
+        "integrations",
+        not failing,
+        f"{len(failing)} in error: {_some(failing)}" if failing else "none is in error",
+        "see to its broker, or correct its settings: mqtt_test_connection says at which stage it fails, topicbase status shows all",
+        "note",
     )
 
 
@@ -383,13 +398,15 @@ def _keys(settings: Settings, state: dict[str, Any]) -> Iterator[Finding]:
 
 def _bridge(host: str, port: int) -> Finding:
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+    stack = os.environ.get(STACK)
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # of the settings' own address
             return Finding("bridge", "ok", f"{url} says {answer.read(200).decode(errors='replace').strip()}")
     except urllib.error.HTTPError as error:
-        return Finding("bridge", "fault", error.read(500).decode(errors="replace").strip(), "see its log: journalctl -u topicbase")
+        fix = f"see its log: {f'{stack} logs bridge' if stack else 'journalctl -u topicbase'}"
+        return Finding("bridge", "fault", error.read(500).decode(errors="replace").strip(), fix)
     except OSError:
-        return Finding("bridge", "note", f"none answers at {url}", "systemctl start topicbase")
+        return Finding("bridge", "note", f"none answers at {url}", f"{stack} start bridge" if stack else "systemctl start topicbase")
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

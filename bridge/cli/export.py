@@ -2,11 +2,10 @@
 
 import csv
 import io
-import json as jsons
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
+from bridge import exact
 from bridge.api import UnreachableError
 from bridge.cli import common, parquet
 
@@ -64,9 +64,13 @@ def messages(
     """
     if direction not in (None, "incoming", "outgoing"):
         common.fail("--direction must be incoming or outgoing", common.WRONG)
-    query = {"filter": filter, "device_id": device, "direction": direction, "since": _time("--since", since)}
-    query |= {"until": _time("--until", until) or (datetime.now(UTC) - SETTLED).isoformat(), "oldest_first": "true", "page_size": str(PAGE)}
-    with common.api() as client:
+    query = {"filter": filter, "device_id": device, "direction": direction, "since": common.time_of("--since", since)}
+    query |= {
+        "until": common.time_of("--until", until) or (datetime.now(UTC) - SETTLED).isoformat(),
+        "oldest_first": "true",
+        "page_size": str(PAGE),
+    }
+    with common.api(exact.loads) as client:
         query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
 
         def page(cursor: str | None) -> list[Row]:
@@ -95,10 +99,16 @@ def readings(
       topicbase export readings --since 2026-01-01 -o readings.jsonl
     """
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
-    body = {"device_id": device, "since": _time("--since", since), "until": _time("--until", until), "metrics": names, "limit": PAGE}
+    body = {
+        "device_id": device,
+        "since": common.time_of("--since", since),
+        "until": common.time_of("--until", until),
+        "metrics": names,
+        "limit": PAGE,
+    }
     body["time"] = "received" if by_received else "measured"
     columns = ("device_id", "timestamp", *(names or ("metrics",)), "cursor")
-    with common.api() as client:
+    with common.api(exact.loads) as client:
         body["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
 
         def page(cursor: str | None) -> list[Row]:
@@ -110,17 +120,6 @@ def readings(
 def _reading(row: Row, names: list[str] | None) -> Row:
     found = {name: row["metrics"].get(name) for name in names} if names else {"metrics": row["metrics"]}
     return {"device_id": row["deviceId"], "timestamp": row["timestamp"], **found, "cursor": row["cursor"]}
-
-
-def _time(option: str, value: str | None) -> str | None:
-    """The time in UTC where it names no zone."""
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        common.fail(f"{option} {value} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", common.WRONG)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
 def _export(
@@ -158,7 +157,7 @@ def _write(page: Callable[[str | None], list[Row]], columns: tuple[str, ...], fo
     with _opened(output, resume=resume) as file, common.progress("exported", None) as done:
         cursor = _last_cursor(file, output) if resume else None
         if form == "csv" and cursor is None:
-            write(file, columns, [dict(zip(columns, columns, strict=True))])
+            _csv_lines(file, [columns])
         for rows in _pages(page, cursor):
             write(file, columns, rows)
             file.flush()
@@ -223,19 +222,27 @@ def _patiently(page: Callable[[str | None], list[Row]], cursor: str | None) -> l
 
 
 def _jsonl(file: BinaryIO, _: tuple[str, ...], rows: list[Row]) -> None:
-    file.write("".join(jsons.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    file.write("".join(exact.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
 
 
 def _csv(file: BinaryIO, columns: tuple[str, ...], rows: list[Row]) -> None:
+    _csv_lines(file, [[_cell(name, row) for name in columns] for row in rows])
+
+
+def _csv_lines(file: BinaryIO, lines: Iterable[Iterable[Any]]) -> None:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([[_cell(name, row[name]) for name in columns] for row in rows])
+    csv.writer(text, lineterminator="\n").writerows(lines)
     file.write(text.getvalue().encode())
 
 
-def _cell(name: str, value: Any) -> Any:
+def _cell(name: str, row: Row) -> Any:
     """A payload is JSON, whatever it is; other values are themselves. One line for each row, so that the last one can be found."""
+    value = row[name]
+    if name == "payload" and "body" in row:
+        # Null, and not empty: that is the payload of what has a body, which may be empty, too.
+        return exact.dumps(value, ensure_ascii=False) if row["body"] is None else ""
     if value is None:
         return ""
-    if not isinstance(value, str) or (name == "payload" and value != "payload"):
-        return jsons.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return exact.dumps(value, ensure_ascii=False)
     return " ".join(value.splitlines()) if "\n" in value or "\r" in value else value

@@ -1,10 +1,10 @@
 """History from a file into the database, through the API."""
 
 import csv
-import json as jsons
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from bridge import exact
 from bridge.api import Api, ApiError, UnreachableError
 from bridge.cli import common
 
@@ -20,14 +21,25 @@ BATCH_CHARACTERS = 4_000_000
 TRIES = 30
 RETRY_SECONDS = 2.0
 FOR_NOW = ("import_busy", "queue_paused", "quota_exceeded")
-MEMBERS = ("topic", "payload", "qos", "retain", "content_type", "payload_encoding", "message_id", "timestamp")
+OF_A_MESSAGE = (400, 413)
+PROPERTIES = ("payload_format", "response_topic", "correlation_data", "message_expiry", "user_properties")
+MEMBERS = ("topic", "payload", "qos", "retain", "content_type", "payload_encoding", "message_id", "timestamp", *PROPERTIES)
 # Columns of an export that an import has no use for, or under another name.
 OTHERS = {
     "received_at", "measured_at", "sent_at", "id", "organization_id", "integration_id", "device_id", "external_id", "direction",
     "message_type", "body", "decode_error", "properties", "created_at", "timestamp_ignored", "failed", "cursor", "metrics",
 }  # fmt: skip
+OTHER_SEPARATORS = {";": "`;`", "\t": "tabs", "|": "`|`"}
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+TOPIC_HINT = "say with --topic what it is, such as --topic 'org_demo/devices/{device_id}/telemetry'"
 MOST_SHOWN = 10
 Row = dict[str, Any]
+Lines = Iterator[tuple[int, Row]]
+Refuse = Callable[[int, str], None]
+
+
+class _MessageError(Exception):
+    """Why a row is not a message: a slug, and words."""
 
 
 def import_history(
@@ -43,7 +55,8 @@ def import_history(
     """Import messages that were measured before, as an admin: what `topicbase export` wrote, or a CSV with a column for each metric.
 
     Rows have a topic (or --topic), a timestamp (or measured_at, or received_at), and a payload as JSON. Without a payload, all columns that
-    mean nothing else are its members. They are stored as received now and measured then; no webhook is called. What is
+    mean nothing else are its members. Further columns are those of POST /rpc/mqtt_ingest_batch: qos, retain, content_type, MQTT 5
+    properties. Messages are stored as received now and measured then; no webhook is called. What is
     stored already is not stored again, so that the same file may be imported until it is complete. Rows whose direction is outgoing are
     left out. Exit code 1 if rows were rejected.
 
@@ -56,21 +69,20 @@ def import_history(
     if form not in {"csv", "jsonl"}:
         common.fail(f"--format {form} is neither csv nor jsonl", common.WRONG)
     result = {"imported": 0, "repeated": 0, "rejected": 0}
+
+    def refuse(line: int, why: str) -> None:
+        result["rejected"] += 1
+        if result["rejected"] <= MOST_SHOWN:
+            typer.echo(f"topicbase: line {line}: {why}", err=True)
+
     with common.api() as client, _opened(file) as text, common.progress("imported", None) as done:
         integration_id = common.find(client, "device_integrations", integration, "name")["id"]
-        found = _csv_rows(text) if form == "csv" else _json_rows(text)
-        rows = ((line, row) for line, row in found if row.get("direction") != "outgoing")
-        is_text = form == "csv"
-        messages = ((line, _message(line, row, topic, keep_ids=keep_ids, is_text=is_text)) for line, row in rows)
-        for batch in _batches(messages):
-            answer = _patiently(client, {"integration_id": integration_id, "messages": [message for _, message in batch]})
-            result["imported"] += answer["imported"]
-            result["repeated"] += answer["repeated"]
-            for refused in answer["rejected"]:
-                result["rejected"] += 1
-                if result["rejected"] <= MOST_SHOWN:
-                    typer.echo(f"topicbase: line {batch[refused['index']][0]}: {refused['code']}: {refused['message']}", err=True)
-            done(len(batch))
+        rows = _csv_rows(text, topic) if form == "csv" else _json_rows(text, topic, refuse)
+        for batch in _batches(_messages(rows, topic, refuse, keep_ids=keep_ids, is_text=form == "csv")):
+            for count, answer in _answers(client, integration_id, batch, refuse):
+                result["imported"] += answer["imported"]
+                result["repeated"] += answer["repeated"]
+                done(count)
     common.show(result, json=json)
     if result["rejected"]:
         raise typer.Exit(common.NO)
@@ -90,38 +102,69 @@ def _opened(file: Path) -> Iterator[TextIO]:
         common.fail(f"{file} is not UTF-8", common.WRONG)
 
 
-def _csv_rows(text: TextIO) -> Iterator[tuple[int, Row]]:
+def _csv_rows(text: TextIO, topic: str | None) -> Lines:
     csv.field_size_limit(1 << 28)
     reader = csv.DictReader(text)
     try:
-        if not reader.fieldnames:
+        names = reader.fieldnames
+        if not names:
             common.fail("the file is empty: its first line names the columns", common.WRONG)
+        if len(names) == 1 and (found := next((one for one in OTHER_SEPARATORS if one in names[0]), None)):
+            common.fail(f"the columns are separated by {OTHER_SEPARATORS[found]}: a CSV needs commas", common.WRONG)
+        if topic is None and "topic" not in names:
+            common.fail(f"there is no column topic, only {', '.join(names)}: {TOPIC_HINT}", common.WRONG)
         for row in reader:
             if None in row or None in row.values():
                 common.fail(f"line {reader.line_num} has another number of columns than the first line", common.WRONG)
-            yield reader.line_num, {name: value for name, value in row.items() if value != ""}
+            cells: Row = {name: value for name, value in row.items() if value}
+            # An empty payload is a body, which may be empty, too; a table without bodies has no other way to say null.
+            if row.get("payload") == "":
+                cells |= {"body": row["body"]} if "body" in row else {"payload": None}
+            yield reader.line_num, cells
     except csv.Error as error:
         common.fail(f"line {reader.line_num} is not CSV: {error}", common.WRONG)
 
 
-def _json_rows(text: TextIO) -> Iterator[tuple[int, Row]]:
+def _json_rows(text: TextIO, topic: str | None, refuse: Refuse) -> Lines:
+    is_first = True
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
         try:
-            row = jsons.loads(line)
+            row = exact.loads_finite(line)
+        except exact.NotFiniteError as error:
+            refuse(number, f"payload_invalid: {error}")
+            continue
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             common.fail(f"line {number} is not a JSON object", common.WRONG)
+        if is_first and topic is None and row.get("topic") is None:
+            common.fail(f"line {number} has no topic: {TOPIC_HINT}", common.WRONG)
+        is_first = False
         yield number, row
 
 
-def _message(line: int, row: Row, topic: str | None, *, keep_ids: bool, is_text: bool) -> Row:
-    """The row as `import_messages` takes it; is_text: its values are text, in which JSON stands for numbers, objects and so on."""
-    value = _json_or_text if is_text else _same
-    message = {name: row[name] for name in MEMBERS if row.get(name) is not None}
-    if topic is not None and "topic" not in message:
+def _messages(rows: Lines, topic: str | None, refuse: Refuse, *, keep_ids: bool, is_text: bool) -> Lines:
+    for line, row in rows:
+        if row.get("direction") == "outgoing":
+            continue
+        try:
+            yield line, _message(line, row, topic, keep_ids=keep_ids, value=_value_of_cell if is_text else _same)
+        except exact.NotFiniteError as error:
+            refuse(line, f"payload_invalid: {error}")
+        except _MessageError as error:
+            refuse(line, str(error))
+
+
+def _message(line: int, row: Row, topic: str | None, *, keep_ids: bool, value: Callable[[Any], Any]) -> Row:
+    """The row as `import_messages` takes it; value: what a value of the file stands for."""
+    message = {**_properties(row.get("properties"), value), **{name: row[name] for name in MEMBERS if row.get(name) is not None}}
+    if isinstance(message.get("user_properties"), str):
+        message["user_properties"] = value(message["user_properties"])
+    if "topic" not in message:
+        if topic is None:
+            raise _MessageError(f"topic_invalid: the row has no topic, and there is no --topic: {TOPIC_HINT}")
         try:
             message["topic"] = topic.format_map(row)
         except (KeyError, ValueError, IndexError) as error:
@@ -131,10 +174,11 @@ def _message(line: int, row: Row, topic: str | None, *, keep_ids: bool, is_text:
         message["timestamp"] = at
     if keep_ids and row.get("id"):
         message["message_id"] = row["id"]
-    if row.get("body"):
+    if row.get("body") is not None:
         message |= {"payload": row["body"], "payload_encoding": "base64"}
     elif "payload" in row:
-        message["payload"] = value(row["payload"])
+        # What has an encoding is text: digits may be base64.
+        message["payload"] = (row["payload"] or "") if message.get("payload_encoding") in ("base64", "text") else value(row["payload"])
     elif "metrics" in row:
         message["payload"] = value(row["metrics"])
     else:
@@ -142,15 +186,32 @@ def _message(line: int, row: Row, topic: str | None, *, keep_ids: bool, is_text:
     return message
 
 
+def _properties(given: Any, value: Callable[[Any], Any]) -> Row:
+    """MQTT 5 properties as an export has them, as members of a message."""
+    found = None if given is None else value(given)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise _MessageError("message_invalid: properties are a JSON object")
+    return {name: found[name] for name in PROPERTIES if found.get(name) is not None}
+
+
 def _same(value: Any) -> Any:
     return value
 
 
-def _json_or_text(value: str) -> Any:
+def _value_of_cell(cell: str | None) -> Any:
+    """JSON stands for numbers, objects and so on; everything else is text, except for what other programs write for no number."""
+    if cell is None:
+        return None
+    if NOT_FINITE.fullmatch(cell):
+        raise exact.NotFiniteError(cell)
     try:
-        return jsons.loads(value)
+        return exact.loads_finite(cell)
+    except exact.NotFiniteError:
+        raise
     except (ValueError, RecursionError):
-        return value
+        return cell
 
 
 def _batches(messages: Iterator[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
@@ -164,6 +225,25 @@ def _batches(messages: Iterator[tuple[int, Row]]) -> Iterator[list[tuple[int, Ro
                     break
             yield batch[:count]
             batch = batch[count:]
+
+
+def _answers(client: Api, integration_id: str, batch: list[tuple[int, Row]], refuse: Refuse) -> Iterator[tuple[int, Row]]:
+    """How many messages, and what became of them. What the API refuses as a whole goes again in halves, until the message is found."""
+    try:
+        answer = _patiently(client, {"integration_id": integration_id, "messages": [message for _, message in batch]})
+    except ApiError as error:
+        if error.status not in OF_A_MESSAGE:
+            raise
+        if len(batch) > 1:
+            half = len(batch) // 2
+            yield from _answers(client, integration_id, batch[:half], refuse)
+            yield from _answers(client, integration_id, batch[half:], refuse)
+        else:
+            refuse(batch[0][0], str(error).splitlines()[0])
+        return
+    for one in answer["rejected"]:
+        refuse(batch[one["index"]][0], f"{one['code']}: {one['message']}")
+    yield len(batch), answer
 
 
 def _patiently(client: Api, body: Row) -> Row:

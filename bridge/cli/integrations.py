@@ -1,6 +1,5 @@
 """Integrations, and the devices seen through them."""
 
-import json as jsons
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +44,7 @@ def add(
         key, equals, value = one.partition("=")
         if not equals:
             common.fail(f"--set {one} is not NAME=VALUE", common.WRONG)
-        wanted[key] = _json_or_text(value)
+        wanted[key] = common.json_or_text(value)
     with common.api() as client:
         body = {
             "organization_id": common.organization(client, organization),
@@ -54,13 +53,6 @@ def add(
             "settings": wanted,
         }
         common.show(client.call("upsert_integration", body), json=json)
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return jsons.loads(value)
-    except ValueError:
-        return value
 
 
 @app.command("list")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.api import ApiError
 from bridge.cli import common
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Organizations: the tenants of an installation.")
@@ -13,6 +14,7 @@ members = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Members
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON, a row per line.")]
 Organization = Annotated[str | None, typer.Option(help="Id or slug of the organization; default: the only one you belong to.")]
+USER_HINT = "it is the `sub` of the user's tokens"
 User = Annotated[str, typer.Argument(help="Id of the user: the `sub` of their tokens.")]
 
 
@@ -23,14 +25,15 @@ def add(
     admin: Annotated[str | None, typer.Option(help="Id of the user who becomes its first admin.")] = None,
     json: Json = False,
 ) -> None:
-    """Create an organization, with a token of role service_role.
+    """Create an organization, as an operator or with a token of role service_role.
 
     \b
     Example:
       topicbase org add Acme --admin 7b1f7b0e-7b8a-4c39-9a0c-1d6f2f7f3c11
     """
     with common.api() as client:
-        body = {"name": name, "slug": name.lower() if slug is None else slug, "admin_user_id": admin}
+        admin_id = None if admin is None else common.id_of("--admin", admin, USER_HINT)
+        body = {"name": name, "slug": name.lower() if slug is None else slug, "admin_user_id": admin_id}
         common.show(client.call("create_organization", body), json=json)
 
 
@@ -68,8 +71,9 @@ def usage(
         "integrations",
         "devices",
     )
+    times = {"since": common.time_of("--since", since), "until": common.time_of("--until", until)}
     with common.api() as client:
-        common.show_all(client.call("get_organization_usage", {"since": since, "until": until}), columns, json=json)
+        common.show_all(client.call("get_organization_usage", times), columns, json=json)
 
 
 @app.command("limit")
@@ -123,15 +127,23 @@ def add_member(
     role: Annotated[str, typer.Option(help="member reads and publishes; admin manages.")] = "member",
     json: Json = False,
 ) -> None:
-    """Invite a user to an organization, or change the role of a member, as an admin; service_role adds users at once."""
+    """Invite a user to an organization, or change the role of a member, as an admin; service_role adds users at once.
+
+    Who is invited becomes a member with `topicbase members accept`, with a token of their own.
+    """
+    user_id = common.id_of("USER", user, USER_HINT)
     with common.api() as client:
-        body = {"organization_id": common.organization(client, organization), "user_id": user, "role": role}
+        body = {"organization_id": common.organization(client, organization), "user_id": user_id, "role": role}
         common.show(client.call("add_organization_member", body), json=json)
 
 
 @members.command("invitations")
 def list_invitations(organization: Organization = None, json: Json = False) -> None:
-    """List the invitations to you; with --organization, as an admin, those of the organization."""
+    """List the invitations to you; with --organization, as an admin, those of the organization.
+
+    `topicbase members accept ORGANIZATION_ID` accepts one, `topicbase members remove YOUR_ID --organization ORGANIZATION_ID` declines
+    it.
+    """
     with common.api() as client:
         body = {} if organization is None else {"organization_id": common.organization(client, organization)}
         found = client.call("list_organization_invitations", body)
@@ -142,24 +154,34 @@ def list_invitations(organization: Organization = None, json: Json = False) -> N
 def accept_invitation(
     organization: Annotated[str, typer.Argument(help="Id of the organization, as `members invitations` lists it.")], json: Json = False
 ) -> None:
-    """Accept an invitation to an organization."""
+    """Accept an invitation to an organization, as the user who was invited."""
+    organization_id = common.id_of("ORGANIZATION", organization, "`members invitations` shows it")
     with common.api() as client:
-        common.show(client.call("accept_organization_invitation", {"organization_id": organization}), json=json)
+        common.show(client.call("accept_organization_invitation", {"organization_id": organization_id}), json=json)
 
 
 @members.command("list")
 def list_members(organization: Organization = None, json: Json = False) -> None:
-    """List the members of an organization."""
+    """List the members of an organization and, as an admin, those who are invited to it and have not accepted yet."""
     with common.api() as client:
-        query = {"organization_id": f"eq.{common.organization(client, organization)}", "order": "created_at"}
-        common.show_all(client.rows("organization_members", query), ("user_id", "role", "created_at"), json=json)
+        organization_id = common.organization(client, organization)
+        found = client.rows("organization_members", {"organization_id": f"eq.{organization_id}", "order": "created_at"})
+        try:
+            invited = client.call("list_organization_invitations", {"organization_id": organization_id})
+        except ApiError as error:
+            if error.status != 403:  # for admins
+                raise
+            invited = []
+        rows = [{**row, "status": "member"} for row in found] + [{**row, "status": "invited"} for row in invited]
+        common.show_all(rows, ("user_id", "role", "status", "created_at"), json=json)
 
 
 @members.command("show")
 def show_member(user: User, organization: Organization = None, json: Json = False) -> None:
     """Show a member: the role, and since when."""
+    user_id = common.id_of("USER", user, USER_HINT)
     with common.api() as client:
-        query = {"organization_id": f"eq.{common.organization(client, organization)}", "user_id": f"eq.{user}"}
+        query = {"organization_id": f"eq.{common.organization(client, organization)}", "user_id": f"eq.{user_id}"}
         rows = client.rows("organization_members", query)
         if not rows:
             common.fail(f"there is no member {user} that you may see")
@@ -167,8 +189,21 @@ def show_member(user: User, organization: Organization = None, json: Json = Fals
 
 
 @members.command("remove")
-def remove_member(user: User, organization: Organization = None, json: Json = False) -> None:
-    """Remove a user from an organization, as an admin, or leave it yourself."""
+def remove_member(
+    user: User,
+    organization: Organization = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove a user from an organization, as an admin, or leave it yourself; withdraws or declines an invitation, too.
+
+    You may leave as the last admin: only service_role can then add another.
+    """
+    user_id = common.id_of("USER", user, USER_HINT)
     with common.api() as client:
-        body = {"organization_id": common.organization(client, organization), "user_id": user}
+        organization_id = organization if organization and common.ID.fullmatch(organization) else common.organization(client, organization)
+        admins = client.rows("organization_members", {"organization_id": f"eq.{organization_id}", "role": "eq.admin"})
+        is_last = [one["user_id"] for one in admins] == [user_id.lower()]
+        common.confirm(f"Remove {user} from the organization?{' It has no other admin.' if is_last else ''}", yes=yes)
+        body = {"organization_id": organization_id, "user_id": user_id}
         common.show(client.call("remove_organization_member", body), json=json)

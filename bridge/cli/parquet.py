@@ -2,12 +2,12 @@
 
 import base64
 import importlib
-import json as jsons
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bridge import exact
 from bridge.cli import common
 
 ROWS = 50_000  # of a row group, unless these are too many characters
@@ -50,7 +50,7 @@ def convert(source: Path, target: Path, columns: tuple[str, ...], metrics: tuple
 def _rows(source: Path) -> Iterator[tuple[int, Row]]:
     with source.open(encoding="utf-8") as lines:
         for line in lines:
-            yield len(line), jsons.loads(line)
+            yield len(line), exact.loads(line)
 
 
 def _groups(source: Path) -> Iterator[list[Row]]:
@@ -89,13 +89,13 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, str):
         return "text"
     # The largest that a double holds is below 2^1024.
-    return "number" if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 1023) else "json"
+    return "number" if isinstance(value, float | exact.Number) or (isinstance(value, int) and value.bit_length() <= 1023) else "json"
 
 
 def _value(value: Any, kind: str) -> Any:
     if kind == "json":
-        # JSON null is a value of a payload, and nothing otherwise: both are null here, as in CSV they are empty.
-        return None if value is None else jsons.dumps(value, ensure_ascii=False)
+        # JSON null is a value of a payload, and nothing otherwise: both are null here.
+        return None if value is None else exact.dumps(value, ensure_ascii=False)
     if value is None:
         return None
     match kind:
@@ -104,5 +104,5 @@ def _value(value: Any, kind: str) -> Any:
         case "bytes":
             return base64.b64decode(value)
         case "number":
-            return float(value)
+            return float(str(value))
     return value

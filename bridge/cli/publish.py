@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import json as jsons
 import sys
 import time
 from collections import Counter
@@ -48,7 +47,8 @@ def publish(
     """
     if sum((payload is not None, file is not None, lines)) > 1:
         common.fail("give only one of PAYLOAD, --file and --lines", common.WRONG)
-    fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry, "deliver_at": deliver_at}
+    fields = {"qos": qos, "retain": retain, "content_type": content_type, "message_expiry": expiry}
+    fields["deliver_at"] = common.time_of("--deliver-at", deliver_at)
     fields = {"topic": topic, **{key: value for key, value in fields.items() if value is not None}}
     messages = ({**fields, **message} for message in _payloads(payload, file, lines=lines, text=text))
     with common.api() as client:
@@ -77,14 +77,7 @@ def _payloads(payload: str | None, file: Path | None, *, lines: bool, text: bool
             common.fail(f"{file} cannot be read: {error.strerror}", common.WRONG)
         return iter([{"payload": data, "payload_encoding": "base64"}])
     values = (line.rstrip("\r\n") for line in sys.stdin) if lines else [sys.stdin.read() if payload is None else payload]
-    return ({"payload": value if text else _json_or_text(value)} for value in values)
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return jsons.loads(value)
-    except ValueError:
-        return value
+    return ({"payload": value if text else common.json_or_text(value)} for value in values)
 
 
 def _show(rows: list[dict[str, Any]], *, json: bool) -> None:

@@ -52,7 +52,8 @@ def dead_letters(
     with common.api() as client:
         body: dict[str, Any] = {
             "organization_id": common.find(client, "organizations", organization, "slug")["id"],
-            "topic": topic, "error": error, "since": since, "until": until, "ids": ids or None,
+            "topic": topic, "error": error, "since": common.time_of("--since", since), "until": common.time_of("--until", until),
+            "ids": [common.id_of("--id", one, "--dry-run shows them") for one in ids or []] or None,
         }  # fmt: skip
         plan = client.call("replay_mqtt_dead_letters", {**body, "dry_run": True, "limit": MOST})
         _agree(plan, dry_run=dry_run, yes=yes, json=json)
@@ -96,7 +97,8 @@ def messages(
         body: dict[str, Any] = {
             "integration_id": common.find(client, "device_integrations", integration, "name")["id"],
             "to_integration_id": common.find(client, "device_integrations", to, "name")["id"] if to else None,
-            "topic": topic, "since": since, "until": until, "to_topic": to_topic, "max_per_second": rate, "limit": MOST,
+            "topic": topic, "since": common.time_of("--since", since), "until": common.time_of("--until", until), "to_topic": to_topic,
+            "max_per_second": rate, "limit": MOST,
         }  # fmt: skip
         _agree(client.call("replay_mqtt_messages", {**body, "dry_run": True}), dry_run=dry_run, yes=yes, json=json)
         answer = client.call("replay_mqtt_messages", body)

@@ -82,7 +82,7 @@ def _streamed(client: Api, query: dict[str, str], last: int, *, follow: bool) ->
                 if name == "gap" and data["lost"]:
                     typer.echo("topicbase: some messages are no longer in the history", err=True)
                 elif name == "error":
-                    raise RefusedError(f"{data['code']}: {data['detail']}\n{data['hint']}")  # noqa: TRY301  # as an answer of HTTP would be
+                    raise RefusedError(f"{data['code']}: {data['detail']}\n{data['hint']}", 401)  # noqa: TRY301  # as an answer of HTTP would be
                 elif name == "message" and data["id"] not in seen and _is_wanted(data, query):
                     yield (
                         {**data, "payload": None, "body": data["payload"]}

@@ -164,6 +164,7 @@ CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+    WITH s AS MATERIALIZED (SELECT bridge.status() AS status)
     SELECT jsonb_build_object(
         'schema_version', 1,
         'changes', mqtt.deployed_changes(),
@@ -196,11 +197,17 @@ AS $$
         'ingest_pause', c.ingest_pause,
         'publish_pause', c.publish_pause,
         'allow_private_addresses', c.allow_private_addresses,
-        'live_bridges', (SELECT count(*) FROM jsonb_array_elements(bridge.status() -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean)
+        'live_bridges', (SELECT count(*) FROM jsonb_array_elements(s.status -> 'bridges') AS b WHERE (b ->> 'is_live')::boolean),
+        'failing_integrations', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('organization', i -> 'organization', 'name', i -> 'name', 'reason', i -> 'reason')), '[]')
+            FROM jsonb_array_elements(s.status -> 'integrations') AS i
+            WHERE i ->> 'status' = 'error'
+        )
     )
-    FROM mqtt.configuration AS c;
+    FROM mqtt.configuration AS c
+    CROSS JOIN s;
 $$;
 COMMENT ON FUNCTION bridge.diagnose() IS
-'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 GRANT EXECUTE ON FUNCTION bridge.diagnose() TO mqtt_bridge;
 COMMIT;

@@ -14,6 +14,7 @@ from tests.support.stack import Stack
 from tests.support.waiting import PROGRAM_PATIENCE
 
 __all__ = ["peer"]
+ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("topicbase")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,6 +27,7 @@ def bridge_environment(stack: Stack) -> dict[str, str]:
 
 def run(*arguments: str, environment: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
     options.setdefault("timeout", PROGRAM_PATIENCE)
+    environment = {"PYTHONPATH": str(ROOT), **environment}  # this checkout's program, also in a worktree that shares another's .venv
     if "input" not in options:
         options["stdin"] = subprocess.DEVNULL
     return subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, check=False, **options)

@@ -11,8 +11,11 @@ import pytest
 from bridge import sealing
 from bridge.cli.doctor import _maintenance
 from tests.bridge.pgbouncer import pgbouncer
+from tests.bridge.support import status as status_of
 from tests.cli.conftest import Cli, bridge_environment, run
+from tests.support.api import Api
 from tests.support.stack import TEMPLATE, Stack, start_stack
+from tests.support.tenant import make_tenant
 from tests.support.waiting import wait_until
 
 
@@ -250,6 +253,9 @@ def test_partitions_that_are_missing(own: Stack, doctor: Doctor) -> None:
             assert found["partitions"]["state"] == "fault"
             assert "no bridge is running" in found["maintenance"]["words"]
             assert "none answers" in found["bridge"]["words"]
+            assert "systemctl" in found["bridge"]["fix"]
+            said = own.run("topicbase", "doctor", check=False).stdout
+            assert (said.count("-> bin/stack start bridge"), "systemctl" in said) == (2, False), said
             db.execute("SELECT mqtt.run_maintenance()")
             assert "partitions" not in doctor()
         finally:
@@ -287,6 +293,18 @@ def test_what_holds_vacuum_back(own: Stack, doctor: Doctor) -> None:
         undone(own, "ROLLBACK PREPARED 'forgotten'")
         undone(own, "GRANT pg_read_all_stats TO mqtt_owner; UPDATE mqtt.configuration SET vacuum_alarm_after = '5 minutes'")
     assert "vacuum" not in doctor()
+
+
+def test_an_integration_in_error(own: Stack, doctor: Doctor) -> None:
+    assert "integrations" not in doctor()
+    owner = make_tenant(own, Api(own.api_url))
+    broken = owner.integration(name="[red]plant[/]", broker_url="127.0.0.1", port=1)
+    wait_until(lambda: status_of(own, broken)[0] == "error", what="the bridge has tried")
+    found = doctor()["integrations"]
+    assert (found["state"], found["words"].startswith(f"1 in error: {owner.slug}/[red]plant[/] (")) == ("note", True), found
+    assert "refused" in found["words"]
+    owner.api.ok("delete_integration", {"integration_id": broken}, token=owner.admin)
+    assert "integrations" not in doctor()
 
 
 def test_ingest_that_is_stopped(own: Stack, doctor: Doctor) -> None:

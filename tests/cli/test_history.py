@@ -1,6 +1,7 @@
 """topicbase export and import: out, in again, resumed, repeated."""
 
 import csv
+import io
 import json
 import sys
 import uuid
@@ -103,6 +104,74 @@ def test_there_and_back(owner: Tenant, app: Apps, stack: Stack, api: Api, tmp_pa
     assert (refused.returncode, refused.stderr.count("topic_not_allowed")) == (1, 10), "another's topics are not stored"
 
 
+KINDS: tuple[dict[str, Any], ...] = (
+    {"payload": None}, {"payload": ""}, {"payload": "null"}, {"payload": "payload"}, {"payload": "NaN"}, {"payload": "two\nlines"},
+    {"payload": {}}, {"payload": []}, {"payload": True}, {"payload": 0}, {"payload": {"t": None, "inf": "inf"}},
+    {"payload": "/wA=", "payload_encoding": "base64", "content_type": "application/octet-stream"},
+    {"payload": "1234", "payload_encoding": "base64", "content_type": "application/octet-stream"},
+    {"payload": "", "payload_encoding": "base64", "content_type": "application/octet-stream"},
+    {"payload": "17", "payload_encoding": "text", "content_type": "text/plain", "qos": 1, "retain": True},
+    {
+        "payload": 21.5, "payload_format": "utf-8", "response_topic": "answers/1", "correlation_data": "AAE=", "message_expiry": 60,
+        "user_properties": [["unit", "°C"], ["unit", "K"], ["site", "a,b"]],
+    },
+    {"payload": 1, "user_properties": {"one": "1"}},
+)  # fmt: skip
+# As they are written: Python would round or not read them.
+NUMBERS = ("0.12345678901234567890123456789", "123456789012345678901234567890", "23.400000000000002", "-1.50", "1000", "9" * 308)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_each_kind_of_message_survives_a_round(app: Apps, stack: Stack, api: Api, tmp_path: Path, form: str) -> None:
+    old, new = make_tenant(stack, api), make_tenant(stack, api)
+    source = tmp_path / "kinds.jsonl"
+    places = [(f'"topic": "org_{old.slug}/devices/k/telemetry", "timestamp": {1735689600 + number}, ', number) for number in range(100)]
+    lines = [f"{{{place}{json.dumps(kind)[1:]}" for (place, _), kind in zip(places, KINDS, strict=False)]
+    lines += [f'{{{place}"payload": {{"n": {text}}}}}' for (place, _), text in zip(places[50:], NUMBERS, strict=False)]
+    source.write_text("\n".join(lines))
+    assert result(app(old.admin), "main", str(source)) == {"imported": len(lines), "repeated": 0, "rejected": 0}
+    assert result(app(old.admin), "main", str(source)) == {"imported": 0, "repeated": len(lines), "rejected": 0}
+
+    def exported(tenant: Tenant, name: str) -> str:
+        out = tmp_path / f"{name}.{form}"
+        assert app(tenant.member)("export", "messages", "-o", str(out), "--until", "2100-01-01").returncode == 0
+        return out.read_text().replace(f"org_{tenant.slug}/", f"org_{new.slug}/")
+
+    def rows(text: str) -> list[dict[str, Any]]:
+        kept = ("topic", "payload", "body", "content_type", "decode_error", "qos", "retain", "properties", "measured_at")
+        read = list(csv.DictReader(io.StringIO(text))) if form == "csv" else list(map(json.loads, text.splitlines()))
+        return [{name: row[name] for name in kept} for row in read]
+
+    first = exported(old, "first")
+    assert all(f'"n": {text}' in first.replace('""', '"') for text in NUMBERS), first
+    moved = tmp_path / f"moved.{form}"
+    moved.write_text(first)
+    assert result(app(new.admin), "main", str(moved)) == {"imported": len(lines), "repeated": 0, "rejected": 0}
+    assert result(app(new.admin), "main", str(moved)) == {"imported": 0, "repeated": len(lines), "rejected": 0}
+    second = exported(new, "second")
+    assert rows(second) == rows(first)
+    assert all(f'"n": {text}' in second.replace('""', '"') for text in NUMBERS), second
+
+
+def test_a_bad_row_is_named_and_the_others_are_imported(owner: Tenant, app: Apps, tmp_path: Path) -> None:
+    admin, topic = app(owner.admin), f"org_{owner.slug}/devices/bad/telemetry"
+    table = tmp_path / "bad.csv"
+    cells = ["1", "NaN", "2", "inf", "-Infinity", "1e999", "1" + "0" * 400, "3"]
+    table.write_text("timestamp,t\n" + "".join(f"{1735689600 + at},{cell}\n" for at, cell in enumerate(cells)))
+    ended = admin("import", "main", str(table), "--topic", topic, "--json")
+    assert (ended.returncode, json.loads(ended.stdout)) == (1, {"imported": 3, "repeated": 0, "rejected": 5}), ended.stderr
+    assert [line.split(": ")[1] for line in ended.stderr.splitlines()] == ["line 3", "line 5", "line 6", "line 7", "line 8"]
+
+    # Those that only the API knows, too.
+    file = tmp_path / "bad.jsonl"
+    values = ["4", "NaN", "5", "-1e999", '"\\u0000"', "6", '"\\ud800"', "[" * 150 + "]" * 150, "1e-400", "7"]
+    file.write_text("".join(f'{{"topic": "{topic}", "timestamp": {1735689700 + at}, "payload": {one}}}\n' for at, one in enumerate(values)))
+    ended = admin("import", "main", str(file), "--json")
+    assert (ended.returncode, json.loads(ended.stdout)) == (1, {"imported": 4, "repeated": 0, "rejected": 6}), ended.stderr
+    lines = [f"line {number}" for number in (2, 4, 5, 7, 8, 9)]
+    assert sorted(line.split(": ")[1] for line in ended.stderr.splitlines()) == lines, ended.stderr
+
+
 def test_readings(owner: Tenant, app: Apps, tmp_path: Path) -> None:
     admin = app(owner.admin)
     source, out = tmp_path / "wide.csv", tmp_path / "readings.csv"
@@ -168,6 +237,22 @@ def test_wrong_files(owner: Tenant, app: Apps, tmp_path: Path, text: str, name: 
     file = tmp_path / name
     file.write_text(text)
     ended = app(owner.admin)("import", "main", str(file), "--topic", "x/{c}")
+    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("device_id,t\nd1,1\n", "a.csv", "there is no column topic, only device_id, t: say with --topic"),
+        ("topic;timestamp;t\na;2025-01-01T00:00:00Z;1,5\n", "a.csv", "the columns are separated by `;`"),
+        ("topic\ttimestamp\nx\ty\n", "a.csv", "the columns are separated by tabs"),
+        ('{"timestamp": 1, "t": 1}\n', "a.jsonl", "line 1 has no topic: say with --topic"),
+    ],
+)
+def test_files_without_a_topic(owner: Tenant, app: Apps, tmp_path: Path, text: str, name: str, said: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    ended = app(owner.admin)("import", "main", str(file))
     assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
 
 

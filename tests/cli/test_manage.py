@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.cli.conftest import Cli
 from tests.support.api import Api, Device
 from tests.support.stack import ROOT, Stack
@@ -39,12 +41,18 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     assert row(service, "org", "show", slug)["id"] == organization["id"]
 
     assert row(admin, "members", "add", member_id)["status"] == "invited"
+    assert {one["user_id"]: one["status"] for one in rows(admin, "members", "list")} == {admin_id: "member", member_id: "invited"}
     member = app(stack.token("authenticated", member_id))
     assert [one["organization_id"] for one in rows(member, "members", "invitations")] == [organization["id"]]
     row(member, "members", "accept", organization["id"])
     assert {one["user_id"]: one["role"] for one in rows(admin, "members", "list")} == {admin_id: "admin", member_id: "member"}
     assert row(admin, "members", "show", member_id)["role"] == "member"
-    row(admin, "members", "remove", member_id)
+    assert [one["user_id"] for one in rows(member, "members", "list")] == [admin_id, member_id], "whom members see, too"
+    assert admin("members", "remove", member_id).returncode == 2, "not without being asked"
+    row(admin, "members", "remove", member_id, "--yes")
+    row(admin, "members", "add", member_id)
+    row(member, "members", "remove", member_id, "--organization", organization["id"], "--yes")
+    assert rows(member, "members", "invitations") == [], "it was declined"
     last = admin("members", "add", admin_id, "--role", "member")
     assert (last.returncode, last.stderr.splitlines()[0].startswith("topicbase: last_admin: ")) == (1, True)
 
@@ -85,6 +93,33 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     gone = row(admin, "org", "remove", slug, "--confirm", f"Firm {slug}")
     assert row(admin, "delete", "show", gone["id"], "--wait")["state"] == "done"
     assert service("org", "show", slug).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("members", "add", "foo"), "USER foo is not an id"),
+        (("members", "show", "foo"), "USER foo is not an id"),
+        (("members", "remove", "foo", "--yes"), "USER foo is not an id"),
+        (("members", "accept", "demo"), "ORGANIZATION demo is not an id"),
+        (("org", "add", "Acme", "--admin", "foo"), "--admin foo is not an id"),
+        (("org", "usage", "--since", "1h"), "--since 1h is not a time"),
+        (("keys", "remove", "nope"), "KEY nope is not an id"),
+        (("keys", "add", "dashboard", "--expires-at", "tomorrow"), "--expires-at tomorrow is not a time"),
+        (("credentials", "add", "main", "--expires-at", "tomorrow"), "--expires-at tomorrow is not a time"),
+        (("delete", "show", "nope"), "DELETION nope is not an id"),
+        (("delete", "messages", "#", "--since", "1h", "--yes"), "--since 1h is not a time"),
+        (("replay", "messages", "main", "#", "--since", "1h"), "--since 1h is not a time"),
+        (("replay", "dead-letters", "{slug}", "--until", "1h"), "--until 1h is not a time"),
+        (("replay", "dead-letters", "{slug}", "--id", "7"), "--id 7 is not an id"),
+        (("publish", "main", "a", "1", "--deliver-at", "tomorrow"), "--deliver-at tomorrow is not a time"),
+        (("integration", "show", "greenhou-name-that-look-likeanidbut1"), "there is no greenhou"),
+    ],
+)
+def test_what_is_no_id_and_no_time_is_named(tenant: Callable[..., Tenant], app: Apps, arguments: tuple[str, ...], said: str) -> None:
+    owner = tenant()
+    ended = app(owner.admin)(*(one.format(slug=owner.slug) for one in arguments))
+    assert (ended.returncode, said in ended.stderr) == (1 if said.startswith("there") else 2, True), ended.stderr
 
 
 def test_people_get_a_table(tenant: Callable[..., Tenant], app: Apps) -> None:
@@ -148,7 +183,7 @@ def test_what_an_organization_uses_and_may_use(stack: Stack, app: Apps, api: Api
         assert (ended.returncode, ended.stderr.startswith(f"topicbase: {wrong} is not NAME=VALUE")) == (2, True)
 
 
-def test_operators(stack: Stack, cli: Cli, api: Api) -> None:
+def test_operators(stack: Stack, cli: Cli, app: Apps, api: Api) -> None:
     user, server = str(uuid.uuid4()), urlsplit(stack.database_url)
     superuser = {"PGUSER": server.username, "PGPASSWORD": server.password, "PGHOST": server.hostname, "PGPASSFILE": None}
     operators, token = partial(cli, "operators", **superuser), stack.token("authenticated", user)
@@ -162,6 +197,7 @@ def test_operators(stack: Stack, cli: Cli, api: Api) -> None:
     assert row(operators, "add", user) == added, "twice is once"
     assert may_operate()
     assert api.rows("organizations", token=token) == [], "and a member of nothing"
+    assert row(app(token), "org", "add", "Firm", "--slug", f"c{uuid.uuid4().hex[:10]}")["name"] == "Firm"
     assert added in rows(operators, "list")
     listed = stack.run("topicbase", "operators", "list").stdout
     assert user in listed

@@ -72,3 +72,11 @@ def test_another_role_is_told_so(cli: Cli, stack: Stack) -> None:
     ended = cli("status", PGUSER="authenticator", PGPASSWORD=secrets["AUTHENTICATOR_PASSWORD"], PGPASSFILE=None)
     assert ended.returncode == 3
     assert "PGUSER=mqtt_bridge" in ended.stderr
+
+
+def test_a_second_bridge_names_the_address_that_is_taken(stack: Stack, cli: Cli) -> None:
+    ended = cli("run")
+    address = stack.env["METRICS_URL"].removeprefix("http://").removesuffix("/metrics")
+    assert ended.returncode == 1
+    said = f"topicbase: it cannot listen on {address} (TOPICBASE_METRICS_ADDRESS): Address already in use"
+    assert ended.stderr.splitlines()[-1] == said
