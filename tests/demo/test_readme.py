@@ -84,7 +84,9 @@ def test_the_readme_is_short() -> None:
     assert len(README.split()) < 1250
 
 
-def test_the_tutorial_prints_what_it_says(stack: Stack) -> None:
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_the_tutorial_prints_what_it_says(stack: Stack, time: str) -> None:
+    del time  # a second time on the same stack, it does the same
     lines = printed(TUTORIAL, stack).splitlines()
     for line in (
         "org_acme/#|active",
