@@ -11358,7 +11358,11 @@ CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETU
     BEGIN ATOMIC
  SELECT
          CASE slug
-             WHEN 'topic_invalid'::text THEN COALESCE(mqtt.topic_name_reason(topic), 'A topic is a string.'::text)
+             WHEN 'topic_invalid'::text THEN
+             CASE
+                 WHEN (topic IS NULL) THEN 'The message has no topic: in JSON it is the member topic, beside bytes the header X-Topic.'::text
+                 ELSE COALESCE(mqtt.topic_name_reason(topic), 'A topic is a string.'::text)
+             END
              WHEN 'topic_not_allowed'::text THEN 'This credential may not publish to that topic.'::text
              WHEN 'topic_limit_reached'::text THEN 'The organization uses as many topics as this installation allows, and this would be another one.'::text
              WHEN 'qos_invalid'::text THEN 'QoS is 0, 1 or 2.'::text
