@@ -536,9 +536,10 @@ BEGIN
     ON CONFLICT ON CONSTRAINT organization_members_pkey DO UPDATE SET role = excluded.role
     RETURNING m.* INTO v_member;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('organization_id', organization_id::text);
         RAISE EXCEPTION 'invitation_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('You have no invitation to organization %s.', coalesce(organization_id::text, 'null')),
+            DETAIL = format('You have no invitation to organization %s.', organization_id),
             HINT = 'list_organization_invitations shows yours.';
     END IF;
     PERFORM mqtt.log_activity(
@@ -632,8 +633,9 @@ DECLARE
     v_first integer;
 BEGIN
     IF v_preset IS NULL THEN
+        PERFORM mqtt.require_argument('preset', preset);
         RAISE EXCEPTION 'preset_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no preset %s.', coalesce(to_json(left(preset, 100))::text, 'null')), HINT = 'list_device_presets shows all.';
+            ERRCODE = 'PT404', DETAIL = format('There is no preset %s.', to_json(left(preset, 100))), HINT = 'list_device_presets shows all.';
     END IF;
     DELETE FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id AND r.preset = apply_device_preset.preset;
     v_first := coalesce((SELECT max(r.position) FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id) / 10 * 10, 0);
@@ -1268,9 +1270,10 @@ BEGIN
     WHERE c.id = explain_mqtt_access.credential_id AND (mqtt.is_operator() OR c.organization_id = ANY (mqtt.current_organization_ids()))
         AND mqtt.key_allows(c.integration_id);
     IF NOT found THEN
+        PERFORM mqtt.require_argument('credential_id', credential_id::text);
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            DETAIL = format('There is no credential %s that you may see.', credential_id),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
     PERFORM mqtt.require_admin(v_credential.organization_id);
@@ -1580,9 +1583,10 @@ DECLARE
 BEGIN
     SELECT d.* INTO v_deletion FROM mqtt.deletions AS d WHERE d.id = get_deletion.deletion_id;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('deletion_id', deletion_id::text);
         RAISE EXCEPTION 'deletion_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no deletion %s that you may see.', coalesce(deletion_id::text, 'null')),
+            DETAIL = format('There is no deletion %s that you may see.', deletion_id),
             HINT = 'list_deletions lists those of your organizations.';
     END IF;
     RETURN mqtt.deletion_json(v_deletion);
@@ -1775,9 +1779,10 @@ BEGIN
     LOOP
         SELECT r.* INTO v_request FROM mqtt.mqtt_requests AS r WHERE r.id = get_mqtt_request.request_id;
         IF NOT found THEN
+            PERFORM mqtt.require_argument('request_id', request_id::text);
             RAISE EXCEPTION 'request_not_found' USING
                 ERRCODE = 'PT404',
-                DETAIL = format('There is no request %s that you may see.', coalesce(request_id::text, 'null')),
+                DETAIL = format('There is no request %s that you may see.', request_id),
                 HINT = 'Requests are kept for a day.';
         END IF;
         EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until
@@ -2247,9 +2252,10 @@ BEGIN
             IF NOT EXISTS (
                 SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = mqtt_hybrid_credentials.credential_id AND c.integration_id = v_integration.id
             ) THEN
+                PERFORM mqtt.require_argument('credential_id', credential_id::text);
                 RAISE EXCEPTION 'credential_not_found' USING
                     ERRCODE = 'PT404',
-                    DETAIL = format('The integration does not have a credential %s.', coalesce(credential_id::text, 'null')),
+                    DETAIL = format('The integration does not have a credential %s.', credential_id),
                     HINT = 'Action get lists its credentials.';
             END IF;
             RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);
@@ -2883,9 +2889,10 @@ BEGIN
     END IF;
     v_status := coalesce(v_status, mqtt.settled_status(v_id));
     IF v_status IS NULL THEN
+        PERFORM mqtt.require_argument('message_id', v_id::text);
         RAISE EXCEPTION 'message_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No message %s is queued, stored or dead.', coalesce(v_id::text, 'null')),
+            DETAIL = format('No message %s is queued, stored or dead.', v_id),
             HINT = 'Use the message_id that mqtt_ingest returned; messages are removed when their retention ends.';
     END IF;
     RETURN jsonb_build_object('message_id', v_id, 'status', v_status);
@@ -3217,9 +3224,10 @@ BEGIN
     RETURNING m.* INTO v_member;
     IF NOT found THEN
         PERFORM mqtt.require_organization(remove_organization_member.organization_id);
+        PERFORM mqtt.require_argument('user_id', user_id::text);
         RAISE EXCEPTION 'member_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('The organization does not have a member %s.', coalesce(user_id::text, 'null')),
+            DETAIL = format('The organization does not have a member %s.', user_id),
             HINT = 'GET /organization_members lists its members.';
     END IF;
     IF v_member.role = 'admin' AND NOT v_is_self AND NOT mqtt.is_operator() AND NOT EXISTS (
@@ -3399,8 +3407,9 @@ BEGIN
     WHERE k.id = revoke_api_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
     RETURNING k.* INTO v_row;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('key_id', key_id::text);
         RAISE EXCEPTION 'api_key_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no key %s that you may revoke.', coalesce(key_id::text, 'null')), HINT = 'list_api_keys shows yours.';
+            ERRCODE = 'PT404', DETAIL = format('There is no key %s that you may revoke.', key_id), HINT = 'list_api_keys shows yours.';
     END IF;
     PERFORM mqtt.log_activity(
         v_row.organization_id, NULL, 'api_key_revoked',
@@ -3429,9 +3438,10 @@ BEGIN
     WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))) AND mqtt.key_allows(k.integration_id)
     RETURNING k.* INTO v_row;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('key_id', key_id::text);
         RAISE EXCEPTION 'broker_key_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
+            DETAIL = format('There is no key %s that you may revoke.', key_id),
             HINT = 'get_broker_keys lists yours.';
     END IF;
     IF v_row.integration_id IS NOT NULL THEN
@@ -3712,6 +3722,7 @@ BEGIN
     WHERE o.id = set_organization_limits.organization_id
     RETURNING o.* INTO v_organization;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('organization_id', organization_id::text);
         RAISE EXCEPTION 'organization_not_found' USING
             ERRCODE = 'PT404', DETAIL = format('There is no organization %s.', organization_id), HINT = 'GET /organizations lists them.';
     END IF;
@@ -11097,6 +11108,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
 "api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},
 "argument_conflict": {"status": 400, "meaning": "two names of one argument have different values, `device_id` and `external_id` name different devices, or both of `topic` and `filter`, or of `bucket` and `max_points`, are given", "remedy": "send one of the two"},
+"argument_missing": {"status": 400, "meaning": "an argument that names what the call is about is missing or null", "remedy": "send the argument that `details` names"},
 "batch_empty": {"status": 400, "meaning": "the array has no messages", "remedy": "send at least one message"},
 "batch_size_invalid": {"status": 400, "meaning": "`batch_size` is not 1 to 100,000", "remedy": "1,000 is a good size"},
 "batch_too_large": {"status": 413, "meaning": "more messages or receipt ids than one call may have (`max_batch_messages`)", "remedy": "split it into several calls"},
@@ -11367,7 +11379,11 @@ CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETU
     BEGIN ATOMIC
  SELECT
          CASE slug
-             WHEN 'topic_invalid'::text THEN COALESCE(mqtt.topic_name_reason(topic), 'A topic is a string.'::text)
+             WHEN 'topic_invalid'::text THEN
+             CASE
+                 WHEN (topic IS NULL) THEN 'The message has no topic: in JSON it is the member topic, beside bytes the header X-Topic.'::text
+                 ELSE COALESCE(mqtt.topic_name_reason(topic), 'A topic is a string.'::text)
+             END
              WHEN 'topic_not_allowed'::text THEN 'This credential may not publish to that topic.'::text
              WHEN 'topic_limit_reached'::text THEN 'The organization uses as many topics as this installation allows, and this would be another one.'::text
              WHEN 'qos_invalid'::text THEN 'QoS is 0, 1 or 2.'::text
@@ -11532,9 +11548,10 @@ BEGIN
         );
     END IF;
     IF cardinality(v_found) = 0 THEN
+        PERFORM mqtt.require_argument('device_id', v_name);
         RAISE EXCEPTION 'device_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no device %s that you may see.', left(coalesce(v_name, 'null'), 255)),
+            DETAIL = format('There is no device %s that you may see.', left(v_name, 255)),
             HINT = 'list_devices shows yours; sync_device registers a device before its first message.';
     ELSIF cardinality(v_found) > 1 THEN
         RAISE EXCEPTION 'device_ambiguous' USING
@@ -24156,6 +24173,22 @@ ALTER FUNCTION mqtt.require_admin(organization_id uuid) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_admin(organization_id uuid) IS 'Raises PT403 admin_required unless the caller is an admin of the organization.';
 
+CREATE FUNCTION mqtt.require_argument(name text, value text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF value IS NULL THEN
+        RAISE EXCEPTION 'argument_missing' USING
+            ERRCODE = 'PT400', DETAIL = format('The call needs %s, which is missing or null.', name), HINT = format('Send %s.', name);
+    END IF;
+END;
+$$;
+
+ALTER FUNCTION mqtt.require_argument(name text, value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.require_argument(name text, value text) IS 'Raises PT400 argument_missing if the value is null: for whoever found nothing, before it says that there is no such row.';
+
 CREATE FUNCTION mqtt.require_batch(message_count integer, max_messages integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -24234,9 +24267,10 @@ BEGIN
         AND mqtt.key_allows(c.integration_id)
     FOR NO KEY UPDATE;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('credential_id', credential_id::text);
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            DETAIL = format('There is no credential %s that you may see.', credential_id),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
     PERFORM mqtt.require_admin(v_credential.organization_id);
@@ -24284,9 +24318,10 @@ BEGIN
         AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()))
         AND mqtt.key_allows(i.id);
     IF NOT found THEN
+        PERFORM mqtt.require_argument('integration_id', integration_id::text);
         RAISE EXCEPTION 'integration_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no integration %s that you may see', coalesce(integration_id::text, 'null'))
+            DETAIL = format('There is no integration %s that you may see', integration_id)
                 || coalesce(format(' in organization %s.', organization_id), '.'),
             HINT = 'GET /device_integrations lists yours.';
     END IF;
@@ -24435,9 +24470,10 @@ BEGIN
     WHERE o.id = require_organization.organization_id
         AND (mqtt.is_operator() OR o.id = ANY (mqtt.current_organization_ids()));
     IF NOT found THEN
+        PERFORM mqtt.require_argument('organization_id', organization_id::text);
         RAISE EXCEPTION 'organization_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no organization %s that you may see.', coalesce(organization_id::text, 'null')),
+            DETAIL = format('There is no organization %s that you may see.', organization_id),
             HINT = 'GET /organizations lists yours.';
     END IF;
     IF admin_only THEN
@@ -24543,8 +24579,9 @@ DECLARE
     v_rule CONSTANT jsonb := mqtt.rule_json(rule_id);
 BEGIN
     IF v_rule IS NULL THEN
+        PERFORM mqtt.require_argument('rule_id', rule_id::text);
         RAISE EXCEPTION 'payload_rule_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no payload rule %s that you may see.', coalesce(rule_id::text, 'null')),
+            ERRCODE = 'PT404', DETAIL = format('There is no payload rule %s that you may see.', rule_id),
             HINT = 'GET /payload_rules lists yours.';
     END IF;
     RETURN v_rule;
@@ -24607,9 +24644,10 @@ BEGIN
         AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()))
         AND mqtt.key_allows(s.integration_id);
     IF NOT found THEN
+        PERFORM mqtt.require_argument('subscription_id', subscription_id::text);
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            DETAIL = format('There is no subscription %s that you may see.', subscription_id),
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
     PERFORM mqtt.require_admin(v_subscription.organization_id);
@@ -33980,6 +34018,10 @@ REVOKE ALL ON FUNCTION mqtt.request_session() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.require_admin(organization_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_admin(organization_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_admin(organization_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.require_argument(name text, value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.require_argument(name text, value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.require_argument(name text, value text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.require_batch(message_count integer, max_messages integer) FROM PUBLIC;
 

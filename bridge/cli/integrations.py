@@ -28,6 +28,8 @@ def add(
 ) -> None:
     """Create an integration, as an admin.
 
+    Of the hosted broker, an organization needs one: each further one stores every message once more, and its devices again.
+
     \b
     Examples:
       topicbase integration add 'Hosted broker'

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -144,6 +145,15 @@ async def connect(name: str) -> Connection:
     return await psycopg.AsyncConnection.connect(autocommit=True, application_name=name, prepare_threshold=1, **_OPTIONS)
 
 
+def _has_ended(connection: Connection) -> bool:
+    """Whether the server has ended an idle connection, which psycopg finds out when it is next used: nobody sends anything else there."""
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class Database:
     """A few connections, each lent to one call at a time."""
 
@@ -157,7 +167,10 @@ class Database:
     async def _connection(self) -> AsyncIterator[Connection]:
         connection = await self._free.get()
         try:
-            if connection is None or connection.closed:
+            if connection is not None and _has_ended(connection):
+                await connection.close()
+                connection = None
+            if connection is None:
                 connection = await connect(self._name)
             yield connection
         except psycopg.Error as error:

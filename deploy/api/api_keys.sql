@@ -118,8 +118,9 @@ BEGIN
     WHERE k.id = revoke_api_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true)))
     RETURNING k.* INTO v_row;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('key_id', key_id::text);
         RAISE EXCEPTION 'api_key_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no key %s that you may revoke.', coalesce(key_id::text, 'null')), HINT = 'list_api_keys shows yours.';
+            ERRCODE = 'PT404', DETAIL = format('There is no key %s that you may revoke.', key_id), HINT = 'list_api_keys shows yours.';
     END IF;
     PERFORM mqtt.log_activity(
         v_row.organization_id, NULL, 'api_key_revoked',

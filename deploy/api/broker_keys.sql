@@ -94,9 +94,10 @@ BEGIN
     WHERE k.id = revoke_broker_key.key_id AND (mqtt.is_operator() OR k.organization_id = ANY (mqtt.current_organization_ids(true))) AND mqtt.key_allows(k.integration_id)
     RETURNING k.* INTO v_row;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('key_id', key_id::text);
         RAISE EXCEPTION 'broker_key_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no key %s that you may revoke.', coalesce(revoke_broker_key.key_id::text, 'null')),
+            DETAIL = format('There is no key %s that you may revoke.', key_id),
             HINT = 'get_broker_keys lists yours.';
     END IF;
     IF v_row.integration_id IS NOT NULL THEN

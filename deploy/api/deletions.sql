@@ -42,9 +42,10 @@ DECLARE
 BEGIN
     SELECT d.* INTO v_deletion FROM mqtt.deletions AS d WHERE d.id = get_deletion.deletion_id;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('deletion_id', deletion_id::text);
         RAISE EXCEPTION 'deletion_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no deletion %s that you may see.', coalesce(deletion_id::text, 'null')),
+            DETAIL = format('There is no deletion %s that you may see.', deletion_id),
             HINT = 'list_deletions lists those of your organizations.';
     END IF;
     RETURN mqtt.deletion_json(v_deletion);

@@ -35,8 +35,9 @@ DECLARE
     v_first integer;
 BEGIN
     IF v_preset IS NULL THEN
+        PERFORM mqtt.require_argument('preset', preset);
         RAISE EXCEPTION 'preset_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no preset %s.', coalesce(to_json(left(preset, 100))::text, 'null')), HINT = 'list_device_presets shows all.';
+            ERRCODE = 'PT404', DETAIL = format('There is no preset %s.', to_json(left(preset, 100))), HINT = 'list_device_presets shows all.';
     END IF;
     DELETE FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id AND r.preset = apply_device_preset.preset;
     v_first := coalesce((SELECT max(r.position) FROM mqtt.payload_rules AS r WHERE r.integration_id = v_integration.id) / 10 * 10, 0);

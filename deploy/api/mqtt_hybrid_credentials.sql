@@ -30,9 +30,10 @@ BEGIN
             IF NOT EXISTS (
                 SELECT FROM mqtt.mqtt_credentials AS c WHERE c.id = mqtt_hybrid_credentials.credential_id AND c.integration_id = v_integration.id
             ) THEN
+                PERFORM mqtt.require_argument('credential_id', credential_id::text);
                 RAISE EXCEPTION 'credential_not_found' USING
                     ERRCODE = 'PT404',
-                    DETAIL = format('The integration does not have a credential %s.', coalesce(credential_id::text, 'null')),
+                    DETAIL = format('The integration does not have a credential %s.', credential_id),
                     HINT = 'Action get lists its credentials.';
             END IF;
             RETURN api.revoke_mqtt_credentials(mqtt_hybrid_credentials.credential_id);

@@ -154,9 +154,10 @@ BEGIN
         AND (mqtt.is_operator() OR s.organization_id = ANY (mqtt.current_organization_ids()))
         AND mqtt.key_allows(s.integration_id);
     IF NOT found THEN
+        PERFORM mqtt.require_argument('subscription_id', subscription_id::text);
         RAISE EXCEPTION 'subscription_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no subscription %s that you may see.', coalesce(subscription_id::text, 'null')),
+            DETAIL = format('There is no subscription %s that you may see.', subscription_id),
             HINT = 'GET /mqtt_subscriptions shows yours.';
     END IF;
     PERFORM mqtt.require_admin(v_subscription.organization_id);

@@ -72,9 +72,10 @@ BEGIN
     LOOP
         SELECT r.* INTO v_request FROM mqtt.mqtt_requests AS r WHERE r.id = get_mqtt_request.request_id;
         IF NOT found THEN
+            PERFORM mqtt.require_argument('request_id', request_id::text);
             RAISE EXCEPTION 'request_not_found' USING
                 ERRCODE = 'PT404',
-                DETAIL = format('There is no request %s that you may see.', coalesce(request_id::text, 'null')),
+                DETAIL = format('There is no request %s that you may see.', request_id),
                 HINT = 'Requests are kept for a day.';
         END IF;
         EXIT WHEN v_request.status = 'done' OR clock_timestamp() >= v_until

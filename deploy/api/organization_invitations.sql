@@ -50,9 +50,10 @@ BEGIN
     ON CONFLICT ON CONSTRAINT organization_members_pkey DO UPDATE SET role = excluded.role
     RETURNING m.* INTO v_member;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('organization_id', organization_id::text);
         RAISE EXCEPTION 'invitation_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('You have no invitation to organization %s.', coalesce(organization_id::text, 'null')),
+            DETAIL = format('You have no invitation to organization %s.', organization_id),
             HINT = 'list_organization_invitations shows yours.';
     END IF;
     PERFORM mqtt.log_activity(

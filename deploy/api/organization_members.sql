@@ -89,9 +89,10 @@ BEGIN
     RETURNING m.* INTO v_member;
     IF NOT found THEN
         PERFORM mqtt.require_organization(remove_organization_member.organization_id);
+        PERFORM mqtt.require_argument('user_id', user_id::text);
         RAISE EXCEPTION 'member_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('The organization does not have a member %s.', coalesce(user_id::text, 'null')),
+            DETAIL = format('The organization does not have a member %s.', user_id),
             HINT = 'GET /organization_members lists its members.';
     END IF;
     IF v_member.role = 'admin' AND NOT v_is_self AND NOT mqtt.is_operator() AND NOT EXISTS (

@@ -50,8 +50,9 @@ DECLARE
     v_rule CONSTANT jsonb := mqtt.rule_json(rule_id);
 BEGIN
     IF v_rule IS NULL THEN
+        PERFORM mqtt.require_argument('rule_id', rule_id::text);
         RAISE EXCEPTION 'payload_rule_not_found' USING
-            ERRCODE = 'PT404', DETAIL = format('There is no payload rule %s that you may see.', coalesce(rule_id::text, 'null')),
+            ERRCODE = 'PT404', DETAIL = format('There is no payload rule %s that you may see.', rule_id),
             HINT = 'GET /payload_rules lists yours.';
     END IF;
     RETURN v_rule;

@@ -1,5 +1,6 @@
 -- Deploy topicbase:api/process_mqtt_queue to pg
 -- requires: base/argument_aliases
+-- requires: base/require_argument
 -- requires: process/process_batch
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -100,9 +101,10 @@ BEGIN
     END IF;
     v_status := coalesce(v_status, mqtt.settled_status(v_id));
     IF v_status IS NULL THEN
+        PERFORM mqtt.require_argument('message_id', v_id::text);
         RAISE EXCEPTION 'message_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('No message %s is queued, stored or dead.', coalesce(v_id::text, 'null')),
+            DETAIL = format('No message %s is queued, stored or dead.', v_id),
             HINT = 'Use the message_id that mqtt_ingest returned; messages are removed when their retention ends.';
     END IF;
     RETURN jsonb_build_object('message_id', v_id, 'status', v_status);

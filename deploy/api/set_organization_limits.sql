@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/set_organization_limits to pg
+-- requires: base/require_argument
 -- requires: tenants/organizations
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -44,6 +45,7 @@ BEGIN
     WHERE o.id = set_organization_limits.organization_id
     RETURNING o.* INTO v_organization;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('organization_id', organization_id::text);
         RAISE EXCEPTION 'organization_not_found' USING
             ERRCODE = 'PT404', DETAIL = format('There is no organization %s.', organization_id), HINT = 'GET /organizations lists them.';
     END IF;

@@ -16,6 +16,7 @@ AS $catalogue$
 "api_key_limit_reached": {"status": 409, "meaning": "the organization has as many API keys as it may have (`max_api_keys`)", "remedy": "revoke one that is not used"},
 "api_key_not_found": {"status": 404, "meaning": "there is no API key with that id that you may revoke", "remedy": "`list_api_keys` shows yours"},
 "argument_conflict": {"status": 400, "meaning": "two names of one argument have different values, `device_id` and `external_id` name different devices, or both of `topic` and `filter`, or of `bucket` and `max_points`, are given", "remedy": "send one of the two"},
+"argument_missing": {"status": 400, "meaning": "an argument that names what the call is about is missing or null", "remedy": "send the argument that `details` names"},
 "batch_empty": {"status": 400, "meaning": "the array has no messages", "remedy": "send at least one message"},
 "batch_size_invalid": {"status": 400, "meaning": "`batch_size` is not 1 to 100,000", "remedy": "1,000 is a good size"},
 "batch_too_large": {"status": 413, "meaning": "more messages or receipt ids than one call may have (`max_batch_messages`)", "remedy": "split it into several calls"},

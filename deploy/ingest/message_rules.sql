@@ -36,7 +36,10 @@ CREATE OR REPLACE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL)
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE slug
-        WHEN 'topic_invalid' THEN coalesce(mqtt.topic_name_reason(topic), 'A topic is a string.')
+        WHEN 'topic_invalid' THEN CASE
+            WHEN topic IS NULL THEN 'The message has no topic: in JSON it is the member topic, beside bytes the header X-Topic.'
+            ELSE coalesce(mqtt.topic_name_reason(topic), 'A topic is a string.')
+        END
         WHEN 'topic_not_allowed' THEN 'This credential may not publish to that topic.'
         WHEN 'topic_limit_reached' THEN 'The organization uses as many topics as this installation allows, and this would be another one.'
         WHEN 'qos_invalid' THEN 'QoS is 0, 1 or 2.'

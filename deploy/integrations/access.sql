@@ -1,4 +1,5 @@
 -- Deploy topicbase:integrations/access to pg
+-- requires: base/require_argument
 -- requires: tables/device_integrations
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -55,9 +56,10 @@ BEGIN
     WHERE o.id = require_organization.organization_id
         AND (mqtt.is_operator() OR o.id = ANY (mqtt.current_organization_ids()));
     IF NOT found THEN
+        PERFORM mqtt.require_argument('organization_id', organization_id::text);
         RAISE EXCEPTION 'organization_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no organization %s that you may see.', coalesce(organization_id::text, 'null')),
+            DETAIL = format('There is no organization %s that you may see.', organization_id),
             HINT = 'GET /organizations lists yours.';
     END IF;
     IF admin_only THEN
@@ -140,9 +142,10 @@ BEGIN
         AND (mqtt.is_operator() OR i.organization_id = ANY (mqtt.current_organization_ids()))
         AND mqtt.key_allows(i.id);
     IF NOT found THEN
+        PERFORM mqtt.require_argument('integration_id', integration_id::text);
         RAISE EXCEPTION 'integration_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no integration %s that you may see', coalesce(integration_id::text, 'null'))
+            DETAIL = format('There is no integration %s that you may see', integration_id)
                 || coalesce(format(' in organization %s.', organization_id), '.'),
             HINT = 'GET /device_integrations lists yours.';
     END IF;

@@ -48,9 +48,10 @@ BEGIN
         AND mqtt.key_allows(c.integration_id)
     FOR NO KEY UPDATE;
     IF NOT found THEN
+        PERFORM mqtt.require_argument('credential_id', credential_id::text);
         RAISE EXCEPTION 'credential_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no credential %s that you may see.', coalesce(credential_id::text, 'null')),
+            DETAIL = format('There is no credential %s that you may see.', credential_id),
             HINT = 'get_mqtt_credentials lists yours.';
     END IF;
     PERFORM mqtt.require_admin(v_credential.organization_id);

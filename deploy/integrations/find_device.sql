@@ -1,5 +1,6 @@
 -- Deploy topicbase:integrations/find_device to pg
 -- requires: base/parse_values
+-- requires: base/require_argument
 -- requires: tables/devices
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -30,9 +31,10 @@ BEGIN
         );
     END IF;
     IF cardinality(v_found) = 0 THEN
+        PERFORM mqtt.require_argument('device_id', v_name);
         RAISE EXCEPTION 'device_not_found' USING
             ERRCODE = 'PT404',
-            DETAIL = format('There is no device %s that you may see.', left(coalesce(v_name, 'null'), 255)),
+            DETAIL = format('There is no device %s that you may see.', left(v_name, 255)),
             HINT = 'list_devices shows yours; sync_device registers a device before its first message.';
     ELSIF cardinality(v_found) > 1 THEN
         RAISE EXCEPTION 'device_ambiguous' USING

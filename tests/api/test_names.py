@@ -39,7 +39,7 @@ def test_get_device_takes_either_id(home: Tenant, sensor: dict[str, Any], valve:
         assert home.api.ok("get_device", names, token=home.member) == {**sensor, "found_by": found_by}, names
     refused(home.api.call("get_device", {"device_id": sensor["id"], "external_id": "valve02"}, token=home.member), 400, "argument_conflict")
     refused(home.api.call("get_device", {"external_id": sensor["id"]}, token=home.member), 404, "device_not_found")
-    refused(home.api.call("get_device", {}, token=home.member), 404, "device_not_found")
+    refused(home.api.call("get_device", {}, token=home.member), 400, "argument_missing")
 
 
 def test_an_external_id_that_is_another_devices_id_can_be_named(home: Tenant, sensor: dict[str, Any]) -> None:

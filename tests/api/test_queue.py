@@ -77,7 +77,7 @@ def test_one_message_by_its_id(home: Tenant, queue: Queue, api: Api) -> None:
         assert api.ok("process_mqtt_queue_message", {"p_message_id": message_id}, token=queue.service) == done
     assert len(device.api.rows("mqtt_messages", token=home.member)) == 2
     assert queue.work()["processed"] == 0
-    for unknown in (UNKNOWN, None, "01a20000-0000-8000-8000-7fffffffffff", "01a20000-0000-8000-bfff-ffffffffffff"):
+    for unknown in (UNKNOWN, "01a20000-0000-8000-8000-7fffffffffff", "01a20000-0000-8000-bfff-ffffffffffff"):
         refused(api.call("process_mqtt_queue_message", {"p_message_id": unknown}, token=queue.service), 404, "message_not_found")
 
 
@@ -219,9 +219,9 @@ def test_a_message_that_another_reader_holds_is_processing(home: Tenant, queue: 
     assert queue.work()["processed"] == 1
 
 
-@pytest.mark.parametrize("organization", [UNKNOWN, None])
-def test_statistics_of_no_organization(home: Tenant, organization: str | None) -> None:
-    refused(home.api.call("get_mqtt_queue_stats", {"org_id": organization}, token=home.member), 404, "organization_not_found")
+@pytest.mark.parametrize(("organization", "status", "slug"), [(UNKNOWN, 404, "organization_not_found"), (None, 400, "argument_missing")])
+def test_statistics_of_no_organization(home: Tenant, organization: str | None, status: int, slug: str) -> None:
+    refused(home.api.call("get_mqtt_queue_stats", {"org_id": organization}, token=home.member), status, slug)
 
 
 def move(db: Connection, home: Tenant, days: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from topicbase_client import BufferFullError, Device
+from topicbase_client import BufferFullError, Device, Live, Topicbase
 
 from tests.clients.conftest import MosquittoClient
 from tests.support import api
@@ -167,3 +167,27 @@ def test_a_full_buffer_takes_no_more() -> None:
         assert device.close(timeout=0) == 2
     with pytest.raises(RuntimeError):
         device.send("a", 4)
+
+
+def test_a_refused_login_stays_the_reason(
+    stack: Stack,
+    mosquitto: Callable[..., MosquittoClient],
+    between: Callable[[str, int], Proxy],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    login = mosquitto().device
+    proxy = between(stack.mqtt_host, stack.mqtt_port)
+    device = Device(f"mqtt://127.0.0.1:{proxy.port}", login.username, "wrong", login.client_id)
+    wait_until(lambda: proxy.connections > 1, what="a second attempt")
+    device.close(timeout=0)
+    assert "Not authorized" in str(device.error)
+    assert [record.getMessage() for record in caplog.records if "ended" in record.getMessage()] == []
+
+
+@pytest.mark.parametrize("url", ["foo", "localhost:1883", "ftp://host", "mqtt://", "https:host", "mqtt://host:99999"])
+def test_a_url_that_cannot_be_reached_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"(?i)url|port"):
+        Device(url, "u", "p")
+    for client in (Topicbase, Live):
+        with pytest.raises(ValueError, match=r"(?i)url|port"):
+            client(url, token="t")  # noqa: S106

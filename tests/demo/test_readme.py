@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.waiting import PROGRAM_PATIENCE, wait_until
 README = (ROOT / "README.md").read_text()
 TOUR = (ROOT / "docs" / "tutorials" / "tour.md").read_text()
 SETTINGS = "".join((ROOT / "docs" / "reference" / name).read_text() for name in ("bridge.md", "local-stack.md"))
+FOLLOWING = (ROOT / "docs" / "how-to" / "follow-messages-live.md").read_text()
 TUTORIAL = (ROOT / "docs" / "tutorials" / "first-device.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "reference" / "configuration.md").read_text()
 
@@ -82,7 +84,9 @@ def test_the_readme_is_short() -> None:
     assert len(README.split()) < 1250
 
 
-def test_the_tutorial_prints_what_it_says(stack: Stack) -> None:
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_the_tutorial_prints_what_it_says(stack: Stack, time: str) -> None:
+    del time  # a second time on the same stack, it does the same
     lines = printed(TUTORIAL, stack).splitlines()
     for line in (
         "org_acme/#|active",
@@ -95,6 +99,24 @@ def test_the_tutorial_prints_what_it_says(stack: Stack) -> None:
         assert f"# {line}\n" in TUTORIAL
         assert line in lines
     assert any("topic_not_allowed" in line for line in lines)
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```sh\n(.*?)^```$", FOLLOWING, re.MULTILINE | re.DOTALL))
+def test_its_commands_follow_what_comes(stack: Stack, block: str) -> None:
+    script = f"echo begun\n{block}"
+    environment = {**os.environ, "TOPICBASE_RUN_DIR": str(stack.run_dir), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as follower:
+        assert follower.stdout is not None
+        try:
+            # A stream shows what comes after it has begun, and says that it has.
+            begun = "event: subscribed" if "curl" in block else "begun"
+            assert any(begun in line for line in follower.stdout)
+            stack.run("topicbase", "publish", stack.env["DEMO_INTEGRATION_ID"], "org_demo/devices/live/telemetry", '{"followed": 1}')
+            assert any("followed" in line for line in follower.stdout)
+        finally:
+            os.killpg(follower.pid, signal.SIGTERM)
 
 
 def test_its_commands_show_the_messages_of_every_way(tour: str, stack: Stack) -> None:

@@ -176,6 +176,19 @@ def test_paths_that_are_none(post: Callable[..., requests.Response], path: str) 
     is_refused(post(path, json={}), 404, "route_not_found")
 
 
+def test_a_path_that_is_none_is_told_which_are(post: Callable[..., requests.Response]) -> None:
+    hint = post("/nowhere", json={}).json()["hint"]
+    for path in (INGEST, "/in/", "/rest/v1/", "/stream", "/functions/v1/mqtt-hybrid/publish", "/console/"):
+        assert path in hint
+
+
+def test_a_message_without_a_topic_is_told_where_it_goes(post: Callable[..., requests.Response], bearer: dict[str, str]) -> None:
+    for path, body in ((f"{INGEST}/binary", {"data": b"1"}), (INGEST, {"json": {"payload": 1}})):
+        refused = post(path, headers=bearer, **body)
+        is_refused(refused, 400, "topic_invalid")
+        assert "X-Topic" in refused.json()["details"]
+
+
 def test_bodies_beyond_the_limit(post: Callable[..., requests.Response], device: Device, bearer: dict[str, str]) -> None:
     message = {"topic": device.topic(), "payload": "x" * 2**20}
     response = post(INGEST, json=message, headers=bearer)
@@ -429,9 +442,11 @@ def test_a_method_that_is_refused_is_told_which_are_not(stack: Stack, home: Tena
     for method in METHODS:
         # The stream does not end what it takes.
         login = "" if path == "/stream" else f"\r\nAuthorization: Bearer {home.member}"
-        status, headers, _ = raw(stack, f"{method} {path} HTTP/1.1{login}\r\nContent-Type: application/json")
+        status, headers, body = raw(stack, f"{method} {path} HTTP/1.1{login}\r\nContent-Type: application/json")
         assert (status == 405) == (method not in allowed), method
         assert status != 405 or headers["allow"] == allowed, method
+        # PostgREST has words of its own for what it refuses itself.
+        assert b"method_not_allowed" not in body or json.loads(body)["hint"] == f"Allowed here: {allowed}."
 
 
 def test_a_call_that_changes_something_is_not_for_get(stack: Stack, home: Tenant) -> None:
@@ -482,9 +497,9 @@ def test_a_thousand_unknown_keys_cost_no_search(post: Callable[..., requests.Res
     is_refused(post("/rest/v1/rpc/mqtt_ingest", json=keys, headers={**bearer, "X-Username": "nobody"}), 400, "message_invalid")
     assert post(f"{INGEST}/batch", json=keys, headers=bearer).json()["message"] == "messages_invalid"
     member = {"Authorization": f"Bearer {home.member}"}
-    is_refused(post("/rest/v1/rpc/mqtt_publish", json=keys, headers=member), 404, "integration_not_found")
+    is_refused(post("/rest/v1/rpc/mqtt_publish", json=keys, headers=member), 400, "argument_missing")
     assert post("/rest/v1/rpc/get_mqtt_publish_receipts", json=keys, headers=member).json() == []
-    is_refused(post("/rest/v1/rpc/import_messages", json=keys, headers=member), 404, "integration_not_found")
+    is_refused(post("/rest/v1/rpc/import_messages", json=keys, headers=member), 400, "argument_missing")
     is_refused(post("/rest/v1/rpc/list_devices", json=keys, headers=member), 413, "body_too_large")
 
 

@@ -92,7 +92,7 @@ SELECT act_as('authenticated', :'alice');
 SELECT refuses(format('SELECT api.explain_mqtt_access(%L, %L, %L)', :'pump_login', 'read', 'x'), 'PT400', 'action_invalid', 'another action');
 SELECT refuses(format('SELECT api.explain_mqtt_access(%L, NULL, %L)', :'pump_login', 'x'), 'PT400', 'action_invalid', 'no action');
 SELECT refuses(format('SELECT api.explain_mqtt_access(%L, %L, %L)', :'bob_login', 'publish', 'x'), 'PT404', 'credential_not_found', 'another organization''s');
-SELECT refuses($$SELECT api.explain_mqtt_access(NULL, 'publish', 'x')$$, 'PT404', 'credential_not_found', 'none');
+SELECT refuses($$SELECT api.explain_mqtt_access(NULL, 'publish', 'x')$$, 'PT400', 'argument_missing', 'none');
 SELECT act_as('authenticated', :'anna');
 SELECT refuses(format('SELECT api.explain_mqtt_access(%L, %L, %L)', :'pump_login', 'publish', 'x'), 'PT403', 'admin_required', 'a member');
 SELECT act_as('service_role');

@@ -60,7 +60,7 @@ FROM (VALUES
     ('organization_id => ''22222222-0000-4000-8000-000000000001''', 'PT404', 'integration_not_found')
 ) AS a (argument, code, slug);
 SELECT refuses(format('SELECT api.generate_mqtt_credentials(%L)', :'bob_hosted'), 'PT404', 'integration_not_found', 'another organization''s integration');
-SELECT refuses('SELECT api.generate_mqtt_credentials(NULL)', 'PT404', 'integration_not_found', 'none');
+SELECT refuses('SELECT api.generate_mqtt_credentials(NULL)', 'PT400', 'argument_missing', 'none');
 
 -- The password works at the door, and nothing that is stored shows it.
 CREATE FUNCTION pg_temp.logs_in(username text, password text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -117,7 +117,7 @@ SELECT is(length(api.mqtt_hybrid_credentials('generate', :'hosted', :'org_alice'
 SELECT ok(jsonb_array_length(api.mqtt_hybrid_credentials('get', :'hosted', :'org_alice') -> 'credentials') > 1, 'get');
 SELECT is(api.mqtt_hybrid_credentials('revoke', :'hosted', :'org_alice', :'pump_login') ->> 'status', 'revoked', 'revoke');
 SELECT refuses(format($$SELECT api.mqtt_hybrid_credentials('revoke', %L, %L, %L)$$, :'hosted', :'org_alice', :'bob_login'), 'PT404', 'credential_not_found', 'revoke by the wrong integration');
-SELECT refuses(format($$SELECT api.mqtt_hybrid_credentials('revoke', %L)$$, :'hosted'), 'PT404', 'credential_not_found', 'revoke none');
+SELECT refuses(format($$SELECT api.mqtt_hybrid_credentials('revoke', %L)$$, :'hosted'), 'PT400', 'argument_missing', 'revoke none');
 SELECT refuses(format($$SELECT api.mqtt_hybrid_credentials('steal', %L)$$, :'hosted'), 'PT400', 'action_invalid', 'an unknown action');
 SELECT refuses(format($$SELECT api.mqtt_hybrid_credentials(NULL, %L)$$, :'hosted'), 'PT400', 'action_invalid', 'no action');
 SELECT refuses(format($$SELECT api.mqtt_hybrid_credentials('get', %L, %L)$$, :'hosted', :'org_bob'), 'PT404', 'integration_not_found', 'the wrong organization');

@@ -25,7 +25,7 @@ FROM (VALUES
 SELECT refuses(format($$SELECT api.sync_device(%L, 'x')$$, :'bob_hosted'), 'PT404', 'integration_not_found', 'another organization''s integration');
 SELECT refuses(format($$SELECT api.get_device(%L)$$, :'bob_pump'), 'PT404', 'device_not_found', 'another organization''s device');
 SELECT refuses(format($$SELECT api.get_device('pump', %L)$$, :'bob_hosted'), 'PT404', 'device_not_found', 'by external id, too');
-SELECT refuses($$SELECT api.get_device(NULL)$$, 'PT404', 'device_not_found', 'none');
+SELECT refuses($$SELECT api.get_device(NULL)$$, 'PT400', 'argument_missing', 'none');
 
 -- Pages
 SELECT api.sync_device(:'hosted', x) FROM unnest('{a,b,"c é",d,"e''f"}'::text []) AS x \g /dev/null

@@ -246,7 +246,7 @@ SELECT is(
 SELECT refuses(
     format('SELECT api.get_mqtt_queue_stats(%L, %L)', :'org_alice', :'org_bob'), 'PT400', 'argument_conflict', 'two organizations', 'organization_id and org_id %'
 );
-SELECT refuses('SELECT api.get_mqtt_queue_stats()', 'PT404', 'organization_not_found', 'no organization');
+SELECT refuses('SELECT api.get_mqtt_queue_stats()', 'PT400', 'argument_missing', 'no organization');
 
 -- Capacity.
 SELECT act_as('none');

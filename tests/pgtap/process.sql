@@ -237,7 +237,7 @@ SELECT is(api.process_mqtt_queue_message(:'byhand_id', :'byhand_id') ->> 'status
 SELECT refuses(
     format('SELECT api.process_mqtt_queue_message(%L, %L)', :'byhand_id', :'unknown'), 'PT400', 'argument_conflict', 'two messages', 'message_id and p_message_id %'
 );
-SELECT refuses('SELECT api.process_mqtt_queue_message()', 'PT404', 'message_not_found', 'no id');
+SELECT refuses('SELECT api.process_mqtt_queue_message()', 'PT400', 'argument_missing', 'no id');
 SELECT refuses('SELECT api.process_mqtt_queue(0)', 'PT400', 'batch_size_invalid', 'a batch of nothing');
 
 -- Who sees what.

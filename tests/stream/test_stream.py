@@ -13,6 +13,7 @@ import requests
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from bridge.stream.database import CONNECTIONS
 from tests.stream.support import Events, Viewers, settle, until_closed
 from tests.support.api import Api
 from tests.support.counting import tells
@@ -385,3 +386,17 @@ def test_after_a_restart_of_the_database(stack: Stack, home: Tenant, viewers: Vi
     stack.restart("postgres")
     settle(home, [2, 3])
     assert events.payloads(2) == [2, 3]
+
+
+def test_connections_that_postgres_ended_while_idle_are_replaced(home: Tenant, viewers: Viewers, db: Connection) -> None:
+    ours = "SELECT pid FROM pg_stat_activity WHERE usename = 'topicbase_stream'"
+    for _ in range(CONNECTIONS):
+        viewers.events(home.member).response.close()
+    ended = [pid for (pid,) in db.execute(ours).fetchall()]
+    assert ended
+    db.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", (ended,))
+    wait_until(lambda: not db.execute("SELECT FROM pg_stat_activity WHERE pid = ANY (%s)", (ended,)).fetchall(), what="the end of all")
+    for _ in range(CONNECTIONS + 1):
+        events = viewers.events(home.member)
+    settle(home, ["after"])
+    assert events.payloads(1) == ["after"]

@@ -17,6 +17,7 @@ from topicbase_client.calls import (
     QueryTelemetryArguments,
 )
 from topicbase_client.errors import answer_of, unreachable
+from topicbase_client.urls import checked
 
 # More than the longest `wait` of a call.
 TIMEOUT = 60.0
@@ -39,6 +40,7 @@ class _Caller:
     """What both clients send."""
 
     def __init__(self, url: str, **options: Unpack[Options]) -> None:
+        checked(url)
         self.url, self.organization_id, self._token = url.rstrip("/"), options.get("organization_id"), options.get("token")
         self._timeout, key = options.get("timeout", TIMEOUT), options.get("api_key")
         self._headers = {} if key is None else {"X-API-Key": key}

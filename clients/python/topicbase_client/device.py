@@ -8,12 +8,12 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
 
 from topicbase_client.buffer import Buffer, Message
 from topicbase_client.http_sender import HttpSender
-from topicbase_client.mqtt_sender import MqttSender
+from topicbase_client.mqtt_sender import PORTS, MqttSender
 from topicbase_client.outbox import Outbox, Rejected
+from topicbase_client.urls import HTTP, checked
 
 logger = logging.getLogger("topicbase_client")
 
@@ -52,11 +52,11 @@ class Device:
 
         `buffer` is a file for what was not sent, which the next Device with that file goes on with; without it the buffer is in memory.
         `send` raises BufferFullError at `max_messages`. `on_rejected` is called, on the sending thread, with a message that was refused for
-        good and the slug of the reason, or the broker's words.
+        good and the slug of the reason, or the broker's words. Raises ValueError for any other URL.
         """
+        is_mqtt = checked(url, (*HTTP, *PORTS)).scheme in PORTS
         login = (username, password, username if client_id is None else client_id)
         self._outbox = Outbox(Buffer(buffer, max_messages), on_rejected)
-        is_mqtt = urlsplit(url).scheme in {"mqtt", "mqtts", "ws", "wss"}
         self._sender: Sender = (MqttSender if is_mqtt else HttpSender)(url, login, self._outbox)
         self._stop, self._is_closed = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="topicbase-device", daemon=True)

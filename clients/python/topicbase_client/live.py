@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, Unpack
 import httpx
 
 from topicbase_client.errors import TopicbaseError, answer_of
+from topicbase_client.urls import checked
 
 Stream = Literal["messages", "readings", "receipts", "presence", "integrations", "statistics"]
 
@@ -104,6 +105,7 @@ class _Live:
         `token` is a JWT, or what gives one for each connection: then a subscription goes on after the old one has expired. `api_key` is
         sent instead of one.
         """
+        checked(url)
         self.url, self._token, self._key = url, token, api_key
 
 

@@ -30,6 +30,7 @@ class MqttSender:
         self._outbox = outbox
         self._in_flight: dict[int, tuple[int, Message]] = {}
         self._last = 0
+        self._is_refused = False
         # paho calls back while it holds its locks, so its thread only passes on what happened. None: look for new messages.
         self._acknowledged: queue.SimpleQueue[tuple[int, ReasonCode] | None] = queue.SimpleQueue()
         is_websocket = parts.scheme in {"ws", "wss"}
@@ -48,7 +49,8 @@ class MqttSender:
         self._client.loop_start()
 
     def _on_connect(self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None) -> None:
-        if reason.is_failure:
+        self._is_refused = reason.is_failure
+        if self._is_refused:
             self._outbox.failed(ConnectionError(f"The broker refused the login: {reason}."))
         else:
             self.wake()
@@ -56,7 +58,8 @@ class MqttSender:
     def _on_disconnect(
         self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        if reason.is_failure:
+        # A refused connection ends as well, for a reason that says less.
+        if reason.is_failure and not self._is_refused:
             self._outbox.failed(ConnectionError(f"The connection to the broker ended: {reason}."))
 
     def wake(self) -> None:
