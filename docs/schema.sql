@@ -4267,6 +4267,7 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
         'maintenance_jobs', mqtt.maintenance_jobs(),
         'archive', mqtt.archive_state(),
+        'rollups', mqtt.rollup_state(),
         'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
@@ -4282,7 +4283,7 @@ $$;
 
 ALTER FUNCTION bridge.diagnose() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, rollups, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 
 CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
     LANGUAGE sql
@@ -8296,7 +8297,9 @@ CREATE TABLE mqtt.rollup_progress (
     hours_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     minutes_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     raw_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    is_trimmed boolean DEFAULT true NOT NULL
+    is_trimmed boolean DEFAULT true NOT NULL,
+    failed_at timestamp with time zone,
+    failure text
 );
 
 ALTER TABLE mqtt.rollup_progress OWNER TO mqtt_owner;
@@ -8312,6 +8315,8 @@ COMMENT ON COLUMN mqtt.rollup_progress.hours_since IS 'Rollups of hours and days
 COMMENT ON COLUMN mqtt.rollup_progress.raw_since IS 'Messages received before may have been removed by retention: rollups of that time are corrected, never made again.';
 
 COMMENT ON COLUMN mqtt.rollup_progress.is_trimmed IS 'Whether what is older than hours_since and minutes_since is gone.';
+
+COMMENT ON COLUMN mqtt.rollup_progress.failed_at IS 'When rolling up failed, for the reason in failure: it is tried again five minutes later. Null once it has succeeded.';
 
 CREATE FUNCTION mqtt.correct_late_readings(progress mqtt.rollup_progress, most bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -13474,7 +13479,7 @@ DECLARE
     v_seconds numeric;
 BEGIN
     IF unit IS NULL THEN
-        IF zone IS NOT NULL AND value #>> '{}' ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
+        IF zone IS NOT NULL AND value #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
             RETURN (value #>> '{}')::timestamp AT TIME ZONE zone;
         END IF;
         RETURN mqtt.device_time(value);
@@ -15555,7 +15560,7 @@ CREATE FUNCTION mqtt.metric_number(value jsonb) RETURNS numeric
              WHEN 'number'::text THEN (value)::numeric
              WHEN 'string'::text THEN
              CASE
-                 WHEN ((length((value #>> '{}'::text[])) <= 60) AND ((value #>> '{}'::text[]) ~ '^\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?\s*$'::text)) THEN ((value #>> '{}'::text[]))::numeric
+                 WHEN ((length((value #>> '{}'::text[])) <= 60) AND ((value #>> '{}'::text[]) ~ '^[ \t\n\r\f\v]*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$'::text)) THEN ((value #>> '{}'::text[]))::numeric
                  ELSE NULL::numeric
              END
              ELSE NULL::numeric
@@ -24852,33 +24857,42 @@ CREATE FUNCTION mqtt.roll_up_readings(most integer DEFAULT 100000) RETURNS jsonb
     AS $$
 DECLARE
     v_next record;
+    v_done record;
     v_read bigint := 0;
-    v_removed bigint;
-    v_closed integer;
+    v_removed bigint := 0;
+    v_closed integer := 0;
+    v_failed jsonb := '[]';
 BEGIN
     FOR v_next IN
         SELECT p.organization_id, greatest(1000, most / count(*) OVER ()) AS share
         FROM mqtt.rollup_progress AS p
-        WHERE p.rolled_until < p.closed_until OR EXISTS (SELECT FROM mqtt.late_readings AS l WHERE l.organization_id = p.organization_id)
-        -- Each gets its share, in random order, so that none is always last.
-        ORDER BY random()
+        WHERE (p.rolled_until < p.closed_until OR EXISTS (SELECT FROM mqtt.late_readings AS l WHERE l.organization_id = p.organization_id))
+            AND (p.failed_at IS NULL OR clock_timestamp() NOT BETWEEN p.failed_at AND p.failed_at + interval '5 minutes')
+        -- Each gets its share, in random order, so that none is always last; but for those that failed, which may take all the time there is.
+        ORDER BY p.failed_at IS NOT NULL, random()
     LOOP
         EXIT WHEN v_read >= most;
-        v_read := v_read + mqtt.roll_up_organization(v_next.organization_id, v_next.share);
+        v_done := mqtt.try_roll_up(v_next.organization_id, v_next.share);
+        v_read := v_read + v_done.numbers;
+        v_failed := v_failed || coalesce(v_done.failure, '[]');
+        -- The time limit is for the whole call, and comes once only.
+        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
     END LOOP;
-    v_removed := mqtt.trim_rollups(most);
-    v_closed := mqtt.close_readings();
+    IF v_failed -> -1 ->> 'sqlstate' IS DISTINCT FROM '57014' THEN
+        v_removed := mqtt.trim_rollups(most);
+        v_closed := mqtt.close_readings();
+    END IF;
     RETURN jsonb_build_object(
         'numbers_rolled_up', v_read, 'rollups_removed', v_removed, 'more', v_closed > 0 OR v_removed >= most OR v_read >= most OR EXISTS (
-            SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until
+            SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until AND p.failed_at IS NULL
         )
-    );
+    ) || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('rollups_failed', v_failed) ELSE '{}' END;
 END;
 $$;
 
 ALTER FUNCTION mqtt.roll_up_readings(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.roll_up_readings(most integer) IS 'Rolls up readings of closed time, each organization by itself, about so many numbers in a call; removes rollups past their term; closes time for the next call. Returns how much it did, and "more" if it should be called again.';
+COMMENT ON FUNCTION mqtt.roll_up_readings(most integer) IS 'Rolls up readings of closed time, each organization by itself, about so many numbers in a call; removes rollups past their term; closes time for the next call. Returns how much it did, "more" if it should be called again, and in "rollups_failed" the organizations of which this failed (mqtt.try_roll_up), which are left out for five minutes.';
 
 CREATE FUNCTION mqtt.rolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[]) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
@@ -24997,6 +25011,22 @@ $$;
 ALTER FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) IS 'For each device of the request what rollups of that grain serve; since is null where they serve nothing.';
+
+CREATE FUNCTION mqtt.rollup_state() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object(
+        'failing', count(p.failed_at), 'behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint, 'failure', (
+            SELECT x.failure FROM mqtt.rollup_progress AS x WHERE x.failed_at IS NOT NULL ORDER BY x.rolled_until LIMIT 1
+        )
+    )
+    FROM mqtt.rollup_progress AS p;
+$$;
+
+ALTER FUNCTION mqtt.rollup_state() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.rollup_state() IS 'How rollups are: {"failing": of how many organizations they failed last time, "failure": why, of the one that is furthest behind, "behind_seconds": how far any is}.';
 
 CREATE FUNCTION mqtt.row_schema(relation oid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -28816,6 +28846,30 @@ $$;
 ALTER FUNCTION mqtt.try_places(lock integer, owner text, places integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.try_places(lock integer, owner text, places integer) IS 'Takes one of so many places, until the end of the transaction; false where all are taken.';
+
+CREATE FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    numbers := mqtt.roll_up_organization(organization_id, most);
+    UPDATE mqtt.rollup_progress AS p SET failed_at = NULL, failure = NULL WHERE p.organization_id = try_roll_up.organization_id AND p.failed_at IS NOT NULL;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        RAISE LOG 'topicbase: rollups of organization % failed: % (%)', organization_id, SQLERRM, SQLSTATE;
+        numbers := 0;
+        failure := jsonb_build_object('organization_id', organization_id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
+        UPDATE mqtt.rollup_progress AS p
+        SET failed_at = clock_timestamp(), failure = try_roll_up.failure ->> 'reason'
+        WHERE p.organization_id = try_roll_up.organization_id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is {"organization_id", "sqlstate", "reason"}.';
 
 CREATE FUNCTION mqtt.type_schema(type oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -34066,6 +34120,8 @@ REVOKE ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain i
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.rollup_state() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.row_schema(relation oid) FROM PUBLIC;
 
 GRANT SELECT ON TABLE api.payload_rules TO authenticated;
@@ -34351,6 +34407,8 @@ REVOKE ALL ON FUNCTION mqtt.try_maintenance(step text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.try_maintenance_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_places(lock integer, owner text, places integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.type_schema(type oid) FROM PUBLIC;
 

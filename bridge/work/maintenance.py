@@ -70,6 +70,8 @@ class Maintenance(DatabaseThread):
             log.error(f"{step}_failed", sqlstate=error.sqlstate, reason=first_line(error))
             return False
         has_more = bool(done.pop("more", False))
+        for failure in done.pop(f"{step}_failed", ()):
+            log.error(f"{step}_failed", **failure)
         _log(step, done)
         return has_more
 
