@@ -23,6 +23,7 @@ from bridge.values import Request
 
 SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
 HELD_FAULT = 3600.0
+BEHIND_NOTE = 10800.0
 STACK = "TOPICBASE_STACK"  # set by bin/stack of a checkout: the command that starts and stops its parts
 WAITING_FAULT = 300.0  # pg_cron runs every minute
 _GRANTS = "GRANT USAGE ON SCHEMA bridge TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
@@ -45,9 +46,9 @@ def doctor(
     """Check this installation, and say how to fix what is wrong.
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
-    pg_cron, integrations in error, an archive, what holds vacuum back), whether a pooler is in the way, the bridge on this machine, and
-    the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the bridge's
-    user.
+    pg_cron, integrations in error, an archive, rollups, what holds vacuum back), whether a pooler is in the way, the bridge on this machine,
+    and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the
+    bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -121,6 +122,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     for check in (_schema, _changes, _functions, _role, _pgmq, _partitions, _codecs, _maintenance, _vacuum, _notices, _integrations):
         yield check(facts)
     yield from _archive(facts)
+    yield _rollups(facts["rollups"])
     yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
@@ -346,6 +348,20 @@ def _archive(facts: dict[str, Any]) -> Iterator[Finding]:
             f"it is down: {failure}; what reads packed days is answered with 503, rollups and deletions wait" if failure else "it answers",
             "start its server; SELECT * FROM pg_foreign_server says where Topicbase looks for it",
         )
+
+
+def _rollups(state: dict[str, Any]) -> Finding:
+    failing, behind = state["failing"], state["behind_seconds"]
+    fix = "the bridge's log (rollups_failed) names them; messages that retention removes meanwhile will not be in their rollups"
+    if failing:
+        return Finding("rollups", "fault", f"they fail for {failing} organizations: {state['failure']}", fix)
+    return _judged(
+        "rollups",
+        behind < BEHIND_NOTE,
+        f"up to {common.seconds(behind)} behind",
+        "after an import or a long stop they catch up by themselves; if they do not, the bridge's log (rollups_failed) says why",
+        "note",
+    )
 
 
 def _capacity(facts: dict[str, Any]) -> Iterator[Finding]:

@@ -41,11 +41,9 @@ class Maintenance(DatabaseThread):
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + MAINTENANCE_SECONDS
                 self._has_more = self._is_rolling_up = self._is_packing = True
-                self._tell(database.run_periodic_tasks())
+                self._try(database, "maintenance", lambda: self._tell(database.run_periodic_tasks()))
             if self._has_more:
-                gone = database.apply_retention()
-                self._has_more = gone.pop("more", False)
-                _log("retention", gone)
+                self._has_more = self._try(database, "retention", database.apply_retention)
             if self._is_rolling_up:
                 self._is_rolling_up = self._try(database, "rollups", database.roll_up_readings)
             self._try(database, "deletions", database.work_deletions)
@@ -73,9 +71,10 @@ class Maintenance(DatabaseThread):
         _log(step, done)
         return has_more
 
-    def _tell(self, done: dict[str, Any]) -> None:
-        if "skipped" in done:
-            return
+    def _tell(self, done: dict[str, Any]) -> dict[str, Any]:
+        """What is left to log."""
+        if "ledger" not in done:
+            return done
         for state, count in done.pop("ledger").items():
             metrics.LEDGER.labels(state).set(count)
         metrics.LEDGER_DIFFERENCES.set(done["ledger_differences"])
@@ -86,9 +85,14 @@ class Maintenance(DatabaseThread):
         metrics.VACUUM_HELD.set(0 if holder is None else holder["held_seconds"] or 1)
         if holder is not None:
             log.warning("vacuum_held_back", **{key: value for key, value in holder.items() if value is not None})
-        _log("maintenance", done)
+        return done
 
 
 def _log(event: str, done: dict[str, Any]) -> None:
+    for step in [key for key in done if key.endswith("_failed")]:
+        # Of organizations by themselves, a list of them.
+        failures = done.pop(step)
+        for failure in [{"reason": failures}] if isinstance(failures, str) else failures:
+            log.error(step, **failure)
     if facts := {key: value for key, value in done.items() if value and key != "skipped"}:
         log.info(event, **facts)

@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridge/diagnose to pg
 -- requires: base/vacuum_holders
 -- requires: bridge/status
+-- requires: tables/rollups
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 -- Which changes are deployed, and from which scripts: nothing else of sqitch's registry.
@@ -160,6 +161,20 @@ $$;
 COMMENT ON FUNCTION mqtt.archive_state() IS
 'Of an archive of packed days (packaging/citus): {"failure": why it does not answer, or null}; null if there is none.';
 
+CREATE OR REPLACE FUNCTION mqtt.rollup_state() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'failing', count(p.failed_at), 'behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint, 'failure', (
+            SELECT x.failure FROM mqtt.rollup_progress AS x WHERE x.failed_at IS NOT NULL ORDER BY x.rolled_until LIMIT 1
+        )
+    )
+    FROM mqtt.rollup_progress AS p;
+$$;
+COMMENT ON FUNCTION mqtt.rollup_state() IS
+'How rollups are: {"failing": of how many organizations they failed last time, "failure": why, of the one that is furthest behind, "behind_seconds": how far any is}.';
+
 CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -189,6 +204,7 @@ AS $$
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
         'maintenance_jobs', mqtt.maintenance_jobs(),
         'archive', mqtt.archive_state(),
+        'rollups', mqtt.rollup_state(),
         'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
@@ -208,6 +224,6 @@ AS $$
     CROSS JOIN s;
 $$;
 COMMENT ON FUNCTION bridge.diagnose() IS
-'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, rollups, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 GRANT EXECUTE ON FUNCTION bridge.diagnose() TO mqtt_bridge;
 COMMIT;

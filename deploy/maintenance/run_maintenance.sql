@@ -64,36 +64,6 @@ $$;
 COMMENT ON FUNCTION mqtt.log_expired_credentials() IS
 'Writes credential_expired to the activity log, once for each credential whose expires_at has passed since the last run; returns how many. Logins are refused from expires_at on, whether this has run or not.';
 
-CREATE OR REPLACE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_done jsonb := '{}';
-    v_partitions record;
-BEGIN
-    v_done := jsonb_build_object(
-        'clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger(), 'devices_gone_silent', mqtt.note_silence()
-    ) || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
-    PERFORM mqtt.refresh_openapi();
-    SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
-    RETURN v_done || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_partitions.made, 'postponed', v_partitions.postponed,
-        -- Last, as it may hold back who stores messages until the end of the transaction.
-        'topics_removed', mqtt.remove_unused_topics()
-    ));
-END;
-$$;
-COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
-'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, silent devices, unused topics, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available).';
-
-CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
-LANGUAGE sql VOLATILE SECURITY INVOKER
-BEGIN ATOMIC
-    SELECT pg_try_advisory_xact_lock(mqtt.maintenance_lock(), 0);
-END;
-COMMENT ON FUNCTION mqtt.try_maintenance_lock() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
-
 CREATE OR REPLACE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -103,6 +73,16 @@ BEGIN
         WHEN 'deletions' THEN mqtt.work_deletions(50000)
         WHEN 'packing' THEN mqtt.pack_next(100000)
         WHEN 'rollups' THEN mqtt.roll_up_readings()
+        WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
+        WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
+        WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
+        WHEN 'health' THEN mqtt.check_health()
+        WHEN 'credentials' THEN jsonb_build_object('credentials_expired', mqtt.log_expired_credentials())
+        WHEN 'openapi' THEN (SELECT '{}'::jsonb FROM mqtt.refresh_openapi())
+        WHEN 'partitions' THEN (
+            SELECT jsonb_strip_nulls(jsonb_build_object('partitions_made', p.made, 'postponed', p.postponed)) FROM mqtt.prepare_partitions() AS p
+        )
+        WHEN 'topics' THEN jsonb_strip_nulls(jsonb_build_object('topics_removed', mqtt.remove_unused_topics()))
     END - 'more';
 EXCEPTION WHEN OTHERS THEN
     RAISE LOG 'topicbase: % failed: % (%)', step, SQLERRM, SQLSTATE;
@@ -110,7 +90,26 @@ EXCEPTION WHEN OTHERS THEN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.try_maintenance(text) IS
-'A step of maintenance (deletions, packing, rollups) whose failure takes nothing else of it back, such as an archive that is down: it is logged, and the answer is {"<step>_failed": why}.';
+'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down, or one organization''s row: it is logged, and the answer is {"<step>_failed": why}.';
+
+CREATE OR REPLACE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
+        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('partitions')
+        -- Last, as it may hold back who stores messages until the end of the transaction.
+        || mqtt.try_maintenance('topics');
+$$;
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
+'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available), unused topics.';
+
+CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY INVOKER
+BEGIN ATOMIC
+    SELECT pg_try_advisory_xact_lock(mqtt.maintenance_lock(), 0);
+END;
+COMMENT ON FUNCTION mqtt.try_maintenance_lock() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
 
 CREATE OR REPLACE FUNCTION mqtt.run_maintenance() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -123,5 +122,5 @@ AS $$
         || jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) ELSE '{"skipped": true}' END;
 $$;
 COMMENT ON FUNCTION mqtt.run_maintenance() IS
-'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What cannot be done now (deletions_failed, packing_failed, rollups_failed: why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or which organizations and why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 COMMIT;

@@ -145,45 +145,81 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.work_deletion(mqtt.deletions, integer) IS 'One step of a deletion: about so many rows. Answers how far it is, for its row.';
 
+CREATE OR REPLACE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next mqtt.deletions;
+    v_failures integer;
+BEGIN
+    v_next := mqtt.work_deletion(d, greatest(1, most >> 2 * least(d.failures, 3)));
+    rows_deleted := mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
+    UPDATE mqtt.deletions AS x
+    SET (
+        state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept,
+        failure, retry_at
+    ) = (
+        v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
+        v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
+        v_next.rollup_hours_kept, NULL, NULL
+    )
+    WHERE x.organization_id = d.organization_id AND x.id = d.id;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        RAISE LOG 'topicbase: deletion % of organization % failed: % (%)', d.id, d.organization_id, SQLERRM, SQLSTATE;
+        rows_deleted := 0;
+        failure := jsonb_build_object('organization_id', d.organization_id, 'id', d.id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
+        -- Locks and conflicts, an archive that is down, a full disk: no fault of this deletion.
+        v_failures := CASE WHEN left(SQLSTATE, 2) IN ('08', '40', '53', '55', 'HV') THEN 0 ELSE d.failures + 1 END;
+        UPDATE mqtt.deletions AS x
+        SET failures = greatest(d.failures, v_failures), failure = try_deletion.failure ->> 'reason',
+            retry_at = clock_timestamp() + least(interval '10 minutes', interval '10 seconds' * 2 ^ least(v_failures, 10))
+        WHERE x.organization_id = d.organization_id AND x.id = d.id;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.try_deletion(mqtt.deletions, integer) IS
+'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is {"organization_id", "id", "sqlstate", "reason"}.';
+
 CREATE OR REPLACE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_next mqtt.deletions;
-    v_before bigint;
+    v_done record;
     v_removed bigint := 0;
+    v_failed jsonb := '[]';
     v_is_more boolean;
 BEGIN
-    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many.
+    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. Those that
+    -- failed come last: they may take all the time there is.
     FOR v_next IN
         SELECT (o.one).*
         FROM (
-            SELECT DISTINCT ON (d.organization_id) d AS one FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.organization_id, d.state = 'waiting', random()
+            SELECT DISTINCT ON (d.organization_id) d AS one
+            FROM mqtt.deletions AS d
+            WHERE d.state <> 'done' AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
+            ORDER BY d.organization_id, d.state = 'waiting', random()
         ) AS o
-        ORDER BY (o.one).state = 'waiting', random()
+        ORDER BY (o.one).state = 'waiting', (o.one).failures, random()
         LIMIT 20
     LOOP
         EXIT WHEN v_removed >= most;
-        v_before := mqtt.deleted_rows(v_next);
-        v_next := mqtt.work_deletion(v_next, most - v_removed::integer);
-        v_removed := v_removed + mqtt.deleted_rows(v_next) - v_before;
-        UPDATE mqtt.deletions AS d
-        SET (
-            state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept
-        ) = (
-            v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
-            v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
-            v_next.rollup_hours_kept
-        )
-        WHERE d.organization_id = v_next.organization_id AND d.id = v_next.id;
+        v_done := mqtt.try_deletion(v_next, most - v_removed::integer);
+        v_removed := v_removed + v_done.rows_deleted;
+        v_failed := v_failed || coalesce(v_done.failure, '[]');
+        -- The time limit is for the whole call, and comes once only.
+        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
     END LOOP;
     DELETE FROM mqtt.deletions AS d
     WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
-    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running'));
-    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most);
+    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running') AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp()));
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most)
+        || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('deletions_failed', v_failed) ELSE '{}' END;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.work_deletions(integer) IS
-'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, and "more" if there is more to do at once; deletions that wait for queued messages are looked at in the next call.';
+'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, "more" if there is more to do at once, and in "deletions_failed" those that failed (mqtt.try_deletion); deletions that wait for queued messages are looked at in the next call.';
 COMMIT;

@@ -158,7 +158,7 @@ DECLARE
     v_seconds numeric;
 BEGIN
     IF unit IS NULL THEN
-        IF zone IS NOT NULL AND value #>> '{}' ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
+        IF zone IS NOT NULL AND value #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
             RETURN (value #>> '{}')::timestamp AT TIME ZONE zone;
         END IF;
         RETURN mqtt.device_time(value);

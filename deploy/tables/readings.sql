@@ -102,8 +102,9 @@ LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE jsonb_typeof(value)
         WHEN 'number' THEN value::numeric
+        -- The spaces that a cast takes: \s is those of Unicode, too.
         WHEN 'string' THEN CASE
-            WHEN length(value #>> '{}') <= 60 AND (value #>> '{}') ~ '^\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?\s*$' THEN (value #>> '{}')::numeric
+            WHEN length(value #>> '{}') <= 60 AND (value #>> '{}') ~ '^[ \t\n\r\f\v]*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$' THEN (value #>> '{}')::numeric
         END
     END;
 END;

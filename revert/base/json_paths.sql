@@ -2,4 +2,5 @@
 BEGIN;
 DROP FUNCTION mqtt.path_reason(text);
 DROP FUNCTION mqtt.path_bounds_reason(text);
+DROP FUNCTION mqtt.is_much_to_compile(text);
 COMMIT;

@@ -1,6 +1,7 @@
 -- Revert topicbase:bridge/diagnose from pg
 BEGIN;
 DROP FUNCTION bridge.diagnose();
+DROP FUNCTION mqtt.rollup_state();
 DROP FUNCTION mqtt.archive_state();
 DROP FUNCTION mqtt.present_functions();
 DROP FUNCTION mqtt.deployed_changes();

@@ -1,6 +1,6 @@
 -- Deleting messages, devices, logins and organizations: who may, what goes, what is corrected, what stays; row locks alone.
 \ir setup.psql
-SELECT plan(80);
+SELECT plan(88);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, device text DEFAULT 'pump', organization text DEFAULT 'alice', is_stored boolean DEFAULT true) RETURNS void
@@ -132,6 +132,44 @@ SELECT ok((SELECT mqtt.latest_of(d) = '{}' AND last_data IS NULL AND last_seen_a
 SELECT roll_up() \g /dev/null
 SELECT is(hours(:'pump'), NULL, 'nor rollups');
 SELECT is(measured('bob'), 'pump 7', 'the neighbour has his');
+
+-- One that fails costs the others nothing: it is put back, and tried again after a pause, with fewer rows at once.
+SELECT tap.measure('1 minute', '{"t": 8}'), tap.measure('2 minutes', '{"t": 8}', 'fan', 'bob') \g /dev/null
+SELECT act_as('authenticated', :'alice');
+SELECT api.delete_messages(device_id => 'pump') ->> 'id' AS deletion \gset
+SELECT act_as('authenticated', :'bob');
+SELECT api.delete_messages(device_id => 'fan') \g /dev/null
+SELECT act_as('none');
+CREATE FUNCTION tap.refuse() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'refused' USING ERRCODE = TG_ARGV[0];
+END;
+$$;
+SELECT number AS alices_number FROM mqtt.organizations WHERE id = :'org_alice' \gset
+CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (OLD.organization = :alices_number) EXECUTE FUNCTION refuse('XX000');
+SELECT mqtt.work_deletions() -> 'deletions_failed' AS failed \gset
+SELECT is(
+    :'failed'::jsonb, jsonb_build_array(jsonb_build_object('organization_id', :'org_alice', 'id', :'deletion', 'sqlstate', 'XX000', 'reason', 'refused')),
+    'the answer names the one that failed, and why'
+);
+SELECT work() \g /dev/null
+SELECT is(measured('bob'), 'pump 7', 'the neighbour''s is done');
+SELECT results_eq(
+    format('SELECT state, failures, failure FROM mqtt.deletions WHERE id = %L AND retry_at > clock_timestamp()', :'deletion'),
+    $$VALUES ('queued', 1, 'refused')$$, 'it waits for its next turn'
+);
+SELECT is(mqtt.work_deletions(), '{"more": false, "rows_deleted": 0}', 'and is left out until then');
+DROP TRIGGER refuse ON mqtt.history;
+CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (OLD.organization = :alices_number) EXECUTE FUNCTION refuse('57014');
+UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
+SELECT is(mqtt.work_deletions() #>> '{deletions_failed,0,sqlstate}', '57014', 'a time limit is a failure like others');
+SELECT ok(failures = 2 AND retry_at > clock_timestamp() + interval '30 seconds', 'each pause is longer') FROM mqtt.deletions WHERE id = :'deletion';
+DROP TRIGGER refuse ON mqtt.history;
+UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
+SELECT work() \g /dev/null
+SELECT results_eq(format('SELECT state, failure FROM mqtt.deletions WHERE id = %L', :'deletion'), $$VALUES ('done', NULL)$$, 'once it can be done, it is');
+SELECT is(measured(), NULL, 'all of it');
 
 -- What was accepted before and is still queued is waited for; what comes later stays.
 SELECT measure('1 minute', '{"t": 8}', is_stored => false) \g /dev/null

@@ -1,6 +1,6 @@
 -- Retention, partitions, the ledger, capacity, statistics, replay.
 \ir setup.psql
-SELECT plan(118);
+SELECT plan(120);
 
 -- Partitions.
 SELECT is(
@@ -293,6 +293,16 @@ SELECT ok(bridge.run_periodic_tasks() ? 'ledger_differences', 'the house is kept
 SELECT ok(bridge.apply_retention() ? 'more', 'retention as well');
 SELECT act_as('none');
 SELECT isnt(mqtt.run_maintenance() ->> 'partitions_made', NULL, 'maintenance does all of it');
+CREATE FUNCTION tap.refuse() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'refused';
+END;
+$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.mqtt_credentials FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+SELECT is(mqtt.run_periodic_tasks() ->> 'credentials_failed', 'refused', 'a step that fails says why');
+SELECT ok(mqtt.run_periodic_tasks() ?& '{clock_repaired,ledger,partitions_made,topics_removed}', 'and keeps none of the others from being done');
+DROP TRIGGER refuse ON mqtt.mqtt_credentials;
 
 UPDATE mqtt.organizations SET max_queued = NULL, ingest_pause = NULL;
 

@@ -1,18 +1,21 @@
 -- Payload rules: what may be written, and what they make of messages.
 \ir setup.psql
-SELECT plan(109);
+SELECT plan(117);
 
 -- Paths: what is bounded by the payload's size, and never fails.
 SELECT is(mqtt.path_reason(p), NULL, p || ' is a path')
 FROM unnest(ARRAY[
     '$', '$.a', '$."switch:0".apower / 10', '$[*] ? (@.type != "x")', '$.a == 1 && exists($.b[*] ? (@.c > 3))', '"offline"', '$root.a + $parent.b',
-    '$.** ? (@.x == "a")', '$.a like_regex "^x+$"', '$.a like_regex "^(?:a|b){1,20}\\d{2,4}$"', '$.a starts with "b"', '$[0 to 3]', '($.a + 3) * -1', '$."a\"b" == "c"', '3 < $.a'
+    '$.** ? (@.x == "a")', '$.a like_regex "^x+$"', '$.a like_regex "^(?:a|b){1,20}\\d{2,4}$"', '$.a like_regex "^[A-Z0-9]{1,64}$"',
+    '$.a like_regex "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"', '$.a like_regex "^\\w+( \\w+)*@[^@]{1,255}$"', '$.a starts with "b"', '$[0 to 3]', '($.a + 3) * -1', '$."a\"b" == "c"', '3 < $.a'
 ]) AS p;
 SELECT isnt(mqtt.path_reason(p), NULL, left(p, 40) || ' is none')
 FROM unnest(ARRAY[
     '', '$.', '$.a ==', '$..a', '$.a == $.b', '$[*] ? (@.x == $.y)', '$.**.**', '$[0, 1]', '$.a.datetime()', '$x', '$"x"', '$."a" == $.b', '$.a1 == $.b',
     '$.a == /* " */ $.b /* " */', '$.a like_regex "(a)\\1"', '$.a like_regex "(a)\x5c1"', '$.a like_regex "(a)\u{5c}1"',
-    '$.a like_regex "(?=a*b)c"', '$.a like_regex "(\u003f=a*b)c"', '$.a like_regex "((a{1,40}){1,40}){2}"', '$[*] ? (exists($.a))', '$.a ? (@ >= $root.b)', '$.' || repeat('a', 500)
+    '$.a like_regex "(?=a*b)c"', '$.a like_regex "(\u003f=a*b)c"', '$.a like_regex "((a{1,40}){1,40}){2}"', '$.a like_regex "(a?b?c?d?e?f?g?h?i?j?k?l?m?n?){50}"',
+    '$.a like_regex "(((a?){9}){9}){9}"', '$.a like_regex "' || (SELECT string_agg(chr(c), '') FROM generate_series(20000, 20137) AS c) || '([^x]{31}){32}"',
+    '$.a like_regex "(' || (SELECT string_agg('[^' || chr(c) || ']*', '') FROM generate_series(20000, 20050) AS c) || ')*"', '$.a like_regex "(' || repeat('.?', 200) || ')*"', '$[*] ? (exists($.a))', '$.a ? (@ >= $root.b)', '$.' || repeat('a', 500)
 ]) AS p;
 SELECT ok(mqtt.path_reason('$.a ==') LIKE 'is not an SQL/JSON path: syntax error%', 'a path''s fault is told with its place');
 

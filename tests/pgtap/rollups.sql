@@ -1,6 +1,6 @@
 -- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(58);
+SELECT plan(67);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
@@ -196,6 +196,44 @@ SELECT is(mqtt.first_measured_at(:'org_alice'), (SELECT min(h.measured_at) FROM 
 SELECT tap.rows_fetched() AS between \gset
 SELECT mqtt.first_measured_at(:'org_alice') \g /dev/null
 SELECT cmp_ok(tap.rows_fetched() - :between, '<', 100::bigint, 'found without reading the others');
+-- One organization whose rollups fail costs the others nothing, and is tried again later.
+SELECT lives_ok(
+    $$SELECT count(mqtt.metric_number(to_jsonb(t)))
+        FROM generate_series(1, 131071) AS c CROSS JOIN LATERAL unnest(ARRAY[chr(c) || '1', '1' || chr(c), '1.' || chr(c), '1e' || chr(c)]) AS t
+        WHERE c NOT BETWEEN 55296 AND 57343 AND chr(c) ~ '[\s\d\w]'$$, 'no space, digit or letter of Unicode makes a number that cannot be read'
+);
+SELECT is(mqtt.metric_number(to_jsonb(E' \t\n\r\f\x0b1 '::text)), 1::numeric, 'those around a number may be of ASCII');
+SELECT is(mqtt.metric_number(to_jsonb(U&'\20031'::text)), NULL, 'and of nothing else');
+CREATE FUNCTION tap.refuse() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'refused' USING ERRCODE = TG_ARGV[0];
+END;
+$$;
+UPDATE mqtt.rollup_progress SET closed_until = closed_until + interval '1 hour';
+CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW
+WHEN (NEW.organization_id = '11111111-0000-4000-8000-000000000001' AND NEW.rolled_until > OLD.rolled_until) EXECUTE FUNCTION refuse('22P02');
+SELECT is(
+    mqtt.roll_up_readings() -> 'rollups_failed', jsonb_build_array(jsonb_build_object('organization_id', :'org_alice'::uuid, 'sqlstate', '22P02', 'reason', 'refused')),
+    'the answer names the one that failed, and why'
+);
+SELECT roll_up() \g /dev/null
+SELECT results_eq(
+    'SELECT p.organization_id, p.failure FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until', format('VALUES (%L::uuid, ''refused'')', :'org_alice'),
+    'the others go on'
+);
+SELECT is(mqtt.roll_up_readings() - '{numbers_rolled_up,rollups_removed}'::text [], '{"more": false}', 'it is left out for a while');
+UPDATE mqtt.rollup_progress SET failed_at = failed_at - interval '6 minutes' WHERE failed_at IS NOT NULL;
+DROP TRIGGER refuse ON mqtt.rollup_progress;
+CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW
+WHEN (NEW.organization_id = '11111111-0000-4000-8000-000000000001' AND NEW.rolled_until > OLD.rolled_until) EXECUTE FUNCTION refuse('57014');
+SELECT is(mqtt.roll_up_readings() #>> '{rollups_failed,0,sqlstate}', '57014', 'a time limit is a failure like others');
+SELECT is(bridge.diagnose() -> 'rollups', '{"failing": 1, "behind_seconds": 3600, "failure": "refused"}', 'topicbase doctor is told');
+DROP TRIGGER refuse ON mqtt.rollup_progress;
+UPDATE mqtt.rollup_progress SET failed_at = failed_at - interval '6 minutes' WHERE failed_at IS NOT NULL;
+SELECT roll_up() \g /dev/null
+SELECT is_empty('SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until OR p.failed_at IS NOT NULL', 'then it has caught up');
+
 DELETE FROM mqtt.device_integrations WHERE id = :'hosted';
 SELECT mqtt.work_deletions() FROM generate_series(1, 2) \g /dev/null
 SELECT is_empty('SELECT FROM mqtt.rollups UNION ALL SELECT FROM mqtt.rollup_series UNION ALL SELECT FROM mqtt.late_readings', 'all goes with the integration');

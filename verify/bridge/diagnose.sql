@@ -6,5 +6,6 @@ SELECT mqtt.verify_function('mqtt.maintenance_jobs()', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.deployed_changes()', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.present_functions()', false, 's', '{}');
 SELECT mqtt.verify_function('mqtt.archive_state()', false, 's', '{}');
+SELECT mqtt.verify_function('mqtt.rollup_state()', true, 's', '{}');
 SELECT mqtt.verify_function('bridge.diagnose()', true, 'v', '{mqtt_bridge}');
 ROLLBACK;
