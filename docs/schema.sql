@@ -6835,6 +6835,9 @@ BEGIN
                 v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
             END IF;
     END CASE;
+    IF mqtt.has_far_numbers(v_decoded.payload) THEN
+        RETURN ROW('null'::jsonb, body, mqtt.far_exponents_reason())::mqtt.decoded_payload;
+    END IF;
     RETURN v_decoded;
 END;
 $$;
@@ -7955,16 +7958,23 @@ BEGIN
             DETAIL = 'The JSON is nested more than 128 levels deep.',
             HINT = 'Nest arrays and objects less deeply, or send the payload as base64 with payload_encoding.';
     END IF;
-    -- 1e100000 is eight bytes here and 100,001 when read back. One look for both, a quarter of the parsing; only where a number can begin, since
+    -- 1e100000 is eight bytes here and 100,001 when read back. One look for all, a quarter of the parsing; only where a number can begin, since
     -- many an id has 4e123 in it. {100} alone doubles the time of what is too short for it.
     IF (value ~ CASE
-        WHEN octet_length(value) >= 200 THEN '(^|[,:\s[])-?[0-9.]+([eE][+-]?0*[1-9][0-9]{2}|[0-9]{100})'
+        WHEN octet_length(value) >= 200 THEN '(^|[,:\s[])-?[0-9.]+([eE][+-]?0*([3-9][0-9]|[1-9][0-9]{2})|[0-9]{100})'
         ELSE '(^|[,:\s[])-?[0-9.]+[eE][+-]?0*[1-9][0-9]{2}'
-    END) AND mqtt.has_extreme_number(v_value) THEN
-        RAISE EXCEPTION 'payload_invalid' USING
-            ERRCODE = 'PT400',
-            DETAIL = 'The JSON holds a number outside the range of a double precision float.',
-            HINT = 'Send such a number as a string.';
+    END) THEN
+        IF mqtt.payload_has_far_exponents(value, levels_around) THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = mqtt.far_exponents_reason(),
+                HINT = 'Send them as strings, or in several messages: each is stored and returned with all its digits.';
+        ELSIF value ~ '(^|[,:\s[])-?[0-9.]+([eE][+-]?0*[1-9][0-9]{2}|[0-9]{100})' AND mqtt.has_extreme_number(v_value) THEN
+            RAISE EXCEPTION 'payload_invalid' USING
+                ERRCODE = 'PT400',
+                DETAIL = 'The JSON holds a number outside the range of a double precision float.',
+                HINT = 'Send such a number as a string.';
+        END IF;
     END IF;
     RETURN v_value;
 END;
@@ -9133,6 +9143,7 @@ DECLARE
     v_form CONSTANT text := mqtt.payload_form(v_type);
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
+    v_detail text;
 BEGIN
     -- Nearly all are JSON: one block for them, and no call into another.
     IF coalesce(v_type, '') IN ('', 'application/json') THEN
@@ -9141,12 +9152,11 @@ BEGIN
             RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
         EXCEPTION
             WHEN data_exception OR SQLSTATE 'PT400' THEN
-                IF v_type = 'application/json' THEN
-                    NULL;  -- why not is told below
-                ELSIF SQLERRM = 'payload_too_deep' THEN
-                    GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+                GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+                IF SQLERRM = 'payload_too_deep' OR v_detail = mqtt.far_exponents_reason() THEN
+                    v_decoded.decode_error := v_detail;
                     RETURN v_decoded;
-                ELSE
+                ELSIF v_type IS DISTINCT FROM 'application/json' THEN  -- why not is told below
                     RETURN mqtt.untyped_payload(body, v_text);
                 END IF;
         END;
@@ -9157,17 +9167,22 @@ BEGIN
                 v_decoded.decode_error := 'codec_unavailable: this server has no CBOR decoder (see mqtt.codecs())';
                 RETURN v_decoded;
             END IF;
-            RETURN ROW(mqtt.py_decode_cbor(body), NULL, NULL)::mqtt.decoded_payload;
+            v_decoded.payload := mqtt.py_decode_cbor(body);
         ELSIF v_form = 'msgpack' THEN
             IF to_regprocedure('mqtt.py_decode_msgpack(bytea)') IS NULL THEN
                 v_decoded.decode_error := 'codec_unavailable: this server has no MessagePack decoder (see mqtt.codecs())';
                 RETURN v_decoded;
             END IF;
-            RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL)::mqtt.decoded_payload;
+            v_decoded.payload := mqtt.py_decode_msgpack(body);
         ELSIF v_form = 'text' THEN
             RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_form = 'json' THEN
             RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
+        END IF;
+        IF mqtt.has_far_numbers(v_decoded.payload) THEN
+            v_decoded := ROW('null'::jsonb, body, mqtt.far_exponents_reason());
+        ELSIF v_form IS NOT NULL THEN
+            v_decoded.body := NULL;
         END IF;
         RETURN v_decoded;
     EXCEPTION
@@ -11374,6 +11389,16 @@ ALTER FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_a
 
 COMMENT ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) IS 'The latest dead letter of a message; null once that has been deleted.';
 
+CREATE FUNCTION mqtt.far_exponents_reason() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 'The JSON has more than 200 numbers with exponents of 30 and more, or -30 and less.'::text;
+END;
+
+ALTER FUNCTION mqtt.far_exponents_reason() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.far_exponents_reason() IS 'The detail of payload_invalid where mqtt.has_far_exponents holds.';
+
 CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -12104,14 +12129,32 @@ COMMENT ON FUNCTION mqtt.has_data(organization_id uuid, integration_id uuid, ext
 CREATE FUNCTION mqtt.has_extreme_number(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM jsonb_path_query(has_extreme_number.value, 'strict $.**?(@.type() == "number")'::jsonpath) n(number)
-           WHERE ((n.number <> '0'::jsonb) AND (NOT ((abs((n.number)::numeric) >= 0.00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000494) AND (abs((n.number)::numeric) <= '179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000'::numeric)))))) AS "exists";
+ SELECT jsonb_path_exists(value, 'strict $.**?(@.type() == "number" && ((@ > 179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000 || @ < -179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000) || (@ < 0.00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000494 && @ > -0.00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000494) && @ != 0))'::jsonpath) AS jsonb_path_exists;
 END;
 
 ALTER FUNCTION mqtt.has_extreme_number(value jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.has_extreme_number(value jsonb) IS 'Whether a number in it lies outside the range of IEEE 754 double precision, which interoperable JSON keeps to (RFC 8259 section 6).';
+
+CREATE FUNCTION mqtt.has_far_exponents(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((octet_length(value) > 1000) AND (value ~ '([0-9.][eE][+-]?0*([3-9][0-9]|[1-9][0-9]{2}).*){201}'::text) AND (regexp_replace(value, '"([^"\\]|\\.)*"'::text, ''::text, 'g'::text) ~ '([0-9.][eE][+-]?0*([3-9][0-9]|[1-9][0-9]{2}).*){201}'::text));
+END;
+
+ALTER FUNCTION mqtt.has_far_exponents(value text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_far_exponents(value text) IS 'Whether more than 200 numbers in JSON text have exponents of 30 and more, or -30 and less: jsonb returns each with up to 326 digits.';
+
+CREATE FUNCTION mqtt.has_far_numbers(value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((pg_column_size(value) > 2400) AND (jsonb_array_length(jsonb_path_query_array(value, 'strict $.**?(@.type() == "number" && ((@ >= 1000000000000000000000000000000 || @ <= -1000000000000000000000000000000) || (@ < 0.00000000000000000000000000001 && @ > -0.00000000000000000000000000001) && @ != 0))'::jsonpath)) > 200));
+END;
+
+ALTER FUNCTION mqtt.has_far_numbers(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_far_numbers(value jsonb) IS 'Whether more than 200 numbers in it are 1e30 and more, or less than 1e-29: each takes up to 326 bytes as text, which has no exponents, and 12 here.';
 
 CREATE FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -17699,6 +17742,31 @@ END;
 ALTER FUNCTION mqtt.payload_form(media_type text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.payload_form(media_type text) IS 'How payloads of that media type (mqtt.media_type) are decoded: json, cbor, msgpack or text; null where they stay bytes.';
+
+CREATE FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (mqtt.has_far_exponents(value) AND
+         CASE
+             WHEN (levels_around < 2) THEN true
+             ELSE (EXISTS ( SELECT
+                FROM (( SELECT
+                             CASE payload_has_far_exponents.levels_around
+                                 WHEN 2 THEN (payload_has_far_exponents.value)::json
+                                 ELSE ((payload_has_far_exponents.value)::json -> 'messages'::text)
+                             END AS messages) b
+                  CROSS JOIN LATERAL json_array_elements(
+                     CASE json_typeof(b.messages)
+                         WHEN 'array'::text THEN b.messages
+                         ELSE '[]'::json
+                     END) e(value))
+               WHERE mqtt.has_far_exponents((e.value)::text)))
+         END);
+END;
+
+ALTER FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) IS 'mqtt.has_far_exponents of one of the payloads in valid JSON text: a payload, a message (levels_around 1), an array of messages (2) or an object that has one (3).';
 
 CREATE FUNCTION mqtt.payload_metrics(payload jsonb) RETURNS TABLE(metric text, value jsonb)
     LANGUAGE sql STABLE ROWS 5
@@ -24091,6 +24159,7 @@ CREATE FUNCTION mqtt.replay_patch_reason(patch jsonb) RETURNS text
              WHEN (patch IS NULL) THEN NULL::text
              WHEN ((jsonb_typeof(patch) <> 'object'::text) OR ((patch - '{topic,payload,qos,retain,content_type}'::text[]) <> '{}'::jsonb)) THEN 'patch must be an object with no keys other than topic, payload, qos, retain and content_type.'::text
              WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'::text
+             WHEN mqtt.has_far_numbers(patch) THEN ('patch.payload: '::text || mqtt.far_exponents_reason())
              WHEN mqtt.is_too_deep(patch, 1) THEN 'patch.payload is nested more than 128 levels deep.'::text
              ELSE ('patch: '::text || mqtt.publish_reason(('{"topic": "x", "payload": null}'::jsonb || patch)))
          END AS "case";
@@ -28417,6 +28486,7 @@ BEGIN
             m.place, m.integration_id, m.credential_id, m.topic, m.payload, m.body, m.received_at, m.login,
             CASE
                 WHEN t.place IS NULL THEN m.transformed
+                WHEN mqtt.has_far_numbers(t.made) THEN ROW('null'::jsonb, NULL, 'transform_failed: ' || mqtt.far_exponents_reason())::mqtt.decoded_payload
                 ELSE ROW(
                     coalesce(t.made, 'null'), NULL, CASE WHEN t.made = 'null' THEN 'transform_failed: it makes null' ELSE t.reason END
                 )::mqtt.decoded_payload
@@ -33170,6 +33240,10 @@ REVOKE ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, re
 GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.far_exponents_reason() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.fault_reason(slug text, topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.fewest_stored() FROM PUBLIC;
@@ -33239,6 +33313,14 @@ REVOKE ALL ON FUNCTION mqtt.has_data(organization_id uuid, integration_id uuid, 
 REVOKE ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_far_exponents(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_far_exponents(value text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_far_exponents(value text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) TO authenticated;
@@ -33762,6 +33844,10 @@ GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.path_topic(path text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_form(media_type text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.payload_metrics(payload jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.payload_metrics(payload jsonb) TO authenticated;

@@ -69,6 +69,7 @@ DECLARE
     v_form CONSTANT text := mqtt.payload_form(v_type);
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
+    v_detail text;
 BEGIN
     -- Nearly all are JSON: one block for them, and no call into another.
     IF coalesce(v_type, '') IN ('', 'application/json') THEN
@@ -77,12 +78,11 @@ BEGIN
             RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
         EXCEPTION
             WHEN data_exception OR SQLSTATE 'PT400' THEN
-                IF v_type = 'application/json' THEN
-                    NULL;  -- why not is told below
-                ELSIF SQLERRM = 'payload_too_deep' THEN
-                    GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+                GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+                IF SQLERRM = 'payload_too_deep' OR v_detail = mqtt.far_exponents_reason() THEN
+                    v_decoded.decode_error := v_detail;
                     RETURN v_decoded;
-                ELSE
+                ELSIF v_type IS DISTINCT FROM 'application/json' THEN  -- why not is told below
                     RETURN mqtt.untyped_payload(body, v_text);
                 END IF;
         END;
@@ -93,17 +93,22 @@ BEGIN
                 v_decoded.decode_error := 'codec_unavailable: this server has no CBOR decoder (see mqtt.codecs())';
                 RETURN v_decoded;
             END IF;
-            RETURN ROW(mqtt.py_decode_cbor(body), NULL, NULL)::mqtt.decoded_payload;
+            v_decoded.payload := mqtt.py_decode_cbor(body);
         ELSIF v_form = 'msgpack' THEN
             IF to_regprocedure('mqtt.py_decode_msgpack(bytea)') IS NULL THEN
                 v_decoded.decode_error := 'codec_unavailable: this server has no MessagePack decoder (see mqtt.codecs())';
                 RETURN v_decoded;
             END IF;
-            RETURN ROW(mqtt.py_decode_msgpack(body), NULL, NULL)::mqtt.decoded_payload;
+            v_decoded.payload := mqtt.py_decode_msgpack(body);
         ELSIF v_form = 'text' THEN
             RETURN ROW(to_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
         ELSIF v_form = 'json' THEN
             RETURN ROW(mqtt.checked_jsonb(convert_from(body, 'UTF8')), NULL, NULL)::mqtt.decoded_payload;
+        END IF;
+        IF mqtt.has_far_numbers(v_decoded.payload) THEN
+            v_decoded := ROW('null'::jsonb, body, mqtt.far_exponents_reason());
+        ELSIF v_form IS NOT NULL THEN
+            v_decoded.body := NULL;
         END IF;
         RETURN v_decoded;
     EXCEPTION

@@ -87,7 +87,7 @@ AS $catalogue$
 "organization_required": {"status": 400, "meaning": "you belong to several organizations, and the call does not say which one is meant", "remedy": "send `organization_id`"},
 "payload_encoding_invalid": {"status": 400, "meaning": "`payload_encoding` is not `json`, `text` or `base64`", "remedy": "omit it for JSON"},
 "payload_format_invalid": {"status": 400, "meaning": "`payload_format` is not `utf-8`, or the payload is not UTF-8", "remedy": "send `utf-8` with text or JSON only"},
-"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
+"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000, or more than 200 numbers with exponents of 30 and more or -30 and less, which it returns with all their digits", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
 "payload_missing": {"status": 400, "meaning": "the message has no payload; send `null` for an empty one", "remedy": "send a payload"},
 "payload_not_base64": {"status": 400, "meaning": "`payload_encoding` is `base64`, but the payload is not base64 (RFC 4648 section 4)", "remedy": "encode the bytes again, with padding and without line breaks"},
 "payload_rule_invalid": {"status": 400, "meaning": "a part of a payload rule is not what it must be; details name the part and the place", "remedy": "correct that part; `try_payload_rules` shows what rules make of a message"},

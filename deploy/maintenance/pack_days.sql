@@ -93,6 +93,7 @@ DECLARE
     v_end CONSTANT timestamptz := packed.day + 1;
     v_messages CONSTANT integer := 400;
     v_bytes CONSTANT integer := 262144;
+    v_text_bytes CONSTANT integer := 4194304;
     v_last record;
     v_count bigint;
 BEGIN
@@ -112,7 +113,11 @@ BEGIN
         FROM (
             SELECT
                 h AS message, h.organization, h.topic,
-                (row_number() OVER w - 1) / v_messages + sum(pg_column_size(h.payload) + coalesce(octet_length(h.body), 0)) OVER w / v_bytes AS chunk
+                (row_number() OVER w - 1) / v_messages + sum(pg_column_size(h.payload) + coalesce(octet_length(h.body), 0)) OVER w / v_bytes
+                -- What is neither large nor compressed is not much longer as text.
+                + sum(CASE
+                    WHEN pg_column_size(h.payload) > 2000 OR pg_column_compression(h.payload) IS NOT NULL THEN octet_length(h.payload::text) ELSE 0
+                END) OVER w / v_text_bytes AS chunk
             FROM mqtt.history AS h
             WHERE h.received_at >= v_first AND h.received_at < v_end AND (h.topic, h.measured_at) > (packed.next_topic, packed.next_measured_at)
                 AND (h.topic, h.measured_at) <= (v_last.topic, v_last.measured_at)
@@ -127,7 +132,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.pack_messages(mqtt.packed_days, integer) IS
-'Writes the packs of the next messages of a day, at least so many unless it has fewer: each of one topic, at most 400 messages or about 256 kB. The answer says how far it is.';
+'Writes the packs of the next messages of a day, at least so many unless it has fewer: each of one topic, at most 400 messages or about 256 kB, or 4 MB of text. The answer says how far it is.';
 
 CREATE OR REPLACE FUNCTION mqtt.finish_packing(packed mqtt.packed_days) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

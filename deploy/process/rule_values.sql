@@ -34,6 +34,9 @@ BEGIN
                 v_decoded.payload := mqtt.py_decode_senml(v_decoded.payload::text, extract(EPOCH FROM received_at)::double precision);
             END IF;
     END CASE;
+    IF mqtt.has_far_numbers(v_decoded.payload) THEN
+        RETURN ROW('null'::jsonb, body, mqtt.far_exponents_reason())::mqtt.decoded_payload;
+    END IF;
     RETURN v_decoded;
 END;
 $$;

@@ -108,6 +108,7 @@ BEGIN
             m.place, m.integration_id, m.credential_id, m.topic, m.payload, m.body, m.received_at, m.login,
             CASE
                 WHEN t.place IS NULL THEN m.transformed
+                WHEN mqtt.has_far_numbers(t.made) THEN ROW('null'::jsonb, NULL, 'transform_failed: ' || mqtt.far_exponents_reason())::mqtt.decoded_payload
                 ELSE ROW(
                     coalesce(t.made, 'null'), NULL, CASE WHEN t.made = 'null' THEN 'transform_failed: it makes null' ELSE t.reason END
                 )::mqtt.decoded_payload

@@ -14,6 +14,7 @@ BEGIN ATOMIC
         WHEN jsonb_typeof(patch) <> 'object' OR patch - '{topic,payload,qos,retain,content_type}'::text [] <> '{}'
             THEN 'patch must be an object with no keys other than topic, payload, qos, retain and content_type.'
         WHEN mqtt.has_extreme_number(patch) THEN 'patch.payload contains a number that cannot be stored.'
+        WHEN mqtt.has_far_numbers(patch) THEN 'patch.payload: ' || mqtt.far_exponents_reason()
         WHEN mqtt.is_too_deep(patch, 1) THEN 'patch.payload is nested more than 128 levels deep.'
         ELSE 'patch: ' || mqtt.publish_reason('{"topic": "x", "payload": null}'::jsonb || patch)
     END;

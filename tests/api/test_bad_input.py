@@ -204,6 +204,8 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "1e131072": ({"payload": "RAW 1e131072"}, 400, "payload_invalid"),
     "309 digits": ({"payload": "RAW " + "9" * 309 + ".5"}, 400, "payload_invalid"),
     "400,000 digits": ({"payload": "RAW " + "9" * 400_000}, 400, "payload_invalid"),
+    "201 far exponents": ({"payload": "RAW [" + "5e-324, " * 200 + "1E+0030]"}, 400, "payload_invalid"),
+    "201 far exponents among strings": ({"payload": 'RAW {"a": [' + '"e", 1e-99, ' * 201 + "1]}"}, 400, "payload_invalid"),
     "unknown encoding": ({"payload_encoding": "hex"}, 400, "payload_encoding_invalid"),
     "text that is none": ({"payload_encoding": "text", "payload": 5}, 400, "payload_encoding_invalid"),
     "base64 that is none": ({"payload_encoding": "base64", "payload": "====" }, 400, "payload_not_base64"),
@@ -310,12 +312,14 @@ UNSTORABLE: dict[str, bytes] = {
     "1e100000": b"1e100000",
     "1e200000": b"[1e200000]",
     "a huge number below 127 levels": b"[" * 127 + b"1e999" + b"]" * 127,
+    "201 far exponents": b"[" + b"1e-30, " * 200 + b"5e-324]",
 }
 STORABLE: dict[str, bytes] = {
     "an escaped backslash before u0000": b'"\\\\u0000"',
     "u0000": b'"u0000"',
     "deep nesting": b"[" * 128 + b"]" * 128,
     "what is not JSON, as text": b'"NaN"',
+    "200 far exponents": b"[" + b"1e-30, " * 199 + b'5e-324, 1e-29, "' + b"1e99, " * 100 + b'"]',
 }
 
 

@@ -55,6 +55,7 @@ def read_back(tenant: Tenant, message_ids: list[str]) -> list[dict[str, Any]]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, min_size=1, max_size=10))
 @example([5e-324, -5e-324, 1.7976931348623157e308, -1.7976931348623157e308, 2.2250738585072014e-308, -0.0])
+@example([[5e-324, 1.7976931348623157e308, -0.0, 1e-99, {"a": 1e30}] * 50])
 @example([2**53 + 1, 10**308, 123456789012345678901234567890, 0.1, 1e-7, 1e22])
 @example(["\ud7ff\ue000\U0010ffff\u2028", "\u0001\u001f\u007f", "\\u0000", '"', "\ufffe"])
 @example([[[[[[]]]]], {"": {"": {}}}, [None, True, False, 1, 0, "1"]])
@@ -111,11 +112,14 @@ ENCODED: list[tuple[str | None, bytes, Any, bool | str]] = [
     ("application/json", b"", None, "no valid JSON"),
     ("application/json", b'"\\u0000"', None, "\\u0000"),
     ("application/json", b"1e100000", None, "range of a double"),
+    ("application/json", b"[" + b"5e-324," * 200 + b"1e30]", None, "200 numbers"),
     ("application/json", b"NaN", None, "no valid JSON"),
     ("application/json", b'"\xff"', None, "UTF8"),
     ("application/json", b"[" * 100_000, None, "128 levels"),
     ("application/cbor", cbor2.dumps({"t": 21.5, "raw": b"\x01", "n": [1, None]}), {"t": 21.5, "raw": "AQ", "n": [1, None]}, False),
     ("application/senml+cbor", cbor2.dumps([{0: "t", 2: 1}]), [{"0": "t", "2": 1}], False),
+    ("application/cbor", cbor2.dumps([5e-324] * 200), [5e-324] * 200, False),
+    ("application/cbor", cbor2.dumps([5e-324] * 200 + [1e30]), None, "200 numbers"),
     ("application/cbor", b"\xff\xff", None, "byte 0"),
     ("application/cbor", b"", None, ""),
     ("application/cbor", cbor2.dumps("a\0b"), None, ""),
@@ -123,6 +127,7 @@ ENCODED: list[tuple[str | None, bytes, Any, bool | str]] = [
     ("application/msgpack", msgpack.packb({"t": 21.5, "n": [1, None, True]}), {"t": 21.5, "n": [1, None, True]}, False),
     ("application/x-msgpack", msgpack.packb("x"), "x", False),
     ("application/vnd.msgpack", msgpack.packb(7), 7, False),
+    ("application/msgpack", msgpack.packb([1e308] * 201), None, "200 numbers"),
     ("application/msgpack", b"\xc1", None, ""),
     ("application/msgpack", msgpack.packb(1) + b"\x00", None, ""),
     ("text/plain", "21.5 °C".encode(), "21.5 °C", False),
@@ -136,6 +141,8 @@ ENCODED: list[tuple[str | None, bytes, Any, bool | str]] = [
     (None, b'{"t": 21.5}', {"t": 21.5}, False),
     (None, b"21.5 C", "21.5 C", False),
     (None, b"NaN", "NaN", False),
+    (None, b"[" + b"1e-99," * 200 + b"-1e-99]", None, "200 numbers"),
+    (None, b"1e-99," * 300, "1e-99," * 300, False),
     (None, b"", "", False),
     (None, b"\xff\x00", None, True),
     (None, b"\x01\x00", None, True),

@@ -129,6 +129,19 @@ def test_payloads_that_are_not_json(
     assert row["content_type"] == content_type
 
 
+def test_numbers_that_jsonb_returns_as_megabytes(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
+    owner, other, device = hosted(db, tenant), hosted(db, tenant), peer()
+    sent = b"[" + b"5e-324," * 37_000 + b"1]"
+    for _ in range(25):  # so many are stored at once
+        device.publish(f"{prefix(owner)}/devices/d1/telemetry", sent)
+    device.publish(f"{prefix(other)}/devices/d1/telemetry", b"[5e-324, 1.7976931348623157e308, -0, 1e-99]")
+    (row,) = history(stack, other, 1)
+    assert [float(number) for number in row["payload"]] == [5e-324, 1.7976931348623157e308, 0, 1e-99]
+    for row in history(stack, owner, 25):
+        assert (row["payload"], row["body"]) == (None, sent)
+        assert row["decode_error"].startswith("The JSON has more than 200 numbers")
+
+
 def test_payloads_of_any_length_come_through(stack: Stack, db: Connection, tenant: Tenants, peer: Peers) -> None:
     owner, device = hosted(db, tenant), peer()
     # Packets around the lengths at which their header grows, and larger ones than are read at once.

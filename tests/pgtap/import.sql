@@ -1,6 +1,6 @@
 -- Importing history: who may, what is stored, repeats, rejections, rollups and latest values, a staging table.
 \ir setup.psql
-SELECT plan(42);
+SELECT plan(43);
 SET LOCAL timezone = 'UTC';
 CREATE FUNCTION tap.reading(at text, t numeric, device text DEFAULT 'pump', organization text DEFAULT 'alice') RETURNS jsonb
 LANGUAGE sql AS $$
@@ -23,6 +23,9 @@ SELECT act_as('authenticated', :'alice');
 SELECT refuses(format('SELECT api.import_messages(%L, ''[]'')', :'hosted'), 'PT400', 'messages_empty', 'nothing');
 SELECT refuses(format('SELECT api.import_messages(%L, ''{}'')', :'hosted'), 'PT400', 'messages_invalid', 'no array');
 SELECT refuses(format('SELECT api.import_messages(%L, ''[{"topic": "a", "payload": 1e400}]'')', :'hosted'), 'PT400', 'message_invalid', 'what no float holds');
+SELECT refuses(
+    format('SELECT api.import_messages(%L, %L)', :'hosted', format('[{"topic": "a", "payload": [%s1]}]', repeat('5e-324,', 201))), 'PT400', 'message_invalid', 'much longer when it is read'
+);
 
 -- Stored as received now, measured then.
 SELECT is(

@@ -1,6 +1,6 @@
 -- api.mqtt_ingest, _batch and _binary: logins, every documented error, what is queued, repeats, quotas.
 \ir setup.psql
-SELECT plan(107);
+SELECT plan(109);
 
 SELECT jsonb_build_object('x-username', 'pump_login', 'x-password', :'pump_password', 'x-client-id', 'pump_login_1') AS login \gset
 SELECT jsonb_build_object(
@@ -386,6 +386,22 @@ SELECT is_empty(
     ) AS d
     WHERE mqtt.has_extreme_number(d.document::jsonb) IS DISTINCT FROM (mqtt.json_reason(d.document::json) IS NOT NULL)$$,
     'the look at the text misses no number that is out of range, wherever it stands'
+);
+SELECT is_empty(
+    $$SELECT left(d.document, 80), d.are_many FROM (
+        SELECT replace(p.place, '#', n.numbers) AS document, n.are_many
+        FROM (VALUES
+            (repeat('5e-324,', 200) || '1', false), (repeat('5e-324,', 201) || '1', true), (repeat('-1E+0030, ', 201) || '1', true),
+            (repeat('1e29,', 400) || '1', false), (repeat(E'1.25e-99\n,"a\\"b",', 201) || '1', true), (repeat('"1e-99, 1e-99",', 400) || '1', false),
+            (repeat('"\\\\", 1e-99,', 201) || '1', true)
+        ) AS n (numbers, are_many)
+        CROSS JOIN unnest(ARRAY['[#]', '{"a":[#]}', '[[#], true, "e"]', '["", {"1e99": [#]}]']) AS p (place)
+    ) AS d
+    WHERE (mqtt.json_reason(d.document::json) IS NOT NULL) <> d.are_many OR mqtt.has_far_numbers(d.document::jsonb) <> d.are_many$$,
+    'the look at the text counts far exponents, and no more than these'
+);
+SELECT is(
+    mqtt.json_reason(format('[%s]', left(repeat(format('{"topic": "a", "payload": [%s1]},', repeat('5e-324,', 150)), 3), -1))::json, 2), NULL, 'of a batch each message for itself'
 );
 SELECT * FROM finish();
 ROLLBACK;

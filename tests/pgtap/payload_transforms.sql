@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_transform(text [], text [])') IS NULL AS lacks_j
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python and JMESPath', 1);
 \else
-SELECT plan(27);
+SELECT plan(28);
 
 SELECT function_privs_are('mqtt', f.name, f.arguments, 'authenticated', ARRAY[]::text [], f.name || ' is for the worker')
 FROM (VALUES ('py_transform', ARRAY['text[]', 'text[]']), ('py_check_transform', ARRAY['text']), ('transformed', ARRAY['mqtt.rule_message[]'])) AS f (name, arguments);
@@ -32,6 +32,7 @@ SELECT api.upsert_payload_rule(:'external', 'text', 'd', decode => 'text', trans
 SELECT api.upsert_payload_rule(:'external', 'hex', 'd', decode => 'hex json of $.m', transform => 'm') \g /dev/null
 SELECT api.upsert_payload_rule(:'external', 'attack', 'd', transform => repeat('[@,@][]|', 30) || '@') \g /dev/null
 SELECT api.upsert_payload_rule(:'external', 'nothing', 'd', transform => 'none') \g /dev/null
+SELECT api.upsert_payload_rule(:'external', 'far', 'd', transform => '[@, @]') \g /dev/null
 SELECT is(tried(t.topic, t.payload), t.made, t.name)
 FROM (VALUES
     (
@@ -43,6 +44,10 @@ FROM (VALUES
     ('hex', '{"m": "7b2274223a20317d"}', '[[null, "d", {"t": 1}, null]]', 'after a member has been decoded'),
     ('means', '{"id": "m", "v": "x"}', '[["rule 20: transform_failed: avg() does not take string", null, null, null]]', 'what cannot be made says why'),
     ('attack', '[1]', '[["rule 50: transform_cut_off: it takes more than 2024 steps", null, null, null]]', 'what grows is cut off'),
+    (
+        'far', format('[%s1]', repeat('5e-324,', 101))::jsonb,
+        '[["rule 70: transform_failed: The JSON has more than 200 numbers with exponents of 30 and more, or -30 and less.", null, null, null]]', 'what grows when it is read'
+    ),
     ('nothing', '{"a": 1}', '[["rule 60: transform_failed: it makes null", null, null, null]]', 'null is none'),
     ('hex', '{"m": "xy"}', '[["rule 40: it is not hex: invalid hexadecimal digit: \"x\"", null, null, null]]', 'what is not decoded is not transformed')
 ) AS t (topic, payload, made, name);

@@ -1,6 +1,6 @@
 -- api.mqtt_publish, its receipts, cancelling: grants, the queue rows, each documented error, isolation.
 \ir setup.psql
-SELECT plan(110);
+SELECT plan(111);
 SELECT function_privs_are('api', 'mqtt_publish', ARRAY['uuid', 'json', 'uuid'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'get_mqtt_publish_receipts', ARRAY['uuid[]', 'numeric'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'cancel_mqtt_publish', ARRAY['uuid[]'], 'anon', ARRAY[]::text[]);
@@ -81,7 +81,7 @@ FROM unnest(ARRAY[
     '{"topic": "a/+", "payload": 1}', '{"topic": "#", "payload": 1}', '{"topic": "a#", "payload": 1}', '{"topic": "$SYS/x", "payload": 1}',
     '{"topic": "a\u0007", "payload": 1}', '{"topic": "\uffff", "payload": 1}', format('{"topic": "%s", "payload": 1}', repeat('x', 65536)),
     '{"topic": "a\u0000", "payload": 1}', '{"topic": "a", "payload": "\u0000"}', '{"topic": "a", "payload": "\ud800"}', '{"topic": "a", "payload": 1e100000}', '{"topic": "a", "payload": 1e-100000}',
-    '{"topic": "a", "payload": {"deep": [1e309]}}',
+    '{"topic": "a", "payload": {"deep": [1e309]}}', format('{"topic": "a", "payload": [%s1]}', repeat('1e-99,', 201)),
     '{"topic": "a", "payload": 1, "qos": 3}', '{"topic": "a", "payload": 1, "qos": -1}', '{"topic": "a", "payload": 1, "qos": "1"}', '{"topic": "a", "payload": 1, "qos": 0.5}',
     '{"topic": "a", "payload": 1, "qos": 1e400}', '{"topic": "a", "payload": 1, "retain": "yes"}', '{"topic": "a", "payload": 1, "retian": true}',
     '{"topic": "a", "payload": 1, "payload_encoding": "hex"}', '{"topic": "a", "payload": 1, "payload_encoding": "base64"}', '{"topic": "a", "payload": "a", "payload_encoding": "base64"}',

@@ -1,6 +1,6 @@
 -- Replay to a broker: the topics, sizes and integrations that mqtt_publish allows, and the bytes that came.
 \ir setup.psql
-SELECT plan(39);
+SELECT plan(40);
 INSERT INTO mqtt.mqtt_messages (received_at, measured_at, position, organization_id, id, integration_id, direction, topic, payload, content_type, body)
 SELECT now() - interval '1 minute', now() - interval '1 minute', row_number() OVER (), :'org_alice', gen_random_uuid(), i.id, 'incoming', 'org_alice/' || v.topic, v.payload, v.content_type, v.body
 FROM (VALUES (:'hosted'::uuid), (:'external')) AS i (id)
@@ -35,7 +35,7 @@ SELECT refuses(format('SELECT api.replay_mqtt_dead_letters(%L, %s)', :'org_alice
 FROM (VALUES
     ($$patch => '[]'$$, 'patch must be an object %'), ($$patch => '{"topik": "x"}'$$, 'patch must be an object %'), ($$patch => '{"topic": "a/#"}'$$, 'patch: %wildcard%'),
     ($$patch => '{"qos": 3}'$$, 'patch: qos %'), ($$patch => '{"retain": 1}'$$, 'patch: retain %'), ($$patch => '{"content_type": 7}'$$, 'patch: content_type %'),
-    ($$patch => '{"payload": 1e999}'$$, 'patch.payload %'), ('max_per_second => 0', 'max_per_second %'), ('"limit" => 0', 'limit %')
+    ($$patch => '{"payload": 1e999}'$$, 'patch.payload %'), (format('patch => ''{"payload": [%s1]}''', repeat('5e-324,', 201)), 'patch.payload%'), ('max_per_second => 0', 'max_per_second %'), ('"limit" => 0', 'limit %')
 ) AS c (arguments, detail);
 SELECT refuses(format('SELECT api.replay_mqtt_messages(%L, %s)', :'hosted', c.arguments), 'PT400', 'replay_invalid', c.arguments, c.detail)
 FROM (VALUES

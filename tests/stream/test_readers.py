@@ -23,6 +23,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 EDGES = [
     *(b'"\\u0000"', b'{"\\u0000": 1}', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\ud83d\\ude00"', b"1e400", b"[-1e308, 1e-320]", b"0.1e-400"),
     *(b"9" * 40, b"0." + b"1" * 400, b"1" + b"0" * 308, b"1" + b"0" * 309, b"-0.0", b'{"a": "1e999", "b": " 12 ", "c": "0x1"}'),
+    *(b"[5e-324, 1.7976931348623157e308, -0, 1e-99]", b'{"a": 5e-324, "b": -1.7976931348623157e308, "c": -0, "d": 1e-99}'),
+    *(b"[" + b",".join([number] * count) + b"]" for number in (b"5e-324", b"1E+0099", b"1e30") for count in (200, 201, 3000)),
     *(b"[" * depth + b"]" * depth for depth in (127, 128, 129)),
     *(b'{"a":' * depth + b"1" + b"}" * depth for depth in (4, 127, 128, 129)),
     *(b'{"": 1, "a.b": 2, "a": {"b": 3, "": {"": 4}}}', b'{"a": 1, "a": 2}', b'{"value": {"avg": 1}}'),
@@ -37,7 +39,15 @@ numbers = st.one_of(
 names = st.sampled_from(["a", "b", "a.b", "ts", "timestamp", ""])
 documents = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, words),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.builds(
+            lambda number, count: [number] * count,
+            st.sampled_from([5e-324, -1e-99, 1e30, 1e-29, 1.7976931348623157e308]),
+            st.integers(190, 210),
+        ),
+        st.dictionaries(names, inner, max_size=4),
+    ),
     max_leaves=10,
 ).map(lambda value: json.dumps(value).encode())
 bodies = st.lists(st.one_of(documents, st.sampled_from(EDGES), st.binary(max_size=20)), min_size=1, max_size=30)
