@@ -4279,6 +4279,7 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         'codecs', (SELECT jsonb_agg(to_jsonb(c)) FROM mqtt.codecs() AS c),
         'maintenance_jobs', mqtt.maintenance_jobs(),
         'archive', mqtt.archive_state(),
+        'rollups', mqtt.rollup_state(),
         'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
@@ -4300,7 +4301,7 @@ $$;
 
 ALTER FUNCTION bridge.diagnose() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, rollups, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 
 CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
     LANGUAGE sql
@@ -6154,6 +6155,9 @@ CREATE TABLE mqtt.deletions (
     rollups bigint DEFAULT 0 NOT NULL,
     others bigint DEFAULT 0 NOT NULL,
     rollup_hours_kept bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    failure text,
+    retry_at timestamp with time zone,
     CONSTRAINT deletions_check CHECK (((kind <> 'rollups'::text) OR (phase = 'rollups'::text))),
     CONSTRAINT deletions_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'messages'::text, 'organization'::text, 'rollups'::text]))),
     CONSTRAINT deletions_phase_check CHECK ((phase = ANY (ARRAY['messages'::text, 'rollups'::text, 'devices'::text]))),
@@ -6183,6 +6187,10 @@ COMMENT ON COLUMN mqtt.deletions.is_clean IS 'Whether this pass has found nothin
 COMMENT ON COLUMN mqtt.deletions.others IS 'Deleted rows of all other tables.';
 
 COMMENT ON COLUMN mqtt.deletions.rollup_hours_kept IS 'Hours of devices whose rollups still count what was deleted, since other messages of that time are gone already, so that they cannot be made again.';
+
+COMMENT ON COLUMN mqtt.deletions.failures IS 'How often a step failed, but for reasons that pass, such as a lock: the more, the fewer rows are tried at once, and the longer the pause.';
+
+COMMENT ON COLUMN mqtt.deletions.failure IS 'Why the last step failed, to be tried again at retry_at; null if it did not.';
 
 CREATE FUNCTION mqtt.book_deletion(wanted mqtt.deletions) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8353,7 +8361,9 @@ CREATE TABLE mqtt.rollup_progress (
     hours_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     minutes_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     raw_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    is_trimmed boolean DEFAULT true NOT NULL
+    is_trimmed boolean DEFAULT true NOT NULL,
+    failed_at timestamp with time zone,
+    failure text
 );
 
 ALTER TABLE mqtt.rollup_progress OWNER TO mqtt_owner;
@@ -8369,6 +8379,8 @@ COMMENT ON COLUMN mqtt.rollup_progress.hours_since IS 'Rollups of hours and days
 COMMENT ON COLUMN mqtt.rollup_progress.raw_since IS 'Messages received before may have been removed by retention: rollups of that time are corrected, never made again.';
 
 COMMENT ON COLUMN mqtt.rollup_progress.is_trimmed IS 'Whether what is older than hours_since and minutes_since is gone.';
+
+COMMENT ON COLUMN mqtt.rollup_progress.failed_at IS 'When rolling up failed, for the reason in failure: it is tried again five minutes later. Null once it has succeeded.';
 
 CREATE FUNCTION mqtt.correct_late_readings(progress mqtt.rollup_progress, most bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11194,7 +11206,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "organization_required": {"status": 400, "meaning": "you belong to several organizations, and the call does not say which one is meant", "remedy": "send `organization_id`"},
 "payload_encoding_invalid": {"status": 400, "meaning": "`payload_encoding` is not `json`, `text` or `base64`", "remedy": "omit it for JSON"},
 "payload_format_invalid": {"status": 400, "meaning": "`payload_format` is not `utf-8`, or the payload is not UTF-8", "remedy": "send `utf-8` with text or JSON only"},
-"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
+"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000, or more than 200 numbers with exponents of 30 and more or -30 and less, which it returns with all their digits", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
 "payload_missing": {"status": 400, "meaning": "the message has no payload; send `null` for an empty one", "remedy": "send a payload"},
 "payload_not_base64": {"status": 400, "meaning": "`payload_encoding` is `base64`, but the payload is not base64 (RFC 4648 section 4)", "remedy": "encode the bytes again, with padding and without line breaks"},
 "payload_rule_invalid": {"status": 400, "meaning": "a part of a payload rule is not what it must be; details name the part and the place", "remedy": "correct that part; `try_payload_rules` shows what rules make of a message"},
@@ -13559,7 +13571,7 @@ DECLARE
     v_seconds numeric;
 BEGIN
     IF unit IS NULL THEN
-        IF zone IS NOT NULL AND value #>> '{}' ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
+        IF zone IS NOT NULL AND value #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?$' AND mqtt.device_time(value) IS NOT NULL THEN
             RETURN (value #>> '{}')::timestamp AT TIME ZONE zone;
         END IF;
         RETURN mqtt.device_time(value);
@@ -13767,6 +13779,67 @@ $$;
 ALTER FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) IS 'Whether the last message that was stored of a topic, in the last days, has this payload and no properties: it came when it was published, and then was retained.';
+
+CREATE FUNCTION mqtt.is_much_to_compile(pattern text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    -- What a set may stand for: one of so many different characters.
+    v_variety CONSTANT integer := (
+        SELECT 1 + count(DISTINCT m[1]) FROM regexp_matches(regexp_replace(pattern, '\{[0-9,]*\}', '', 'g'), '([^][(){}*+?|^$.\\])', 'g') AS m
+    );
+    v_token text;
+    v_times double precision [];
+    -- Of each group that is open; and of what was last.
+    v_arcs double precision [] := '{0}';
+    v_loops double precision [] := '{0}';
+    v_last_arcs double precision := 0;
+    v_last_loops double precision := 0;
+    v_is_group boolean := false;
+    d integer := 1;
+BEGIN
+    FOR v_token IN
+        SELECT m[1] FROM regexp_matches(pattern, '(\\.|\[\^?\]?(?:\[:[a-z]+:\]|[^]])*\]|\(\?:|[*+?]\??|\{[0-9,]+\}\??|.)', 'g') AS m
+    LOOP
+        IF v_token IN ('(', '(?:') THEN
+            d := d + 1;
+            v_arcs[d] := 0;
+            v_loops[d] := 0;
+        ELSIF v_token = ')' AND d > 1 THEN
+            v_last_arcs := v_arcs[d];
+            v_last_loops := v_loops[d];
+            v_is_group := true;
+            d := d - 1;
+            v_arcs[d] := v_arcs[d] + v_last_arcs;
+            v_loops[d] := v_loops[d] + v_last_loops;
+        ELSIF v_token ~ '^([*+?]|\{[0-9])' THEN
+            -- At least and at most so often; of what is repeated as it is, much less comes of the difference.
+            v_times := string_to_array(substring(v_token FROM '\{([0-9]+(,[0-9]+)?)'), ',')::double precision [];
+            v_times := ARRAY[greatest(v_times[cardinality(v_times)], 1), CASE
+                WHEN v_token !~ '^\{' OR v_token ~ ',\}' THEN 1
+                WHEN cardinality(v_times) = 1 THEN 0
+                WHEN v_is_group THEN v_times[2] - v_times[1]
+                ELSE 1 + (v_times[2] - v_times[1]) / 8
+            END];
+            v_arcs[d] := v_arcs[d] + v_last_arcs * (v_times[1] - 1);
+            v_loops[d] := v_loops[d] + v_last_loops * (v_times[1] - 1) + v_times[2];
+            v_last_arcs := v_last_arcs * v_times[1];
+            v_last_loops := v_last_loops * v_times[1] + v_times[2];
+        ELSE
+            v_last_arcs := CASE WHEN v_token ~ '^(\[|\\[a-zA-Z])' THEN v_variety ELSE 1 END;
+            v_last_loops := 0;
+            v_is_group := false;
+            v_arcs[d] := v_arcs[d] + v_last_arcs;
+        END IF;
+    END LOOP;
+    RETURN (SELECT sum(a) FROM unnest(v_arcs) AS a) > 4000 OR (SELECT sum(l) FROM unnest(v_loops) AS l) ^ 2 * v_variety > 6000;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.is_much_to_compile(pattern text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_much_to_compile(pattern text) IS 'Whether compiling a regular expression may take more than a few milliseconds: sessions keep 32 of them, and otherwise compile each for each message. An estimate, by what its repetitions come to.';
 
 CREATE FUNCTION mqtt.is_named(metric text, names text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -15640,7 +15713,7 @@ CREATE FUNCTION mqtt.metric_number(value jsonb) RETURNS numeric
              WHEN 'number'::text THEN (value)::numeric
              WHEN 'string'::text THEN
              CASE
-                 WHEN ((length((value #>> '{}'::text[])) <= 60) AND ((value #>> '{}'::text[]) ~ '^\s*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?\s*$'::text)) THEN ((value #>> '{}'::text[]))::numeric
+                 WHEN ((length((value #>> '{}'::text[])) <= 60) AND ((value #>> '{}'::text[]) ~ '^[ \t\n\r\f\v]*[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$'::text)) THEN ((value #>> '{}'::text[]))::numeric
                  ELSE NULL::numeric
              END
              ELSE NULL::numeric
@@ -17128,6 +17201,7 @@ DECLARE
     v_end CONSTANT timestamptz := packed.day + 1;
     v_messages CONSTANT integer := 400;
     v_bytes CONSTANT integer := 262144;
+    v_text_bytes CONSTANT integer := 4194304;
     v_last record;
     v_count bigint;
 BEGIN
@@ -17147,7 +17221,11 @@ BEGIN
         FROM (
             SELECT
                 h AS message, h.organization, h.topic,
-                (row_number() OVER w - 1) / v_messages + sum(pg_column_size(h.payload) + coalesce(octet_length(h.body), 0)) OVER w / v_bytes AS chunk
+                (row_number() OVER w - 1) / v_messages + sum(pg_column_size(h.payload) + coalesce(octet_length(h.body), 0)) OVER w / v_bytes
+                -- What is neither large nor compressed is not much longer as text.
+                + sum(CASE
+                    WHEN pg_column_size(h.payload) > 2000 OR pg_column_compression(h.payload) IS NOT NULL THEN octet_length(h.payload::text) ELSE 0
+                END) OVER w / v_text_bytes AS chunk
             FROM mqtt.history AS h
             WHERE h.received_at >= v_first AND h.received_at < v_end AND (h.topic, h.measured_at) > (packed.next_topic, packed.next_measured_at)
                 AND (h.topic, h.measured_at) <= (v_last.topic, v_last.measured_at)
@@ -17164,7 +17242,7 @@ $$;
 
 ALTER FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer) IS 'Writes the packs of the next messages of a day, at least so many unless it has fewer: each of one topic, at most 400 messages or about 256 kB. The answer says how far it is.';
+COMMENT ON FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer) IS 'Writes the packs of the next messages of a day, at least so many unless it has fewer: each of one topic, at most 400 messages or about 256 kB, or 4 MB of text. The answer says how far it is.';
 
 CREATE FUNCTION mqtt.pack_next(most integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -17663,9 +17741,6 @@ DECLARE
         SELECT m[1] FROM regexp_matches(v_bare, '\$(\w+)', 'g') AS m WHERE m[1] NOT IN ('root', 'parent') LIMIT 1
     );
     v_patterns CONSTANT text := (SELECT string_agg(m[1], ' ') FROM regexp_matches(path, 'like_regex\s*"((?:\\.|[^"\\])*)"', 'g') AS m);
-    v_repeats CONSTANT double precision := (
-        SELECT exp(sum(ln(greatest(m[1]::double precision, 1)))) FROM regexp_matches(v_patterns, '\{(?:[0-9]+,)?([0-9]{1,3}),?\}', 'g') AS m
-    );
     v_open text := '';
     v_step text;
 BEGIN
@@ -17681,8 +17756,8 @@ BEGIN
         RETURN 'must not have back references in like_regex, nor characters written as \u or \x';
     ELSIF v_patterns ~ '\(\?[^:]' THEN
         RETURN 'must not look ahead or behind in like_regex';
-    ELSIF v_repeats > 1000 THEN
-        RETURN 'may repeat what is repeated 1,000 times at most in like_regex';
+    ELSIF mqtt.is_much_to_compile(regexp_replace(v_patterns, '\\(.)', '\1', 'g')) THEN
+        RETURN 'must repeat less in like_regex, or have fewer different characters there';
     ELSIF v_variable IS NOT NULL THEN
         RETURN format('may have no variables but $root and $parent, not $%s', v_variable);
     ELSIF regexp_replace(
@@ -24985,33 +25060,42 @@ CREATE FUNCTION mqtt.roll_up_readings(most integer DEFAULT 100000) RETURNS jsonb
     AS $$
 DECLARE
     v_next record;
+    v_done record;
     v_read bigint := 0;
-    v_removed bigint;
-    v_closed integer;
+    v_removed bigint := 0;
+    v_closed integer := 0;
+    v_failed jsonb := '[]';
 BEGIN
     FOR v_next IN
         SELECT p.organization_id, greatest(1000, most / count(*) OVER ()) AS share
         FROM mqtt.rollup_progress AS p
-        WHERE p.rolled_until < p.closed_until OR EXISTS (SELECT FROM mqtt.late_readings AS l WHERE l.organization_id = p.organization_id)
-        -- Each gets its share, in random order, so that none is always last.
-        ORDER BY random()
+        WHERE (p.rolled_until < p.closed_until OR EXISTS (SELECT FROM mqtt.late_readings AS l WHERE l.organization_id = p.organization_id))
+            AND (p.failed_at IS NULL OR clock_timestamp() NOT BETWEEN p.failed_at AND p.failed_at + interval '5 minutes')
+        -- Each gets its share, in random order, so that none is always last; but for those that failed, which may take all the time there is.
+        ORDER BY p.failed_at IS NOT NULL, random()
     LOOP
         EXIT WHEN v_read >= most;
-        v_read := v_read + mqtt.roll_up_organization(v_next.organization_id, v_next.share);
+        v_done := mqtt.try_roll_up(v_next.organization_id, v_next.share);
+        v_read := v_read + v_done.numbers;
+        v_failed := v_failed || coalesce(v_done.failure, '[]');
+        -- The time limit is for the whole call, and comes once only.
+        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
     END LOOP;
-    v_removed := mqtt.trim_rollups(most);
-    v_closed := mqtt.close_readings();
+    IF v_failed -> -1 ->> 'sqlstate' IS DISTINCT FROM '57014' THEN
+        v_removed := mqtt.trim_rollups(most);
+        v_closed := mqtt.close_readings();
+    END IF;
     RETURN jsonb_build_object(
         'numbers_rolled_up', v_read, 'rollups_removed', v_removed, 'more', v_closed > 0 OR v_removed >= most OR v_read >= most OR EXISTS (
-            SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until
+            SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until AND p.failed_at IS NULL
         )
-    );
+    ) || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('rollups_failed', v_failed) ELSE '{}' END;
 END;
 $$;
 
 ALTER FUNCTION mqtt.roll_up_readings(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.roll_up_readings(most integer) IS 'Rolls up readings of closed time, each organization by itself, about so many numbers in a call; removes rollups past their term; closes time for the next call. Returns how much it did, and "more" if it should be called again.';
+COMMENT ON FUNCTION mqtt.roll_up_readings(most integer) IS 'Rolls up readings of closed time, each organization by itself, about so many numbers in a call; removes rollups past their term; closes time for the next call. Returns how much it did, "more" if it should be called again, and in "rollups_failed" the organizations of which this failed (mqtt.try_roll_up), which are left out for five minutes.';
 
 CREATE FUNCTION mqtt.rolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[]) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
@@ -25130,6 +25214,22 @@ $$;
 ALTER FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) IS 'For each device of the request what rollups of that grain serve; since is null where they serve nothing.';
+
+CREATE FUNCTION mqtt.rollup_state() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object(
+        'failing', count(p.failed_at), 'behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint, 'failure', (
+            SELECT x.failure FROM mqtt.rollup_progress AS x WHERE x.failed_at IS NOT NULL ORDER BY x.rolled_until LIMIT 1
+        )
+    )
+    FROM mqtt.rollup_progress AS p;
+$$;
+
+ALTER FUNCTION mqtt.rollup_state() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.rollup_state() IS 'How rollups are: {"failing": of how many organizations they failed last time, "failure": why, of the one that is furthest behind, "behind_seconds": how far any is}.';
 
 CREATE FUNCTION mqtt.row_schema(relation oid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -25294,32 +25394,21 @@ $$;
 
 ALTER FUNCTION mqtt.run_maintenance() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What cannot be done now (deletions_failed, packing_failed, rollups_failed: why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or which organizations and why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 
 CREATE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-    v_done jsonb := '{}';
-    v_partitions record;
-BEGIN
-    v_done := jsonb_build_object(
-        'clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger(), 'devices_gone_silent', mqtt.note_silence()
-    ) || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
-    PERFORM mqtt.refresh_openapi();
-    SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
-    RETURN v_done || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_partitions.made, 'postponed', v_partitions.postponed,
+    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
+        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('partitions')
         -- Last, as it may hold back who stores messages until the end of the transaction.
-        'topics_removed', mqtt.remove_unused_topics()
-    ));
-END;
+        || mqtt.try_maintenance('topics');
 $$;
 
 ALTER FUNCTION mqtt.run_periodic_tasks() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, silent devices, unused topics, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available).';
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available), unused topics.';
 
 CREATE FUNCTION mqtt.said_slugs() RETURNS TABLE(routine oid, slug text, status text)
     LANGUAGE sql STABLE
@@ -28884,6 +28973,45 @@ ALTER FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_
 
 COMMENT ON FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid) IS 'Up to when retention deletes history rows one by one: before, or, where so many work items stand for older messages that most rows are theirs, up to the 1,001st of these.';
 
+CREATE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_next mqtt.deletions;
+    v_failures integer;
+BEGIN
+    v_next := mqtt.work_deletion(d, greatest(1, most >> 2 * least(d.failures, 3)));
+    rows_deleted := mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
+    UPDATE mqtt.deletions AS x
+    SET (
+        state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept,
+        failure, retry_at
+    ) = (
+        v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
+        v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
+        v_next.rollup_hours_kept, NULL, NULL
+    )
+    WHERE x.organization_id = d.organization_id AND x.id = d.id;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        RAISE LOG 'topicbase: deletion % of organization % failed: % (%)', d.id, d.organization_id, SQLERRM, SQLSTATE;
+        rows_deleted := 0;
+        failure := jsonb_build_object('organization_id', d.organization_id, 'id', d.id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
+        -- Locks and conflicts, an archive that is down, a full disk: no fault of this deletion.
+        v_failures := CASE WHEN left(SQLSTATE, 2) IN ('08', '40', '53', '55', 'HV') THEN 0 ELSE d.failures + 1 END;
+        UPDATE mqtt.deletions AS x
+        SET failures = greatest(d.failures, v_failures), failure = try_deletion.failure ->> 'reason',
+            retry_at = clock_timestamp() + least(interval '10 minutes', interval '10 seconds' * 2 ^ least(v_failures, 10))
+        WHERE x.organization_id = d.organization_id AND x.id = d.id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) IS 'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is {"organization_id", "id", "sqlstate", "reason"}.';
+
 CREATE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -28893,6 +29021,16 @@ BEGIN
         WHEN 'deletions' THEN mqtt.work_deletions(50000)
         WHEN 'packing' THEN mqtt.pack_next(100000)
         WHEN 'rollups' THEN mqtt.roll_up_readings()
+        WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
+        WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
+        WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
+        WHEN 'health' THEN mqtt.check_health()
+        WHEN 'credentials' THEN jsonb_build_object('credentials_expired', mqtt.log_expired_credentials())
+        WHEN 'openapi' THEN (SELECT '{}'::jsonb FROM mqtt.refresh_openapi())
+        WHEN 'partitions' THEN (
+            SELECT jsonb_strip_nulls(jsonb_build_object('partitions_made', p.made, 'postponed', p.postponed)) FROM mqtt.prepare_partitions() AS p
+        )
+        WHEN 'topics' THEN jsonb_strip_nulls(jsonb_build_object('topics_removed', mqtt.remove_unused_topics()))
     END - 'more';
 EXCEPTION WHEN OTHERS THEN
     RAISE LOG 'topicbase: % failed: % (%)', step, SQLERRM, SQLSTATE;
@@ -28902,7 +29040,7 @@ $$;
 
 ALTER FUNCTION mqtt.try_maintenance(step text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_maintenance(step text) IS 'A step of maintenance (deletions, packing, rollups) whose failure takes nothing else of it back, such as an archive that is down: it is logged, and the answer is {"<step>_failed": why}.';
+COMMENT ON FUNCTION mqtt.try_maintenance(step text) IS 'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down, or one organization''s row: it is logged, and the answer is {"<step>_failed": why}.';
 
 CREATE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
     LANGUAGE sql
@@ -28931,6 +29069,30 @@ $$;
 ALTER FUNCTION mqtt.try_places(lock integer, owner text, places integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.try_places(lock integer, owner text, places integer) IS 'Takes one of so many places, until the end of the transaction; false where all are taken.';
+
+CREATE FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    numbers := mqtt.roll_up_organization(organization_id, most);
+    UPDATE mqtt.rollup_progress AS p SET failed_at = NULL, failure = NULL WHERE p.organization_id = try_roll_up.organization_id AND p.failed_at IS NOT NULL;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        RAISE LOG 'topicbase: rollups of organization % failed: % (%)', organization_id, SQLERRM, SQLSTATE;
+        numbers := 0;
+        failure := jsonb_build_object('organization_id', organization_id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
+        UPDATE mqtt.rollup_progress AS p
+        SET failed_at = clock_timestamp(), failure = try_roll_up.failure ->> 'reason'
+        WHERE p.organization_id = try_roll_up.organization_id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is {"organization_id", "sqlstate", "reason"}.';
 
 CREATE FUNCTION mqtt.type_schema(type oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -29630,43 +29792,42 @@ CREATE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
     AS $$
 DECLARE
     v_next mqtt.deletions;
-    v_before bigint;
+    v_done record;
     v_removed bigint := 0;
+    v_failed jsonb := '[]';
     v_is_more boolean;
 BEGIN
-    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many.
+    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. Those that
+    -- failed come last: they may take all the time there is.
     FOR v_next IN
         SELECT (o.one).*
         FROM (
-            SELECT DISTINCT ON (d.organization_id) d AS one FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.organization_id, d.state = 'waiting', random()
+            SELECT DISTINCT ON (d.organization_id) d AS one
+            FROM mqtt.deletions AS d
+            WHERE d.state <> 'done' AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
+            ORDER BY d.organization_id, d.state = 'waiting', random()
         ) AS o
-        ORDER BY (o.one).state = 'waiting', random()
+        ORDER BY (o.one).state = 'waiting', (o.one).failures, random()
         LIMIT 20
     LOOP
         EXIT WHEN v_removed >= most;
-        v_before := mqtt.deleted_rows(v_next);
-        v_next := mqtt.work_deletion(v_next, most - v_removed::integer);
-        v_removed := v_removed + mqtt.deleted_rows(v_next) - v_before;
-        UPDATE mqtt.deletions AS d
-        SET (
-            state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept
-        ) = (
-            v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
-            v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
-            v_next.rollup_hours_kept
-        )
-        WHERE d.organization_id = v_next.organization_id AND d.id = v_next.id;
+        v_done := mqtt.try_deletion(v_next, most - v_removed::integer);
+        v_removed := v_removed + v_done.rows_deleted;
+        v_failed := v_failed || coalesce(v_done.failure, '[]');
+        -- The time limit is for the whole call, and comes once only.
+        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
     END LOOP;
     DELETE FROM mqtt.deletions AS d
     WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
-    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running'));
-    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most);
+    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running') AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp()));
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most)
+        || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('deletions_failed', v_failed) ELSE '{}' END;
 END;
 $$;
 
 ALTER FUNCTION mqtt.work_deletions(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.work_deletions(most integer) IS 'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, and "more" if there is more to do at once; deletions that wait for queued messages are looked at in the next call.';
+COMMENT ON FUNCTION mqtt.work_deletions(most integer) IS 'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, "more" if there is more to do at once, and in "deletions_failed" those that failed (mqtt.try_deletion); deletions that wait for queued messages are looked at in the next call.';
 
 CREATE FUNCTION mqtt.work_ms() RETURNS numeric
     LANGUAGE plpgsql
@@ -33445,6 +33606,10 @@ REVOKE ALL ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) FROM PUBL
 
 REVOKE ALL ON FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.is_much_to_compile(pattern text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_much_to_compile(pattern text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_much_to_compile(pattern text) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.is_named(metric text, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_named(metric text, names text[]) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_named(metric text, names text[]) TO service_role;
@@ -34201,6 +34366,8 @@ REVOKE ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain i
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.rollup_state() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.row_schema(relation oid) FROM PUBLIC;
 
 GRANT SELECT ON TABLE api.payload_rules TO authenticated;
@@ -34477,11 +34644,15 @@ REVOKE ALL ON FUNCTION mqtt.trim_small_tables(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.try_maintenance(step text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_maintenance_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_places(lock integer, owner text, places integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.type_schema(type oid) FROM PUBLIC;
 
