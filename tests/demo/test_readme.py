@@ -135,6 +135,7 @@ def test_it_names_every_variable() -> None:
     used = {name for path in sources if path.is_file() for name in re.findall(r"\bTOPICBASE_[A-Z_]*[A-Z]\b", path.read_text())}
     internal = {
         "TOPICBASE_MATRIX",  # set by bin/test-matrix
+        "TOPICBASE_STACK",  # set by bin/stack for topicbase
         "TOPICBASE_TEMPLATE",  # set by the test runner for its own stacks
         "TOPICBASE_TEST_DIR",
         "TOPICBASE_WITH_STACK",
