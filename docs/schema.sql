@@ -850,10 +850,10 @@ BEGIN
     PERFORM mqtt.require_login_room(v_organization.id);
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
-        organization_id, integration_id, member_id, username, client_id, topic_prefix, broker_url, can_publish, subscribe_filters,
+        organization_id, integration_id, member_id, username, client_id, topic_prefix, can_publish, subscribe_filters,
         secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, created_at, expires_at
     ) VALUES (
-        v_organization.id, v_integration.id, v_member_id, v_username, v_username, v_organization.topic_prefix, mqtt.broker_url(v_integration),
+        v_organization.id, v_integration.id, v_member_id, v_username, v_username, v_organization.topic_prefix,
         false, create_browser_login.subscribe_filters, v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash,
         clock_timestamp(), clock_timestamp() + create_browser_login.lifetime
     )
@@ -1413,12 +1413,12 @@ BEGIN
     PERFORM mqtt.require_login_room(v_integration.organization_id);
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
-        organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
+        organization_id, integration_id, device_id, username, client_id, topic_prefix, can_publish, can_subscribe,
         publish_filters, subscribe_filters, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, expires_at,
         max_per_second, max_burst
     ) VALUES (
         v_integration.organization_id, v_integration.id, v_device.id, v_username,
-        coalesce(generate_mqtt_credentials.client_id, v_username), v_prefix, mqtt.broker_url(v_integration),
+        coalesce(generate_mqtt_credentials.client_id, v_username), v_prefix,
         coalesce(generate_mqtt_credentials.can_publish, true), coalesce(generate_mqtt_credentials.can_subscribe, true),
         generate_mqtt_credentials.publish_filters, generate_mqtt_credentials.subscribe_filters,
         v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash, nullif(generate_mqtt_credentials.expires_at, 'infinity'),
@@ -5199,7 +5199,6 @@ CREATE TABLE mqtt.mqtt_credentials (
     username text NOT NULL,
     client_id text NOT NULL,
     topic_prefix text NOT NULL,
-    broker_url text NOT NULL,
     can_publish boolean DEFAULT true NOT NULL,
     can_subscribe boolean DEFAULT true NOT NULL,
     publish_filters text[],
@@ -6574,7 +6573,7 @@ END;
 
 ALTER FUNCTION mqtt.broker_url(integration mqtt.device_integrations) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'The URL that devices are given for the integration''s broker.';
+COMMENT ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) IS 'The URL that devices are given for the integration''s broker, as it is now.';
 
 CREATE FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -8740,7 +8739,9 @@ COMMENT ON FUNCTION mqtt.create_partition(parent regclass, day date) IS 'Makes t
 CREATE FUNCTION mqtt.credential_json(credential mqtt.mqtt_credentials) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT jsonb_build_object('id', (credential).id, 'credential_id', (credential).id, 'organization_id', (credential).organization_id, 'integration_id', (credential).integration_id, 'device_id', (credential).device_id, 'member_id', (credential).member_id, 'username', (credential).username, 'client_id', (credential).client_id, 'topic_prefix', (credential).topic_prefix, 'broker_url', (credential).broker_url, 'can_publish', (credential).can_publish, 'can_subscribe', (credential).can_subscribe, 'publish_filters', to_jsonb((credential).publish_filters), 'subscribe_filters', to_jsonb((credential).subscribe_filters), 'max_per_second', (credential).max_per_second, 'max_burst', (credential).max_burst, 'status',
+ SELECT jsonb_build_object('id', (credential).id, 'credential_id', (credential).id, 'organization_id', (credential).organization_id, 'integration_id', (credential).integration_id, 'device_id', (credential).device_id, 'member_id', (credential).member_id, 'username', (credential).username, 'client_id', (credential).client_id, 'topic_prefix', (credential).topic_prefix, 'broker_url', ( SELECT mqtt.broker_url(i.*) AS broker_url
+            FROM mqtt.device_integrations i
+           WHERE ((i.organization_id = (credential_json.credential).organization_id) AND (i.id = (credential_json.credential).integration_id))), 'can_publish', (credential).can_publish, 'can_subscribe', (credential).can_subscribe, 'publish_filters', to_jsonb((credential).publish_filters), 'subscribe_filters', to_jsonb((credential).subscribe_filters), 'max_per_second', (credential).max_per_second, 'max_burst', (credential).max_burst, 'status',
          CASE
              WHEN ((credential).revoked_at IS NOT NULL) THEN 'revoked'::text
              WHEN ((credential).expires_at <= now()) THEN 'expired'::text
@@ -30361,7 +30362,9 @@ CREATE VIEW api.mqtt_credentials WITH (security_invoker='true') AS
     c.username,
     c.client_id,
     c.topic_prefix,
-    c.broker_url,
+    ( SELECT mqtt.broker_url(i.*) AS broker_url
+           FROM mqtt.device_integrations i
+          WHERE ((i.organization_id = c.organization_id) AND (i.id = c.integration_id))) AS broker_url,
     c.can_publish,
     c.can_subscribe,
     c.publish_filters,
@@ -30404,7 +30407,7 @@ COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id that it must
 
 COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Prefix of the topics that it may use, without the / that follows it';
 
-COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to';
+COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to, as its integration has it now';
 
 COMMENT ON COLUMN api.mqtt_credentials.can_publish IS 'Whether it may publish';
 
@@ -32791,9 +32794,6 @@ GRANT SELECT(client_id) ON TABLE mqtt.mqtt_credentials TO service_role;
 GRANT SELECT(topic_prefix) ON TABLE mqtt.mqtt_credentials TO authenticated;
 GRANT SELECT(topic_prefix) ON TABLE mqtt.mqtt_credentials TO service_role;
 
-GRANT SELECT(broker_url) ON TABLE mqtt.mqtt_credentials TO authenticated;
-GRANT SELECT(broker_url) ON TABLE mqtt.mqtt_credentials TO service_role;
-
 GRANT SELECT(can_publish) ON TABLE mqtt.mqtt_credentials TO authenticated;
 GRANT SELECT(can_publish) ON TABLE mqtt.mqtt_credentials TO service_role;
 
@@ -32981,6 +32981,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO authentic
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE mqtt.device_integrations TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.broker_url(integration mqtt.device_integrations) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.broker_url_parts(url text, private_allowed boolean) FROM PUBLIC;
 

@@ -22,9 +22,9 @@ LOGINS = 10_000
 PAUSE = 0.002  # seconds between two messages of the neighbour
 # Each with topics of its own, as devices have them; a copy of a tenant's login.
 COPY = """
-INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash,
+INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, secret_salt, secret_hash,
     mosquitto_hash, bcrypt_hash)
-SELECT c.organization_id, c.integration_id, 'login-' || n, 'login-' || n, c.topic_prefix || '/devices/' || n, c.broker_url, c.secret_salt,
+SELECT c.organization_id, c.integration_id, 'login-' || n, 'login-' || n, c.topic_prefix || '/devices/' || n, c.secret_salt,
     c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
 FROM mqtt.mqtt_credentials AS c, generate_series(%s::integer, %s::integer) AS n
 WHERE c.username = %s"""

@@ -31,9 +31,9 @@ VIEWERS, BATCH = 190, 1000
 LINES = 20_000  # messages that a publisher reads before it begins again
 # Further logins of an organization, each a copy of its first.
 COPIES = """
-INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash,
+INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, secret_salt, secret_hash,
     mosquitto_hash, bcrypt_hash)
-SELECT c.organization_id, c.integration_id, 'noisy-' || n, 'noisy-' || n, c.topic_prefix, c.broker_url, c.secret_salt, c.secret_hash,
+SELECT c.organization_id, c.integration_id, 'noisy-' || n, 'noisy-' || n, c.topic_prefix, c.secret_salt, c.secret_hash,
     c.mosquitto_hash, c.bcrypt_hash
 FROM mqtt.mqtt_credentials AS c, generate_series(1, %s::integer) AS n
 WHERE c.username = %s"""

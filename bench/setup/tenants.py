@@ -64,9 +64,9 @@ def make_tenants(db: Connection, count: int) -> list[Tenant]:
             [(t.integration_id, t.organization_id) for t in tenants],
         )
         cursor.executemany(
-            "INSERT INTO mqtt.mqtt_credentials (id, organization_id, integration_id, username, client_id, topic_prefix, broker_url,"
+            "INSERT INTO mqtt.mqtt_credentials (id, organization_id, integration_id, username, client_id, topic_prefix,"
             " secret_salt, secret_hash, mosquitto_hash, bcrypt_hash)"
-            r" SELECT %s, %s, %s, %s, %s, %s, 'mqtt://localhost', s.salt, sha256(s.salt || %s::bytea), '$7$', '$2a$'"
+            r" SELECT %s, %s, %s, %s, %s, %s, s.salt, sha256(s.salt || %s::bytea), '$7$', '$2a$'"
             r" FROM (SELECT '\x000102030405060708090a0b0c0d0e0f'::bytea AS salt) AS s ON CONFLICT DO NOTHING",
             [(t.credential_id, t.organization_id, t.integration_id, t.username, t.username, t.prefix, PASSWORD.encode()) for t in tenants],
         )

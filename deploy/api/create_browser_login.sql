@@ -79,10 +79,10 @@ BEGIN
     PERFORM mqtt.require_login_room(v_organization.id);
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
-        organization_id, integration_id, member_id, username, client_id, topic_prefix, broker_url, can_publish, subscribe_filters,
+        organization_id, integration_id, member_id, username, client_id, topic_prefix, can_publish, subscribe_filters,
         secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, created_at, expires_at
     ) VALUES (
-        v_organization.id, v_integration.id, v_member_id, v_username, v_username, v_organization.topic_prefix, mqtt.broker_url(v_integration),
+        v_organization.id, v_integration.id, v_member_id, v_username, v_username, v_organization.topic_prefix,
         false, create_browser_login.subscribe_filters, v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash,
         clock_timestamp(), clock_timestamp() + create_browser_login.lifetime
     )

@@ -1,6 +1,5 @@
 -- Deploy topicbase:api/generate_mqtt_credentials to pg
 -- requires: base/passwords
--- requires: integrations/broker_url
 -- requires: integrations/credential_rules
 -- requires: integrations/find_device
 -- requires: tables/log_activity
@@ -106,12 +105,12 @@ BEGIN
     PERFORM mqtt.require_login_room(v_integration.organization_id);
     -- Only hashes reach this statement: were it to fail, no log could show the password.
     INSERT INTO mqtt.mqtt_credentials (
-        organization_id, integration_id, device_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
+        organization_id, integration_id, device_id, username, client_id, topic_prefix, can_publish, can_subscribe,
         publish_filters, subscribe_filters, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash, expires_at,
         max_per_second, max_burst
     ) VALUES (
         v_integration.organization_id, v_integration.id, v_device.id, v_username,
-        coalesce(generate_mqtt_credentials.client_id, v_username), v_prefix, mqtt.broker_url(v_integration),
+        coalesce(generate_mqtt_credentials.client_id, v_username), v_prefix,
         coalesce(generate_mqtt_credentials.can_publish, true), coalesce(generate_mqtt_credentials.can_subscribe, true),
         generate_mqtt_credentials.publish_filters, generate_mqtt_credentials.subscribe_filters,
         v_salt, v_verifier, v_mosquitto_hash, v_bcrypt_hash, nullif(generate_mqtt_credentials.expires_at, 'infinity'),

@@ -1,4 +1,5 @@
 -- Deploy topicbase:api/views to pg
+-- requires: integrations/broker_url
 -- requires: integrations/secrets
 -- requires: process/latest_values
 -- requires: tables/mqtt_credentials
@@ -76,7 +77,8 @@ GRANT SELECT ON api.device_integrations TO authenticated, service_role;
 
 CREATE OR REPLACE VIEW api.mqtt_credentials WITH (security_invoker = true) AS
 SELECT
-    c.id, c.organization_id, c.integration_id, c.device_id, c.member_id, c.username, c.client_id, c.topic_prefix, c.broker_url,
+    c.id, c.organization_id, c.integration_id, c.device_id, c.member_id, c.username, c.client_id, c.topic_prefix,
+    (SELECT mqtt.broker_url(i) FROM mqtt.device_integrations AS i WHERE i.organization_id = c.organization_id AND i.id = c.integration_id) AS broker_url,
     c.can_publish, c.can_subscribe, c.publish_filters, c.subscribe_filters, c.max_per_second, c.max_burst,
     CASE WHEN c.revoked_at IS NOT NULL THEN 'revoked' WHEN c.expires_at <= now() THEN 'expired' ELSE 'active' END AS status,
     c.expires_at, c.revoked_at, c.rotated_at, c.previous_until, c.last_connected_at, c.connection_count, c.created_at
@@ -93,7 +95,7 @@ COMMENT ON COLUMN api.mqtt_credentials.member_id IS 'Member whose browser it is 
 COMMENT ON COLUMN api.mqtt_credentials.username IS 'MQTT user name, unique';
 COMMENT ON COLUMN api.mqtt_credentials.client_id IS 'MQTT client id that it must log in with';
 COMMENT ON COLUMN api.mqtt_credentials.topic_prefix IS 'Prefix of the topics that it may use, without the / that follows it';
-COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to';
+COMMENT ON COLUMN api.mqtt_credentials.broker_url IS 'Broker that the device connects to, as its integration has it now';
 COMMENT ON COLUMN api.mqtt_credentials.can_publish IS 'Whether it may publish';
 COMMENT ON COLUMN api.mqtt_credentials.can_subscribe IS 'Whether it may subscribe';
 COMMENT ON COLUMN api.mqtt_credentials.publish_filters IS 'Topic filters, one of which a topic must match to be published to; null for no restriction';

@@ -15,5 +15,6 @@ BEGIN ATOMIC
         )
     END;
 END;
-COMMENT ON FUNCTION mqtt.broker_url(mqtt.device_integrations) IS 'The URL that devices are given for the integration''s broker.';
+COMMENT ON FUNCTION mqtt.broker_url(mqtt.device_integrations) IS 'The URL that devices are given for the integration''s broker, as it is now.';
+GRANT EXECUTE ON FUNCTION mqtt.broker_url(mqtt.device_integrations) TO authenticated, service_role;
 COMMIT;

@@ -1,6 +1,7 @@
 -- Deploy topicbase:integrations/credential_rules to pg
 -- requires: base/configuration
 -- requires: integrations/access
+-- requires: integrations/broker_url
 -- requires: tables/mqtt_credentials
 -- requires: topics/filters
 BEGIN;
@@ -98,7 +99,7 @@ BEGIN ATOMIC
         'username', credential.username,
         'client_id', credential.client_id,
         'topic_prefix', credential.topic_prefix,
-        'broker_url', credential.broker_url,
+        'broker_url', (SELECT mqtt.broker_url(i) FROM mqtt.device_integrations AS i WHERE i.organization_id = credential.organization_id AND i.id = credential.integration_id),
         'can_publish', credential.can_publish,
         'can_subscribe', credential.can_subscribe,
         'publish_filters', to_jsonb(credential.publish_filters),

@@ -12,7 +12,6 @@ CREATE TABLE mqtt.mqtt_credentials (
     username text NOT NULL UNIQUE CHECK (username ~ '^[A-Za-z0-9_.-]{1,64}$'),
     client_id text NOT NULL CHECK (client_id ~ '^[A-Za-z0-9_.-]{1,64}$'),
     topic_prefix text NOT NULL CHECK (octet_length(topic_prefix) BETWEEN 1 AND 512),
-    broker_url text NOT NULL,
     can_publish boolean NOT NULL DEFAULT true,
     can_subscribe boolean NOT NULL DEFAULT true,
     publish_filters text [],
@@ -67,7 +66,7 @@ CREATE POLICY members_read ON mqtt.mqtt_credentials FOR SELECT TO authenticated
 USING (organization_id = ANY ((SELECT mqtt.current_organization_ids())::uuid []));
 CREATE POLICY service_reads ON mqtt.mqtt_credentials FOR SELECT TO service_role USING (true);
 GRANT SELECT (
-    id, organization_id, integration_id, device_id, member_id, username, client_id, topic_prefix, broker_url, can_publish, can_subscribe,
+    id, organization_id, integration_id, device_id, member_id, username, client_id, topic_prefix, can_publish, can_subscribe,
     publish_filters, subscribe_filters, max_per_second, max_burst, previous_until, expires_at, revoked_at, last_connected_at,
     connection_count, created_at, rotated_at
 ) ON mqtt.mqtt_credentials TO authenticated, service_role;

@@ -48,8 +48,7 @@ def test_the_answer_to_the_operator_names_it(stack: Stack, api: Api, call: str, 
 
 
 def test_the_gateway_s_own_paths_name_it(home: Tenant, stack: Stack) -> None:
-    answer = requests.post(
-        f"{stack.gateway_url}/functions/v1/mqtt-hybrid/publish", json={}, headers={"Authorization": f"Bearer {home.admin}"}, timeout=PATIENCE
-    )
+    url, headers = f"{stack.gateway_url}/functions/v1/mqtt-hybrid/publish", {"Authorization": f"Bearer {home.admin}"}
+    answer = requests.post(url, json={}, headers=headers, timeout=PATIENCE)
     assert (answer.status_code, answer.json()["message"]) == (400, "argument_missing"), answer.text
     assert " integration_id," in answer.json()["details"]

@@ -202,9 +202,9 @@ def test_changes_of_many_logins_hold_up_nobody(stack: Stack, db: Connection, ten
     crowd.device()
     device = login(peer, neighbour.device())
     copy = """
-        INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt,
+        INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, secret_salt,
             secret_hash, mosquitto_hash, bcrypt_hash)
-        SELECT c.organization_id, c.integration_id, c.username || n, c.username || n, c.topic_prefix || '/devices/d' || n, c.broker_url,
+        SELECT c.organization_id, c.integration_id, c.username || n, c.username || n, c.topic_prefix || '/devices/d' || n,
             c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
         FROM mqtt.mqtt_credentials AS c, generate_series(1, 400) AS n WHERE c.organization_id = %s
         RETURNING username"""

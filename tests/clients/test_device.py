@@ -190,4 +190,4 @@ def test_a_url_that_cannot_be_reached_is_refused(url: str) -> None:
         Device(url, "u", "p")
     for client in (Topicbase, Live):
         with pytest.raises(ValueError, match=r"(?i)url|port"):
-            client(url, token="t")  # noqa: S106
+            client(url, token="t")

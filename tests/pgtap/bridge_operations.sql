@@ -127,9 +127,9 @@ SELECT act_as('none');
 
 -- Sessions at the hosted Mosquitto
 INSERT INTO mqtt.mqtt_credentials (
-    organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
+    organization_id, integration_id, username, client_id, topic_prefix, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
 )
-SELECT c.organization_id, :'external', 'elsewhere', 'elsewhere', 'x', c.broker_url, c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
+SELECT c.organization_id, :'external', 'elsewhere', 'elsewhere', 'x', c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
 FROM mqtt.mqtt_credentials AS c WHERE c.username = 'pump_login';
 SELECT act_as('mqtt_bridge');
 SELECT is(bridge.count_sessions('{pump_login,nobody,elsewhere}', '{3,2,1}', ARRAY[1000, 1000, 1000]::double precision []), 1, 'of one login, and not one of another broker');

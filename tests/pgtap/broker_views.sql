@@ -6,8 +6,8 @@ UPDATE mqtt.mqtt_credentials
 SET publish_filters = '{org_alice/+/up,org_alice/raw/+}',
     subscribe_filters = '{org_alice/a/+,org_alice/b/+/#,org_alice/c/#,org_alice/+/d,org_alice/%c/#,org_alice/%u,"org_alice/${clientid}/x"}'
 WHERE id = :'pump_login';
-INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash)
-SELECT c.organization_id, :'external', 'foreign', 'foreign', 'org_bob', c.broker_url, c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
+INSERT INTO mqtt.mqtt_credentials (organization_id, integration_id, username, client_id, topic_prefix, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash)
+SELECT c.organization_id, :'external', 'foreign', 'foreign', 'org_bob', c.secret_salt, c.secret_hash, c.mosquitto_hash, c.bcrypt_hash
 FROM mqtt.mqtt_credentials AS c WHERE c.id = :'pump_login';
 -- As the role finds it when it has logged in.
 SELECT option AS vernemq_path FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS option WHERE s.setrole = 'vernemq_reader'::regrole AND s.setdatabase <> 0 AND option LIKE 'search_path=%' \gset

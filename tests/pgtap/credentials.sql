@@ -1,6 +1,6 @@
 -- Device logins: generate, get, rotate, revoke; grants, each documented error, isolation, no secret kept.
 \ir setup.psql
-SELECT plan(86);
+SELECT plan(89);
 SELECT is(has_function_privilege('anon', p.oid, 'execute'), false, p.proname || ' is not for anon')
 FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'api'::regnamespace AND p.proname LIKE '%mqtt%credentials';
 
@@ -138,5 +138,19 @@ SELECT is(
         WHERE x.line LIKE ANY (ARRAY['%' || :'password' || '%', '%' || :'second' || '%', '%' || :'third' || '%', '%' || :'fourth' || '%'])
     ), 0::bigint, 'no password is stored anywhere'
 );
+
+-- The hosted broker moves, and so does an external one.
+UPDATE mqtt.configuration SET hosted_broker_url = 'mqtts://mqtt.example.com:8883';
+SELECT act_as('authenticated', :'alice');
+SELECT api.upsert_integration(:'org_alice', 'plant', 'mqtt', '{"broker_url": "mqtts://new.example.com"}', :'external') IS NOT NULL AS moved \gset
+SELECT is(
+    (SELECT array_agg(DISTINCT c.broker_url) FROM api.mqtt_credentials AS c WHERE c.integration_id = :'hosted'), '{mqtts://mqtt.example.com:8883}',
+    'credentials of the hosted broker have its new address'
+);
+SELECT is(
+    (SELECT array_agg(DISTINCT c.broker_url) FROM api.mqtt_credentials AS c WHERE c.integration_id = :'external'), '{mqtts://new.example.com:8883}',
+    'those of an external one, too'
+);
+SELECT is((SELECT api.get_mqtt_credentials(credential_id => :'id') ->> 'broker_url'), 'mqtts://mqtt.example.com:8883', 'also as the call lists them');
 SELECT * FROM finish();
 ROLLBACK;

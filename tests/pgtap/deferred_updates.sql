@@ -28,9 +28,9 @@ $$;
 
 \set fan_login '11111111-0000-4000-8000-000000000041'
 INSERT INTO mqtt.mqtt_credentials (
-    id, organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
+    id, organization_id, integration_id, username, client_id, topic_prefix, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
 )
-SELECT :'fan_login', organization_id, integration_id, 'fan_login', 'fan', topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
+SELECT :'fan_login', organization_id, integration_id, 'fan_login', 'fan', topic_prefix, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
 FROM mqtt.mqtt_credentials
 WHERE id = :'pump_login';
 

@@ -93,9 +93,9 @@ SELECT d.organization_id, nextval('mqtt.topic_numbers'), d.integration_id, d.id,
 FROM mqtt.devices AS d, unnest('{telemetry,hooked}'::text []) AS m
 WHERE d.external_id ~ '^d\d\d';
 INSERT INTO mqtt.mqtt_credentials (
-    organization_id, integration_id, username, client_id, topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
+    organization_id, integration_id, username, client_id, topic_prefix, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
 )
-SELECT organization_id, integration_id, 'login_' || n, 'client_' || n, topic_prefix, broker_url, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
+SELECT organization_id, integration_id, 'login_' || n, 'client_' || n, topic_prefix, secret_salt, secret_hash, mosquitto_hash, bcrypt_hash
 FROM mqtt.mqtt_credentials, generate_series(1, 3000) AS n
 WHERE username = 'pump_login';
 INSERT INTO pgmq.q_mqtt_messages (vt, organization_id, integration_id, message_count, organization)

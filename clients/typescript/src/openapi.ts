@@ -2195,7 +2195,7 @@ export interface components {
          */
         Filter: string;
         credential_json: {
-            /** @description Broker that the device connects to */
+            /** @description Broker that the device connects to, as its integration has it now */
             broker_url: string | null;
             /** @description Whether it may publish */
             can_publish: boolean | null;
@@ -2567,7 +2567,7 @@ export interface components {
             subscription_id: string | null;
         };
         mqtt_credentials: {
-            /** @description Broker that the device connects to */
+            /** @description Broker that the device connects to, as its integration has it now */
             broker_url: string | null;
             /** @description Whether it may publish */
             can_publish: boolean | null;
@@ -4332,7 +4332,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description Broker that the device connects to */
+                        /** @description Broker that the device connects to, as its integration has it now */
                         broker_url: string | null;
                         /** @description Whether it may publish */
                         can_publish: boolean | null;
@@ -5402,7 +5402,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description Broker that the device connects to */
+                        /** @description Broker that the device connects to, as its integration has it now */
                         broker_url: string | null;
                         /** @description Whether it may publish */
                         can_publish: boolean | null;
@@ -7828,7 +7828,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description Broker that the device connects to */
+                        /** @description Broker that the device connects to, as its integration has it now */
                         broker_url: string | null;
                         /** @description Whether it may publish */
                         can_publish: boolean | null;
@@ -10431,7 +10431,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description Broker that the device connects to */
+                        /** @description Broker that the device connects to, as its integration has it now */
                         broker_url: string | null;
                         /** @description Whether it may publish */
                         can_publish: boolean | null;
