@@ -4600,6 +4600,24 @@ ALTER FUNCTION bridge.note_api_keys(key_ids uuid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.note_api_keys(key_ids uuid[]) IS 'Notes that API keys were used, as mqtt.note_api_key told: returns of how many that was news.';
 
+CREATE FUNCTION bridge.oldest_queued(organization_id uuid) RETURNS bigint[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(x.msg_id ORDER BY x.msg_id), '{}')
+    FROM (
+        SELECT q.msg_id
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id = oldest_queued.organization_id AND q.vt <= clock_timestamp() + interval '30 seconds'
+        ORDER BY q.vt
+        LIMIT 250
+    ) AS x;
+$$;
+
+ALTER FUNCTION bridge.oldest_queued(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.oldest_queued(organization_id uuid) IS 'The msg_ids of an organization that are due next, or can be attempted again (mqtt.begin_attempt), at most 250: the suspects where a batch of that organization alone has reached its time limit.';
+
 CREATE FUNCTION bridge.organization_use(most integer) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4655,6 +4673,17 @@ $$;
 ALTER FUNCTION bridge.organization_use(most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.organization_use(most integer) IS 'What organizations use, of so many at most, those with the largest part of anything first: messages stored, bytes of their payloads and seconds of the workers in the last whole minute; messages that wait and connections now; and the limits that an operator has set.';
+
+CREATE FUNCTION bridge.organizations_of(tids tid[]) RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(DISTINCT q.organization_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
+$$;
+
+ALTER FUNCTION bridge.organizations_of(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.organizations_of(tids tid[]) IS 'The organizations that have messages in a batch which bridge.process_queue named.';
 
 CREATE FUNCTION bridge.pack_days() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -6105,6 +6134,9 @@ CREATE TABLE mqtt.deletions (
     rollups bigint DEFAULT 0 NOT NULL,
     others bigint DEFAULT 0 NOT NULL,
     rollup_hours_kept bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    failure text,
+    retry_at timestamp with time zone,
     CONSTRAINT deletions_check CHECK (((kind <> 'rollups'::text) OR (phase = 'rollups'::text))),
     CONSTRAINT deletions_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'messages'::text, 'organization'::text, 'rollups'::text]))),
     CONSTRAINT deletions_phase_check CHECK ((phase = ANY (ARRAY['messages'::text, 'rollups'::text, 'devices'::text]))),
@@ -6134,6 +6166,10 @@ COMMENT ON COLUMN mqtt.deletions.is_clean IS 'Whether this pass has found nothin
 COMMENT ON COLUMN mqtt.deletions.others IS 'Deleted rows of all other tables.';
 
 COMMENT ON COLUMN mqtt.deletions.rollup_hours_kept IS 'Hours of devices whose rollups still count what was deleted, since other messages of that time are gone already, so that they cannot be made again.';
+
+COMMENT ON COLUMN mqtt.deletions.failures IS 'How often a step failed, but for reasons that pass, such as a lock: the more, the fewer rows are tried at once, and the longer the pause.';
+
+COMMENT ON COLUMN mqtt.deletions.failure IS 'Why the last step failed, to be tried again at retry_at; null if it did not.';
 
 CREATE FUNCTION mqtt.book_deletion(wanted mqtt.deletions) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -13688,6 +13724,67 @@ ALTER FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, to
 
 COMMENT ON FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) IS 'Whether the last message that was stored of a topic, in the last days, has this payload and no properties: it came when it was published, and then was retained.';
 
+CREATE FUNCTION mqtt.is_much_to_compile(pattern text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    -- What a set may stand for: one of so many different characters.
+    v_variety CONSTANT integer := (
+        SELECT 1 + count(DISTINCT m[1]) FROM regexp_matches(regexp_replace(pattern, '\{[0-9,]*\}', '', 'g'), '([^][(){}*+?|^$.\\])', 'g') AS m
+    );
+    v_token text;
+    v_times double precision [];
+    -- Of each group that is open; and of what was last.
+    v_arcs double precision [] := '{0}';
+    v_loops double precision [] := '{0}';
+    v_last_arcs double precision := 0;
+    v_last_loops double precision := 0;
+    v_is_group boolean := false;
+    d integer := 1;
+BEGIN
+    FOR v_token IN
+        SELECT m[1] FROM regexp_matches(pattern, '(\\.|\[\^?\]?(?:\[:[a-z]+:\]|[^]])*\]|\(\?:|[*+?]\??|\{[0-9,]+\}\??|.)', 'g') AS m
+    LOOP
+        IF v_token IN ('(', '(?:') THEN
+            d := d + 1;
+            v_arcs[d] := 0;
+            v_loops[d] := 0;
+        ELSIF v_token = ')' AND d > 1 THEN
+            v_last_arcs := v_arcs[d];
+            v_last_loops := v_loops[d];
+            v_is_group := true;
+            d := d - 1;
+            v_arcs[d] := v_arcs[d] + v_last_arcs;
+            v_loops[d] := v_loops[d] + v_last_loops;
+        ELSIF v_token ~ '^([*+?]|\{[0-9])' THEN
+            -- At least and at most so often; of what is repeated as it is, much less comes of the difference.
+            v_times := string_to_array(substring(v_token FROM '\{([0-9]+(,[0-9]+)?)'), ',')::double precision [];
+            v_times := ARRAY[greatest(v_times[cardinality(v_times)], 1), CASE
+                WHEN v_token !~ '^\{' OR v_token ~ ',\}' THEN 1
+                WHEN cardinality(v_times) = 1 THEN 0
+                WHEN v_is_group THEN v_times[2] - v_times[1]
+                ELSE 1 + (v_times[2] - v_times[1]) / 8
+            END];
+            v_arcs[d] := v_arcs[d] + v_last_arcs * (v_times[1] - 1);
+            v_loops[d] := v_loops[d] + v_last_loops * (v_times[1] - 1) + v_times[2];
+            v_last_arcs := v_last_arcs * v_times[1];
+            v_last_loops := v_last_loops * v_times[1] + v_times[2];
+        ELSE
+            v_last_arcs := CASE WHEN v_token ~ '^(\[|\\[a-zA-Z])' THEN v_variety ELSE 1 END;
+            v_last_loops := 0;
+            v_is_group := false;
+            v_arcs[d] := v_arcs[d] + v_last_arcs;
+        END IF;
+    END LOOP;
+    RETURN (SELECT sum(a) FROM unnest(v_arcs) AS a) > 4000 OR (SELECT sum(l) FROM unnest(v_loops) AS l) ^ 2 * v_variety > 6000;
+END;
+$_$;
+
+ALTER FUNCTION mqtt.is_much_to_compile(pattern text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_much_to_compile(pattern text) IS 'Whether compiling a regular expression may take more than a few milliseconds: sessions keep 32 of them, and otherwise compile each for each message. An estimate, by what its repetitions come to.';
+
 CREATE FUNCTION mqtt.is_named(metric text, names text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -17583,9 +17680,6 @@ DECLARE
         SELECT m[1] FROM regexp_matches(v_bare, '\$(\w+)', 'g') AS m WHERE m[1] NOT IN ('root', 'parent') LIMIT 1
     );
     v_patterns CONSTANT text := (SELECT string_agg(m[1], ' ') FROM regexp_matches(path, 'like_regex\s*"((?:\\.|[^"\\])*)"', 'g') AS m);
-    v_repeats CONSTANT double precision := (
-        SELECT exp(sum(ln(greatest(m[1]::double precision, 1)))) FROM regexp_matches(v_patterns, '\{(?:[0-9]+,)?([0-9]{1,3}),?\}', 'g') AS m
-    );
     v_open text := '';
     v_step text;
 BEGIN
@@ -17601,8 +17695,8 @@ BEGIN
         RETURN 'must not have back references in like_regex, nor characters written as \u or \x';
     ELSIF v_patterns ~ '\(\?[^:]' THEN
         RETURN 'must not look ahead or behind in like_regex';
-    ELSIF v_repeats > 1000 THEN
-        RETURN 'may repeat what is repeated 1,000 times at most in like_regex';
+    ELSIF mqtt.is_much_to_compile(regexp_replace(v_patterns, '\\(.)', '\1', 'g')) THEN
+        RETURN 'must repeat less in like_regex, or have fewer different characters there';
     ELSIF v_variable IS NOT NULL THEN
         RETURN format('may have no variables but $root and $parent, not $%s', v_variable);
     ELSIF regexp_replace(
@@ -25191,32 +25285,21 @@ $$;
 
 ALTER FUNCTION mqtt.run_maintenance() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What cannot be done now (deletions_failed, packing_failed, rollups_failed: why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or which organizations and why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 
 CREATE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-    v_done jsonb := '{}';
-    v_partitions record;
-BEGIN
-    v_done := jsonb_build_object(
-        'clock_repaired', mqtt.repair_clock(), 'ledger_rows_rolled_up', mqtt.roll_up_ledger(), 'devices_gone_silent', mqtt.note_silence()
-    ) || mqtt.check_health() || jsonb_build_object('credentials_expired', mqtt.log_expired_credentials());
-    PERFORM mqtt.refresh_openapi();
-    SELECT p.made, p.postponed INTO v_partitions FROM mqtt.prepare_partitions() AS p;
-    RETURN v_done || jsonb_strip_nulls(jsonb_build_object(
-        'partitions_made', v_partitions.made, 'postponed', v_partitions.postponed,
+    SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
+        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('partitions')
         -- Last, as it may hold back who stores messages until the end of the transaction.
-        'topics_removed', mqtt.remove_unused_topics()
-    ));
-END;
+        || mqtt.try_maintenance('topics');
 $$;
 
 ALTER FUNCTION mqtt.run_periodic_tasks() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance: messages hidden by a clock that was set back, the ledger, silent devices, unused topics, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available).';
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available), unused topics.';
 
 CREATE FUNCTION mqtt.said_slugs() RETURNS TABLE(routine oid, slug text, status text)
     LANGUAGE sql STABLE
@@ -28799,6 +28882,45 @@ ALTER FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_
 
 COMMENT ON FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid) IS 'Up to when retention deletes history rows one by one: before, or, where so many work items stand for older messages that most rows are theirs, up to the 1,001st of these.';
 
+CREATE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_next mqtt.deletions;
+    v_failures integer;
+BEGIN
+    v_next := mqtt.work_deletion(d, greatest(1, most >> 2 * least(d.failures, 3)));
+    rows_deleted := mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
+    UPDATE mqtt.deletions AS x
+    SET (
+        state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept,
+        failure, retry_at
+    ) = (
+        v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
+        v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
+        v_next.rollup_hours_kept, NULL, NULL
+    )
+    WHERE x.organization_id = d.organization_id AND x.id = d.id;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        RAISE LOG 'topicbase: deletion % of organization % failed: % (%)', d.id, d.organization_id, SQLERRM, SQLSTATE;
+        rows_deleted := 0;
+        failure := jsonb_build_object('organization_id', d.organization_id, 'id', d.id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
+        -- Locks and conflicts, an archive that is down, a full disk: no fault of this deletion.
+        v_failures := CASE WHEN left(SQLSTATE, 2) IN ('08', '40', '53', '55', 'HV') THEN 0 ELSE d.failures + 1 END;
+        UPDATE mqtt.deletions AS x
+        SET failures = greatest(d.failures, v_failures), failure = try_deletion.failure ->> 'reason',
+            retry_at = clock_timestamp() + least(interval '10 minutes', interval '10 seconds' * 2 ^ least(v_failures, 10))
+        WHERE x.organization_id = d.organization_id AND x.id = d.id;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) IS 'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is `{"organization_id", "id", "sqlstate", "reason"}`.';
+
 CREATE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -28808,6 +28930,16 @@ BEGIN
         WHEN 'deletions' THEN mqtt.work_deletions(50000)
         WHEN 'packing' THEN mqtt.pack_next(100000)
         WHEN 'rollups' THEN mqtt.roll_up_readings()
+        WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
+        WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
+        WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
+        WHEN 'health' THEN mqtt.check_health()
+        WHEN 'credentials' THEN jsonb_build_object('credentials_expired', mqtt.log_expired_credentials())
+        WHEN 'openapi' THEN (SELECT '{}'::jsonb FROM mqtt.refresh_openapi())
+        WHEN 'partitions' THEN (
+            SELECT jsonb_strip_nulls(jsonb_build_object('partitions_made', p.made, 'postponed', p.postponed)) FROM mqtt.prepare_partitions() AS p
+        )
+        WHEN 'topics' THEN jsonb_strip_nulls(jsonb_build_object('topics_removed', mqtt.remove_unused_topics()))
     END - 'more';
 EXCEPTION WHEN OTHERS THEN
     RAISE LOG 'topicbase: % failed: % (%)', step, SQLERRM, SQLSTATE;
@@ -28817,7 +28949,7 @@ $$;
 
 ALTER FUNCTION mqtt.try_maintenance(step text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_maintenance(step text) IS 'A step of maintenance (deletions, packing, rollups) whose failure takes nothing else of it back, such as an archive that is down: it is logged, and the answer is {"<step>_failed": why}.';
+COMMENT ON FUNCTION mqtt.try_maintenance(step text) IS 'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down, or one organization''s row: it is logged, and the answer is {"<step>_failed": why}.';
 
 CREATE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
     LANGUAGE sql
@@ -28869,7 +29001,7 @@ $$;
 
 ALTER FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is {"organization_id", "sqlstate", "reason"}.';
+COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is `{"organization_id", "sqlstate", "reason"}`.';
 
 CREATE FUNCTION mqtt.type_schema(type oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -29569,43 +29701,42 @@ CREATE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
     AS $$
 DECLARE
     v_next mqtt.deletions;
-    v_before bigint;
+    v_done record;
     v_removed bigint := 0;
+    v_failed jsonb := '[]';
     v_is_more boolean;
 BEGIN
-    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many.
+    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. Those that
+    -- failed come last: they may take all the time there is.
     FOR v_next IN
         SELECT (o.one).*
         FROM (
-            SELECT DISTINCT ON (d.organization_id) d AS one FROM mqtt.deletions AS d WHERE d.state <> 'done' ORDER BY d.organization_id, d.state = 'waiting', random()
+            SELECT DISTINCT ON (d.organization_id) d AS one
+            FROM mqtt.deletions AS d
+            WHERE d.state <> 'done' AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
+            ORDER BY d.organization_id, d.state = 'waiting', random()
         ) AS o
-        ORDER BY (o.one).state = 'waiting', random()
+        ORDER BY (o.one).state = 'waiting', (o.one).failures, random()
         LIMIT 20
     LOOP
         EXIT WHEN v_removed >= most;
-        v_before := mqtt.deleted_rows(v_next);
-        v_next := mqtt.work_deletion(v_next, most - v_removed::integer);
-        v_removed := v_removed + mqtt.deleted_rows(v_next) - v_before;
-        UPDATE mqtt.deletions AS d
-        SET (
-            state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept
-        ) = (
-            v_next.state, v_next.started_at, CASE WHEN v_next.state = 'done' THEN clock_timestamp() END, v_next.phase, v_next.place, v_next.is_clean,
-            v_next.messages, v_next.readings, v_next.dead_letters, v_next.receipts, v_next.callbacks, v_next.rollups, v_next.others,
-            v_next.rollup_hours_kept
-        )
-        WHERE d.organization_id = v_next.organization_id AND d.id = v_next.id;
+        v_done := mqtt.try_deletion(v_next, most - v_removed::integer);
+        v_removed := v_removed + v_done.rows_deleted;
+        v_failed := v_failed || coalesce(v_done.failure, '[]');
+        -- The time limit is for the whole call, and comes once only.
+        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
     END LOOP;
     DELETE FROM mqtt.deletions AS d
     WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
-    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running'));
-    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most);
+    v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running') AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp()));
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most)
+        || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('deletions_failed', v_failed) ELSE '{}' END;
 END;
 $$;
 
 ALTER FUNCTION mqtt.work_deletions(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.work_deletions(most integer) IS 'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, and "more" if there is more to do at once; deletions that wait for queued messages are looked at in the next call.';
+COMMENT ON FUNCTION mqtt.work_deletions(most integer) IS 'Goes on with what was asked to be deleted: about so many rows in a call, with row locks alone. Answers how many, "more" if there is more to do at once, and in "deletions_failed" those that failed (mqtt.try_deletion); deletions that wait for queued messages are looked at in the next call.';
 
 CREATE FUNCTION mqtt.work_ms() RETURNS numeric
     LANGUAGE plpgsql
@@ -32482,8 +32613,14 @@ GRANT ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) TO mqtt_bridge
 REVOKE ALL ON FUNCTION bridge.note_api_keys(key_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.note_api_keys(key_ids uuid[]) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.oldest_queued(organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.oldest_queued(organization_id uuid) TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.organization_use(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.organization_use(most integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.organizations_of(tids tid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.organizations_of(tids tid[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.pack_days() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.pack_days() TO mqtt_bridge;
@@ -33371,6 +33508,10 @@ REVOKE ALL ON FUNCTION mqtt.is_fulfilled(condition jsonpath, decode text, layout
 REVOKE ALL ON FUNCTION mqtt.is_heard(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_last_stored(organization_id uuid, integration_id uuid, topic text, content_type text, payload bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.is_much_to_compile(pattern text) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.is_much_to_compile(pattern text) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.is_much_to_compile(pattern text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.is_named(metric text, names text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_named(metric text, names text[]) TO authenticated;
@@ -34401,6 +34542,8 @@ REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_c
 REVOKE ALL ON FUNCTION mqtt.trim_small_tables(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_maintenance(step text) FROM PUBLIC;
 
