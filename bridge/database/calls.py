@@ -297,6 +297,14 @@ class BridgeCalls(Caller):
         """The messages of a batch that are still in the queue."""
         return list(self._value("SELECT bridge.suspects(%s)", batch))
 
+    def organizations_of(self, batch: str) -> list[UUID]:
+        """Those that have messages in a batch."""
+        return list(self._value("SELECT bridge.organizations_of(%s)", batch))
+
+    def oldest_queued(self, organization_id: UUID) -> list[int]:
+        """The messages of an organization that are due next."""
+        return list(self._value("SELECT bridge.oldest_queued(%s)", organization_id))
+
     def begin_attempt(self, accepted_before: datetime, suspects: list[int] | None) -> int | None:
         """Count an attempt for one message and return it; 0 when another worker has the rest, None when there is none left."""
         found: int | None = self._value("SELECT bridge.begin_attempt(%s, %s)", accepted_before, suspects)

@@ -1,4 +1,9 @@
-"""Messages that are much work each, apart from the others: nobody waits for them but their own organization."""
+"""Messages that are much work each, or too much, apart from the others: nobody waits for them but their own organization.
+
+A batch that reaches its time limit tells not which of its messages was why. So each of its organizations has a batch of its own here,
+while the queue worker goes on with all others. Those whose batch reaches a limit again are attempted message by message, each attempt
+counted in a transaction of its own before it is made, until none has been interrupted for a while.
+"""
 
 import threading
 import time
@@ -12,7 +17,14 @@ from bridge.database.connection import Database
 from bridge.database.thread import DatabaseThread, first_line
 
 STATEMENT_TIMEOUT, LOCK_TIMEOUT = 30.0, 10.0
-# A message that ends the session, or its time limit, is for the queue worker, which knows how to find it.
+SUSPECT_TIMEOUT = 2.0  # of a batch of a quarter of a second; the other organizations of the one that reached its limit wait meanwhile
+ATTEMPT_TIMEOUT, ATTEMPT_LOCK_TIMEOUT = 10.0, 3.0
+TURN_SECONDS = 1.0  # of attempts, one of which may take longer
+LOOK_SECONDS = 1.0
+# An attempt that was interrupted may be followed by the next after 30 s, and a batch takes the message after 60 s.
+CALM_SECONDS = 65.0
+HUNG = ("57014", "53200")  # query_canceled, out_of_memory
+# A message that ends the session is for the queue worker, which knows how to find it.
 SPOILED_SECONDS = 600.0
 # One that was taken for heavy while the machine was busy is measured again, among the others.
 LIGHT_SECONDS = 10.0
@@ -28,6 +40,8 @@ class HeavyWorker(DatabaseThread):
         self._lock = threading.Lock()
         self._taken: dict[UUID, None] = {}  # in the order of their turns
         self._kept_out: dict[UUID, float] = {}  # until when
+        self._suspects: set[UUID] = set()  # those of a batch that reached its limit
+        self._hung: dict[UUID, tuple[float, float]] = {}  # attempted message by message: when next, and until when
 
     # ---------------------------------------------------------------------------------------------------- from the queue worker
 
@@ -35,6 +49,16 @@ class HeavyWorker(DatabaseThread):
         with self._lock:
             self._taken.update(dict.fromkeys(organizations))
         self._event.set()
+
+    def suspect(self, organizations: list[UUID]) -> bool:
+        """Take the organizations of a batch that reached its limit; False where that cannot be done here."""
+        with self._lock:
+            if not self.is_connected or not organizations:
+                return False
+            self._suspects.update(organizations)
+            self._taken = {**dict.fromkeys(organizations), **self._taken}
+        self._event.set()
+        return True
 
     def elsewhere(self) -> tuple[list[UUID] | None, list[UUID]]:
         """The organizations that are worked off here, None while none can be; and those that should not be."""
@@ -46,29 +70,48 @@ class HeavyWorker(DatabaseThread):
     # --------------------------------------------------------------------------------------------------------------- this thread
 
     def serve(self, database: Database) -> None:
-        database.limit(STATEMENT_TIMEOUT, LOCK_TIMEOUT)
+        with self._lock:
+            self._taken.update(dict.fromkeys(self._hung))
         try:
             while not self.stop_event.is_set():
                 self._event.wait(0.5)
                 self._event.clear()
-                while self._taken and not self.stop_event.is_set():
-                    self._turn(database, next(iter(self._taken)))
+                while (organization_id := self._next()) is not None and not self.stop_event.is_set():
+                    if organization_id in self._hung:
+                        self._attempt_some(database, organization_id)
+                    else:
+                        self._turn(database, organization_id)
         finally:
             with self._lock:
                 self._taken.clear()
+                self._suspects.clear()
+
+    def _next(self) -> UUID | None:
+        """Those that are not known to hang come first: their turns are short."""
+        now = time.monotonic()
+        with self._lock:
+            calm = next((key for key in self._taken if key not in self._hung), None)
+            return calm or next((key for key in self._taken if key in self._hung and self._hung[key][0] <= now), None)
 
     def _turn(self, database: Database, organization_id: UUID) -> None:
         began = time.monotonic()
+        database.limit(SUSPECT_TIMEOUT if organization_id in self._suspects else STATEMENT_TIMEOUT, LOCK_TIMEOUT)
         try:
             counts = database.process_heavy(organization_id)
         except psycopg.Error as error:
             log.warning("heavy_failed", organization=organization_id, sqlstate=error.sqlstate, reason=first_line(error))
+            if error.sqlstate in HUNG and not database.connection.closed:
+                log.warning("attempts_started", organization=organization_id, reason="a batch of its own reached its limits")
+                self._hung[organization_id] = (began, time.monotonic() + CALM_SECONDS)
+                return
             with self._lock:
                 self._taken.pop(organization_id, None)
                 self._kept_out[organization_id] = time.monotonic() + SPOILED_SECONDS
             if database.connection.closed:
                 raise
             return
+        finally:
+            self._suspects.discard(organization_id)
         with self._lock:
             self._taken.pop(organization_id, None)
             if is_light := bool(counts.get("is_light")):
@@ -83,3 +126,44 @@ class HeavyWorker(DatabaseThread):
         for result in ("processed", "failed", "dead"):
             if counts[result]:
                 metrics.PROCESSED.labels(result).inc(counts[result])
+
+    # --------------------------------------------------------------------------------------------------------------- one by one
+
+    def _attempt_some(self, database: Database, organization_id: UUID) -> None:
+        """Attempts for a second, or until one is interrupted, or none is left; then it is the others' turn."""
+        database.limit(ATTEMPT_TIMEOUT, ATTEMPT_LOCK_TIMEOUT)
+        began = time.monotonic()
+        accepted_before = database.time_before(0.0)
+        suspects = database.oldest_queued(organization_id)
+        next_at, until = began + LOOK_SECONDS, self._hung[organization_id][1]
+        while suspects and not self.stop_event.is_set():
+            try:
+                attempted = database.begin_attempt(accepted_before, suspects)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                break
+            if not attempted:
+                break
+            try:
+                outcome = database.finish_attempt(attempted)
+            except psycopg.Error as error:
+                log.warning("attempt_interrupted", organization=organization_id, msg_id=attempted, sqlstate=error.sqlstate)
+                until = time.monotonic() + CALM_SECONDS
+                self._hung[organization_id] = (began, until)
+                if database.connection.closed or error.sqlstate not in HUNG:
+                    raise
+                next_at = began
+                break
+            if outcome in ("processed", "failed", "dead"):
+                metrics.PROCESSED.labels(outcome).inc()
+            if time.monotonic() > began + TURN_SECONDS:
+                next_at = began
+                break
+        with self._lock:
+            self._taken.pop(organization_id, None)
+            if time.monotonic() < until or next_at == began:
+                self._hung[organization_id] = (next_at, until)
+                self._taken[organization_id] = None  # as the last
+                return
+            del self._hung[organization_id]
+        log.info("attempts_ended", organization=organization_id)
+        self.released()

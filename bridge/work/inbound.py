@@ -25,6 +25,11 @@ LAST_LOOK_SECONDS = 0.0005
 PAUSE_AT = 20000
 PAUSE_AT_BYTES = 64 << 20
 OVERHEAD = 500  # bytes that a waiting message costs beside its payload
+BATCH_TIMEOUT, LOCK_TIMEOUT = 15.0, 10.0
+SLOW_TIMEOUT = 3.0  # of a batch of an organization that may be why one reached its limit: others wait meanwhile
+SLOW_REST_SECONDS = 6.0
+SLOW_LOOK_SECONDS = 0.1
+_TIMED_OUT = "57014"
 
 
 class Inbound(DatabaseThread):
@@ -38,6 +43,8 @@ class Inbound(DatabaseThread):
         self._batch: list[Incoming] = []
         self._takes_at = 0.0  # time.monotonic()
         self._shared_until = 0.0  # since several organizations delivered; time.monotonic()
+        self._slow: dict[UUID, tuple[int, float]] = {}  # organizations with batches of their own: how many messages, and from when on
+        self._is_slow = False  # whether the batch is one of these
 
     # ------------------------------------------------------------------------------------------------------ from other threads
 
@@ -83,6 +90,7 @@ class Inbound(DatabaseThread):
     # --------------------------------------------------------------------------------------------------------------- this thread
 
     def serve(self, database: Database) -> None:
+        database.limit(SLOW_TIMEOUT if self._is_slow else BATCH_TIMEOUT, LOCK_TIMEOUT)
         while not self.stop_event.is_set():
             if not self._batch:
                 if not self._total.count:
@@ -93,14 +101,20 @@ class Inbound(DatabaseThread):
                 if self._total.count < BATCH:
                     self._takes_at = time.monotonic() + LINGER_SECONDS
                     time.sleep(LINGER_SECONDS)
-                self._take()
+                had_slow, self._is_slow = self._is_slow, self._take()
+                if self._is_slow != had_slow:
+                    database.limit(SLOW_TIMEOUT if self._is_slow else BATCH_TIMEOUT, LOCK_TIMEOUT)
             if self._batch:
                 self._store(database)
+            else:
+                self._event.wait(SLOW_LOOK_SECONDS)
+                self._event.clear()
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
         """Make a batch in which each organization has its part, and each of its links a part of that; the rest is for who has more.
 
-        While several organizations deliver, none has more than PART, so that the others' next batch comes soon.
+        While several organizations deliver, none has more than PART, so that the others' next batch comes soon. One whose messages may
+        have been why a batch reached its time limit has a batch of its own: returns whether this is one.
         """
         for _ in range(len(self._arrived)):
             message = self._arrived.popleft()
@@ -111,7 +125,12 @@ class Inbound(DatabaseThread):
         now = time.monotonic()
         if len(self._waiting) > 1:
             self._shared_until = now + SHARED_SECONDS
-        left = dict.fromkeys(self._waiting, PART if now < self._shared_until else BATCH)
+        is_slow = False
+        most_each = PART if now < self._shared_until else BATCH
+        left = {organization_id: most_each for organization_id in self._waiting if organization_id not in self._slow}
+        slow = next((key for key, (_, from_when) in self._slow.items() if key in self._waiting and from_when <= now), None)
+        if slow is not None and not (left and self._is_slow):  # in turns with the others
+            left, is_slow = {slow: self._slow[slow][0]}, True
         size = 0
         while left and len(self._batch) < BATCH and size < BATCH_BYTES:
             count, most = (BATCH - len(self._batch)) // len(left), (BATCH_BYTES - size) // len(left)
@@ -127,6 +146,7 @@ class Inbound(DatabaseThread):
                     del left[organization_id]
                 if len(self._batch) >= BATCH:
                     break
+        return is_slow
 
     def _take_from(self, links: dict[Origin, deque[Incoming]], link: Origin, count: int, most: int) -> int:
         """One message at least, of a link that gets behind the others of its organization; returns the bytes."""
@@ -151,9 +171,14 @@ class Inbound(DatabaseThread):
         try:
             counts, not_held = database.ingest(batch)
         except psycopg.Error as error:
+            if error.sqlstate == _TIMED_OUT and not database.connection.closed:
+                self._put_back()
+                return
             if not _is_fault_of_message(error):
                 raise
             counts, not_held, refused = self._store_each(database, batch)
+        if self._is_slow:
+            self._stored_slow(batch[0].link.organization_id)
         metrics.BATCH_SECONDS.labels("ingest").observe(time.monotonic() - began)
         metrics.BATCH.labels("ingest").observe(len(batch))
         for result, count in counts.items():
@@ -174,6 +199,29 @@ class Inbound(DatabaseThread):
         for link in sizes:
             if link.is_full and self.has_room(link.backlog):
                 link.read_on()
+
+    def _put_back(self) -> None:
+        """After the time limit: nothing is stored. Each organization's messages wait for a batch of their own, in their order."""
+        counts: dict[UUID, int] = {}
+        for message in reversed(self._batch):
+            organization_id = message.link.organization_id
+            counts[organization_id] = counts.get(organization_id, 0) + 1
+            self._waiting.setdefault(organization_id, {}).setdefault(message.link, deque()).appendleft(message)
+        now = time.monotonic()
+        for organization_id, count in counts.items():
+            if self._is_slow:
+                # The more there are, the less often each has its turn, so that all others have most of the time.
+                rest = SLOW_REST_SECONDS * max(1, len(self._slow)) * (1 if count > 1 else 4)
+                self._slow[organization_id] = (max(1, count // 2), now + rest)
+                log.warning("ingest_slow", organization=organization_id, messages=count)
+            else:
+                self._slow[organization_id] = (BATCH, now)
+        self._batch = []
+
+    def _stored_slow(self, organization_id: UUID) -> None:
+        most, from_when = self._slow.pop(organization_id)
+        if most < BATCH:
+            self._slow[organization_id] = (2 * most, from_when)
 
     def _store_each(self, database: Database, batch: list[Incoming]) -> tuple[dict[str, int], set[UUID], list[Incoming]]:
         """A batch that the database refuses: each message alone, and those at fault as dead letters. Last, those refused in any form."""

@@ -3,7 +3,8 @@
 A message may end the session that processes it (a crash of the server process) or hang it until its time limit. Then nothing of the
 batch is stored, and nothing tells which message it was. So the messages of the batch, which the database names before it begins, are
 attempted one by one, each attempt counted in a transaction of its own before it is made, until all are through; where the batch is not
-known, since the process died with it, the oldest messages are.
+known, since the process died with it, the oldest messages are. Where the session survives, bridge.work.heavy does so, so that only the
+organizations of that batch wait.
 """
 
 import threading
@@ -16,7 +17,7 @@ import psycopg
 from bridge import log, metrics
 from bridge.database.connection import Database
 from bridge.database.thread import DatabaseThread, Idler, first_line
-from bridge.work.heavy import HeavyWorker
+from bridge.work.heavy import HUNG, HeavyWorker
 
 BATCH = 1000
 # What comes next may be a thousand times as much work a message, and whoever is quiet waits for the batch before theirs.
@@ -35,7 +36,6 @@ ATTEMPT_LOCK_TIMEOUT = 3.0
 # An attempt that was interrupted may be followed by the next after 30 s, and a batch takes the message after 60 s.
 AGAIN_SECONDS = 35.0
 MEMORY_SECONDS = 600.0
-_HUNG = ("57014", "53200")  # query_canceled, out_of_memory
 
 
 class QueueWorker(DatabaseThread):
@@ -102,10 +102,12 @@ class QueueWorker(DatabaseThread):
             if database.connection.closed:
                 self._suspect("the session ended in a batch", began)
                 raise
-            if error.sqlstate in _HUNG and self._size > FEW:
+            if error.sqlstate in HUNG and self._hand_over(database):
+                pass
+            elif error.sqlstate in HUNG and self._size > FEW:
                 # Perhaps so many were too much work: fewer, before one of them is said to hang.
                 self._resize(database, max(FEW, self._size // 16))
-            elif error.sqlstate in _HUNG:
+            elif error.sqlstate in HUNG:
                 self._suspect("a batch reached its limits", began)
             elif error.sqlstate is None or not error.sqlstate.startswith(("40", "55")):
                 raise
@@ -124,6 +126,10 @@ class QueueWorker(DatabaseThread):
         if counts["processed"] and not counts.get("is_cut"):
             self._resize(database, next_size(self._size, time.monotonic() - began, is_full=bool(counts["more"])))
         return counts
+
+    def _hand_over(self, database: Database) -> bool:
+        """The organizations of the batch have batches of their own elsewhere, while all others go on here; False where that cannot be."""
+        return self._batch is not None and self._heavy.suspect(database.organizations_of(self._batch))
 
     def _resize(self, database: Database, size: int) -> None:
         had_few, self._size = self._size <= FEW, size
@@ -198,7 +204,7 @@ class QueueWorker(DatabaseThread):
         try:
             outcome = database.finish_attempt(msg_id)
         except psycopg.Error as error:
-            if database.connection.closed or error.sqlstate not in _HUNG:
+            if database.connection.closed or error.sqlstate not in HUNG:
                 log.warning("attempt_interrupted", msg_id=msg_id, sqlstate=error.sqlstate)
                 raise
             return "interrupted"

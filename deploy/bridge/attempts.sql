@@ -17,6 +17,32 @@ $$;
 COMMENT ON FUNCTION bridge.suspects(tid []) IS 'The msg_ids of the batch that bridge.process_queue named before its session died or reached its time limit: one of them may be the cause. Work items are split first.';
 GRANT EXECUTE ON FUNCTION bridge.suspects(tid []) TO mqtt_bridge;
 
+CREATE OR REPLACE FUNCTION bridge.organizations_of(tids tid []) RETURNS uuid []
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(DISTINCT q.organization_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
+$$;
+COMMENT ON FUNCTION bridge.organizations_of(tid []) IS 'The organizations that have messages in a batch which bridge.process_queue named.';
+GRANT EXECUTE ON FUNCTION bridge.organizations_of(tid []) TO mqtt_bridge;
+
+CREATE OR REPLACE FUNCTION bridge.oldest_queued(organization_id uuid) RETURNS bigint []
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(x.msg_id ORDER BY x.msg_id), '{}')
+    FROM (
+        SELECT q.msg_id
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id = oldest_queued.organization_id AND q.vt <= clock_timestamp() + interval '30 seconds'
+        ORDER BY q.vt
+        LIMIT 250
+    ) AS x;
+$$;
+COMMENT ON FUNCTION bridge.oldest_queued(uuid) IS
+'The msg_ids of an organization that are due next, or can be attempted again (mqtt.begin_attempt), at most 250: the suspects where a batch of that organization alone has reached its time limit.';
+GRANT EXECUTE ON FUNCTION bridge.oldest_queued(uuid) TO mqtt_bridge;
+
 CREATE OR REPLACE FUNCTION bridge.begin_attempt(accepted_before timestamptz, suspects bigint [] DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -76,7 +76,7 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION mqtt.try_roll_up(uuid, bigint) IS
-'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is {"organization_id", "sqlstate", "reason"}.';
+'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is `{"organization_id", "sqlstate", "reason"}`.';
 
 CREATE OR REPLACE FUNCTION mqtt.roll_up_readings(most integer DEFAULT 100000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

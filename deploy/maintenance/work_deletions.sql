@@ -180,7 +180,7 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION mqtt.try_deletion(mqtt.deletions, integer) IS
-'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is {"organization_id", "id", "sqlstate", "reason"}.';
+'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is `{"organization_id", "id", "sqlstate", "reason"}`.';
 
 CREATE OR REPLACE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -369,9 +369,15 @@ QUICK = (
     ("bridge.work.queue_worker.BATCH_TIMEOUT", 3.0),
     ("bridge.work.queue_worker.ATTEMPT_TIMEOUT", 4.0),
     ("bridge.work.queue_worker.AGAIN_SECONDS", 5.0),
+    ("bridge.work.heavy.ATTEMPT_TIMEOUT", 4.0),
 )
 # Where a single attempt decides, a message that is not to blame must not run into the limit on a busy machine.
-PATIENT = (QUICK[0], ("bridge.work.queue_worker.ATTEMPT_TIMEOUT", 8.0), ("bridge.work.queue_worker.AGAIN_SECONDS", 9.0))
+PATIENT = (
+    QUICK[0],
+    ("bridge.work.queue_worker.ATTEMPT_TIMEOUT", 8.0),
+    ("bridge.work.queue_worker.AGAIN_SECONDS", 9.0),
+    ("bridge.work.heavy.ATTEMPT_TIMEOUT", 8.0),
+)
 # While the server recovers, time passes too.
 SLOW = (*QUICK[:2], ("bridge.work.queue_worker.AGAIN_SECONDS", 10.0))
 

@@ -8,7 +8,9 @@ import pytest
 from tests.chaos.faults import PATIENT, QUICK, SLOW
 from tests.chaos.poison import Hurry, install_poison
 from tests.chaos.world import World
+from tests.support.broker import Broker
 from tests.support.stack import Stack
+from tests.support.tenant import make_tenant
 from tests.support.waiting import wait_until
 
 
@@ -50,7 +52,9 @@ def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored_once(world: 
     count = playground.oracle.check()
     assert count.dead == 1
     assert count.stored == count.accepted - 1
-    if poison != "refuse":
+    if poison == "hang":
+        assert "a batch of its own reached its limits" in playground.bridge.log
+    elif poison != "refuse":
         assert 'messages="those of the batch"' in playground.bridge.log
 
 
@@ -99,3 +103,60 @@ def test_without_a_bridge_a_scheduler_counts_attempts_that_end_its_session(world
     count = playground.oracle.check()
     assert (count.dead, count.stored) == (1, count.accepted - 1)
     assert playground.query("SELECT count(*) FROM mqtt.workers") == [(0,)]
+
+
+def test_messages_that_hang_keep_no_other_organization_waiting(world: Callable[..., World]) -> None:
+    """Forty that each take until a time limit, in the same batches as another organization's: that one's are all stored before them."""
+    playground = world(bridges=0, producers=("single", "batch"), constants=dict(QUICK))
+    install_poison(playground)
+    playground.hostile = other = make_tenant(playground.stack, playground.api)
+    device = other.device()
+    for _ in range(40):
+        assert device.send({"poison": "hang"}).ok
+    playground.load.resume()
+    playground.load.wait_accepted(300)
+    playground.load.pause()
+    forget_workers(playground)
+    playground.start()
+    wait_until(lambda: playground.waiting() == (0, 0), what="the other organization's messages in the history")
+    queued = "SELECT count(*) FROM pgmq.q_mqtt_messages WHERE organization_id = %s"
+    assert playground.query(queued, other.organization_id) == [(40,)]
+    assert playground.oracle.check().dead == 0
+
+
+SLOW_TO_ACCEPT = """
+CREATE TABLE IF NOT EXISTS public.slow (organization_id uuid);
+CREATE OR REPLACE FUNCTION public.be_slow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    PERFORM pg_sleep(3600) FROM public.slow AS s WHERE s.organization_id = NEW.organization_id;
+    RETURN NEW;
+END;
+$$;
+CREATE OR REPLACE TRIGGER be_slow BEFORE INSERT ON pgmq.q_mqtt_messages FOR EACH ROW EXECUTE FUNCTION public.be_slow();
+"""
+
+
+def test_what_is_slow_to_accept_keeps_no_other_organization_waiting(world: Callable[..., World]) -> None:
+    """Accepting what one organization's broker delivers ends at the time limit: another's is accepted, and nothing is lost."""
+    limits = {"BATCH_TIMEOUT": 2.0, "SLOW_TIMEOUT": 1.0, "SLOW_REST_SECONDS": 1.0}
+    playground = world(constants={f"bridge.work.inbound.{name}": value for name, value in limits.items()})
+    playground.hostile = other = make_tenant(playground.stack, playground.api)
+    with Broker() as broker:
+        integration = other.integration("mqtt_external", broker_url=playground.host, port=broker.port, protocol="mqtt", keepalive=5)
+        other.api.ok("mqtt_subscribe", {"integration_id": integration, "topic": "in/#", "qos": 1}, token=other.admin)
+        wait_until(lambda: broker.has_subscriber("in/x"), what="the bridge's subscription")
+        playground.query(SLOW_TO_ACCEPT)
+        playground.query("INSERT INTO public.slow VALUES (%s)", other.organization_id)
+        try:
+            slow = [broker.offer("in/x", str(number).encode()) for number in range(30)]
+            quick = [playground.load.offer(number) for number in range(1, 31)]
+            wait_until(lambda: all(offer.is_acknowledged for offer in quick), what="the other's acknowledgements")
+            assert not any(offer.is_acknowledged for offer in slow)
+            wait_until(lambda: "ingest_slow" in playground.bridge.log, what="the bridge naming who is slow")
+        finally:
+            playground.query("DELETE FROM public.slow")
+        wait_until(lambda: all(offer.is_acknowledged for offer in slow), what="the rest")
+        history = "SELECT payload FROM mqtt.mqtt_messages WHERE organization_id = %s ORDER BY received_at, position"
+        wait_until(lambda: len(playground.query(history, other.organization_id)) >= 30, what="the rest in the history")
+        assert [row[0] for row in playground.query(history, other.organization_id)] == list(range(30))
+        playground.query("DROP TRIGGER be_slow ON pgmq.q_mqtt_messages")

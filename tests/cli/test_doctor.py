@@ -320,6 +320,26 @@ def test_ingest_that_is_stopped(own: Stack, doctor: Doctor) -> None:
         own.start("bridge")
 
 
+def test_rollups_that_fail_or_are_behind(own: Stack, doctor: Doctor) -> None:
+    own.stop("bridge")  # or it rolls up
+    undone(
+        own,
+        "INSERT INTO mqtt.rollup_progress (organization_id, closed_until, rolled_until, rolling_until)"
+        " SELECT o.id, now(), now() - interval '4 hours', now() FROM mqtt.organizations AS o LIMIT 1"
+        " ON CONFLICT (organization_id) DO UPDATE SET closed_until = excluded.closed_until, rolled_until = excluded.rolled_until",
+    )
+    try:
+        found = doctor()["rollups"]
+        assert (found["state"], found["words"]) == ("note", "up to 4.0 h behind")
+        failed = "UPDATE mqtt.rollup_progress SET failed_at = now(), failure = 'no numbers'"
+        undone(own, f"{failed} WHERE rolled_until < closed_until - interval '3 hours'")
+        found = doctor()["rollups"]
+        assert (found["state"], found["words"]) == ("fault", "they fail for 1 organizations: no numbers")
+    finally:
+        undone(own, "UPDATE mqtt.rollup_progress SET rolled_until = closed_until, failed_at = NULL, failure = NULL")
+        own.start("bridge")
+
+
 def test_a_broker_that_is_not_reached_or_refuses(own: Stack, doctor: Doctor, tmp_path: Path) -> None:
     found = doctor(TOPICBASE_HOSTED_BROKER_URL="mqtt://127.0.0.1:1")["broker"]
     assert "stage tcp" in found["words"]

@@ -147,7 +147,7 @@ BEGIN
 END;
 $$;
 SELECT number AS alices_number FROM mqtt.organizations WHERE id = :'org_alice' \gset
-CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (OLD.organization = :alices_number) EXECUTE FUNCTION refuse('XX000');
+CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (old.organization = :alices_number) EXECUTE FUNCTION refuse('XX000');
 SELECT mqtt.work_deletions() -> 'deletions_failed' AS failed \gset
 SELECT is(
     :'failed'::jsonb, jsonb_build_array(jsonb_build_object('organization_id', :'org_alice', 'id', :'deletion', 'sqlstate', 'XX000', 'reason', 'refused')),
@@ -161,7 +161,7 @@ SELECT results_eq(
 );
 SELECT is(mqtt.work_deletions(), '{"more": false, "rows_deleted": 0}', 'and is left out until then');
 DROP TRIGGER refuse ON mqtt.history;
-CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (OLD.organization = :alices_number) EXECUTE FUNCTION refuse('57014');
+CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (old.organization = :alices_number) EXECUTE FUNCTION refuse('57014');
 UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
 SELECT is(mqtt.work_deletions() #>> '{deletions_failed,0,sqlstate}', '57014', 'a time limit is a failure like others');
 SELECT ok(failures = 2 AND retry_at > clock_timestamp() + interval '30 seconds', 'each pause is longer') FROM mqtt.deletions WHERE id = :'deletion';

@@ -212,7 +212,7 @@ END;
 $$;
 UPDATE mqtt.rollup_progress SET closed_until = closed_until + interval '1 hour';
 CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW
-WHEN (NEW.organization_id = '11111111-0000-4000-8000-000000000001' AND NEW.rolled_until > OLD.rolled_until) EXECUTE FUNCTION refuse('22P02');
+WHEN (new.organization_id = '11111111-0000-4000-8000-000000000001' AND new.rolled_until > old.rolled_until) EXECUTE FUNCTION refuse('22P02');
 SELECT is(
     mqtt.roll_up_readings() -> 'rollups_failed', jsonb_build_array(jsonb_build_object('organization_id', :'org_alice'::uuid, 'sqlstate', '22P02', 'reason', 'refused')),
     'the answer names the one that failed, and why'
@@ -226,7 +226,7 @@ SELECT is(mqtt.roll_up_readings() - '{numbers_rolled_up,rollups_removed}'::text 
 UPDATE mqtt.rollup_progress SET failed_at = failed_at - interval '6 minutes' WHERE failed_at IS NOT NULL;
 DROP TRIGGER refuse ON mqtt.rollup_progress;
 CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW
-WHEN (NEW.organization_id = '11111111-0000-4000-8000-000000000001' AND NEW.rolled_until > OLD.rolled_until) EXECUTE FUNCTION refuse('57014');
+WHEN (new.organization_id = '11111111-0000-4000-8000-000000000001' AND new.rolled_until > old.rolled_until) EXECUTE FUNCTION refuse('57014');
 SELECT is(mqtt.roll_up_readings() #>> '{rollups_failed,0,sqlstate}', '57014', 'a time limit is a failure like others');
 SELECT is(bridge.diagnose() -> 'rollups', '{"failing": 1, "behind_seconds": 3600, "failure": "refused"}', 'topicbase doctor is told');
 DROP TRIGGER refuse ON mqtt.rollup_progress;

@@ -7,4 +7,5 @@ FROM unnest(
         'bridge.end_work(uuid)'
     ]::regprocedure []
 ) AS f;
+SELECT mqtt.verify_function(f, true, 's', '{mqtt_bridge}') FROM unnest('{bridge.organizations_of(tid[]), bridge.oldest_queued(uuid)}'::regprocedure []) AS f;
 ROLLBACK;
