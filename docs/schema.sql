@@ -11161,7 +11161,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "organization_required": {"status": 400, "meaning": "you belong to several organizations, and the call does not say which one is meant", "remedy": "send `organization_id`"},
 "payload_encoding_invalid": {"status": 400, "meaning": "`payload_encoding` is not `json`, `text` or `base64`", "remedy": "omit it for JSON"},
 "payload_format_invalid": {"status": 400, "meaning": "`payload_format` is not `utf-8`, or the payload is not UTF-8", "remedy": "send `utf-8` with text or JSON only"},
-"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
+"payload_invalid": {"status": 400, "meaning": "the payload has something that PostgreSQL cannot store, such as U+0000, or more than 200 numbers with exponents of 30 and more or -30 and less, which it returns with all their digits", "remedy": "omit such characters or numbers, or send the payload as base64 with `payload_encoding`"},
 "payload_missing": {"status": 400, "meaning": "the message has no payload; send `null` for an empty one", "remedy": "send a payload"},
 "payload_not_base64": {"status": 400, "meaning": "`payload_encoding` is `base64`, but the payload is not base64 (RFC 4648 section 4)", "remedy": "encode the bytes again, with padding and without line breaks"},
 "payload_rule_invalid": {"status": 400, "meaning": "a part of a payload rule is not what it must be; details name the part and the place", "remedy": "correct that part; `try_payload_rules` shows what rules make of a message"},
@@ -17086,6 +17086,7 @@ DECLARE
     v_end CONSTANT timestamptz := packed.day + 1;
     v_messages CONSTANT integer := 400;
     v_bytes CONSTANT integer := 262144;
+    v_text_bytes CONSTANT integer := 4194304;
     v_last record;
     v_count bigint;
 BEGIN
@@ -17105,7 +17106,11 @@ BEGIN
         FROM (
             SELECT
                 h AS message, h.organization, h.topic,
-                (row_number() OVER w - 1) / v_messages + sum(pg_column_size(h.payload) + coalesce(octet_length(h.body), 0)) OVER w / v_bytes AS chunk
+                (row_number() OVER w - 1) / v_messages + sum(pg_column_size(h.payload) + coalesce(octet_length(h.body), 0)) OVER w / v_bytes
+                -- What is neither large nor compressed is not much longer as text.
+                + sum(CASE
+                    WHEN pg_column_size(h.payload) > 2000 OR pg_column_compression(h.payload) IS NOT NULL THEN octet_length(h.payload::text) ELSE 0
+                END) OVER w / v_text_bytes AS chunk
             FROM mqtt.history AS h
             WHERE h.received_at >= v_first AND h.received_at < v_end AND (h.topic, h.measured_at) > (packed.next_topic, packed.next_measured_at)
                 AND (h.topic, h.measured_at) <= (v_last.topic, v_last.measured_at)
@@ -17122,7 +17127,7 @@ $$;
 
 ALTER FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer) IS 'Writes the packs of the next messages of a day, at least so many unless it has fewer: each of one topic, at most 400 messages or about 256 kB. The answer says how far it is.';
+COMMENT ON FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer) IS 'Writes the packs of the next messages of a day, at least so many unless it has fewer: each of one topic, at most 400 messages or about 256 kB, or 4 MB of text. The answer says how far it is.';
 
 CREATE FUNCTION mqtt.pack_next(most integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -17683,6 +17688,21 @@ $$;
 ALTER FUNCTION mqtt.path_topic(path text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.path_topic(path text) IS 'The topic that a URL has, its %xx as characters. Raises 400 topic_invalid.';
+
+CREATE FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (
+         CASE
+             WHEN (payload IS NULL) THEN 0
+             WHEN (pg_column_compression(payload) IS NULL) THEN pg_column_size(payload)
+             ELSE pg_column_size(jsonb_path_query_first(payload, '$'::jsonpath))
+         END + COALESCE(octet_length(body), 0));
+END;
+
+ALTER FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) IS 'Bytes of a payload or body that are not compressed. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.payload_form(media_type text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -27104,7 +27124,7 @@ ALTER FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, exte
 
 COMMENT ON FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) IS 'A message as the live stream shows it: as in mqtt.callback_bodies, without what belongs to a subscription, with its direction.';
 
-CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text, lag double precision)
+CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text, lag double precision, read_count integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -27114,12 +27134,16 @@ CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigi
     SET "TimeZone" TO 'UTC'
     AS $$
 #variable_conflict use_column
+DECLARE
+    v_bytes CONSTANT integer := 2097152;
 BEGIN
     RETURN QUERY
     WITH settled AS MATERIALIZED (
         SELECT
             s.organization, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.settled_at, s.is_missing, s.message,
-            row_number() OVER w AS n, row_number() OVER w = count(*) OVER (PARTITION BY s.organization) AS is_last
+            row_number() OVER w AS n, count(*) OVER (PARTITION BY s.organization) AS settled_count,
+            sum(mqtt.payload_bytes((s.message).payload, (s.message).body)) OVER w AS bytes,
+            mqtt.payload_bytes((s.message).payload, (s.message).body) AS own_bytes
         FROM mqtt.settled_messages(ARRAY(
             SELECT ROW(p.*)::mqtt.stream_position
             FROM unnest(
@@ -27128,6 +27152,9 @@ BEGIN
             ) AS p
         ), most) AS s
         WINDOW w AS (PARTITION BY s.organization ORDER BY s.is_outgoing, s.number, s.place)
+    ),
+    counted AS (
+        SELECT s.*, s.n = s.settled_count OR s.bytes >= v_bytes AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < v_bytes
     )
     SELECT
         s.organization, t.number, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.is_missing,
@@ -27140,8 +27167,9 @@ BEGIN
             WHEN stream_messages.has_readings AND NOT s.is_outgoing AND t.role NOT IN ('command', 'ignore') AND d.external_id IS NOT NULL
                 THEN mqtt.stream_readings(s.message, d.external_id)
         END,
-        CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END
-    FROM settled AS s
+        CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END,
+        CASE WHEN s.is_last AND s.n < s.settled_count THEN s.n::integer END
+    FROM counted AS s
     LEFT JOIN mqtt.topics AS t
         ON t.number = (s.message).topic AND (stream_messages.topic_pattern IS NULL OR t.topic ~ stream_messages.topic_pattern)
             AND (stream_messages.device IS NULL OR t.device_id = stream_messages.device)
@@ -27155,7 +27183,7 @@ $$;
 
 ALTER FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the pattern and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
+COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_pattern text, device uuid, integrations uuid[], has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction and about 2 MiB of payloads, those of topics that are not ignored, match the pattern and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, how long ago that was settled, and how many were read, if there are more of those asked for: bytes were too many.';
 
 CREATE FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) RETURNS integer[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -33797,6 +33825,8 @@ GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.path_topic(path text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_form(media_type text) FROM PUBLIC;
 
