@@ -9095,7 +9095,6 @@ DECLARE
     v_form CONSTANT text := mqtt.payload_form(v_type);
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
-    v_detail text;
 BEGIN
     -- Nearly all are JSON: one block for them, and no call into another.
     IF coalesce(v_type, '') IN ('', 'application/json') THEN
@@ -9104,9 +9103,8 @@ BEGIN
             RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
         EXCEPTION
             WHEN data_exception OR SQLSTATE 'PT400' THEN
-                GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
-                IF SQLERRM = 'payload_too_deep' OR v_detail = mqtt.far_exponents_reason() THEN
-                    v_decoded.decode_error := v_detail;
+                GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+                IF SQLERRM = 'payload_too_deep' OR v_decoded.decode_error = mqtt.far_exponents_reason() THEN
                     RETURN v_decoded;
                 ELSIF v_type IS DISTINCT FROM 'application/json' THEN  -- why not is told below
                     RETURN mqtt.untyped_payload(body, v_text);
@@ -27134,8 +27132,6 @@ CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigi
     SET "TimeZone" TO 'UTC'
     AS $$
 #variable_conflict use_column
-DECLARE
-    v_bytes CONSTANT integer := 2097152;
 BEGIN
     RETURN QUERY
     WITH settled AS MATERIALIZED (
@@ -27154,7 +27150,7 @@ BEGIN
         WINDOW w AS (PARTITION BY s.organization ORDER BY s.is_outgoing, s.number, s.place)
     ),
     counted AS (
-        SELECT s.*, s.n = s.settled_count OR s.bytes >= v_bytes AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < v_bytes
+        SELECT s.*, s.n = s.settled_count OR s.bytes >= 2097152 AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < 2097152
     )
     SELECT
         s.organization, t.number, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.is_missing,

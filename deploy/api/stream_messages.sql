@@ -86,8 +86,6 @@ SET jit = off
 SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
-DECLARE
-    v_bytes CONSTANT integer := 2097152;
 BEGIN
     RETURN QUERY
     WITH settled AS MATERIALIZED (
@@ -106,7 +104,7 @@ BEGIN
         WINDOW w AS (PARTITION BY s.organization ORDER BY s.is_outgoing, s.number, s.place)
     ),
     counted AS (
-        SELECT s.*, s.n = s.settled_count OR s.bytes >= v_bytes AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < v_bytes
+        SELECT s.*, s.n = s.settled_count OR s.bytes >= 2097152 AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < 2097152
     )
     SELECT
         s.organization, t.number, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.is_missing,
