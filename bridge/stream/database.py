@@ -71,6 +71,7 @@ class Row(NamedTuple):
     message: str | None
     readings: str | None
     lag: float | None
+    read_count: int | None
 
     @property
     def position(self) -> Position:

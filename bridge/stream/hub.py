@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from uuid import uuid4
 
 import psycopg
@@ -24,7 +25,7 @@ from bridge.stream.subscriptions import Channel, ChannelKey, Follower, Sink, Sub
 MOST_SUBSCRIPTIONS_OF_A_CONNECTION = 100
 # Of an organization and direction in one reading for all; fewer while others have any, who wait for it.
 MOST_MESSAGES, MOST_SHARED_MESSAGES = 1000, 100
-PAGE = 200  # for one subscription
+PAGE = 200  # for one subscription; the database reads fewer that are large
 # Rows times viewers of one organization, before the others have their turns; fewer while others have any.
 MOST_DELIVERIES, MOST_SHARED_DELIVERIES = 20_000, 500
 SHARED_SECONDS = 5.0
@@ -46,6 +47,7 @@ class Hub:
         self._watched: set[int] = set()  # organizations, as the database knows them
         self._feeds: dict[int, Position] = {}
         self._waiting: dict[int, deque[Row]] = {}  # of organizations, read and not sent yet
+        self._fewer: dict[int, int] = {}  # of organizations, as many as the database read of their large messages
         self._told: dict[int, set[int]] = {}  # which subscriptions of an organization know of what is missing in these
         self._slow: set[int] = set()  # organizations of which a reader may be too slow
         self._shared_until = 0.0  # since several organizations had messages; time.monotonic()
@@ -153,7 +155,7 @@ class Hub:
 
     async def _catch_up_with(self, subscription: Follower, organization: int) -> None:
         channel = self._channel(subscription.channel_of(organization))
-        is_told = False
+        is_told, page = False, PAGE
         while not subscription.is_ended:
             await self._idle.wait()
             feed = self._feeds.get(organization)
@@ -164,12 +166,13 @@ class Hub:
             await subscription.has_room()
             rows = await self._database.messages(
                 {organization: subscription.positions[organization]},
-                PAGE,
+                page,
                 topic_filter=subscription.topic_filter,
                 device=subscription.device,
                 integrations=subscription.integrations,
                 has_readings=subscription.stream == "readings",
             )
+            page = min((row.read_count for row in rows if row.read_count is not None), default=min(2 * page, PAGE))
             for row in rows:
                 if row.is_missing and not is_told:
                     is_told = True
@@ -191,6 +194,7 @@ class Hub:
                 del self._feeds[organization]
                 self._waiting.pop(organization, None)
                 self._told.pop(organization, None)
+                self._fewer.pop(organization, None)
                 self._routes.pop(organization, None)
             heads = await self._database.watch(self.process_id, wanted)
             self._watched = wanted
@@ -208,7 +212,7 @@ class Hub:
                 self._slow.discard(organization)
             elif all(subscription.is_blocked for channel in its for subscription in channel.members):
                 self._slow.discard(organization)
-                for table in (self._feeds, self._waiting, self._told):
+                for table in (self._feeds, self._waiting, self._told, self._fewer):
                     table.pop(organization, None)
 
     async def follow(self) -> None:
@@ -232,14 +236,16 @@ class Hub:
     async def _tick(self) -> None:
         ignored = [topic for routes in self._routes.values() for topic, numbers in routes.items() if not numbers]
         rows: list[Row] = []
-        most = MOST_SHARED_MESSAGES if time.monotonic() < self._shared_until else MOST_MESSAGES
-        if feeds := {organization: feed for organization, feed in self._feeds.items() if organization not in self._waiting}:
-            rows = await self._feed_database.messages(
+        has_more = False
+        for most, feeds in self._readings().items():
+            found = await self._feed_database.messages(
                 feeds,
                 most,
                 ignored=ignored if len(ignored) <= MOST_IGNORED else (),
                 has_readings=any(subscription.stream == "readings" for subscription in self._subscriptions),
             )
+            has_more = self._reckon(feeds, most, found) or has_more
+            rows += found
         for row in rows:
             if row.organization in self._feeds:
                 self._waiting.setdefault(row.organization, deque()).append(row)
@@ -258,8 +264,26 @@ class Hub:
             if organization in self._waiting:
                 self._deliver_turn(organization, deliveries)
             await asyncio.sleep(0)
-        if self._waiting or len(rows) >= most:
+        if self._waiting or has_more:
             self._woken.set()
+
+    def _readings(self) -> dict[int, dict[int, Position]]:
+        """The feeds to read, by how many messages of each."""
+        most = MOST_SHARED_MESSAGES if time.monotonic() < self._shared_until else MOST_MESSAGES
+        readings: dict[int, dict[int, Position]] = defaultdict(dict)
+        for organization, feed in self._feeds.items():
+            if organization not in self._waiting:
+                readings[min(most, self._fewer.get(organization, most))][organization] = feed
+        return readings
+
+    def _reckon(self, feeds: Iterable[int], most: int, rows: list[Row]) -> bool:
+        """Whether there may be more to read. Next time no more is asked for than was read, as the database looks at all of that."""
+        for organization in feeds:
+            if (fewer := self._fewer.pop(organization, MOST_MESSAGES)) < MOST_MESSAGES:
+                self._fewer[organization] = 2 * fewer
+        counts = {row.organization: row.read_count for row in rows if row.read_count is not None}
+        self._fewer.update(counts)
+        return bool(counts) or len(rows) >= most
 
     def _deliver_turn(self, organization: int, most: int) -> None:
         """Send what waits of an organization, a row at least; the rest when the others have had their turns."""

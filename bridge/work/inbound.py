@@ -16,7 +16,8 @@ from bridge.values import Backlog, Incoming, Origin
 
 BATCH = 1000
 BATCH_BYTES = 8 << 20
-PART = 100  # of one organization, while others deliver, too: a message of theirs waits for the batch before its own
+# Of one organization, and of all, while several deliver: a message waits for the batch before its own, whose payloads are parsed.
+PART, SHARED_BATCH_BYTES = 100, 2 << 20
 SHARED_SECONDS = 1.0
 SHARED_TURN_BYTES = 1 << 13
 LINGER_SECONDS = 0.003
@@ -113,8 +114,9 @@ class Inbound(DatabaseThread):
     def _take(self) -> bool:
         """Make a batch in which each organization has its part, and each of its links a part of that; the rest is for who has more.
 
-        While several organizations deliver, none has more than PART, so that the others' next batch comes soon. One whose messages may
-        have been why a batch reached its time limit has a batch of its own: returns whether this is one.
+        While several organizations deliver, none has more than PART, and all have no more than SHARED_BATCH_BYTES, so that the others' next
+        batch comes soon. One whose messages may have been why a batch reached its time limit has a batch of its own: returns whether this
+        is one.
         """
         for _ in range(len(self._arrived)):
             message = self._arrived.popleft()
@@ -125,15 +127,14 @@ class Inbound(DatabaseThread):
         now = time.monotonic()
         if len(self._waiting) > 1:
             self._shared_until = now + SHARED_SECONDS
-        is_slow = False
-        most_each = PART if now < self._shared_until else BATCH
-        left = {organization_id: most_each for organization_id in self._waiting if organization_id not in self._slow}
+        is_shared, is_slow = now < self._shared_until, False
+        left = {organization_id: PART if is_shared else BATCH for organization_id in self._waiting if organization_id not in self._slow}
         slow = next((key for key, (_, from_when) in self._slow.items() if key in self._waiting and from_when <= now), None)
         if slow is not None and not (left and self._is_slow):  # in turns with the others
             left, is_slow = {slow: self._slow[slow][0]}, True
-        size = 0
-        while left and len(self._batch) < BATCH and size < BATCH_BYTES:
-            count, most = (BATCH - len(self._batch)) // len(left), (BATCH_BYTES - size) // len(left)
+        size, room = 0, SHARED_BATCH_BYTES if is_shared else BATCH_BYTES
+        while left and len(self._batch) < BATCH and size < room:
+            count, most = (BATCH - len(self._batch)) // len(left), (room - size) // len(left)
             for organization_id in list(left):
                 links, before = self._waiting.pop(organization_id), len(self._batch)
                 each = min(count, left[organization_id]) // len(links)

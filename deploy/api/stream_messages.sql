@@ -58,12 +58,24 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.stream_readings(mqtt.history, text) IS 'What a message says of its device, as an array of rows as api.query_telemetry has them; null if that is nothing.';
 
+CREATE OR REPLACE FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) RETURNS bigint
+LANGUAGE sql STABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    -- The path makes a copy of what is compressed. STABLE as pg_column_size is, or it is a call of its own.
+    SELECT CASE
+        WHEN payload IS NULL THEN 0
+        WHEN pg_column_compression(payload) IS NULL THEN pg_column_size(payload)
+        ELSE pg_column_size(jsonb_path_query_first(payload, '$'))
+    END + coalesce(octet_length(body), 0);
+END;
+COMMENT ON FUNCTION mqtt.payload_bytes(jsonb, bytea) IS 'Bytes of a payload or body that are not compressed. A part of the statement that asks.';
+
 CREATE OR REPLACE FUNCTION mqtt.stream_messages(
     organizations integer [], from_incoming bigint [], from_outgoing bigint [], incoming_places integer [], outgoing_places integer [], ignored integer [],
     topic_filter text, device uuid, integrations uuid [], has_readings boolean, most integer
 ) RETURNS TABLE (
     organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer,
-    is_missing boolean, cursor text, message text, readings text, lag double precision
+    is_missing boolean, cursor text, message text, readings text, lag double precision, read_count integer
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -79,7 +91,9 @@ BEGIN
     WITH settled AS MATERIALIZED (
         SELECT
             s.organization, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.settled_at, s.is_missing, s.message,
-            row_number() OVER w AS n, row_number() OVER w = count(*) OVER (PARTITION BY s.organization) AS is_last
+            row_number() OVER w AS n, count(*) OVER (PARTITION BY s.organization) AS settled_count,
+            sum(mqtt.payload_bytes((s.message).payload, (s.message).body)) OVER w AS bytes,
+            mqtt.payload_bytes((s.message).payload, (s.message).body) AS own_bytes
         FROM mqtt.settled_messages(ARRAY(
             SELECT ROW(p.*)::mqtt.stream_position
             FROM unnest(
@@ -88,6 +102,9 @@ BEGIN
             ) AS p
         ), most) AS s
         WINDOW w AS (PARTITION BY s.organization ORDER BY s.is_outgoing, s.number, s.place)
+    ),
+    counted AS (
+        SELECT s.*, s.n = s.settled_count OR s.bytes >= 2097152 AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < 2097152
     )
     SELECT
         s.organization, t.number, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.is_missing,
@@ -100,8 +117,9 @@ BEGIN
             WHEN stream_messages.has_readings AND NOT s.is_outgoing AND t.role NOT IN ('command', 'ignore') AND d.external_id IS NOT NULL
                 THEN mqtt.stream_readings(s.message, d.external_id)
         END,
-        CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END
-    FROM settled AS s
+        CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END,
+        CASE WHEN s.is_last AND s.n < s.settled_count THEN s.n::integer END
+    FROM counted AS s
     CROSS JOIN mqtt.topic_filter_levels(stream_messages.topic_filter) AS l
     LEFT JOIN mqtt.topics AS t
         ON t.number = (s.message).topic
@@ -115,7 +133,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.stream_messages(integer [], bigint [], bigint [], integer [], integer [], integer [], text, uuid, uuid [], boolean, integer) IS
-'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the filter and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
+'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction and about 2 MiB of payloads, those of topics that are not ignored, match the filter and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, how long ago that was settled, and how many were read, if there are more of those asked for: bytes were too many.';
 
 CREATE OR REPLACE FUNCTION mqtt.stream_routes(
     topics integer [], channels integer [], organizations integer [], topic_filters text [], devices uuid [], integrations text []

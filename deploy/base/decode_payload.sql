@@ -69,7 +69,6 @@ DECLARE
     v_form CONSTANT text := mqtt.payload_form(v_type);
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
-    v_detail text;
 BEGIN
     -- Nearly all are JSON: one block for them, and no call into another.
     IF coalesce(v_type, '') IN ('', 'application/json') THEN
@@ -78,9 +77,8 @@ BEGIN
             RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
         EXCEPTION
             WHEN data_exception OR SQLSTATE 'PT400' THEN
-                GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
-                IF SQLERRM = 'payload_too_deep' OR v_detail = mqtt.far_exponents_reason() THEN
-                    v_decoded.decode_error := v_detail;
+                GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+                IF SQLERRM = 'payload_too_deep' OR v_decoded.decode_error = mqtt.far_exponents_reason() THEN
                     RETURN v_decoded;
                 ELSIF v_type IS DISTINCT FROM 'application/json' THEN  -- why not is told below
                     RETURN mqtt.untyped_payload(body, v_text);

@@ -3,7 +3,7 @@
 SELECT plan(4);
 SET LOCAL timezone = 'UTC';
 SELECT (now() AT TIME ZONE 'UTC')::date - 9 AS day \gset
-SELECT mqtt.create_partition('mqtt.history', :'day') \g /dev/null
+SELECT count(mqtt.create_partition('mqtt.history', d)) FROM (VALUES (:'day'::date)) AS d (d) \g /dev/null
 INSERT INTO mqtt.mqtt_messages (organization_id, integration_id, device_id, direction, topic, message_type, received_at, measured_at, position, qos, payload)
 SELECT :'org_alice', :'hosted', :'pump', 'incoming', 'org_alice/devices/pump/telemetry', 'telemetry', x.at, x.at, n, 0, x.payload::jsonb
 FROM generate_series(1, 12) AS n

@@ -65,6 +65,54 @@ def test_a_flood_with_many_viewers_keeps_no_other_waiting(tenant: Callable[..., 
     assert first.payloads(count) == list(range(count))
 
 
+def test_large_messages_are_read_a_few_at_a_time(home: Tenant, viewers: Viewers, db: Connection) -> None:
+    events = viewers.events(home.member)
+    payloads = [[n, 1e-99, "x" * 120_000, *[12345678] * 4000] for n in range(60)]
+    settle(home, payloads)
+    settle(home, ["small"] * 300)
+    sent = [*payloads, *["small"] * 300]
+    assert messages(events, len(sent)) == sent
+    events.response.close()
+    # Who resumes reads the history alone.
+    events = viewers.events(home.member, {"Last-Event-ID": first_cursor(db, home)})
+    assert messages(events, len(sent)) == sent
+    position, read, sizes = (0, 0), 0, []
+    while True:
+        rows = db.execute(
+            "SELECT m.message, m.incoming, m.incoming_place, m.read_count FROM mqtt.organizations AS o, mqtt.stream_messages("
+            "ARRAY[o.number], ARRAY[%s], ARRAY[0], ARRAY[%s], ARRAY[0], '{}', NULL, NULL, NULL, true, 1000) AS m WHERE o.id = %s",
+            (*position, home.organization_id),
+        ).fetchall()
+        assert all(count is None for *_, count in rows[:-1])
+        read, position = read + len(rows), (rows[-1][1], rows[-1][2])
+        sizes.append(sum(len(message) for message, *_ in rows))
+        if rows[-1][3] is None:
+            break
+        assert rows[-1][3] == len(rows)
+    assert read == len(sent)
+    assert max(sizes) < 4 << 20 < sum(sizes)
+
+
+def messages(events: Events, count: int) -> list[Any]:
+    """The payloads of the next messages, for a reader that may be too slow to follow the feed."""
+    payloads: list[Any] = []
+    while len(payloads) < count:
+        event = events.next()
+        if event.name == "message":
+            payloads.append(event.data["payload"])
+        else:
+            assert (event.name, event.data["lost"]) == ("gap", False)
+    return payloads
+
+
+def first_cursor(db: Connection, home: Tenant) -> str:
+    row = db.execute(
+        "SELECT mqtt.stream_cursor(o.number, 0, 0, 0, 0, now()) FROM mqtt.organizations AS o WHERE o.id = %s", (home.organization_id,)
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def test_a_message_is_what_a_webhook_posts(home: Tenant, viewers: Viewers) -> None:
     events = viewers.events(home.member)
     settle(home, [{"temperature": 21.5}])
