@@ -4618,6 +4618,24 @@ ALTER FUNCTION bridge.note_api_keys(key_ids uuid[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.note_api_keys(key_ids uuid[]) IS 'Notes that API keys were used, as mqtt.note_api_key told: returns of how many that was news.';
 
+CREATE FUNCTION bridge.oldest_queued(organization_id uuid) RETURNS bigint[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(x.msg_id ORDER BY x.msg_id), '{}')
+    FROM (
+        SELECT q.msg_id
+        FROM pgmq.q_mqtt_messages AS q
+        WHERE q.organization_id = oldest_queued.organization_id AND q.vt <= clock_timestamp() + interval '30 seconds'
+        ORDER BY q.vt
+        LIMIT 250
+    ) AS x;
+$$;
+
+ALTER FUNCTION bridge.oldest_queued(organization_id uuid) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.oldest_queued(organization_id uuid) IS 'The msg_ids of an organization that are due next, or can be attempted again (mqtt.begin_attempt), at most 250: the suspects where a batch of that organization alone has reached its time limit.';
+
 CREATE FUNCTION bridge.organization_use(most integer) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4673,6 +4691,17 @@ $$;
 ALTER FUNCTION bridge.organization_use(most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION bridge.organization_use(most integer) IS 'What organizations use, of so many at most, those with the largest part of anything first: messages stored, bytes of their payloads and seconds of the workers in the last whole minute; messages that wait and connections now; and the limits that an operator has set.';
+
+CREATE FUNCTION bridge.organizations_of(tids tid[]) RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(DISTINCT q.organization_id), '{}') FROM pgmq.q_mqtt_messages AS q WHERE q.ctid = ANY (tids);
+$$;
+
+ALTER FUNCTION bridge.organizations_of(tids tid[]) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION bridge.organizations_of(tids tid[]) IS 'The organizations that have messages in a batch which bridge.process_queue named.';
 
 CREATE FUNCTION bridge.pack_days() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -9156,7 +9185,6 @@ DECLARE
     v_form CONSTANT text := mqtt.payload_form(v_type);
     v_decoded mqtt.decoded_payload := ROW('null'::jsonb, body, NULL);
     v_text text;
-    v_detail text;
 BEGIN
     -- Nearly all are JSON: one block for them, and no call into another.
     IF coalesce(v_type, '') IN ('', 'application/json') THEN
@@ -9165,9 +9193,8 @@ BEGIN
             RETURN ROW(mqtt.quick_jsonb(v_text), NULL, NULL)::mqtt.decoded_payload;
         EXCEPTION
             WHEN data_exception OR SQLSTATE 'PT400' THEN
-                GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
-                IF SQLERRM = 'payload_too_deep' OR v_detail = mqtt.far_exponents_reason() THEN
-                    v_decoded.decode_error := v_detail;
+                GET STACKED DIAGNOSTICS v_decoded.decode_error = PG_EXCEPTION_DETAIL;
+                IF SQLERRM = 'payload_too_deep' OR v_decoded.decode_error = mqtt.far_exponents_reason() THEN
                     RETURN v_decoded;
                 ELSIF v_type IS DISTINCT FROM 'application/json' THEN  -- why not is told below
                     RETURN mqtt.untyped_payload(body, v_text);
@@ -17801,6 +17828,21 @@ $$;
 ALTER FUNCTION mqtt.path_topic(path text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.path_topic(path text) IS 'The topic that a URL has, its %xx as characters. Raises 400 topic_invalid.';
+
+CREATE FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (
+         CASE
+             WHEN (payload IS NULL) THEN 0
+             WHEN (pg_column_compression(payload) IS NULL) THEN pg_column_size(payload)
+             ELSE pg_column_size(jsonb_path_query_first(payload, '$'::jsonpath))
+         END + COALESCE(octet_length(body), 0));
+END;
+
+ALTER FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) IS 'Bytes of a payload or body that are not compressed. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.payload_form(media_type text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -27258,7 +27300,7 @@ ALTER FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, exte
 
 COMMENT ON FUNCTION mqtt.stream_message(message mqtt.history, topic mqtt.topics, external_id text) IS 'A message as the live stream shows it: as in mqtt.callback_bodies, without what belongs to a subscription, with its direction.';
 
-CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text, lag double precision)
+CREATE FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) RETURNS TABLE(organization integer, topic integer, is_outgoing boolean, incoming bigint, outgoing bigint, incoming_place integer, outgoing_place integer, is_missing boolean, cursor text, message text, readings text, lag double precision, read_count integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -27273,7 +27315,9 @@ BEGIN
     WITH settled AS MATERIALIZED (
         SELECT
             s.organization, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.settled_at, s.is_missing, s.message,
-            row_number() OVER w AS n, row_number() OVER w = count(*) OVER (PARTITION BY s.organization) AS is_last
+            row_number() OVER w AS n, count(*) OVER (PARTITION BY s.organization) AS settled_count,
+            sum(mqtt.payload_bytes((s.message).payload, (s.message).body)) OVER w AS bytes,
+            mqtt.payload_bytes((s.message).payload, (s.message).body) AS own_bytes
         FROM mqtt.settled_messages(ARRAY(
             SELECT ROW(p.*)::mqtt.stream_position
             FROM unnest(
@@ -27282,6 +27326,9 @@ BEGIN
             ) AS p
         ), most) AS s
         WINDOW w AS (PARTITION BY s.organization ORDER BY s.is_outgoing, s.number, s.place)
+    ),
+    counted AS (
+        SELECT s.*, s.n = s.settled_count OR s.bytes >= 2097152 AS is_last FROM settled AS s WHERE s.bytes - s.own_bytes < 2097152
     )
     SELECT
         s.organization, t.number, s.is_outgoing, s.incoming, s.outgoing, s.incoming_place, s.outgoing_place, s.is_missing,
@@ -27294,8 +27341,9 @@ BEGIN
             WHEN stream_messages.has_readings AND NOT s.is_outgoing AND t.role NOT IN ('command', 'ignore') AND d.external_id IS NOT NULL
                 THEN mqtt.stream_readings(s.message, d.external_id)
         END,
-        CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END
-    FROM settled AS s
+        CASE WHEN s.is_last THEN extract(EPOCH FROM clock_timestamp() - s.settled_at)::double precision END,
+        CASE WHEN s.is_last AND s.n < s.settled_count THEN s.n::integer END
+    FROM counted AS s
     CROSS JOIN mqtt.topic_filter_levels(stream_messages.topic_filter) AS l
     LEFT JOIN mqtt.topics AS t
         ON t.number = (s.message).topic
@@ -27311,7 +27359,7 @@ $$;
 
 ALTER FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction, those of topics that are not ignored, match the filter and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, and how long ago that was settled.';
+COMMENT ON FUNCTION mqtt.stream_messages(organizations integer[], from_incoming bigint[], from_outgoing bigint[], incoming_places integer[], outgoing_places integer[], ignored integer[], topic_filter text, device uuid, integrations uuid[], has_readings boolean, most integer) IS 'What a process of the live stream sends next: after a position in each organization, at most so many messages in each direction and about 2 MiB of payloads, those of topics that are not ignored, match the filter and are the device''s and one of the integrations'', with cursor and, if wanted, readings. The last row of an organization says how far it has been read, though topic and message may be null, how long ago that was settled, and how many were read, if there are more of those asked for: bytes were too many.';
 
 CREATE FUNCTION mqtt.stream_organizations(claims jsonb, organization_id uuid) RETURNS integer[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -29011,7 +29059,7 @@ $$;
 
 ALTER FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) IS 'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is {"organization_id", "id", "sqlstate", "reason"}.';
+COMMENT ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) IS 'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is `{"organization_id", "id", "sqlstate", "reason"}`.';
 
 CREATE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -29093,7 +29141,7 @@ $$;
 
 ALTER FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is {"organization_id", "sqlstate", "reason"}.';
+COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is `{"organization_id", "sqlstate", "reason"}`.';
 
 CREATE FUNCTION mqtt.type_schema(type oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -32707,8 +32755,14 @@ GRANT ALL ON FUNCTION bridge.mosquitto_accounts(known_stamp text) TO mqtt_bridge
 REVOKE ALL ON FUNCTION bridge.note_api_keys(key_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.note_api_keys(key_ids uuid[]) TO mqtt_bridge;
 
+REVOKE ALL ON FUNCTION bridge.oldest_queued(organization_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.oldest_queued(organization_id uuid) TO mqtt_bridge;
+
 REVOKE ALL ON FUNCTION bridge.organization_use(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.organization_use(most integer) TO mqtt_bridge;
+
+REVOKE ALL ON FUNCTION bridge.organizations_of(tids tid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION bridge.organizations_of(tids tid[]) TO mqtt_bridge;
 
 REVOKE ALL ON FUNCTION bridge.pack_days() FROM PUBLIC;
 GRANT ALL ON FUNCTION bridge.pack_days() TO mqtt_bridge;
@@ -34009,6 +34063,8 @@ GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.path_topic(path text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_form(media_type text) FROM PUBLIC;
 
