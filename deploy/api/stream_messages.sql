@@ -122,8 +122,7 @@ BEGIN
     FROM counted AS s
     CROSS JOIN mqtt.topic_filter_levels(stream_messages.topic_filter) AS l
     LEFT JOIN mqtt.topics AS t
-        ON t.number = (s.message).topic
-            AND (stream_messages.topic_filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
+        ON t.number = (s.message).topic AND (stream_messages.topic_filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
             AND (stream_messages.device IS NULL OR t.device_id = stream_messages.device)
             AND (t.integration_id = ANY (stream_messages.integrations)) IS NOT FALSE
             AND NOT EXISTS (SELECT FROM unnest(stream_messages.ignored) AS i (number) WHERE i.number = (s.message).topic)
