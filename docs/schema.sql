@@ -12199,9 +12199,15 @@ COMMENT ON FUNCTION mqtt.has_far_numbers(value jsonb) IS 'Whether more than 200 
 CREATE FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+DECLARE
+    -- Whole days, since so much is read by topic, whose index does not know when a message was received.
+    v_since CONSTANT timestamptz := date_trunc('day', since, 'UTC');
+    v_until CONSTANT timestamptz := date_trunc('day', until - interval '1 microsecond', 'UTC') + interval '1 day';
 BEGIN
     RETURN (
         SELECT count(*) < few
@@ -12211,7 +12217,7 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT
                 FROM mqtt.history AS h
-                WHERE h.topic = s.number AND h.received_at >= since AND h.received_at < until
+                WHERE h.topic = s.number AND h.received_at >= v_since AND h.received_at < v_until
                 LIMIT few
             ) AS t
             LIMIT few
@@ -12222,7 +12228,7 @@ $$;
 
 ALTER FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) IS 'Whether topics have fewer messages than that in a range; looks at no more.';
+COMMENT ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) IS 'Whether topics have fewer messages than that on the days of a range; looks at no more.';
 
 CREATE FUNCTION mqtt.has_many_brackets(value text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -15977,6 +15983,48 @@ $$;
 ALTER FUNCTION mqtt.newest_metrics(latest jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.newest_metrics(latest jsonb) IS 'The 500 newest of a device''s latest values.';
+
+CREATE FUNCTION mqtt.newest_since(request mqtt.telemetry_request, message_count integer) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_bitmapscan TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    IF request.by_received THEN
+        RETURN (
+            SELECT max(x.at)
+            FROM mqtt.organizations AS o
+            CROSS JOIN LATERAL (
+                SELECT h.received_at AS at
+                FROM mqtt.history AS h
+                WHERE h.organization = o.number AND h.received_at >= request.since AND h.received_at < request.until
+                ORDER BY h.received_at DESC
+                OFFSET message_count - 1 LIMIT 1
+            ) AS x
+            WHERE request.organization_id IS NULL OR o.id = request.organization_id
+        );
+    END IF;
+    RETURN (
+        SELECT max(x.at)
+        FROM mqtt.topics_of_devices(request) AS n
+        CROSS JOIN LATERAL (
+            SELECT h.measured_at AS at
+            FROM mqtt.history AS h
+            WHERE h.topic = n.number AND h.measured_at >= request.since AND h.measured_at < request.until
+            ORDER BY h.measured_at DESC
+            OFFSET message_count - 1 LIMIT 1
+        ) AS x
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.newest_since(request mqtt.telemetry_request, message_count integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.newest_since(request mqtt.telemetry_request, message_count integer) IS 'Since when one of the topics (by receipt: one of the organizations) of a request has that many messages, counted from the newest; null if none has. By the indexes alone.';
 
 CREATE FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_since timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -28081,22 +28129,38 @@ CREATE FUNCTION mqtt.telemetry(request mqtt.telemetry_request) RETURNS SETOF mqt
     AS $$
 DECLARE
     v_found record;
+    v_since timestamptz := request.since;
+    v_number integer := request.most;
+    v_count integer;
 BEGIN
-    IF request.by_received THEN
-        RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_received(request) AS t;
-        RETURN;
-    END IF;
-    IF request.device_ids IS NULL AND request.most IS NOT NULL THEN
+    IF request.device_ids IS NULL AND request.most IS NOT NULL AND NOT request.by_received THEN
         -- As many as that were measured since then, so the newest were, too: of each of many devices only these need be read.
+        request.by_received := true;
         SELECT count(*) AS n, min(t.measured_at) AS since INTO v_found
-        FROM mqtt.telemetry_by_received(request) AS t
+        FROM mqtt.telemetry(request) AS t
         WHERE t.measured_at >= request.since AND t.measured_at < request.until
             AND (request.before_at IS NULL OR (t.measured_at, t.position) < (request.before_at, request.before_position));
+        request.by_received := false;
         IF v_found.n = request.most THEN
-            request.since := v_found.since;
+            v_since := v_found.since;
         END IF;
     END IF;
-    RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_measured(request) AS t;
+    request.until := least(request.until, request.before_at + interval '1 microsecond');
+    -- From the newest on, in parts in which there are about enough: a part is sorted as a whole, as no order comes through the view of readings.
+    LOOP
+        request.since := v_since;
+        request.since := greatest(v_since, CASE WHEN v_number IS NOT NULL THEN mqtt.newest_since(request, v_number) END);
+        IF request.by_received THEN
+            RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_received(request) AS t;
+        ELSE
+            RETURN QUERY SELECT t.* FROM mqtt.telemetry_by_measured(request) AS t;
+        END IF;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        request.most := request.most - v_count;
+        EXIT WHEN request.since <= v_since OR request.most <= 0;
+        request.until := request.since;
+        v_number := least(v_number, 100000000) * 4;
+    END LOOP;
 END;
 $$;
 
@@ -28145,19 +28209,7 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT t.*
-    FROM (
-        SELECT u.id FROM unnest(request.device_ids) AS u (id)
-        UNION ALL
-        SELECT d.id
-        FROM mqtt.devices AS d
-        WHERE request.device_ids IS NULL
-            AND (request.integration_id IS NULL OR d.integration_id = request.integration_id)
-            AND (request.organization_id IS NULL OR d.organization_id = request.organization_id)
-    ) AS d
-    JOIN mqtt.topics AS n ON n.device_id = d.id AND CASE
-        WHEN request.message_types IS NULL THEN n.role = 'telemetry'
-        ELSE n.message_type IS NULL OR n.message_type = ANY (request.message_types)
-    END
+    FROM mqtt.topics_of_devices(request) AS n
     CROSS JOIN LATERAL (
         (
             SELECT r.*
@@ -28572,6 +28624,27 @@ $$;
 ALTER FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) IS 'Numbers of the topics that match all that is given.';
+
+CREATE FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) RETURNS TABLE(number integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT n.number
+    FROM (( SELECT u.id
+            FROM unnest((topics_of_devices.request).device_ids) u(id)
+         UNION ALL
+          SELECT d_1.id
+            FROM mqtt.devices d_1
+           WHERE (((topics_of_devices.request).device_ids IS NULL) AND (((topics_of_devices.request).integration_id IS NULL) OR (d_1.integration_id = (topics_of_devices.request).integration_id)) AND (((topics_of_devices.request).organization_id IS NULL) OR (d_1.organization_id = (topics_of_devices.request).organization_id)))) d
+      JOIN mqtt.topics n ON (((n.device_id = d.id) AND
+         CASE
+             WHEN ((topics_of_devices.request).message_types IS NULL) THEN (n.role = 'telemetry'::text)
+             ELSE ((n.message_type IS NULL) OR (n.message_type = ANY ((topics_of_devices.request).message_types)))
+         END)));
+END;
+
+ALTER FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) IS 'Numbers of the topics that readings of the request''s devices may be of. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.transform_reason(transform text) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -33918,6 +33991,10 @@ REVOKE ALL ON FUNCTION mqtt.newest_metrics(latest jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.newest_metrics(latest jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.newest_metrics(latest jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.newest_since(request mqtt.telemetry_request, message_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.newest_since(request mqtt.telemetry_request, message_count integer) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.newest_since(request mqtt.telemetry_request, message_count integer) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.newest_values(known jsonb, known_at timestamp with time zone, news jsonb, news_since timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.news_of_devices(samples mqtt.arrived_sample[]) FROM PUBLIC;
@@ -34668,6 +34745,10 @@ REVOKE ALL ON FUNCTION mqtt.topics_lock() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.topics_of(organization_ids uuid[], integration_id uuid, device_id uuid, topic text, filter text) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.topics_of_devices(request mqtt.telemetry_request) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.transform_reason(transform text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.transform_reason(transform text) TO authenticated;

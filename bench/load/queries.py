@@ -11,7 +11,7 @@ from bench.samples import Sample, sample_of
 from bench.setup.tenants import Tenant, claims
 
 LAST_100 = "SELECT * FROM {} AS m WHERE m.organization_id = %s ORDER BY m.received_at DESC LIMIT 100"
-LAST_100_DEVICE = "SELECT * FROM {} AS m WHERE m.device_id = %s ORDER BY m.received_at DESC LIMIT 100"
+LAST_100_DEVICE = "SELECT * FROM api.list_messages(device_id => %s::text)"
 
 
 def history_view(db: Connection) -> str:

@@ -7,7 +7,7 @@ import time
 from bench.harness import Bench
 from bench.load.inbound import inbound_ours
 from bench.load.mqtt import Broker
-from bench.load.queries import LAST_100_DEVICE, history_view, query
+from bench.load.queries import LAST_100_DEVICE, query
 from bench.load.worker import drain, work_off
 from bench.load.wrk import post
 from bench.samples import Sample, sample_of
@@ -219,7 +219,6 @@ def growth_history(bench: Bench) -> None:
     sizes = [n for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= bench.options.scale]
     with bench.connect() as db:
         tenants = make_tenants(db, 10)
-        view = history_view(db)
         shelf = Shelf(db, tenants)
         for size in sizes:
             shelf.fill(size)
@@ -228,7 +227,7 @@ def growth_history(bench: Bench) -> None:
             shelf.take(size)
             clear(bench)
             ingest = post(bench, "mqtt_ingest", tenants[0].message(), tenants[0].headers)
-            read = query(bench, "authenticated", tenants[0], LAST_100_DEVICE.format(view), devices_of(db, tenants, size), 300)
+            read = query(bench, "authenticated", tenants[0], LAST_100_DEVICE, devices_of(db, tenants, size), 300)
             empty_queue(db)
             fill_queue(db, tenants[0], 20_000)
             start = time.perf_counter()

@@ -74,7 +74,6 @@ def history(bench: Bench) -> None:
     sides = {name: Side(name) for name in ("ingest", "read", "ingest without history", "read of few")}
     with bench.connect() as db:
         tenants = make_tenants(db, 10)
-        view = history_view(db)
         shelf = Shelf(db, tenants)
         shelf.fill(0, days=1)
         shelf.fill(few, days=1)
@@ -87,7 +86,7 @@ def history(bench: Bench) -> None:
 
         def read(size: int) -> Sample:
             shelf.take(size)
-            return query(bench, "authenticated", tenants[0], LAST_100_DEVICE.format(view), devices_of(db, tenants, size), 300)
+            return query(bench, "authenticated", tenants[0], LAST_100_DEVICE, devices_of(db, tenants, size), 300)
 
         for number in range(-1, bench.options.rounds):
             found: dict[str, Sample] = {}

@@ -1,6 +1,6 @@
 -- api.query_telemetry: filters, buckets, each documented error and isolation.
 \ir setup.psql
-SELECT plan(88);
+SELECT plan(91);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
 INSERT INTO mqtt.mqtt_messages (
@@ -234,5 +234,29 @@ FROM (VALUES
 ) AS a (argument, slug);
 SELECT refuses($$SELECT * FROM api.query_telemetry(device_ids => '{pump,nothing}')$$, 'PT404', 'device_not_found', 'one of several devices is not there');
 SELECT is((SELECT count(*) FROM api.query_telemetry(device_ids => '{}')), 0::bigint, 'of no device, nothing');
+-- What a page costs does not grow with what there is.
+RESET ROLE;
+INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, message_type, received_at, measured_at, position, payload)
+SELECT
+    :'org_alice', gen_random_uuid(), :'hosted', '11111111-0000-4000-8000-000000000031', 'incoming', 'org_alice/devices/x/telemetry', 'telemetry',
+    t.at, t.at, 1000 + n, jsonb_build_object('n', n)
+FROM generate_series(1, 1500) AS n
+CROSS JOIN LATERAL (SELECT :'hour'::timestamptz - interval '3 hours' + n * interval '5 seconds') AS t (at);
+CREATE FUNCTION pg_temp.rows_read() RETURNS bigint LANGUAGE sql AS $$
+    SELECT sum(pg_stat_get_xact_tuples_returned(i.inhrelid)) + sum(x.fetched)
+    FROM pg_inherits AS i
+    CROSS JOIN LATERAL (SELECT sum(pg_stat_get_xact_tuples_fetched(k.indexrelid)) AS fetched FROM pg_index AS k WHERE k.indrelid = i.inhrelid) AS x
+    WHERE i.inhparent = 'mqtt.history'::regclass
+$$;
+SELECT act_as('authenticated', :'anna');
+SELECT pg_temp.rows_read() AS before \gset
+SELECT is(
+    (SELECT array_agg(t.metrics -> 'n') FROM api.query_telemetry(device_id => 'valve', until => :'hour'::timestamptz - interval '1 hour', "limit" => 3) AS t),
+    ARRAY['1439', '1438', '1437']::jsonb [], 'the newest of many before a time'
+);
+SELECT cmp_ok(pg_temp.rows_read() - :before, '<', 50::bigint, 'are found without reading the others');
+SELECT is(
+    (SELECT count(*) FROM api.query_telemetry(device_id => 'valve', metrics => '{pressure}')), 1::bigint, 'and what few of them have, with all read'
+);
 SELECT * FROM finish();
 ROLLBACK;
