@@ -239,13 +239,13 @@ RESET ROLE;
 INSERT INTO mqtt.mqtt_messages (organization_id, id, integration_id, device_id, direction, topic, message_type, received_at, measured_at, position, payload)
 SELECT
     :'org_alice', gen_random_uuid(), :'hosted', '11111111-0000-4000-8000-000000000031', 'incoming', 'org_alice/devices/x/telemetry', 'telemetry',
-    t.at, t.at, 1000 + n, jsonb_build_object('n', n)
-FROM generate_series(1, 1500) AS n
-CROSS JOIN LATERAL (SELECT :'hour'::timestamptz - interval '3 hours' + n * interval '5 seconds') AS t (at);
+    t.at, t.at, 1000 + t.n, jsonb_build_object('n', t.n)
+FROM generate_series(:'hour'::timestamptz - interval '3 hours' + interval '5 seconds', :'hour'::timestamptz - interval '55 minutes', '5 seconds')
+    WITH ORDINALITY AS t (at, n);
 CREATE FUNCTION pg_temp.rows_read() RETURNS bigint LANGUAGE sql AS $$
-    SELECT sum(pg_stat_get_xact_tuples_returned(i.inhrelid)) + sum(x.fetched)
+    SELECT sum(pg_stat_get_xact_tuples_returned(i.inhrelid)) FILTER (WHERE k.is_first) + sum(pg_stat_get_xact_tuples_fetched(k.indexrelid))
     FROM pg_inherits AS i
-    CROSS JOIN LATERAL (SELECT sum(pg_stat_get_xact_tuples_fetched(k.indexrelid)) AS fetched FROM pg_index AS k WHERE k.indrelid = i.inhrelid) AS x
+    INNER JOIN (SELECT x.indrelid, x.indexrelid, row_number() OVER (PARTITION BY x.indrelid) = 1 AS is_first FROM pg_index AS x) AS k ON k.indrelid = i.inhrelid
     WHERE i.inhparent = 'mqtt.history'::regclass
 $$;
 SELECT act_as('authenticated', :'anna');
