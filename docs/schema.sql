@@ -28143,6 +28143,7 @@ BEGIN
         request.by_received := false;
         IF v_found.n = request.most THEN
             v_since := v_found.since;
+            v_number := NULL;
         END IF;
     END IF;
     request.until := least(request.until, request.before_at + interval '1 microsecond');
