@@ -224,35 +224,26 @@ def test_wrong_arguments(owner: Tenant, app: Apps, arguments: tuple[str, ...], s
     assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "said"),
-    [
-        ("", "a.csv", "the file is empty"),
-        ("a,b\n1\n", "a.csv", "line 2 has another number of columns"),
-        ("[1]\n", "a.jsonl", "line 1 is not a JSON object"),
-        ("a,b\n1,2\n", "a.csv", "names a column that the row does not have"),
-    ],
-)
-def test_wrong_files(owner: Tenant, app: Apps, tmp_path: Path, text: str, name: str, said: str) -> None:
-    file = tmp_path / name
-    file.write_text(text)
-    ended = app(owner.admin)("import", "main", str(file), "--topic", "x/{c}")
-    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+TOPIC = ("--topic", "x/{c}")
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "said"),
+    ("text", "name", "options", "said"),
     [
-        ("device_id,t\nd1,1\n", "a.csv", "there is no column topic, only device_id, t: say with --topic"),
-        ("topic;timestamp;t\na;2025-01-01T00:00:00Z;1,5\n", "a.csv", "the columns are separated by `;`"),
-        ("topic\ttimestamp\nx\ty\n", "a.csv", "the columns are separated by tabs"),
-        ('{"timestamp": 1, "t": 1}\n', "a.jsonl", "line 1 has no topic: say with --topic"),
+        ("", "a.csv", TOPIC, "the file is empty"),
+        ("a,b\n1\n", "a.csv", TOPIC, "line 2 has another number of columns"),
+        ("[1]\n", "a.jsonl", TOPIC, "line 1 is not a JSON object"),
+        ("a,b\n1,2\n", "a.csv", TOPIC, "names a column that the row does not have"),
+        ("device_id,t\nd1,1\n", "a.csv", (), "there is no column topic, only device_id, t: say with --topic"),
+        ("topic;timestamp;t\na;2025-01-01T00:00:00Z;1,5\n", "a.csv", (), "the columns are separated by `;`"),
+        ("topic\ttimestamp\nx\ty\n", "a.csv", (), "the columns are separated by tabs"),
+        ('{"timestamp": 1, "t": 1}\n', "a.jsonl", (), "line 1 has no topic: say with --topic"),
     ],
 )
-def test_files_without_a_topic(owner: Tenant, app: Apps, tmp_path: Path, text: str, name: str, said: str) -> None:
+def test_wrong_files(owner: Tenant, app: Apps, tmp_path: Path, text: str, name: str, options: tuple[str, ...], said: str) -> None:
     file = tmp_path / name
     file.write_text(text)
-    ended = app(owner.admin)("import", "main", str(file))
+    ended = app(owner.admin)("import", "main", str(file), *options)
     assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
 
 
