@@ -72,6 +72,7 @@ async function open() {
 }
 
 function hello() {
+    if (!token.peek()) return socket.close(); // signed out meanwhile
     user = claims().sub;
     said = token.peek();
     send({ type: 'hello', token: said });
@@ -141,6 +142,7 @@ function deliver() {
 effect(() => {
     const given = token.value;
     if (!socket) open();
+    else if (socket.readyState === WebSocket.CONNECTING) return; // hello() looks at the token
     else if (!given || claims().sub !== user) socket.close();
     else if (isLive.peek() && given !== said) {
         said = given;

@@ -21,6 +21,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.api import Api, Device
+from tests.support.mqtt import end
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
@@ -95,8 +96,7 @@ class Load:
         finally:
             self._stop.set()
             self._thread.join(2 * PATIENCE)
-            self._client.disconnect()
-            self._client.loop_stop()
+            end(self._client)
 
     def wait_for_more(self) -> None:
         """Messages are accepted now."""

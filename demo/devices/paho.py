@@ -1,5 +1,6 @@
 """A device on one MQTT connection, by paho."""
 
+import contextlib
 import json
 import threading
 import time
@@ -103,4 +104,5 @@ class PahoDevice(Device):
 
     def leave(self) -> None:
         self._client.disconnect()
-        self._client.loop_stop()
+        with contextlib.suppress(AttributeError):  # its thread ended just now (paho.mqtt.python#872)
+            self._client.loop_stop()

@@ -12,6 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from tests.support.mqtt import end
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE
@@ -100,8 +101,7 @@ class Peer:
         return [self.messages.get(timeout=max(0.0, deadline - time.monotonic())) for _ in range(count)]
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        end(self.client)
 
 
 def publish(tenant: Tenant, messages: list[dict[str, Any]], integration_id: str | None = None) -> list[str]:

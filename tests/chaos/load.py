@@ -14,6 +14,7 @@ import requests
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.broker import Offer, user_property
+from tests.support.mqtt import end
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ class Load:
         for thread in self._threads:
             thread.join(30)
         if self._mosquitto is not None:
-            self._mosquitto.disconnect()
-            self._mosquitto.loop_stop()
+            end(self._mosquitto)
 
     def forget(self) -> int:
         """What was examined is done with, until the end; the producers are paused. Returns the number from which on they go on."""

@@ -1,6 +1,8 @@
 """The console in a browser: what changes shows by the stream, and where there is none by asking."""
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -198,6 +200,27 @@ def test_without_the_stream_it_asks(console: Console, home: Tenant) -> None:
         lambda n: settle(home, [f"message {n}"]),
         lambda n: expect(page.get_by_role("cell", name=f"message {n}")).to_be_visible(),
     )
+
+
+def test_signing_out_while_it_connects(browser: Browser, home: Tenant) -> None:
+    """A stream that is slow to answer: Chromium warns of a socket that is closed before it is open."""
+    page = browser.new_context().new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    pid = home.stack.pid("stream")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with page.expect_websocket():
+            page.goto(f"{home.stack.env['CONSOLE_URL']}#token={home.member}")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    page.get_by_label("Token").fill(home.member)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("img", name=re.compile("^Live"))).to_be_visible()
+    assert [text for text in said if "WebSocket" in text] == []
+    page.context.close()
 
 
 def test_the_how_tos_code_in_a_browser(console: Console, home: Tenant) -> None:

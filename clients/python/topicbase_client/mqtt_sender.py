@@ -1,6 +1,7 @@
 """Sending over MQTT 5."""
 
 import base64
+import contextlib
 import json
 import queue
 import threading
@@ -98,4 +99,5 @@ class MqttSender:
 
     def close(self) -> None:
         self._client.disconnect()
-        self._client.loop_stop()
+        with contextlib.suppress(AttributeError):  # its thread ended just now (paho.mqtt.python#872)
+            self._client.loop_stop()
