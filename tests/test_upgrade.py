@@ -21,7 +21,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.api import Api, Device
-from tests.support.mqtt import end
+from tests.support.mqtt import disconnect
 from tests.support.stack import ROOT, Stack
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
@@ -96,7 +96,7 @@ class Load:
         finally:
             self._stop.set()
             self._thread.join(2 * PATIENCE)
-            end(self._client)
+            disconnect(self._client)
 
     def wait_for_more(self) -> None:
         """Messages are accepted now."""

@@ -29,7 +29,7 @@ STAMP_SECONDS = 0.004
 INFLIGHT = 100  # what the stack's broker allows; paho's own default of 20 would slow it down
 
 
-def end(client: paho.Client) -> None:
+def disconnect(client: paho.Client) -> None:
     """Disconnects, and waits for the client's thread."""
     client.disconnect()
     with contextlib.suppress(AttributeError):  # its thread ended just now (paho.mqtt.python#872)
@@ -70,7 +70,7 @@ class Broker:
         try:
             yield client
         finally:
-            end(client)
+            disconnect(client)
 
 
 def options(home: Path, program: str, broker: Broker, more: str = "") -> None:

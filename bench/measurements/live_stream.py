@@ -16,7 +16,7 @@ import requests
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.harness import Bench, Connection
-from bench.load.mqtt import end
+from bench.load.mqtt import disconnect
 from bench.load.viewers import burnt, chromium, crowd, pid_of, resident, seconds_of, shares, stream
 from bench.load.worker import CALL, work_off
 from bench.samples import Sample, Side, percentiles, sample_of
@@ -250,7 +250,7 @@ class Peers:
     def end(self) -> None:
         self.is_over.set()
         for client in self.clients:
-            end(client)
+            disconnect(client)
 
     def round(self, device: paho.Client, count: int) -> dict[str, list[float]]:
         """Sends so many; returns the seconds that each took to each reader."""

@@ -12,7 +12,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.harness import Bench, Connection
-from bench.load.mqtt import PEERS, Broker, end
+from bench.load.mqtt import PEERS, Broker, disconnect
 from bench.setup.bridge import bridge
 from bench.setup.messages import clear, settle
 from bench.setup.tenants import PASSWORD, make_tenants
@@ -69,7 +69,7 @@ def _round(db: Connection, broker: Broker, owner: str, number: int) -> tuple[flo
         if not ended.wait(30):
             raise RuntimeError("the session of a revoked login was not cut")
         cut = time.perf_counter() - start
-        end(session)
+        disconnect(session)
     return works * 1000, cut * 1000, max(taken) * 1000
 
 

@@ -17,7 +17,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.harness import Bench
-from bench.load.mqtt import Broker, end
+from bench.load.mqtt import Broker, disconnect
 from bench.measurements.neighbours import PAUSE, calm, compare, compare_limited, posted, sample_of_times, tenants
 from bench.measurements.neighbours_bridge import prepared, subscribed
 from bench.samples import Sample
@@ -126,7 +126,7 @@ def echoes(bench: Bench, quiet: list[Tenant], broker: Broker) -> Sample:
     with contextlib.suppress(RuntimeError):
         until(lambda: len(took) >= sent, "all of their messages", 0.05, 20.0)
     for client in clients:
-        end(client)
+        disconnect(client)
     return sample_of_times(took, sent)
 
 

@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tests.support.mqtt import end
+from tests.support.mqtt import disconnect
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant
 from tests.support.waiting import PATIENCE
@@ -101,7 +101,7 @@ class Peer:
         return [self.messages.get(timeout=max(0.0, deadline - time.monotonic())) for _ in range(count)]
 
     def close(self) -> None:
-        end(self.client)
+        disconnect(self.client)
 
 
 def publish(tenant: Tenant, messages: list[dict[str, Any]], integration_id: str | None = None) -> list[str]:

@@ -9,7 +9,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.api import Device
-from tests.support.mqtt import end
+from tests.support.mqtt import disconnect
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -58,7 +58,7 @@ class MqttDevice:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        end(self._client)
+        disconnect(self._client)
 
     def publish(self, topic: str, payload: bytes = b"x", retain: bool = False) -> bool:
         """Whether the broker acknowledged it at QoS 1; one that refuses cuts the connection."""

@@ -14,7 +14,7 @@ import requests
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.broker import Offer, user_property
-from tests.support.mqtt import end
+from tests.support.mqtt import disconnect
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Load:
         for thread in self._threads:
             thread.join(30)
         if self._mosquitto is not None:
-            end(self._mosquitto)
+            disconnect(self._mosquitto)
 
     def forget(self) -> int:
         """What was examined is done with, until the end; the producers are paused. Returns the number from which on they go on."""

@@ -22,7 +22,7 @@ from tests.chaos.registry import Fault, into
 from tests.chaos.world import World
 from tests.support.api import one
 from tests.support.broker import Broker
-from tests.support.mqtt import end
+from tests.support.mqtt import disconnect
 from tests.support.tarpit import Tarpit
 from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import wait_until
@@ -164,7 +164,7 @@ def neighbour_at_the_broker(world: World, rng: random.Random) -> None:
         during(world, rng)
     finally:
         for client in clients:
-            end(client)
+            disconnect(client)
 
 
 @fault(cycles=CYCLES, place="disk", is_short=False)

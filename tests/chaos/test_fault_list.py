@@ -22,7 +22,7 @@ from tests.bridge.mosquitto import Mosquitto
 from tests.chaos.faults import has_route
 from tests.chaos.world import World
 from tests.support.broker import Publish
-from tests.support.mqtt import end
+from tests.support.mqtt import disconnect
 from tests.support.ports import Port, held_port
 from tests.support.stack import Stack
 from tests.support.waiting import PATIENCE, wait_until
@@ -359,7 +359,7 @@ def test_fault_27_more_than_the_broker_keeps(world: Worlds, tmp_path: Path) -> N
         assert found == [*range(len(found) - 1), 3000], "the first ones, each once"
         assert 1000 <= len(found) - 1 < 1200, "so many as it has room and a window for"
     finally:
-        end(client)
+        disconnect(client)
         broker.stop()
 
 

@@ -5,7 +5,7 @@ import contextlib
 import paho.mqtt.client as mqtt
 
 
-def end(client: mqtt.Client) -> None:
+def disconnect(client: mqtt.Client) -> None:
     """Disconnects, and waits for the client's thread."""
     client.disconnect()
     with contextlib.suppress(AttributeError):  # its thread ended just now (paho.mqtt.python#872)
