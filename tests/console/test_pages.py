@@ -128,7 +128,8 @@ def test_long_names_and_texts_stay_within_the_page(visit: Visits, tenant: Callab
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("link", name="verbose").click()
     expect(page.get_by_role("button", name=metric)).to_be_visible()
-    wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") == 390, what="the page fitting the phone")
+    fits = "(({scrollWidth, clientWidth}) => scrollWidth === clientWidth)(document.querySelector('main'))"
+    wait_until(lambda: page.evaluate(fits), what="the page fitting the phone")
 
 
 def test_readings_of_a_device_are_plotted_and_followed(visit: Visits, home: Tenant, device: Device) -> None:
