@@ -25,8 +25,13 @@ export const moment = (text) => (text ? dateTime.format(new Date(text)) : '–')
 export const clock = (text) => (text ? time.format(new Date(text)) : '–');
 export const hour = (text) => (text ? hours.format(new Date(text)) : '–');
 
+const isRecent = (text) => Date.now() - new Date(text) < 864e5;
+
+/** When, to the millisecond in the last 24 hours, else with the date. */
+export const when = (text) => (isRecent(text) ? time : dateTime).format(new Date(text));
+
 /** Since when: the time of day of the last 24 hours, else the date, too. */
-export const since = (text) => (Date.now() - new Date(text) < 864e5 ? axes.seconds : dateTime).format(new Date(text));
+export const since = (text) => (isRecent(text) ? axes.seconds : dateTime).format(new Date(text));
 
 /** How long ago, or until when: "3 min ago". */
 export function ago(text, now = Date.now()) {

@@ -113,7 +113,7 @@ export const Problem = ({ error }) =>
     error &&
     html`<div class="problem" role="alert">
         <strong>${error.slug ?? 'error'}</strong>${error.status ? html` <span class="dim">${error.status}</span>` : ''}
-        <p>${error.detail || error.message}</p>
+        ${(error.detail || error.message) !== error.slug && html`<p>${error.detail || error.message}</p>`}
         ${error.hint && html`<p class="dim">${error.hint}</p>`}
     </div>`;
 
@@ -170,7 +170,7 @@ export function parsed(text, what) {
     try {
         return JSON.parse(text);
     } catch (error) {
-        throw mistake(`${what} is not JSON: ${error.message}.`, 'Strings stand between double quotes.');
+        throw mistake(`${what} is not JSON: ${error.message}.`, 'Write strings in double quotes.');
     }
 }
 

@@ -35,6 +35,15 @@ export function href(page, ...rest) {
     return `#/${[organization.value?.slug ?? '-', page, ...rest].map(encodeURIComponent).join('/')}`;
 }
 
+/**
+ * Notes in the address of this page what it was asked for, and in the history what else it was showing: coming back, reloading, or passing
+ * the address on then shows the same.
+ */
+export function keep(query, shown = null) {
+    const given = new URLSearchParams(Object.entries(query).filter(([, text]) => text));
+    history.replaceState(shown, '', `${location.hash.split('?')[0]}${given.size ? `?${given}` : ''}`);
+}
+
 export function go(page, ...rest) {
     location.hash = href(page, ...rest);
 }

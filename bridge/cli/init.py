@@ -78,7 +78,8 @@ def _deploy(connection: psycopg.Connection[Any], place: Path) -> None:
     if "TOPICBASE_PGMQ_SQL" not in environment and (package := importlib.util.find_spec("pgmq")) and package.origin:
         environment["TOPICBASE_PGMQ_SQL"] = str(Path(package.origin).parent / "sql" / "pgmq.sql")
     log = place / "deploy.log"
-    typer.echo(f"deploying {len(shipped.changes())} changes into {connection.info.dbname} (a minute or so; {log})")
+    changes = len(shipped.changes())
+    typer.echo(f"deploying to {connection.info.dbname} what it lacks of {changes} changes (a minute or so from nothing; {log})")
     command = [sqitch, "--chdir", str(shipped.MIGRATIONS), "deploy", "--verify", f"db:pg:{connection.info.dbname}"]
     with log.open("wb") as output:
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)

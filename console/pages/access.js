@@ -7,6 +7,14 @@ import { Credentials } from './credentials.js';
 
 const ROLES = [['member', 'Member'], ['admin', 'Admin']];
 
+/** What removing `m` means; the database lets an organization lose its last admin, too. */
+function sureOf(m, members) {
+    const isLast = m.role === 'admin' && !members.some((other) => other.role === 'admin' && !other.isInvited && other !== m);
+    return `${m.user_id === caller.value.user_id ? 'You see nothing of the organization from your' :
+        'They see nothing of the organization from their'} next request on.${isLast && !m.isInvited ?
+        ' No admin is left then: only service_role can add one.' : ''}`;
+}
+
 function Members() {
     const { id } = organization.value;
     const [user, setUser] = useState('');
@@ -28,10 +36,11 @@ function Members() {
                     ${moment(m.created_at)}</td>
             <td><div class="buttons">${isAdmin.value && html`<${Action} small name=${`Remove ${m.user_id}`}
                 call=${rpc('remove_organization_member', { organization_id: id, user_id: m.user_id })}
-                    sure="They see nothing of the organization from their next request on."
+                    sure=${sureOf(m, state.data)}
                         done=${() => { say('Removed.'); state.reload(); }}>Remove<//>`}</div></td></tr>`)}<//><//>
         ${isAdmin.value && html`<div class="form">
-            <${Text} label="User id" value=${user} set=${setUser} wide placeholder="00000000-0000-0000-0000-000000000000" />
+            <${Text} label="User id" value=${user} set=${setUser} wide placeholder="00000000-0000-0000-0000-000000000000"
+                hint="The sub of their token, which is a UUID, not an e-mail address." />
             <${Choice} label="Role" value=${role} set=${setRole} options=${ROLES} />
             <${Action} call=${() => rpc('add_organization_member', { organization_id: id, user_id: user.trim(), role })}
                 done=${() => { setUser(''); say('Done.'); state.reload(); }}>Invite or change member<//>

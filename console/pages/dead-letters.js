@@ -76,7 +76,7 @@ export default function DeadLetters() {
         ${isAdmin.value && fresh.length > 0 && html`<button type="button" class="primary"
             onClick=${() => setReplays(true)}>Replay ${count(fresh.length)}…</button>`}
     <//>
-    <${Waiting} of=${state} empty=${state.data?.length === 0 && 'None: every message was processed, or still waits.'}>
+    <${Waiting} of=${state} empty=${state.data?.length === 0 && 'None: every message was processed or is still waiting.'}>
         <${Reasons} letters=${state.data ?? []} chosen=${reason?.[0]}
             choose=${(text, found) => setReason(text === null ? null : [text, found])} />
         <${Table} label="Dead letters" head=${['Given up', 'Topic', 'Error', 'Attempts', '']}>

@@ -4,12 +4,13 @@ import { series } from '../data.js';
 import { value } from '../format.js';
 import { Head, Presence, Table, Waiting, When, useLoad } from '../parts.js';
 import { Spark } from '../plot.js';
-import { href, organization, route } from '../state.js';
+import { href, keep, organization, route } from '../state.js';
 import { subscribe } from '../stream.js';
 import Device from './device.js';
 
 const PAGE = 50;
 const SHOWN = 3;
+const LONG = 60;
 const EVERY = 5000;
 const HOUR = 3600000;
 const MINUTE = 60000;
@@ -70,30 +71,41 @@ function usePresence(organizationId, isWanted) {
     return (device) => found.get(device.id) ?? device.presence;
 }
 
+const brief = (text) => (text.length > LONG ? `${text.slice(0, LONG)}…` : text);
+
 function Latest({ device }) {
     const isNumber = ([, reading]) => typeof reading.value === 'number';
     const entries = Object.entries(device.latest ?? {}).sort((a, b) => isNumber(b) - isNumber(a) || a[0].localeCompare(b[0]));
     return html`<ul class="latest">${entries.slice(0, SHOWN).map(([name, reading]) => html`<li key=${name}><span class="dim">
-        ${name}</span> <strong>${value(reading.value)}</strong></li>`)}
+        ${name}</span> <strong>${brief(value(reading.value))}</strong></li>`)}
         ${entries.length > SHOWN && html`<li class="dim">and ${entries.length - SHOWN} more</li>`}</ul>`;
 }
+
+/** The search that the address names, and the pages that the history has for it: of a search their offsets, else cursors. */
+const asked = () => ({ search: route.value.query.get('search') ?? '', cursors: history.state?.cursors ?? [null] });
 
 function List() {
     const { id } = organization.value;
     const [typed, setTyped] = useState('');
-    const [search, setSearch] = useState('');
-    const [cursors, setCursors] = useState([undefined]);
+    const [{ search, cursors }, setShown] = useState(asked);
+    useEffect(() => { // the address tells, whatever this list was showing before
+        setTyped(asked().search);
+        setShown(asked());
+    }, [route.value]);
     useEffect(() => {
-        const timer = setTimeout(() => setSearch(typed.trim()), 200);
+        const wanted = typed.trim();
+        const timer = setTimeout(() => setShown((old) => (old.search === wanted ? old : { search: wanted, cursors: [null] })), 200);
         return () => clearTimeout(timer);
     }, [typed]);
+    useEffect(() => keep({ search }, { cursors }), [search, cursors]);
     const cursor = cursors.at(-1);
+    const setCursors = (to) => setShown({ search, cursors: to });
     const state = useLoad(async (options) => {
         if (!search) return request(rpc('list_devices', { organization_id: id, limit: PAGE, cursor }), options);
         const like = likeFor(search);
         const found = await request(view('devices', { organization_id: `eq.${id}`, or: `(external_id.ilike.${like},name.ilike.${like})`,
-            order: 'external_id', limit: PAGE }), options);
-        return { devices: found, next_cursor: null };
+            order: 'external_id,id', offset: cursor, limit: PAGE + 1 }), options);
+        return { devices: found.slice(0, PAGE), next_cursor: found.length > PAGE ? (cursor ?? 0) + PAGE : null };
     }, [id, search, cursor], EVERY);
     const devices = state.data?.devices;
     const spark = useSparks(devices);

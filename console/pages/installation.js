@@ -43,7 +43,7 @@ export default function Installation() {
                 html`<${Waiting} of=${state}>${status && html`
             <dl class="stats">
                 <${Stat} label="Bridges" value=${count(status.bridges.filter((b) => b.is_live).length)}
-                    note=${`${count(status.workers.length)} working the queue off`} />
+                    note=${`${count(status.workers.length)} processing the queue`} />
                 ${['ingest', 'outbound'].map((name) => html`<${Stat} key=${name} label=${name === 'ingest' ? 'Incoming queue' :
                     'Outgoing queue'} value=${count(status.queues[name].messages)} note=${status.queues[name].oldest_seconds == null ?
                         'nothing waits' : `oldest ${span(Number(status.queues[name].oldest_seconds))}`} />`)}

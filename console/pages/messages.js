@@ -1,7 +1,7 @@
 import { html, useEffect, useRef, useState } from '../vendor/view.js';
 import { request, rpc } from '../api.js';
 import { follow } from '../data.js';
-import { clock, count, moment } from '../format.js';
+import { count, moment, when } from '../format.js';
 import { Badge, Choice, Head, Problem, Table, Text } from '../parts.js';
 import { preview } from '../payload.js';
 import { organization } from '../state.js';
@@ -11,7 +11,7 @@ const KEPT = 1000;
 export const SHOWN = 100;
 
 const rowOf = (m, open) => html`<tr key=${m.id}>
-    <td class="nowrap mono"><time datetime=${m.received_at} title=${moment(m.received_at)}>${clock(m.received_at)}</time></td>
+    <td class="nowrap mono"><time datetime=${m.received_at} title=${moment(m.received_at)}>${when(m.received_at)}</time></td>
     <td class="break"><button type="button" class="link mono break" onClick=${() => open(m)}>${m.topic}</button></td>
     <td class="mono cut">${preview(m).slice(0, 300)}</td>
     <td class="nowrap">${m.direction === 'outgoing' ? html`<${Badge} state="outgoing" />` : m.message_type ?? ''}</td>

@@ -3,6 +3,7 @@ import { html, useState } from '../vendor/view.js';
 import { request, rpc, view } from '../api.js';
 import { moment } from '../format.js';
 import { Action, Badge, Card, Choice, Dialog, Table, Text, Waiting, mistake, parsed, say, useLoad } from '../parts.js';
+import { topicBy } from '../snippets.js';
 import { isAdmin, organization } from '../state.js';
 
 const ROLES = ['telemetry', 'status', 'event', 'command', 'attributes', 'ignore'].map((role) => [role, role]);
@@ -119,7 +120,8 @@ function base64(text) {
 }
 
 function TryOut({ integration }) {
-    const [topic, setTopic] = useState(prefixOf(integration));
+    const [topic, setTopic] = useState(topicBy(integration.settings.topic_pattern, organization.value.topic_prefix, 'sensor01',
+        'telemetry'));
     const [kind, setKind] = useState('text');
     const [payload, setPayload] = useState('{"temperature": 21.5}');
     const [type, setType] = useState('');

@@ -116,6 +116,22 @@ def test_devices(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.get_by_role("heading", level=1, name="boiler")).to_be_visible()
 
 
+def test_long_names_and_texts_stay_within_the_page(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    device = other.device()
+    metric = "supply_fan_vibration_of_the_air_handling_unit_of_building_7_floor_3_db12_dbw44"
+    assert device.send({metric: 1.5, "note": "x" * 300}, device.topic("verbose")).ok
+    wait_until(lambda: other.api.rows("devices", token=other.member, external_id="eq.verbose"), what="the device")
+    page = visit(other.member, other.slug, "devices").page
+    expect(page.get_by_role("row", name="verbose")).to_contain_text("xxx…")
+    assert page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('main .table'))") == 0
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("link", name="verbose").click()
+    expect(page.get_by_role("button", name=metric)).to_be_visible()
+    fits = "(({scrollWidth, clientWidth}) => scrollWidth === clientWidth)(document.querySelector('main'))"
+    wait_until(lambda: page.evaluate(fits), what="the page fitting the phone")
+
+
 def test_readings_of_a_device_are_plotted_and_followed(visit: Visits, home: Tenant, device: Device) -> None:
     visitor = visit(home.member, home.slug, f"devices/{device_id(home, 'boiler')}")
     page = visitor.page
