@@ -47,9 +47,9 @@ def doctor(
     """Check this installation, and say how to fix what is wrong.
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
-    pg_cron, integrations in error, an archive, rollups, what holds vacuum back), whether a pooler is in the way, the bridge on this
-    machine, and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the
-    bridge's user.
+    pg_cron, integrations in error, an archive, rollups, steps of maintenance that fail, what holds vacuum back), whether a pooler is in the
+    way, the bridge on this machine, and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the
+    bridge's own settings, as the bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 

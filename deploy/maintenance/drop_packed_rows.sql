@@ -31,9 +31,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_next record;
+    v_day date;
+    v_partition regclass;
 BEGIN
-    SELECT d.day, r.partition INTO v_next
+    SELECT d.day, r.partition INTO v_day, v_partition
     FROM mqtt.packed_days AS d
     LEFT JOIN mqtt.partition_ranges('mqtt.history') AS r
         ON r.first_at = d.day::timestamp AT TIME ZONE 'UTC' AND r.end_at = (d.day + 1)::timestamp AT TIME ZONE 'UTC'
@@ -43,18 +44,18 @@ BEGIN
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    UPDATE mqtt.packed_days AS d SET state = 'dropped' WHERE d.day = v_next.day;
-    IF v_next.partition IS NOT NULL THEN
-        PERFORM mqtt.drop_partitions(ARRAY[v_next.partition]);
+    UPDATE mqtt.packed_days AS d SET state = 'dropped' WHERE d.day = v_day;
+    IF v_partition IS NOT NULL THEN
+        PERFORM mqtt.drop_partitions(ARRAY[v_partition]);
     END IF;
-    PERFORM mqtt.note_success('packed_rows', v_next.day::text);
-    RETURN v_next.day;
+    PERFORM mqtt.note_success('packed_rows', v_day::text);
+    RETURN v_day;
 EXCEPTION
     WHEN lock_not_available THEN
         RETURN NULL;
     -- OTHERS does not include the time limit. The next call takes another day.
     WHEN query_canceled OR OTHERS THEN
-        PERFORM mqtt.note_failure('packed_rows', coalesce(v_next.day::text, ''), SQLSTATE, SQLERRM);
+        PERFORM mqtt.note_failure('packed_rows', coalesce(v_day::text, ''), SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $$;

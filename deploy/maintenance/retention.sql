@@ -130,7 +130,7 @@ BEGIN
     ) AS x;
     v_packed := mqtt.trim_packs(most);
     v_counts := v_counts || jsonb_build_object('completed', (v_counts ->> 'completed')::bigint + v_packed);
-    SELECT v_counts || (jsonb_object_agg(x.kind, x.removed) - 'others'), v_is_more OR v_packed >= most OR bool_or(x.removed >= 10 * most) OR mqtt.is_timed_out()
+    SELECT v_counts || (jsonb_object_agg(x.kind, x.removed) - 'others'), v_is_more OR v_packed >= most OR bool_or(x.removed >= 10 * most)
     INTO v_counts, v_is_more
     FROM (
         SELECT t.kind, sum(mqtt.try_retention(t.target::regclass, NULL, 10 * most))::bigint AS removed
@@ -144,7 +144,7 @@ BEGIN
     v_expired := mqtt.drop_expired_days();
     RETURN (
         SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired #>> ARRAY['removed', c.key])::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
-    ) || jsonb_build_object('more', v_is_more) || (v_expired - 'removed') || mqtt.failed_now('retention');
+    ) || jsonb_build_object('more', v_is_more OR mqtt.is_timed_out()) || (v_expired - 'removed') || mqtt.failed_now('retention');
 END;
 $$;
 COMMENT ON FUNCTION mqtt.apply_retention(integer) IS
