@@ -1601,6 +1601,7 @@ Answers its `kind` (`device`, `messages`, `organization`, or `rollups`: those of
 asked for it and when, `state` (`queued`; `waiting` while messages that were accepted before are still queued; `running`; `done`), and what has been
 `deleted` so far, in rows: `messages`, `readings` (of payload rules), `dead_letters`, `receipts`, `callbacks`, `rollups`, and `others`.
 `rollup_hours_kept` counts the hours of devices whose rollups still count what was deleted, as they cannot be made again.
+`failure` says why its last step failed, which is tried again at `retry_at`; what was deleted before stays so. Both are null if it did not.
 Whoever deleted an organization may go on asking about that.
 Errors: 404 `deletion_not_found`.
 Answer: "mqtt.deletion_json"';
@@ -4280,6 +4281,10 @@ CREATE FUNCTION bridge.diagnose() RETURNS jsonb
         'maintenance_jobs', mqtt.maintenance_jobs(),
         'archive', mqtt.archive_state(),
         'rollups', mqtt.rollup_state(),
+        'maintenance_failures', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('step', f.step, 'subject', f.subject, 'failures', f.failures, 'failure', f.failure) ORDER BY f.failures DESC), '[]')
+            FROM mqtt.maintenance_failures AS f
+        ),
         'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
@@ -4301,7 +4306,7 @@ $$;
 
 ALTER FUNCTION bridge.diagnose() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, rollups, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+COMMENT ON FUNCTION bridge.diagnose() IS 'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, rollups, what maintenance could not do, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 
 CREATE FUNCTION bridge.end_bridge(bridge_id uuid) RETURNS integer
     LANGUAGE sql
@@ -5847,13 +5852,13 @@ CREATE FUNCTION mqtt.apply_retention(most integer DEFAULT 10000) RETURNS jsonb
     AS $$
 DECLARE
     v_counts jsonb;
-    v_small jsonb;
     v_packed bigint;
     v_is_more boolean;
     v_expired jsonb;
 BEGIN
     -- The lock of mqtt.try_maintenance_lock, but waiting for it: two calls at once would delete the same rows in different orders.
     PERFORM pg_advisory_xact_lock(mqtt.maintenance_lock(), 0);
+    -- Of all organizations or none: rollups of what is removed below must not be made again.
     PERFORM mqtt.note_retention();
     SELECT jsonb_object_agg(x.kind, x.removed) - 'settlements', bool_or(x.is_more) INTO v_counts, v_is_more
     FROM (
@@ -5877,20 +5882,27 @@ BEGIN
     ) AS x;
     v_packed := mqtt.trim_packs(most);
     v_counts := v_counts || jsonb_build_object('completed', (v_counts ->> 'completed')::bigint + v_packed);
-    v_is_more := v_is_more OR v_packed >= most;
-    v_small := mqtt.trim_small_tables(10 * most);
-    v_is_more := v_is_more OR EXISTS (SELECT FROM jsonb_each_text(v_small) AS s WHERE s.value::bigint >= 10 * most);
-    v_counts := v_counts || v_small;
+    SELECT v_counts || (jsonb_object_agg(x.kind, x.removed) - 'others'), v_is_more OR v_packed >= most OR bool_or(x.removed >= 10 * most)
+    INTO v_counts, v_is_more
+    FROM (
+        SELECT t.kind, sum(mqtt.try_retention(t.target::regclass, NULL, 10 * most))::bigint AS removed
+        FROM (
+            VALUES
+            ('idempotency_keys', 'mqtt.ingest_keys'), ('requests', 'mqtt.mqtt_requests'), ('callbacks', 'mqtt.mqtt_callback_deliveries'),
+            ('others', 'mqtt.retained_messages'), ('others', 'mqtt.ended_logins')
+        ) AS t (kind, target)
+        GROUP BY t.kind
+    ) AS x;
     v_expired := mqtt.drop_expired_days();
     RETURN (
         SELECT jsonb_object_agg(c.key, c.value::bigint + coalesce((v_expired #>> ARRAY['removed', c.key])::bigint, 0)) FROM jsonb_each_text(v_counts) AS c
-    ) || jsonb_build_object('more', v_is_more) || (v_expired - 'removed');
+    ) || jsonb_build_object('more', v_is_more OR mqtt.is_timed_out()) || (v_expired - 'removed') || mqtt.failed_now('retention');
 END;
 $$;
 
 ALTER FUNCTION mqtt.apply_retention(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind, and how many messages the days lacked that were dropped ("lacking").';
+COMMENT ON FUNCTION mqtt.apply_retention(most integer) IS 'Removes data past its retention: first bounded batches (at most this many rows of a table, ten times as many of the small tables; "more" tells whether there may be more), then whole partitions, unless another session has locked their table ("postponed"). Returns the number of rows removed, by kind, how many messages the days lacked that were dropped ("lacking"), and in "retention_failed" which organizations'' part of a table, tables or partitions could not be (mqtt.failed_now), which are left out for a while.';
 
 CREATE FUNCTION mqtt.archive_state() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -6216,7 +6228,7 @@ COMMENT ON COLUMN mqtt.deletions.others IS 'Deleted rows of all other tables.';
 
 COMMENT ON COLUMN mqtt.deletions.rollup_hours_kept IS 'Hours of devices whose rollups still count what was deleted, since other messages of that time are gone already, so that they cannot be made again.';
 
-COMMENT ON COLUMN mqtt.deletions.failures IS 'How often a step failed, but for reasons that pass, such as a lock: the more, the fewer rows are tried at once, and the longer the pause.';
+COMMENT ON COLUMN mqtt.deletions.failures IS 'How often a step failed, but for reasons that pass, such as a lock: the more, the fewer rows are tried at once.';
 
 COMMENT ON COLUMN mqtt.deletions.failure IS 'Why the last step failed, to be tried again at retry_at; null if it did not.';
 
@@ -8168,30 +8180,30 @@ CREATE FUNCTION mqtt.close_readings(at timestamp with time zone DEFAULT (now() -
     SET "TimeZone" TO 'UTC'
     AS $$
 DECLARE
+    v_ids uuid [];
+    v_untils timestamptz [];
     v_next record;
     v_closed integer := 0;
     v_waits boolean := true;
 BEGIN
-    FOR v_next IN
-        SELECT o.id, p.closed_until, CASE WHEN p.closed_until IS NOT NULL THEN mqtt.closable_until(o.id, at) END AS until
+    -- Before the first lock, as this may take its time.
+    SELECT array_agg(x.id), array_agg(x.until) INTO v_ids, v_untils
+    FROM (
+        SELECT o.id, mqtt.try_closable(o.id, p.closed_until, at) AS until
         FROM mqtt.organizations AS o
         LEFT JOIN mqtt.rollup_progress AS p ON p.organization_id = o.id
         WHERE p.closed_until IS NULL OR p.closed_until < date_bin('10 minutes', at, 'epoch')
         ORDER BY random()
         LIMIT 500
-    LOOP
-        CONTINUE WHEN v_next.until <= v_next.closed_until;
+    ) AS x
+    WHERE x.until IS NOT NULL;
+    FOR v_next IN SELECT x.* FROM unnest(v_ids, v_untils) AS x (id, until) LOOP
         -- Nobody stores its messages meanwhile, so that whoever stores one knows whether it is late.
         IF NOT mqtt.lock_processing(v_next.id, false) AND NOT (v_waits AND mqtt.lock_processing(v_next.id, true)) THEN
             v_waits := false;
             CONTINUE;
         END IF;
-        INSERT INTO mqtt.rollup_progress AS p (organization_id, closed_until, rolled_until, rolling_until)
-        SELECT s.id, s.at, s.at, s.at
-        FROM (SELECT v_next.id, date_trunc('hour', least(mqtt.first_measured_at(v_next.id), close_readings.at)) AS at) AS s
-        WHERE v_next.closed_until IS NULL;
-        UPDATE mqtt.rollup_progress AS p SET closed_until = v_next.until WHERE p.organization_id = v_next.id AND p.closed_until < v_next.until;
-        v_closed := v_closed + 1;
+        v_closed := v_closed + mqtt.try_close(v_next.id, v_next.until, at)::integer;
     END LOOP;
     RETURN v_closed;
 END;
@@ -8389,9 +8401,7 @@ CREATE TABLE mqtt.rollup_progress (
     hours_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     minutes_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     raw_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    is_trimmed boolean DEFAULT true NOT NULL,
-    failed_at timestamp with time zone,
-    failure text
+    is_trimmed boolean DEFAULT true NOT NULL
 );
 
 ALTER TABLE mqtt.rollup_progress OWNER TO mqtt_owner;
@@ -8407,8 +8417,6 @@ COMMENT ON COLUMN mqtt.rollup_progress.hours_since IS 'Rollups of hours and days
 COMMENT ON COLUMN mqtt.rollup_progress.raw_since IS 'Messages received before may have been removed by retention: rollups of that time are corrected, never made again.';
 
 COMMENT ON COLUMN mqtt.rollup_progress.is_trimmed IS 'Whether what is older than hours_since and minutes_since is gone.';
-
-COMMENT ON COLUMN mqtt.rollup_progress.failed_at IS 'When rolling up failed, for the reason in failure: it is tried again five minutes later. Null once it has succeeded.';
 
 CREATE FUNCTION mqtt.correct_late_readings(progress mqtt.rollup_progress, most bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10068,7 +10076,7 @@ CREATE FUNCTION mqtt.deletion_json(deletion mqtt.deletions) RETURNS jsonb
                  ELSE 'measured'::text
              END, 'since', NULLIF((deletion).since, '-infinity'::timestamp with time zone), 'until', NULLIF((deletion).until, 'infinity'::timestamp with time zone))
              ELSE NULL::jsonb
-         END, 'deleted', jsonb_build_object('messages', (deletion).messages, 'readings', (deletion).readings, 'dead_letters', (deletion).dead_letters, 'receipts', (deletion).receipts, 'callbacks', (deletion).callbacks, 'rollups', (deletion).rollups, 'others', (deletion).others), 'rollup_hours_kept', (deletion).rollup_hours_kept) AS jsonb_build_object;
+         END, 'deleted', jsonb_build_object('messages', (deletion).messages, 'readings', (deletion).readings, 'dead_letters', (deletion).dead_letters, 'receipts', (deletion).receipts, 'callbacks', (deletion).callbacks, 'rollups', (deletion).rollups, 'others', (deletion).others), 'rollup_hours_kept', (deletion).rollup_hours_kept, 'failure', (deletion).failure, 'retry_at', (deletion).retry_at) AS jsonb_build_object;
 END;
 
 ALTER FUNCTION mqtt.deletion_json(deletion mqtt.deletions) OWNER TO mqtt_owner;
@@ -10079,7 +10087,7 @@ Answer: {"id": "uuid", "organization_id": "uuid", "kind": "device|messages|organ
 "state": "queued|waiting|running|done", "requested_by": "uuid?", "requested_at": "time", "started_at": "time?", "finished_at": "time?",
 "selected": {"|": [{"integration_id": "uuid?", "device_id": "uuid?", "filter": "text?", "time": "measured|received", "since": "time?", "until": "time?"}, "null"]},
 "deleted": {"messages": "integer", "readings": "integer", "dead_letters": "integer", "receipts": "integer", "callbacks": "integer", "rollups": "integer",
-"others": "integer"}, "rollup_hours_kept": "integer"}';
+"others": "integer"}, "rollup_hours_kept": "integer", "failure": "text?", "retry_at": "time?"}';
 
 CREATE FUNCTION mqtt.deletion_places(kind text) RETURNS TABLE(place bigint, parent regclass, leaf regclass)
     LANGUAGE plpgsql STABLE
@@ -10464,67 +10472,82 @@ CREATE FUNCTION mqtt.drop_expired_days() RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_removed jsonb;
-    v_partitions regclass [];
+    v_next record;
+    v_subject text;
+    v_removed jsonb := '{}';
+    v_lacks bigint;
     v_lacking bigint;
+    v_postponed text;
 BEGIN
-    WITH expired AS (
-        SELECT e.* FROM mqtt.expired_days() AS e
-    )
-    SELECT
-        coalesce((SELECT jsonb_object_agg(k.kind, k.n) FROM (SELECT e.kind, sum(e.row_count) AS n FROM expired AS e GROUP BY e.kind) AS k), '{}'),
-        coalesce((SELECT array_agg(e.partition ORDER BY e.place, e.partition) FROM expired AS e), '{}')
-    INTO v_removed, v_partitions;
-    -- Of a partition of several days, rows were deleted one by one.
-    v_lacking := (
-        SELECT sum(mqtt.count_lacking((r.first_at AT TIME ZONE 'UTC')::date, 'dropped'))
-        FROM mqtt.partition_ranges('mqtt.history') AS r
-        WHERE r.partition = ANY (v_partitions) AND r.end_at = r.first_at + interval '24 hours'
-    );
-    PERFORM mqtt.drop_partitions(v_partitions);
-    RETURN jsonb_strip_nulls(jsonb_build_object('removed', v_removed, 'lacking', v_lacking));
-EXCEPTION
-    -- A session that reads a table for hours (a dump, for example) must not prevent the rest of retention.
-    WHEN lock_not_available THEN
-        RETURN jsonb_build_object('removed', jsonb_build_object(), 'postponed', SQLERRM);
+    FOR v_next IN SELECT e.* FROM mqtt.expired_days() AS e ORDER BY e.place, e.partition LOOP
+        -- Its name, which is gone with it.
+        v_subject := v_next.partition;
+        CONTINUE WHEN mqtt.must_wait('retention', v_subject);
+        BEGIN
+            -- Of a partition of several days, rows were deleted one by one.
+            v_lacks := (
+                SELECT mqtt.count_lacking((r.first_at AT TIME ZONE 'UTC')::date, 'dropped')
+                FROM mqtt.partition_ranges('mqtt.history') AS r
+                WHERE r.partition = v_next.partition AND r.end_at = r.first_at + interval '24 hours'
+            );
+            PERFORM mqtt.drop_partitions(ARRAY[v_next.partition]);
+            PERFORM mqtt.note_success('retention', v_subject);
+            v_removed := v_removed || jsonb_build_object(v_next.kind, coalesce((v_removed ->> v_next.kind)::bigint, 0) + v_next.row_count);
+            v_lacking := CASE WHEN v_lacks IS NULL THEN v_lacking ELSE coalesce(v_lacking, 0) + v_lacks END;
+        EXCEPTION
+            -- A session that reads a table for hours (a dump, for example) must not prevent the rest of retention.
+            WHEN lock_not_available THEN
+                v_postponed := SQLERRM;
+                EXIT;
+            WHEN query_canceled OR OTHERS THEN
+                PERFORM mqtt.note_failure('retention', v_subject, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    RETURN jsonb_strip_nulls(jsonb_build_object('removed', v_removed, 'lacking', v_lacking, 'postponed', v_postponed));
 END;
 $$;
 
 ALTER FUNCTION mqtt.drop_expired_days() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.drop_expired_days() IS 'Drops the partitions of mqtt.expired_days: {"removed": rows by kind, "lacking": how many messages their days lacked (mqtt.count_lacking)}, or, when another session has locked a table, nothing, and "postponed" says why.';
+COMMENT ON FUNCTION mqtt.drop_expired_days() IS 'Drops the partitions of mqtt.expired_days, each by itself: {"removed": rows by kind, "lacking": how many messages their days lacked (mqtt.count_lacking)}; when another session has locked a table, those that are left wait for the next call, and "postponed" says why.';
 
 CREATE FUNCTION mqtt.drop_packed_rows() RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_next record;
+    v_day date;
+    v_partition regclass;
 BEGIN
-    SELECT d.day, r.partition INTO v_next
+    SELECT d.day, r.partition INTO v_day, v_partition
     FROM mqtt.packed_days AS d
     LEFT JOIN mqtt.partition_ranges('mqtt.history') AS r
         ON r.first_at = d.day::timestamp AT TIME ZONE 'UTC' AND r.end_at = (d.day + 1)::timestamp AT TIME ZONE 'UTC'
-    WHERE d.state = 'packed' AND mqtt.is_seen_by_all(d.packed_by, d.packed_at)
+    WHERE d.state = 'packed' AND mqtt.is_seen_by_all(d.packed_by, d.packed_at) AND NOT mqtt.must_wait('packed_rows', d.day::text)
     ORDER BY d.day
     LIMIT 1;
     IF NOT found THEN
         RETURN NULL;
     END IF;
-    UPDATE mqtt.packed_days AS d SET state = 'dropped' WHERE d.day = v_next.day;
-    IF v_next.partition IS NOT NULL THEN
-        PERFORM mqtt.drop_partitions(ARRAY[v_next.partition]);
+    UPDATE mqtt.packed_days AS d SET state = 'dropped' WHERE d.day = v_day;
+    IF v_partition IS NOT NULL THEN
+        PERFORM mqtt.drop_partitions(ARRAY[v_partition]);
     END IF;
-    RETURN v_next.day;
+    PERFORM mqtt.note_success('packed_rows', v_day::text);
+    RETURN v_day;
 EXCEPTION
     WHEN lock_not_available THEN
+        RETURN NULL;
+    -- OTHERS does not include the time limit. The next call takes another day.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('packed_rows', coalesce(v_day::text, ''), SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $$;
 
 ALTER FUNCTION mqtt.drop_packed_rows() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.drop_packed_rows() IS 'Drops the partition of the history of the first packed day whose rows nobody sees any longer; returns the day, or null if there is none, or its lock is not to be had. The history is locked from then on: it comes last in a transaction.';
+COMMENT ON FUNCTION mqtt.drop_packed_rows() IS 'Drops the partition of the history of the first packed day whose rows nobody sees any longer; returns the day, or null if there is none, its lock is not to be had, or it failed, which is noted. The history is locked from then on: it comes last in a transaction.';
 
 CREATE FUNCTION mqtt.drop_partitions(partitions regclass[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -11372,6 +11395,26 @@ ALTER FUNCTION mqtt.failed_interpretation(message mqtt.rule_message, error text)
 
 COMMENT ON FUNCTION mqtt.failed_interpretation(message mqtt.rule_message, error text) IS 'What there is of a message that its payload rule fails on: the reason.';
 
+CREATE FUNCTION mqtt.failed_now(step text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT jsonb_build_object(
+            failed_now.step || '_failed', jsonb_agg(jsonb_build_object('subject', f.subject, 'sqlstate', f.sqlstate, 'reason', f.failure) ORDER BY f.subject)
+        )
+        FROM mqtt.maintenance_failures AS f
+        WHERE f.step = failed_now.step AND f.failed_by = pg_current_xact_id_if_assigned()
+        HAVING count(*) > 0
+    ), '{}');
+END;
+$$;
+
+ALTER FUNCTION mqtt.failed_now(step text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.failed_now(step text) IS 'For the answer of a step: `{"<step>_failed": [{"subject", "sqlstate", "reason"}]}` of what failed in this transaction; {} if nothing did.';
+
 CREATE TABLE mqtt.mqtt_dead_letters (
     failed_at timestamp with time zone DEFAULT now() NOT NULL,
     received_at timestamp with time zone NOT NULL,
@@ -11428,6 +11471,19 @@ $$;
 ALTER FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) IS 'The latest dead letter of a message; null once that has been deleted.';
+
+CREATE FUNCTION mqtt.failures_of(step text, subject text) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN coalesce((SELECT f.failures FROM mqtt.maintenance_failures AS f WHERE f.step = failures_of.step AND f.subject = failures_of.subject), 0);
+END;
+$$;
+
+ALTER FUNCTION mqtt.failures_of(step text, subject text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.failures_of(step text, subject text) IS 'How often in a row a step has failed for that subject.';
 
 CREATE FUNCTION mqtt.far_exponents_reason() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -11987,6 +12043,19 @@ $$;
 ALTER FUNCTION mqtt.flat_payload(payload jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.flat_payload(payload jsonb) IS 'The metrics of a payload (mqtt.metric_values) as the members of one object.';
+
+CREATE FUNCTION mqtt.forget_failures() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM mqtt.maintenance_failures AS f WHERE f.retry_at < now() - interval '1 day';
+END;
+$$;
+
+ALTER FUNCTION mqtt.forget_failures() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.forget_failures() IS 'Forgets failures of what nobody has tried again for a day: such as an organization that is gone.';
 
 CREATE FUNCTION mqtt.percent_decoded(value text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -13937,6 +14006,16 @@ ALTER FUNCTION mqtt.is_packed_topic(organization_id uuid, topic integer) OWNER T
 
 COMMENT ON FUNCTION mqtt.is_packed_topic(organization_id uuid, topic integer) IS 'Whether packed messages have this topic.';
 
+CREATE FUNCTION mqtt.is_passing(sqlstate text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ("left"(sqlstate, 2) = ANY (ARRAY['08'::text, '40'::text, '53'::text, '55'::text, 'HV'::text]));
+END;
+
+ALTER FUNCTION mqtt.is_passing(sqlstate text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_passing(sqlstate text) IS 'Locks and conflicts, an archive that is down, a full disk: no fault of what is worked on.';
+
 CREATE FUNCTION mqtt.is_pending(message_position bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -14229,6 +14308,19 @@ $$;
 ALTER FUNCTION mqtt.is_seen_by_all(transaction xid8, since timestamp with time zone) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.is_seen_by_all(transaction xid8, since timestamp with time zone) IS 'Whether no snapshot is left, here or on a standby that reports its own, that was taken before a transaction (which ended at since) was done.';
+
+CREATE FUNCTION mqtt.is_timed_out() RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM mqtt.maintenance_failures AS f WHERE f.sqlstate = '57014' AND f.failed_by = pg_current_xact_id_if_assigned());
+END;
+$$;
+
+ALTER FUNCTION mqtt.is_timed_out() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.is_timed_out() IS 'Whether a step of maintenance has reached the time limit in this transaction. It is for the whole call, and comes once only: what follows would have none.';
 
 CREATE FUNCTION mqtt.is_too_deep(value jsonb, levels_around integer DEFAULT 0) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -15933,6 +16025,23 @@ ALTER FUNCTION mqtt.moved_template(template text, by integer) OWNER TO mqtt_owne
 
 COMMENT ON FUNCTION mqtt.moved_template(template text, by integer) IS 'The template for topics that have so many levels more at their head.';
 
+CREATE FUNCTION mqtt.must_wait(step text, subject text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN mqtt.is_timed_out() OR EXISTS (
+        SELECT
+        FROM mqtt.maintenance_failures AS f
+        WHERE f.step = must_wait.step AND f.subject = must_wait.subject AND clock_timestamp() BETWEEN f.failed_at AND f.retry_at
+    );
+END;
+$$;
+
+ALTER FUNCTION mqtt.must_wait(step text, subject text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.must_wait(step text, subject text) IS 'Whether a step of maintenance is left for a later call: it failed for that subject, and it is too early for the next attempt, or this transaction has reached its time limit.';
+
 CREATE FUNCTION mqtt.name_examples() RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -16205,6 +16314,32 @@ ALTER FUNCTION mqtt.note_deleted_logins() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.note_deleted_logins() IS 'Trigger: a login that is deleted is told to brokers that check logins only once (broker.ended_credentials), whatever it was deleted with.';
 
+CREATE FUNCTION mqtt.note_failure(step text, subject text, sqlstate text, reason text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_retry_at timestamptz;
+BEGIN
+    RAISE LOG 'topicbase: % failed%: % (%)', step, coalesce(' for ' || nullif(subject, ''), ''), reason, sqlstate;
+    INSERT INTO mqtt.maintenance_failures AS f (step, subject, sqlstate, failure, failed_at, retry_at, failed_by)
+    VALUES (
+        note_failure.step, note_failure.subject, note_failure.sqlstate, left(reason, 500), v_now, v_now + mqtt.retry_after(1, note_failure.sqlstate),
+        pg_current_xact_id()
+    )
+    ON CONFLICT ON CONSTRAINT maintenance_failures_pkey DO UPDATE SET
+        failures = f.failures + 1, sqlstate = excluded.sqlstate, failure = excluded.failure, failed_at = excluded.failed_at,
+        retry_at = v_now + mqtt.retry_after(f.failures + 1, excluded.sqlstate), failed_by = excluded.failed_by
+    RETURNING f.retry_at INTO v_retry_at;
+    RETURN v_retry_at;
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_failure(step text, subject text, sqlstate text, reason text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_failure(step text, subject text, sqlstate text, reason text) IS 'Notes, and logs, that a step of maintenance failed for one subject; returns when it may be tried again (mqtt.must_wait).';
+
 CREATE FUNCTION mqtt.note_first_login(credential mqtt.mqtt_credentials) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -16390,6 +16525,19 @@ $$;
 ALTER FUNCTION mqtt.note_silence(most integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.note_silence(most integer) IS 'Of integrations with the setting offline_after, or with payload rules that have one of their own: devices that have sent nothing for so long are offline, since that term has passed; those of which nothing was known are online. At most so many in a call; returns how many. The worker brings them back (mqtt.presence_once_seen).';
+
+CREATE FUNCTION mqtt.note_success(step text, subject text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM mqtt.maintenance_failures AS f WHERE f.step = note_success.step AND f.subject = note_success.subject;
+END;
+$$;
+
+ALTER FUNCTION mqtt.note_success(step text, subject text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.note_success(step text, subject text) IS 'Forgets the failures of a step for one subject.';
 
 CREATE FUNCTION mqtt.note_switched_off_logins() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -17256,7 +17404,7 @@ BEGIN
     IF v_dropped IS NOT NULL THEN
         RETURN jsonb_build_object('messages_packed', 0, 'rows_dropped_of', v_dropped, 'more', true);
     END IF;
-    RETURN mqtt.pack_next(most);
+    RETURN mqtt.pack_next(most) || mqtt.failed_now('packed_rows');
 END;
 $$;
 
@@ -17325,42 +17473,27 @@ CREATE FUNCTION mqtt.pack_next(most integer) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_is_on CONSTANT boolean := (SELECT c.pack_after IS NOT NULL FROM mqtt.configuration AS c);
-    v_row_bytes bigint;
-    v_before bigint;
-    v_day date;
-    v_missing bigint;
+    v_days CONSTANT date [] := ARRAY(SELECT d.day FROM mqtt.packed_days AS d WHERE d.state = 'packing');
+    v_ready CONSTANT date [] := ARRAY(SELECT d.day FROM unnest(v_days) AS d (day) WHERE NOT mqtt.must_wait('packing', d.day::text));
     p mqtt.packed_days;
 BEGIN
     -- A pack in progress can wait for whoever has changed its day and is not done yet.
-    SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.state = 'packing' FOR UPDATE SKIP LOCKED;
-    IF NOT found AND NOT EXISTS (SELECT FROM mqtt.packed_days AS d WHERE d.state = 'packing') AND v_is_on AND mqtt.begin_packing() THEN
-        SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.state = 'packing';
+    SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.day = ANY (v_ready) ORDER BY d.day LIMIT 1 FOR UPDATE SKIP LOCKED;
+    -- While days fail others are taken up, but not all that there are: they might all fail for the same reason.
+    IF v_ready = '{}' AND cardinality(v_days) < 3 AND (SELECT c.pack_after IS NOT NULL FROM mqtt.configuration AS c) AND mqtt.begin_packing() THEN
+        SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.state = 'packing' AND d.day <> ALL (v_days);
     END IF;
     IF p.day IS NULL THEN
         RETURN '{"messages_packed": 0, "more": false}';
     END IF;
-    SELECT pg_table_size(r.partition) / nullif(greatest(k.reltuples, 0), 0)::bigint INTO v_row_bytes
-    FROM mqtt.partition_ranges('mqtt.history') AS r
-    JOIN pg_catalog.pg_class AS k ON k.oid = r.partition
-    WHERE r.first_at = p.day::timestamp AT TIME ZONE 'UTC';
-    v_before := p.message_count;
-    IF p.changed_by IS NULL AND p.next_measured_at < 'infinity' THEN
-        p := mqtt.pack_messages(p, greatest(least(most, 33554432 / greatest(v_row_bytes, 1)), 1)::integer);
-        UPDATE mqtt.packed_days AS d
-        SET message_count = p.message_count, next_topic = p.next_topic, next_measured_at = p.next_measured_at
-        WHERE d.day = p.day;
-    ELSIF mqtt.finish_packing(p) THEN
-        v_day := p.day;
-        v_missing := mqtt.count_lacking(p.day, 'packed');
-    END IF;
-    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
+    -- What was too much is less each time.
+    RETURN mqtt.pack_some(p, greatest(1, most >> 2 * least(mqtt.failures_of('packing', p.day::text), 3)));
 END;
 $$;
 
 ALTER FUNCTION mqtt.pack_next(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.pack_next(most integer) IS 'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead, and the answer and the log say how many of its messages are missing. A part of mqtt.pack_days.';
+COMMENT ON FUNCTION mqtt.pack_next(most integer) IS 'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead, and the answer and the log say how many of its messages are missing. A day that failed ("packing_failed": which, and why) is left out for a while, and the next is packed meanwhile. A part of mqtt.pack_days.';
 
 CREATE FUNCTION mqtt.pack_of(messages mqtt.history[]) RETURNS mqtt.packs
     LANGUAGE plpgsql STABLE
@@ -17427,6 +17560,43 @@ $$;
 ALTER FUNCTION mqtt.pack_of(messages mqtt.history[]) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.pack_of(messages mqtt.history[]) IS 'The pack of messages of one topic, without number and run; mqtt.packed_history has them again.';
+
+CREATE FUNCTION mqtt.pack_some(packed mqtt.packed_days, most integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_row_bytes bigint;
+    v_day date;
+    v_missing bigint;
+    p mqtt.packed_days := packed;
+BEGIN
+    SELECT pg_table_size(r.partition) / nullif(greatest(k.reltuples, 0), 0)::bigint INTO v_row_bytes
+    FROM mqtt.partition_ranges('mqtt.history') AS r
+    JOIN pg_catalog.pg_class AS k ON k.oid = r.partition
+    WHERE r.first_at = p.day::timestamp AT TIME ZONE 'UTC';
+    IF p.changed_by IS NULL AND p.next_measured_at < 'infinity' THEN
+        p := mqtt.pack_messages(p, greatest(least(most, 33554432 / greatest(v_row_bytes, 1)), 1)::integer);
+        UPDATE mqtt.packed_days AS d
+        SET message_count = p.message_count, next_topic = p.next_topic, next_measured_at = p.next_measured_at
+        WHERE d.day = p.day;
+    ELSIF mqtt.finish_packing(p) THEN
+        v_day := p.day;
+        v_missing := mqtt.count_lacking(p.day, 'packed');
+    END IF;
+    PERFORM mqtt.note_success('packing', p.day::text);
+    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - packed.message_count, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('packing', packed.day::text, SQLSTATE, SQLERRM);
+        RETURN jsonb_build_object('messages_packed', 0, 'more', true) || mqtt.failed_now('packing');
+END;
+$$;
+
+ALTER FUNCTION mqtt.pack_some(packed mqtt.packed_days, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.pack_some(packed mqtt.packed_days, most integer) IS 'A step of packing one day; what fails is noted. Answers as mqtt.pack_next does.';
 
 CREATE FUNCTION mqtt.packed_edge(organizations integer[], topics integer[], since timestamp with time zone, until timestamp with time zone, is_oldest_first boolean, most integer) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -24969,6 +25139,36 @@ ALTER FUNCTION mqtt.require_whole_organization() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.require_whole_organization() IS 'Raises PT403 key_of_integrations for a caller whose API key is limited to integrations.';
 
+CREATE FUNCTION mqtt.retention_subject(target regclass, owner_key text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN target || coalesce(
+        ' of organization ' || CASE WHEN owner_key ~ '^[0-9]+$' THEN (SELECT o.id::text FROM mqtt.organizations AS o WHERE o.number = owner_key::integer) ELSE owner_key END,
+        ''
+    );
+END;
+$_$;
+
+ALTER FUNCTION mqtt.retention_subject(target regclass, owner_key text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.retention_subject(target regclass, owner_key text) IS 'The subject of a failure of retention: a table or a partition, or a part of it, of the organization of that id or number.';
+
+CREATE FUNCTION mqtt.retry_after(failures integer, sqlstate text) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT LEAST(('00:00:10'::interval * ((2)::double precision ^ (LEAST(failures, 20))::double precision)),
+         CASE
+             WHEN mqtt.is_passing(sqlstate) THEN '00:05:00'::interval
+             ELSE '01:00:00'::interval
+         END) AS "least";
+END;
+
+ALTER FUNCTION mqtt.retry_after(failures integer, sqlstate text) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.retry_after(failures integer, sqlstate text) IS 'How long maintenance leaves out what failed so often in a row: 20 seconds at first, then twice as long each time, up to an hour, or five minutes after what passes by itself.';
+
 CREATE FUNCTION mqtt.retry_delay(attempts integer) RETURNS interval
     LANGUAGE sql
     BEGIN ATOMIC
@@ -25151,42 +25351,38 @@ CREATE FUNCTION mqtt.roll_up_readings(most integer DEFAULT 100000) RETURNS jsonb
     AS $$
 DECLARE
     v_next record;
-    v_done record;
     v_read bigint := 0;
-    v_removed bigint := 0;
-    v_closed integer := 0;
-    v_failed jsonb := '[]';
+    v_removed bigint;
+    v_closed integer;
 BEGIN
     FOR v_next IN
         SELECT p.organization_id, greatest(1000, most / count(*) OVER ()) AS share
         FROM mqtt.rollup_progress AS p
+        LEFT JOIN mqtt.maintenance_failures AS f ON f.step = 'rollups' AND f.subject = 'organization ' || p.organization_id
         WHERE (p.rolled_until < p.closed_until OR EXISTS (SELECT FROM mqtt.late_readings AS l WHERE l.organization_id = p.organization_id))
-            AND (p.failed_at IS NULL OR clock_timestamp() NOT BETWEEN p.failed_at AND p.failed_at + interval '5 minutes')
+            AND (clock_timestamp() BETWEEN f.failed_at AND f.retry_at) IS NOT TRUE
         -- Each gets its share, in random order, so that none is always last; but for those that failed, which may take all the time there is.
-        ORDER BY p.failed_at IS NOT NULL, random()
+        ORDER BY f.failures NULLS FIRST, random()
     LOOP
         EXIT WHEN v_read >= most;
-        v_done := mqtt.try_roll_up(v_next.organization_id, v_next.share);
-        v_read := v_read + v_done.numbers;
-        v_failed := v_failed || coalesce(v_done.failure, '[]');
-        -- The time limit is for the whole call, and comes once only.
-        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
+        v_read := v_read + mqtt.try_organization('rollups', v_next.organization_id, v_next.share);
     END LOOP;
-    IF v_failed -> -1 ->> 'sqlstate' IS DISTINCT FROM '57014' THEN
-        v_removed := mqtt.trim_rollups(most);
-        v_closed := mqtt.close_readings();
-    END IF;
+    v_removed := mqtt.trim_rollups(most);
+    v_closed := mqtt.close_readings();
     RETURN jsonb_build_object(
-        'numbers_rolled_up', v_read, 'rollups_removed', v_removed, 'more', v_closed > 0 OR v_removed >= most OR v_read >= most OR EXISTS (
-            SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until AND p.failed_at IS NULL
+        'numbers_rolled_up', v_read, 'rollups_removed', v_removed,
+        'more', v_closed > 0 OR v_removed >= most OR v_read >= most OR mqtt.is_timed_out() OR EXISTS (
+            SELECT
+            FROM mqtt.rollup_progress AS p
+            WHERE p.rolled_until < p.closed_until AND mqtt.failures_of('rollups', 'organization ' || p.organization_id) = 0
         )
-    ) || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('rollups_failed', v_failed) ELSE '{}' END;
+    ) || mqtt.failed_now('rollups') || mqtt.failed_now('rollup_terms') || mqtt.failed_now('closing');
 END;
 $$;
 
 ALTER FUNCTION mqtt.roll_up_readings(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.roll_up_readings(most integer) IS 'Rolls up readings of closed time, each organization by itself, about so many numbers in a call; removes rollups past their term; closes time for the next call. Returns how much it did, "more" if it should be called again, and in "rollups_failed" the organizations of which this failed (mqtt.try_roll_up), which are left out for five minutes.';
+COMMENT ON FUNCTION mqtt.roll_up_readings(most integer) IS 'Rolls up readings of closed time, each organization by itself, about so many numbers in a call; removes rollups past their term; closes time for the next call. Returns how much it did, "more" if it should be called again, and in "rollups_failed", "rollup_terms_failed" and "closing_failed" the organizations of which this failed (mqtt.failed_now), which are left out for a while.';
 
 CREATE FUNCTION mqtt.rolled_parts(spans mqtt.rolled_span[], late mqtt.reading_span[], names text[]) RETURNS SETOF mqtt.rollup_part
     LANGUAGE plpgsql STABLE
@@ -25310,17 +25506,32 @@ CREATE FUNCTION mqtt.rollup_state() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT jsonb_build_object(
-        'failing', count(p.failed_at), 'behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint, 'failure', (
-            SELECT x.failure FROM mqtt.rollup_progress AS x WHERE x.failed_at IS NOT NULL ORDER BY x.rolled_until LIMIT 1
-        )
-    )
+    SELECT jsonb_build_object('behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint)
     FROM mqtt.rollup_progress AS p;
 $$;
 
 ALTER FUNCTION mqtt.rollup_state() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.rollup_state() IS 'How rollups are: {"failing": of how many organizations they failed last time, "failure": why, of the one that is furthest behind, "behind_seconds": how far any is}.';
+COMMENT ON FUNCTION mqtt.rollup_state() IS 'How rollups are: {"behind_seconds": how far any organization''s are}.';
+
+CREATE FUNCTION mqtt.rollup_terms() RETURNS TABLE(organization_id uuid, hours_since timestamp with time zone, minutes_since timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        o.id, date_trunc('day', now() - make_interval(days => coalesce(o.rollup_days, c.rollup_days))),
+        date_trunc('day', now() - make_interval(days => coalesce(o.rollup_minute_days, c.rollup_minute_days)))
+    FROM mqtt.organizations AS o
+    CROSS JOIN mqtt.configuration AS c;
+END;
+$$;
+
+ALTER FUNCTION mqtt.rollup_terms() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.rollup_terms() IS 'From when on each organization''s rollups are kept: of hours and days, and of minutes.';
 
 CREATE FUNCTION mqtt.row_schema(relation oid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -25476,30 +25687,29 @@ CREATE FUNCTION mqtt.run_maintenance() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.try_maintenance('deletions') || mqtt.try_maintenance('packing')
-        || mqtt.try_maintenance('rollups')
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.try_maintenance('capacity') || mqtt.try_maintenance('deletions')
+        || mqtt.try_maintenance('packing') || mqtt.try_maintenance('rollups')
         -- Last, as their locks of partitions last until the end of the transaction, and whoever processes messages waits for them.
-        || mqtt.apply_retention() || mqtt.run_periodic_tasks()
-        || jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) ELSE '{"skipped": true}' END;
+        || mqtt.try_maintenance('retention') || mqtt.run_periodic_tasks() || mqtt.try_maintenance('packed_rows') ELSE '{"skipped": true}' END;
 $$;
 
 ALTER FUNCTION mqtt.run_maintenance() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or which organizations and why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+COMMENT ON FUNCTION mqtt.run_maintenance() IS 'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or for what and why) keeps nothing else from being done; what follows a time limit is done by the next call. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 
 CREATE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
-        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('partitions')
+        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('failures') || mqtt.try_maintenance('partitions')
         -- Last, as it may hold back who stores messages until the end of the transaction.
         || mqtt.try_maintenance('topics');
 $$;
 
 ALTER FUNCTION mqtt.run_periodic_tasks() OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available), unused topics.';
+COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS 'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, failures that are long past, partitions made ahead ("postponed" if a lock is not available), unused topics.';
 
 CREATE FUNCTION mqtt.said_slugs() RETURNS TABLE(routine oid, slug text, status text)
     LANGUAGE sql STABLE
@@ -28836,27 +29046,24 @@ CREATE FUNCTION mqtt.trim_packs(most integer) RETURNS bigint
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_messages bigint;
+    v_next record;
+    v_messages bigint := 0;
 BEGIN
-    WITH gone AS (
-        -- An archive (packaging/citus) sees to its own.
-        DELETE FROM ONLY mqtt.packs AS p
-        WHERE p.ctid = ANY (ARRAY(
-            SELECT x.address
-            FROM mqtt.organizations AS o
-            CROSS JOIN mqtt.configuration AS c
-            CROSS JOIN LATERAL (
-                SELECT y.ctid AS address
-                FROM ONLY mqtt.packs AS y
-                WHERE y.organization = o.number AND y.last_received_at < now() - make_interval(days => coalesce(o.completed_days, c.completed_days))
-                    AND y.run <> ALL (ARRAY(SELECT u.run FROM mqtt.unread_runs AS u))
-                LIMIT most
-            ) AS x
-            LIMIT most
-        ))
-        RETURNING p.message_count
-    )
-    SELECT coalesce(sum(g.message_count), 0) INTO v_messages FROM gone AS g;
+    FOR v_next IN
+        SELECT o.number, greatest(100, most / count(*) OVER ())::integer AS share
+        FROM mqtt.organizations AS o
+        CROSS JOIN mqtt.configuration AS c
+        WHERE EXISTS (
+            SELECT
+            FROM ONLY mqtt.packs AS y
+            WHERE y.organization = o.number AND y.last_received_at < now() - make_interval(days => coalesce(o.completed_days, c.completed_days))
+                AND y.run <> ALL (ARRAY(SELECT u.run FROM mqtt.unread_runs AS u))
+        )
+        ORDER BY random()
+        LIMIT 500
+    LOOP
+        v_messages := v_messages + mqtt.try_retention('mqtt.packs', v_next.number::text, v_next.share);
+    END LOOP;
     DELETE FROM mqtt.packed_days AS d
     WHERE d.state = 'dropped' AND d.day < (now() AT TIME ZONE 'UTC')::date - mqtt.longest_term('completed_days')
         AND NOT EXISTS (SELECT FROM ONLY mqtt.packs AS p WHERE p.run = d.run);
@@ -28866,7 +29073,37 @@ $$;
 
 ALTER FUNCTION mqtt.trim_packs(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.trim_packs(most integer) IS 'Deletes packs all of whose messages are past the term of their organization, at most this many packs; returns how many messages those had.';
+COMMENT ON FUNCTION mqtt.trim_packs(most integer) IS 'Deletes packs all of whose messages are past the term of their organization, about this many packs; returns how many messages those had.';
+
+CREATE FUNCTION mqtt.trim_packs_of(organization integer, most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_messages bigint;
+BEGIN
+    WITH gone AS (
+        -- An archive (packaging/citus) sees to its own.
+        DELETE FROM ONLY mqtt.packs AS p
+        WHERE p.ctid = ANY (ARRAY(
+            SELECT y.ctid
+            FROM mqtt.organizations AS o
+            CROSS JOIN mqtt.configuration AS c
+            JOIN ONLY mqtt.packs AS y ON y.organization = o.number
+            WHERE o.number = trim_packs_of.organization AND y.last_received_at < now() - make_interval(days => coalesce(o.completed_days, c.completed_days))
+                AND y.run <> ALL (ARRAY(SELECT u.run FROM mqtt.unread_runs AS u))
+            LIMIT most
+        ))
+        RETURNING p.message_count
+    )
+    SELECT coalesce(sum(g.message_count), 0) INTO v_messages FROM gone AS g;
+    RETURN v_messages;
+END;
+$$;
+
+ALTER FUNCTION mqtt.trim_packs_of(organization integer, most integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.trim_packs_of(organization integer, most integer) IS 'Deletes packs all of whose messages are past the term of their organization (its number), at most this many packs; returns how many messages those had.';
 
 CREATE FUNCTION mqtt.trim_partitions(target regclass, before timestamp with time zone, most bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -28889,8 +29126,9 @@ BEGIN
         )
     LOOP
         EXIT WHEN v_removed >= most;
-        v_removed := v_removed
-            + mqtt.trim_range(v_partition, mqtt.partition_column(target), NULL, NULL, '-infinity', v_before, most - v_removed, v_is_history);
+        v_removed := v_removed + coalesce(
+            mqtt.try_trim_range(v_partition, mqtt.partition_column(target), NULL, NULL, '-infinity', v_before, most - v_removed, v_is_history), 0
+        );
     END LOOP;
     RETURN v_removed;
 END;
@@ -28932,48 +29170,20 @@ COMMENT ON FUNCTION mqtt.trim_range(target regclass, time_column text, owner_col
 CREATE FUNCTION mqtt.trim_rollups(most integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET "TimeZone" TO 'UTC'
     AS $$
 DECLARE
-    p mqtt.rollup_progress;
+    v_organization_id uuid;
     v_removed bigint := 0;
-    v_rows bigint;
-    v_minutes bigint;
 BEGIN
-    UPDATE mqtt.rollup_progress AS r
-    SET hours_since = greatest(r.hours_since, x.hours_since), minutes_since = greatest(r.minutes_since, x.minutes_since), is_trimmed = false
-    FROM (
-        SELECT
-            o.id, date_trunc('day', now() - make_interval(days => coalesce(o.rollup_days, c.rollup_days))) AS hours_since,
-            date_trunc('day', now() - make_interval(days => coalesce(o.rollup_minute_days, c.rollup_minute_days))) AS minutes_since
-        FROM mqtt.organizations AS o
-        CROSS JOIN mqtt.configuration AS c
-    ) AS x
-    WHERE r.organization_id = x.id AND (r.hours_since < x.hours_since OR r.minutes_since < x.minutes_since);
-    FOR p IN SELECT r.* FROM mqtt.rollup_progress AS r WHERE NOT r.is_trimmed ORDER BY random() LOOP
+    FOR v_organization_id IN
+        SELECT r.organization_id
+        FROM mqtt.rollup_progress AS r
+        JOIN mqtt.rollup_terms() AS x ON x.organization_id = r.organization_id
+        WHERE NOT r.is_trimmed OR r.hours_since < x.hours_since OR r.minutes_since < x.minutes_since
+        ORDER BY random()
+    LOOP
         EXIT WHEN v_removed >= most;
-        DELETE FROM mqtt.rollups AS r
-        WHERE r.ctid = ANY (ARRAY(
-            SELECT x.ctid
-            FROM mqtt.rollup_series AS s
-            JOIN mqtt.rollups AS x ON x.organization_id = s.organization_id AND x.series_id = s.id
-            WHERE s.organization_id = p.organization_id AND x.hours IN (1, 24) AND x.starts_at < p.hours_since
-            LIMIT most - v_removed
-        ));
-        GET DIAGNOSTICS v_rows = ROW_COUNT;
-        DELETE FROM mqtt.rollup_minutes AS r
-        WHERE r.ctid = ANY (ARRAY(
-            SELECT x.ctid
-            FROM mqtt.rollup_series AS s
-            JOIN mqtt.rollup_minutes AS x ON x.organization_id = s.organization_id AND x.series_id = s.id
-            WHERE s.organization_id = p.organization_id AND x.starts_at < greatest(p.minutes_since, p.hours_since)
-            LIMIT most - v_removed
-        ));
-        GET DIAGNOSTICS v_minutes = ROW_COUNT;
-        IF greatest(v_rows, v_minutes) < most - v_removed THEN
-            UPDATE mqtt.rollup_progress AS r SET is_trimmed = true WHERE r.organization_id = p.organization_id;
-        END IF;
-        v_removed := v_removed + v_rows + v_minutes;
+        v_removed := v_removed + mqtt.try_organization('rollup_terms', v_organization_id, most - v_removed);
     END LOOP;
     RETURN v_removed;
 END;
@@ -28981,7 +29191,48 @@ $$;
 
 ALTER FUNCTION mqtt.trim_rollups(most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.trim_rollups(most integer) IS 'Deletes rollups that are older than their organization''s terms, about this many in a call; returns how many. Queries leave them out from the first call on.';
+COMMENT ON FUNCTION mqtt.trim_rollups(most integer) IS 'Deletes rollups that are older than their organization''s terms, about this many in a call; returns how many.';
+
+CREATE FUNCTION mqtt.trim_rollups_of(organization_id uuid, most bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    p mqtt.rollup_progress;
+    v_rows bigint;
+    v_minutes bigint;
+BEGIN
+    UPDATE mqtt.rollup_progress AS r
+    SET hours_since = greatest(r.hours_since, x.hours_since), minutes_since = greatest(r.minutes_since, x.minutes_since), is_trimmed = false
+    FROM mqtt.rollup_terms() AS x
+    WHERE r.organization_id = trim_rollups_of.organization_id AND r.organization_id = x.organization_id
+    RETURNING r.* INTO p;
+    DELETE FROM mqtt.rollups AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid
+        FROM mqtt.rollup_series AS s
+        JOIN mqtt.rollups AS x ON x.organization_id = s.organization_id AND x.series_id = s.id
+        WHERE s.organization_id = p.organization_id AND x.hours IN (1, 24) AND x.starts_at < p.hours_since
+        LIMIT most
+    ));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM mqtt.rollup_minutes AS r
+    WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid
+        FROM mqtt.rollup_series AS s
+        JOIN mqtt.rollup_minutes AS x ON x.organization_id = s.organization_id AND x.series_id = s.id
+        WHERE s.organization_id = p.organization_id AND x.starts_at < greatest(p.minutes_since, p.hours_since)
+        LIMIT most
+    ));
+    GET DIAGNOSTICS v_minutes = ROW_COUNT;
+    UPDATE mqtt.rollup_progress AS r SET is_trimmed = true WHERE r.organization_id = p.organization_id AND greatest(v_rows, v_minutes) < most;
+    RETURN v_rows + v_minutes;
+END;
+$$;
+
+ALTER FUNCTION mqtt.trim_rollups_of(organization_id uuid, most bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.trim_rollups_of(organization_id uuid, most bigint) IS 'Deletes an organization''s rollups that are older than its terms, about this many; returns how many. Queries leave them out from the first call on.';
 
 CREATE FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -29013,7 +29264,9 @@ BEGIN
         IF v_is_history THEN
             v_before := mqtt.trimmed_until(v_before, v_organization_id);
         END IF;
-        v_rows := mqtt.trim_range(target, time_column, owner_column, v_key, v_trimmed_to, v_before, v_share, v_is_history);
+        v_rows := mqtt.try_trim_range(target, time_column, owner_column, v_key, v_trimmed_to, v_before, v_share, v_is_history);
+        EXIT WHEN v_rows IS NULL AND mqtt.is_timed_out();
+        CONTINUE WHEN v_rows IS NULL;
         is_more := is_more OR v_rows >= v_share;
         removed := removed + v_rows;
         -- An hour behind: of what is stored later than that, its partition takes care. What the worker has yet to read comes again.
@@ -29029,52 +29282,55 @@ ALTER FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column te
 
 COMMENT ON FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) IS 'Deletes rows that are older than the term of their organization (owner_column: organization_id, or organization for its number) (the name of a column of configuration and organizations, in days) and that no dropped partition removes: at most this many, plus those with the same time as the last. Returns how many, and whether there may be more.';
 
-CREATE FUNCTION mqtt.trim_small_tables(most integer) RETURNS jsonb
+CREATE FUNCTION mqtt.trim_small_table(target text, most integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-    v_keys bigint;
-    v_requests bigint;
-    v_callbacks bigint;
+    v_rows bigint;
 BEGIN
     -- By row address, which needs no join.
-    DELETE FROM mqtt.ingest_keys AS k
-    WHERE k.ctid = ANY (ARRAY(
-        SELECT x.ctid FROM mqtt.ingest_keys AS x WHERE x.received_at < now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c) LIMIT most
-    ));
-    GET DIAGNOSTICS v_keys = ROW_COUNT;
-    DELETE FROM mqtt.mqtt_requests AS r
-    WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most));
-    GET DIAGNOSTICS v_requests = ROW_COUNT;
-    DELETE FROM mqtt.retained_messages AS r
-    WHERE r.ctid = ANY (ARRAY(
-        SELECT x.ctid FROM mqtt.retained_messages AS x WHERE x.seen_at < now() - make_interval(days => mqtt.longest_term('completed_days')) LIMIT most
-    ));
-    DELETE FROM mqtt.ended_logins AS e WHERE e.ended_at < now() - interval '7 days';
-    DELETE FROM mqtt.mqtt_callback_deliveries AS d
-    WHERE d.ctid = ANY (ARRAY(
-        SELECT x.address
-        FROM mqtt.organizations AS o
-        CROSS JOIN (SELECT c.receipt_days, mqtt.longest_term('completed_days') AS completed_days FROM mqtt.configuration AS c) AS t
-        CROSS JOIN LATERAL (
-            SELECT y.ctid AS address
-            FROM mqtt.mqtt_callback_deliveries AS y
-            -- A delivery that still waits after the longest term of the history has nothing left to post.
-            WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
-                AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => t.completed_days))
-            LIMIT most
-        ) AS x
-        LIMIT most
-    ));
-    GET DIAGNOSTICS v_callbacks = ROW_COUNT;
-    RETURN jsonb_build_object('idempotency_keys', v_keys, 'requests', v_requests, 'callbacks', v_callbacks);
+    CASE target
+        WHEN 'mqtt.ingest_keys' THEN
+            DELETE FROM mqtt.ingest_keys AS k
+            WHERE k.ctid = ANY (ARRAY(
+                SELECT x.ctid FROM mqtt.ingest_keys AS x WHERE x.received_at < now() - (SELECT c.idempotency_window FROM mqtt.configuration AS c) LIMIT most
+            ));
+        WHEN 'mqtt.mqtt_requests' THEN
+            DELETE FROM mqtt.mqtt_requests AS r
+            WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM mqtt.mqtt_requests AS x WHERE x.created_at < now() - interval '1 day' LIMIT most));
+        WHEN 'mqtt.retained_messages' THEN
+            DELETE FROM mqtt.retained_messages AS r
+            WHERE r.ctid = ANY (ARRAY(
+                SELECT x.ctid FROM mqtt.retained_messages AS x WHERE x.seen_at < now() - make_interval(days => mqtt.longest_term('completed_days')) LIMIT most
+            ));
+        WHEN 'mqtt.ended_logins' THEN
+            DELETE FROM mqtt.ended_logins AS e WHERE e.ended_at < now() - interval '7 days';
+        WHEN 'mqtt.mqtt_callback_deliveries' THEN
+            DELETE FROM mqtt.mqtt_callback_deliveries AS d
+            WHERE d.ctid = ANY (ARRAY(
+                SELECT x.address
+                FROM mqtt.organizations AS o
+                CROSS JOIN (SELECT c.receipt_days, mqtt.longest_term('completed_days') AS completed_days FROM mqtt.configuration AS c) AS t
+                CROSS JOIN LATERAL (
+                    SELECT y.ctid AS address
+                    FROM mqtt.mqtt_callback_deliveries AS y
+                    -- A delivery that still waits after the longest term of the history has nothing left to post.
+                    WHERE y.organization_id = o.id AND y.created_at < now() - make_interval(days => t.receipt_days)
+                        AND (y.status <> 'waiting' OR y.created_at < now() - make_interval(days => t.completed_days))
+                    LIMIT most
+                ) AS x
+                LIMIT most
+            ));
+    END CASE;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
 END;
 $$;
 
-ALTER FUNCTION mqtt.trim_small_tables(most integer) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.trim_small_table(target text, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.trim_small_tables(most integer) IS 'Deletes message ids past their window, requests older than a day, callback deliveries past their term, and what brokers have retained and not sent for the longest term of the history, at most this many of each: {"idempotency_keys", "requests", "callbacks"}.';
+COMMENT ON FUNCTION mqtt.trim_small_table(target text, most integer) IS 'Deletes from one of these tables, at most this many rows: message ids past their window, requests older than a day, callback deliveries past their term, what brokers have retained and not sent for the longest term of the history, and logins that ended a week ago. Returns how many.';
 
 CREATE FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid DEFAULT NULL::uuid) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -29095,16 +29351,69 @@ ALTER FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_
 
 COMMENT ON FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid) IS 'Up to when retention deletes history rows one by one: before, or, where so many work items stand for older messages that most rows are theirs, up to the 1,001st of these.';
 
-CREATE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) RETURNS record
+CREATE FUNCTION mqtt.try_closable(organization_id uuid, closed_until timestamp with time zone, at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_until timestamptz;
+BEGIN
+    IF mqtt.must_wait('closing', 'organization ' || organization_id) THEN
+        RETURN NULL;
+    END IF;
+    v_until := CASE WHEN closed_until IS NULL THEN 'infinity' ELSE mqtt.closable_until(organization_id, at) END;
+    RETURN CASE WHEN v_until <= closed_until THEN NULL ELSE v_until END;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('closing', 'organization ' || organization_id, SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_closable(organization_id uuid, closed_until timestamp with time zone, at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_closable(organization_id uuid, closed_until timestamp with time zone, at timestamp with time zone) IS 'Until when an organization''s time can be closed, where that is later than closed_until; infinity if none is closed. Null also if that cannot be found out, which is noted.';
+
+CREATE FUNCTION mqtt.try_close(organization_id uuid, until timestamp with time zone, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '200ms'
+    AS $$
+BEGIN
+    IF mqtt.must_wait('closing', 'organization ' || organization_id) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO mqtt.rollup_progress AS p (organization_id, closed_until, rolled_until, rolling_until)
+    SELECT try_close.organization_id, s.at, s.at, s.at
+    FROM (SELECT date_trunc('hour', least(mqtt.first_measured_at(try_close.organization_id), try_close.at)) AS at) AS s
+    WHERE until = 'infinity';
+    UPDATE mqtt.rollup_progress AS p
+    SET closed_until = until
+    WHERE p.organization_id = try_close.organization_id AND p.closed_until < until AND until < 'infinity';
+    PERFORM mqtt.note_success('closing', 'organization ' || organization_id);
+    RETURN true;
+EXCEPTION
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('closing', 'organization ' || organization_id, SQLSTATE, SQLERRM);
+        RETURN false;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_close(organization_id uuid, until timestamp with time zone, at timestamp with time zone) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_close(organization_id uuid, until timestamp with time zone, at timestamp with time zone) IS 'Closes an organization''s time until then (mqtt.try_closable), with its lock of processing (mqtt.lock_processing); false if that failed, which is noted.';
+
+CREATE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_subject CONSTANT text := format('deletion %s of organization %s', d.id, d.organization_id);
     v_next mqtt.deletions;
-    v_failures integer;
 BEGIN
     v_next := mqtt.work_deletion(d, greatest(1, most >> 2 * least(d.failures, 3)));
-    rows_deleted := mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
     UPDATE mqtt.deletions AS x
     SET (
         state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept,
@@ -29115,34 +29424,42 @@ BEGIN
         v_next.rollup_hours_kept, NULL, NULL
     )
     WHERE x.organization_id = d.organization_id AND x.id = d.id;
+    PERFORM mqtt.note_success('deletions', v_subject);
+    RETURN mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
 EXCEPTION
     -- OTHERS does not include the time limit.
     WHEN query_canceled OR OTHERS THEN
-        RAISE LOG 'topicbase: deletion % of organization % failed: % (%)', d.id, d.organization_id, SQLERRM, SQLSTATE;
-        rows_deleted := 0;
-        failure := jsonb_build_object('organization_id', d.organization_id, 'id', d.id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
-        -- Locks and conflicts, an archive that is down, a full disk: no fault of this deletion.
-        v_failures := CASE WHEN left(SQLSTATE, 2) IN ('08', '40', '53', '55', 'HV') THEN 0 ELSE d.failures + 1 END;
         UPDATE mqtt.deletions AS x
-        SET failures = greatest(d.failures, v_failures), failure = try_deletion.failure ->> 'reason',
-            retry_at = clock_timestamp() + least(interval '10 minutes', interval '10 seconds' * 2 ^ least(v_failures, 10))
+        SET failures = x.failures + CASE WHEN mqtt.is_passing(SQLSTATE) THEN 0 ELSE 1 END,
+            -- The API shows it: where an archive is, say, is the operators' to know (mqtt.maintenance_failures).
+            failure = CASE WHEN mqtt.is_passing(SQLSTATE) THEN 'not possible at the moment, ' || SQLSTATE ELSE left(SQLERRM, 500) END,
+            retry_at = mqtt.note_failure('deletions', v_subject, SQLSTATE, SQLERRM)
         WHERE x.organization_id = d.organization_id AND x.id = d.id;
+        RETURN 0;
 END;
 $$;
 
-ALTER FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) IS 'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is `{"organization_id", "id", "sqlstate", "reason"}`.';
+COMMENT ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer) IS 'mqtt.work_deletion in a subtransaction, and its row brought up to date; returns how many rows it deleted. If it fails, it is tried again after a pause (mqtt.note_failure).';
 
 CREATE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    v_done jsonb;
 BEGIN
-    RETURN CASE step
+    IF mqtt.must_wait(step, '') THEN
+        RETURN '{}';
+    END IF;
+    v_done := CASE step
+        WHEN 'capacity' THEN mqtt.check_capacity()
         WHEN 'deletions' THEN mqtt.work_deletions(50000)
         WHEN 'packing' THEN mqtt.pack_next(100000)
         WHEN 'rollups' THEN mqtt.roll_up_readings()
+        WHEN 'retention' THEN mqtt.apply_retention()
+        WHEN 'packed_rows' THEN jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) || mqtt.failed_now('packed_rows')
         WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
         WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
         WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
@@ -29153,16 +29470,21 @@ BEGIN
             SELECT jsonb_strip_nulls(jsonb_build_object('partitions_made', p.made, 'postponed', p.postponed)) FROM mqtt.prepare_partitions() AS p
         )
         WHEN 'topics' THEN jsonb_strip_nulls(jsonb_build_object('topics_removed', mqtt.remove_unused_topics()))
+        WHEN 'failures' THEN (SELECT '{}'::jsonb FROM mqtt.forget_failures())
     END - 'more';
-EXCEPTION WHEN OTHERS THEN
-    RAISE LOG 'topicbase: % failed: % (%)', step, SQLERRM, SQLSTATE;
-    RETURN jsonb_build_object(step || '_failed', SQLERRM);
+    PERFORM mqtt.note_success(step, '');
+    RETURN v_done;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure(step, '', SQLSTATE, SQLERRM);
+        RETURN jsonb_build_object(step || '_failed', SQLERRM);
 END;
 $$;
 
 ALTER FUNCTION mqtt.try_maintenance(step text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_maintenance(step text) IS 'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down, or one organization''s row: it is logged, and the answer is {"<step>_failed": why}.';
+COMMENT ON FUNCTION mqtt.try_maintenance(step text) IS 'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down: it is noted, left out for a while (mqtt.must_wait), and the answer is {"<step>_failed": why}.';
 
 CREATE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
     LANGUAGE sql
@@ -29173,6 +29495,38 @@ END;
 ALTER FUNCTION mqtt.try_maintenance_lock() OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.try_maintenance_lock() IS 'Tries to take the maintenance lock for this transaction; true if acquired.';
+
+CREATE FUNCTION mqtt.try_organization(step text, organization_id uuid, most bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_subject CONSTANT text := 'organization ' || organization_id;
+    -- What was too much is less each time.
+    v_most CONSTANT bigint := greatest(1, most >> 2 * least(mqtt.failures_of(step, v_subject), 3));
+    v_done bigint;
+BEGIN
+    IF mqtt.must_wait(step, v_subject) THEN
+        RETURN 0;
+    END IF;
+    v_done := CASE step
+        WHEN 'rollups' THEN mqtt.roll_up_organization(organization_id, v_most)
+        WHEN 'rollup_terms' THEN mqtt.trim_rollups_of(organization_id, v_most)
+    END;
+    PERFORM mqtt.note_success(step, v_subject);
+    RETURN v_done;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure(step, v_subject, SQLSTATE, SQLERRM);
+        RETURN 0;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_organization(step text, organization_id uuid, most bigint) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_organization(step text, organization_id uuid, most bigint) IS 'A step for one organization in a subtransaction: rollups (mqtt.roll_up_organization) or rollup_terms (mqtt.trim_rollups_of). Returns how much was done; a failure is noted (mqtt.note_failure).';
 
 CREATE FUNCTION mqtt.try_places(lock integer, owner text, places integer) RETURNS boolean
     LANGUAGE plpgsql
@@ -29192,29 +29546,57 @@ ALTER FUNCTION mqtt.try_places(lock integer, owner text, places integer) OWNER T
 
 COMMENT ON FUNCTION mqtt.try_places(lock integer, owner text, places integer) IS 'Takes one of so many places, until the end of the transaction; false where all are taken.';
 
-CREATE FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) RETURNS record
+CREATE FUNCTION mqtt.try_retention(target regclass, owner_key text, most integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
     AS $$
+DECLARE
+    v_subject CONSTANT text := mqtt.retention_subject(target, owner_key);
+    v_removed bigint;
 BEGIN
-    numbers := mqtt.roll_up_organization(organization_id, most);
-    UPDATE mqtt.rollup_progress AS p SET failed_at = NULL, failure = NULL WHERE p.organization_id = try_roll_up.organization_id AND p.failed_at IS NOT NULL;
+    IF mqtt.must_wait('retention', v_subject) THEN
+        RETURN 0;
+    END IF;
+    v_removed := CASE target WHEN 'mqtt.packs'::regclass THEN mqtt.trim_packs_of(owner_key::integer, most) ELSE mqtt.trim_small_table(target::text, most) END;
+    PERFORM mqtt.note_success('retention', v_subject);
+    RETURN v_removed;
 EXCEPTION
     -- OTHERS does not include the time limit.
     WHEN query_canceled OR OTHERS THEN
-        RAISE LOG 'topicbase: rollups of organization % failed: % (%)', organization_id, SQLERRM, SQLSTATE;
-        numbers := 0;
-        failure := jsonb_build_object('organization_id', organization_id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
-        UPDATE mqtt.rollup_progress AS p
-        SET failed_at = clock_timestamp(), failure = try_roll_up.failure ->> 'reason'
-        WHERE p.organization_id = try_roll_up.organization_id;
+        PERFORM mqtt.note_failure('retention', v_subject, SQLSTATE, SQLERRM);
+        RETURN 0;
 END;
 $$;
 
-ALTER FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.try_retention(target regclass, owner_key text, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) IS 'mqtt.roll_up_organization in a subtransaction, so that what fails is of one organization: it is noted in mqtt.rollup_progress, and failure is `{"organization_id", "sqlstate", "reason"}`.';
+COMMENT ON FUNCTION mqtt.try_retention(target regclass, owner_key text, most integer) IS 'mqtt.trim_packs_of or mqtt.trim_small_table in a subtransaction; 0 if it failed, which is noted, or has to wait (mqtt.must_wait).';
+
+CREATE FUNCTION mqtt.try_trim_range(target regclass, time_column text, owner_column text, owner_key text, since timestamp with time zone, before timestamp with time zone, most bigint, spares_items boolean) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    v_subject CONSTANT text := mqtt.retention_subject(target, owner_key);
+    v_rows bigint;
+BEGIN
+    IF mqtt.must_wait('retention', v_subject) THEN
+        RETURN NULL;
+    END IF;
+    v_rows := mqtt.trim_range(target, time_column, owner_column, owner_key, since, before, most, spares_items);
+    PERFORM mqtt.note_success('retention', v_subject);
+    RETURN v_rows;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('retention', v_subject, SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.try_trim_range(target regclass, time_column text, owner_column text, owner_key text, since timestamp with time zone, before timestamp with time zone, most bigint, spares_items boolean) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.try_trim_range(target regclass, time_column text, owner_column text, owner_key text, since timestamp with time zone, before timestamp with time zone, most bigint, spares_items boolean) IS 'mqtt.trim_range in a subtransaction; null if it failed, which is noted, or has to wait (mqtt.must_wait).';
 
 CREATE FUNCTION mqtt.type_schema(type oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -29913,14 +30295,16 @@ CREATE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    v_is_retry CONSTANT boolean := NOT EXISTS (
+        SELECT FROM mqtt.maintenance_failures AS f WHERE f.step = 'deletions' AND f.failed_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp()
+    );
     v_next mqtt.deletions;
-    v_done record;
     v_removed bigint := 0;
-    v_failed jsonb := '[]';
+    v_count integer := 0;
     v_is_more boolean;
 BEGIN
-    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. Those that
-    -- failed come last: they may take all the time there is.
+    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. One that failed
+    -- may take all the time there is, while others' locks would last: it has a call of its own, once a minute if there are others.
     FOR v_next IN
         SELECT (o.one).*
         FROM (
@@ -29929,21 +30313,18 @@ BEGIN
             WHERE d.state <> 'done' AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
             ORDER BY d.organization_id, d.state = 'waiting', random()
         ) AS o
-        ORDER BY (o.one).state = 'waiting', (o.one).failures, random()
+        ORDER BY (o.one).state = 'waiting', ((o.one).retry_at IS NOT NULL) = v_is_retry DESC, random()
         LIMIT 20
     LOOP
-        EXIT WHEN v_removed >= most;
-        v_done := mqtt.try_deletion(v_next, most - v_removed::integer);
-        v_removed := v_removed + v_done.rows_deleted;
-        v_failed := v_failed || coalesce(v_done.failure, '[]');
-        -- The time limit is for the whole call, and comes once only.
-        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
+        EXIT WHEN v_removed >= most OR v_next.retry_at IS NOT NULL AND v_count > 0;
+        v_removed := v_removed + mqtt.try_deletion(v_next, most - v_removed::integer);
+        v_count := v_count + 1;
+        EXIT WHEN v_next.retry_at IS NOT NULL OR mqtt.is_timed_out();
     END LOOP;
     DELETE FROM mqtt.deletions AS d
     WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
     v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running') AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp()));
-    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most)
-        || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('deletions_failed', v_failed) ELSE '{}' END;
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most) || mqtt.failed_now('deletions');
 END;
 $$;
 
@@ -31217,6 +31598,27 @@ COMMENT ON COLUMN mqtt.ledger.shard IS 'Rows that are added up: 0 and more by th
 
 COMMENT ON COLUMN mqtt.ledger.deleted IS 'How many of those completed have been deleted since, by request (mqtt.deletions).';
 
+CREATE TABLE mqtt.maintenance_failures (
+    step text NOT NULL,
+    subject text NOT NULL,
+    failures integer DEFAULT 1 NOT NULL,
+    sqlstate text NOT NULL,
+    failure text NOT NULL,
+    failed_at timestamp with time zone NOT NULL,
+    retry_at timestamp with time zone NOT NULL,
+    failed_by xid8
+);
+
+ALTER TABLE mqtt.maintenance_failures OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.maintenance_failures IS 'What maintenance could not do last time: a row for each organization, partition, day or table of a step, until it has succeeded, or nobody has tried it for a day.';
+
+COMMENT ON COLUMN mqtt.maintenance_failures.subject IS 'What it failed for, in words; empty: the step as a whole.';
+
+COMMENT ON COLUMN mqtt.maintenance_failures.failures IS 'How often in a row.';
+
+COMMENT ON COLUMN mqtt.maintenance_failures.failed_by IS 'The transaction in which it failed last.';
+
 ALTER TABLE mqtt.mqtt_callback_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME mqtt.mqtt_callback_deliveries_number_seq
     START WITH 1
@@ -31655,6 +32057,9 @@ ALTER TABLE ONLY mqtt.late_readings
 
 ALTER TABLE ONLY mqtt.ledger
     ADD CONSTRAINT ledger_pkey PRIMARY KEY (organization_id, bucket, shard);
+
+ALTER TABLE ONLY mqtt.maintenance_failures
+    ADD CONSTRAINT maintenance_failures_pkey PRIMARY KEY (step, subject);
 
 ALTER TABLE ONLY mqtt.message_id_key
     ADD CONSTRAINT message_id_key_pkey PRIMARY KEY (is_only_row);
@@ -32120,6 +32525,8 @@ ALTER TABLE mqtt.integration_activity_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mqtt.late_readings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.ledger ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE mqtt.maintenance_failures ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY members_insert ON mqtt.devices FOR INSERT TO authenticated WITH CHECK ((organization_id = ANY (( SELECT mqtt.current_organization_ids() AS current_organization_ids)::uuid[])));
 
@@ -33523,12 +33930,16 @@ REVOKE ALL ON FUNCTION mqtt.expired_partitions(parent regclass, keep_days intege
 
 REVOKE ALL ON FUNCTION mqtt.failed_interpretation(message mqtt.rule_message, error text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.failed_now(step text) FROM PUBLIC;
+
 GRANT SELECT ON TABLE mqtt.mqtt_dead_letters TO authenticated;
 GRANT SELECT ON TABLE mqtt.mqtt_dead_letters TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.failures_of(step text, subject text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.far_exponents_reason() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO authenticated;
@@ -33583,6 +33994,8 @@ REVOKE ALL ON FUNCTION mqtt.flat_metrics(rule mqtt.payload_rules, value jsonb) F
 REVOKE ALL ON FUNCTION mqtt.flat_payload(payload jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.flat_payload(payload jsonb) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.flat_payload(payload jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.forget_failures() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.percent_decoded(value text) FROM PUBLIC;
 
@@ -33749,6 +34162,8 @@ REVOKE ALL ON FUNCTION mqtt.is_open_before(before timestamp with time zone) FROM
 
 REVOKE ALL ON FUNCTION mqtt.is_packed_topic(organization_id uuid, topic integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.is_passing(sqlstate text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.is_pending(message_position bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_pending(message_position bigint) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.is_pending(message_position bigint) TO service_role;
@@ -33788,6 +34203,8 @@ GRANT ALL ON FUNCTION mqtt.setting_reason(name text, value jsonb) TO service_rol
 REVOKE ALL ON FUNCTION mqtt.is_resealed(old_settings jsonb, new_settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_seen_by_all(transaction xid8, since timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.is_timed_out() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_too_deep(value jsonb, levels_around integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.is_too_deep(value jsonb, levels_around integer) TO authenticated;
@@ -33984,6 +34401,8 @@ REVOKE ALL ON FUNCTION mqtt.moved_template(template text, by integer) FROM PUBLI
 GRANT ALL ON FUNCTION mqtt.moved_template(template text, by integer) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.moved_template(template text, by integer) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.must_wait(step text, subject text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.name_examples() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.newest_in_queue(marks jsonb, seen bigint, looked_at timestamp with time zone, margin interval, most integer) FROM PUBLIC;
@@ -34013,6 +34432,8 @@ REVOKE ALL ON FUNCTION mqtt.note_broker_login(credential mqtt.mqtt_credentials) 
 
 REVOKE ALL ON FUNCTION mqtt.note_deleted_logins() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.note_failure(step text, subject text, sqlstate text, reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.note_first_login(credential mqtt.mqtt_credentials) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_packed_change() FROM PUBLIC;
@@ -34022,6 +34443,8 @@ REVOKE ALL ON FUNCTION mqtt.note_receivers(settled mqtt.callback_outcome[]) FROM
 REVOKE ALL ON FUNCTION mqtt.note_retention() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_silence(most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.note_success(step text, subject text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.note_switched_off_logins() FROM PUBLIC;
 
@@ -34100,6 +34523,8 @@ REVOKE ALL ON FUNCTION mqtt.pack_messages(packed mqtt.packed_days, most integer)
 REVOKE ALL ON FUNCTION mqtt.pack_next(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.pack_of(messages mqtt.history[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.pack_some(packed mqtt.packed_days, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.packed_edge(organizations integer[], topics integer[], since timestamp with time zone, until timestamp with time zone, is_oldest_first boolean, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.packed_edge(organizations integer[], topics integer[], since timestamp with time zone, until timestamp with time zone, is_oldest_first boolean, most integer) TO authenticated;
@@ -34477,6 +34902,10 @@ REVOKE ALL ON FUNCTION mqtt.require_whole_organization() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.require_whole_organization() TO authenticated;
 GRANT ALL ON FUNCTION mqtt.require_whole_organization() TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.retention_subject(target regclass, owner_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.retry_after(failures integer, sqlstate text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.retry_delay(attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.reveal(concealed text) FROM PUBLIC;
@@ -34502,6 +34931,8 @@ GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain in
 GRANT ALL ON FUNCTION mqtt.rolled_spans(request mqtt.telemetry_request, grain interval) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.rollup_state() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.rollup_terms() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.row_schema(relation oid) FROM PUBLIC;
 
@@ -34771,27 +35202,39 @@ REVOKE ALL ON FUNCTION mqtt.trim_condition(owner text[], before timestamp with t
 
 REVOKE ALL ON FUNCTION mqtt.trim_packs(most integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.trim_packs_of(organization integer, most integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.trim_partitions(target regclass, before timestamp with time zone, most bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trim_range(target regclass, time_column text, owner_column text, owner_key text, since timestamp with time zone, before timestamp with time zone, most bigint, spares_items boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trim_rollups(most integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.trim_rollups_of(organization_id uuid, most bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.trim_rows(target regclass, time_column text, owner_column text, term text, most integer, OUT removed bigint, OUT is_more boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.trim_small_tables(most integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.trim_small_table(target text, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.trimmed_until(before timestamp with time zone, organization_id uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.try_closable(organization_id uuid, closed_until timestamp with time zone, at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_close(organization_id uuid, until timestamp with time zone, at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_maintenance(step text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.try_maintenance_lock() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.try_organization(step text, organization_id uuid, most bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.try_places(lock integer, owner text, places integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.try_roll_up(organization_id uuid, most bigint, OUT numbers bigint, OUT failure jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.try_retention(target regclass, owner_key text, most integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.try_trim_range(target regclass, time_column text, owner_column text, owner_key text, since timestamp with time zone, before timestamp with time zone, most bigint, spares_items boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.type_schema(type oid) FROM PUBLIC;
 

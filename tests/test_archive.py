@@ -290,8 +290,12 @@ def test_an_archive_that_is_down(place: Place) -> None:
         assert len(place.ask(changed, OLDEST, place.stranger.organization_id)) == 3
         done = wait_until(lambda: unless_skipped(place.value("SELECT mqtt.run_maintenance()")), what="the lock of maintenance")
         # The bridge may have tried them first: then they are left out for a while.
-        for table in ("rollup_progress", "deletions"):
-            assert "topicbase_archive" in place.value(f"SELECT string_agg(x.failure, ' ') FROM mqtt.{table} AS x"), (table, done)
+        failure = "SELECT string_agg(f.failure, ' ') FROM mqtt.maintenance_failures AS f WHERE f.step = %s"
+        for step in ("rollups", "deletions"):
+            assert "topicbase_archive" in place.value(failure, step), (step, done)
+        shown = place.tenant.api.ok("get_deletion", {"deletion_id": deletion}, token=place.tenant.admin)["failure"]
+        assert shown is not None
+        assert "topicbase_archive" not in shown, "where it is, is the operators' to know"
         assert done["ledger_differences"] == 0, "the rest is done"
         wait_until(lambda: "deletions_failed" in place.stack.log("bridge"), what="the bridge's maintenance")
         assert "database_lost" not in place.stack.log("bridge"), "it keeps its connection, and goes on"

@@ -25,6 +25,7 @@ SKEW_NOTE, SKEW_FAULT = 1.0, 5.0
 HELD_FAULT = 3600.0
 BEHIND_NOTE = 10800.0
 STACK = "TOPICBASE_STACK"  # set by bin/stack of a checkout: the command that starts and stops its parts
+TOLD = 5  # of what fails
 WAITING_FAULT = 300.0  # pg_cron runs every minute
 _GRANTS = "GRANT USAGE ON SCHEMA bridge TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bridge TO {role}"
 _MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "fault": "[red]fault[/]"}
@@ -46,9 +47,9 @@ def doctor(
     """Check this installation, and say how to fix what is wrong.
 
     Checks the settings, the database (version, schema, deployed changes, privileges of the role, clock, pgmq, partitions, keys, PL/Python,
-    pg_cron, integrations in error, an archive, rollups, what holds vacuum back), whether a pooler is in the way, the bridge on this
-    machine, and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the bridge's own settings, as the
-    bridge's user.
+    pg_cron, integrations in error, an archive, rollups, steps of maintenance that fail, what holds vacuum back), whether a pooler is in the
+    way, the bridge on this machine, and the hosted broker: name, address, TLS, login, round trip. It changes nothing. Run it with the
+    bridge's own settings, as the bridge's user.
 
     Exit code 0 if there is no fault (notes do not count), otherwise 1.
 
@@ -123,6 +124,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield check(facts)
     yield from _archive(facts)
     yield _rollups(facts["rollups"])
+    yield _failures(facts["maintenance_failures"])
     yield from _capacity(facts)
     yield from _keys(settings, facts["sealing"])
     if settings.allow_private_addresses != facts["allow_private_addresses"]:
@@ -351,16 +353,27 @@ def _archive(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _rollups(state: dict[str, Any]) -> Finding:
-    failing, behind = state["failing"], state["behind_seconds"]
-    fix = "the bridge's log (rollups_failed) names them; messages that retention removes meanwhile will not be in their rollups"
-    if failing:
-        return Finding("rollups", "fault", f"they fail for {failing} organizations: {state['failure']}", fix)
+    behind = state["behind_seconds"]
     return _judged(
         "rollups",
         behind < BEHIND_NOTE,
         f"up to {common.seconds(behind)} behind",
         "after an import or a long stop they catch up by themselves; if they do not, the bridge's log (rollups_failed) says why",
         "note",
+    )
+
+
+def _failures(failures: list[dict[str, Any]]) -> Finding:
+    words = "; ".join(
+        f"{' of '.join(filter(None, (one['step'], one['subject'])))}, {one['failures']} times: {one['failure']}" for one in failures[:TOLD]
+    )
+    more = f"; and {len(failures) - TOLD} more" if len(failures) > TOLD else ""
+    return _judged(
+        "maintenance steps",
+        not failures,
+        f"these fail: {words}{more}" if failures else "none fails",
+        "they are tried again by themselves (mqtt.maintenance_failures says when), and all others are done meanwhile;"
+        " messages that retention removes before rollups succeed will not be in these",
     )
 
 

@@ -15,7 +15,10 @@ from bridge.settings import Settings
 
 LOOK_SECONDS = 1.0
 MAINTENANCE_SECONDS = 60.0
-REST_SECONDS = 10.0
+REST_SECONDS, LONGEST_REST_SECONDS = 10.0, 600.0
+# What is done for one organization after the other is less the next time where this is not enough; the rest may need a while.
+STATEMENT_TIMEOUT, LONG_TIMEOUT, LOCK_TIMEOUT = 15.0, 60.0, 10.0
+LONG_STEPS = ("maintenance", "retention", "packing")
 
 
 class Maintenance(DatabaseThread):
@@ -27,10 +30,13 @@ class Maintenance(DatabaseThread):
         self._has_more = False
         self._is_rolling_up = False
         self._is_packing = False
-        self._resting: dict[str, float] = {}  # until when, after a failure
+        self._failures: dict[str, tuple[int, float]] = {}  # of steps as a whole: how many in a row, and until when they rest
+        self._timeout = 0.0
 
     def serve(self, database: Database) -> None:
         pause = LOOK_SECONDS
+        self._timeout = 0.0
+        self._limit(database, STATEMENT_TIMEOUT)
         while not self.stop_event.wait(pause):
             while (expired := database.expire_outbound()) and not self.stop_event.is_set():
                 metrics.PUBLISHED.labels("expired").inc(expired)
@@ -56,20 +62,33 @@ class Maintenance(DatabaseThread):
             metrics.ORGANIZATIONS.refresh(lambda: database.organization_use(self.settings.metrics_organizations))
 
     def _try(self, database: Database, step: str, call: Callable[[], dict[str, Any]]) -> bool:
-        """Whether there is more to do; after a failure, such as an archive that is down, not for a while."""
-        if time.monotonic() < self._resting.get(step, 0.0):
+        """Whether there is more to do; after a failure, such as an archive that is down, not for a while, which is longer each time."""
+        failures, until = self._failures.get(step, (0, 0.0))
+        if time.monotonic() < until:
             return False
+        if step in LONG_STEPS:
+            self._limit(database, LONG_TIMEOUT)
         try:
             done = call()
         except psycopg.Error as error:
             if database.connection.closed:
                 raise
-            self._resting[step] = time.monotonic() + REST_SECONDS
+            rest = min(LONGEST_REST_SECONDS, REST_SECONDS * 2.0 ** min(failures, 10))
+            self._failures[step] = (failures + 1, time.monotonic() + rest)
             log.error(f"{step}_failed", sqlstate=error.sqlstate, reason=first_line(error))
             return False
+        finally:
+            if not database.connection.closed:
+                self._limit(database, STATEMENT_TIMEOUT)
+        self._failures.pop(step, None)
         has_more = bool(done.pop("more", False))
         _log(step, done)
         return has_more
+
+    def _limit(self, database: Database, seconds: float) -> None:
+        if seconds != self._timeout:
+            database.limit(seconds, LOCK_TIMEOUT)
+            self._timeout = seconds
 
     def _tell(self, done: dict[str, Any]) -> dict[str, Any]:
         """What is left to log."""
@@ -90,7 +109,7 @@ class Maintenance(DatabaseThread):
 
 def _log(event: str, done: dict[str, Any]) -> None:
     for step in [key for key in done if key.endswith("_failed")]:
-        # Of organizations by themselves, a list of them.
+        # Of organizations, partitions or days by themselves: a list of them.
         failures = done.pop(step)
         for failure in [{"reason": failures}] if isinstance(failures, str) else failures:
             log.error(step, **failure)

@@ -20,7 +20,7 @@ BEGIN ATOMIC
             'messages', (deletion).messages, 'readings', (deletion).readings, 'dead_letters', (deletion).dead_letters, 'receipts', (deletion).receipts,
             'callbacks', (deletion).callbacks, 'rollups', (deletion).rollups, 'others', (deletion).others
         ),
-        'rollup_hours_kept', (deletion).rollup_hours_kept
+        'rollup_hours_kept', (deletion).rollup_hours_kept, 'failure', (deletion).failure, 'retry_at', (deletion).retry_at
     );
 END;
 COMMENT ON FUNCTION mqtt.deletion_json(mqtt.deletions) IS
@@ -30,7 +30,7 @@ Answer: {"id": "uuid", "organization_id": "uuid", "kind": "device|messages|organ
 "state": "queued|waiting|running|done", "requested_by": "uuid?", "requested_at": "time", "started_at": "time?", "finished_at": "time?",
 "selected": {"|": [{"integration_id": "uuid?", "device_id": "uuid?", "filter": "text?", "time": "measured|received", "since": "time?", "until": "time?"}, "null"]},
 "deleted": {"messages": "integer", "readings": "integer", "dead_letters": "integer", "receipts": "integer", "callbacks": "integer", "rollups": "integer",
-"others": "integer"}, "rollup_hours_kept": "integer"}$md$;
+"others": "integer"}, "rollup_hours_kept": "integer", "failure": "text?", "retry_at": "time?"}$md$;
 GRANT EXECUTE ON FUNCTION mqtt.deletion_json(mqtt.deletions) TO authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION api.get_deletion(deletion_id uuid) RETURNS jsonb
@@ -58,6 +58,7 @@ Answers its `kind` (`device`, `messages`, `organization`, or `rollups`: those of
 asked for it and when, `state` (`queued`; `waiting` while messages that were accepted before are still queued; `running`; `done`), and what has been
 `deleted` so far, in rows: `messages`, `readings` (of payload rules), `dead_letters`, `receipts`, `callbacks`, `rollups`, and `others`.
 `rollup_hours_kept` counts the hours of devices whose rollups still count what was deleted, as they cannot be made again.
+`failure` says why its last step failed, which is tried again at `retry_at`; what was deleted before stays so. Both are null if it did not.
 Whoever deleted an organization may go on asking about that.
 Errors: 404 `deletion_not_found`.
 Answer: "mqtt.deletion_json"$md$;

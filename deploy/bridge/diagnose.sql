@@ -1,6 +1,7 @@
 -- Deploy topicbase:bridge/diagnose to pg
 -- requires: base/vacuum_holders
 -- requires: bridge/status
+-- requires: tables/maintenance_failures
 -- requires: tables/rollups
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -165,15 +166,10 @@ CREATE OR REPLACE FUNCTION mqtt.rollup_state() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_build_object(
-        'failing', count(p.failed_at), 'behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint, 'failure', (
-            SELECT x.failure FROM mqtt.rollup_progress AS x WHERE x.failed_at IS NOT NULL ORDER BY x.rolled_until LIMIT 1
-        )
-    )
+    SELECT jsonb_build_object('behind_seconds', coalesce(max(extract(EPOCH FROM p.closed_until - p.rolled_until)), 0)::bigint)
     FROM mqtt.rollup_progress AS p;
 $$;
-COMMENT ON FUNCTION mqtt.rollup_state() IS
-'How rollups are: {"failing": of how many organizations they failed last time, "failure": why, of the one that is furthest behind, "behind_seconds": how far any is}.';
+COMMENT ON FUNCTION mqtt.rollup_state() IS 'How rollups are: {"behind_seconds": how far any organization''s are}.';
 
 CREATE OR REPLACE FUNCTION bridge.diagnose() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -205,6 +201,10 @@ AS $$
         'maintenance_jobs', mqtt.maintenance_jobs(),
         'archive', mqtt.archive_state(),
         'rollups', mqtt.rollup_state(),
+        'maintenance_failures', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('step', f.step, 'subject', f.subject, 'failures', f.failures, 'failure', f.failure) ORDER BY f.failures DESC), '[]')
+            FROM mqtt.maintenance_failures AS f
+        ),
         'waiting_seconds', (SELECT d.oldest_seconds FROM mqtt.queue_depths() AS d WHERE d.queue = 'ingest'),
         'vacuum_holders', (SELECT coalesce(jsonb_agg(to_jsonb(h)), '[]') FROM mqtt.vacuum_holders() AS h),
         'sees_all_sessions', pg_has_role('mqtt_owner', 'pg_read_all_stats', 'member'),
@@ -224,6 +224,6 @@ AS $$
     CROSS JOIN s;
 $$;
 COMMENT ON FUNCTION bridge.diagnose() IS
-'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, rollups, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
+'For topicbase doctor: versions, rights of the calling role, pgmq, partitions, keys, PL/Python, pg_cron, integrations in error, rollups, what maintenance could not do, and what holds vacuum back. It returns facts; topicbase doctor judges them.';
 GRANT EXECUTE ON FUNCTION bridge.diagnose() TO mqtt_bridge;
 COMMIT;

@@ -1,5 +1,6 @@
 -- Deploy topicbase:maintenance/close_readings to pg
 -- requires: base/locks
+-- requires: maintenance/failures
 -- requires: tables/history
 -- requires: tables/ledger
 -- requires: tables/packs
@@ -72,36 +73,87 @@ $$;
 COMMENT ON FUNCTION mqtt.lock_processing(uuid, boolean) IS
 'Takes the lock of whoever processes an organization, until the end of the transaction; waits a moment for it if told so. True if acquired.';
 
+CREATE OR REPLACE FUNCTION mqtt.try_closable(organization_id uuid, closed_until timestamptz, at timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_until timestamptz;
+BEGIN
+    IF mqtt.must_wait('closing', 'organization ' || organization_id) THEN
+        RETURN NULL;
+    END IF;
+    v_until := CASE WHEN closed_until IS NULL THEN 'infinity' ELSE mqtt.closable_until(organization_id, at) END;
+    RETURN CASE WHEN v_until <= closed_until THEN NULL ELSE v_until END;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('closing', 'organization ' || organization_id, SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.try_closable(uuid, timestamptz, timestamptz) IS
+'Until when an organization''s time can be closed, where that is later than closed_until; infinity if none is closed. Null also if that cannot be found out, which is noted.';
+
+CREATE OR REPLACE FUNCTION mqtt.try_close(organization_id uuid, until timestamptz, at timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+-- Whoever waits for this one has locked the processing of others.
+SET lock_timeout = '200ms'
+AS $$
+BEGIN
+    IF mqtt.must_wait('closing', 'organization ' || organization_id) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO mqtt.rollup_progress AS p (organization_id, closed_until, rolled_until, rolling_until)
+    SELECT try_close.organization_id, s.at, s.at, s.at
+    FROM (SELECT date_trunc('hour', least(mqtt.first_measured_at(try_close.organization_id), try_close.at)) AS at) AS s
+    WHERE until = 'infinity';
+    UPDATE mqtt.rollup_progress AS p
+    SET closed_until = until
+    WHERE p.organization_id = try_close.organization_id AND p.closed_until < until AND until < 'infinity';
+    PERFORM mqtt.note_success('closing', 'organization ' || organization_id);
+    RETURN true;
+EXCEPTION
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('closing', 'organization ' || organization_id, SQLSTATE, SQLERRM);
+        RETURN false;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.try_close(uuid, timestamptz, timestamptz) IS
+'Closes an organization''s time until then (mqtt.try_closable), with its lock of processing (mqtt.lock_processing); false if that failed, which is noted.';
+
 CREATE OR REPLACE FUNCTION mqtt.close_readings(at timestamptz DEFAULT now() - interval '1 minute') RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 DECLARE
+    v_ids uuid [];
+    v_untils timestamptz [];
     v_next record;
     v_closed integer := 0;
     v_waits boolean := true;
 BEGIN
-    FOR v_next IN
-        SELECT o.id, p.closed_until, CASE WHEN p.closed_until IS NOT NULL THEN mqtt.closable_until(o.id, at) END AS until
+    -- Before the first lock, as this may take its time.
+    SELECT array_agg(x.id), array_agg(x.until) INTO v_ids, v_untils
+    FROM (
+        SELECT o.id, mqtt.try_closable(o.id, p.closed_until, at) AS until
         FROM mqtt.organizations AS o
         LEFT JOIN mqtt.rollup_progress AS p ON p.organization_id = o.id
         WHERE p.closed_until IS NULL OR p.closed_until < date_bin('10 minutes', at, 'epoch')
         ORDER BY random()
         LIMIT 500
-    LOOP
-        CONTINUE WHEN v_next.until <= v_next.closed_until;
+    ) AS x
+    WHERE x.until IS NOT NULL;
+    FOR v_next IN SELECT x.* FROM unnest(v_ids, v_untils) AS x (id, until) LOOP
         -- Nobody stores its messages meanwhile, so that whoever stores one knows whether it is late.
         IF NOT mqtt.lock_processing(v_next.id, false) AND NOT (v_waits AND mqtt.lock_processing(v_next.id, true)) THEN
             v_waits := false;
             CONTINUE;
         END IF;
-        INSERT INTO mqtt.rollup_progress AS p (organization_id, closed_until, rolled_until, rolling_until)
-        SELECT s.id, s.at, s.at, s.at
-        FROM (SELECT v_next.id, date_trunc('hour', least(mqtt.first_measured_at(v_next.id), close_readings.at)) AS at) AS s
-        WHERE v_next.closed_until IS NULL;
-        UPDATE mqtt.rollup_progress AS p SET closed_until = v_next.until WHERE p.organization_id = v_next.id AND p.closed_until < v_next.until;
-        v_closed := v_closed + 1;
+        v_closed := v_closed + mqtt.try_close(v_next.id, v_next.until, at)::integer;
     END LOOP;
     RETURN v_closed;
 END;

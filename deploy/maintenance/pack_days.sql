@@ -1,6 +1,7 @@
 -- Deploy topicbase:maintenance/pack_days to pg
 -- requires: maintenance/check_ledger
 -- requires: maintenance/drop_packed_rows
+-- requires: maintenance/failures
 -- requires: maintenance/retention
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -162,31 +163,20 @@ $$;
 COMMENT ON FUNCTION mqtt.finish_packing(mqtt.packed_days) IS
 'Has readers see the packs of a day from now on, if all rows are in them and none has changed since; otherwise the day is packed again from the start, and it returns false.';
 
-CREATE OR REPLACE FUNCTION mqtt.pack_next(most integer) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mqtt.pack_some(packed mqtt.packed_days, most integer) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_is_on CONSTANT boolean := (SELECT c.pack_after IS NOT NULL FROM mqtt.configuration AS c);
     v_row_bytes bigint;
-    v_before bigint;
     v_day date;
     v_missing bigint;
-    p mqtt.packed_days;
+    p mqtt.packed_days := packed;
 BEGIN
-    -- A pack in progress can wait for whoever has changed its day and is not done yet.
-    SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.state = 'packing' FOR UPDATE SKIP LOCKED;
-    IF NOT found AND NOT EXISTS (SELECT FROM mqtt.packed_days AS d WHERE d.state = 'packing') AND v_is_on AND mqtt.begin_packing() THEN
-        SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.state = 'packing';
-    END IF;
-    IF p.day IS NULL THEN
-        RETURN '{"messages_packed": 0, "more": false}';
-    END IF;
     SELECT pg_table_size(r.partition) / nullif(greatest(k.reltuples, 0), 0)::bigint INTO v_row_bytes
     FROM mqtt.partition_ranges('mqtt.history') AS r
     JOIN pg_catalog.pg_class AS k ON k.oid = r.partition
     WHERE r.first_at = p.day::timestamp AT TIME ZONE 'UTC';
-    v_before := p.message_count;
     IF p.changed_by IS NULL AND p.next_measured_at < 'infinity' THEN
         p := mqtt.pack_messages(p, greatest(least(most, 33554432 / greatest(v_row_bytes, 1)), 1)::integer);
         UPDATE mqtt.packed_days AS d
@@ -196,11 +186,42 @@ BEGIN
         v_day := p.day;
         v_missing := mqtt.count_lacking(p.day, 'packed');
     END IF;
-    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - v_before, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
+    PERFORM mqtt.note_success('packing', p.day::text);
+    RETURN jsonb_strip_nulls(jsonb_build_object('messages_packed', p.message_count - packed.message_count, 'day_packed', v_day, 'lacking', v_missing, 'more', true));
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('packing', packed.day::text, SQLSTATE, SQLERRM);
+        RETURN jsonb_build_object('messages_packed', 0, 'more', true) || mqtt.failed_now('packing');
+END;
+$$;
+COMMENT ON FUNCTION mqtt.pack_some(mqtt.packed_days, integer) IS
+'A step of packing one day; what fails is noted. Answers as mqtt.pack_next does.';
+
+CREATE OR REPLACE FUNCTION mqtt.pack_next(most integer) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_days CONSTANT date [] := ARRAY(SELECT d.day FROM mqtt.packed_days AS d WHERE d.state = 'packing');
+    v_ready CONSTANT date [] := ARRAY(SELECT d.day FROM unnest(v_days) AS d (day) WHERE NOT mqtt.must_wait('packing', d.day::text));
+    p mqtt.packed_days;
+BEGIN
+    -- A pack in progress can wait for whoever has changed its day and is not done yet.
+    SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.day = ANY (v_ready) ORDER BY d.day LIMIT 1 FOR UPDATE SKIP LOCKED;
+    -- While days fail others are taken up, but not all that there are: they might all fail for the same reason.
+    IF v_ready = '{}' AND cardinality(v_days) < 3 AND (SELECT c.pack_after IS NOT NULL FROM mqtt.configuration AS c) AND mqtt.begin_packing() THEN
+        SELECT d.* INTO p FROM mqtt.packed_days AS d WHERE d.state = 'packing' AND d.day <> ALL (v_days);
+    END IF;
+    IF p.day IS NULL THEN
+        RETURN '{"messages_packed": 0, "more": false}';
+    END IF;
+    -- What was too much is less each time.
+    RETURN mqtt.pack_some(p, greatest(1, most >> 2 * least(mqtt.failures_of('packing', p.day::text), 3)));
 END;
 $$;
 COMMENT ON FUNCTION mqtt.pack_next(integer) IS
-'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead, and the answer and the log say how many of its messages are missing. A part of mqtt.pack_days.';
+'Packs about so many messages, or fewer where they are large; after the last of a day, the day is shown packed instead, and the answer and the log say how many of its messages are missing. A day that failed ("packing_failed": which, and why) is left out for a while, and the next is packed meanwhile. A part of mqtt.pack_days.';
 
 CREATE OR REPLACE FUNCTION mqtt.pack_days(most integer DEFAULT 20000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -213,7 +234,7 @@ BEGIN
     IF v_dropped IS NOT NULL THEN
         RETURN jsonb_build_object('messages_packed', 0, 'rows_dropped_of', v_dropped, 'more', true);
     END IF;
-    RETURN mqtt.pack_next(most);
+    RETURN mqtt.pack_next(most) || mqtt.failed_now('packed_rows');
 END;
 $$;
 COMMENT ON FUNCTION mqtt.pack_days(integer) IS

@@ -2,6 +2,7 @@
 -- requires: base/prepare_partitions
 -- requires: base/vacuum_holders
 -- requires: maintenance/check_capacity
+-- requires: maintenance/failures
 -- requires: maintenance/note_silence
 -- requires: maintenance/openapi_document
 -- requires: maintenance/pack_days
@@ -68,11 +69,19 @@ CREATE OR REPLACE FUNCTION mqtt.try_maintenance(step text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_done jsonb;
 BEGIN
-    RETURN CASE step
+    IF mqtt.must_wait(step, '') THEN
+        RETURN '{}';
+    END IF;
+    v_done := CASE step
+        WHEN 'capacity' THEN mqtt.check_capacity()
         WHEN 'deletions' THEN mqtt.work_deletions(50000)
         WHEN 'packing' THEN mqtt.pack_next(100000)
         WHEN 'rollups' THEN mqtt.roll_up_readings()
+        WHEN 'retention' THEN mqtt.apply_retention()
+        WHEN 'packed_rows' THEN jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) || mqtt.failed_now('packed_rows')
         WHEN 'clock' THEN jsonb_build_object('clock_repaired', mqtt.repair_clock())
         WHEN 'ledger' THEN jsonb_build_object('ledger_rows_rolled_up', mqtt.roll_up_ledger())
         WHEN 'silence' THEN jsonb_build_object('devices_gone_silent', mqtt.note_silence())
@@ -83,26 +92,31 @@ BEGIN
             SELECT jsonb_strip_nulls(jsonb_build_object('partitions_made', p.made, 'postponed', p.postponed)) FROM mqtt.prepare_partitions() AS p
         )
         WHEN 'topics' THEN jsonb_strip_nulls(jsonb_build_object('topics_removed', mqtt.remove_unused_topics()))
+        WHEN 'failures' THEN (SELECT '{}'::jsonb FROM mqtt.forget_failures())
     END - 'more';
-EXCEPTION WHEN OTHERS THEN
-    RAISE LOG 'topicbase: % failed: % (%)', step, SQLERRM, SQLSTATE;
-    RETURN jsonb_build_object(step || '_failed', SQLERRM);
+    PERFORM mqtt.note_success(step, '');
+    RETURN v_done;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure(step, '', SQLSTATE, SQLERRM);
+        RETURN jsonb_build_object(step || '_failed', SQLERRM);
 END;
 $$;
 COMMENT ON FUNCTION mqtt.try_maintenance(text) IS
-'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down, or one organization''s row: it is logged, and the answer is {"<step>_failed": why}.';
+'A step of maintenance whose failure takes nothing else of it back, such as an archive that is down: it is noted, left out for a while (mqtt.must_wait), and the answer is {"<step>_failed": why}.';
 
 CREATE OR REPLACE FUNCTION mqtt.run_periodic_tasks() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT mqtt.try_maintenance('clock') || mqtt.try_maintenance('ledger') || mqtt.try_maintenance('silence') || mqtt.try_maintenance('health')
-        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('partitions')
+        || mqtt.try_maintenance('credentials') || mqtt.try_maintenance('openapi') || mqtt.try_maintenance('failures') || mqtt.try_maintenance('partitions')
         -- Last, as it may hold back who stores messages until the end of the transaction.
         || mqtt.try_maintenance('topics');
 $$;
 COMMENT ON FUNCTION mqtt.run_periodic_tasks() IS
-'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, partitions made ahead ("postponed" if a lock is not available), unused topics.';
+'The quick part of periodic maintenance, each step by itself (mqtt.try_maintenance): messages hidden by a clock that was set back, the ledger, silent devices, what holds back vacuum, expired credentials, the OpenAPI documents, failures that are long past, partitions made ahead ("postponed" if a lock is not available), unused topics.';
 
 CREATE OR REPLACE FUNCTION mqtt.try_maintenance_lock() RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY INVOKER
@@ -115,12 +129,11 @@ CREATE OR REPLACE FUNCTION mqtt.run_maintenance() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.check_capacity() || mqtt.try_maintenance('deletions') || mqtt.try_maintenance('packing')
-        || mqtt.try_maintenance('rollups')
+    SELECT CASE WHEN mqtt.try_maintenance_lock() THEN mqtt.try_maintenance('capacity') || mqtt.try_maintenance('deletions')
+        || mqtt.try_maintenance('packing') || mqtt.try_maintenance('rollups')
         -- Last, as their locks of partitions last until the end of the transaction, and whoever processes messages waits for them.
-        || mqtt.apply_retention() || mqtt.run_periodic_tasks()
-        || jsonb_strip_nulls(jsonb_build_object('rows_dropped_of', mqtt.drop_packed_rows())) ELSE '{"skipped": true}' END;
+        || mqtt.try_maintenance('retention') || mqtt.run_periodic_tasks() || mqtt.try_maintenance('packed_rows') ELSE '{"skipped": true}' END;
 $$;
 COMMENT ON FUNCTION mqtt.run_maintenance() IS
-'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or which organizations and why) keeps nothing else from being done. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
+'All periodic maintenance in one call: capacity, deletions, packing, rollups, retention, mqtt.run_periodic_tasks. What fails ("<step>_failed": why, or for what and why) keeps nothing else from being done; what follows a time limit is done by the next call. One caller at a time; any other gets {"skipped": true}. The bridge does the same in separate calls; without a bridge, SELECT cron.schedule(''topicbase'', ''* * * * *'', ''SELECT mqtt.run_maintenance()'').';
 COMMIT;

@@ -1,4 +1,5 @@
 -- Deploy topicbase:maintenance/trim_rows to pg
+-- requires: maintenance/failures
 -- requires: tables/history
 -- requires: tables/queues
 -- requires: tenants/longest_retention
@@ -97,6 +98,45 @@ $$;
 COMMENT ON FUNCTION mqtt.trim_range(regclass, text, text, text, timestamptz, timestamptz, bigint, boolean) IS
 'Deletes the rows of that time, of one owner or of all, but those that work items stand for if these are to be spared: at most this many, plus those with the same time as the last. Returns how many.';
 
+CREATE OR REPLACE FUNCTION mqtt.retention_subject(target regclass, owner_key text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN target || coalesce(
+        ' of organization ' || CASE WHEN owner_key ~ '^[0-9]+$' THEN (SELECT o.id::text FROM mqtt.organizations AS o WHERE o.number = owner_key::integer) ELSE owner_key END,
+        ''
+    );
+END;
+$$;
+COMMENT ON FUNCTION mqtt.retention_subject(regclass, text) IS 'The subject of a failure of retention: a table or a partition, or a part of it, of the organization of that id or number.';
+
+CREATE OR REPLACE FUNCTION mqtt.try_trim_range(
+    target regclass, time_column text, owner_column text, owner_key text, since timestamptz, before timestamptz, most bigint, spares_items boolean
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_subject CONSTANT text := mqtt.retention_subject(target, owner_key);
+    v_rows bigint;
+BEGIN
+    IF mqtt.must_wait('retention', v_subject) THEN
+        RETURN NULL;
+    END IF;
+    v_rows := mqtt.trim_range(target, time_column, owner_column, owner_key, since, before, most, spares_items);
+    PERFORM mqtt.note_success('retention', v_subject);
+    RETURN v_rows;
+EXCEPTION
+    -- OTHERS does not include the time limit.
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM mqtt.note_failure('retention', v_subject, SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION mqtt.try_trim_range(regclass, text, text, text, timestamptz, timestamptz, bigint, boolean) IS
+'mqtt.trim_range in a subtransaction; null if it failed, which is noted, or has to wait (mqtt.must_wait).';
+
 CREATE OR REPLACE FUNCTION mqtt.trim_partitions(target regclass, before timestamptz, most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -118,8 +158,9 @@ BEGIN
         )
     LOOP
         EXIT WHEN v_removed >= most;
-        v_removed := v_removed
-            + mqtt.trim_range(v_partition, mqtt.partition_column(target), NULL, NULL, '-infinity', v_before, most - v_removed, v_is_history);
+        v_removed := v_removed + coalesce(
+            mqtt.try_trim_range(v_partition, mqtt.partition_column(target), NULL, NULL, '-infinity', v_before, most - v_removed, v_is_history), 0
+        );
     END LOOP;
     RETURN v_removed;
 END;
@@ -157,7 +198,9 @@ BEGIN
         IF v_is_history THEN
             v_before := mqtt.trimmed_until(v_before, v_organization_id);
         END IF;
-        v_rows := mqtt.trim_range(target, time_column, owner_column, v_key, v_trimmed_to, v_before, v_share, v_is_history);
+        v_rows := mqtt.try_trim_range(target, time_column, owner_column, v_key, v_trimmed_to, v_before, v_share, v_is_history);
+        EXIT WHEN v_rows IS NULL AND mqtt.is_timed_out();
+        CONTINUE WHEN v_rows IS NULL;
         is_more := is_more OR v_rows >= v_share;
         removed := removed + v_rows;
         -- An hour behind: of what is stored later than that, its partition takes care. What the worker has yet to read comes again.

@@ -1,6 +1,7 @@
 -- Deploy topicbase:maintenance/work_deletions to pg
 -- requires: maintenance/close_readings
 -- requires: maintenance/deletion_places
+-- requires: maintenance/failures
 -- requires: tables/quota_buckets
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -145,16 +146,15 @@ END;
 $$;
 COMMENT ON FUNCTION mqtt.work_deletion(mqtt.deletions, integer) IS 'One step of a deletion: about so many rows. Answers how far it is, for its row.';
 
-CREATE OR REPLACE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer, OUT rows_deleted bigint, OUT failure jsonb)
+CREATE OR REPLACE FUNCTION mqtt.try_deletion(d mqtt.deletions, most integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_subject CONSTANT text := format('deletion %s of organization %s', d.id, d.organization_id);
     v_next mqtt.deletions;
-    v_failures integer;
 BEGIN
     v_next := mqtt.work_deletion(d, greatest(1, most >> 2 * least(d.failures, 3)));
-    rows_deleted := mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
     UPDATE mqtt.deletions AS x
     SET (
         state, started_at, finished_at, phase, place, is_clean, messages, readings, dead_letters, receipts, callbacks, rollups, others, rollup_hours_kept,
@@ -165,36 +165,38 @@ BEGIN
         v_next.rollup_hours_kept, NULL, NULL
     )
     WHERE x.organization_id = d.organization_id AND x.id = d.id;
+    PERFORM mqtt.note_success('deletions', v_subject);
+    RETURN mqtt.deleted_rows(v_next) - mqtt.deleted_rows(d);
 EXCEPTION
     -- OTHERS does not include the time limit.
     WHEN query_canceled OR OTHERS THEN
-        RAISE LOG 'topicbase: deletion % of organization % failed: % (%)', d.id, d.organization_id, SQLERRM, SQLSTATE;
-        rows_deleted := 0;
-        failure := jsonb_build_object('organization_id', d.organization_id, 'id', d.id, 'sqlstate', SQLSTATE, 'reason', left(SQLERRM, 500));
-        -- Locks and conflicts, an archive that is down, a full disk: no fault of this deletion.
-        v_failures := CASE WHEN left(SQLSTATE, 2) IN ('08', '40', '53', '55', 'HV') THEN 0 ELSE d.failures + 1 END;
         UPDATE mqtt.deletions AS x
-        SET failures = greatest(d.failures, v_failures), failure = try_deletion.failure ->> 'reason',
-            retry_at = clock_timestamp() + least(interval '10 minutes', interval '10 seconds' * 2 ^ least(v_failures, 10))
+        SET failures = x.failures + CASE WHEN mqtt.is_passing(SQLSTATE) THEN 0 ELSE 1 END,
+            -- The API shows it: where an archive is, say, is the operators' to know (mqtt.maintenance_failures).
+            failure = CASE WHEN mqtt.is_passing(SQLSTATE) THEN 'not possible at the moment, ' || SQLSTATE ELSE left(SQLERRM, 500) END,
+            retry_at = mqtt.note_failure('deletions', v_subject, SQLSTATE, SQLERRM)
         WHERE x.organization_id = d.organization_id AND x.id = d.id;
+        RETURN 0;
 END;
 $$;
 COMMENT ON FUNCTION mqtt.try_deletion(mqtt.deletions, integer) IS
-'mqtt.work_deletion in a subtransaction, and its row brought up to date. If it fails, it is tried again after a pause; failure is `{"organization_id", "id", "sqlstate", "reason"}`.';
+'mqtt.work_deletion in a subtransaction, and its row brought up to date; returns how many rows it deleted. If it fails, it is tried again after a pause (mqtt.note_failure).';
 
 CREATE OR REPLACE FUNCTION mqtt.work_deletions(most integer DEFAULT 5000) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_is_retry CONSTANT boolean := NOT EXISTS (
+        SELECT FROM mqtt.maintenance_failures AS f WHERE f.step = 'deletions' AND f.failed_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp()
+    );
     v_next mqtt.deletions;
-    v_done record;
     v_removed bigint := 0;
-    v_failed jsonb := '[]';
+    v_count integer := 0;
     v_is_more boolean;
 BEGIN
-    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. Those that
-    -- failed come last: they may take all the time there is.
+    -- In random order, so that a large one does not hold up the others; one of an organization, so that neither do many. One that failed
+    -- may take all the time there is, while others' locks would last: it has a call of its own, once a minute if there are others.
     FOR v_next IN
         SELECT (o.one).*
         FROM (
@@ -203,21 +205,18 @@ BEGIN
             WHERE d.state <> 'done' AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
             ORDER BY d.organization_id, d.state = 'waiting', random()
         ) AS o
-        ORDER BY (o.one).state = 'waiting', (o.one).failures, random()
+        ORDER BY (o.one).state = 'waiting', ((o.one).retry_at IS NOT NULL) = v_is_retry DESC, random()
         LIMIT 20
     LOOP
-        EXIT WHEN v_removed >= most;
-        v_done := mqtt.try_deletion(v_next, most - v_removed::integer);
-        v_removed := v_removed + v_done.rows_deleted;
-        v_failed := v_failed || coalesce(v_done.failure, '[]');
-        -- The time limit is for the whole call, and comes once only.
-        EXIT WHEN v_done.failure ->> 'sqlstate' = '57014';
+        EXIT WHEN v_removed >= most OR v_next.retry_at IS NOT NULL AND v_count > 0;
+        v_removed := v_removed + mqtt.try_deletion(v_next, most - v_removed::integer);
+        v_count := v_count + 1;
+        EXIT WHEN v_next.retry_at IS NOT NULL OR mqtt.is_timed_out();
     END LOOP;
     DELETE FROM mqtt.deletions AS d
     WHERE d.state = 'done' AND d.finished_at < now() - make_interval(days => (SELECT c.activity_days FROM mqtt.configuration AS c));
     v_is_more := EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.state IN ('queued', 'running') AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp()));
-    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most)
-        || CASE WHEN v_failed <> '[]' THEN jsonb_build_object('deletions_failed', v_failed) ELSE '{}' END;
+    RETURN jsonb_build_object('rows_deleted', v_removed, 'more', v_is_more OR v_removed >= most) || mqtt.failed_now('deletions');
 END;
 $$;
 COMMENT ON FUNCTION mqtt.work_deletions(integer) IS

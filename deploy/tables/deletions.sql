@@ -52,7 +52,7 @@ COMMENT ON COLUMN mqtt.deletions.is_clean IS 'Whether this pass has found nothin
 COMMENT ON COLUMN mqtt.deletions.others IS 'Deleted rows of all other tables.';
 COMMENT ON COLUMN mqtt.deletions.rollup_hours_kept IS
 'Hours of devices whose rollups still count what was deleted, since other messages of that time are gone already, so that they cannot be made again.';
-COMMENT ON COLUMN mqtt.deletions.failures IS 'How often a step failed, but for reasons that pass, such as a lock: the more, the fewer rows are tried at once, and the longer the pause.';
+COMMENT ON COLUMN mqtt.deletions.failures IS 'How often a step failed, but for reasons that pass, such as a lock: the more, the fewer rows are tried at once.';
 COMMENT ON COLUMN mqtt.deletions.failure IS 'Why the last step failed, to be tried again at retry_at; null if it did not.';
 ALTER TABLE mqtt.deletions ENABLE ROW LEVEL SECURITY;
 -- Whoever has deleted an organization belongs to it no longer.

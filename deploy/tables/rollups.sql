@@ -12,9 +12,7 @@ CREATE TABLE mqtt.rollup_progress (
     hours_since timestamptz NOT NULL DEFAULT '-infinity',
     minutes_since timestamptz NOT NULL DEFAULT '-infinity',
     raw_since timestamptz NOT NULL DEFAULT '-infinity',
-    is_trimmed boolean NOT NULL DEFAULT true,
-    failed_at timestamptz,
-    failure text
+    is_trimmed boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE mqtt.rollup_progress IS 'How far the readings of each organization are rolled up, by when they were measured.';
 COMMENT ON COLUMN mqtt.rollup_progress.closed_until IS 'What was measured before, and is stored later, is late: mqtt.late_readings names it.';
@@ -22,7 +20,6 @@ COMMENT ON COLUMN mqtt.rollup_progress.rolled_until IS 'Until then all its devic
 COMMENT ON COLUMN mqtt.rollup_progress.hours_since IS 'Rollups of hours and days before were removed by retention; likewise minutes_since.';
 COMMENT ON COLUMN mqtt.rollup_progress.raw_since IS 'Messages received before may have been removed by retention: rollups of that time are corrected, never made again.';
 COMMENT ON COLUMN mqtt.rollup_progress.is_trimmed IS 'Whether what is older than hours_since and minutes_since is gone.';
-COMMENT ON COLUMN mqtt.rollup_progress.failed_at IS 'When rolling up failed, for the reason in failure: it is tried again five minutes later. Null once it has succeeded.';
 
 CREATE TABLE mqtt.late_readings (
     organization_id uuid NOT NULL,

@@ -2,6 +2,7 @@
 BEGIN;
 DROP FUNCTION mqtt.pack_days(integer);
 DROP FUNCTION mqtt.pack_next(integer);
+DROP FUNCTION mqtt.pack_some(mqtt.packed_days, integer);
 DROP FUNCTION mqtt.finish_packing(mqtt.packed_days);
 DROP FUNCTION mqtt.pack_messages(mqtt.packed_days, integer);
 DROP FUNCTION mqtt.begin_packing();

@@ -4,6 +4,4 @@ DROP FUNCTION mqtt.apply_retention(integer);
 DROP FUNCTION mqtt.drop_expired_days();
 DROP FUNCTION mqtt.expired_days();
 DROP FUNCTION mqtt.note_retention();
-DROP FUNCTION mqtt.trim_packs(integer);
-DROP FUNCTION mqtt.trim_small_tables(integer);
 COMMIT;

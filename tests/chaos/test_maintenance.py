@@ -13,6 +13,7 @@ from psycopg import sql
 from tests.chaos.world import World
 from tests.support.api import Api
 from tests.support.stack import TEMPLATE, Stack, start_stack
+from tests.support.tenant import make_tenant
 from tests.support.waiting import wait_until
 
 
@@ -83,6 +84,65 @@ def test_fault_39_retention_waits_for_a_long_reader_and_the_other_maintenance_do
         assert "postponed" not in done[0]
         gone = db.execute("SELECT to_regclass('mqtt.history_' || to_char(%s, 'YYYYMMDD'))", (day,))
         assert gone.fetchone() == (None,)
+
+
+HINDER = """
+CREATE OR REPLACE FUNCTION public.hinder() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.raw_since > OLD.raw_since THEN
+        RAISE EXCEPTION 'no retention';
+    END IF;
+    PERFORM pg_sleep(3600) FROM mqtt.organizations AS o
+    WHERE o.id = NEW.organization_id AND o.name = 'hangs' AND NEW.rolled_until > OLD.rolled_until;
+    RETURN NEW;
+END;
+$$;
+CREATE OR REPLACE TRIGGER hinder BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW EXECUTE FUNCTION public.hinder();
+"""
+
+
+def test_steps_that_fail_or_hang_keep_no_other_from_being_done(world: Callable[..., World]) -> None:
+    """Retention that fails as a whole, and rollups of one organization that never end: the bridge does all else, and names both."""
+    constants = {"MAINTENANCE_SECONDS": 1.0, "STATEMENT_TIMEOUT": 1.0, "REST_SECONDS": 1.0}
+    playground = world(bridges=0, constants={f"bridge.work.maintenance.{name}": value for name, value in constants.items()})
+    playground.hostile = other = make_tenant(playground.stack, playground.api)
+    own, hanging = playground.tenant.organization_id, other.organization_id
+    playground.query("UPDATE mqtt.organizations SET name = 'hangs' WHERE id = %s", hanging)
+    playground.query(
+        "INSERT INTO mqtt.rollup_progress (organization_id, closed_until, rolled_until, rolling_until)"
+        " SELECT o, x.hour, x.hour - interval '2 hours', x.hour - interval '2 hours'"
+        " FROM unnest(%s::uuid[]) AS o, date_trunc('hour', now() - interval '1 hour') AS x (hour)"
+        " ON CONFLICT (organization_id) DO UPDATE SET rolled_until = excluded.rolled_until, rolling_until = excluded.rolled_until",
+        [own, hanging],
+    )
+    playground.query("UPDATE mqtt.rollup_progress SET raw_since = '-infinity'")
+    playground.query(HINDER)
+
+    def is_told(*words: str) -> bool:
+        return any(all(word in line for word in words) for line in playground.bridge.log.splitlines())
+
+    is_rolled_up = "SELECT rolled_until = closed_until FROM mqtt.rollup_progress WHERE organization_id = %s"
+    try:
+        playground.start()
+        wait_until(lambda: playground.query(is_rolled_up, own) == [(True,)], what="the neighbour's rollups")
+        wait_until(lambda: is_told("retention_failed", "no retention"), what="the bridge telling of retention")
+        wait_until(lambda: is_told("rollups_failed", hanging), what="the bridge telling of the one that hangs")
+        # What follows these failures.
+        playground.query("UPDATE mqtt.mqtt_credentials SET expires_at = now() WHERE organization_id = %s", own)
+        logged = (
+            "SELECT count(*) > 0 FROM mqtt.integration_activity_log WHERE activity_type = 'credential_expired' AND organization_id = %s"
+        )
+        wait_until(lambda: playground.query(logged, own) == [(True,)], what="the other periodic steps")
+        assert playground.query(is_rolled_up, hanging) == [(False,)]
+        assert "database_lost" not in playground.bridge.log
+    finally:
+        playground.query("DROP TRIGGER hinder ON mqtt.rollup_progress")
+    playground.query("UPDATE mqtt.maintenance_failures SET retry_at = now()")
+    wait_until(lambda: playground.query(is_rolled_up, hanging) == [(True,)], what="its rollups, once they can be made")
+    raw_since = "SELECT raw_since > '-infinity' FROM mqtt.rollup_progress WHERE organization_id = %s"
+    wait_until(lambda: playground.query(raw_since, own) == [(True,)], what="retention, once it succeeds")
+    failing = "SELECT count(*) FROM mqtt.maintenance_failures WHERE step = 'rollups'"
+    wait_until(lambda: playground.query(failing) == [(0,)], what="no failure any longer")
 
 
 def test_fault_39_rows_of_a_packed_day_wait_for_a_long_reader_and_no_message_waits_for_them(

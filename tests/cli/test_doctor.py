@@ -331,13 +331,14 @@ def test_rollups_that_fail_or_are_behind(own: Stack, doctor: Doctor) -> None:
     try:
         found = doctor()["rollups"]
         assert (found["state"], found["words"]) == ("note", "up to 4.0 h behind")
-        failed = "UPDATE mqtt.rollup_progress SET failed_at = now(), failure = 'no numbers'"
-        undone(own, f"{failed} WHERE rolled_until < closed_until - interval '3 hours'")
-        found = doctor()["rollups"]
-        assert (found["state"], found["words"]) == ("fault", "they fail for 1 organizations: no numbers")
+        undone(own, "SELECT mqtt.note_failure('rollups', 'organization x', 'XX000', 'no numbers')")
+        found = doctor()["maintenance steps"]
+        assert (found["state"], found["words"]) == ("fault", "these fail: rollups of organization x, 1 times: no numbers")
     finally:
-        undone(own, "UPDATE mqtt.rollup_progress SET rolled_until = closed_until, failed_at = NULL, failure = NULL")
+        undone(own, "UPDATE mqtt.rollup_progress SET rolled_until = closed_until")
+        undone(own, "DELETE FROM mqtt.maintenance_failures")
         own.start("bridge")
+    assert doctor()["maintenance steps"]["state"] == "ok"
 
 
 def test_a_broker_that_is_not_reached_or_refuses(own: Stack, doctor: Doctor, tmp_path: Path) -> None:

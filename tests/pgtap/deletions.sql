@@ -1,6 +1,6 @@
 -- Deleting messages, devices, logins and organizations: who may, what goes, what is corrected, what stays; row locks alone.
 \ir setup.psql
-SELECT plan(88);
+SELECT plan(92);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, device text DEFAULT 'pump', organization text DEFAULT 'alice', is_stored boolean DEFAULT true) RETURNS void
@@ -150,21 +150,35 @@ SELECT number AS alices_number FROM mqtt.organizations WHERE id = :'org_alice' \
 CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (old.organization = :alices_number) EXECUTE FUNCTION refuse('XX000');
 SELECT mqtt.work_deletions() -> 'deletions_failed' AS failed \gset
 SELECT is(
-    :'failed'::jsonb, jsonb_build_array(jsonb_build_object('organization_id', :'org_alice', 'id', :'deletion', 'sqlstate', 'XX000', 'reason', 'refused')),
+    :'failed'::jsonb, jsonb_build_array(jsonb_build_object('subject', format('deletion %s of organization %s', :'deletion', :'org_alice'), 'sqlstate', 'XX000', 'reason', 'refused')),
     'the answer names the one that failed, and why'
 );
+SELECT act_as('authenticated', :'alice');
+SELECT is(api.get_deletion(:'deletion') ->> 'failure', 'refused', 'whoever asked for it sees why');
+SELECT ok((api.get_deletion(:'deletion') ->> 'retry_at')::timestamptz > now(), 'and when it is tried again');
+SELECT act_as('none');
 SELECT work() \g /dev/null
 SELECT is(measured('bob'), 'pump 7', 'the neighbour''s is done');
 SELECT results_eq(
     format('SELECT state, failures, failure FROM mqtt.deletions WHERE id = %L AND retry_at > clock_timestamp()', :'deletion'),
     $$VALUES ('queued', 1, 'refused')$$, 'it waits for its next turn'
 );
+UPDATE mqtt.maintenance_failures SET failed_by = NULL;
 SELECT is(mqtt.work_deletions(), '{"more": false, "rows_deleted": 0}', 'and is left out until then');
 DROP TRIGGER refuse ON mqtt.history;
 CREATE TRIGGER refuse BEFORE DELETE ON mqtt.history FOR EACH ROW WHEN (old.organization = :alices_number) EXECUTE FUNCTION refuse('57014');
 UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
 SELECT is(mqtt.work_deletions() #>> '{deletions_failed,0,sqlstate}', '57014', 'a time limit is a failure like others');
 SELECT ok(failures = 2 AND retry_at > clock_timestamp() + interval '30 seconds', 'each pause is longer') FROM mqtt.deletions WHERE id = :'deletion';
+UPDATE mqtt.maintenance_failures SET failed_by = NULL, failed_at = now() - interval '2 minutes';
+UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
+INSERT INTO mqtt.deletions (organization_id, kind, phase) VALUES (:'org_bob', 'rollups', 'rollups');
+SELECT mqtt.work_deletions() \g /dev/null
+SELECT is((SELECT string_agg(d.state, ' ') FROM mqtt.deletions AS d WHERE d.kind = 'rollups'), 'queued', 'one that failed is tried again in a call of its own, so that it holds nothing of others');
+UPDATE mqtt.maintenance_failures SET failed_by = NULL;
+UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
+SELECT mqtt.work_deletions() \g /dev/null
+SELECT is((SELECT string_agg(d.state, ' ') FROM mqtt.deletions AS d WHERE d.kind = 'rollups'), 'done', 'and then it is the others'' turn');
 DROP TRIGGER refuse ON mqtt.history;
 UPDATE mqtt.deletions SET retry_at = clock_timestamp() WHERE id = :'deletion';
 SELECT work() \g /dev/null

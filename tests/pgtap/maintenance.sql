@@ -303,6 +303,7 @@ CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.mqtt_credentials FOR EACH STATEMENT 
 SELECT is(mqtt.run_periodic_tasks() ->> 'credentials_failed', 'refused', 'a step that fails says why');
 SELECT ok(mqtt.run_periodic_tasks() ?& '{clock_repaired,ledger,partitions_made,topics_removed}', 'and keeps none of the others from being done');
 DROP TRIGGER refuse ON mqtt.mqtt_credentials;
+DELETE FROM mqtt.maintenance_failures;
 
 UPDATE mqtt.organizations SET max_queued = NULL, ingest_pause = NULL;
 

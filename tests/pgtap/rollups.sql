@@ -214,25 +214,30 @@ UPDATE mqtt.rollup_progress SET closed_until = closed_until + interval '1 hour';
 CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW
 WHEN (new.organization_id = '11111111-0000-4000-8000-000000000001' AND new.rolled_until > old.rolled_until) EXECUTE FUNCTION refuse('22P02');
 SELECT is(
-    mqtt.roll_up_readings() -> 'rollups_failed', jsonb_build_array(jsonb_build_object('organization_id', :'org_alice'::uuid, 'sqlstate', '22P02', 'reason', 'refused')),
+    mqtt.roll_up_readings() -> 'rollups_failed', jsonb_build_array(jsonb_build_object('subject', 'organization ' || :'org_alice', 'sqlstate', '22P02', 'reason', 'refused')),
     'the answer names the one that failed, and why'
 );
 SELECT roll_up() \g /dev/null
 SELECT results_eq(
-    'SELECT p.organization_id, p.failure FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until', format('VALUES (%L::uuid, ''refused'')', :'org_alice'),
+    'SELECT p.organization_id FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until', format('VALUES (%L::uuid)', :'org_alice'),
     'the others go on'
 );
+UPDATE mqtt.maintenance_failures SET failed_by = NULL;
 SELECT is(mqtt.roll_up_readings() - '{numbers_rolled_up,rollups_removed}'::text [], '{"more": false}', 'it is left out for a while');
-UPDATE mqtt.rollup_progress SET failed_at = failed_at - interval '6 minutes' WHERE failed_at IS NOT NULL;
+UPDATE mqtt.maintenance_failures SET retry_at = clock_timestamp();
 DROP TRIGGER refuse ON mqtt.rollup_progress;
 CREATE TRIGGER refuse BEFORE UPDATE ON mqtt.rollup_progress FOR EACH ROW
 WHEN (new.organization_id = '11111111-0000-4000-8000-000000000001' AND new.rolled_until > old.rolled_until) EXECUTE FUNCTION refuse('57014');
 SELECT is(mqtt.roll_up_readings() #>> '{rollups_failed,0,sqlstate}', '57014', 'a time limit is a failure like others');
-SELECT is(bridge.diagnose() -> 'rollups', '{"failing": 1, "behind_seconds": 3600, "failure": "refused"}', 'topicbase doctor is told');
+SELECT is(
+    ARRAY[bridge.diagnose() -> 'rollups', bridge.diagnose() #> '{maintenance_failures,0}'],
+    ARRAY['{"behind_seconds": 3600}', jsonb_build_object('step', 'rollups', 'subject', 'organization ' || :'org_alice', 'failures', 2, 'failure', 'refused')],
+    'topicbase doctor is told'
+);
 DROP TRIGGER refuse ON mqtt.rollup_progress;
-UPDATE mqtt.rollup_progress SET failed_at = failed_at - interval '6 minutes' WHERE failed_at IS NOT NULL;
+UPDATE mqtt.maintenance_failures SET retry_at = clock_timestamp(), failed_by = NULL;
 SELECT roll_up() \g /dev/null
-SELECT is_empty('SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until OR p.failed_at IS NOT NULL', 'then it has caught up');
+SELECT is_empty('SELECT FROM mqtt.rollup_progress AS p WHERE p.rolled_until < p.closed_until UNION ALL SELECT FROM mqtt.maintenance_failures', 'then it has caught up');
 
 DELETE FROM mqtt.device_integrations WHERE id = :'hosted';
 SELECT mqtt.work_deletions() FROM generate_series(1, 2) \g /dev/null

@@ -278,12 +278,14 @@ class DeletionJsonRowSelected(TypedDict):
 
 class DeletionJsonRow(TypedDict):
     deleted: DeletionJsonRowDeleted
+    failure: str | None
     finished_at: str | None
     id: str
     kind: Literal["device", "messages", "organization", "rollups"]
     organization_id: str
     requested_at: str
     requested_by: str | None
+    retry_at: str | None
     rollup_hours_kept: int
     selected: DeletionJsonRowSelected | None
     started_at: str | None

@@ -894,6 +894,7 @@ export interface paths {
          *     asked for it and when, `state` (`queued`; `waiting` while messages that were accepted before are still queued; `running`; `done`), and what has been
          *     `deleted` so far, in rows: `messages`, `readings` (of payload rules), `dead_letters`, `receipts`, `callbacks`, `rollups`, and `others`.
          *     `rollup_hours_kept` counts the hours of devices whose rollups still count what was deleted, as they cannot be made again.
+         *     `failure` says why its last step failed, which is tried again at `retry_at`; what was deleted before stays so. Both are null if it did not.
          *     Whoever deleted an organization may go on asking about that.
          *     Errors: 404 `deletion_not_found`.
          */
@@ -2302,6 +2303,7 @@ export interface components {
                 receipts: number;
                 rollups: number;
             };
+            failure: string | null;
             /** Format: date-time */
             finished_at: string | null;
             /** Format: uuid */
@@ -2317,6 +2319,8 @@ export interface components {
             requested_at: string;
             /** Format: uuid */
             requested_by: string | null;
+            /** Format: date-time */
+            retry_at: string | null;
             rollup_hours_kept: number;
             selected: {
                 /** Format: uuid */
