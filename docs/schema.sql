@@ -425,7 +425,7 @@ CREATE TYPE mqtt.rule_message AS (
 
 ALTER TYPE mqtt.rule_message OWNER TO mqtt_owner;
 
-COMMENT ON TYPE mqtt.rule_message IS 'A message for payload rules. place: the number by which it is found again, in the order of acceptance; payload: as the content type has it; login: else that of the credential; received_at: what relative times in it refer to; transformed: what the transform of its rule has made of it (mqtt.transformed), if there is one; metadata: what its decoder has found of the device besides.';
+COMMENT ON TYPE mqtt.rule_message IS 'A message for payload rules. place: the number by which it is found again, in the order of acceptance; payload: as the content type has it; login: else that of the credential; received_at: what relative times in it refer to; transformed: what the transform of its rule has made of it (mqtt.transformed), if there is one; metadata: what its decoder has found of the device besides, not null where payload is what Sparkplug B was decoded to.';
 
 CREATE TYPE mqtt.seen_device AS (
 	id uuid,
@@ -451,7 +451,6 @@ CREATE TYPE mqtt.sparkplug_message AS (
 	place bigint,
 	integration_id uuid,
 	node text,
-	head text,
 	kind text,
 	device text,
 	body bytea,
@@ -460,7 +459,7 @@ CREATE TYPE mqtt.sparkplug_message AS (
 
 ALTER TYPE mqtt.sparkplug_message OWNER TO mqtt_owner;
 
-COMMENT ON TYPE mqtt.sparkplug_message IS 'A Sparkplug B message. node: group and edge node; head: what comes before its topic; kind: NBIRTH, DDATA, …; device: its external id.';
+COMMENT ON TYPE mqtt.sparkplug_message IS 'A Sparkplug B message. node: what comes before spBv1.0/ in its topic, group and edge node; kind: NBIRTH, DDATA, …; device: its external id.';
 
 CREATE TYPE mqtt.stored_batch AS (
 	organizations uuid[],
@@ -3815,7 +3814,7 @@ BEGIN
     v_message := ROW(1, v_integration.id, NULL, try_payload_rules.topic, v_decoded.payload, v_body, now(), try_payload_rules.login, NULL, NULL);
     v_sparkplug := mqtt.tried_sparkplug(v_message);
     v_message.payload := coalesce(v_sparkplug - 'metadata', v_message.payload);
-    v_message.metadata := v_sparkplug -> 'metadata';
+    v_message.metadata := CASE WHEN v_sparkplug IS NOT NULL THEN coalesce(v_sparkplug -> 'metadata', '{}') END;
     v_message := mqtt.tried_transform(v_message);
     v_found := mqtt.interpretations(ARRAY[v_message]);
     RETURN jsonb_build_object(
@@ -9305,7 +9304,7 @@ BEGIN
     IF body IS NULL AND (decode = 'json' OR decode IN ('cbor', 'msgpack') AND jsonb_typeof(payload) <> 'string') OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
     ELSIF decode = 'sparkplug' THEN
-        RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or the server has no PL/Python')::mqtt.decoded_payload;
+        RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or too large with its names, or the server has no PL/Python')::mqtt.decoded_payload;
     END IF;
     FOREACH v_step IN ARRAY v_steps LOOP
         IF v_step IN ('hex', 'base64') THEN
@@ -9525,7 +9524,7 @@ ALTER TABLE mqtt.sparkplug_nodes OWNER TO mqtt_owner;
 
 COMMENT ON TABLE mqtt.sparkplug_nodes IS 'What a Sparkplug B edge node said at its birth, and its sequence: without these its data have no names.';
 
-COMMENT ON COLUMN mqtt.sparkplug_nodes.node IS 'Group and edge node: Plant/edge1.';
+COMMENT ON COLUMN mqtt.sparkplug_nodes.node IS 'What comes before spBv1.0/ in its topics, group and edge node: org_acme/Plant/edge1. A login for other topics has no part in it.';
 
 COMMENT ON COLUMN mqtt.sparkplug_nodes.seq IS 'Of the last message, 0 to 255; a gap means that one is missing.';
 
@@ -13062,7 +13061,7 @@ BEGIN
             CASE WHEN f.fault IS NULL AND r.role <> 'attributes' AND f.data <> '{}' THEN f.data END,
             CASE
                 WHEN f.fault IS NULL THEN mqtt.interpreted_facts(
-                    f.presence, CASE WHEN r.role = 'attributes' THEN mqtt.metadata_of(f.data) WHEN i.number = 1 AND r.decode = 'sparkplug' THEN m.metadata END
+                    f.presence, CASE WHEN r.role = 'attributes' THEN mqtt.metadata_of(f.data) WHEN i.number = 1 AND r.decode = 'sparkplug' THEN nullif(m.metadata, '{}') END
                 )
             END,
             CASE
@@ -13080,7 +13079,9 @@ BEGIN
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
         CROSS JOIN LATERAL (
             SELECT CASE WHEN (m.transformed).payload IS NOT NULL THEN m.transformed
-                    ELSE mqtt.decoded_for(CASE WHEN r.role <> 'ignore' THEN r.decode END, r.layout, m.payload, m.body, m.received_at) END AS decoded,
+                    ELSE mqtt.decoded_for(
+                        CASE WHEN r.role <> 'ignore' THEN r.decode END, r.layout, mqtt.payload_for(r.decode, m.payload, m.metadata), m.body, m.received_at
+                    ) END AS decoded,
                 string_to_array(m.topic, '/') AS levels,
                 CASE WHEN r.needs_login THEN coalesce(
                     m.login, (SELECT c.username FROM mqtt.mqtt_credentials AS c WHERE c.id = m.credential_id)
@@ -15289,7 +15290,7 @@ CREATE FUNCTION mqtt.matched_rules(messages mqtt.rule_message[]) RETURNS TABLE(p
 BEGIN
     RETURN QUERY
     WITH message AS MATERIALIZED (
-        SELECT x.place, x.integration_id, x.topic, x.payload, x.body FROM unnest(messages) AS x
+        SELECT x.place, x.integration_id, x.topic, x.payload, x.body, x.metadata FROM unnest(messages) AS x
     ),
     -- Which rules a topic has is looked up once, not for each message.
     known AS MATERIALIZED (
@@ -15314,7 +15315,7 @@ BEGIN
                 -- In the order of the arrays, and no further than to the first.
                 SELECT c.id
                 FROM unnest(k.ids, k.conditions, k.decodes, k.layouts) AS c (id, condition, decode, layout)
-                WHERE mqtt.is_fulfilled(c.condition, c.decode, c.layout, m.payload, m.body)
+                WHERE mqtt.is_fulfilled(c.condition, c.decode, c.layout, mqtt.payload_for(c.decode, m.payload, m.metadata), m.body)
                 LIMIT 1
             )
         END AS rule_id
@@ -17892,6 +17893,20 @@ ALTER FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) OWNER TO mqtt_owner
 
 COMMENT ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) IS 'Bytes of a payload or body that are not compressed. A part of the statement that asks.';
 
+CREATE FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((decode = 'sparkplug'::text) AND (metadata IS NULL)) THEN NULL::jsonb
+             ELSE payload
+         END AS payload;
+END;
+
+ALTER FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) IS 'The payload of a message for a rule; null where its sender wrote what Sparkplug B is decoded to, which would name any device. A part of the statement that asks.';
+
 CREATE FUNCTION mqtt.payload_form(media_type text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -18255,7 +18270,8 @@ BEGIN
         SELECT ROW(
             m.place, m.integration_id, m.credential_id, m.topic,
             CASE WHEN d.document ? 'metadata' THEN d.document - 'metadata' ELSE coalesce(nullif(d.document, 'null'), m.payload) END,
-            m.body, m.received_at, m.login, NULL, d.document -> 'metadata'
+            m.body, m.received_at, m.login, NULL,
+            CASE WHEN d.document ? 'sparkplug' THEN coalesce(d.document -> 'metadata', '{}') END
         )::mqtt.rule_message
         FROM unnest(messages) AS m
         LEFT JOIN (
@@ -21441,7 +21457,46 @@ SAID = {
 # Of the 64 KiB of metadata that a device may have.
 MAX_METADATA = 49152
 MAX_TEXT = 302
+# A node's aliases are read with each of its messages, and each of them may stand for a name as long as a payload: both are bounded. A rule
+# takes 1,000 samples of a death, that of the node itself included.
+MAX_NAMES = 1 << 19
+PER_ALIAS = 32
+MAX_DEVICES = 999
+MAX_DEVICES_TEXT = 1 << 16
+LEAST_GROWTH = 1 << 15
+MAX_GROWTH = 32
 Node = dict[str, Any]
+
+def _room(aliases: dict[str, list[Any]]) -> int:
+    """How many characters of names a node may still have."""
+    return MAX_NAMES - sum([len(name) + PER_ALIAS for name, _ in aliases.values()])
+
+def _name(node: Node, read: Payload) -> None:
+    """Take down what the aliases of a birth stand for; what there is no room for stands for nothing."""
+    aliases = node["aliases"]
+    room = _room(aliases)
+    for m in read.metrics:
+        if m.alias is None or m.name is None:
+            continue
+        alias, name = str(m.alias), json.loads(m.name)
+        before = aliases.pop(alias, None)
+        room += (len(before[0]) + PER_ALIAS if before else 0) - len(name) - PER_ALIAS
+        if room < 0:
+            room += len(name) + PER_ALIAS
+        else:
+            aliases[alias] = [name, m.datatype]
+
+def _bear(node: Node, device: str) -> None:
+    """Take down a device of a node, unless there are too many."""
+    devices = [d for d in node["devices"] if d != device]
+    if len(devices) < MAX_DEVICES and sum(map(len, devices)) + len(device) <= MAX_DEVICES_TEXT:
+        devices.append(device)
+    node["devices"] = devices
+
+def _is_unknown(node: Node, read: Payload) -> bool:
+    """Whether a birth would tell what an alias stands for, which it would not where the node has no room left."""
+    aliases = node["aliases"]
+    return any(m.name is None and m.alias is not None and str(m.alias) not in aliases for m in read.metrics) and _room(aliases) > MAX_TEXT
 
 def step(node: Node, kind: str, device: str, read: Payload) -> None:
     """Take down what a message says of its node: births, deaths, and whether one is missing."""
@@ -21449,21 +21504,15 @@ def step(node: Node, kind: str, device: str, read: Payload) -> None:
         node["is_born"] = False
         return
     if kind in ("NBIRTH", "DBIRTH"):
-        aliases = {} if kind == "NBIRTH" else node["aliases"]
-        for m in read.metrics:
-            if m.alias is not None and m.name is not None:
-                aliases[str(m.alias)] = [json.loads(m.name), m.datatype]
-        node["aliases"] = aliases
-        node["devices"] = [] if kind == "NBIRTH" else [*(d for d in node["devices"] if d != device), device]
+        if kind == "NBIRTH":
+            node.update({"aliases": {}, "devices": []})
+        else:
+            _bear(node, device)
+        _name(node, read)
     seq = read.seq if read.seq is not None and read.seq < 256 else None
     if kind == "NBIRTH":
         node["is_born"] = True
-    elif (
-        not node["is_born"]
-        or node["seq"] is None
-        or (node["seq"] + 1) % 256 != seq
-        or any(m.name is None and m.alias is not None and str(m.alias) not in node["aliases"] for m in read.metrics)
-    ):
+    elif not node["is_born"] or node["seq"] is None or (node["seq"] + 1) % 256 != seq or _is_unknown(node, read):
         node["is_lost"] = True
     if seq is not None:
         node["seq"] = seq
@@ -21486,8 +21535,9 @@ def metadata(read: Payload) -> str:
                 parts[m.name] = f"{{{part}}}"
     return f',"metadata":{{"metrics":{{{",".join([f"{name}:{part}" for name, part in parts.items()])}}}}}' if parts else ""
 
-def document(node: Node, kind: str, device: str, read: Payload) -> str:
-    """Write a message as payload rules read it."""
+def document(node: Node, kind: str, device: str, read: Payload, most: int) -> str:
+    """Write a message as payload rules read it; ValueError where its samples become longer than most."""
+    size = 0
     samples: dict[int | None, dict[str, str]] = {}
     for m in read.metrics:
         name, datatype = m.name, m.datatype
@@ -21497,6 +21547,9 @@ def document(node: Node, kind: str, device: str, read: Payload) -> str:
         if name is not None and m.number and not OURS(name):
             text = value_text(m.number, m.value, datatype)
             if text:
+                size += len(name) + len(text)
+                if size > most:
+                    raise ValueError(f"more than {most} bytes as JSON")
                 samples.setdefault(read.timestamp if m.timestamp is None else m.timestamp, {})[name] = text
     # With an edge node its devices die.
     devices = [device, *node["devices"]] if kind == "NDEATH" else [device]
@@ -21516,14 +21569,14 @@ def run(kinds: list[str], nodes: list[str], devices: list[str], bodies: list[byt
     known: dict[str, Node] = json.loads(states)
     documents = []
     for kind, name, device, body in zip(kinds, nodes, devices, bodies):  # noqa: B905  # strict is newer than the oldest Python
+        most = min(MAX_BYTES, LEAST_GROWTH + MAX_GROWTH * len(body))
         try:
             read = payload(body)
+            node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
+            step(node, kind, device, read)
+            documents.append(document(node, kind, device, read, most))
         except ValueError:
             documents.append("null")
-            continue
-        node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
-        step(node, kind, device, read)
-        documents.append(document(node, kind, device, read))
     return f'{{"documents":[{",".join(documents)}],"states":{json.dumps(known)}}}'
 
 SD["run"] = run
@@ -22842,22 +22895,21 @@ DECLARE
     );
     v_decoded CONSTANT jsonb := mqtt.decoded_sparkplug(messages, v_known);
     v_nodes mqtt.sparkplug_nodes [];
-    v_heads text [];
     v_times timestamptz [];
 BEGIN
     SELECT
         array_agg(mqtt.sparkplug_node(i.organization_id, n.integration_id, n.node, v_decoded -> 'states' -> n.name)),
-        array_agg(n.head), array_agg(n.received_at)
-    INTO v_nodes, v_heads, v_times
+        array_agg(n.received_at)
+    INTO v_nodes, v_times
     FROM (
-        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.head, m.received_at
+        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.received_at
         FROM unnest(messages) AS m
         ORDER BY m.integration_id, m.node, m.place DESC
     ) AS n
     JOIN mqtt.device_integrations AS i ON i.id = n.integration_id
     WHERE v_decoded -> 'states' ? n.name;
     IF v_nodes IS NOT NULL THEN
-        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_heads, v_times);
+        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_times);
     END IF;
     RETURN v_decoded -> 'documents';
 END;
@@ -25625,25 +25677,26 @@ ALTER FUNCTION mqtt.samples_of_devices(samples mqtt.arrived_sample[]) OWNER TO m
 
 COMMENT ON FUNCTION mqtt.samples_of_devices(samples mqtt.arrived_sample[]) IS 'Samples that name a device: with their JSON (content), whether that are latest values (tells), and whether the same come of it as devices.last_data (is_simple). A part of the statement that asks.';
 
-CREATE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) RETURNS void
+CREATE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     v_is_asked boolean;
 BEGIN
     WITH news AS MATERIALIZED (
-        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.head, x.at, k.rebirth_at,
+        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.at, k.rebirth_at,
             n.rebirth_at = 'infinity' AND (x.at < k.rebirth_at + interval '30 seconds') IS NOT TRUE AS is_asked
         FROM unnest(nodes) WITH ORDINALITY AS n
-        JOIN unnest(heads, times) WITH ORDINALITY AS x (head, at, ordinality) ON x.ordinality = n.ordinality
+        JOIN unnest(times) WITH ORDINALITY AS x (at, ordinality) ON x.ordinality = n.ordinality
         LEFT JOIN mqtt.sparkplug_nodes AS k ON k.integration_id = n.integration_id AND k.node = n.node
     ),
     asked AS (
         -- The metric "Node Control/Rebirth", a boolean, true.
         INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT clock_timestamp(), jsonb_build_object('topic', n.head || 'spBv1.0/' || replace(n.node, '/', '/NCMD/'), 'qos', 0, 'retain', false),
-            n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
+        SELECT clock_timestamp(), jsonb_build_object(
+                'topic', regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2'), 'qos', 0, 'retain', false
+            ), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
         FROM news AS n
         WHERE n.is_asked
         RETURNING 1
@@ -25662,11 +25715,11 @@ BEGIN
         PERFORM mqtt.wake_bridge('outbound');
     END IF;
 END;
-$$;
+$_$;
 
-ALTER FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. heads: what comes before their topics; times: when their last messages came.';
+COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. times: when their last messages came.';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -26498,17 +26551,18 @@ CREATE FUNCTION mqtt.sparkplug_messages(messages mqtt.rule_message[]) RETURNS TA
 BEGIN
     RETURN QUERY
     WITH message AS MATERIALIZED (
-        SELECT m.place, m.integration_id, t.node, t.head, t.kind, t.device, m.body, m.received_at,
+        SELECT m.place, m.integration_id, t.node, t.kind, t.device, m.body, m.received_at,
             row_number() OVER (PARTITION BY m.integration_id, t.node ORDER BY m.place) AS number
         FROM unnest(messages) AS m
         CROSS JOIN LATERAL mqtt.sparkplug_topic(m.topic) AS t
         WHERE m.body IS NOT NULL AND m.integration_id IN (SELECT r.integration_id FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug')
     )
     SELECT
-        ROW(m.place, m.integration_id, m.node, m.head, m.kind, m.device, m.body, m.received_at)::mqtt.sparkplug_message,
+        ROW(m.place, m.integration_id, m.node, m.kind, m.device, m.body, m.received_at)::mqtt.sparkplug_message,
         octet_length(m.body) + CASE m.number
             WHEN 1 THEN coalesce((
-                SELECT pg_column_size(n.aliases) FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = m.integration_id AND n.node = m.node
+                -- Not as they are stored: compressed.
+                SELECT octet_length(n.aliases::text) + octet_length(n.devices::text) FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = m.integration_id AND n.node = m.node
             ), 0) ELSE 0
         END::bigint,
         row_number() OVER (ORDER BY m.integration_id, m.node, m.place)
@@ -26534,16 +26588,11 @@ ALTER FUNCTION mqtt.sparkplug_node(organization_id uuid, integration_id uuid, no
 
 COMMENT ON FUNCTION mqtt.sparkplug_node(organization_id uuid, integration_id uuid, node text, state jsonb) IS 'An edge node once messages have come; rebirth_at is infinity where its birth or a message is missing (Sparkplug 3.0.0 section 5.4).';
 
-CREATE FUNCTION mqtt.sparkplug_topic(topic text) RETURNS TABLE(head text, kind text, node text, device text)
+CREATE FUNCTION mqtt.sparkplug_topic(topic text) RETURNS TABLE(kind text, node text, device text)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (p.place = 1) THEN ''::text
-             ELSE (array_to_string(p.levels[1:(p.place - 1)], '/'::text) || '/'::text)
-         END AS "case",
-     p.levels[(p.place + 2)] AS levels,
-     ((p.levels[(p.place + 1)] || '/'::text) || p.levels[(p.place + 3)]),
+ SELECT p.levels[(p.place + 2)] AS levels,
+     array_to_string(((p.levels[:(p.place - 1)] || p.levels[(p.place + 1)]) || p.levels[(p.place + 3)]), '/'::text) AS array_to_string,
      concat_ws('/'::text, p.levels[(p.place + 1)], p.levels[(p.place + 3)], p.levels[(p.place + 4)]) AS concat_ws
     FROM ( SELECT l.levels,
              array_position(l.levels, 'spBv1.0'::text) AS place
@@ -26555,7 +26604,7 @@ END;
 
 ALTER FUNCTION mqtt.sparkplug_topic(topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sparkplug_topic(topic text) IS 'What comes before a Sparkplug B topic, its type, its edge node as group/node, and the device''s external id; none for a topic that is none. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.sparkplug_topic(topic text) IS 'Of a Sparkplug B topic its type, its edge node as group/node with what comes before, and the device''s external id; none for a topic that is none. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.spend_batch(batch mqtt.stored_batch, ms numeric) RETURNS void
     LANGUAGE plpgsql
@@ -28733,7 +28782,7 @@ BEGIN
         FROM mqtt.matched_rules(ARRAY(SELECT m.m FROM message AS m)) AS x
         JOIN message AS m ON (m.m).place = x.place
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
-        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, (m.m).payload, (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
+        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, mqtt.payload_for(r.decode, (m.m).payload, (m.m).metadata), (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
         WHERE r.transform IS NOT NULL AND mqtt.document_reason(r.role, a.decoded) IS NULL
         OFFSET 0
     ) AS d;
@@ -29814,7 +29863,8 @@ BEGIN
         SELECT m
         FROM unnest(messages) AS m
         WHERE NOT m.is_packed AND m.position <> ALL (v_without_login) AND NOT (
-            m.body IS NOT NULL AND EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
+            -- With or without a body: some of its bytes are text, too.
+            EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
             AND EXISTS (SELECT FROM mqtt.payload_rules AS s WHERE s.integration_id = m.integration_id AND s.decode = 'sparkplug')
         )
     );
@@ -34143,6 +34193,8 @@ REVOKE ALL ON FUNCTION mqtt.path_topic(path text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.payload_form(media_type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_has_far_exponents(value text, levels_around integer) FROM PUBLIC;
@@ -34530,7 +34582,7 @@ REVOKE ALL ON FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id u
 
 REVOKE ALL ON FUNCTION mqtt.samples_of_devices(samples mqtt.arrived_sample[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.sealed(label text, secret text) FROM PUBLIC;
 

@@ -58,7 +58,7 @@ BEGIN
     IF body IS NULL AND (decode = 'json' OR decode IN ('cbor', 'msgpack') AND jsonb_typeof(payload) <> 'string') OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
     ELSIF decode = 'sparkplug' THEN
-        RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or the server has no PL/Python')::mqtt.decoded_payload;
+        RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or too large with its names, or the server has no PL/Python')::mqtt.decoded_payload;
     END IF;
     FOREACH v_step IN ARRAY v_steps LOOP
         IF v_step IN ('hex', 'base64') THEN

@@ -65,7 +65,7 @@ BEGIN
         FROM mqtt.matched_rules(ARRAY(SELECT m.m FROM message AS m)) AS x
         JOIN message AS m ON (m.m).place = x.place
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
-        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, (m.m).payload, (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
+        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, mqtt.payload_for(r.decode, (m.m).payload, (m.m).metadata), (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
         WHERE r.transform IS NOT NULL AND mqtt.document_reason(r.role, a.decoded) IS NULL
         OFFSET 0
     ) AS d;
