@@ -891,6 +891,12 @@ BEGIN
             DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
+    IF EXISTS (SELECT FROM mqtt.former_slugs AS f WHERE f.slug = create_organization.slug) THEN
+        RAISE EXCEPTION 'slug_taken' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('An organization with the slug %s was deleted, and brokers may still have its messages.', slug),
+            HINT = 'Choose another slug.';
+    END IF;
     INSERT INTO mqtt.organizations (name, slug, max_per_second)
     SELECT create_organization.name, create_organization.slug, c.default_max_per_second
     FROM mqtt.configuration AS c
@@ -1158,7 +1164,7 @@ COMMENT ON FUNCTION api.delete_organization(organization_id uuid, confirm text) 
 For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members and no API keys
 any longer, HTTP refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance
 works off: messages, queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever
-made this call and to service_role. Its slug is free again once that is done. This cannot be undone.
+made this call and to service_role. Its slug is not given to another. This cannot be undone.
 Errors: 400 `confirmation_invalid`; 403 `admin_required`; 404 `organization_not_found`.
 Answer 202: "mqtt.deletion_json"';
 
@@ -9254,6 +9260,26 @@ ALTER FUNCTION mqtt.decode_reason(decode text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.decode_reason(decode text) IS 'Why this is not a way to decode payloads, as the end of a sentence; null if it is one.';
 
+CREATE FUNCTION mqtt.far_exponents_reason() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 'The JSON has more than 200 numbers with exponents of 30 and more, or -30 and less.'::text;
+END;
+
+ALTER FUNCTION mqtt.far_exponents_reason() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.far_exponents_reason() IS 'The detail of payload_invalid where mqtt.has_far_exponents holds.';
+
+CREATE FUNCTION mqtt.has_far_numbers(value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((pg_column_size(value) > 2400) AND (jsonb_array_length(jsonb_path_query_array(value, 'strict $.**?(@.type() == "number" && ((@ >= 1000000000000000000000000000000 || @ <= -1000000000000000000000000000000) || (@ < 0.00000000000000000000000000001 && @ > -0.00000000000000000000000000001) && @ != 0))'::jsonpath)) > 200));
+END;
+
+ALTER FUNCTION mqtt.has_far_numbers(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_far_numbers(value jsonb) IS 'Whether more than 200 numbers in it are 1e30 and more, or less than 1e-29: each takes up to 326 bytes as text, which has no exponents, and 12 here.';
+
 CREATE FUNCTION mqtt.is_document(decode text, payload jsonb, body bytea) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -9337,6 +9363,7 @@ CREATE FUNCTION mqtt.decoded_for(rule_decode text, layout jsonb, payload jsonb, 
     BEGIN ATOMIC
  SELECT
          CASE
+             WHEN ((rule_decode = 'sparkplug'::text) AND mqtt.has_far_numbers(payload)) THEN ROW('null'::jsonb, NULL::bytea, mqtt.far_exponents_reason())::mqtt.decoded_payload
              WHEN mqtt.is_document(rule_decode, payload, body) THEN ROW(payload, NULL::bytea, NULL::text)::mqtt.decoded_payload
              WHEN (rule_decode ~~ '% of %'::text) THEN mqtt.member_document(rule_decode, payload, layout, received_at)
              ELSE mqtt.rule_document(rule_decode, payload, body, layout, received_at)
@@ -11428,16 +11455,6 @@ ALTER FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_a
 
 COMMENT ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) IS 'The latest dead letter of a message; null once that has been deleted.';
 
-CREATE FUNCTION mqtt.far_exponents_reason() RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT 'The JSON has more than 200 numbers with exponents of 30 and more, or -30 and less.'::text;
-END;
-
-ALTER FUNCTION mqtt.far_exponents_reason() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.far_exponents_reason() IS 'The detail of payload_invalid where mqtt.has_far_exponents holds.';
-
 CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -12184,16 +12201,6 @@ END;
 ALTER FUNCTION mqtt.has_far_exponents(value text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.has_far_exponents(value text) IS 'Whether more than 200 numbers in JSON text have exponents of 30 and more, or -30 and less: jsonb returns each with up to 326 digits.';
-
-CREATE FUNCTION mqtt.has_far_numbers(value jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT ((pg_column_size(value) > 2400) AND (jsonb_array_length(jsonb_path_query_array(value, 'strict $.**?(@.type() == "number" && ((@ >= 1000000000000000000000000000000 || @ <= -1000000000000000000000000000000) || (@ < 0.00000000000000000000000000001 && @ > -0.00000000000000000000000000001) && @ != 0))'::jsonpath)) > 200));
-END;
-
-ALTER FUNCTION mqtt.has_far_numbers(value jsonb) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.has_far_numbers(value jsonb) IS 'Whether more than 200 numbers in it are 1e30 and more, or less than 1e-29: each takes up to 326 bytes as text, which has no exponents, and 12 here.';
 
 CREATE FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -14587,6 +14594,20 @@ END;
 ALTER FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) IS 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_reasons, or null. A part of the statement that asks.';
+
+CREATE FUNCTION mqtt.keep_former_slug() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO mqtt.former_slugs (slug) VALUES (OLD.slug) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.keep_former_slug() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.keep_former_slug() IS 'Trigger: the slug of an organization that is deleted is not given again.';
 
 CREATE FUNCTION mqtt.key_integration_ids() RETURNS uuid[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -31215,6 +31236,15 @@ ALTER TABLE mqtt.deferred_device_updates ALTER COLUMN number ADD GENERATED ALWAY
     CACHE 1
 );
 
+CREATE TABLE mqtt.former_slugs (
+    slug text NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.former_slugs OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.former_slugs IS 'Slugs of organizations that were deleted. A hosted broker keeps what they retained, and what waits for their sessions, and would give it to whoever has those topics next.';
+
 CREATE TABLE mqtt.ingest_keys (
     organization_id uuid NOT NULL,
     credential_id uuid NOT NULL,
@@ -31694,6 +31724,9 @@ ALTER TABLE ONLY mqtt.devices
 ALTER TABLE ONLY mqtt.ended_logins
     ADD CONSTRAINT ended_logins_pkey PRIMARY KEY (username);
 
+ALTER TABLE ONLY mqtt.former_slugs
+    ADD CONSTRAINT former_slugs_pkey PRIMARY KEY (slug);
+
 ALTER TABLE ONLY mqtt.ingest_keys
     ADD CONSTRAINT ingest_keys_pkey PRIMARY KEY (organization_id, credential_id, message_id);
 
@@ -31964,6 +31997,8 @@ CREATE TRIGGER end_callbacks AFTER DELETE ON mqtt.mqtt_subscriptions FOR EACH RO
 
 CREATE TRIGGER end_callbacks_update AFTER UPDATE OF callback_url ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.callback_url IS NOT NULL) AND (new.callback_url IS NULL))) EXECUTE FUNCTION mqtt.end_callbacks();
 
+CREATE TRIGGER keep_former_slug AFTER DELETE ON mqtt.organizations FOR EACH ROW EXECUTE FUNCTION mqtt.keep_former_slug();
+
 CREATE TRIGGER note_deleted_logins AFTER DELETE ON mqtt.mqtt_credentials REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION mqtt.note_deleted_logins();
 
 CREATE TRIGGER note_switched_off_logins AFTER UPDATE OF status ON mqtt.device_integrations FOR EACH ROW WHEN (((new.status = 'inactive'::text) AND (old.status <> 'inactive'::text) AND (new.integration_type = 'mqtt_hosted'::text))) EXECUTE FUNCTION mqtt.note_switched_off_logins();
@@ -32160,6 +32195,8 @@ ALTER TABLE mqtt.ended_logins ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everyone_reads ON mqtt.configuration FOR SELECT TO authenticated, service_role USING (true);
 
 CREATE POLICY everyone_reads ON mqtt.packed_days FOR SELECT TO authenticated, service_role USING (true);
+
+ALTER TABLE mqtt.former_slugs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.history ENABLE ROW LEVEL SECURITY;
 
@@ -33426,6 +33463,14 @@ REVOKE ALL ON FUNCTION mqtt.decode_reason(decode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.decode_reason(decode text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.decode_reason(decode text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.far_exponents_reason() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.is_document(decode text, payload jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.member_document(decode text, payload jsonb, layout jsonb, received_at timestamp with time zone) FROM PUBLIC;
@@ -33580,10 +33625,6 @@ REVOKE ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, re
 GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, received_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION mqtt.far_exponents_reason() FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO authenticated;
-GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.fault_reason(slug text, topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.fewest_stored() FROM PUBLIC;
@@ -33657,10 +33698,6 @@ GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.has_far_exponents(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_far_exponents(value text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.has_far_exponents(value text) TO service_role;
-
-REVOKE ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) TO authenticated;
@@ -33882,6 +33919,8 @@ REVOKE ALL ON FUNCTION mqtt.option_fault(qos text, retain text, message_id text,
 REVOKE ALL ON FUNCTION mqtt.properties_fault(message jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.keep_former_slug() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.key_integration_ids() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.key_integration_ids() TO authenticated;

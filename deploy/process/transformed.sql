@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION mqtt.decoded_for(rule_decode text, layout jsonb, payl
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
+        WHEN rule_decode = 'sparkplug' AND mqtt.has_far_numbers(payload) THEN ROW('null'::jsonb, NULL, mqtt.far_exponents_reason())::mqtt.decoded_payload
         WHEN mqtt.is_document(rule_decode, payload, body) THEN ROW(payload, NULL, NULL)::mqtt.decoded_payload
         WHEN rule_decode LIKE '% of %' THEN mqtt.member_document(rule_decode, payload, layout, received_at)
         ELSE mqtt.rule_document(rule_decode, payload, body, layout, received_at)
