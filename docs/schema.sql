@@ -11292,7 +11292,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "selection_required": {"status": 400, "meaning": "the call does not say which messages are to be deleted", "remedy": "send `integration_id`, `device_id`, `filter`, `since` or `until`; `filter` `#` means every topic"},
 "setting_invalid": {"status": 400, "meaning": "a setting is unknown or out of bounds; `details` names it", "remedy": "correct the setting that `details` names"},
 "slug_invalid": {"status": 400, "meaning": "a slug is 1 to 48 of `a-z 0-9 _ -` and starts with a letter or digit", "remedy": "choose another slug"},
-"slug_taken": {"status": 409, "meaning": "another organization has that slug", "remedy": "choose another slug"},
+"slug_taken": {"status": 409, "meaning": "another organization has that slug, or had it before it was deleted", "remedy": "choose another slug"},
 "status_invalid": {"status": 400, "meaning": "`status` is not `active` or `inactive`", "remedy": "send `active` or `inactive`"},
 "subscription_limit_reached": {"status": 409, "meaning": "the organization has as many subscriptions as it may have (`max_subscriptions`)", "remedy": "use wildcards, unsubscribe from some, or ask the operator to raise the limit"},
 "subscription_not_found": {"status": 404, "meaning": "there is no such subscription that you may see", "remedy": "`GET /mqtt_subscriptions` lists yours"},
@@ -11858,7 +11858,7 @@ BEGIN
     IF NOT jsonb_path_exists(document, 'strict $.* ? (@.type() == "object" || @.type() == "array")') THEN
         RETURN document;
     END IF;
-    -- Most nest once, which takes half as long this way.
+    -- A long key is a part of the name of each member below it. Most nest once, which takes half as long this way.
     IF NOT jsonb_path_exists(document, 'strict $.* ? (@.type() == "object").* ? (@.type() == "object")') THEN
         RETURN (
             SELECT coalesce(jsonb_object_agg(m.name, m.value), '{}')
@@ -11869,8 +11869,8 @@ BEGIN
                 UNION ALL
                 SELECT a.key || '.' || b.key, b.value
                 FROM jsonb_each(document) AS a
-                CROSS JOIN LATERAL jsonb_each(a.value) AS b
-                WHERE jsonb_typeof(a.value) = 'object'
+                CROSS JOIN LATERAL jsonb_each(CASE WHEN octet_length(a.key) < 255 THEN a.value END) AS b
+                WHERE jsonb_typeof(a.value) = 'object' AND octet_length(a.key) + octet_length(b.key) < 255
             ) AS m
             WHERE jsonb_typeof(m.value) <> 'array'
         );
@@ -11883,18 +11883,18 @@ BEGIN
             SELECT m.name || '.' || e.key, e.value, m.depth + 1
             FROM member AS m
             CROSS JOIN LATERAL jsonb_each(m.value) AS e
-            WHERE jsonb_typeof(m.value) = 'object' AND m.depth < 8
+            WHERE jsonb_typeof(m.value) = 'object' AND m.depth < 8 AND octet_length(m.name) < 255
         )
         SELECT coalesce(jsonb_object_agg(m.name, m.value), '{}')
         FROM member AS m
-        WHERE jsonb_typeof(m.value) NOT IN ('object', 'array')
+        WHERE jsonb_typeof(m.value) NOT IN ('object', 'array') AND (m.depth = 1 OR octet_length(m.name) <= 255)
     );
 END;
 $_$;
 
 ALTER FUNCTION mqtt.flat_members(document jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.flat_members(document jsonb) IS 'An object with its nested members by their path, with dots, at most eight levels deep; arrays are left out.';
+COMMENT ON FUNCTION mqtt.flat_members(document jsonb) IS 'An object with its nested members by their path, with dots, at most eight levels deep and of 255 bytes; arrays are left out.';
 
 CREATE TABLE mqtt.payload_rules (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -13555,10 +13555,12 @@ COMMENT ON FUNCTION mqtt.presence_state(value jsonb) IS 'What a status says of p
 CREATE FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) RETURNS mqtt.found_metrics
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
-    v_chosen jsonb := '{}';
+    v_names text [] := '{}';
+    v_values jsonb [] := '{}';
     v_all jsonb := '{}';
+    v_size bigint := 0;
     v_name text;
     v_value jsonb;
     v_found mqtt.found_metrics;
@@ -13569,6 +13571,16 @@ BEGIN
         CONTINUE WHEN v_value IS NULL;
         IF rule.metric_parts[i] IS NOT NULL THEN
             v_name := mqtt.filled_template(rule.metric_parts[i], levels, document, variables, login);
+            IF octet_length(v_name) > 255 THEN
+                RETURN ROW('{}', 'the name of a metric has more than 255 bytes')::mqtt.found_metrics;
+            END IF;
+        END IF;
+        -- What $root leads to may be all of the message, for each metric of each sample.
+        v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0) * CASE
+            WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1
+        END;
+        IF v_size > 262144 THEN
+            RETURN ROW('{}', 'its metrics have more than 64 KiB')::mqtt.found_metrics;
         END IF;
         IF right(v_name, 1) = '*' THEN
             IF jsonb_typeof(v_value) = 'object' THEN
@@ -13580,7 +13592,7 @@ BEGIN
             ELSIF v_name = '*' THEN
                 v_all := v_all || jsonb_build_object('value', v_value);
             END IF;
-        ELSIF v_name IS NOT NULL AND NOT v_chosen ? v_name THEN
+        ELSIF v_name IS NOT NULL AND v_name <> ALL (v_names) THEN
             IF rule.metric_types[i] <> '' AND v_value <> 'null' THEN
                 v_value := mqtt.typed_value(v_value, rule.metric_types[i]);
                 IF v_value IS NULL THEN
@@ -13592,13 +13604,14 @@ BEGIN
             IF jsonb_typeof(v_value) = 'number' AND scale(v_value::numeric) > 15 THEN
                 v_value := to_jsonb(trim_scale(v_value::numeric));
             END IF;
-            v_chosen := v_chosen || jsonb_build_object(v_name, v_value);
+            v_names := array_append(v_names, v_name);
+            v_values := array_append(v_values, v_value);
         END IF;
     END LOOP;
-    v_found.data := v_all || v_chosen;
+    v_found.data := v_all || (SELECT coalesce(jsonb_object_agg(c.name, c.value), '{}') FROM unnest(v_names, v_values) AS c (name, value));
     RETURN v_found;
 END;
-$$;
+$_$;
 
 ALTER FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) OWNER TO mqtt_owner;
 
@@ -15823,21 +15836,21 @@ CREATE FUNCTION mqtt.metric_values(payload jsonb, names text[]) RETURNS TABLE(me
           SELECT concat_ws('.'::text, a.key, b.key, c.key) AS concat_ws,
              COALESCE(c.value, b.value) AS "coalesce"
             FROM (jsonb_each(
-                 CASE jsonb_typeof(a.value)
-                     WHEN 'object'::text THEN a.value
+                 CASE
+                     WHEN ((jsonb_typeof(a.value) = 'object'::text) AND (octet_length(a.key) < 255)) THEN a.value
                      ELSE NULL::jsonb
                  END) b(key, value)
               LEFT JOIN LATERAL jsonb_each(
-                 CASE jsonb_typeof(b.value)
-                     WHEN 'object'::text THEN b.value
+                 CASE
+                     WHEN ((jsonb_typeof(b.value) = 'object'::text) AND (octet_length(b.key) < 255)) THEN b.value
                      ELSE NULL::jsonb
                  END) c(key, value) ON (true))
-           WHERE ((jsonb_typeof(a.value) = 'object'::text) AND (jsonb_typeof(COALESCE(c.value, b.value)) <> 'object'::text) AND (a.is_named OR mqtt.is_named(concat_ws('.'::text, a.key, b.key, c.key), metric_values.names)))) m);
+           WHERE ((jsonb_typeof(a.value) = 'object'::text) AND (jsonb_typeof(COALESCE(c.value, b.value)) <> 'object'::text) AND (((octet_length(a.key) + octet_length(b.key)) + COALESCE((octet_length(c.key) + 1), 0)) < 255) AND (a.is_named OR mqtt.is_named(concat_ws('.'::text, a.key, b.key, c.key), metric_values.names)))) m);
 END;
 
 ALTER FUNCTION mqtt.metric_values(payload jsonb, names text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) IS 'The metrics of a payload, nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object. If names are given, those named and those below them.';
+COMMENT ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) IS 'The metrics of a payload, nested members by their path with dots, at most three levels deep and of 255 bytes; {"value": payload} if it is not an object. If names are given, those named and those below them.';
 
 CREATE FUNCTION mqtt.path_reason(path text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
