@@ -13576,9 +13576,8 @@ BEGIN
             END IF;
         END IF;
         -- What $root leads to may be all of the message, for each metric of each sample.
-        v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0) * CASE
-            WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1
-        END;
+        v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0)
+            * CASE WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1 END;
         IF v_size > 262144 THEN
             RETURN ROW('{}', 'its metrics have more than 64 KiB')::mqtt.found_metrics;
         END IF;
