@@ -425,7 +425,7 @@ CREATE TYPE mqtt.rule_message AS (
 
 ALTER TYPE mqtt.rule_message OWNER TO mqtt_owner;
 
-COMMENT ON TYPE mqtt.rule_message IS 'A message for payload rules. place: the number by which it is found again, in the order of acceptance; payload: as the content type has it; login: else that of the credential; received_at: what relative times in it refer to; transformed: what the transform of its rule has made of it (mqtt.transformed), if there is one; metadata: what its decoder has found of the device besides.';
+COMMENT ON TYPE mqtt.rule_message IS 'A message for payload rules. place: the number by which it is found again, in the order of acceptance; payload: as the content type has it; login: else that of the credential; received_at: what relative times in it refer to; transformed: what the transform of its rule has made of it (mqtt.transformed), if there is one; metadata: what its decoder has found of the device besides, not null where payload is what Sparkplug B was decoded to.';
 
 CREATE TYPE mqtt.seen_device AS (
 	id uuid,
@@ -451,7 +451,6 @@ CREATE TYPE mqtt.sparkplug_message AS (
 	place bigint,
 	integration_id uuid,
 	node text,
-	head text,
 	kind text,
 	device text,
 	body bytea,
@@ -460,7 +459,7 @@ CREATE TYPE mqtt.sparkplug_message AS (
 
 ALTER TYPE mqtt.sparkplug_message OWNER TO mqtt_owner;
 
-COMMENT ON TYPE mqtt.sparkplug_message IS 'A Sparkplug B message. node: group and edge node; head: what comes before its topic; kind: NBIRTH, DDATA, …; device: its external id.';
+COMMENT ON TYPE mqtt.sparkplug_message IS 'A Sparkplug B message. node: what comes before spBv1.0/ in its topic, group and edge node; kind: NBIRTH, DDATA, …; device: its external id.';
 
 CREATE TYPE mqtt.stored_batch AS (
 	organizations uuid[],
@@ -892,6 +891,12 @@ BEGIN
             DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
     END IF;
+    IF EXISTS (SELECT FROM mqtt.former_slugs AS f WHERE f.slug = create_organization.slug) THEN
+        RAISE EXCEPTION 'slug_taken' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('An organization with the slug %s was deleted, and brokers may still have its messages.', slug),
+            HINT = 'Choose another slug.';
+    END IF;
     INSERT INTO mqtt.organizations (name, slug, max_per_second)
     SELECT create_organization.name, create_organization.slug, c.default_max_per_second
     FROM mqtt.configuration AS c
@@ -1159,7 +1164,7 @@ COMMENT ON FUNCTION api.delete_organization(organization_id uuid, confirm text) 
 For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members and no API keys
 any longer, HTTP refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance
 works off: messages, queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever
-made this call and to service_role. Its slug is free again once that is done. This cannot be undone.
+made this call and to service_role. Its slug is not given to another. This cannot be undone.
 Errors: 400 `confirmation_invalid`; 403 `admin_required`; 404 `organization_not_found`.
 Answer 202: "mqtt.deletion_json"';
 
@@ -3816,7 +3821,7 @@ BEGIN
     v_message := ROW(1, v_integration.id, NULL, try_payload_rules.topic, v_decoded.payload, v_body, now(), try_payload_rules.login, NULL, NULL);
     v_sparkplug := mqtt.tried_sparkplug(v_message);
     v_message.payload := coalesce(v_sparkplug - 'metadata', v_message.payload);
-    v_message.metadata := v_sparkplug -> 'metadata';
+    v_message.metadata := CASE WHEN v_sparkplug IS NOT NULL THEN coalesce(v_sparkplug -> 'metadata', '{}') END;
     v_message := mqtt.tried_transform(v_message);
     v_found := mqtt.interpretations(ARRAY[v_message]);
     RETURN jsonb_build_object(
@@ -9263,6 +9268,26 @@ ALTER FUNCTION mqtt.decode_reason(decode text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.decode_reason(decode text) IS 'Why this is not a way to decode payloads, as the end of a sentence; null if it is one.';
 
+CREATE FUNCTION mqtt.far_exponents_reason() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT 'The JSON has more than 200 numbers with exponents of 30 and more, or -30 and less.'::text;
+END;
+
+ALTER FUNCTION mqtt.far_exponents_reason() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.far_exponents_reason() IS 'The detail of payload_invalid where mqtt.has_far_exponents holds.';
+
+CREATE FUNCTION mqtt.has_far_numbers(value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((pg_column_size(value) > 2400) AND (jsonb_array_length(jsonb_path_query_array(value, 'strict $.**?(@.type() == "number" && ((@ >= 1000000000000000000000000000000 || @ <= -1000000000000000000000000000000) || (@ < 0.00000000000000000000000000001 && @ > -0.00000000000000000000000000001) && @ != 0))'::jsonpath)) > 200));
+END;
+
+ALTER FUNCTION mqtt.has_far_numbers(value jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.has_far_numbers(value jsonb) IS 'Whether more than 200 numbers in it are 1e30 and more, or less than 1e-29: each takes up to 326 bytes as text, which has no exponents, and 12 here.';
+
 CREATE FUNCTION mqtt.is_document(decode text, payload jsonb, body bytea) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -9313,7 +9338,7 @@ BEGIN
     IF body IS NULL AND (decode = 'json' OR decode IN ('cbor', 'msgpack') AND jsonb_typeof(payload) <> 'string') OR decode = 'sparkplug' AND payload ? 'sparkplug' THEN
         RETURN ROW(payload, NULL, NULL)::mqtt.decoded_payload;
     ELSIF decode = 'sparkplug' THEN
-        RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or the server has no PL/Python')::mqtt.decoded_payload;
+        RETURN ROW('null'::jsonb, v_bytes, 'it is no Sparkplug B payload, or too large with its names, or the server has no PL/Python')::mqtt.decoded_payload;
     END IF;
     FOREACH v_step IN ARRAY v_steps LOOP
         IF v_step IN ('hex', 'base64') THEN
@@ -9346,6 +9371,7 @@ CREATE FUNCTION mqtt.decoded_for(rule_decode text, layout jsonb, payload jsonb, 
     BEGIN ATOMIC
  SELECT
          CASE
+             WHEN ((rule_decode = 'sparkplug'::text) AND mqtt.has_far_numbers(payload)) THEN ROW('null'::jsonb, NULL::bytea, mqtt.far_exponents_reason())::mqtt.decoded_payload
              WHEN mqtt.is_document(rule_decode, payload, body) THEN ROW(payload, NULL::bytea, NULL::text)::mqtt.decoded_payload
              WHEN (rule_decode ~~ '% of %'::text) THEN mqtt.member_document(rule_decode, payload, layout, received_at)
              ELSE mqtt.rule_document(rule_decode, payload, body, layout, received_at)
@@ -9533,7 +9559,7 @@ ALTER TABLE mqtt.sparkplug_nodes OWNER TO mqtt_owner;
 
 COMMENT ON TABLE mqtt.sparkplug_nodes IS 'What a Sparkplug B edge node said at its birth, and its sequence: without these its data have no names.';
 
-COMMENT ON COLUMN mqtt.sparkplug_nodes.node IS 'Group and edge node: Plant/edge1.';
+COMMENT ON COLUMN mqtt.sparkplug_nodes.node IS 'What comes before spBv1.0/ in its topics, group and edge node: org_acme/Plant/edge1. A login for other topics has no part in it.';
 
 COMMENT ON COLUMN mqtt.sparkplug_nodes.seq IS 'Of the last message, 0 to 255; a gap means that one is missing.';
 
@@ -11289,7 +11315,7 @@ CREATE FUNCTION mqtt.error_catalogue() RETURNS jsonb
 "selection_required": {"status": 400, "meaning": "the call does not say which messages are to be deleted", "remedy": "send `integration_id`, `device_id`, `filter`, `since` or `until`; `filter` `#` means every topic"},
 "setting_invalid": {"status": 400, "meaning": "a setting is unknown or out of bounds; `details` names it", "remedy": "correct the setting that `details` names"},
 "slug_invalid": {"status": 400, "meaning": "a slug is 1 to 48 of `a-z 0-9 _ -` and starts with a letter or digit", "remedy": "choose another slug"},
-"slug_taken": {"status": 409, "meaning": "another organization has that slug", "remedy": "choose another slug"},
+"slug_taken": {"status": 409, "meaning": "another organization has that slug, or had it before it was deleted", "remedy": "choose another slug"},
 "status_invalid": {"status": 400, "meaning": "`status` is not `active` or `inactive`", "remedy": "send `active` or `inactive`"},
 "subscription_limit_reached": {"status": 409, "meaning": "the organization has as many subscriptions as it may have (`max_subscriptions`)", "remedy": "use wildcards, unsubscribe from some, or ask the operator to raise the limit"},
 "subscription_not_found": {"status": 404, "meaning": "there is no such subscription that you may see", "remedy": "`GET /mqtt_subscriptions` lists yours"},
@@ -11484,16 +11510,6 @@ $$;
 ALTER FUNCTION mqtt.failures_of(step text, subject text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.failures_of(step text, subject text) IS 'How often in a row a step has failed for that subject.';
-
-CREATE FUNCTION mqtt.far_exponents_reason() RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT 'The JSON has more than 200 numbers with exponents of 30 and more, or -30 and less.'::text;
-END;
-
-ALTER FUNCTION mqtt.far_exponents_reason() OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.far_exponents_reason() IS 'The detail of payload_invalid where mqtt.has_far_exponents holds.';
 
 CREATE FUNCTION mqtt.fault_reason(slug text, topic text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -11898,7 +11914,7 @@ BEGIN
     IF NOT jsonb_path_exists(document, 'strict $.* ? (@.type() == "object" || @.type() == "array")') THEN
         RETURN document;
     END IF;
-    -- Most nest once, which takes half as long this way.
+    -- A long key is a part of the name of each member below it. Most nest once, which takes half as long this way.
     IF NOT jsonb_path_exists(document, 'strict $.* ? (@.type() == "object").* ? (@.type() == "object")') THEN
         RETURN (
             SELECT coalesce(jsonb_object_agg(m.name, m.value), '{}')
@@ -11909,8 +11925,8 @@ BEGIN
                 UNION ALL
                 SELECT a.key || '.' || b.key, b.value
                 FROM jsonb_each(document) AS a
-                CROSS JOIN LATERAL jsonb_each(a.value) AS b
-                WHERE jsonb_typeof(a.value) = 'object'
+                CROSS JOIN LATERAL jsonb_each(CASE WHEN octet_length(a.key) < 255 THEN a.value END) AS b
+                WHERE jsonb_typeof(a.value) = 'object' AND octet_length(a.key) + octet_length(b.key) < 255
             ) AS m
             WHERE jsonb_typeof(m.value) <> 'array'
         );
@@ -11923,18 +11939,18 @@ BEGIN
             SELECT m.name || '.' || e.key, e.value, m.depth + 1
             FROM member AS m
             CROSS JOIN LATERAL jsonb_each(m.value) AS e
-            WHERE jsonb_typeof(m.value) = 'object' AND m.depth < 8
+            WHERE jsonb_typeof(m.value) = 'object' AND m.depth < 8 AND octet_length(m.name) < 255
         )
         SELECT coalesce(jsonb_object_agg(m.name, m.value), '{}')
         FROM member AS m
-        WHERE jsonb_typeof(m.value) NOT IN ('object', 'array')
+        WHERE jsonb_typeof(m.value) NOT IN ('object', 'array') AND (m.depth = 1 OR octet_length(m.name) <= 255)
     );
 END;
 $_$;
 
 ALTER FUNCTION mqtt.flat_members(document jsonb) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.flat_members(document jsonb) IS 'An object with its nested members by their path, with dots, at most eight levels deep; arrays are left out.';
+COMMENT ON FUNCTION mqtt.flat_members(document jsonb) IS 'An object with its nested members by their path, with dots, at most eight levels deep and of 255 bytes; arrays are left out.';
 
 CREATE TABLE mqtt.payload_rules (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -12254,16 +12270,6 @@ END;
 ALTER FUNCTION mqtt.has_far_exponents(value text) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.has_far_exponents(value text) IS 'Whether more than 200 numbers in JSON text have exponents of 30 and more, or -30 and less: jsonb returns each with up to 326 digits.';
-
-CREATE FUNCTION mqtt.has_far_numbers(value jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT ((pg_column_size(value) > 2400) AND (jsonb_array_length(jsonb_path_query_array(value, 'strict $.**?(@.type() == "number" && ((@ >= 1000000000000000000000000000000 || @ <= -1000000000000000000000000000000) || (@ < 0.00000000000000000000000000001 && @ > -0.00000000000000000000000000001) && @ != 0))'::jsonpath)) > 200));
-END;
-
-ALTER FUNCTION mqtt.has_far_numbers(value jsonb) OWNER TO mqtt_owner;
-
-COMMENT ON FUNCTION mqtt.has_far_numbers(value jsonb) IS 'Whether more than 200 numbers in it are 1e30 and more, or less than 1e-29: each takes up to 326 bytes as text, which has no exponents, and 12 here.';
 
 CREATE FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -13131,7 +13137,7 @@ BEGIN
             CASE WHEN f.fault IS NULL AND r.role <> 'attributes' AND f.data <> '{}' THEN f.data END,
             CASE
                 WHEN f.fault IS NULL THEN mqtt.interpreted_facts(
-                    f.presence, CASE WHEN r.role = 'attributes' THEN mqtt.metadata_of(f.data) WHEN i.number = 1 AND r.decode = 'sparkplug' THEN m.metadata END
+                    f.presence, CASE WHEN r.role = 'attributes' THEN mqtt.metadata_of(f.data) WHEN i.number = 1 AND r.decode = 'sparkplug' THEN nullif(m.metadata, '{}') END
                 )
             END,
             CASE
@@ -13149,7 +13155,9 @@ BEGIN
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
         CROSS JOIN LATERAL (
             SELECT CASE WHEN (m.transformed).payload IS NOT NULL THEN m.transformed
-                    ELSE mqtt.decoded_for(CASE WHEN r.role <> 'ignore' THEN r.decode END, r.layout, m.payload, m.body, m.received_at) END AS decoded,
+                    ELSE mqtt.decoded_for(
+                        CASE WHEN r.role <> 'ignore' THEN r.decode END, r.layout, mqtt.payload_for(r.decode, m.payload, m.metadata), m.body, m.received_at
+                    ) END AS decoded,
                 string_to_array(m.topic, '/') AS levels,
                 CASE WHEN r.needs_login THEN coalesce(
                     m.login, (SELECT c.username FROM mqtt.mqtt_credentials AS c WHERE c.id = m.credential_id)
@@ -13616,10 +13624,12 @@ COMMENT ON FUNCTION mqtt.presence_state(value jsonb) IS 'What a status says of p
 CREATE FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) RETURNS mqtt.found_metrics
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
-    v_chosen jsonb := '{}';
+    v_names text [] := '{}';
+    v_values jsonb [] := '{}';
     v_all jsonb := '{}';
+    v_size bigint := 0;
     v_name text;
     v_value jsonb;
     v_found mqtt.found_metrics;
@@ -13630,6 +13640,15 @@ BEGIN
         CONTINUE WHEN v_value IS NULL;
         IF rule.metric_parts[i] IS NOT NULL THEN
             v_name := mqtt.filled_template(rule.metric_parts[i], levels, document, variables, login);
+            IF octet_length(v_name) > 255 THEN
+                RETURN ROW('{}', 'the name of a metric has more than 255 bytes')::mqtt.found_metrics;
+            END IF;
+        END IF;
+        -- What $root leads to may be all of the message, for each metric of each sample.
+        v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0)
+            * CASE WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1 END;
+        IF v_size > 262144 THEN
+            RETURN ROW('{}', 'its metrics have more than 64 KiB')::mqtt.found_metrics;
         END IF;
         IF right(v_name, 1) = '*' THEN
             IF jsonb_typeof(v_value) = 'object' THEN
@@ -13641,7 +13660,7 @@ BEGIN
             ELSIF v_name = '*' THEN
                 v_all := v_all || jsonb_build_object('value', v_value);
             END IF;
-        ELSIF v_name IS NOT NULL AND NOT v_chosen ? v_name THEN
+        ELSIF v_name IS NOT NULL AND v_name <> ALL (v_names) THEN
             IF rule.metric_types[i] <> '' AND v_value <> 'null' THEN
                 v_value := mqtt.typed_value(v_value, rule.metric_types[i]);
                 IF v_value IS NULL THEN
@@ -13653,13 +13672,14 @@ BEGIN
             IF jsonb_typeof(v_value) = 'number' AND scale(v_value::numeric) > 15 THEN
                 v_value := to_jsonb(trim_scale(v_value::numeric));
             END IF;
-            v_chosen := v_chosen || jsonb_build_object(v_name, v_value);
+            v_names := array_append(v_names, v_name);
+            v_values := array_append(v_values, v_value);
         END IF;
     END LOOP;
-    v_found.data := v_all || v_chosen;
+    v_found.data := v_all || (SELECT coalesce(jsonb_object_agg(c.name, c.value), '{}') FROM unnest(v_names, v_values) AS c (name, value));
     RETURN v_found;
 END;
-$$;
+$_$;
 
 ALTER FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) OWNER TO mqtt_owner;
 
@@ -14679,6 +14699,20 @@ ALTER FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, 
 
 COMMENT ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) IS 'The messages of an array, taken apart, each with the slug of the first rule that it breaks (null when none). faults: mqtt.message_reasons, or null. A part of the statement that asks.';
 
+CREATE FUNCTION mqtt.keep_former_slug() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO mqtt.former_slugs (slug) VALUES (OLD.slug) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END;
+$$;
+
+ALTER FUNCTION mqtt.keep_former_slug() OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.keep_former_slug() IS 'Trigger: the slug of an organization that is deleted is not given again.';
+
 CREATE FUNCTION mqtt.key_integration_ids() RETURNS uuid[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -15381,7 +15415,7 @@ CREATE FUNCTION mqtt.matched_rules(messages mqtt.rule_message[]) RETURNS TABLE(p
 BEGIN
     RETURN QUERY
     WITH message AS MATERIALIZED (
-        SELECT x.place, x.integration_id, x.topic, x.payload, x.body FROM unnest(messages) AS x
+        SELECT x.place, x.integration_id, x.topic, x.payload, x.body, x.metadata FROM unnest(messages) AS x
     ),
     -- Which rules a topic has is looked up once, not for each message.
     known AS MATERIALIZED (
@@ -15406,7 +15440,7 @@ BEGIN
                 -- In the order of the arrays, and no further than to the first.
                 SELECT c.id
                 FROM unnest(k.ids, k.conditions, k.decodes, k.layouts) AS c (id, condition, decode, layout)
-                WHERE mqtt.is_fulfilled(c.condition, c.decode, c.layout, m.payload, m.body)
+                WHERE mqtt.is_fulfilled(c.condition, c.decode, c.layout, mqtt.payload_for(c.decode, m.payload, m.metadata), m.body)
                 LIMIT 1
             )
         END AS rule_id
@@ -15893,21 +15927,21 @@ CREATE FUNCTION mqtt.metric_values(payload jsonb, names text[]) RETURNS TABLE(me
           SELECT concat_ws('.'::text, a.key, b.key, c.key) AS concat_ws,
              COALESCE(c.value, b.value) AS "coalesce"
             FROM (jsonb_each(
-                 CASE jsonb_typeof(a.value)
-                     WHEN 'object'::text THEN a.value
+                 CASE
+                     WHEN ((jsonb_typeof(a.value) = 'object'::text) AND (octet_length(a.key) < 255)) THEN a.value
                      ELSE NULL::jsonb
                  END) b(key, value)
               LEFT JOIN LATERAL jsonb_each(
-                 CASE jsonb_typeof(b.value)
-                     WHEN 'object'::text THEN b.value
+                 CASE
+                     WHEN ((jsonb_typeof(b.value) = 'object'::text) AND (octet_length(b.key) < 255)) THEN b.value
                      ELSE NULL::jsonb
                  END) c(key, value) ON (true))
-           WHERE ((jsonb_typeof(a.value) = 'object'::text) AND (jsonb_typeof(COALESCE(c.value, b.value)) <> 'object'::text) AND (a.is_named OR mqtt.is_named(concat_ws('.'::text, a.key, b.key, c.key), metric_values.names)))) m);
+           WHERE ((jsonb_typeof(a.value) = 'object'::text) AND (jsonb_typeof(COALESCE(c.value, b.value)) <> 'object'::text) AND (((octet_length(a.key) + octet_length(b.key)) + COALESCE((octet_length(c.key) + 1), 0)) < 255) AND (a.is_named OR mqtt.is_named(concat_ws('.'::text, a.key, b.key, c.key), metric_values.names)))) m);
 END;
 
 ALTER FUNCTION mqtt.metric_values(payload jsonb, names text[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) IS 'The metrics of a payload, nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object. If names are given, those named and those below them.';
+COMMENT ON FUNCTION mqtt.metric_values(payload jsonb, names text[]) IS 'The metrics of a payload, nested members by their path with dots, at most three levels deep and of 255 bytes; {"value": payload} if it is not an object. If names are given, those named and those below them.';
 
 CREATE FUNCTION mqtt.path_reason(path text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -18062,6 +18096,20 @@ ALTER FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) OWNER TO mqtt_owner
 
 COMMENT ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) IS 'Bytes of a payload or body that are not compressed. A part of the statement that asks.';
 
+CREATE FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((decode = 'sparkplug'::text) AND (metadata IS NULL)) THEN NULL::jsonb
+             ELSE payload
+         END AS payload;
+END;
+
+ALTER FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) IS 'The payload of a message for a rule; null where its sender wrote what Sparkplug B is decoded to, which would name any device. A part of the statement that asks.';
+
 CREATE FUNCTION mqtt.payload_form(media_type text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -18425,7 +18473,8 @@ BEGIN
         SELECT ROW(
             m.place, m.integration_id, m.credential_id, m.topic,
             CASE WHEN d.document ? 'metadata' THEN d.document - 'metadata' ELSE coalesce(nullif(d.document, 'null'), m.payload) END,
-            m.body, m.received_at, m.login, NULL, d.document -> 'metadata'
+            m.body, m.received_at, m.login, NULL,
+            CASE WHEN d.document ? 'sparkplug' THEN coalesce(d.document -> 'metadata', '{}') END
         )::mqtt.rule_message
         FROM unnest(messages) AS m
         LEFT JOIN (
@@ -21611,7 +21660,46 @@ SAID = {
 # Of the 64 KiB of metadata that a device may have.
 MAX_METADATA = 49152
 MAX_TEXT = 302
+# A node's aliases are read with each of its messages, and each of them may stand for a name as long as a payload: both are bounded. A rule
+# takes 1,000 samples of a death, that of the node itself included.
+MAX_NAMES = 1 << 19
+PER_ALIAS = 32
+MAX_DEVICES = 999
+MAX_DEVICES_TEXT = 1 << 16
+LEAST_GROWTH = 1 << 15
+MAX_GROWTH = 32
 Node = dict[str, Any]
+
+def _room(aliases: dict[str, list[Any]]) -> int:
+    """How many characters of names a node may still have."""
+    return MAX_NAMES - sum([len(name) + PER_ALIAS for name, _ in aliases.values()])
+
+def _name(node: Node, read: Payload) -> None:
+    """Take down what the aliases of a birth stand for; what there is no room for stands for nothing."""
+    aliases = node["aliases"]
+    room = _room(aliases)
+    for m in read.metrics:
+        if m.alias is None or m.name is None:
+            continue
+        alias, name = str(m.alias), json.loads(m.name)
+        before = aliases.pop(alias, None)
+        room += (len(before[0]) + PER_ALIAS if before else 0) - len(name) - PER_ALIAS
+        if room < 0:
+            room += len(name) + PER_ALIAS
+        else:
+            aliases[alias] = [name, m.datatype]
+
+def _bear(node: Node, device: str) -> None:
+    """Take down a device of a node, unless there are too many."""
+    devices = [d for d in node["devices"] if d != device]
+    if len(devices) < MAX_DEVICES and sum(map(len, devices)) + len(device) <= MAX_DEVICES_TEXT:
+        devices.append(device)
+    node["devices"] = devices
+
+def _is_unknown(node: Node, read: Payload) -> bool:
+    """Whether a birth would tell what an alias stands for, which it would not where the node has no room left."""
+    aliases = node["aliases"]
+    return any(m.name is None and m.alias is not None and str(m.alias) not in aliases for m in read.metrics) and _room(aliases) > MAX_TEXT
 
 def step(node: Node, kind: str, device: str, read: Payload) -> None:
     """Take down what a message says of its node: births, deaths, and whether one is missing."""
@@ -21619,21 +21707,15 @@ def step(node: Node, kind: str, device: str, read: Payload) -> None:
         node["is_born"] = False
         return
     if kind in ("NBIRTH", "DBIRTH"):
-        aliases = {} if kind == "NBIRTH" else node["aliases"]
-        for m in read.metrics:
-            if m.alias is not None and m.name is not None:
-                aliases[str(m.alias)] = [json.loads(m.name), m.datatype]
-        node["aliases"] = aliases
-        node["devices"] = [] if kind == "NBIRTH" else [*(d for d in node["devices"] if d != device), device]
+        if kind == "NBIRTH":
+            node.update({"aliases": {}, "devices": []})
+        else:
+            _bear(node, device)
+        _name(node, read)
     seq = read.seq if read.seq is not None and read.seq < 256 else None
     if kind == "NBIRTH":
         node["is_born"] = True
-    elif (
-        not node["is_born"]
-        or node["seq"] is None
-        or (node["seq"] + 1) % 256 != seq
-        or any(m.name is None and m.alias is not None and str(m.alias) not in node["aliases"] for m in read.metrics)
-    ):
+    elif not node["is_born"] or node["seq"] is None or (node["seq"] + 1) % 256 != seq or _is_unknown(node, read):
         node["is_lost"] = True
     if seq is not None:
         node["seq"] = seq
@@ -21656,8 +21738,9 @@ def metadata(read: Payload) -> str:
                 parts[m.name] = f"{{{part}}}"
     return f',"metadata":{{"metrics":{{{",".join([f"{name}:{part}" for name, part in parts.items()])}}}}}' if parts else ""
 
-def document(node: Node, kind: str, device: str, read: Payload) -> str:
-    """Write a message as payload rules read it."""
+def document(node: Node, kind: str, device: str, read: Payload, most: int) -> str:
+    """Write a message as payload rules read it; ValueError where its samples become longer than most."""
+    size = 0
     samples: dict[int | None, dict[str, str]] = {}
     for m in read.metrics:
         name, datatype = m.name, m.datatype
@@ -21667,6 +21750,9 @@ def document(node: Node, kind: str, device: str, read: Payload) -> str:
         if name is not None and m.number and not OURS(name):
             text = value_text(m.number, m.value, datatype)
             if text:
+                size += len(name) + len(text)
+                if size > most:
+                    raise ValueError(f"more than {most} bytes as JSON")
                 samples.setdefault(read.timestamp if m.timestamp is None else m.timestamp, {})[name] = text
     # With an edge node its devices die.
     devices = [device, *node["devices"]] if kind == "NDEATH" else [device]
@@ -21686,14 +21772,14 @@ def run(kinds: list[str], nodes: list[str], devices: list[str], bodies: list[byt
     known: dict[str, Node] = json.loads(states)
     documents = []
     for kind, name, device, body in zip(kinds, nodes, devices, bodies):  # noqa: B905  # strict is newer than the oldest Python
+        most = min(MAX_BYTES, LEAST_GROWTH + MAX_GROWTH * len(body))
         try:
             read = payload(body)
+            node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
+            step(node, kind, device, read)
+            documents.append(document(node, kind, device, read, most))
         except ValueError:
             documents.append("null")
-            continue
-        node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
-        step(node, kind, device, read)
-        documents.append(document(node, kind, device, read))
     return f'{{"documents":[{",".join(documents)}],"states":{json.dumps(known)}}}'
 
 SD["run"] = run
@@ -23012,22 +23098,21 @@ DECLARE
     );
     v_decoded CONSTANT jsonb := mqtt.decoded_sparkplug(messages, v_known);
     v_nodes mqtt.sparkplug_nodes [];
-    v_heads text [];
     v_times timestamptz [];
 BEGIN
     SELECT
         array_agg(mqtt.sparkplug_node(i.organization_id, n.integration_id, n.node, v_decoded -> 'states' -> n.name)),
-        array_agg(n.head), array_agg(n.received_at)
-    INTO v_nodes, v_heads, v_times
+        array_agg(n.received_at)
+    INTO v_nodes, v_times
     FROM (
-        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.head, m.received_at
+        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.received_at
         FROM unnest(messages) AS m
         ORDER BY m.integration_id, m.node, m.place DESC
     ) AS n
     JOIN mqtt.device_integrations AS i ON i.id = n.integration_id
     WHERE v_decoded -> 'states' ? n.name;
     IF v_nodes IS NOT NULL THEN
-        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_heads, v_times);
+        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_times);
     END IF;
     RETURN v_decoded -> 'documents';
 END;
@@ -25835,25 +25920,26 @@ ALTER FUNCTION mqtt.samples_of_devices(samples mqtt.arrived_sample[]) OWNER TO m
 
 COMMENT ON FUNCTION mqtt.samples_of_devices(samples mqtt.arrived_sample[]) IS 'Samples that name a device: with their JSON (content), whether that are latest values (tells), and whether the same come of it as devices.last_data (is_simple). A part of the statement that asks.';
 
-CREATE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) RETURNS void
+CREATE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     v_is_asked boolean;
 BEGIN
     WITH news AS MATERIALIZED (
-        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.head, x.at, k.rebirth_at,
+        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.at, k.rebirth_at,
             n.rebirth_at = 'infinity' AND (x.at < k.rebirth_at + interval '30 seconds') IS NOT TRUE AS is_asked
         FROM unnest(nodes) WITH ORDINALITY AS n
-        JOIN unnest(heads, times) WITH ORDINALITY AS x (head, at, ordinality) ON x.ordinality = n.ordinality
+        JOIN unnest(times) WITH ORDINALITY AS x (at, ordinality) ON x.ordinality = n.ordinality
         LEFT JOIN mqtt.sparkplug_nodes AS k ON k.integration_id = n.integration_id AND k.node = n.node
     ),
     asked AS (
         -- The metric "Node Control/Rebirth", a boolean, true.
         INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT clock_timestamp(), jsonb_build_object('topic', n.head || 'spBv1.0/' || replace(n.node, '/', '/NCMD/'), 'qos', 0, 'retain', false),
-            n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
+        SELECT clock_timestamp(), jsonb_build_object(
+                'topic', regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2'), 'qos', 0, 'retain', false
+            ), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
         FROM news AS n
         WHERE n.is_asked
         RETURNING 1
@@ -25872,11 +25958,11 @@ BEGIN
         PERFORM mqtt.wake_bridge('outbound');
     END IF;
 END;
-$$;
+$_$;
 
-ALTER FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. heads: what comes before their topics; times: when their last messages came.';
+COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. times: when their last messages came.';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -26708,17 +26794,18 @@ CREATE FUNCTION mqtt.sparkplug_messages(messages mqtt.rule_message[]) RETURNS TA
 BEGIN
     RETURN QUERY
     WITH message AS MATERIALIZED (
-        SELECT m.place, m.integration_id, t.node, t.head, t.kind, t.device, m.body, m.received_at,
+        SELECT m.place, m.integration_id, t.node, t.kind, t.device, m.body, m.received_at,
             row_number() OVER (PARTITION BY m.integration_id, t.node ORDER BY m.place) AS number
         FROM unnest(messages) AS m
         CROSS JOIN LATERAL mqtt.sparkplug_topic(m.topic) AS t
         WHERE m.body IS NOT NULL AND m.integration_id IN (SELECT r.integration_id FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug')
     )
     SELECT
-        ROW(m.place, m.integration_id, m.node, m.head, m.kind, m.device, m.body, m.received_at)::mqtt.sparkplug_message,
+        ROW(m.place, m.integration_id, m.node, m.kind, m.device, m.body, m.received_at)::mqtt.sparkplug_message,
         octet_length(m.body) + CASE m.number
             WHEN 1 THEN coalesce((
-                SELECT pg_column_size(n.aliases) FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = m.integration_id AND n.node = m.node
+                -- Not as they are stored: compressed.
+                SELECT octet_length(n.aliases::text) + octet_length(n.devices::text) FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = m.integration_id AND n.node = m.node
             ), 0) ELSE 0
         END::bigint,
         row_number() OVER (ORDER BY m.integration_id, m.node, m.place)
@@ -26744,16 +26831,11 @@ ALTER FUNCTION mqtt.sparkplug_node(organization_id uuid, integration_id uuid, no
 
 COMMENT ON FUNCTION mqtt.sparkplug_node(organization_id uuid, integration_id uuid, node text, state jsonb) IS 'An edge node once messages have come; rebirth_at is infinity where its birth or a message is missing (Sparkplug 3.0.0 section 5.4).';
 
-CREATE FUNCTION mqtt.sparkplug_topic(topic text) RETURNS TABLE(head text, kind text, node text, device text)
+CREATE FUNCTION mqtt.sparkplug_topic(topic text) RETURNS TABLE(kind text, node text, device text)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
- SELECT
-         CASE
-             WHEN (p.place = 1) THEN ''::text
-             ELSE (array_to_string(p.levels[1:(p.place - 1)], '/'::text) || '/'::text)
-         END AS "case",
-     p.levels[(p.place + 2)] AS levels,
-     ((p.levels[(p.place + 1)] || '/'::text) || p.levels[(p.place + 3)]),
+ SELECT p.levels[(p.place + 2)] AS levels,
+     array_to_string(((p.levels[:(p.place - 1)] || p.levels[(p.place + 1)]) || p.levels[(p.place + 3)]), '/'::text) AS array_to_string,
      concat_ws('/'::text, p.levels[(p.place + 1)], p.levels[(p.place + 3)], p.levels[(p.place + 4)]) AS concat_ws
     FROM ( SELECT l.levels,
              array_position(l.levels, 'spBv1.0'::text) AS place
@@ -26765,7 +26847,7 @@ END;
 
 ALTER FUNCTION mqtt.sparkplug_topic(topic text) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.sparkplug_topic(topic text) IS 'What comes before a Sparkplug B topic, its type, its edge node as group/node, and the device''s external id; none for a topic that is none. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.sparkplug_topic(topic text) IS 'Of a Sparkplug B topic its type, its edge node as group/node with what comes before, and the device''s external id; none for a topic that is none. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.spend_batch(batch mqtt.stored_batch, ms numeric) RETURNS void
     LANGUAGE plpgsql
@@ -28943,7 +29025,7 @@ BEGIN
         FROM mqtt.matched_rules(ARRAY(SELECT m.m FROM message AS m)) AS x
         JOIN message AS m ON (m.m).place = x.place
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
-        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, (m.m).payload, (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
+        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, mqtt.payload_for(r.decode, (m.m).payload, (m.m).metadata), (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
         WHERE r.transform IS NOT NULL AND mqtt.document_reason(r.role, a.decoded) IS NULL
         OFFSET 0
     ) AS d;
@@ -30196,7 +30278,8 @@ BEGIN
         SELECT m
         FROM unnest(messages) AS m
         WHERE NOT m.is_packed AND m.position <> ALL (v_without_login) AND NOT (
-            m.body IS NOT NULL AND EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
+            -- With or without a body: some of its bytes are text, too.
+            EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
             AND EXISTS (SELECT FROM mqtt.payload_rules AS s WHERE s.integration_id = m.integration_id AND s.decode = 'sparkplug')
         )
     );
@@ -31546,6 +31629,15 @@ ALTER TABLE mqtt.deferred_device_updates ALTER COLUMN number ADD GENERATED ALWAY
     CACHE 1
 );
 
+CREATE TABLE mqtt.former_slugs (
+    slug text NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE mqtt.former_slugs OWNER TO mqtt_owner;
+
+COMMENT ON TABLE mqtt.former_slugs IS 'Slugs of organizations that were deleted. A hosted broker keeps what they retained, and what waits for their sessions, and would give it to whoever has those topics next.';
+
 CREATE TABLE mqtt.ingest_keys (
     organization_id uuid NOT NULL,
     credential_id uuid NOT NULL,
@@ -32046,6 +32138,9 @@ ALTER TABLE ONLY mqtt.devices
 ALTER TABLE ONLY mqtt.ended_logins
     ADD CONSTRAINT ended_logins_pkey PRIMARY KEY (username);
 
+ALTER TABLE ONLY mqtt.former_slugs
+    ADD CONSTRAINT former_slugs_pkey PRIMARY KEY (slug);
+
 ALTER TABLE ONLY mqtt.ingest_keys
     ADD CONSTRAINT ingest_keys_pkey PRIMARY KEY (organization_id, credential_id, message_id);
 
@@ -32319,6 +32414,8 @@ CREATE TRIGGER end_callbacks AFTER DELETE ON mqtt.mqtt_subscriptions FOR EACH RO
 
 CREATE TRIGGER end_callbacks_update AFTER UPDATE OF callback_url ON mqtt.mqtt_subscriptions FOR EACH ROW WHEN (((old.callback_url IS NOT NULL) AND (new.callback_url IS NULL))) EXECUTE FUNCTION mqtt.end_callbacks();
 
+CREATE TRIGGER keep_former_slug AFTER DELETE ON mqtt.organizations FOR EACH ROW EXECUTE FUNCTION mqtt.keep_former_slug();
+
 CREATE TRIGGER note_deleted_logins AFTER DELETE ON mqtt.mqtt_credentials REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION mqtt.note_deleted_logins();
 
 CREATE TRIGGER note_switched_off_logins AFTER UPDATE OF status ON mqtt.device_integrations FOR EACH ROW WHEN (((new.status = 'inactive'::text) AND (old.status <> 'inactive'::text) AND (new.integration_type = 'mqtt_hosted'::text))) EXECUTE FUNCTION mqtt.note_switched_off_logins();
@@ -32515,6 +32612,8 @@ ALTER TABLE mqtt.ended_logins ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everyone_reads ON mqtt.configuration FOR SELECT TO authenticated, service_role USING (true);
 
 CREATE POLICY everyone_reads ON mqtt.packed_days FOR SELECT TO authenticated, service_role USING (true);
+
+ALTER TABLE mqtt.former_slugs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE mqtt.history ENABLE ROW LEVEL SECURITY;
 
@@ -33783,6 +33882,14 @@ REVOKE ALL ON FUNCTION mqtt.decode_reason(decode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.decode_reason(decode text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.decode_reason(decode text) TO service_role;
 
+REVOKE ALL ON FUNCTION mqtt.far_exponents_reason() FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO authenticated;
+GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO service_role;
+
+REVOKE ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO authenticated;
+GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION mqtt.is_document(decode text, payload jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.member_document(decode text, payload jsonb, layout jsonb, received_at timestamp with time zone) FROM PUBLIC;
@@ -33941,10 +34048,6 @@ GRANT ALL ON FUNCTION mqtt.failure_of(organization_id uuid, message_id uuid, rec
 
 REVOKE ALL ON FUNCTION mqtt.failures_of(step text, subject text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.far_exponents_reason() FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO authenticated;
-GRANT ALL ON FUNCTION mqtt.far_exponents_reason() TO service_role;
-
 REVOKE ALL ON FUNCTION mqtt.fault_reason(slug text, topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.fewest_stored() FROM PUBLIC;
@@ -34020,10 +34123,6 @@ GRANT ALL ON FUNCTION mqtt.has_extreme_number(value jsonb) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.has_far_exponents(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_far_exponents(value text) TO authenticated;
 GRANT ALL ON FUNCTION mqtt.has_far_exponents(value text) TO service_role;
-
-REVOKE ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO authenticated;
-GRANT ALL ON FUNCTION mqtt.has_far_numbers(value jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.has_few_messages(topics integer[], since timestamp with time zone, until timestamp with time zone, few integer) TO authenticated;
@@ -34249,6 +34348,8 @@ REVOKE ALL ON FUNCTION mqtt.option_fault(qos text, retain text, message_id text,
 REVOKE ALL ON FUNCTION mqtt.properties_fault(message jsonb, body bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.judged_messages(messages jsonb, faults text[], prefix text, filters text[], max_bytes integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.keep_former_slug() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.key_integration_ids() FROM PUBLIC;
 GRANT ALL ON FUNCTION mqtt.key_integration_ids() TO authenticated;
@@ -34567,6 +34668,8 @@ GRANT ALL ON FUNCTION mqtt.path_bounds_reason(path text) TO service_role;
 REVOKE ALL ON FUNCTION mqtt.path_topic(path text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_bytes(payload jsonb, body bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.payload_form(media_type text) FROM PUBLIC;
 
@@ -34961,7 +35064,7 @@ REVOKE ALL ON FUNCTION mqtt.sample_topic(message mqtt.mqtt_messages, device_id u
 
 REVOKE ALL ON FUNCTION mqtt.samples_of_devices(samples mqtt.arrived_sample[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], heads text[], times timestamp with time zone[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.sealed(label text, secret text) FROM PUBLIC;
 

@@ -2,6 +2,7 @@
 -- requires: base/configuration
 -- requires: integrations/operator_access
 -- requires: tables/log_activity
+-- requires: tenants/former_slugs
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -22,6 +23,12 @@ BEGIN
             ERRCODE = 'PT400',
             DETAIL = 'slug must be 1 to 48 lower-case letters, digits, _ and -, and start with a letter or digit.',
             HINT = 'All topics of the organization''s hosted devices start with org_<slug>.';
+    END IF;
+    IF EXISTS (SELECT FROM mqtt.former_slugs AS f WHERE f.slug = create_organization.slug) THEN
+        RAISE EXCEPTION 'slug_taken' USING
+            ERRCODE = 'PT409',
+            DETAIL = format('An organization with the slug %s was deleted, and brokers may still have its messages.', slug),
+            HINT = 'Choose another slug.';
     END IF;
     INSERT INTO mqtt.organizations (name, slug, max_per_second)
     SELECT create_organization.name, create_organization.slug, c.default_max_per_second

@@ -50,7 +50,7 @@ $md$Delete an organization with everything that it has
 For operators, and for admins of the organization; confirm is its name, which only service_role may omit. At once it has no members and no API keys
 any longer, HTTP refuses its devices, the hosted broker disconnects them, and its brokers are left. Answers 202 with a deletion, which maintenance
 works off: messages, queues, devices, logins, rollups, receipts, logs, and last the organization itself. `get_deletion` shows its progress to whoever
-made this call and to service_role. Its slug is free again once that is done. This cannot be undone.
+made this call and to service_role. Its slug is not given to another. This cannot be undone.
 Errors: 400 `confirmation_invalid`; 403 `admin_required`; 404 `organization_not_found`.
 Answer 202: "mqtt.deletion_json"$md$;
 GRANT EXECUTE ON FUNCTION api.delete_organization(uuid, text) TO authenticated, service_role;

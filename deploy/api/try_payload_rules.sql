@@ -86,7 +86,7 @@ BEGIN
     v_message := ROW(1, v_integration.id, NULL, try_payload_rules.topic, v_decoded.payload, v_body, now(), try_payload_rules.login, NULL, NULL);
     v_sparkplug := mqtt.tried_sparkplug(v_message);
     v_message.payload := coalesce(v_sparkplug - 'metadata', v_message.payload);
-    v_message.metadata := v_sparkplug -> 'metadata';
+    v_message.metadata := CASE WHEN v_sparkplug IS NOT NULL THEN coalesce(v_sparkplug -> 'metadata', '{}') END;
     v_message := mqtt.tried_transform(v_message);
     v_found := mqtt.interpretations(ARRAY[v_message]);
     RETURN jsonb_build_object(

@@ -119,7 +119,7 @@ AS $catalogue$
 "selection_required": {"status": 400, "meaning": "the call does not say which messages are to be deleted", "remedy": "send `integration_id`, `device_id`, `filter`, `since` or `until`; `filter` `#` means every topic"},
 "setting_invalid": {"status": 400, "meaning": "a setting is unknown or out of bounds; `details` names it", "remedy": "correct the setting that `details` names"},
 "slug_invalid": {"status": 400, "meaning": "a slug is 1 to 48 of `a-z 0-9 _ -` and starts with a letter or digit", "remedy": "choose another slug"},
-"slug_taken": {"status": 409, "meaning": "another organization has that slug", "remedy": "choose another slug"},
+"slug_taken": {"status": 409, "meaning": "another organization has that slug, or had it before it was deleted", "remedy": "choose another slug"},
 "status_invalid": {"status": 400, "meaning": "`status` is not `active` or `inactive`", "remedy": "send `active` or `inactive`"},
 "subscription_limit_reached": {"status": 409, "meaning": "the organization has as many subscriptions as it may have (`max_subscriptions`)", "remedy": "use wildcards, unsubscribe from some, or ask the operator to raise the limit"},
 "subscription_not_found": {"status": 404, "meaning": "there is no such subscription that you may see", "remedy": "`GET /mqtt_subscriptions` lists yours"},

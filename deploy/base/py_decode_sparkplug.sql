@@ -351,7 +351,50 @@ SAID = {
 # Of the 64 KiB of metadata that a device may have.
 MAX_METADATA = 49152
 MAX_TEXT = 302
+# A node's aliases are read with each of its messages, and each of them may stand for a name as long as a payload: both are bounded. A rule
+# takes 1,000 samples of a death, that of the node itself included.
+MAX_NAMES = 1 << 19
+PER_ALIAS = 32
+MAX_DEVICES = 999
+MAX_DEVICES_TEXT = 1 << 16
+LEAST_GROWTH = 1 << 15
+MAX_GROWTH = 32
 Node = dict[str, Any]
+
+
+def _room(aliases: dict[str, list[Any]]) -> int:
+    """How many characters of names a node may still have."""
+    return MAX_NAMES - sum([len(name) + PER_ALIAS for name, _ in aliases.values()])
+
+
+def _name(node: Node, read: Payload) -> None:
+    """Take down what the aliases of a birth stand for; what there is no room for stands for nothing."""
+    aliases = node["aliases"]
+    room = _room(aliases)
+    for m in read.metrics:
+        if m.alias is None or m.name is None:
+            continue
+        alias, name = str(m.alias), json.loads(m.name)
+        before = aliases.pop(alias, None)
+        room += (len(before[0]) + PER_ALIAS if before else 0) - len(name) - PER_ALIAS
+        if room < 0:
+            room += len(name) + PER_ALIAS
+        else:
+            aliases[alias] = [name, m.datatype]
+
+
+def _bear(node: Node, device: str) -> None:
+    """Take down a device of a node, unless there are too many."""
+    devices = [d for d in node["devices"] if d != device]
+    if len(devices) < MAX_DEVICES and sum(map(len, devices)) + len(device) <= MAX_DEVICES_TEXT:
+        devices.append(device)
+    node["devices"] = devices
+
+
+def _is_unknown(node: Node, read: Payload) -> bool:
+    """Whether a birth would tell what an alias stands for, which it would not where the node has no room left."""
+    aliases = node["aliases"]
+    return any(m.name is None and m.alias is not None and str(m.alias) not in aliases for m in read.metrics) and _room(aliases) > MAX_TEXT
 
 
 def step(node: Node, kind: str, device: str, read: Payload) -> None:
@@ -360,21 +403,15 @@ def step(node: Node, kind: str, device: str, read: Payload) -> None:
         node["is_born"] = False
         return
     if kind in ("NBIRTH", "DBIRTH"):
-        aliases = {} if kind == "NBIRTH" else node["aliases"]
-        for m in read.metrics:
-            if m.alias is not None and m.name is not None:
-                aliases[str(m.alias)] = [json.loads(m.name), m.datatype]
-        node["aliases"] = aliases
-        node["devices"] = [] if kind == "NBIRTH" else [*(d for d in node["devices"] if d != device), device]
+        if kind == "NBIRTH":
+            node.update({"aliases": {}, "devices": []})
+        else:
+            _bear(node, device)
+        _name(node, read)
     seq = read.seq if read.seq is not None and read.seq < 256 else None
     if kind == "NBIRTH":
         node["is_born"] = True
-    elif (
-        not node["is_born"]
-        or node["seq"] is None
-        or (node["seq"] + 1) % 256 != seq
-        or any(m.name is None and m.alias is not None and str(m.alias) not in node["aliases"] for m in read.metrics)
-    ):
+    elif not node["is_born"] or node["seq"] is None or (node["seq"] + 1) % 256 != seq or _is_unknown(node, read):
         node["is_lost"] = True
     if seq is not None:
         node["seq"] = seq
@@ -399,8 +436,9 @@ def metadata(read: Payload) -> str:
     return f',"metadata":{{"metrics":{{{",".join([f"{name}:{part}" for name, part in parts.items()])}}}}}' if parts else ""
 
 
-def document(node: Node, kind: str, device: str, read: Payload) -> str:
-    """Write a message as payload rules read it."""
+def document(node: Node, kind: str, device: str, read: Payload, most: int) -> str:
+    """Write a message as payload rules read it; ValueError where its samples become longer than most."""
+    size = 0
     samples: dict[int | None, dict[str, str]] = {}
     for m in read.metrics:
         name, datatype = m.name, m.datatype
@@ -410,6 +448,9 @@ def document(node: Node, kind: str, device: str, read: Payload) -> str:
         if name is not None and m.number and not OURS(name):
             text = value_text(m.number, m.value, datatype)
             if text:
+                size += len(name) + len(text)
+                if size > most:
+                    raise ValueError(f"more than {most} bytes as JSON")
                 samples.setdefault(read.timestamp if m.timestamp is None else m.timestamp, {})[name] = text
     # With an edge node its devices die.
     devices = [device, *node["devices"]] if kind == "NDEATH" else [device]
@@ -430,14 +471,14 @@ def run(kinds: list[str], nodes: list[str], devices: list[str], bodies: list[byt
     known: dict[str, Node] = json.loads(states)
     documents = []
     for kind, name, device, body in zip(kinds, nodes, devices, bodies):  # noqa: B905  # strict is newer than the oldest Python
+        most = min(MAX_BYTES, LEAST_GROWTH + MAX_GROWTH * len(body))
         try:
             read = payload(body)
+            node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
+            step(node, kind, device, read)
+            documents.append(document(node, kind, device, read, most))
         except ValueError:
             documents.append("null")
-            continue
-        node = known.setdefault(name, {"is_born": False, "seq": None, "aliases": {}, "devices": []})
-        step(node, kind, device, read)
-        documents.append(document(node, kind, device, read))
     return f'{{"documents":[{",".join(documents)}],"states":{json.dumps(known)}}}'
 
 SD["run"] = run

@@ -12,8 +12,10 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_chosen jsonb := '{}';
+    v_names text [] := '{}';
+    v_values jsonb [] := '{}';
     v_all jsonb := '{}';
+    v_size bigint := 0;
     v_name text;
     v_value jsonb;
     v_found mqtt.found_metrics;
@@ -24,6 +26,15 @@ BEGIN
         CONTINUE WHEN v_value IS NULL;
         IF rule.metric_parts[i] IS NOT NULL THEN
             v_name := mqtt.filled_template(rule.metric_parts[i], levels, document, variables, login);
+            IF octet_length(v_name) > 255 THEN
+                RETURN ROW('{}', 'the name of a metric has more than 255 bytes')::mqtt.found_metrics;
+            END IF;
+        END IF;
+        -- What $root leads to may be all of the message, for each metric of each sample.
+        v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0)
+            * CASE WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1 END;
+        IF v_size > 262144 THEN
+            RETURN ROW('{}', 'its metrics have more than 64 KiB')::mqtt.found_metrics;
         END IF;
         IF right(v_name, 1) = '*' THEN
             IF jsonb_typeof(v_value) = 'object' THEN
@@ -35,7 +46,7 @@ BEGIN
             ELSIF v_name = '*' THEN
                 v_all := v_all || jsonb_build_object('value', v_value);
             END IF;
-        ELSIF v_name IS NOT NULL AND NOT v_chosen ? v_name THEN
+        ELSIF v_name IS NOT NULL AND v_name <> ALL (v_names) THEN
             IF rule.metric_types[i] <> '' AND v_value <> 'null' THEN
                 v_value := mqtt.typed_value(v_value, rule.metric_types[i]);
                 IF v_value IS NULL THEN
@@ -47,10 +58,11 @@ BEGIN
             IF jsonb_typeof(v_value) = 'number' AND scale(v_value::numeric) > 15 THEN
                 v_value := to_jsonb(trim_scale(v_value::numeric));
             END IF;
-            v_chosen := v_chosen || jsonb_build_object(v_name, v_value);
+            v_names := array_append(v_names, v_name);
+            v_values := array_append(v_values, v_value);
         END IF;
     END LOOP;
-    v_found.data := v_all || v_chosen;
+    v_found.data := v_all || (SELECT coalesce(jsonb_object_agg(c.name, c.value), '{}') FROM unnest(v_names, v_values) AS c (name, value));
     RETURN v_found;
 END;
 $$;

@@ -49,7 +49,7 @@ BEGIN
             CASE WHEN f.fault IS NULL AND r.role <> 'attributes' AND f.data <> '{}' THEN f.data END,
             CASE
                 WHEN f.fault IS NULL THEN mqtt.interpreted_facts(
-                    f.presence, CASE WHEN r.role = 'attributes' THEN mqtt.metadata_of(f.data) WHEN i.number = 1 AND r.decode = 'sparkplug' THEN m.metadata END
+                    f.presence, CASE WHEN r.role = 'attributes' THEN mqtt.metadata_of(f.data) WHEN i.number = 1 AND r.decode = 'sparkplug' THEN nullif(m.metadata, '{}') END
                 )
             END,
             CASE
@@ -67,7 +67,9 @@ BEGIN
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
         CROSS JOIN LATERAL (
             SELECT CASE WHEN (m.transformed).payload IS NOT NULL THEN m.transformed
-                    ELSE mqtt.decoded_for(CASE WHEN r.role <> 'ignore' THEN r.decode END, r.layout, m.payload, m.body, m.received_at) END AS decoded,
+                    ELSE mqtt.decoded_for(
+                        CASE WHEN r.role <> 'ignore' THEN r.decode END, r.layout, mqtt.payload_for(r.decode, m.payload, m.metadata), m.body, m.received_at
+                    ) END AS decoded,
                 string_to_array(m.topic, '/') AS levels,
                 CASE WHEN r.needs_login THEN coalesce(
                     m.login, (SELECT c.username FROM mqtt.mqtt_credentials AS c WHERE c.id = m.credential_id)

@@ -16,7 +16,7 @@ CREATE TYPE mqtt.rule_message AS (
     metadata jsonb
 );
 COMMENT ON TYPE mqtt.rule_message IS
-'A message for payload rules. place: the number by which it is found again, in the order of acceptance; payload: as the content type has it; login: else that of the credential; received_at: what relative times in it refer to; transformed: what the transform of its rule has made of it (mqtt.transformed), if there is one; metadata: what its decoder has found of the device besides.';
+'A message for payload rules. place: the number by which it is found again, in the order of acceptance; payload: as the content type has it; login: else that of the credential; received_at: what relative times in it refer to; transformed: what the transform of its rule has made of it (mqtt.transformed), if there is one; metadata: what its decoder has found of the device besides, not null where payload is what Sparkplug B was decoded to.';
 
 CREATE TYPE mqtt.raw_payload AS (
     msg_id bigint,
@@ -42,14 +42,13 @@ CREATE TYPE mqtt.sparkplug_message AS (
     place bigint,
     integration_id uuid,
     node text,
-    head text,
     kind text,
     device text,
     body bytea,
     received_at timestamptz
 );
 COMMENT ON TYPE mqtt.sparkplug_message IS
-'A Sparkplug B message. node: group and edge node; head: what comes before its topic; kind: NBIRTH, DDATA, …; device: its external id.';
+'A Sparkplug B message. node: what comes before spBv1.0/ in its topic, group and edge node; kind: NBIRTH, DDATA, …; device: its external id.';
 
 CREATE TYPE mqtt.found_metrics AS (
     data jsonb,

@@ -11,6 +11,14 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mqtt.is_document(text, jsonb, bytea) IS 'Whether a payload is what a rule decodes already.';
 
+CREATE OR REPLACE FUNCTION mqtt.payload_for(decode text, payload jsonb, metadata jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN decode = 'sparkplug' AND metadata IS NULL THEN NULL ELSE payload END;
+END;
+COMMENT ON FUNCTION mqtt.payload_for(text, jsonb, jsonb) IS
+'The payload of a message for a rule; null where its sender wrote what Sparkplug B is decoded to, which would name any device. A part of the statement that asks.';
+
 CREATE OR REPLACE FUNCTION mqtt.is_fulfilled(condition jsonpath, decode text, layout jsonb, payload jsonb, body bytea) RETURNS boolean
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
@@ -29,7 +37,7 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH message AS MATERIALIZED (
-        SELECT x.place, x.integration_id, x.topic, x.payload, x.body FROM unnest(messages) AS x
+        SELECT x.place, x.integration_id, x.topic, x.payload, x.body, x.metadata FROM unnest(messages) AS x
     ),
     -- Which rules a topic has is looked up once, not for each message.
     known AS MATERIALIZED (
@@ -54,7 +62,7 @@ BEGIN
                 -- In the order of the arrays, and no further than to the first.
                 SELECT c.id
                 FROM unnest(k.ids, k.conditions, k.decodes, k.layouts) AS c (id, condition, decode, layout)
-                WHERE mqtt.is_fulfilled(c.condition, c.decode, c.layout, m.payload, m.body)
+                WHERE mqtt.is_fulfilled(c.condition, c.decode, c.layout, mqtt.payload_for(c.decode, m.payload, m.metadata), m.body)
                 LIMIT 1
             )
         END AS rule_id

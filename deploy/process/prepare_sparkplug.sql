@@ -5,7 +5,7 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes [], heads text [], times timestamptz []) RETURNS void
+CREATE OR REPLACE FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes [], times timestamptz []) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -13,17 +13,18 @@ DECLARE
     v_is_asked boolean;
 BEGIN
     WITH news AS MATERIALIZED (
-        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.head, x.at, k.rebirth_at,
+        SELECT n.organization_id, n.integration_id, n.node, n.is_born, n.seq, n.aliases, n.devices, x.at, k.rebirth_at,
             n.rebirth_at = 'infinity' AND (x.at < k.rebirth_at + interval '30 seconds') IS NOT TRUE AS is_asked
         FROM unnest(nodes) WITH ORDINALITY AS n
-        JOIN unnest(heads, times) WITH ORDINALITY AS x (head, at, ordinality) ON x.ordinality = n.ordinality
+        JOIN unnest(times) WITH ORDINALITY AS x (at, ordinality) ON x.ordinality = n.ordinality
         LEFT JOIN mqtt.sparkplug_nodes AS k ON k.integration_id = n.integration_id AND k.node = n.node
     ),
     asked AS (
         -- The metric "Node Control/Rebirth", a boolean, true.
         INSERT INTO pgmq.q_mqtt_outbound (vt, message, organization_id, integration_id, body)
-        SELECT clock_timestamp(), jsonb_build_object('topic', n.head || 'spBv1.0/' || replace(n.node, '/', '/NCMD/'), 'qos', 0, 'retain', false),
-            n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
+        SELECT clock_timestamp(), jsonb_build_object(
+                'topic', regexp_replace(n.node, '([^/]*)/([^/]*)$', 'spBv1.0/\1/NCMD/\2'), 'qos', 0, 'retain', false
+            ), n.organization_id, n.integration_id, '\x121a0a14' || convert_to('Node Control/Rebirth', 'UTF8') || '\x200b7001'
         FROM news AS n
         WHERE n.is_asked
         RETURNING 1
@@ -43,8 +44,8 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(mqtt.sparkplug_nodes [], text [], timestamptz []) IS
-'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. heads: what comes before their topics; times: when their last messages came.';
+COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(mqtt.sparkplug_nodes [], timestamptz []) IS
+'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. times: when their last messages came.';
 
 CREATE OR REPLACE FUNCTION mqtt.read_sparkplug(messages mqtt.sparkplug_message []) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
@@ -60,22 +61,21 @@ DECLARE
     );
     v_decoded CONSTANT jsonb := mqtt.decoded_sparkplug(messages, v_known);
     v_nodes mqtt.sparkplug_nodes [];
-    v_heads text [];
     v_times timestamptz [];
 BEGIN
     SELECT
         array_agg(mqtt.sparkplug_node(i.organization_id, n.integration_id, n.node, v_decoded -> 'states' -> n.name)),
-        array_agg(n.head), array_agg(n.received_at)
-    INTO v_nodes, v_heads, v_times
+        array_agg(n.received_at)
+    INTO v_nodes, v_times
     FROM (
-        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.head, m.received_at
+        SELECT DISTINCT ON (m.integration_id, m.node) m.integration_id, m.node, m.integration_id || '/' || m.node AS name, m.received_at
         FROM unnest(messages) AS m
         ORDER BY m.integration_id, m.node, m.place DESC
     ) AS n
     JOIN mqtt.device_integrations AS i ON i.id = n.integration_id
     WHERE v_decoded -> 'states' ? n.name;
     IF v_nodes IS NOT NULL THEN
-        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_heads, v_times);
+        PERFORM mqtt.save_sparkplug_nodes(v_nodes, v_times);
     END IF;
     RETURN v_decoded -> 'documents';
 END;
@@ -113,7 +113,8 @@ BEGIN
         SELECT ROW(
             m.place, m.integration_id, m.credential_id, m.topic,
             CASE WHEN d.document ? 'metadata' THEN d.document - 'metadata' ELSE coalesce(nullif(d.document, 'null'), m.payload) END,
-            m.body, m.received_at, m.login, NULL, d.document -> 'metadata'
+            m.body, m.received_at, m.login, NULL,
+            CASE WHEN d.document ? 'sparkplug' THEN coalesce(d.document -> 'metadata', '{}') END
         )::mqtt.rule_message
         FROM unnest(messages) AS m
         LEFT JOIN (

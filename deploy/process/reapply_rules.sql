@@ -73,7 +73,8 @@ BEGIN
         SELECT m
         FROM unnest(messages) AS m
         WHERE NOT m.is_packed AND m.position <> ALL (v_without_login) AND NOT (
-            m.body IS NOT NULL AND EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
+            -- With or without a body: some of its bytes are text, too.
+            EXISTS (SELECT FROM mqtt.sparkplug_topic(m.topic))
             AND EXISTS (SELECT FROM mqtt.payload_rules AS s WHERE s.integration_id = m.integration_id AND s.decode = 'sparkplug')
         )
     );

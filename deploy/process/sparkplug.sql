@@ -6,13 +6,13 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
-CREATE OR REPLACE FUNCTION mqtt.sparkplug_topic(topic text) RETURNS TABLE (head text, kind text, node text, device text)
+CREATE OR REPLACE FUNCTION mqtt.sparkplug_topic(topic text) RETURNS TABLE (kind text, node text, device text)
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
     -- Much faster than a regular expression.
     SELECT
-        CASE WHEN p.place = 1 THEN '' ELSE array_to_string(p.levels[1:p.place - 1], '/') || '/' END, p.levels[p.place + 2],
-        p.levels[p.place + 1] || '/' || p.levels[p.place + 3], concat_ws('/', p.levels[p.place + 1], p.levels[p.place + 3], p.levels[p.place + 4])
+        p.levels[p.place + 2], array_to_string(p.levels[:p.place - 1] || p.levels[p.place + 1] || p.levels[p.place + 3], '/'),
+        concat_ws('/', p.levels[p.place + 1], p.levels[p.place + 3], p.levels[p.place + 4])
     FROM (
         SELECT l.levels, array_position(l.levels, 'spBv1.0') AS place FROM (SELECT string_to_array(topic, '/') AS levels OFFSET 0) AS l OFFSET 0
     ) AS p
@@ -20,7 +20,7 @@ BEGIN ATOMIC
         AND p.levels[p.place + 1] <> '' AND p.levels[p.place + 3] <> '' AND coalesce(p.levels[p.place + 4], '-') <> '';
 END;
 COMMENT ON FUNCTION mqtt.sparkplug_topic(text) IS
-'What comes before a Sparkplug B topic, its type, its edge node as group/node, and the device''s external id; none for a topic that is none. A part of the statement that asks.';
+'Of a Sparkplug B topic its type, its edge node as group/node with what comes before, and the device''s external id; none for a topic that is none. A part of the statement that asks.';
 
 CREATE OR REPLACE FUNCTION mqtt.sparkplug_messages(messages mqtt.rule_message [])
 RETURNS TABLE (message mqtt.sparkplug_message, bytes bigint, ordinality bigint)
@@ -30,17 +30,18 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH message AS MATERIALIZED (
-        SELECT m.place, m.integration_id, t.node, t.head, t.kind, t.device, m.body, m.received_at,
+        SELECT m.place, m.integration_id, t.node, t.kind, t.device, m.body, m.received_at,
             row_number() OVER (PARTITION BY m.integration_id, t.node ORDER BY m.place) AS number
         FROM unnest(messages) AS m
         CROSS JOIN LATERAL mqtt.sparkplug_topic(m.topic) AS t
         WHERE m.body IS NOT NULL AND m.integration_id IN (SELECT r.integration_id FROM mqtt.payload_rules AS r WHERE r.decode = 'sparkplug')
     )
     SELECT
-        ROW(m.place, m.integration_id, m.node, m.head, m.kind, m.device, m.body, m.received_at)::mqtt.sparkplug_message,
+        ROW(m.place, m.integration_id, m.node, m.kind, m.device, m.body, m.received_at)::mqtt.sparkplug_message,
         octet_length(m.body) + CASE m.number
             WHEN 1 THEN coalesce((
-                SELECT pg_column_size(n.aliases) FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = m.integration_id AND n.node = m.node
+                -- Not as they are stored: compressed.
+                SELECT octet_length(n.aliases::text) + octet_length(n.devices::text) FROM mqtt.sparkplug_nodes AS n WHERE n.integration_id = m.integration_id AND n.node = m.node
             ), 0) ELSE 0
         END::bigint,
         row_number() OVER (ORDER BY m.integration_id, m.node, m.place)

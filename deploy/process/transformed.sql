@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION mqtt.decoded_for(rule_decode text, layout jsonb, payl
 LANGUAGE sql STABLE SECURITY INVOKER
 BEGIN ATOMIC
     SELECT CASE
+        WHEN rule_decode = 'sparkplug' AND mqtt.has_far_numbers(payload) THEN ROW('null'::jsonb, NULL, mqtt.far_exponents_reason())::mqtt.decoded_payload
         WHEN mqtt.is_document(rule_decode, payload, body) THEN ROW(payload, NULL, NULL)::mqtt.decoded_payload
         WHEN rule_decode LIKE '% of %' THEN mqtt.member_document(rule_decode, payload, layout, received_at)
         ELSE mqtt.rule_document(rule_decode, payload, body, layout, received_at)
@@ -65,7 +66,7 @@ BEGIN
         FROM mqtt.matched_rules(ARRAY(SELECT m.m FROM message AS m)) AS x
         JOIN message AS m ON (m.m).place = x.place
         JOIN mqtt.payload_rules AS r ON r.id = x.rule_id
-        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, (m.m).payload, (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
+        CROSS JOIN LATERAL (SELECT mqtt.decoded_for(r.decode, r.layout, mqtt.payload_for(r.decode, (m.m).payload, (m.m).metadata), (m.m).body, (m.m).received_at) AS decoded OFFSET 0) AS a
         WHERE r.transform IS NOT NULL AND mqtt.document_reason(r.role, a.decoded) IS NULL
         OFFSET 0
     ) AS d;

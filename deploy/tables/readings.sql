@@ -88,14 +88,16 @@ BEGIN ATOMIC
         WHERE jsonb_typeof(a.value) <> 'object'
         UNION ALL
         SELECT concat_ws('.', a.key, b.key, c.key), coalesce(c.value, b.value)
-        FROM jsonb_each(CASE jsonb_typeof(a.value) WHEN 'object' THEN a.value END) AS b
-        LEFT JOIN LATERAL jsonb_each(CASE jsonb_typeof(b.value) WHEN 'object' THEN b.value END) AS c ON true
+        -- A long key is a part of the name of each member below it: 82 KB would become 140 MB.
+        FROM jsonb_each(CASE WHEN jsonb_typeof(a.value) = 'object' AND octet_length(a.key) < 255 THEN a.value END) AS b
+        LEFT JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(b.value) = 'object' AND octet_length(b.key) < 255 THEN b.value END) AS c ON true
         WHERE jsonb_typeof(a.value) = 'object' AND jsonb_typeof(coalesce(c.value, b.value)) <> 'object'
+            AND octet_length(a.key) + octet_length(b.key) + coalesce(octet_length(c.key) + 1, 0) < 255
             AND (a.is_named OR mqtt.is_named(concat_ws('.', a.key, b.key, c.key), names))
     ) AS m;
 END;
 COMMENT ON FUNCTION mqtt.metric_values(jsonb, text []) IS
-'The metrics of a payload, nested members by their path with dots, at most three levels deep; {"value": payload} if it is not an object. If names are given, those named and those below them.';
+'The metrics of a payload, nested members by their path with dots, at most three levels deep and of 255 bytes; {"value": payload} if it is not an object. If names are given, those named and those below them.';
 
 CREATE OR REPLACE FUNCTION mqtt.metric_number(value jsonb) RETURNS numeric
 LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE

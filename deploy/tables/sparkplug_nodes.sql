@@ -17,7 +17,7 @@ CREATE TABLE mqtt.sparkplug_nodes (
 );
 CREATE INDEX sparkplug_nodes_organization_idx ON mqtt.sparkplug_nodes (organization_id, integration_id);
 COMMENT ON TABLE mqtt.sparkplug_nodes IS 'What a Sparkplug B edge node said at its birth, and its sequence: without these its data have no names.';
-COMMENT ON COLUMN mqtt.sparkplug_nodes.node IS 'Group and edge node: Plant/edge1.';
+COMMENT ON COLUMN mqtt.sparkplug_nodes.node IS 'What comes before spBv1.0/ in its topics, group and edge node: org_acme/Plant/edge1. A login for other topics has no part in it.';
 COMMENT ON COLUMN mqtt.sparkplug_nodes.seq IS 'Of the last message, 0 to 255; a gap means that one is missing.';
 COMMENT ON COLUMN mqtt.sparkplug_nodes.aliases IS 'Names and datatypes of metrics by their alias: {"1": ["temperature", 10]}.';
 COMMENT ON COLUMN mqtt.sparkplug_nodes.rebirth_at IS 'When a rebirth was last asked for.';

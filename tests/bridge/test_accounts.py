@@ -136,12 +136,15 @@ def test_logins_end_with_their_device_and_their_organization(db: Connection, ten
     assert device.disconnected.wait(PATIENCE)
     assert peer(username=bound.username, password=bound.password).code == REFUSED
     assert other.publish(f"{prefix(owner)}/x", "1") in (0, 16)
+    assert other.publish(f"{prefix(owner)}/x", "kept by the broker", retain=True) in (0, 16)
     confirm = {"organization_id": owner.organization_id, "confirm": f"Organization {owner.slug}"}
     deletion = owner.api.ok("delete_organization", confirm, token=owner.admin)["id"]
     assert other.disconnected.wait(PATIENCE)
     wait_until(lambda: owner.api.ok("get_deletion", {"deletion_id": deletion}, token=owner.admin)["state"] == "done")
     assert db.execute("SELECT FROM mqtt.organizations WHERE id = %s", (owner.organization_id,)).fetchone() is None
     assert neighbours.publish(f"{prefix(neighbour)}/x", "1") in (0, 16)
+    again = {"name": "Others", "slug": owner.slug}
+    assert owner.api.call("create_organization", again, token=owner.stack.token("service_role")).status_code == 409
 
 
 def test_an_expired_credential_is_cut_off(db: Connection, tenant: Tenants, peer: Peers) -> None:

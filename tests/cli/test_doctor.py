@@ -338,7 +338,7 @@ def test_rollups_that_fail_or_are_behind(own: Stack, doctor: Doctor) -> None:
         undone(own, "UPDATE mqtt.rollup_progress SET rolled_until = closed_until")
         undone(own, "DELETE FROM mqtt.maintenance_failures")
         own.start("bridge")
-    assert doctor()["maintenance steps"]["state"] == "ok"
+    assert "maintenance steps" not in doctor()
 
 
 def test_a_broker_that_is_not_reached_or_refuses(own: Stack, doctor: Doctor, tmp_path: Path) -> None:

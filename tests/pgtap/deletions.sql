@@ -1,6 +1,6 @@
 -- Deleting messages, devices, logins and organizations: who may, what goes, what is corrected, what stays; row locks alone.
 \ir setup.psql
-SELECT plan(92);
+SELECT plan(93);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, device text DEFAULT 'pump', organization text DEFAULT 'alice', is_stored boolean DEFAULT true) RETURNS void
@@ -294,6 +294,7 @@ BEGIN
 END;
 $$;
 SELECT is_empty(format('SELECT left_of(%L) UNION ALL SELECT slug FROM mqtt.organizations WHERE id = %1$L', :'org_alice'), 'nothing is left of it');
+SELECT refuses($$SELECT api.create_organization('Another', 'alice')$$, 'PT409', 'slug_taken', 'nobody gets its topics, and what brokers still keep of them');
 SELECT is_empty(
     'SELECT FROM (SELECT organization FROM mqtt.history UNION SELECT organization FROM mqtt.settlements) AS h
         WHERE NOT EXISTS (SELECT FROM mqtt.organizations AS o WHERE o.number = h.organization)', 'nor in the history'

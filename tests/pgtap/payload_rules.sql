@@ -1,6 +1,6 @@
 -- Payload rules: what may be written, and what they make of messages.
 \ir setup.psql
-SELECT plan(117);
+SELECT plan(121);
 
 -- Paths: what is bounded by the payload's size, and never fails.
 SELECT is(mqtt.path_reason(p), NULL, p || ' is a path')
@@ -135,5 +135,15 @@ CREATE FUNCTION tap.told("position" bigint, received_at timestamptz, state text)
 $$;
 SELECT is(told(1000, now() - interval '1 hour', 'offline'), 'offline', 'what was accepted last counts');
 SELECT is(told(999, now(), 'online'), 'offline', 'not what was accepted before it, though it is read later');
+-- A long key or text would be a part of the name of each member: 82 KB became 140 MB.
+SELECT jsonb_build_object(repeat('x', 300), '{"a": 1}'::jsonb, 'y', '{"b": 2}'::jsonb) AS long_key \gset
+SELECT is(mqtt.flat_members(:'long_key'), '{"y.b": 2}', 'no name of a nested member is longer than 255 bytes');
+SELECT is(mqtt.flat_members(:'long_key'::jsonb || '{"z": {"c": {"d": 3}}}'), '{"y.b": 2, "z.c.d": 3}', 'however deep the others are');
+SELECT results_eq(format('SELECT metric FROM mqtt.metric_values(%L, NULL)', :'long_key'), $$VALUES ('y.b')$$, 'also of payloads without rules');
+SELECT api.upsert_payload_rule(:'hosted', 'org_alice/long', device => 'd', "position" => 5, metrics => '{"{$.p}*": "$.v"}') \g /dev/null
+SELECT is(
+    api.try_payload_rules(:'hosted', 'org_alice/long', jsonb_build_object('p', repeat('x', 300), 'v', '{"a": 1}'::jsonb)) #>> '{samples,0,reason}',
+    'the name of a metric has more than 255 bytes', 'nor is a name that the payload gives'
+);
 SELECT * FROM finish();
 ROLLBACK;

@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(14);
+SELECT plan(21);
 SELECT api.apply_device_preset(:'external', 'sparkplug-b') \g /dev/null
 CREATE FUNCTION tap.take(topic text, payload text) RETURNS integer LANGUAGE sql AS $$
     SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
@@ -36,7 +36,7 @@ SELECT take('spBv1.0/P/DDATA/other/d', :'ddata') \g /dev/null
 SELECT is((SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.topic LIKE '%other%'), 'rule 10: samples leads to nothing', 'an alias without a birth is no reading');
 SELECT take('spBv1.0/P/DDATA/e/d', 'ff') \g /dev/null
 SELECT is(
-    (SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.body = '\xff'), 'rule 10: it is no Sparkplug B payload, or the server has no PL/Python',
+    (SELECT m.decode_error FROM mqtt.mqtt_messages AS m WHERE m.body = '\xff'), 'rule 10: it is no Sparkplug B payload, or too large with its names, or the server has no PL/Python',
     'what is none is kept, and flagged'
 );
 SELECT take('spBv1.0/P/NDEATH/e', '0880dba1af9934') \g /dev/null
@@ -66,6 +66,36 @@ SELECT is(
 FROM mqtt.devices AS d
 WHERE d.external_id = 'P/e/d';
 SELECT is((SELECT count(*) FROM mqtt.readings AS r WHERE r.payload = '{"temperature": 20.5}'), 1::bigint, 'beside the reading');
+-- Below other topics, where other logins may write, are other nodes, whatever they are called.
+SELECT take('spBv1.0/P/DBIRTH/e/d', :'dbirth') \g /dev/null
+SELECT take('elsewhere/a/spBv1.0/P/NBIRTH/e', :'nbirth') \g /dev/null
+SELECT take('elsewhere/a/spBv1.0/P/DBIRTH/e/d', '12070a03666f7810011801') \g /dev/null
+SELECT take('spBv1.0/P/DDATA/e/d', :'ddata') \g /dev/null
+SELECT is((SELECT count(*) FROM mqtt.readings AS r WHERE r.payload ? 'fox'), 0::bigint, 'a birth below other topics renames no alias');
+SELECT results_eq(
+    $$SELECT n.node FROM mqtt.sparkplug_nodes AS n WHERE n.node LIKE '%P/e' ORDER BY length(n.node)$$, $$VALUES ('P/e'), ('elsewhere/a/P/e')$$, 'each is kept by itself'
+);
+SELECT take('elsewhere/a/spBv1.0/P/NDATA/f', '1801') \g /dev/null
+SELECT is(
+    (SELECT count(*) FROM pgmq.q_mqtt_outbound AS q WHERE q.message ->> 'topic' = 'elsewhere/a/spBv1.0/P/NCMD/f'), 1::bigint, 'and is asked for a rebirth where it is'
+);
+-- A sender's own form of what is decoded would name any device.
+SELECT take('spBv1.0/P/DDATA/e/x', encode(convert_to('{"sparkplug": "DDATA", "device": "P/e/d", "samples": [{"ts": null, "values": {"temperature": 99}}]}', 'UTF8'), 'hex')) \g /dev/null
+SELECT is((SELECT count(*) FROM mqtt.readings AS r WHERE r.payload = '{"temperature": 99}'), 0::bigint, 'JSON in the form of what is decoded is no reading');
+SELECT is(
+    api.try_payload_rules(:'external', 'spBv1.0/P/NDEATH/e', '{"sparkplug": "NDEATH", "devices": ["P/e/d"]}') #>> '{samples,0,reason}',
+    'rule 80: it is no Sparkplug B payload, or too large with its names, or the server has no PL/Python', 'nor a death'
+);
+-- Doubles 5e-324, in samples of two times.
+SELECT take('spBv1.0/P/DBIRTH/e/d', string_agg(
+    '12130a04' || encode(convert_to('f' || to_char(n, 'FM000'), 'UTF8'), 'hex') || '180' || n % 2 + 1 || '200a690100000000000000', '' ORDER BY n
+)) FROM generate_series(1, 201) AS n \g /dev/null
+SELECT is((SELECT count(*) FROM mqtt.readings AS r WHERE r.payload ?| '{f001,f002}'), 0::bigint, 'numbers that are short and returned as long text are bounded here, too');
+-- Bytes that are text are stored as text.
+SELECT take('spBv1.0/P/DDATA/e/d', '1204100170011803') \g /dev/null
+CREATE TEMPORARY TABLE before AS SELECT count(*) AS n FROM mqtt.readings;
+SELECT api.reapply_payload_rules(:'external', now() - interval '1 day') \g /dev/null
+SELECT is((SELECT count(*) FROM mqtt.readings), (SELECT b.n FROM before AS b), 'rules that are applied again leave them as they are');
 \endif
 SELECT * FROM finish();
 ROLLBACK;

@@ -196,6 +196,48 @@ def test_with_a_node_its_devices_die() -> None:
     assert answer["documents"][2]["devices"] == ["n", "n/d"]
 
 
+def named(kind: str, seq: int, *names: str, alias: int = 0) -> tuple[str, Any]:
+    payload = Payload(seq=seq)
+    for number, name in enumerate(names, alias):
+        payload.metrics.add(name=name, alias=number, datatype=3, int_value=0)
+    return kind, payload
+
+
+def test_a_name_that_data_repeat_takes_no_more_than_a_payload_may() -> None:
+    """An alias takes two bytes, and what it stands for may take as many as a message."""
+    sent = Payload(seq=1)
+    for number in range(1500):
+        sent.metrics.add(alias=0, timestamp=number, int_value=1)
+    answer = decode(named("NBIRTH", 0, "n" * 100_000), ("NDATA", sent), ("NDATA", data(2, 0, 5)))
+    assert answer["documents"][1] is None
+    assert answer["documents"][2] is None, "100 KB of a name from ten bytes"
+    assert answer["states"]["n"]["seq"] == 2, "they are in sequence all the same"
+    assert "is_lost" not in answer["states"]["n"]
+    usual = decode(named("NBIRTH", 0, "n" * 1000), ("NDATA", data(1, 0, 5)))
+    assert usual["documents"][1]["samples"] == [{"ts": 7, "values": {"n" * 1000: 5}}]
+
+
+def test_births_without_end_fill_no_memory() -> None:
+    """A birth of a device adds to what is known of its node."""
+    births = [named("DBIRTH", n + 1, *(f"{number:07}" + "n" * 43 for number in range(4000)), alias=4000 * n) for n in range(5)]
+    states = decode(named("NBIRTH", 0), *births)["states"]
+    assert 5000 < len(states["n"]["aliases"]) < 12_000
+    unknown = decode(("DDATA", data(6, 19_999, 5)), states=states)
+    assert unknown["documents"][0]["samples"] == []
+    assert "is_lost" not in unknown["states"]["n"], "another birth would tell no more"
+    other = decode(named("DBIRTH", 6, "n" * 10_000, alias=1), ("DDATA", data(7, 1, 5)), states=states)
+    assert "1" not in other["states"]["n"]["aliases"], "what has got another name does not keep the old one"
+    assert decode(named("NBIRTH", 0, "a"), states=states)["states"]["n"]["aliases"] == {"0": ["a", 3]}
+
+
+def test_no_more_devices_die_than_a_rule_takes() -> None:
+    for length, most in ((10, 999), (1000, 65)):
+        devices = [f"{number:0{length}}" for number in range(1100)]
+        births = ["NBIRTH", *["DBIRTH"] * len(devices), "NDEATH"]
+        text = decode_sparkplug.run(births, ["n"] * len(births), ["n", *devices, "n"], [b""] * len(births), "{}")
+        assert json.loads(text)["documents"][-1]["devices"] == ["n", *devices[:most]]
+
+
 def described(payload: Any, name: str, alias: int | None = None, /, **properties: Any) -> Any:
     """Adds a metric with these properties: texts, or values of other fields as (field, value)."""
     metric = payload.metrics.add(name=name, alias=alias, datatype=3, int_value=1)

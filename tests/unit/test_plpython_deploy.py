@@ -179,7 +179,7 @@ def payload_rules_read_what_needs_none(stack: Stack) -> None:
         ).fetchall()
         assert [str(reason[0]).split(": ", 1)[1] for reason in reasons] == [
             "codec_unavailable: this server does not decode csv (see mqtt.codecs())",
-            "it is no Sparkplug B payload, or the server has no PL/Python",
+            "it is no Sparkplug B payload, or too large with its names, or the server has no PL/Python",
             "codec_unavailable: this server does not decode cayenne (see mqtt.codecs())",
         ]
 

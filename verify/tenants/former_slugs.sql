@@ -1,0 +1,4 @@
+-- Verify topicbase:tenants/former_slugs on pg
+BEGIN;
+SELECT mqtt.verify_table('mqtt.former_slugs', '{}', '{}');
+ROLLBACK;
