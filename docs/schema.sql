@@ -13166,7 +13166,7 @@ BEGIN
         ) AS a
         CROSS JOIN LATERAL (SELECT (a.decoded).payload AS document, mqtt.document_reason(r.role, a.decoded) AS fault OFFSET 0) AS d
         LEFT JOIN LATERAL mqtt.message_items(r, d.document, d.fault) AS i ON true
-        LEFT JOIN LATERAL mqtt.interpreted_item(r, a.levels, i.item, i.variables, a.login) AS f ON i.number <= 1000
+        LEFT JOIN LATERAL mqtt.interpreted_item(r, a.levels, i.item, i.variables, a.login, i.number) AS f ON i.number <= 1000
     );
 END;
 $$;
@@ -13606,6 +13606,20 @@ ALTER FUNCTION mqtt.interpreted_facts(presence text, metadata jsonb) OWNER TO mq
 
 COMMENT ON FUNCTION mqtt.interpreted_facts(presence text, metadata jsonb) IS 'What a sample says of its device besides readings; null where that is nothing.';
 
+CREATE FUNCTION mqtt.most_metrics(number integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (number <= 16) THEN 65536
+             ELSE GREATEST((1048576 / number), 4096)
+         END AS "greatest";
+END;
+
+ALTER FUNCTION mqtt.most_metrics(number integer) OWNER TO mqtt_owner;
+
+COMMENT ON FUNCTION mqtt.most_metrics(number integer) IS 'The bytes that the metrics of a message''s sample of that number may have: each could repeat what all of them have in common. Of a thousand samples about 7 MiB. A part of the statement that asks.';
+
 CREATE FUNCTION mqtt.presence_state(value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -13621,7 +13635,7 @@ ALTER FUNCTION mqtt.presence_state(value jsonb) OWNER TO mqtt_owner;
 
 COMMENT ON FUNCTION mqtt.presence_state(value jsonb) IS 'What a status says of presence: online, offline, or null where it says neither.';
 
-CREATE FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) RETURNS mqtt.found_metrics
+CREATE FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text, most integer) RETURNS mqtt.found_metrics
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -13647,8 +13661,8 @@ BEGIN
         -- What $root leads to may be all of the message, for each metric of each sample.
         v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0)
             * CASE WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1 END;
-        IF v_size > 262144 THEN
-            RETURN ROW('{}', 'its metrics have more than 64 KiB')::mqtt.found_metrics;
+        IF v_size > 4 * most THEN
+            RETURN ROW('{}', format('its metrics have more than %s KiB', most / 1024))::mqtt.found_metrics;
         END IF;
         IF right(v_name, 1) = '*' THEN
             IF jsonb_typeof(v_value) = 'object' THEN
@@ -13681,9 +13695,9 @@ BEGIN
 END;
 $_$;
 
-ALTER FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text, most integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) IS 'The metrics that a rule finds in a sample, and why one of them is missing. Those that are named win over those of *; of several paths the first that leads to something.';
+COMMENT ON FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text, most integer) IS 'The metrics that a rule finds in a sample, and why one of them is missing. Those that are named win over those of *; of several paths the first that leads to something. most: the bytes that they may have; what is to be read for them may have four times as many.';
 
 CREATE FUNCTION mqtt.rule_time(value jsonb, unit text, zone text) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -13742,7 +13756,7 @@ ALTER FUNCTION mqtt.template_text(rule mqtt.payload_rules, levels text[], item j
 
 COMMENT ON FUNCTION mqtt.template_text(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text) IS 'The device of a sample as its rule names it; null where there is none. A part of the statement that asks.';
 
-CREATE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text) RETURNS TABLE(name text, sent_at timestamp with time zone, presence text, data jsonb, fault text, reason text)
+CREATE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text, number integer) RETURNS TABLE(name text, sent_at timestamp with time zone, presence text, data jsonb, fault text, reason text)
     LANGUAGE sql STABLE ROWS 1
     BEGIN ATOMIC
  SELECT t.name,
@@ -13763,7 +13777,7 @@ CREATE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], it
              ELSE NULL::text
          END, (t.found).reason,
          CASE
-             WHEN t.is_large THEN 'its metrics have more than 64 KiB'::text
+             WHEN t.is_large THEN format('its metrics have more than %s KiB'::text, (mqtt.most_metrics(interpreted_item.number) / 1024))
              ELSE NULL::text
          END) AS "coalesce"
     FROM ( SELECT v.name,
@@ -13774,7 +13788,7 @@ CREATE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], it
                      WHEN (v.time_value IS NOT NULL) THEN mqtt.rule_time(v.time_value, ((interpreted_item.rule)."time" ->> 'unit'::text), ((interpreted_item.rule)."time" ->> 'zone'::text))
                      ELSE NULL::timestamp with time zone
                  END AS sent_at,
-             (octet_length(((v.found).data)::text) > 65536) AS is_large,
+             (octet_length(((v.found).data)::text) > mqtt.most_metrics(interpreted_item.number)) AS is_large,
                  CASE
                      WHEN (((interpreted_item.rule).device IS NOT NULL) AND ((v.name IS NULL) OR (octet_length(v.name) > 255) OR (v.name ~ '[\u0001-\u001f\u007f-\u009f]'::text))) THEN 'the template device yields no name of 1 to 255 bytes'::text
                      ELSE NULL::text
@@ -13784,16 +13798,16 @@ CREATE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], it
                      mqtt.presence_state(jsonb_path_query_first(interpreted_item.item, (interpreted_item.rule).presence_path, interpreted_item.variables, true)) AS presence,
                          CASE
                              WHEN (interpreted_item.rule).is_flat THEN mqtt.flat_metrics(interpreted_item.rule, jsonb_path_query_first(interpreted_item.item, (interpreted_item.rule).metric_paths[1], interpreted_item.variables, true))
-                             WHEN ((interpreted_item.rule).metric_names <> '{}'::text[]) THEN mqtt.rule_metrics_of(interpreted_item.rule, interpreted_item.levels, interpreted_item.item, interpreted_item.variables, interpreted_item.login)
+                             WHEN ((interpreted_item.rule).metric_names <> '{}'::text[]) THEN mqtt.rule_metrics_of(interpreted_item.rule, interpreted_item.levels, interpreted_item.item, interpreted_item.variables, interpreted_item.login, mqtt.most_metrics(interpreted_item.number))
                              ELSE NULL::mqtt.found_metrics
                          END AS found
                   OFFSET 0) v
           OFFSET 0) t;
 END;
 
-ALTER FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text) OWNER TO mqtt_owner;
+ALTER FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text, number integer) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text) IS 'What a rule makes of one sample; fault: why there is nothing at all; variables hold root and parent. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text, number integer) IS 'What a rule makes of one sample, of that number; fault: why there is nothing at all; variables hold root and parent. A part of the statement that asks.';
 
 CREATE FUNCTION mqtt.is_client_id_free(client_id text, organization_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
@@ -25933,6 +25947,13 @@ BEGIN
         FROM unnest(nodes) WITH ORDINALITY AS n
         JOIN unnest(times) WITH ORDINALITY AS x (at, ordinality) ON x.ordinality = n.ordinality
         LEFT JOIN mqtt.sparkplug_nodes AS k ON k.integration_id = n.integration_id AND k.node = n.node
+        WHERE k.node IS NOT NULL OR n.organization_id NOT IN (
+            SELECT c.organization_id
+            FROM mqtt.sparkplug_nodes AS c
+            WHERE c.organization_id IN (SELECT u.organization_id FROM unnest(nodes) AS u)
+            GROUP BY c.organization_id
+            HAVING count(*) >= 10000
+        )
     ),
     asked AS (
         -- The metric "Node Control/Rebirth", a boolean, true.
@@ -25962,7 +25983,7 @@ $_$;
 
 ALTER FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) OWNER TO mqtt_owner;
 
-COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. times: when their last messages came.';
+COMMENT ON FUNCTION mqtt.save_sparkplug_nodes(nodes mqtt.sparkplug_nodes[], times timestamp with time zone[]) IS 'Takes down edge nodes; asks those for a rebirth whose rebirth_at is infinity, though not twice in 30 seconds. Of an organization that has 10,000, no others. times: when their last messages came.';
 
 CREATE FUNCTION mqtt.sealed(label text, secret text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -34223,9 +34244,11 @@ REVOKE ALL ON FUNCTION mqtt.interpreted_again(messages mqtt.mqtt_messages[]) FRO
 
 REVOKE ALL ON FUNCTION mqtt.interpreted_facts(presence text, metadata jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION mqtt.most_metrics(number integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION mqtt.presence_state(value jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.rule_metrics_of(rule mqtt.payload_rules, levels text[], document jsonb, variables jsonb, login text, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.rule_time(value jsonb, unit text, zone text) FROM PUBLIC;
 
@@ -34235,7 +34258,7 @@ GRANT ALL ON FUNCTION mqtt.scalar_text(value jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION mqtt.template_text(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text[], item jsonb, variables jsonb, login text, number integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION mqtt.is_client_id_free(client_id text, organization_id uuid) FROM PUBLIC;
 

@@ -6,7 +6,7 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
 CREATE OR REPLACE FUNCTION mqtt.rule_metrics_of(
-    rule mqtt.payload_rules, levels text [], document jsonb, variables jsonb, login text
+    rule mqtt.payload_rules, levels text [], document jsonb, variables jsonb, login text, most integer
 ) RETURNS mqtt.found_metrics
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -33,8 +33,8 @@ BEGIN
         -- What $root leads to may be all of the message, for each metric of each sample.
         v_size := v_size + octet_length(v_value::text) + coalesce(octet_length(v_name), 0)
             * CASE WHEN right(v_name, 1) = '*' AND jsonb_typeof(v_value) = 'object' THEN (SELECT count(*) FROM jsonb_object_keys(v_value)) ELSE 1 END;
-        IF v_size > 262144 THEN
-            RETURN ROW('{}', 'its metrics have more than 64 KiB')::mqtt.found_metrics;
+        IF v_size > 4 * most THEN
+            RETURN ROW('{}', format('its metrics have more than %s KiB', most / 1024))::mqtt.found_metrics;
         END IF;
         IF right(v_name, 1) = '*' THEN
             IF jsonb_typeof(v_value) = 'object' THEN
@@ -66,8 +66,8 @@ BEGIN
     RETURN v_found;
 END;
 $$;
-COMMENT ON FUNCTION mqtt.rule_metrics_of(mqtt.payload_rules, text [], jsonb, jsonb, text) IS
-'The metrics that a rule finds in a sample, and why one of them is missing. Those that are named win over those of *; of several paths the first that leads to something.';
+COMMENT ON FUNCTION mqtt.rule_metrics_of(mqtt.payload_rules, text [], jsonb, jsonb, text, integer) IS
+'The metrics that a rule finds in a sample, and why one of them is missing. Those that are named win over those of *; of several paths the first that leads to something. most: the bytes that they may have; what is to be read for them may have four times as many.';
 
 CREATE OR REPLACE FUNCTION mqtt.metadata_of(data jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER
@@ -140,7 +140,15 @@ END;
 COMMENT ON FUNCTION mqtt.template_text(mqtt.payload_rules, text [], jsonb, jsonb, text) IS
 'The device of a sample as its rule names it; null where there is none. A part of the statement that asks.';
 
-CREATE OR REPLACE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text [], item jsonb, variables jsonb, login text)
+CREATE OR REPLACE FUNCTION mqtt.most_metrics(number integer) RETURNS integer
+LANGUAGE sql IMMUTABLE SECURITY INVOKER PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN number <= 16 THEN 65536 ELSE greatest(1048576 / number, 4096) END;
+END;
+COMMENT ON FUNCTION mqtt.most_metrics(integer) IS
+'The bytes that the metrics of a message''s sample of that number may have: each could repeat what all of them have in common. Of a thousand samples about 7 MiB. A part of the statement that asks.';
+
+CREATE OR REPLACE FUNCTION mqtt.interpreted_item(rule mqtt.payload_rules, levels text [], item jsonb, variables jsonb, login text, number integer)
 RETURNS TABLE (name text, sent_at timestamptz, presence text, data jsonb, fault text, reason text)
 LANGUAGE sql STABLE SECURITY INVOKER ROWS 1
 BEGIN ATOMIC
@@ -149,12 +157,12 @@ BEGIN ATOMIC
         coalesce(
             CASE WHEN (rule).presence_path IS NOT NULL AND t.presence IS NULL THEN 'presence is neither online nor offline' END,
             CASE WHEN t.time_value IS NOT NULL AND t.sent_at IS NULL THEN 'time is none of the unit said' END,
-            (t.found).reason, CASE WHEN t.is_large THEN 'its metrics have more than 64 KiB' END
+            (t.found).reason, CASE WHEN t.is_large THEN format('its metrics have more than %s KiB', mqtt.most_metrics(number) / 1024) END
         )
     FROM (
         SELECT
             v.*, CASE WHEN v.time_value IS NOT NULL THEN mqtt.rule_time(v.time_value, (rule).time ->> 'unit', (rule).time ->> 'zone') END AS sent_at,
-            octet_length((v.found).data::text) > 65536 AS is_large,
+            octet_length((v.found).data::text) > mqtt.most_metrics(number) AS is_large,
             CASE
                 WHEN (rule).device IS NOT NULL AND (v.name IS NULL OR octet_length(v.name) > 255 OR v.name ~ '[\u0001-\u001f\u007f-\u009f]')
                     THEN 'the template device yields no name of 1 to 255 bytes'
@@ -166,13 +174,13 @@ BEGIN ATOMIC
                 mqtt.presence_state(jsonb_path_query_first(item, (rule).presence_path, variables, true)) AS presence,
                 CASE
                     WHEN (rule).is_flat THEN mqtt.flat_metrics(rule, jsonb_path_query_first(item, (rule).metric_paths[1], variables, true))
-                    WHEN (rule).metric_names <> '{}' THEN mqtt.rule_metrics_of(rule, levels, item, variables, login)
+                    WHEN (rule).metric_names <> '{}' THEN mqtt.rule_metrics_of(rule, levels, item, variables, login, mqtt.most_metrics(number))
                 END AS found
             OFFSET 0
         ) AS v
         OFFSET 0
     ) AS t;
 END;
-COMMENT ON FUNCTION mqtt.interpreted_item(mqtt.payload_rules, text [], jsonb, jsonb, text) IS
-'What a rule makes of one sample; fault: why there is nothing at all; variables hold root and parent. A part of the statement that asks.';
+COMMENT ON FUNCTION mqtt.interpreted_item(mqtt.payload_rules, text [], jsonb, jsonb, text, integer) IS
+'What a rule makes of one sample, of that number; fault: why there is nothing at all; variables hold root and parent. A part of the statement that asks.';
 COMMIT;

@@ -78,7 +78,7 @@ BEGIN
         ) AS a
         CROSS JOIN LATERAL (SELECT (a.decoded).payload AS document, mqtt.document_reason(r.role, a.decoded) AS fault OFFSET 0) AS d
         LEFT JOIN LATERAL mqtt.message_items(r, d.document, d.fault) AS i ON true
-        LEFT JOIN LATERAL mqtt.interpreted_item(r, a.levels, i.item, i.variables, a.login) AS f ON i.number <= 1000
+        LEFT JOIN LATERAL mqtt.interpreted_item(r, a.levels, i.item, i.variables, a.login, i.number) AS f ON i.number <= 1000
     );
 END;
 $$;

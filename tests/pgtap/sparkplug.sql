@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(21);
+SELECT plan(23);
 SELECT api.apply_device_preset(:'external', 'sparkplug-b') \g /dev/null
 CREATE FUNCTION tap.take(topic text, payload text) RETURNS integer LANGUAGE sql AS $$
     SELECT mqtt.count_accepted('11111111-0000-4000-8000-000000000001', 1);
@@ -96,6 +96,13 @@ SELECT take('spBv1.0/P/DDATA/e/d', '1204100170011803') \g /dev/null
 CREATE TEMPORARY TABLE before AS SELECT count(*) AS n FROM mqtt.readings;
 SELECT api.reapply_payload_rules(:'external', now() - interval '1 day') \g /dev/null
 SELECT is((SELECT count(*) FROM mqtt.readings), (SELECT b.n FROM before AS b), 'rules that are applied again leave them as they are');
+-- A node in each birth's topic would be a row that stays.
+INSERT INTO mqtt.sparkplug_nodes (organization_id, integration_id, node)
+SELECT '11111111-0000-4000-8000-000000000001', :'external', 'many/' || n FROM generate_series(1, 10000) AS n;
+SELECT take('spBv1.0/P/NBIRTH/late', :'nbirth') \g /dev/null
+SELECT is((SELECT count(*) FROM mqtt.sparkplug_nodes AS n WHERE n.node = 'P/late'), 0::bigint, 'an organization has no more than 10,000 nodes');
+SELECT take('spBv1.0/P/NDEATH/e', '0880dba1af9934') \g /dev/null
+SELECT is(n.is_born, false, 'and those go on') FROM mqtt.sparkplug_nodes AS n WHERE n.node = 'P/e';
 \endif
 SELECT * FROM finish();
 ROLLBACK;
