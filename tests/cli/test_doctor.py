@@ -333,7 +333,7 @@ def test_rollups_that_fail_or_are_behind(own: Stack, doctor: Doctor) -> None:
         assert (found["state"], found["words"]) == ("note", "up to 4.0 h behind")
         undone(own, "SELECT mqtt.note_failure('rollups', 'organization x', 'XX000', 'no numbers')")
         found = doctor()["maintenance steps"]
-        assert (found["state"], found["words"]) == ("fault", "these fail: rollups of organization x, 1 times: no numbers")
+        assert (found["state"], found["words"]) == ("fault", "these fail: rollups of organization x (1 in a row): no numbers")
     finally:
         undone(own, "UPDATE mqtt.rollup_progress SET rolled_until = closed_until")
         undone(own, "DELETE FROM mqtt.maintenance_failures")

@@ -128,7 +128,7 @@ def test_long_names_and_texts_stay_within_the_page(visit: Visits, tenant: Callab
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("link", name="verbose").click()
     expect(page.get_by_role("button", name=metric)).to_be_visible()
-    fits = "(({scrollWidth, clientWidth}) => scrollWidth === clientWidth)(document.querySelector('main'))"
+    fits = "(({scrollWidth, clientWidth}) => scrollWidth === clientWidth)(document.documentElement)"
     wait_until(lambda: page.evaluate(fits), what="the page fitting the phone")
 
 
