@@ -4,10 +4,11 @@ import { follow } from '../data.js';
 import { count, moment, when } from '../format.js';
 import { Badge, Choice, Head, Problem, Table, Text } from '../parts.js';
 import { preview } from '../payload.js';
-import { organization } from '../state.js';
+import { keep, organization, route } from '../state.js';
 import { MessageDialog } from './message.js';
 
 const KEPT = 1000;
+const PAGE = 100;
 export const SHOWN = 100;
 
 const rowOf = (m, open) => html`<tr key=${m.id}>
@@ -43,9 +44,9 @@ export function useTail(query, paused) {
             return isPaused.current ? { ...old, held: [...added, ...old.held].slice(0, KEPT) }
                 : { ...old, messages: [...added, ...old.messages].slice(0, KEPT) };
         };
-        request(rpc('list_messages', { ...query, limit: 100 }), { signal: abort.signal }).then((newest) => {
+        request(rpc('list_messages', { ...query, limit: PAGE }), { signal: abort.signal }).then((newest) => {
             set({ messages: newest, held: [], error: null, isLoading: false });
-            stop = follow(query, (fresh) => set((old) => add(old, fresh)), (error) => set((old) => ({ ...old, error })));
+            if (!query.until) stop = follow(query, (fresh) => set((old) => add(old, fresh)), (error) => set((old) => ({ ...old, error })));
         }, (error) => abort.signal.aborted || set((old) => ({ ...old, error, isLoading: false })));
         return () => {
             abort.abort();
@@ -58,33 +59,78 @@ export function useTail(query, paused) {
     return state;
 }
 
+/** Pages of what `query` selects that are older than `newer`: {older, isEnd, error, more, forget}. */
+function useOlder(query, newer) {
+    const key = JSON.stringify(query);
+    const [state, set] = useState({});
+    const now = state.key === key ? state : { key, older: [], isEnd: newer.length < PAGE };
+    const wanted = useRef(key);
+    wanted.current = key;
+    async function more() {
+        const last = now.older.at(-1) ?? newer.at(-1);
+        const settle = (change) => wanted.current === key && set({ ...now, error: null, ...change });
+        try {
+            // What came live has no cursor.
+            const cursor = last.cursor ?? (await request(rpc('list_messages', { organization_id: query.organization_id, id: last.id })))[0].cursor;
+            const page = await request(rpc('list_messages', { ...query, cursor, limit: PAGE }));
+            settle({ older: [...now.older, ...page], isEnd: page.length < PAGE });
+        } catch (error) {
+            settle({ error });
+        }
+    }
+    return { ...now, more, forget: () => set({}) };
+}
+
+/** What the address asks for. */
+const asked = () => Object.fromEntries(['filter', 'direction', 'before'].map((name) => [name, route.value.query.get(name) ?? '']));
+
+const timeOf = (text) => (Number.isNaN(Date.parse(text)) ? undefined : new Date(text).toISOString());
+
 export default function Messages() {
     const { id, topic_prefix } = organization.value;
+    const [shown, setShown] = useState(asked);
     const [typed, setTyped] = useState('');
-    const [filter, setFilter] = useState('');
-    const [direction, setDirection] = useState('');
     const [paused, setPaused] = useState(false);
+    useEffect(() => { // the address tells, whatever this page was showing before
+        setTyped(asked().filter);
+        setShown(asked());
+    }, [route.value]);
     useEffect(() => {
-        const timer = setTimeout(() => setFilter(typed.trim()), 300);
+        const filter = typed.trim();
+        const timer = setTimeout(() => setShown((old) => (old.filter === filter ? old : { ...old, filter })), 300);
         return () => clearTimeout(timer);
     }, [typed]);
-    const query = { organization_id: id, filter: filter || undefined, direction: direction || undefined };
+    useEffect(() => keep(shown), [shown]);
+    const query = { organization_id: id, filter: shown.filter || undefined, direction: shown.direction || undefined, until: timeOf(shown.before) };
     const { messages, held, error, isLoading } = useTail(query, paused);
+    const { older, isEnd, error: fault, more, forget } = useOlder(query, messages);
+    const isLive = !paused && !query.until;
+    function pause() {
+        setPaused(!paused);
+        if (paused) forget();
+    }
+    function showOlder() {
+        if (isLive) setPaused(true); // what one reads stays where it is
+        more();
+    }
+    const rows = isLive ? messages.slice(0, SHOWN) : [...messages, ...older];
     return html`<${Head} title="Messages" note="As they are stored, the newest first.">
-        <button type="button" aria-pressed=${paused} class=${paused ? 'primary' : ''} onClick=${() => setPaused(!paused)}>${paused ?
-            `Resume${held.length ? ` (${count(held.length)} new)` : ''}` : 'Pause'}</button>
+        ${!query.until && html`<button type="button" aria-pressed=${paused} class=${paused ? 'primary' : ''} onClick=${pause}>${paused ?
+            `Resume${held.length ? ` (${count(held.length)} new)` : ''}` : 'Pause'}</button>`}
     <//>
     <div class="form filter">
         <${Text} label="Topic filter" value=${typed} set=${setTyped} wide placeholder=${`${topic_prefix}/devices/+/telemetry`}
             hint="+ stands for one level, # for all that follow; empty for all messages." />
-        <${Choice} label="Direction" value=${direction} set=${setDirection}
+        <${Choice} label="Direction" value=${shown.direction} set=${(direction) => setShown({ ...shown, direction })}
             options=${[['', 'Both'], ['incoming', 'Incoming'], ['outgoing', 'Outgoing']]} />
+        <${Text} label="Received before" type="datetime-local" value=${shown.before} set=${(before) => setShown({ ...shown, before })} />
     </div>
-    <p class="dim small"><span class=${`dot ${paused ? '' : 'live'}`}></span> ${paused ? 'Paused' :
-        'Live'} · ${count(messages.length)} messages${messages.length > SHOWN ? `, the newest ${SHOWN} shown` : ''}</p>
-    <${Problem} error=${error} />
-    ${messages.length
-        ? html`<${MessageTable} messages=${messages.slice(0, SHOWN)} />`
-        : !error && html`<div class="empty">${isLoading ? 'Loading…' :
-            'No message matches yet. New ones appear here by themselves.'}</div>`}`;
+    <p class="dim small"><span class=${`dot ${isLive ? 'live' : ''}`}></span> ${isLive ? 'Live' : query.until ? 'Earlier' :
+        'Paused'} · ${count(messages.length + older.length)} messages${rows.length < messages.length ? `, the newest ${SHOWN} shown` : ''}</p>
+    <${Problem} error=${error ?? fault} />
+    ${rows.length
+        ? html`<${MessageTable} messages=${rows} />`
+        : !error && html`<div class="empty">${isLoading ? 'Loading…' : query.until ? 'No message matches.' :
+            'No message matches yet. New ones appear here by themselves.'}</div>`}
+    ${!isEnd && html`<div class="row pager"><button type="button" onClick=${showOlder}>Older messages</button></div>`}`;
 }

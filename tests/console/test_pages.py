@@ -226,6 +226,34 @@ def test_messages_live(visit: Visits, home: Tenant, device: Device) -> None:
     assert sent["payload"] == {"n": 1, "x": "ä"}
 
 
+def test_older_messages(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    device = other.device()
+    sent = device.send_batch([{"topic": device.topic("meter"), "payload": {"n": n}} for n in range(1, 251)])
+    assert sent.ok
+    page = visit(other.member, other.slug, "messages").page
+    rows = page.get_by_role("row").filter(has_text="meter")
+    expect(rows).to_have_count(100)
+    expect(rows.first).to_contain_text('{"n":250}')
+    assert device.send({"n": 251}, device.topic("meter")).ok
+    expect(rows.first).to_contain_text('{"n":251}')
+    page.get_by_role("button", name="Older messages").click()
+    expect(rows).to_have_count(201)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()  # so that they stay where they are
+    page.get_by_role("button", name="Older messages").click()
+    expect(rows).to_have_count(251)
+    assert [re.search(r"\d+}", text)[0] for text in rows.all_inner_texts()] == [f"{n}}}" for n in range(251, 0, -1)]
+    expect(page.get_by_role("button", name="Older messages")).to_have_count(0)
+    page.get_by_role("button", name="Resume").click()
+    expect(rows).to_have_count(100)
+    page.get_by_label("Received before").fill("2020-01-01T00:00")
+    expect(page.get_by_text("No message matches.")).to_be_visible()
+    page.get_by_label("Topic filter").fill("#")
+    expect(page).to_have_url(re.compile(r"filter=%23.*before=2020"))
+    page.reload()
+    expect(page.get_by_label("Received before")).to_have_value("2020-01-01T00:00")
+
+
 def test_integrations(visit: Visits, home: Tenant, stack: Stack) -> None:
     visitor = visit(home.admin, home.slug, "integrations")
     page = visitor.page
