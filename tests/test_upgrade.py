@@ -1,6 +1,7 @@
 """A release is deployed over the last one while devices send and that release's bridge works, and taken back.
 
-The last release is the last tag in the plan, and its bridge comes from its wheel in releases/. The present one is a copy of what is here with some reworked changes on top.
+The last release is the last tag in the plan, and its bridge comes from its wheel in releases/. The present one is a copy of what is here
+with some reworked changes on top.
 """
 
 import json
