@@ -365,7 +365,8 @@ def _rollups(state: dict[str, Any]) -> Finding:
 
 def _failures(failures: list[dict[str, Any]]) -> Finding:
     words = "; ".join(
-        f"{' of '.join(filter(None, (one['step'], one['subject'])))} ({one['failures']} in a row): {one['failure']}" for one in failures[:TOLD]
+        f"{' of '.join(filter(None, (one['step'], one['subject'])))} ({one['failures']} in a row): {one['failure']}"
+        for one in failures[:TOLD]
     )
     more = f"; and {len(failures) - TOLD} more" if len(failures) > TOLD else ""
     return _judged(
