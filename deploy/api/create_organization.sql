@@ -28,7 +28,7 @@ BEGIN
         RAISE EXCEPTION 'slug_taken' USING
             ERRCODE = 'PT409',
             DETAIL = format('An organization with the slug %s was deleted, and brokers may still have its messages.', slug),
-            HINT = 'Choose another slug.';
+            HINT = 'Choose another slug, or free this one as docs/how-to/brokers/mosquitto.md says.';
     END IF;
     INSERT INTO mqtt.organizations (name, slug, max_per_second)
     SELECT create_organization.name, create_organization.slug, c.default_max_per_second
