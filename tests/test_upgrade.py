@@ -33,6 +33,7 @@ TAG = "v9.9.9"
 # The plan after the last release's tag; without one, there is only what REWORKS adds.
 PLAN = re.split(r"^@(v\S+).*$", (ROOT / "sqitch.plan").read_text(), flags=re.MULTILINE)
 LAST, SINCE = (PLAN[-2], re.findall(r"^(\w+/\w+) ", PLAN[-1], re.MULTILINE)) if len(PLAN) > 1 else (TAG, [])
+TAGS = PLAN[1::2]
 # A change, a text of its script, what replaces it, and how pg_dump shows that: an answer, a view, the two ends of a message's way in,
 # and one that bin/embed-plpython renders.
 REWORKS = (
@@ -174,6 +175,18 @@ def supports_telemetry(tenant: Tenant) -> bool:
     return bool(tenant.api.ok("get_capabilities", token=tenant.member)["supportsTelemetry"])
 
 
+def replay_while_paused(tenant: Tenant) -> tuple[int, Any]:
+    topic = f"org_{tenant.slug}/hooked/#"
+    body = {"integration_id": tenant.integration_id, "topic": topic, "callback_url": "https://receiver.example/", "is_paused": True}
+    subscription = tenant.api.ok("mqtt_subscribe", body, token=tenant.admin)
+    answer = tenant.api.call("replay_mqtt_callback_deliveries", {"subscription_id": subscription["id"]}, token=tenant.admin)
+    return answer.status_code, answer.json() if answer.ok else answer.json()["message"]
+
+
+# What a release changed: a call, and how it is answered before and after.
+CHANGED = {"v0.1.1": (replay_while_paused, (200, {"replayed": 0}), (409, "callback_paused"))}
+
+
 def numbers(tenant: Tenant) -> list[int]:
     with tenant.stack.connect() as db:
         found = db.execute(
@@ -260,3 +273,16 @@ def test_what_looks_at_the_migrations_allows_for_a_rework(present: Path) -> None
     for command in (["bin/embed-plpython", "--check"], ["bin/error-docs", "--check"], checks):
         result = subprocess.run(command, cwd=present, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("release", CHANGED)
+def test_what_a_release_changed(own: Stack, release: str) -> None:
+    answer, before, after = CHANGED[release]
+    own.stop("bridge")
+    own.run("sqitch", "revert", "-y", f"@{TAGS[TAGS.index(release) - 1]}")
+    tenant = make_tenant(own, Api(own.api_url))
+    assert answer(tenant) == before
+    own.run("sqitch", "deploy", "--verify", "--to", f"@{release}")
+    assert answer(tenant) == after
+    own.run("sqitch", "revert", "-y", "--to", f"@{TAGS[TAGS.index(release) - 1]}")
+    assert answer(tenant) == before

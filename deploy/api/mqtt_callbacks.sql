@@ -98,6 +98,15 @@ DECLARE
     v_subscription mqtt.mqtt_subscriptions := mqtt.require_callback(replay_mqtt_callback_deliveries.subscription_id);
     v_replayed integer;
 BEGIN
+    IF v_subscription.callback_gone_at IS NOT NULL OR v_subscription.is_paused THEN
+        RAISE EXCEPTION 'callback_paused' USING
+            ERRCODE = 'PT409',
+            DETAIL = format(
+                'Nothing is posted for subscription %s while %s.', v_subscription.id,
+                coalesce('its receiver is gone (410 at ' || v_subscription.callback_gone_at || ')', 'it is paused')
+            ),
+            HINT = 'Call mqtt_subscribe for the same topic with the callback_url, which ends the pause, and then replay.';
+    END IF;
     WITH chosen AS (
         SELECT d.id
         FROM mqtt.mqtt_callback_deliveries AS d
@@ -130,8 +139,8 @@ $md$Post dead deliveries again
 
 Posts all dead deliveries of a subscription again, the oldest 10,000 per call, or those that ids names, including delivered ones. Each keeps
 its id, so a receiver can recognize one that it has already seen. A delivery whose message has left the history becomes dead again.
-Returns `{"replayed": n}`.
-Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`.
+Returns `{"replayed": n}`. While a subscription is paused, also by its receiver's 410 Gone, nothing can be replayed.
+Errors: 400 `callback_missing`; 403 `admin_required`; 404 `subscription_not_found`; 409 `callback_paused`.
 Answer: {"replayed": "integer"}$md$;
 GRANT EXECUTE ON FUNCTION api.replay_mqtt_callback_deliveries(uuid, uuid []) TO authenticated, service_role;
 COMMIT;

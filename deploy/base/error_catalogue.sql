@@ -25,6 +25,7 @@ AS $catalogue$
 "broker_unknown": {"status": 401, "meaning": "the broker that asks has no valid key", "remedy": "configure the broker with the key that `generate_broker_key` answered"},
 "bucket_invalid": {"status": 400, "meaning": "`bucket` is longer than 366 days, or mixes months with days", "remedy": "give whole months, or days without months"},
 "callback_missing": {"status": 400, "meaning": "the subscription has no `callback_url`", "remedy": "call `mqtt_subscribe` for the same topic with a `callback_url`"},
+"callback_paused": {"status": 409, "meaning": "the subscription is paused, or its receiver answered 410 Gone, so a replay would post nothing", "remedy": "call `mqtt_subscribe` for the same topic with a `callback_url`, then replay"},
 "callback_secret_invalid": {"status": 400, "meaning": "`callback_secret` is not `{\"sealed\": \"<base64>\"}`; clear text is rejected", "remedy": "omit it to have one generated, or seal it with the installation''s public key"},
 "callback_url_invalid": {"status": 400, "meaning": "`callback_url` is not a public URL that can be posted to", "remedy": "use a public URL; `details` says what is wrong with this one"},
 "claim_reserved": {"status": 401, "meaning": "the token has a claim `api_key`, which only the database gives", "remedy": "issue tokens without it"},

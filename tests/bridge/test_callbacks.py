@@ -175,6 +175,8 @@ def test_gone_pauses_until_subscribed_again(tenant: Tenants, receiver: Receiver)
     # What is processed only after that is posted.
     wait_until(lambda: len(owner.api.rows("mqtt_messages", token=owner.member)) == 2, what="the second message being stored")
     receiver.behave = lambda _: Reply()
+    refused = owner.api.call("replay_mqtt_callback_deliveries", {"subscription_id": row["id"]}, token=owner.admin)
+    assert (refused.status_code, refused.json()["message"]) == (409, "callback_paused")
     assert subscribe(owner, receiver)["callback_gone_at"] is None
     device.send(3, device.topic())
     finished(owner, 1)

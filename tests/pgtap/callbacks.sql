@@ -5,7 +5,7 @@ SELECT to_regprocedure('mqtt.py_seal(bytea, text)') IS NULL AS lacks_plpython \g
 SELECT plan(1);
 SELECT skip('not run: it needs PL/Python', 1);
 \else
-SELECT plan(90);
+SELECT plan(92);
 SELECT function_privs_are('api', 'rotate_mqtt_callback_secret', ARRAY['uuid', 'integer', 'jsonb', 'interval'], 'anon', ARRAY[]::text[]);
 SELECT function_privs_are('api', 'replay_mqtt_callback_deliveries', ARRAY['uuid', 'uuid[]'], 'anon', ARRAY[]::text[]);
 SELECT table_privs_are('mqtt', 'callback_secrets', r, ARRAY[]::text[], r || ' reads no secrets')
@@ -244,7 +244,13 @@ SELECT act_as('authenticated', :'alice');
 SELECT refuses(
     format($$SELECT api.mqtt_subscribe(%L, 'org_alice/new', 0, 'https://a.example.com/')$$, :'hosted'), 'PT400', 'sealing_unavailable', 'without a key no secret is made', 'callback_secret cannot be stored%'
 );
-SELECT is(api.replay_mqtt_callback_deliveries(:'all_x') ->> 'replayed', '1', 'an admin replays');
+SELECT refuses(
+    format('SELECT api.replay_mqtt_callback_deliveries(%L)', :'all_x'), 'PT409', 'callback_paused', 'a receiver that is gone', '%its receiver is gone (410 at %'
+);
+SELECT api.mqtt_subscribe(:'hosted', 'org_alice/+/x', 1, 'https://a.example.com/', is_paused => true) \g /dev/null
+SELECT refuses(format('SELECT api.replay_mqtt_callback_deliveries(%L)', :'all_x'), 'PT409', 'callback_paused', 'a pause', '%it is paused%');
+SELECT api.mqtt_subscribe(:'hosted', 'org_alice/+/x', 1, 'https://a.example.com/') \g /dev/null
+SELECT is(api.replay_mqtt_callback_deliveries(:'all_x') ->> 'replayed', '1', 'an admin replays what is posted');
 SELECT is(api.mqtt_subscribe(:'hosted', 'org_alice/+/x', 1) ->> 'callback_url', NULL, 'the callback is taken away');
 SELECT act_as('none');
 SELECT is(d.status, 'dead', 'and with it what waits') FROM waiting AS d WHERE d.subscription_id = :'all_x' ORDER BY d.number DESC LIMIT 1;
