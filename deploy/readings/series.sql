@@ -1,5 +1,6 @@
 -- Deploy topicbase:readings/series to pg
 -- requires: api/query_series
+-- requires: readings/as_double
 -- requires: readings/grant_reader
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -43,8 +44,9 @@ BEGIN
     v_bucket := coalesce(v_bucket, mqtt.nice_bucket(series.since, series.until, series.time_zone, 500));
     RETURN QUERY EXECUTE format(
         $query$
-        SELECT s.starts_at, d.id, d.external_id, s.metric, s.summary[1]::double precision, s.summary[2]::double precision, s.summary[3]::double precision,
-            s.summary[4]::double precision, s.summary[5]::bigint, s.summary[6]::double precision, s.summary[7]::double precision, s.summary[8]::double precision
+        SELECT
+            s.starts_at, d.id, d.external_id, s.metric, mqtt.as_double(s.summary[1]), mqtt.as_double(s.summary[2]), mqtt.as_double(s.summary[3]),
+            mqtt.as_double(s.summary[4]), s.summary[5]::bigint, mqtt.as_double(s.summary[6]), mqtt.as_double(s.summary[7]), mqtt.as_double(s.summary[8])
         FROM (%s) AS s
         JOIN mqtt.devices AS d ON d.organization_id = s.organization_id AND d.id = s.device_id
         WHERE d.organization_id = ANY ($4)
@@ -55,7 +57,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION readings.series(text [], text [], timestamptz, timestamptz, interval, text) IS
-'What a chart needs: a row for each device, metric and bucket with numbers, oldest first, from rollups where these serve. devices are external ids or ids (null: all that the login reads), metrics their names (null: all). since (from) and until (before) are by when it was measured. Without bucket, the shortest usual one is taken of which the range has at most 500. delta is how far a counter went on. The numbers are those of api.query_series.
+'What a chart needs: a row for each device, metric and bucket with numbers, oldest first, from rollups where these serve. devices are external ids or ids (null: all that the login reads), metrics their names (null: all). since (from) and until (before) are by when it was measured. Without bucket, the shortest usual one is taken of which the range has at most 500. delta is how far a counter went on. A sum or delta outside the range of double precision is null. The numbers are those of api.query_series.
 Errors: PT400 range_invalid, bucket_invalid, time_zone_invalid; PT413 too_many_points.';
 GRANT EXECUTE ON FUNCTION readings.series(text [], text [], timestamptz, timestamptz, interval, text) TO topicbase_reader;
 COMMIT;

@@ -1,0 +1,4 @@
+-- Revert topicbase:readings/as_double from pg
+BEGIN;
+DROP FUNCTION mqtt.as_double(numeric);
+COMMIT;
