@@ -28,6 +28,9 @@ def earlier(bench: Bench) -> Iterator[Bench | None]:
         for name in (".venv", "node_modules"):
             (tree / name).symlink_to(ROOT / name)
         other.up()
+        with other.connect() as db:
+            # Its tenants are made as today's are, whose logins have no such column.
+            db.execute("ALTER TABLE mqtt.mqtt_credentials ALTER COLUMN broker_url SET DEFAULT ''")
         yield other
     finally:
         other.down()

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import requests
 
+from bridge import __version__
 from bridge.cli.init import UNITS, _unit
 from tests.conftest import DATABASE_ONLY
 from tests.support.ports import Port
@@ -27,6 +29,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is in the wheel, unpacked."""
     base = tmp_path_factory.mktemp("wheel")
     return unpacked(build_wheel(base), base / "site")
+
+
+@pytest.fixture(scope="module", params=["this release", "the last release"])
+def first(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release that the database is set up with."""
+    if request.param == "this release":
+        return wheel
+    (last,) = (ROOT / "releases").glob("topicbase-*.whl")
+    return unpacked(last, tmp_path_factory.mktemp("last") / "site")
 
 
 @contextmanager
@@ -61,7 +72,7 @@ def test_a_service_sees_the_home_that_it_runs_from(place: str, program: str, wan
 
 
 @pytest.mark.timeout(900)
-def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
+def test_an_empty_database_gets_a_message(wheel: Path, first: Path, tmp_path: Path) -> None:
     place, stack = tmp_path / "etc", start_stack(without=DATABASE_ONLY)
     api, metrics = Port(), Port()
     with ExitStack() as ending:
@@ -88,7 +99,7 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
             )
 
         options = ["init", str(place), "--organization", "Acme", "--api-port", str(api.number), "--metrics-port", str(metrics.number)]
-        made = topicbase(*options, **superuser)
+        made = topicbase(*options, **superuser, PYTHONPATH=str(first))
         assert made.returncode == 0, made.stdout + made.stderr
         assert {path.name for path in place.iterdir()} >= {"postgrest.conf", "bridge.env", "cli.env", "private.key", "topicbase.service"}
         assert not [path.name for path in place.iterdir() if path.stat().st_mode & 0o077 and path.suffix not in (".service", ".log")]
@@ -97,6 +108,8 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
         again = topicbase(*options, **superuser)
         assert again.returncode == 0, again.stdout + again.stderr
         assert {name: (place / name).read_bytes() for name in before} == before
+        with psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=fresh passfile={stack.run_dir / 'pgpass'}") as db:
+            assert db.execute("SELECT api.get_api_version() ->> 'version'").fetchone() == (__version__,)
 
         # The shell that set it up still has what it was set up with.
         exported = superuser | {"PGPASSWORD": "the superuser's", "PGHOSTADDR": "127.0.0.2", "TOPICBASE_TOKEN": "someone's"}
@@ -108,7 +121,7 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
 
         cli = ("--config", str(place / "cli.env"))
         login = json.loads(topicbase(*cli, "credentials", "add", "Hosted broker", "--device", "sensor01", "--json", **exported).stdout)
-        url, data = re.findall(r"curl (\S+) .*?-d '(\{.*?\})'$", made.stdout, re.MULTILINE | re.DOTALL)[0]
+        url, data = re.findall(r"curl (\S+) .*?-d '(\{.*?\})'$", again.stdout, re.MULTILINE | re.DOTALL)[0]
         sent = requests.post(
             url,
             data=data,
