@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, help="alternating rounds (default: 5, quick: 2)")
     made.add_argument("--seconds", type=int, help="seconds of each HTTP run (default: 3, quick: 1)")
     made.add_argument("--rows", type=int, help="stored rows of history and growth-history (default: 10,000,000, quick: 200,000)")
-    made.add_argument("--name", default="latest", help="results go to bench/results/NAME.json (default: latest)")
+    made.add_argument("--name", default="latest", help="results go to bench/results/NAME.json; the page shows latest (default) and elsewhere")
     made.add_argument("--list", action="store_true", help="list the parts and exit")
     made.add_argument("--report", action="store_true", help="only rewrite README.md and the plots from the results")
     made.add_argument("--keep", action="store_true", help="leave the stack running in .run/bench/stack")
@@ -141,7 +141,7 @@ def main() -> int:
             terminal.print(f"{key:22} {(part.__doc__ or '').splitlines()[0]}{' (--scale)' if key in SCALE else ''}")
         return 0
     if chosen.report:
-        tables.write(chosen.name)
+        tables.write()
         return 0
 
     patterns = chosen.parts or [*PARTS, *(SCALE if chosen.scale else ())]
@@ -163,7 +163,7 @@ def main() -> int:
     failed = measure(bench, names, keep=chosen.keep)
     terminal.print(tables.table(bench.rows))
     if not chosen.quick:
-        tables.write(name)
+        tables.write()
     return 1 if failed else 0
 
 

@@ -29,6 +29,7 @@ ORDER = (
     "series-month", "stats", "rls", "rls-client", "storage", "packed", "packing", "packed-read",
     "packing-minutes", "packing-ingest", "wal", "memory",
 )  # fmt: skip
+ELSEWHERE = "elsewhere"  # the results of another machine
 NEIGHBOURS = "neighbours-"  # rows of a table of their own
 # Rows that docs/explanation/performance.md quotes.
 QUOTED = (
@@ -161,14 +162,37 @@ def draw(document: dict[str, Any]) -> None:
         (folder / f"{key}.svg").write_text(svg.chart(plot["title"], plot["x"], plot["y"], lines))
 
 
-def write(name: str) -> None:
+def elsewhere(document: dict[str, Any], other: dict[str, Any]) -> str:
+    """The ratios of another machine's results beside those of the table, and its absolute figures."""
+    m = other["machine"]
+    lines = [
+        f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}; PostgreSQL {m['postgresql']}.",
+        "",
+        "| what | against | goal | table | there | spread | rate or cost there (ours / theirs) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    place = {key: number for number, key in enumerate(ORDER)}
+    for row in sorted(other["rows"].values(), key=lambda row: (row["key"].startswith(NEIGHBOURS), place.get(row["key"], len(place)), row["key"])):
+        here, unit = document["rows"].get(row["key"]), f" {TIMES if row['theirs'] else row['unit']}"
+        cells = (
+            row["what"],
+            row["note"] if row["key"].startswith(NEIGHBOURS) else row["against"] or "(absolute)",
+            f"{'≥' if row['at_least'] else '≤'} {number(row['target'])}{unit}",
+            f"{beside(here, 'ratio')}{unit}" if here else "",
+            f"**{beside(row, 'ratio')}{unit}**",
+            f"{number(row['low'])} to {number(row['high'])}, {row['rounds']} rounds",
+            f"{both(row, 'median')} {row['unit']}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write() -> None:
     """The generated parts of bench/README.md, docs/explanation/performance.md and docs/how-to/scale.md, and one SVG per plot."""
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        return
-    document = json.loads(path.read_text())
+    document, other = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("latest", ELSEWHERE))
     draw(document)
     page = place(place(PAGE.read_text(), "table", markdown(document)), "plots", growth(document))
-    PAGE.write_text(place(page, "neighbours", neighbours(document)))
+    page = place(place(page, "neighbours", neighbours(document)), "elsewhere", elsewhere(document, other))
+    PAGE.write_text(page)
     QUOTING.write_text(place(QUOTING.read_text(), "figures", quotation(document)))
     capacity.write(document)
