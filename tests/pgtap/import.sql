@@ -1,6 +1,6 @@
 -- Importing history: who may, what is stored, repeats, rejections, rollups and latest values, a staging table.
 \ir setup.psql
-SELECT plan(43);
+SELECT plan(44);
 SET LOCAL timezone = 'UTC';
 CREATE FUNCTION tap.reading(at text, t numeric, device text DEFAULT 'pump', organization text DEFAULT 'alice') RETURNS jsonb
 LANGUAGE sql AS $$
@@ -104,6 +104,18 @@ SELECT is(mqtt.latest_of(d) -> 't' ->> 'value', '8', 'what is older is not') FRO
 -- Retention counts from now on.
 SELECT mqtt.apply_retention() \g /dev/null
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id IN (:'org_alice', :'org_bob') AND measured_at < '2024-01-01'), 2::bigint, 'it is not taken away at once');
+
+-- Ids that Topicbase gave, as the column id of an export has them.
+SELECT mqtt.count_accepted(:'org_alice', 1) \g /dev/null
+INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
+VALUES (clock_timestamp(), reading((now() - interval '1 minute')::text, 77, 'sent'), :'org_alice', :'hosted');
+SELECT mqtt.process_batch(10) \g /dev/null
+SELECT id AS ours FROM mqtt.mqtt_messages WHERE payload = '{"t": 77}' \gset
+SELECT act_as('authenticated', :'alice');
+SELECT is(
+    import(reading('2024-01-01T00:32:00Z', 78, 'sent') || jsonb_build_object('message_id', :'ours')), '{"imported": 0, "repeated": 1, "rejected": []}',
+    'a message that came otherwise is a repeat by its id, too'
+);
 
 -- Payload rules.
 SELECT act_as('authenticated', :'alice');

@@ -1,6 +1,6 @@
 -- Packed days: what every public read answers before and after, ids, what packing waits for, changes meanwhile, deletion in packs, retention.
 \ir setup.psql
-SELECT plan(90);
+SELECT plan(91);
 SET LOCAL timezone = 'UTC';
 UPDATE mqtt.configuration SET completed_days = 90, settled_days = 2;
 SELECT (now() AT TIME ZONE 'UTC')::date - 9 AS day, (now() AT TIME ZONE 'UTC')::date - 8 AS day_after, to_char((now() AT TIME ZONE 'UTC')::date - 9, 'YYYYMMDD') AS suffix \gset
@@ -211,6 +211,7 @@ SELECT is(
     mqtt.stored_ids(o.number, '{33333333-0000-4000-8000-000000000001,33333333-0000-4000-8000-000000000002}'), '{33333333-0000-4000-8000-000000000001}'::uuid [],
     'an import finds what is packed'
 ) FROM mqtt.organizations AS o WHERE o.slug = 'alice';
+SELECT is(mqtt.stored_ids(o.number, ARRAY[:'id_123', '44444444-0000-4000-8000-000000000002']::uuid []), ARRAY[:'id_123'::uuid], 'also by an id that Topicbase gave') FROM mqtt.organizations AS o WHERE o.slug = 'alice';
 
 -- A failure of packing takes back nothing else.
 ALTER TABLE mqtt.packed_days RENAME COLUMN state TO status;
