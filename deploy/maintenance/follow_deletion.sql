@@ -2,6 +2,7 @@
 -- requires: base/pgmq
 -- requires: maintenance/write_rollups
 -- requires: process/device_data
+-- requires: process/record_late
 -- requires: tables/deletions
 -- requires: tables/ledger
 -- requires: tables/mqtt_callbacks
@@ -135,7 +136,8 @@ LANGUAGE sql STABLE SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN deletion.by_received THEN at >= deletion.since - c.max_time_behind AND at < deletion.until + c.max_time_ahead
+        -- However long before: what was imported was measured at its timestamp.
+        WHEN deletion.by_received THEN at < deletion.until + c.max_time_ahead
         ELSE at >= deletion.since AND at < deletion.until
     END
     FROM mqtt.configuration AS c;

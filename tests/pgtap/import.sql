@@ -1,6 +1,6 @@
 -- Importing history: who may, what is stored, repeats, rejections, rollups and latest values, a staging table.
 \ir setup.psql
-SELECT plan(44);
+SELECT plan(45);
 SET LOCAL timezone = 'UTC';
 CREATE FUNCTION tap.reading(at text, t numeric, device text DEFAULT 'pump', organization text DEFAULT 'alice') RETURNS jsonb
 LANGUAGE sql AS $$
@@ -115,6 +115,15 @@ SELECT act_as('authenticated', :'alice');
 SELECT is(
     import(reading('2024-01-01T00:32:00Z', 78, 'sent') || jsonb_build_object('message_id', :'ours')), '{"imported": 0, "repeated": 1, "rejected": []}',
     'a message that came otherwise is a repeat by its id, too'
+);
+
+-- What was imported by mistake is deleted by when that was: nothing of it is a latest value any longer.
+SELECT api.delete_messages(device_id => 'old', "time" => 'received', since => now() - interval '1 hour') \g /dev/null
+SELECT act_as('none');
+SELECT mqtt.work_deletions() FROM generate_series(1, 5) \g /dev/null
+SELECT results_eq(
+    format('SELECT mqtt.latest_of(d), d.last_data FROM mqtt.devices AS d WHERE d.organization_id = %L AND d.external_id = ''old''', :'org_alice'),
+    $$VALUES ('{}'::jsonb, NULL::jsonb)$$, 'also of what was measured long before'
 );
 
 -- Payload rules.
