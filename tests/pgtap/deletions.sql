@@ -1,6 +1,6 @@
 -- Deleting messages, devices, logins and organizations: who may, what goes, what is corrected, what stays; row locks alone.
 \ir setup.psql
-SELECT plan(97);
+SELECT plan(98);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, device text DEFAULT 'pump', organization text DEFAULT 'alice', is_stored boolean DEFAULT true) RETURNS void
@@ -215,6 +215,20 @@ SELECT work() \g /dev/null
 SELECT roll_up() \g /dev/null
 SELECT is(hours(:'pump'), '1 2 5', 'the whole hour''s rollup is gone, the other stays');
 SELECT is(rollup_hours_kept, 1::bigint, 'and is counted') FROM mqtt.deletions WHERE id = :'deletion';
+
+-- What was sent after the call, and is in the rollups by the time that it is done, stays in them.
+SELECT tap.measure('1 minute', '{"t": 1}') \g /dev/null
+SELECT roll_up() \g /dev/null
+SELECT act_as('authenticated', :'alice');
+SELECT api.delete_messages(device_id => 'pump', since => :'hour'::timestamptz, until => :'hour'::timestamptz + interval '1 hour') \g /dev/null
+SELECT act_as('none');
+SELECT tap.measure('2 minutes', '{"t": 50}', is_stored => false) \g /dev/null
+UPDATE pgmq.q_mqtt_messages SET enqueued_at = clock_timestamp();
+SELECT mqtt.process_batch(100) \g /dev/null
+SELECT roll_up() \g /dev/null
+SELECT work() \g /dev/null
+SELECT roll_up() \g /dev/null
+SELECT is(hours(:'pump'), '1 1 50, 1 2 5', 'what is sent after the call stays in the rollups');
 
 -- Topics without messages are removed, but not before a deletion that has emptied them is done.
 SELECT tap.measure('1 minute', '{"t": 21}', 'lone') \g /dev/null
