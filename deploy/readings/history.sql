@@ -19,7 +19,10 @@ BEGIN
     v_request.by_received := false;
     v_request.since := metrics.since;
     v_request.until := metrics.until;
-    v_request.metrics := metrics.metrics;
+    -- Each once, as a reading would count for each time that its metric is named.
+    v_request.metrics := CASE WHEN metrics.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(metrics.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
     RETURN QUERY
     SELECT r.measured_at, d.id, d.external_id, m.metric, mqtt.metric_number(m.value)::double precision, m.value, r.received_at
     FROM mqtt.telemetry(v_request) AS r

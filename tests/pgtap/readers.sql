@@ -1,7 +1,7 @@
 -- Logins of tools that speak SQL: what mqtt.grant_reader opens in schema readings, and that nothing a session may set opens more.
 \ir setup.psql
 \ir ../../packaging/restrict-public.sql
-SELECT plan(32);
+SELECT plan(34);
 CREATE ROLE topicbase_test_reader LOGIN;
 CREATE ROLE topicbase_test_stranger LOGIN;
 CREATE ROLE topicbase_test_group NOLOGIN;
@@ -78,6 +78,17 @@ SELECT results_eq('SELECT device_id FROM readings.devices WHERE pg_temp.leak(dev
 SELECT results_eq('SELECT device FROM seen', ARRAY[:'pump'::uuid], 'sees no row more');
 DROP FUNCTION pg_temp.leak(uuid);
 DROP TABLE seen;
+RESET SESSION AUTHORIZATION;
+
+SET SESSION AUTHORIZATION topicbase_test_reader;
+SELECT results_eq(
+    $$SELECT count(*) FROM readings.metrics('{pump}', '{temperature,temperature,NULL}', '2026-11-01T00:00:00Z', '2026-11-01T00:04:00Z')$$, ARRAY[4::bigint],
+    'each value once, however often its metric is named'
+);
+SELECT results_eq(
+    $$SELECT sum, count FROM readings.series('{pump}', '{temperature,temperature,NULL}', '2026-11-01T00:00:00Z', '2026-11-01T00:04:00Z', '1 hour')$$,
+    $$VALUES (86::double precision, 4::bigint)$$, 'also in a series'
+);
 RESET SESSION AUTHORIZATION;
 
 SET SESSION AUTHORIZATION topicbase_test_stranger;
