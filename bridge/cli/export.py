@@ -14,7 +14,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from bridge import exact
-from bridge.api import UnreachableError
+from bridge.api import Api, ApiError, UnreachableError
 from bridge.cli import common, parquet
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write messages or readings to a file, as CSV, JSON lines or Parquet.")
@@ -52,7 +52,8 @@ def messages(
     output: Output = None,
     resume: Resume = False,
 ) -> None:
-    """Export messages, the oldest first, by when they were received; without --until those received until a minute ago.
+    """Export messages, the oldest first, by when they were received; without --until those received until a minute ago, or until the
+    oldest that still waits to be stored.
 
     Each row has a cursor: with --resume, an export that was interrupted goes on, and one that is complete takes in what has come since.
 
@@ -65,13 +66,13 @@ def messages(
     if direction not in (None, "incoming", "outgoing"):
         common.fail("--direction must be incoming or outgoing", common.WRONG)
     query = {"filter": filter, "device_id": device, "direction": direction, "since": common.time_of("--since", since)}
-    query |= {
-        "until": common.time_of("--until", until) or (datetime.now(UTC) - SETTLED).isoformat(),
-        "oldest_first": "true",
-        "page_size": str(PAGE),
-    }
+    query |= {"until": common.time_of("--until", until), "oldest_first": "true", "page_size": str(PAGE)}
     with common.api(exact.loads) as client:
-        query["integration_id"] = common.find(client, "device_integrations", integration, "name")["id"] if integration else None
+        found = common.find(client, "device_integrations", integration, "name") if integration else None
+        query["integration_id"] = found["id"] if found else None
+        if query["until"] is None:
+            owners = [found["organization_id"]] if found else [row["id"] for row in client.rows("organizations", {"select": "id"})]
+            query["until"] = _stored_until(client, owners).isoformat()
 
         def page(cursor: str | None) -> list[Row]:
             return client.rows("rpc/list_messages", {key: value for key, value in {**query, "cursor": cursor}.items() if value is not None})
@@ -115,6 +116,21 @@ def readings(
             return [_reading(row, names) for row in client.call("query_telemetry", {**body, "cursor": cursor})]
 
         _export(page, columns, format, output, resume=resume, metrics=tuple(names or ()))
+
+
+def _stored_until(client: Api, organization_ids: list[str]) -> datetime:
+    """Before this time, all that was accepted is stored: what is stored later, --resume would never come to."""
+    until = datetime.now(UTC) - SETTLED
+    for organization_id in organization_ids:
+        try:
+            waiting = client.call("get_mqtt_queue_stats", {"organization_id": organization_id})["oldest_pending_seconds"]
+        except ApiError:
+            continue  # an API key for some integrations is not told
+        if waiting is not None:
+            until = min(until, datetime.now(UTC) - timedelta(seconds=float(str(waiting)) + 1))
+    if datetime.now(UTC) - until > 2 * SETTLED:
+        typer.echo(f"topicbase: messages still wait to be stored: only those received before {until.isoformat()} are exported", err=True)
+    return until
 
 
 def _reading(row: Row, names: list[str] | None) -> Row:

@@ -1,7 +1,8 @@
 -- Deploy topicbase:api/judge_import to pg
 -- requires: ingest/enqueue_batch
 -- requires: tables/device_integrations
--- requires: tables/packs
+-- requires: tables/history
+-- requires: tables/pack_rows
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE mqtt_owner;
@@ -21,6 +22,10 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 AS $$
+DECLARE
+    -- Ids of ours tell when their messages came; those of other kinds tell nothing.
+    v_first CONSTANT timestamptz := (SELECT min(mqtt.message_id_time(i.id)) FROM unnest(ids) AS i (id));
+    v_last CONSTANT timestamptz := (SELECT max(mqtt.message_id_time(i.id)) FROM unnest(ids) AS i (id));
 BEGIN
     RETURN ARRAY(
         SELECT h.id FROM mqtt.history AS h WHERE h.organization = stored_ids.organization AND h.id = ANY (ids) AND h.flags & 16 = 16
@@ -29,10 +34,27 @@ BEGIN
         FROM mqtt.packs AS p
         CROSS JOIN LATERAL unnest(p.given_ids) AS i (id)
         WHERE p.given_ids && ids AND p.organization = stored_ids.organization AND i.id = ANY (ids)
+        UNION
+        SELECT h.id
+        FROM (SELECT i.id, mqtt.message_id_time(i.id) AS at FROM unnest(ids) AS i (id) OFFSET 0) AS o
+        JOIN mqtt.history AS h ON h.organization = stored_ids.organization AND h.received_at = o.at AND h.id = o.id
+        UNION
+        SELECT m.id
+        FROM (
+            SELECT DISTINCT p.number
+            FROM mqtt.packs AS p
+            CROSS JOIN LATERAL unnest(p.id_low) AS l (low)
+            JOIN (SELECT ('x' || right(i.id::text, 8))::bit(32)::integer AS low FROM unnest(ids) AS i (id) OFFSET 0) AS o ON o.low = l.low
+            -- A pack has messages of one day.
+            WHERE p.organization = stored_ids.organization AND p.first_received_at <= v_last AND p.last_received_at >= v_first
+                AND p.last_received_at < date_trunc('day', v_last, 'UTC') + interval '24 hours'
+        ) AS p
+        CROSS JOIN LATERAL mqtt.messages_of_pack(p.number) AS m
+        WHERE m.id = ANY (ids)
     );
 END;
 $$;
-COMMENT ON FUNCTION mqtt.stored_ids(integer, uuid []) IS 'Those of these ids, given by clients or made by mqtt.import_id, that an organization''s stored messages have.';
+COMMENT ON FUNCTION mqtt.stored_ids(integer, uuid []) IS 'Those of these ids that an organization''s stored messages have: given by clients, made by mqtt.import_id, or given by this installation.';
 
 CREATE OR REPLACE FUNCTION mqtt.judge_import(integration mqtt.device_integrations, messages jsonb) RETURNS text []
 LANGUAGE plpgsql STABLE SECURITY DEFINER

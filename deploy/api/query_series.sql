@@ -171,7 +171,10 @@ BEGIN
     v_request.by_received := false;
     v_request.until := coalesce(query_series.until, now());
     v_request.since := coalesce(query_series.since, v_request.until - interval '24 hours');
-    v_request.metrics := query_series.metrics;
+    -- Each once, as a reading would count for each time that its metric is named.
+    v_request.metrics := CASE WHEN query_series.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(query_series.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
     PERFORM mqtt.check_series(
         v_request.since, v_request.until, query_series.bucket, query_series.max_points, query_series.fill,
         coalesce(cardinality(v_request.device_ids), 1)

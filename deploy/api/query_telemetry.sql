@@ -21,7 +21,7 @@ BEGIN
             ERRCODE = 'PT400', DETAIL = 'time is "measured" or "received".', HINT = 'Omit it to go by when it was measured.';
     ELSIF bucket <= '0' OR bucket > '366 days'
         -- Months and years have no fixed length, so a part of one added to them makes no sense.
-        OR (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) > 0 AND date_trunc('month', bucket) <> bucket) THEN
+        OR (extract(YEAR FROM bucket) * 12 + extract(MONTH FROM bucket) <> 0 AND date_trunc('month', bucket) <> bucket) THEN
         RAISE EXCEPTION 'bucket_invalid' USING
             ERRCODE = 'PT400',
             DETAIL = 'bucket is a span of time of at most 366 days, such as "5 minutes", 300 (seconds), "1 week" or "1 month".',

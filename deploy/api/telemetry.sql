@@ -34,7 +34,8 @@ BEGIN ATOMIC
     ) AS d
     INNER JOIN mqtt.topics AS n ON n.device_id = d.id AND CASE
         WHEN request.message_types IS NULL THEN n.role = 'telemetry'
-        ELSE n.message_type IS NULL OR n.message_type = ANY (request.message_types)
+        -- The type of what payload rules made is their role.
+        ELSE n.message_type IS NULL OR n.message_type = ANY (request.message_types) OR n.role = ANY (request.message_types)
     END;
 END;
 COMMENT ON FUNCTION mqtt.topics_of_devices(mqtt.telemetry_request) IS

@@ -1,6 +1,7 @@
 -- Deploy topicbase:maintenance/check_ledger to pg
 -- requires: tables/history
 -- requires: tables/ledger
+-- requires: tables/packs
 -- requires: tables/queues
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -60,10 +61,16 @@ AS $$
         WHERE h.received_at >= date_trunc('hour', check_stored.since) AND h.received_at < check_stored.until AND h.flags & (8 + 256) = 0
         GROUP BY 1, 2
     ) AS s ON s.id = l.organization_id AND s.hour = l.hour
-    WHERE l.completed - l.deleted > coalesce(s.stored, 0);
+    WHERE l.completed - l.deleted > coalesce(s.stored, 0)
+        -- What came packed, with an organization from another installation, is not in the history here.
+        AND NOT EXISTS (
+            SELECT
+            FROM ONLY mqtt.packs AS p
+            WHERE p.run = 0 AND p.organization = t.number AND p.last_received_at >= l.hour AND p.first_received_at < l.hour + interval '1 hour'
+        );
 $$;
 COMMENT ON FUNCTION mqtt.check_stored(timestamptz, timestamptz) IS
-'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, and of those past their term, it knows nothing.';
+'Hours of an organization, from that of a time on and before another, in which the history has fewer messages than the ledger counts as completed and not deleted since: none, unless rows were deleted by hand. It counts the rows, so the range is to be short; of days whose packed rows are dropped, of those past their term, and of what came packed with organizations that moved here, it knows nothing.';
 
 CREATE OR REPLACE FUNCTION mqtt.count_lacking(day date, fate text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

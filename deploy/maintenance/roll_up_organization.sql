@@ -1,4 +1,5 @@
 -- Deploy topicbase:maintenance/roll_up_organization to pg
+-- requires: maintenance/parts_of_hour
 -- requires: maintenance/write_rollups
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -75,9 +76,7 @@ BEGIN
                 AND NOT EXISTS (SELECT FROM mqtt.rollup_minutes AS r WHERE r.organization_id = s.organization_id AND r.series_id = s.id);
         END IF;
         SELECT array_agg(p) INTO v_parts
-        FROM mqtt.reading_parts(
-            ARRAY[ROW(progress.organization_id, device_id, hour, v_until, CASE WHEN NOT v_is_whole THEN v_late END, NULL)::mqtt.reading_span], NULL, '1 minute', 'UTC'
-        ) AS p;
+        FROM mqtt.parts_of_hour(progress, device_id, hour, v_until, CASE WHEN NOT v_is_whole THEN v_late END, v_is_changed) AS p;
         PERFORM mqtt.write_rollups(progress.organization_id, v_parts);
         IF date_trunc('day', hour) + interval '24 hours' <= mqtt.device_rolled_until(progress, device_id) THEN
             PERFORM mqtt.write_days(progress.organization_id, ARRAY[device_id], date_trunc('day', hour));
@@ -90,7 +89,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mqtt.correct_rollups(mqtt.rollup_progress, uuid, timestamptz) IS
-'Takes a device''s late and changed readings of an hour into its rollups: makes them again, or adds those that are late where messages of that time may be gone. Returns how many numbers it read.';
+'Takes a device''s late and changed readings of an hour into its rollups: makes them again, or where messages of that time may be gone, adds those that are late, and changed ones of metrics that they have nothing of. Returns how many numbers it read.';
 
 CREATE OR REPLACE FUNCTION mqtt.correct_late_readings(progress mqtt.rollup_progress, most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

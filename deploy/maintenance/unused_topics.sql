@@ -1,5 +1,6 @@
 -- Deploy topicbase:maintenance/unused_topics to pg
 -- requires: base/locks
+-- requires: tables/deletions
 -- requires: tables/packs
 -- requires: tables/reading_rows
 BEGIN;
@@ -83,6 +84,8 @@ BEGIN
                 )
             ) AS t
             WHERE t.created_at < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM mqtt.history AS h WHERE h.topic = t.number)
+                -- A deletion that has taken their messages finds by them whose rollups and latest values it has to correct.
+                AND NOT EXISTS (SELECT FROM mqtt.deletions AS d WHERE d.organization_id = t.organization_id AND d.state <> 'done')
                 AND NOT mqtt.is_packed_topic(t.organization_id, t.number)
             GROUP BY t.organization_id
         ) AS x
@@ -95,5 +98,5 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION mqtt.remove_unused_topics(integer) IS
-'Looks at that many topics (and at as many of each organization with configuration.max_topics of them) and removes those that no stored message has any longer; returns how many.';
+'Looks at that many topics (and at as many of each organization with configuration.max_topics of them) and removes those that no stored message has any longer, of organizations without a deletion that is not done; returns how many.';
 COMMIT;

@@ -48,13 +48,20 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_devices CONSTANT uuid [] := ARRAY(
-        SELECT DISTINCT x.id
-        FROM mqtt.topics AS t
-        JOIN mqtt.devices AS x ON x.organization_id = t.organization_id AND x.id = t.device_id
-        CROSS JOIN mqtt.topic_filter_levels(d.filter) AS l
-        WHERE t.organization_id = d.organization_id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
-            AND (d.device_id IS NULL OR t.device_id = d.device_id) AND (d.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
-            AND (d.place IS NULL OR x.id > d.place::uuid)
+        SELECT x.id
+        FROM mqtt.devices AS x
+        WHERE x.organization_id = d.organization_id AND (d.device_id IS NULL OR x.id = d.device_id) AND (d.place IS NULL OR x.id > d.place::uuid)
+            AND CASE
+                -- Also those that have no topics any longer: rollups and latest values outlive them.
+                WHEN d.filter IS NULL AND (d.integration_id IS NULL OR x.integration_id = d.integration_id) THEN true
+                ELSE EXISTS (
+                    SELECT
+                    FROM mqtt.topics AS t
+                    CROSS JOIN mqtt.topic_filter_levels(d.filter) AS l
+                    WHERE t.organization_id = d.organization_id AND t.device_id = x.id AND (d.integration_id IS NULL OR t.integration_id = d.integration_id)
+                        AND (d.filter IS NULL OR mqtt.matched_levels(t.topic, l.topic_like, l.topic_levels) IS NOT NULL)
+                )
+            END
         ORDER BY x.id
         LIMIT 20
     );

@@ -185,6 +185,11 @@ DECLARE
 BEGIN
     -- Nobody removes unused topics meanwhile.
     PERFORM pg_advisory_xact_lock_shared(mqtt.topics_lock(), hashtext(messages[1].organization_id::text)) WHERE cardinality(messages) > 0;
+    -- Whoever deletes them waits for this, or there would be readings of what is gone.
+    PERFORM
+    FROM unnest(v_messages) AS m
+    JOIN mqtt.history AS h ON h.received_at = m.received_at AND h.organization = m.organization AND h.id = m.id
+    FOR NO KEY UPDATE OF h;
     WITH gone AS (
         DELETE FROM mqtt.reading_rows AS r
         USING unnest(v_messages) AS m

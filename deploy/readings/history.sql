@@ -1,4 +1,5 @@
 -- Deploy topicbase:readings/history to pg
+-- requires: readings/as_double
 -- requires: readings/series
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -19,9 +20,12 @@ BEGIN
     v_request.by_received := false;
     v_request.since := metrics.since;
     v_request.until := metrics.until;
-    v_request.metrics := metrics.metrics;
+    -- Each once, as a reading would count for each time that its metric is named.
+    v_request.metrics := CASE WHEN metrics.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(metrics.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
     RETURN QUERY
-    SELECT r.measured_at, d.id, d.external_id, m.metric, mqtt.metric_number(m.value)::double precision, m.value, r.received_at
+    SELECT r.measured_at, d.id, d.external_id, m.metric, mqtt.as_double(mqtt.metric_number(m.value)), m.value, r.received_at
     FROM mqtt.telemetry(v_request) AS r
     JOIN mqtt.devices AS d ON d.organization_id = r.organization_id AND d.id = r.device_id
     CROSS JOIN LATERAL mqtt.metric_values(r.payload, v_request.metrics) AS m
@@ -30,7 +34,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION readings.metrics(text [], text [], timestamptz, timestamptz) IS
-'Every value that devices measured, oldest first. devices are external ids or ids (null: all that the login reads), metrics their names (null: all); since (from) and until (before) are by when it was measured. value is the number, null if it is none; raw the value as it was sent. For charts readings.series is faster.
+'Every value that devices measured, oldest first. devices are external ids or ids (null: all that the login reads), metrics their names (null: all); since (from) and until (before) are by when it was measured. value is the number, null if it is none or lies outside the range of double precision; raw the value as it was sent. For charts readings.series is faster.
 Errors: PT400 range_invalid.';
 
 CREATE OR REPLACE FUNCTION readings.messages(devices text [], since timestamptz, until timestamptz) RETURNS TABLE (

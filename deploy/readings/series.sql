@@ -39,7 +39,10 @@ BEGIN
     v_request.by_received := false;
     v_request.since := series.since;
     v_request.until := series.until;
-    v_request.metrics := series.metrics;
+    -- Each once, as a reading would count for each time that its metric is named.
+    v_request.metrics := CASE WHEN series.metrics IS NOT NULL THEN ARRAY(
+        SELECT DISTINCT m.name FROM unnest(series.metrics) AS m (name) WHERE m.name IS NOT NULL
+    ) END;
     PERFORM mqtt.check_series(series.since, series.until, series.bucket, NULL, NULL, cardinality(v_request.device_ids));
     v_bucket := coalesce(v_bucket, mqtt.nice_bucket(series.since, series.until, series.time_zone, 500));
     RETURN QUERY EXECUTE format(

@@ -1,5 +1,6 @@
 -- Deploy topicbase:readings/views to pg
 -- requires: process/latest_values
+-- requires: readings/as_double
 -- requires: readings/grant_reader
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -35,7 +36,7 @@ COMMENT ON FUNCTION mqtt.reader_latest(jsonb, jsonb, timestamptz, boolean) IS 'm
 CREATE OR REPLACE VIEW readings.latest WITH (security_barrier = true) AS
 SELECT
     d.id AS device_id, d.external_id AS device, m.key AS metric, (m.value ->> 'at')::timestamptz AS at,
-    mqtt.metric_number(m.value -> 'value')::double precision AS value, m.value -> 'value' AS raw
+    mqtt.as_double(mqtt.metric_number(m.value -> 'value')) AS value, m.value -> 'value' AS raw
 FROM mqtt.devices AS d
 CROSS JOIN LATERAL jsonb_each(mqtt.reader_latest(d.latest, d.last_data, d.last_data_at, d.is_data_latest)) AS m (key, value)
 WHERE d.organization_id = ANY ((SELECT mqtt.reader_organization_ids())::uuid []);
@@ -44,9 +45,9 @@ COMMENT ON COLUMN readings.latest.device_id IS 'Device';
 COMMENT ON COLUMN readings.latest.device IS 'Its external id';
 COMMENT ON COLUMN readings.latest.metric IS 'Metric';
 COMMENT ON COLUMN readings.latest.at IS 'When it was measured';
-COMMENT ON COLUMN readings.latest.value IS 'The number; null if it is none';
+COMMENT ON COLUMN readings.latest.value IS 'The number; null if it is none, or lies outside the range of double precision';
 COMMENT ON COLUMN readings.latest.raw IS 'The value as the device sent it';
 GRANT SELECT ON readings.devices, readings.latest TO topicbase_reader;
 -- A view calls functions as its reader.
-GRANT EXECUTE ON FUNCTION mqtt.metric_number(jsonb), mqtt.reader_latest(jsonb, jsonb, timestamptz, boolean) TO topicbase_reader;
+GRANT EXECUTE ON FUNCTION mqtt.metric_number(jsonb), mqtt.as_double(numeric), mqtt.reader_latest(jsonb, jsonb, timestamptz, boolean) TO topicbase_reader;
 COMMIT;

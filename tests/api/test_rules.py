@@ -7,6 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -499,3 +500,43 @@ def test_two_who_apply_rules_again_at_once(stack: Stack, api: Api, db: Db) -> No
         " WHERE d.integration_id = %s AND d.external_id = 'd'", (tenant.integration_id,),
     ).fetchone()  # fmt: skip
     assert row == (6, 6)
+
+
+def test_no_readings_are_made_of_what_is_deleted_meanwhile(stack: Stack, api: Api, db: Db) -> None:
+    """A deletion waits for a call that applies rules again to its messages, and then takes the readings, too."""
+    tenant = make_tenant(stack, api)
+    topic, integration = f"org_{tenant.slug}/up", {"integration_id": tenant.integration_id}
+    api.ok("upsert_payload_rule", {**integration, "topic": f"{topic}/+", "device": "{topic[3]}"}, token=tenant.admin)
+    for position, name in enumerate(("a", "z"), 1):
+        api.ok("sync_device", {**integration, "external_id": name}, token=tenant.admin)
+        db.execute(
+            "INSERT INTO mqtt.mqtt_messages (organization_id, integration_id, direction, topic, payload, received_at, position)"
+            """ VALUES (%s, %s, 'incoming', %s, '{"v": 1}', clock_timestamp(), %s)""",
+            (tenant.organization_id, tenant.integration_id, f"{topic}/{name}", position),
+        )
+    api.ok("delete_messages", {"filter": f"{topic}/z"}, token=tenant.admin)
+    left = "SELECT count(*) FROM mqtt.deletions WHERE organization_id = %s AND state <> 'done'"
+
+    def work() -> None:
+        with stack.connect() as connection:
+            while connection.execute(left, (tenant.organization_id,)).fetchone() != (0,):
+                connection.execute("SELECT mqtt.work_deletions()")
+
+    def waiting() -> int:
+        row = db.execute("SELECT count(DISTINCT pid) FROM pg_catalog.pg_locks WHERE NOT granted").fetchone()
+        return 0 if row is None else int(row[0])
+
+    with stack.connect(autocommit=False) as blocker, ThreadPoolExecutor(2) as pool:
+        blocker.execute("SELECT FROM mqtt.devices WHERE integration_id = %s AND external_id = 'z' FOR UPDATE", (tenant.integration_id,))
+        applied = pool.submit(api.ok, "reapply_payload_rules", {**integration, "since": "2000-01-01"}, token=tenant.admin)
+        wait_until(lambda: waiting() == 1, what="the call waits for the device")
+        deleted = pool.submit(work)
+        wait_until(lambda: deleted.done() or waiting() == 2, what="the deletion is done, or waits for the call")
+        blocker.rollback()
+        applied.result()
+        deleted.result()
+    found = db.execute(
+        "SELECT t.topic FROM mqtt.reading_rows AS r JOIN mqtt.topics AS t ON t.number = r.topic WHERE t.organization_id = %s",
+        (tenant.organization_id,),
+    ).fetchall()
+    assert found == [(f"{topic}/a",)]

@@ -19,6 +19,7 @@ from tests.cli.conftest import Cli
 from tests.support.api import Api
 from tests.support.stack import Stack
 from tests.support.tenant import Tenant, make_tenant
+from tests.support.waiting import wait_until
 
 Apps = Callable[[str], Cli]
 AT = ("received_at", "measured_at", "sent_at")
@@ -253,3 +254,41 @@ def test_a_file_that_is_no_export_is_not_resumed(owner: Tenant, app: Apps, tmp_p
     ended = app(owner.member)("export", "messages", "-o", str(file), "--resume")
     assert (ended.returncode, "does not end with a row of an export" in ended.stderr) == (2, True)
     assert file.read_text() == "a,b\n1,2\n"
+
+
+def test_what_is_stored_late_is_not_left_out(app: Apps, stack: Stack, api: Api, tmp_path: Path) -> None:
+    """A message that waited, while one that came after it was stored, is in the file that the next run goes on with."""
+    tenant, out = make_tenant(stack, api), tmp_path / "messages.csv"
+    member = app(tenant.member)
+
+    def accepted(number: int, minutes: int, due: str) -> None:
+        values = {
+            "organization": tenant.organization_id, "integration": tenant.integration_id, "minutes": minutes, "due": due,
+            "message": json.dumps({"topic": f"org_{tenant.slug}/devices/d/telemetry", "payload": {"n": number}}),
+        }  # fmt: skip
+        with stack.connect(autocommit=False) as connection:
+            connection.execute(
+                "INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted)"
+                " VALUES (%(organization)s, date_trunc('minute', now() - make_interval(mins => %(minutes)s)), 0, 1)",
+                values,
+            )
+            connection.execute(
+                "INSERT INTO pgmq.q_mqtt_messages (enqueued_at, vt, message, organization_id, integration_id) VALUES"
+                " (now() - make_interval(mins => %(minutes)s), now() + %(due)s::interval, %(message)s, %(organization)s, %(integration)s)",
+                values,
+            )
+
+    def stored() -> int:
+        return len(api.ok("list_messages", {"integration_id": tenant.integration_id}, token=tenant.member))
+
+    accepted(1, 10, "1 hour")
+    accepted(2, 5, "0 s")
+    wait_until(lambda: stored() == 1, what="the second message is stored")
+    first = member("export", "messages", "-o", str(out))
+    assert (first.returncode, table(out)) == (0, []), first.stderr
+    assert "messages still wait to be stored" in first.stderr
+    with stack.connect() as connection:
+        connection.execute("UPDATE pgmq.q_mqtt_messages SET vt = now() WHERE organization_id = %s", (tenant.organization_id,))
+    wait_until(lambda: stored() == 2, what="the first message is stored")
+    assert member("export", "messages", "-o", str(out), "--resume").returncode == 0
+    assert [json.loads(row["payload"])["n"] for row in table(out)] == [1, 2]

@@ -1,6 +1,6 @@
 -- Deleting messages, devices, logins and organizations: who may, what goes, what is corrected, what stays; row locks alone.
 \ir setup.psql
-SELECT plan(93);
+SELECT plan(98);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, device text DEFAULT 'pump', organization text DEFAULT 'alice', is_stored boolean DEFAULT true) RETURNS void
@@ -215,6 +215,49 @@ SELECT work() \g /dev/null
 SELECT roll_up() \g /dev/null
 SELECT is(hours(:'pump'), '1 2 5', 'the whole hour''s rollup is gone, the other stays');
 SELECT is(rollup_hours_kept, 1::bigint, 'and is counted') FROM mqtt.deletions WHERE id = :'deletion';
+
+-- What was sent after the call, and is in the rollups by the time that it is done, stays in them.
+SELECT tap.measure('1 minute', '{"t": 1}') \g /dev/null
+SELECT roll_up() \g /dev/null
+SELECT act_as('authenticated', :'alice');
+SELECT api.delete_messages(device_id => 'pump', since => :'hour'::timestamptz, until => :'hour'::timestamptz + interval '1 hour') \g /dev/null
+SELECT act_as('none');
+SELECT tap.measure('2 minutes', '{"t": 50}', is_stored => false) \g /dev/null
+UPDATE pgmq.q_mqtt_messages SET enqueued_at = clock_timestamp();
+SELECT mqtt.process_batch(100) \g /dev/null
+SELECT roll_up() \g /dev/null
+SELECT work() \g /dev/null
+SELECT roll_up() \g /dev/null
+SELECT is(hours(:'pump'), '1 1 50, 1 2 5', 'what is sent after the call stays in the rollups');
+
+-- Topics without messages are removed, but not before a deletion that has emptied them is done.
+SELECT tap.measure('1 minute', '{"t": 21}', 'lone') \g /dev/null
+SELECT id AS lone FROM mqtt.devices WHERE organization_id = :'org_alice' AND external_id = 'lone' \gset
+UPDATE mqtt.topics SET created_at = now() - interval '2 hours';
+SELECT act_as('authenticated', :'alice');
+SELECT api.delete_messages(filter => 'org_alice/devices/lone/#') \g /dev/null
+SELECT act_as('none');
+SELECT mqtt.work_deletions() \g /dev/null
+SELECT sum(mqtt.remove_unused_topics()) FROM generate_series(1, 5) \g /dev/null
+SELECT work() \g /dev/null
+SELECT is(mqtt.latest_of(d), '{}', 'the devices that they name have no latest values left') FROM mqtt.devices AS d WHERE d.id = :'lone';
+SELECT sum(mqtt.remove_unused_topics()) FROM generate_series(1, 5) \g /dev/null
+SELECT is_empty('SELECT FROM mqtt.topics WHERE topic LIKE ''%/lone/%''', 'then they are removed');
+
+-- Nor are rollups and latest values left of a device that retention has left nothing else of.
+SELECT tap.measure('1 minute', '{"t": 22}', 'lone') \g /dev/null
+SELECT roll_up() \g /dev/null
+DELETE FROM mqtt.history AS h USING mqtt.topics AS t WHERE t.number = h.topic AND t.device_id = :'lone';
+UPDATE mqtt.topics SET created_at = now() - interval '2 hours';
+SELECT sum(mqtt.remove_unused_topics()) FROM generate_series(1, 5) \g /dev/null
+SELECT is(hours(:'lone'), '1 1 22', 'a device that has rollups alone');
+SELECT act_as('authenticated', :'alice');
+SELECT api.delete_messages(device_id => 'lone', until => now()) \g /dev/null
+SELECT act_as('none');
+SELECT work() \g /dev/null
+SELECT ok(hours(:'lone') IS NULL AND mqtt.latest_of(d) = '{}' AND d.last_data IS NULL, 'has them deleted') FROM mqtt.devices AS d WHERE d.id = :'lone';
+DELETE FROM mqtt.devices WHERE id = :'lone';
+SELECT work() \g /dev/null
 
 -- What belongs to messages goes with them.
 INSERT INTO mqtt.mqtt_subscriptions (organization_id, integration_id, topic, callback_url) VALUES (:'org_alice', :'hosted', 'org_alice/#', 'https://example.com/');

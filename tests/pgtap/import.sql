@@ -1,6 +1,6 @@
 -- Importing history: who may, what is stored, repeats, rejections, rollups and latest values, a staging table.
 \ir setup.psql
-SELECT plan(43);
+SELECT plan(47);
 SET LOCAL timezone = 'UTC';
 CREATE FUNCTION tap.reading(at text, t numeric, device text DEFAULT 'pump', organization text DEFAULT 'alice') RETURNS jsonb
 LANGUAGE sql AS $$
@@ -105,6 +105,27 @@ SELECT is(mqtt.latest_of(d) -> 't' ->> 'value', '8', 'what is older is not') FRO
 SELECT mqtt.apply_retention() \g /dev/null
 SELECT is((SELECT count(*) FROM mqtt.mqtt_messages WHERE organization_id IN (:'org_alice', :'org_bob') AND measured_at < '2024-01-01'), 2::bigint, 'it is not taken away at once');
 
+-- Ids that Topicbase gave, as the column id of an export has them.
+SELECT mqtt.count_accepted(:'org_alice', 1) \g /dev/null
+INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
+VALUES (clock_timestamp(), reading((now() - interval '1 minute')::text, 77, 'sent'), :'org_alice', :'hosted');
+SELECT mqtt.process_batch(10) \g /dev/null
+SELECT id AS ours FROM mqtt.mqtt_messages WHERE payload = '{"t": 77}' \gset
+SELECT act_as('authenticated', :'alice');
+SELECT is(
+    import(reading('2024-01-01T00:32:00Z', 78, 'sent') || jsonb_build_object('message_id', :'ours')), '{"imported": 0, "repeated": 1, "rejected": []}',
+    'a message that came otherwise is a repeat by its id, too'
+);
+
+-- What was imported by mistake is deleted by when that was: nothing of it is a latest value any longer.
+SELECT api.delete_messages(device_id => 'old', "time" => 'received', since => now() - interval '1 hour') \g /dev/null
+SELECT act_as('none');
+SELECT mqtt.work_deletions() FROM generate_series(1, 5) \g /dev/null
+SELECT results_eq(
+    format('SELECT mqtt.latest_of(d), d.last_data FROM mqtt.devices AS d WHERE d.organization_id = %L AND d.external_id = ''old''', :'org_alice'),
+    $$VALUES ('{}'::jsonb, NULL::jsonb)$$, 'also of what was measured long before'
+);
+
 -- Payload rules.
 SELECT act_as('authenticated', :'alice');
 SELECT api.upsert_payload_rule(:'hosted', topic => 'org_alice/gateway/+', device => '{topic[3]}', metrics => '{"*": "$.data"}') \g /dev/null
@@ -115,6 +136,32 @@ SELECT is(
 SELECT act_as('none');
 SELECT roll_up() \g /dev/null
 SELECT is((SELECT r.total FROM mqtt.rollups AS r JOIN mqtt.rollup_series AS s ON s.organization_id = r.organization_id AND s.id = r.series_id WHERE s.organization_id = :'org_alice' AND s.metric = 'h' AND r.hours = 1), 44::numeric, 'and its rollups');
+
+-- Rules that are written after the import: what they find has rollups, though those of others may have been made of messages that are gone.
+SELECT act_as('authenticated', :'alice');
+SELECT import(
+    '{"topic": "org_alice/later/g2", "payload": {"data": {"k": 5}}, "timestamp": "2024-03-01T00:00:00Z"}',
+    '{"topic": "org_alice/later/g2", "payload": {"data": {"k": 6}}, "timestamp": "2024-03-01T00:01:00Z"}'
+) \g /dev/null
+SELECT act_as('none');
+SELECT roll_up() \g /dev/null
+SELECT act_as('authenticated', :'alice');
+SELECT api.upsert_payload_rule(:'hosted', topic => 'org_alice/later/+', device => '{topic[3]}', metrics => '{"*": "$.data"}') ->> 'id' AS later \gset
+SELECT api.reapply_payload_rules(:'hosted', now() - interval '1 hour') \g /dev/null
+SELECT act_as('none');
+SELECT roll_up() \g /dev/null
+CREATE FUNCTION tap.sums(device text) RETURNS jsonb
+LANGUAGE sql AS $$
+    SELECT jsonb_object_agg(s.value ->> 'metric', s.value #> '{points,0,1}') FROM jsonb_array_elements(api.query_series(
+        device_ids => ARRAY[device], since => '2024-03-01', until => '2024-03-02', bucket => '1 day', aggregates => '{sum}', fill => 'none')::jsonb) AS s;
+$$;
+SELECT is(sums('g2'), '{"k": 11}', 'rules that are applied later have them in charts');
+UPDATE mqtt.payload_rules SET metrics = '{"k": "$.data.k * 2", "m": "$.data.k * 3"}' WHERE id = :'later';
+SELECT act_as('authenticated', :'alice');
+SELECT api.reapply_payload_rules(:'hosted', now() - interval '1 hour') \g /dev/null
+SELECT act_as('none');
+SELECT roll_up() \g /dev/null
+SELECT is(sums('g2'), '{"k": 11, "m": 33}', 'what there are rollups of stays as it is, and what is new is added');
 
 -- No more topics than others may use.
 UPDATE mqtt.configuration SET max_topics = (SELECT topics + 1 FROM mqtt.topic_counts WHERE organization_id = :'org_alice');

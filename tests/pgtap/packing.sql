@@ -1,6 +1,6 @@
 -- Packed days: what every public read answers before and after, ids, what packing waits for, changes meanwhile, deletion in packs, retention.
 \ir setup.psql
-SELECT plan(90);
+SELECT plan(93);
 SET LOCAL timezone = 'UTC';
 UPDATE mqtt.configuration SET completed_days = 90, settled_days = 2;
 SELECT (now() AT TIME ZONE 'UTC')::date - 9 AS day, (now() AT TIME ZONE 'UTC')::date - 8 AS day_after, to_char((now() AT TIME ZONE 'UTC')::date - 9, 'YYYYMMDD') AS suffix \gset
@@ -49,6 +49,11 @@ WHERE h.position IN (1, 2, 3);
 SELECT mqtt.write_pack(ARRAY(SELECT a.message FROM apart AS a), 0) \g /dev/null
 SELECT set_eq('SELECT to_jsonb(m) FROM mqtt.packs AS p CROSS JOIN LATERAL mqtt.messages_of_pack(p.number) AS m', 'SELECT to_jsonb(a.message) FROM apart AS a', 'a pack may have messages of any time and position');
 SELECT isnt(mqtt.packed_edge(ARRAY(SELECT o.number FROM mqtt.organizations AS o), NULL, '-infinity', now(), false, 10), NULL, 'readers find packs that came from another installation');
+INSERT INTO mqtt.ledger (organization_id, bucket, shard, accepted, completed) VALUES (:'org_bob', :'day'::date + interval '3 hours', mqtt.ledger_level_hour(), 5, 5);
+SELECT is(mqtt.count_lacking(:'day', 'dropped'), 4::bigint, 'a day tells how many messages are missing');
+SELECT mqtt.write_pack(ARRAY(SELECT h FROM mqtt.history AS h INNER JOIN mqtt.organizations AS o ON o.number = h.organization WHERE o.slug = 'bob'), 0) \g /dev/null
+SELECT is(mqtt.count_lacking(:'day', 'dropped'), NULL, 'but not of an organization that came with packs of it from another installation');
+DELETE FROM mqtt.ledger;
 DELETE FROM mqtt.packs;
 SELECT tap.roll_up() \g /dev/null
 SELECT m.id AS id_123, m.received_at AS at_123 FROM mqtt.mqtt_messages AS m WHERE m.position = 123 * 1000 + 7 \gset
@@ -211,6 +216,7 @@ SELECT is(
     mqtt.stored_ids(o.number, '{33333333-0000-4000-8000-000000000001,33333333-0000-4000-8000-000000000002}'), '{33333333-0000-4000-8000-000000000001}'::uuid [],
     'an import finds what is packed'
 ) FROM mqtt.organizations AS o WHERE o.slug = 'alice';
+SELECT is(mqtt.stored_ids(o.number, ARRAY[:'id_123', '44444444-0000-4000-8000-000000000002']::uuid []), ARRAY[:'id_123'::uuid], 'also by an id that Topicbase gave') FROM mqtt.organizations AS o WHERE o.slug = 'alice';
 
 -- A failure of packing takes back nothing else.
 ALTER TABLE mqtt.packed_days RENAME COLUMN state TO status;

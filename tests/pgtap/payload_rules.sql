@@ -1,6 +1,6 @@
 -- Payload rules: what may be written, and what they make of messages.
 \ir setup.psql
-SELECT plan(123);
+SELECT plan(125);
 
 -- Paths: what is bounded by the payload's size, and never fails.
 SELECT is(mqtt.path_reason(p), NULL, p || ' is a path')
@@ -156,5 +156,15 @@ SELECT results_eq(
     $$VALUES (60000, NULL), (NULL, 'its metrics have more than 56 KiB')$$, 'the more samples a message has, the less each may repeat'
 );
 SELECT is(mqtt.most_metrics(1000), 4096, 'though never less than a sample of its own needs');
+-- The message type of readings of a rule is the rule's role, by whichever time they are asked for.
+SELECT api.upsert_payload_rule(:'hosted', 'org_alice/devices/+/noise', device => '{topic[3]}', role => 'event', "position" => 7) \g /dev/null
+SELECT mqtt.count_accepted(:'org_alice', 1) \g /dev/null
+INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
+VALUES (clock_timestamp(), '{"topic": "org_alice/devices/d9/noise", "payload": {"e": 1}}', :'org_alice', :'hosted');
+SELECT mqtt.process_batch(10) \g /dev/null
+SELECT act_as('authenticated', :'anna');
+SELECT is(
+    (SELECT jsonb_agg(t.metrics) FROM api.query_telemetry(device_id => 'd9', message_types => '{event}', "time" => o.order_time) AS t), '[{"e": 1}]', 'events as ' || o.order_time
+) FROM unnest('{measured,received}'::text []) AS o (order_time);
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 -- Logins of tools that speak SQL: what mqtt.grant_reader opens in schema readings, and that nothing a session may set opens more.
 \ir setup.psql
 \ir ../../packaging/restrict-public.sql
-SELECT plan(32);
+SELECT plan(36);
 CREATE ROLE topicbase_test_reader LOGIN;
 CREATE ROLE topicbase_test_stranger LOGIN;
 CREATE ROLE topicbase_test_group NOLOGIN;
@@ -78,6 +78,35 @@ SELECT results_eq('SELECT device_id FROM readings.devices WHERE pg_temp.leak(dev
 SELECT results_eq('SELECT device FROM seen', ARRAY[:'pump'::uuid], 'sees no row more');
 DROP FUNCTION pg_temp.leak(uuid);
 DROP TABLE seen;
+RESET SESSION AUTHORIZATION;
+
+SET SESSION AUTHORIZATION topicbase_test_reader;
+SELECT results_eq(
+    $$SELECT count(*) FROM readings.metrics('{pump}', '{temperature,temperature,NULL}', '2026-11-01T00:00:00Z', '2026-11-01T00:04:00Z')$$, ARRAY[4::bigint],
+    'each value once, however often its metric is named'
+);
+SELECT results_eq(
+    $$SELECT sum, count FROM readings.series('{pump}', '{temperature,temperature,NULL}', '2026-11-01T00:00:00Z', '2026-11-01T00:04:00Z', '1 hour')$$,
+    $$VALUES (86::double precision, 4::bigint)$$, 'also in a series'
+);
+RESET SESSION AUTHORIZATION;
+
+-- A payload rule calculates, and what comes of it may be no double.
+INSERT INTO mqtt.payload_rules (organization_id, integration_id, position, topic, device, metrics)
+VALUES (:'org_alice', :'hosted', 10, 'org_alice/far', 'pump', '{"product": "$.a * $.a", "rest": "$.b * $.b"}');
+SELECT mqtt.count_accepted(:'org_alice', 1) \g /dev/null
+INSERT INTO pgmq.q_mqtt_messages (vt, message, organization_id, integration_id)
+VALUES (clock_timestamp(), '{"topic": "org_alice/far", "payload": {"a": 1e300, "b": 1e-300}}', :'org_alice', :'hosted');
+SELECT mqtt.process_batch(10) \g /dev/null
+SET SESSION AUTHORIZATION topicbase_test_reader;
+SELECT results_eq(
+    $$SELECT metric, value, raw::numeric > 0 FROM readings.latest WHERE metric IN ('product', 'rest', 'temperature') ORDER BY metric$$,
+    $$VALUES ('product', NULL::double precision, true), ('rest', 0, true), ('temperature', 21.5, true)$$, 'latest values that no double is cost no others'
+);
+SELECT results_eq(
+    $$SELECT metric, value, raw::numeric > 0 FROM readings.metrics('{pump}', '{product,rest}', now() - interval '1 hour', now() + interval '1 hour') ORDER BY metric$$,
+    $$VALUES ('product', NULL::double precision, true), ('rest', 0, true)$$, 'nor do values that were measured'
+);
 RESET SESSION AUTHORIZATION;
 
 SET SESSION AUTHORIZATION topicbase_test_stranger;

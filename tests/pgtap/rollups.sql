@@ -1,6 +1,6 @@
 -- Rollups: when time is closed, what is late or changes, corrections after retention, bounds, terms, isolation.
 \ir setup.psql
-SELECT plan(67);
+SELECT plan(68);
 SET LOCAL timezone = 'UTC';
 SELECT date_trunc('hour', now()) - interval '5 hours' AS hour \gset
 CREATE FUNCTION tap.measure(age interval, payload jsonb, is_stored boolean DEFAULT true, topic text DEFAULT 'org_alice/devices/pump/telemetry') RETURNS void
@@ -64,6 +64,7 @@ END;
 $$;
 GRANT EXECUTE ON FUNCTION tap.series(text) TO public;
 SELECT is(series($$metrics => '{t}', aggregates => '{count,sum,max,delta}'$$), '[[4, 99.5, 40, 38.0], [1, 19, 19, 1]]', 'queries see it at once');
+SELECT is(series($$metrics => '{t,NULL,t}', aggregates => '{count,sum,max,delta}'$$), '[[4, 99.5, 40, 38.0], [1, 19, 19, 1]]', 'and count it once, however often a metric is named');
 SELECT roll_up() \g /dev/null
 SELECT is(hour_of('t'), '4 99.5 18 40 20 18 38.0', 'the hour is made again');
 SELECT is_empty('SELECT FROM mqtt.late_readings', 'and it is not late any longer');

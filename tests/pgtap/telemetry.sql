@@ -1,6 +1,6 @@
 -- api.query_telemetry: filters, buckets, each documented error and isolation.
 \ir setup.psql
-SELECT plan(91);
+SELECT plan(92);
 INSERT INTO mqtt.devices (id, organization_id, integration_id, external_id) VALUES ('11111111-0000-4000-8000-000000000031', :'org_alice', :'hosted', 'valve');
 SELECT date_trunc('hour', now()) AS hour \gset
 INSERT INTO mqtt.mqtt_messages (
@@ -56,7 +56,7 @@ SELECT refuses(format('SELECT * FROM api.query_telemetry(%s)', a.argument), a.co
 FROM (VALUES
     ('"limit" => 0', 'PT400', 'limit_invalid'), ('"limit" => 10001', 'PT400', 'limit_invalid'), ('"limit" => NULL', 'PT400', 'limit_invalid'),
     ('bucket => ''0''', 'PT400', 'bucket_invalid'), ('bucket => ''-1 hour''', 'PT400', 'bucket_invalid'),
-    ('bucket => ''1 month 1 day''', 'PT400', 'bucket_invalid'), ('bucket => ''13 months''', 'PT400', 'bucket_invalid'), ('bucket => ''1000000000 days''', 'PT400', 'bucket_invalid'),
+    ('bucket => ''1 month 1 day''', 'PT400', 'bucket_invalid'), ('bucket => ''-1 month 40 days''', 'PT400', 'bucket_invalid'), ('bucket => ''13 months''', 'PT400', 'bucket_invalid'), ('bucket => ''1000000000 days''', 'PT400', 'bucket_invalid'),
     ('''22222222-0000-4000-8000-000000000010''', 'PT404', 'integration_not_found'),
     ('organization_id => ''22222222-0000-4000-8000-000000000001''', 'PT404', 'organization_not_found'),
     ('device_id => ''22222222-0000-4000-8000-000000000030''', 'PT404', 'device_not_found'), ('device_id => ''nothing''', 'PT404', 'device_not_found')
