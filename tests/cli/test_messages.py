@@ -15,10 +15,11 @@ import pytest
 from tests.bridge.support import Peer, publish, receipts
 from tests.bridge.test_inbound import history
 from tests.bridge.test_outbound import prefix
-from tests.cli.conftest import PROGRAM, Cli
+from tests.cli.conftest import PROGRAM, ROOT, Cli
 from tests.cli.conftest import run as program
+from tests.support.api import Api
 from tests.support.stack import Stack
-from tests.support.tenant import Tenant
+from tests.support.tenant import Tenant, make_tenant
 from tests.support.waiting import PATIENCE, wait_until
 
 Tenants = Callable[..., Tenant]
@@ -218,6 +219,32 @@ def test_dead_letters_are_replayed_once(stack: Stack, tenant: Tenants, app: Apps
     assert row is not None
     assert admin("replay", "dead-letters", owner.slug, "--id", str(row[0]), "--yes").stdout == "1 replayed\n"
     assert admin("replay", "dead-letters", str(uuid.uuid4()), "--yes").returncode == 1
+
+
+def test_a_restart_of_the_database_does_not_end_tail(fresh_stack: Callable[..., Stack]) -> None:
+    own = fresh_stack(without=("gateway",))
+    owner = make_tenant(own, Api(own.api_url))
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment |= {"TOPICBASE_API_URL": own.api_url, "TOPICBASE_TOKEN": owner.member}
+    shown: queue.SimpleQueue[str] = queue.SimpleQueue()
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with subprocess.Popen(
+        [PROGRAM, "tail", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        for output, lines in ((following.stdout, shown), (following.stderr, said)):
+            threading.Thread(target=note, args=(output, lines), daemon=True).start()
+        try:
+            assert "waiting for the first" in said.get(timeout=PATIENCE)
+            own.run("stop", "postgres")
+            assert "does not reach its database" in said.get(timeout=PATIENCE)
+            own.run("start", "postgres")
+            wait_until(lambda: owner.api.call("get_caller", token=owner.member).ok, what="the API")
+            assert owner.device().send({"n": 1}).ok
+            assert json.loads(shown.get(timeout=PATIENCE))["payload"] == {"n": 1}
+        finally:
+            following.kill()
 
 
 def test_stored_messages_are_published_once_more(stack: Stack, tenant: Tenants, peer: Callable[..., Peer], app: Apps) -> None:
