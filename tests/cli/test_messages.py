@@ -221,6 +221,22 @@ def test_dead_letters_are_replayed_once(stack: Stack, tenant: Tenants, app: Apps
     assert admin("replay", "dead-letters", str(uuid.uuid4()), "--yes").returncode == 1
 
 
+def test_dead_letters_are_mended_on_the_way(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    kill_letters(stack, owner, 2)
+    admin, topic = app(owner.admin), f"{prefix(owner)}/devices/d/mended"
+    ended = admin("replay", "dead-letters", owner.slug, "--patch", "{topic", "--yes")
+    assert (ended.returncode, "is not a JSON object" in ended.stderr) == (2, True)
+    ended = admin("replay", "dead-letters", owner.slug, "--patch", '{"color": 1}', "--yes")
+    assert (ended.returncode, "no keys other than topic, payload" in ended.stderr) == (1, True)
+    to = owner.integration("mqtt_hosted")
+    patch = json.dumps({"topic": topic, "payload": {"mended": True}})
+    assert admin("replay", "dead-letters", owner.slug, "--patch", patch, "--to", to, "--yes").stdout == "2 replayed\n"
+    found = history(stack, owner, 2)
+    assert [(one["topic"], one["payload"]) for one in found] == [(topic, {"mended": True})] * 2
+    assert {one["integration_id"] for one in owner.api.rows("mqtt_messages", token=owner.member, topic=f"eq.{topic}")} == {to}
+
+
 def test_a_restart_of_the_database_does_not_end_tail(fresh_stack: Callable[..., Stack]) -> None:
     own = fresh_stack(without=("gateway",))
     owner = make_tenant(own, Api(own.api_url))
