@@ -46,6 +46,15 @@ def test_a_message_is_published(tenant: Tenants, peer: Callable[..., Peer], app:
     assert json.loads(receipt)["state"] == "acknowledged"
 
 
+@pytest.mark.parametrize("option", [(), ("--lines",)])
+def test_bytes_from_stdin_that_are_no_text(stack: Stack, tenant: Tenants, option: tuple[str, ...]) -> None:
+    owner = tenant()
+    environment = {"PATH": os.environ["PATH"], "TOPICBASE_API_URL": stack.api_url, "TOPICBASE_TOKEN": owner.member}
+    topic = f"{prefix(owner)}/devices/d/commands"
+    ended = program("publish", "main", topic, *option, environment=environment, input="\udcff", errors="surrogateescape")
+    assert (ended.returncode, ended.stderr) == (2, "topicbase: standard input is not UTF-8: --file /dev/stdin publishes its bytes\n")
+
+
 def test_lines_in_their_order(tenant: Tenants, peer: Callable[..., Peer], app: Apps) -> None:
     owner, device = tenant(), peer()
     topic = f"{prefix(owner)}/devices/d/numbers"
