@@ -184,8 +184,7 @@ def _changes(facts: dict[str, Any]) -> Finding:
             "SELECT (project, change, script_hash, committed_at) ON sqitch.changes",
         )  # fmt: skip
     planned, deployed = shipped.changes(), facts["changes"]
-    missing = [name for name in planned if name not in deployed]
-    if missing:
+    if missing := shipped.missing(deployed):
         return Finding(
             "migrations", "fault", f"{len(missing)} of this release's {len(planned)} changes are not deployed: {_some(missing)}",
             "sqitch deploy --verify, from the release of this program",
