@@ -95,6 +95,23 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     assert service("org", "show", slug).returncode == 1
 
 
+def test_devices_of_several_organizations(tenant: Callable[..., Tenant], app: Apps, stack: Stack, tmp_path: Path) -> None:
+    owner, other = tenant(), tenant()
+    with stack.connect() as db:
+        db.execute(
+            "INSERT INTO mqtt.organization_members (organization_id, user_id, role) VALUES (%s, %s, 'member')",
+            (other.organization_id, owner.member_id),
+        )
+    for one, name in ((owner, "mine"), (other, "theirs")):
+        row(app(one.admin), "devices", "add", one.integration_id, name)
+    member = app(owner.member)
+    assert {one["external_id"] for one in rows(member, "devices", "list")} == {"mine", "theirs"}
+    assert [one["external_id"] for one in rows(member, "devices", "list", "--organization", other.slug)] == ["theirs"]
+    assert [one["external_id"] for one in rows(member, "devices", "list", "--integration", owner.integration_id)] == ["mine"]
+    ended = member("export", "readings", "--organization", other.slug, "-o", str(tmp_path / "readings.csv"))
+    assert (ended.returncode, ended.stderr) == (0, "topicbase: 0 rows exported\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
