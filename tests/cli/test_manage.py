@@ -182,6 +182,9 @@ def test_bin_topicbase_is_the_admin_of_the_local_stack(stack: Stack) -> None:
     listed = stack.run("topicbase", "org", "list", "--json")
     assert json.loads(listed.stdout)["slug"] == "demo"
     assert stack.run("topicbase", "devices", "list", "--json").returncode == 0
+    limited = stack.run("topicbase", "org", "limit", "demo", "max_calls=500", "--json")
+    assert json.loads(limited.stdout)["max_calls"] == 500
+    assert stack.run("topicbase", "org", "limit", "demo", "max_calls=none").returncode == 0
     assert (ROOT / "bin/topicbase").exists()
 
 
