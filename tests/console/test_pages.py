@@ -386,6 +386,21 @@ def test_dead_letters(visit: Visits, home: Tenant, dead_letters: Callable[[Tenan
     wait_until(lambda: len(messages(home, topic=f"eq.{topic}")) == 2, what="the replay by curl")
 
 
+def test_dead_letters_of_one_reason_are_replayed_once(
+    visit: Visits, tenant: Callable[..., Tenant], dead_letters: Callable[[Tenant, int], str]
+) -> None:
+    other = tenant()
+    dead_letters(other, 2)
+    page = visit(other.admin, other.slug, "dead-letters").page
+    page.locator(".reasons button").click()
+    page.get_by_role("button", name="Replay 2…").click()
+    dialog(page).get_by_role("button", name="Replay", exact=True).click()
+    expect(dialog(page).get_by_test_id("report")).to_contain_text("2 put back into the queue.")
+    dialog(page).get_by_role("button", name="Close").click()
+    expect(page.get_by_text("replayed", exact=True)).to_have_count(2)
+    expect(page.get_by_role("button", name=re.compile(r"^Replay \d"))).to_have_count(0)
+
+
 def test_webhooks(visit: Visits, home: Tenant, device: Device) -> None:
     url = "http://127.0.0.1:9/in"  # the discard port: nothing listens
     topic = device.topic("boiler", "hook")
