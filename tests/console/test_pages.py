@@ -454,6 +454,14 @@ def test_access(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.get_by_role("row", name=member)).to_have_count(0)
 
 
+def test_who_leaves_an_organization_sees_it_no_longer(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    page = visit(other.admin, other.slug, "access").page
+    page.get_by_role("button", name=f"Remove {other.admin_id}", exact=True).click()
+    page.get_by_role("button", name="Yes: Remove").click()
+    expect(page.get_by_text("No organization yet")).to_be_visible()
+
+
 def test_a_member_is_offered_what_a_member_may(visit: Visits, home: Tenant, device: Device) -> None:
     visitor = visit(home.member, home.slug, "integrations")
     expect(visitor.page.get_by_role("link", name="main")).to_be_visible()
