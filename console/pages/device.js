@@ -58,10 +58,10 @@ function Rename({ device, close, done }) {
     const [name, setName] = useState(device.name ?? '');
     const [metadata, setMetadata] = useState(JSON.stringify(device.metadata ?? {}));
     return html`<${Dialog} title="Edit the device" close=${close}><div class="form">
-        <${Text} label="Name" value=${name} set=${setName} wide />
+        <${Text} label="Name" value=${name} set=${setName} wide hint="Empty for its id in topics." />
         <${Text} label="Metadata (JSON)" value=${metadata} set=${setMetadata} wide area=${4} />
         <${Action} kind="primary" call=${() => rpc('sync_device', { integration_id: device.integration_id, external_id: device.external_id,
-            name: name || null, metadata: parsed(metadata || '{}', 'The metadata') })}
+            name: name || (device.name && device.external_id), metadata: parsed(metadata || '{}', 'The metadata') })}
             done=${() => { say('Saved.'); done(); close(); }}>Save<//>
     </div><//>`;
 }
@@ -85,7 +85,7 @@ export default function Device({ id }) {
         ['credentials', 'Credentials']];
     return html`<p class="crumbs"><a href=${href('devices')}>Devices</a></p><${Waiting} of=${state}>${device && html`
         <${Head} title=${device.name ?? device.external_id}
-            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} />${' '}
+            note=${html`<code>${device.external_id}</code> · last seen <${When} at=${device.last_seen_at} none="never" />${' '}
                 <${Presence} of=${device.presence} />`}>
             <button type="button" onClick=${() => setEdits(true)}>Edit</button>
         <//>

@@ -116,6 +116,20 @@ def test_devices(visit: Visits, home: Tenant, device: Device) -> None:
     expect(page.get_by_role("heading", level=1, name="boiler")).to_be_visible()
 
 
+def test_a_device_that_has_never_sent(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    body = {"integration_id": other.integration_id, "external_id": "silent", "name": "Silent"}
+    other.api.ok("sync_device", body, token=other.admin)
+    page = visit(other.admin, other.slug, "devices").page
+    expect(page.get_by_role("row", name="Silent")).to_contain_text("never")
+    page.get_by_role("link", name="Silent").click()
+    expect(page.get_by_text("last seen never")).to_be_visible()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    dialog(page).get_by_label("Name").fill("")
+    dialog(page).get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", level=1, name="silent", exact=True)).to_be_visible()
+
+
 def test_long_names_and_texts_stay_within_the_page(visit: Visits, tenant: Callable[..., Tenant]) -> None:
     other = tenant()
     device = other.device()
