@@ -458,7 +458,11 @@ def test_access(visit: Visits, home: Tenant, device: Device) -> None:
     expect(dialog(page).get_by_test_id("explanation")).to_contain_text("does not match any filter")
     dialog(page).get_by_role("button", name="Close").click()
     visitor.curl(page, f"Revoke {username}")
+    expect(page.get_by_role("row", name=username)).to_have_count(0)
+    page.get_by_label("Also those that were revoked or have expired").check()
     expect(page.get_by_role("row", name=username)).to_contain_text("revoked")
+    visitor.curl(page, f"Delete {username}")
+    expect(page.get_by_role("row", name=username)).to_have_count(0)
     member = "12345678-1234-4234-8234-123456789abc"
     page.get_by_label("User id").fill(member)
     page.get_by_role("button", name="Invite or change member", exact=True).click()
