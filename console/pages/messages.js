@@ -25,7 +25,7 @@ export function MessageTable({ messages, label = 'Messages' }) {
         if (!rows.current.has(message)) rows.current.set(message, rowOf(message, set));
         return rows.current.get(message);
     }
-    return html`<${Table} label=${label} head=${['Time', 'Topic', 'Payload', 'Type']}>${messages.map(row)}<//>
+    return html`<div class="messages"><${Table} label=${label} head=${['Time', 'Topic', 'Payload', 'Type']}>${messages.map(row)}<//></div>
         ${open && html`<${MessageDialog} key=${open.id} message=${open} close=${() => set(null)} />`}`;
 }
 

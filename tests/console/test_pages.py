@@ -130,6 +130,13 @@ def test_a_device_that_has_never_sent(visit: Visits, tenant: Callable[..., Tenan
     expect(page.get_by_role("heading", level=1, name="silent", exact=True)).to_be_visible()
 
 
+def test_messages_on_a_phone(visit: Visits, home: Tenant, device: Device) -> None:
+    page = visit(home.member, home.slug, "messages", viewport={"width": 390, "height": 844}).page
+    place = page.locator("td", has_text="temperature").first.bounding_box()
+    assert place is not None
+    assert 0 <= place["x"] <= place["x"] + place["width"] <= 390
+
+
 def test_long_names_and_texts_stay_within_the_page(visit: Visits, tenant: Callable[..., Tenant]) -> None:
     other = tenant()
     device = other.device()
