@@ -1,5 +1,6 @@
 """The console in a browser: what each page shows and does, and that nobody sees another organization."""
 
+import csv
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from bridge.cli.export import MESSAGE
 from tests.console.conftest import Visit
 from tests.support.api import Device
 from tests.support.stack import Stack
@@ -128,6 +130,34 @@ def test_a_device_that_has_never_sent(visit: Visits, tenant: Callable[..., Tenan
     dialog(page).get_by_label("Name").fill("")
     dialog(page).get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("heading", level=1, name="silent", exact=True)).to_be_visible()
+
+
+def test_the_history_of_a_device_is_saved_and_deleted(visit: Visits, tenant: Callable[..., Tenant]) -> None:
+    other = tenant()
+    device = other.device()
+    for payload in ('{"t": 1.50, "n": 12345678901234567890.25}', '"a, \\"b\\"\\nc"', "null"):
+        body = f'{{"topic": "{device.topic("meter")}", "payload": {payload}}}'
+        assert device.api.call("mqtt_ingest", data=body, headers=device.headers).status_code == 202
+    wait_until(lambda: len(messages(other)) == 3, what="the messages")
+    assert device.send({"t": 1}, device.topic("other")).ok
+    wait_until(lambda: len(messages(other)) == 4, what="the other's message")
+    page = visit(other.admin, other.slug, f"devices/{device_id(other, 'meter')}").page
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert saved.value.suggested_filename == "meter.csv"
+    with saved.value.path().open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["payload"] for row in rows] == ['{"n":12345678901234567890.25,"t":1.50}', '"a, \\"b\\"\\nc"', "null"]
+    assert set(rows[0]) == set(MESSAGE)
+    page.get_by_role("button", name="Delete the messages", exact=True).click()
+    page.get_by_role("button", name="Yes: Delete the messages").click()
+    expect(page.get_by_text("3 messages deleted")).to_be_visible()
+    expect(page.locator(".badge", has_text="done")).to_be_visible()
+    assert [row["topic"] for row in messages(other)] == [device.topic("other")]
+    page = visit(other.member, other.slug, "messages").page
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert len(saved.value.path().read_text().splitlines()) == 2
 
 
 def test_messages_on_a_phone(visit: Visits, home: Tenant, device: Device) -> None:
