@@ -471,6 +471,8 @@ def test_webhooks(visit: Visits, home: Tenant, device: Device) -> None:
     expect(dialog(page).get_by_test_id("secret")).to_have_text(re.compile(r"^whsec_"))
     dialog(page).get_by_role("button", name="Close").click()
     assert '{"replayed": 0}' in visitor.curl(page, "Post dead ones again").replace('":', '": ').replace("  ", " ")
+    home.api.ok("mqtt_subscribe", {**body, "is_paused": True}, token=home.admin)
+    expect(page.get_by_text("receiver: paused")).to_be_visible()
 
 
 def test_access(visit: Visits, home: Tenant, device: Device) -> None:
