@@ -94,8 +94,11 @@ def test_an_empty_database_gets_a_message(wheel: Path, tmp_path: Path) -> None:
         assert not [path.name for path in place.iterdir() if path.stat().st_mode & 0o077 and path.suffix not in (".service", ".log")]
         assert f"ExecStart={sys.executable} -m bridge run" in (place / "topicbase.service").read_text()
         before = {path.name: path.read_bytes() for path in place.iterdir() if path.name not in ("admin.token", "deploy.log")}
-        again = topicbase(*options, **superuser)
-        assert again.returncode == 0, again.stdout + again.stderr
+        with stack.connect(dbname="fresh") as listener:
+            listener.execute("LISTEN pgrst")
+            again = topicbase(*options, **superuser)
+            assert again.returncode == 0, again.stdout + again.stderr
+            assert [told.payload for told in listener.notifies(timeout=PATIENCE, stop_after=1)] == ["reload schema"]
         assert {name: (place / name).read_bytes() for name in before} == before
 
         # The shell that set it up still has what it was set up with.
