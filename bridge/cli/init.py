@@ -30,7 +30,7 @@ _ROLES = ("authenticator", "mqtt_bridge")
 def init(
     directory: Annotated[Path, typer.Argument(help="Where keys, settings and units go; what is there already is kept.")],
     organization: Annotated[str, typer.Option(help="Name of the first organization.")],
-    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: the name in lower case.")] = None,
+    slug: Annotated[str | None, typer.Option(help="Its topics begin with org_<slug>; default: made of the name.")] = None,
     broker: Annotated[str | None, typer.Option(help="URL of a hosted broker that this bridge serves; default: only HTTP.")] = None,
     api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of PostgREST, on 127.0.0.1.")] = 3000,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the bridge's metrics, on 127.0.0.1.")] = 9464,
@@ -62,7 +62,7 @@ def init(
         try:
             _set_passwords(connection, place)
             _make_key(connection, place, broker)
-            found = _make_organization(connection, organization, organization.lower() if slug is None else slug)
+            found = _make_organization(connection, organization, common.slug_of(organization) if slug is None else slug)
         except psycopg.Error as error:
             reason = f": {error.diag.message_detail}" if error.diag.message_detail else ""
             common.fail(f"{error.diag.message_primary or common.whole(error)}{reason}")

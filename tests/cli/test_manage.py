@@ -36,6 +36,7 @@ def test_from_an_organization_to_a_message(stack: Stack, app: Apps, api: Api) ->
     slug, admin_id, member_id = f"c{uuid.uuid4().hex[:10]}", str(uuid.uuid4()), str(uuid.uuid4())
     service, admin = app(stack.token("service_role")), app(stack.token("authenticated", admin_id))
     organization = row(service, "org", "add", f"Firm {slug}", "--slug", slug, "--admin", admin_id)
+    assert row(service, "org", "add", f"Café & Söhne {slug}")["slug"] == f"cafe-sohne-{slug}"
     assert organization["topic_prefix"] == f"org_{slug}"
     assert [one["slug"] for one in rows(admin, "org", "list")] == [slug], "and only the caller's own"
     assert row(service, "org", "show", slug)["id"] == organization["id"]
