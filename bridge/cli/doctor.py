@@ -206,6 +206,8 @@ def _changes(facts: dict[str, Any]) -> Finding:
 
 def _functions(facts: dict[str, Any]) -> Finding:
     found = shipped.differences(facts["functions"])
+    if found and facts.get("changes") is not None and shipped.missing(facts["changes"]):
+        return Finding("functions", "fault", _some(found), "sqitch deploy --verify: it replaces what changes of this release replace")
     return _judged(
         "functions", not found, _some(found) if found else f"all {len(facts['functions'])} are those of this release",
         "someone changed them by hand, or they are left from another release: run their deploy scripts again, drop what is left over",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge import sealing
-from bridge.cli.doctor import _maintenance
+from bridge.cli.doctor import _functions, _maintenance
 from tests.bridge.pgbouncer import pgbouncer
 from tests.bridge.support import status as status_of
 from tests.cli.conftest import Cli, bridge_environment, run
@@ -189,6 +189,11 @@ def test_a_change_that_is_deployed_as_an_earlier_release_had_it(own: Stack, doct
     finally:
         undone(own, "SET session_replication_role = replica; INSERT INTO sqitch.changes SELECT * FROM aside; DROP TABLE aside")
     assert "migrations" not in doctor()
+
+
+def test_functions_of_a_release_that_is_not_deployed_yet() -> None:
+    found = _functions({"functions": [{"name": "api.gone", "signature": "api.gone()", "body": None}], "changes": {}})
+    assert (found.state, str(found.fix).startswith("sqitch deploy --verify")) == ("fault", True)
 
 
 def test_a_script_that_was_edited_after_its_deploy(own: Stack, doctor: Doctor) -> None:
