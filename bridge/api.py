@@ -103,8 +103,8 @@ def events(url: str, token: str, query: dict[str, str]) -> Iterator[tuple[str, s
 
 
 def loads(text: bytes) -> Any:
-    """Parse JSON. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
-    return _parsed(json.loads, text)
+    """JSON, exact. In place of what is nested more than MOST_LEVELS deep, which older releases accepted, there is the string `…`."""
+    return _parsed(exact.loads, text)
 
 
 def _parsed(parse: Callable[[str | bytes], Any], text: bytes) -> Any:

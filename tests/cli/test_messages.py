@@ -188,6 +188,17 @@ def payload(lines: "queue.SimpleQueue[str]") -> int:
     return int(json.loads(lines.get(timeout=PATIENCE))["payload"])
 
 
+def test_tail_keeps_every_digit(stack: Stack, tenant: Tenants, app: Apps) -> None:
+    owner = tenant()
+    device, text = owner.device(), '{"n": 12345678901234567890.250}'
+    body = f'{{"topic": "{device.topic()}", "payload": {text}}}'
+    assert device.api.call("mqtt_ingest", data=body, headers=device.headers).ok
+    history(stack, owner, 1)
+    member = app(owner.member)
+    assert text in member("tail", "--no-follow", "--json").stdout
+    assert member("tail", "--no-follow").stdout.endswith(f" {text}\n")
+
+
 def test_what_moves_the_cursor_is_shown_and_not_obeyed(stack: Stack, tenant: Tenants, app: Apps) -> None:
     owner = tenant()
     owner.device().send("\x1b[2Jgone\r\nline\u202e")
